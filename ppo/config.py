@@ -1,0 +1,136 @@
+"""The typed tree of settings. Each part receives its own section and nothing else.
+
+The descriptions below are the comments of config.yaml, which `Config().to_yaml()` writes.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Section(BaseModel):
+    """A group of settings: unknown keys are refused, values do not change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+def setting(default: Any, description: str) -> Any:
+    """A field with its one-line comment."""
+    return Field(default, description=description)
+
+
+class EnvConfig(Section):
+    id: str = setting("DoubleIntegrator-v0", "Gymnasium id, or package.module:EnvId (imports that module)")
+    num_envs: Count = setting(256, "environments stepped side by side")
+    backend: Literal["auto", "sync", "async", "vector", "torch"] = setting(
+        "auto", "auto picks the fastest that gives the same data; torch: on the training device"
+    )
+    kwargs: dict[str, Any] = setting({}, "arguments of the environment's constructor")
+    reward_scale: Positive = setting(1.0, "multiplies the rewards, for experiments; reports stay unscaled")
+    normalize_observations: bool = setting(True, "running mean and deviation of observations, saved with the policy")
+    observation_clip: Positive = setting(10.0, "normalized observations are clipped to this many deviations")
+    squash_observations: Literal["none", "symlog"] = setting("none", "symlog: tame heavy tails before normalizing")
+    calibration_steps: Annotated[int, Field(ge=0)] = setting(
+        64, "steps per environment that set the first observation statistics, before batch 0"
+    )
+    workers: Annotated[int, Field(ge=0)] = setting(0, "processes of the async backend; 0: one per core")
+    step_timeout: Positive = setting(60.0, "seconds before an environment that does not answer is replaced")
+    reset_timeout: Positive = setting(300.0, "the same for the first reset")
+    on_error: Literal["stop", "restart"] = setting("stop", "an exception in an environment: stop, or cut the episode")
+    on_nonfinite: Literal["stop", "reset"] = setting("stop", "NaN or infinity from an environment: stop, or cut the episode")
+
+
+class NetworkConfig(Section):
+    shared_encoder: bool = setting(True, "actor and critic share their encoder")
+    hidden_sizes: Annotated[list[Count], Field(min_length=1)] = setting([64, 64], "width of each hidden layer")
+    activation: Literal["tanh", "relu", "elu", "silu", "gelu"] = setting("tanh", "between layers")
+    layer_norm: bool = setting(False, "layer normalization after each hidden layer")
+    action_squash: Literal["clip", "tanh"] = setting("clip", "how Gaussian actions are brought into their bounds")
+    initial_log_std: Finite = setting(0.0, "log deviation of the policy at the start, in normalized action units")
+
+
+class PPOConfig(Section):
+    learning_rate: Positive = setting(1e-3, "of Adam")
+    learning_rate_schedule: Literal["constant", "linear"] = setting("constant", "linear: falls to 0 at train.total_timesteps")
+    adam_epsilon: NonNegative = setting(1e-5, "of Adam; gradients are unit-free, so it is too")
+    num_steps: Count = setting(60, "steps per environment in a batch")
+    num_epochs: Count = setting(10, "passes over a batch")
+    num_minibatches: Count = setting(4, "parts of a batch, one gradient step each")
+    gamma: Fraction = setting(0.99, "discount")
+    gae_lambda: Fraction = setting(0.95, "of generalized advantage estimation")
+    clip_epsilon: Positive = setting(0.2, "of the policy's probability ratio")
+    clip_schedule: Literal["constant", "linear"] = setting("constant", "linear: falls to 0 at train.total_timesteps")
+    entropy_coefficient: Finite = setting(0.0, "weight of the entropy bonus")
+    max_grad_norm: Positive = setting(0.5, "gradients are scaled down to this norm")
+    target_kl: Annotated[float, Field(gt=0)] | None = setting(None, "stop a batch's updates above 1.5 times this; null: never")
+    normalize_advantages: Literal["minibatch", "batch", "none"] = setting("minibatch", "over what advantages get mean 0, deviation 1")
+    value_clip_epsilon: NonNegative = setting(0.2, "width of the value clip, in the unit of its kind")
+    use_relative_value_clip: bool = setting(True, "clip the critic's change as a share of its old value")
+    value_clip: Literal["auto", "relative", "sigma", "absolute", "none"] = setting(
+        "auto", "auto: relative or absolute by use_relative_value_clip"
+    )
+    value_clip_form: Literal["pessimistic", "plain"] = setting(
+        "pessimistic", "pessimistic: the larger of clipped and unclipped loss; plain: the clipped one"
+    )
+    value_clip_floor: NonNegative = setting(1.0, "least |old value| of the relative clip, in deviations of the return; 0: literal")
+    normalize_returns: bool = setting(True, "train the critic on standardized returns")
+    return_normalizer: Literal["popart", "running", "batch"] = setting("popart", "how the return's statistics move")
+    return_horizon: Annotated[float, Field(ge=1)] = setting(10.0, "batches that the return's statistics remember")
+    return_scale: Positive = setting(10.0, "standard deviation given to the standardized returns")
+    value_loss_weight: NonNegative = setting(0.25, "weight of the value loss")
+
+
+class BalancingConfig(Section):
+    kind: str = setting("fixed", "how several losses are weighed")
+
+
+class AuxiliaryConfig(Section):
+    pass
+
+
+class TrainConfig(Section):
+    total_timesteps: Count = setting(600_000, "environment steps of --mode train")
+    checkpoint_interval: Count = setting(10, "batches between checkpoints")
+    keep_checkpoints: Annotated[int, Field(ge=2)] = setting(3, "newest checkpoints kept, beside the best")
+    grace_seconds: NonNegative = setting(10.0, "on a signal, finish the batch if it takes no longer than this")
+
+
+class EvaluationConfig(Section):
+    interval: Annotated[int, Field(ge=0)] = setting(10, "batches between evaluations; 0: only at the end")
+    episodes: Count = setting(20, "episodes of an evaluation")
+    deterministic: bool = setting(True, "evaluate the mode of the policy")
+
+
+class LoggingConfig(Section):
+    tensorboard: bool = setting(True, "write event files")
+    episodes: bool = setting(True, "write episodes.csv")
+    doctor: bool = setting(True, "run the rules of --mode diagnose during training")
+
+
+class SystemConfig(Section):
+    device: str = setting("auto", "auto, cpu, cuda, cuda:0, ...")
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = setting(1, "of everything random in the run")
+    compile: Literal["auto", "never", "always"] = setting("auto", "auto: compile where the run is long enough to repay it")
+    threads: Annotated[int, Field(ge=0)] = setting(1, "of torch on the CPU; 0: torch's default")
+
+
+class Config(Section):
+    """Everything a run depends on."""
+
+    env: EnvConfig = EnvConfig()
+    network: NetworkConfig = NetworkConfig()
+    ppo: PPOConfig = PPOConfig()
+    balancing: BalancingConfig = BalancingConfig()
+    auxiliary: AuxiliaryConfig = AuxiliaryConfig()
+    train: TrainConfig = TrainConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    logging: LoggingConfig = LoggingConfig()
+    system: SystemConfig = SystemConfig()
