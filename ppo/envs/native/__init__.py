@@ -1,0 +1,1 @@
+"""Torch-native environments, one file each, filed under their Gymnasium id."""
