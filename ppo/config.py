@@ -86,6 +86,11 @@ class PPOConfig(Section):
     return_horizon: Annotated[float, Field(ge=1)] = setting(10.0, "batches that the return's statistics remember")
     return_scale: Positive = setting(10.0, "standard deviation given to the standardized returns")
     value_loss_weight: NonNegative = setting(0.25, "weight of the value loss")
+    value_loss_unit: Literal["variance", "network"] = setting(
+        "variance", "variance: loss in variances of its targets; network: times return_scale squared"
+    )
+    value_loss: str = setting("squared", "squared, huber, ...: what the critic's output means")
+    huber_delta: Positive = setting(1.0, "deviations of the target where the Huber loss turns linear")
 
 
 class BalancingConfig(Section):

@@ -1,0 +1,150 @@
+"""The one place that knows every part: from a configuration to a learner."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import torch
+from torch import nn
+
+from ppo import balancers, losses, parallel, value_clips, value_heads, value_scales
+from ppo.agent import Agent
+from ppo.collect import Collector
+from ppo.config import Config, PPOConfig
+from ppo.distributions import distribution_for
+from ppo.envs.base import Environments
+from ppo.envs.make import make_environments
+from ppo.errors import UserError
+from ppo.learner import Learner
+from ppo.losses.base import Parts
+from ppo.normalizer import ObservationNormalizer
+from ppo.objective import Objective
+from ppo.optimizer import Adam, FlatParameters
+from ppo.randomness import generator
+from ppo.targets import TargetSettings, weights_for
+from ppo.update import Update
+
+# About this many environment steps repay the seconds that compiling takes on a CPU.
+COMPILE_REPAYS_AFTER = 2_000_000
+FREE_LOSSES = ("policy", "entropy")
+
+
+def device_for(name: str) -> torch.device:
+    """The device that `system.device` names.
+
+    Raises:
+        UserError: it is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        if device.type == "cuda" and not torch.cuda.is_available():
+            raise RuntimeError("no CUDA device is available")
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"system.device: {name!r} cannot be used ({reason}); allowed: auto, cpu, "
+                        "cuda, cuda:0, ...") from None
+    return device
+
+
+def value_clip_kind(config: PPOConfig) -> str:
+    """The clip that the two settings together ask for."""
+    if config.value_clip != "auto":
+        return config.value_clip
+    return "relative" if config.use_relative_value_clip else "absolute"
+
+
+def value_scale_kind(config: PPOConfig) -> str:
+    return config.return_normalizer if config.normalize_returns else "identity"
+
+
+def uses_compile(config: Config) -> bool:
+    """Whether `system.compile` asks for compiled graphs in a run of this length."""
+    if config.system.compile == "auto":
+        return config.train.total_timesteps >= COMPILE_REPAYS_AFTER
+    return config.system.compile == "always"
+
+
+def build_agent(
+    config: Config, observation_size: int, action_space: gym.Space, num_components: int
+) -> tuple[Agent, nn.Module]:
+    """The network and the critic's frame, on the CPU, from the run's seed alone."""
+    network, ppo = config.network, config.ppo
+    scale = value_scales.REGISTRY.get(value_scale_kind(ppo))(
+        num_components, ppo.return_scale, ppo.return_horizon
+    )
+    loss_unit = scale.unit if ppo.value_loss_unit == "variance" else 1.0
+    head = value_heads.REGISTRY.get(ppo.value_loss)(
+        scale.unit, loss_unit, huber_delta=ppo.huber_delta
+    )
+    env = config.env
+    normalizer = ObservationNormalizer(
+        observation_size, env.normalize_observations, env.observation_clip, env.squash_observations
+    )
+    source = generator(torch.device("cpu"), config.system.seed, "initialization")
+    agent = Agent(
+        observation_size,
+        distribution_for(action_space, network.action_squash, network.initial_log_std),
+        num_components, normalizer, head, network, source,
+    )
+    return agent, scale
+
+
+def build_objective(config: Config, agent: Agent, scale: nn.Module) -> Objective:
+    """Losses and balancer around the agent."""
+    ppo = config.ppo
+    clip = value_clips.REGISTRY.get(value_clip_kind(ppo))(
+        ppo.value_clip_epsilon, ppo.value_clip_floor
+    )
+    parts = Parts(agent.distribution, agent.value_head, scale, clip)
+    free = [losses.REGISTRY.get(name)(ppo, parts) for name in FREE_LOSSES]
+    balanced = [losses.REGISTRY.get("value")(ppo, parts)]
+    balancer = balancers.REGISTRY.get(config.balancing.kind)(
+        [loss.name for loss in balanced],
+        [loss.weight for loss in balanced],
+        [loss.num_outputs for loss in balanced],
+    )
+    return Objective(agent, scale, free, balanced, balancer)
+
+
+def build_learner(config: Config, envs: Environments, observation_size: int, device: torch.device) -> Learner:
+    """A learner on these environments."""
+    agent, scale = build_agent(config, observation_size, envs.action_space, len(envs.component_names))
+    objective = build_objective(config, agent, scale).to(device)
+    optimizer = Adam(FlatParameters(objective), config.ppo.adam_epsilon, config.ppo.max_grad_norm)
+    compiled = uses_compile(config)
+    seed = config.system.seed
+    collector = Collector(
+        agent, scale, envs, config.ppo.num_steps, config.env.reward_scale, seed, device, compiled
+    )
+    settings = TargetSettings(
+        gamma=torch.full((len(envs.component_names),), config.ppo.gamma, device=device),
+        gae_lambda=config.ppo.gae_lambda,
+        component_weights=weights_for(envs.component_names, {}, device),
+        normalize_batch=config.ppo.normalize_advantages == "batch",
+    )
+    update = Update(objective, optimizer, config.ppo, seed, compiled)
+    return Learner(config, objective, optimizer, collector, update, settings, device)
+
+
+def build_environments(config: Config, device: torch.device, **options: Any) -> Environments:
+    """The training environments of this rank."""
+    ranks = parallel.world_size()
+    if config.env.num_envs % ranks:
+        raise UserError(f"env.num_envs: {config.env.num_envs} cannot be shared by {ranks} processes; "
+                        f"nearest: {config.env.num_envs // ranks * ranks or ranks}")
+    share = config.env.num_envs // ranks
+    return make_environments(
+        config.env, run_seed=config.system.seed, device=device, num_envs=share,
+        first_index=parallel.rank() * share, **options,
+    )
+
+
+def prepare_torch(config: Config) -> torch.device:
+    """Threads and device, before the first tensor."""
+    if config.system.threads:
+        torch.set_num_threads(config.system.threads)
+    return device_for(config.system.device)
