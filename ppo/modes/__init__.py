@@ -16,14 +16,12 @@ from types import ModuleType
 from ppo.errors import UserError
 from ppo.registry import nearest
 
-FOLDER = Path(__file__).parent
 DEFAULT = "single_batch"
 
 
 def names() -> list[str]:
     """Every mode: the files of this folder that do not start with an underscore."""
-    found = sorted(file.stem for file in FOLDER.glob("*.py") if not file.stem.startswith("_"))
-    return sorted(found, key=lambda name: name != DEFAULT)
+    return sorted(_files(), key=lambda name: (name != DEFAULT, name))
 
 
 def summary(mode: str) -> str:
@@ -61,4 +59,9 @@ def load(mode: str) -> ModuleType:
 
 @functools.cache
 def _tree(mode: str) -> ast.Module:
-    return ast.parse((FOLDER / f"{mode}.py").read_text(encoding="utf-8"))
+    return ast.parse(_files()[mode].read_text(encoding="utf-8"))
+
+
+def _files() -> dict[str, Path]:
+    found = (file for folder in __path__ for file in Path(folder).glob("*.py"))
+    return {file.stem: file for file in found if not file.stem.startswith("_")}

@@ -191,6 +191,8 @@ def _hint(value: Any, annotation: Any) -> str:
             return nearby
         if any(kind in (int, float) for kind in kinds) and _is_number(value):
             return "; remove the quotes"
+        if bool in kinds and value.lower() in ("yes", "on", "no", "off", "y", "n"):
+            return f"; write {'true' if value.lower() in ('yes', 'on', 'y') else 'false'}"
     if value is None:
         return "; leave the line out for the default"
     if isinstance(value, bool) and literals(annotation):

@@ -123,7 +123,9 @@ def _range(annotation: Any, base: Any) -> str:
         parts.append(f"at most {high}")
     if below is not None:
         parts.append(f"below {below:,}" if base is int else f"below {below}")
-    return ", " + " and ".join(parts) if parts else ""
+    if not parts:
+        return ""
+    return (" " if parts[0].startswith(("above", "below")) else ", ") + " and ".join(parts)
 
 
 def _bounds(annotation: Any) -> dict[str, Any]:

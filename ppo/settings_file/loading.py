@@ -75,6 +75,8 @@ def _override(model: type[BaseModel], tree: Tree, text: str) -> None:
     tree.places = {old: at for old, at in tree.places.items() if old[: len(path)] != path}
     tree.places |= found.places
     tree.places[path] = place
+    for length in range(1, len(path)):
+        tree.places.setdefault(path[:length], place)
 
 
 def _place(values: dict[str, Any], path: tuple[str, ...], value: Any) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from ppo.errors import UserError
-from ppo.settings_file.mistakes import Path, Tree, dotted, one_line
+from ppo.settings_file.mistakes import MAX_SHOWN, Path, Tree, dotted, one_line
 from ppo.settings_file.scalars import resolve
 
 MAX_BYTES = 1_000_000
@@ -49,7 +49,8 @@ def parse(text: str, place: Callable[[int], str]) -> Tree:
     """
     value, tree = parse_value(text, place)
     if value is not None and not isinstance(value, dict):
-        raise UserError(f"{place(1)}: must be sections of `key: value` lines, not {_kind(value)}")
+        wrong = f"{place(1)}: must be sections of `key: value` lines, not {_kind(value)}"
+        raise UserError(*tree.mistakes[:MAX_SHOWN], wrong)
     tree.values = value or {}
     return tree
 
@@ -60,8 +61,10 @@ def parse_value(text: str, place: Callable[[int], str], root: Path = ()) -> tupl
     builder = _Builder(tree, place)
     try:
         value = builder.document(yaml.parse(text, Loader=_LOADER), root)
+    except UnicodeEncodeError:  # bytes of the command line that are not UTF-8
+        raise UserError(f"{place(1)}: not UTF-8 text") from None
     except yaml.YAMLError as error:
-        raise UserError(*tree.mistakes, _yaml_mistake(error, text, place)) from None
+        raise UserError(*tree.mistakes[:MAX_SHOWN], _yaml_mistake(error, text, place)) from None
     return value, tree
 
 
@@ -138,7 +141,7 @@ class _Builder:
                 f"{self._at(event)}: more than {MAX_ENTRIES:,} entries; this is no configuration"
             )
         if isinstance(event, yaml.AliasEvent):
-            self._note(event, path, f"alias *{event.anchor[:40]} is not allowed; write it out")
+            self._note(event, path, f"alias *{str(event.anchor)[:40]} is not allowed; write it out")
             return None
         if event.anchor is not None:
             self._note(event, path, f"anchor &{event.anchor[:40]} is not allowed; leave it out")
