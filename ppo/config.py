@@ -5,9 +5,14 @@ The descriptions below are the comments of config.yaml, which `Config().to_yaml(
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ppo import settings_file
+from ppo.settings_file.together import check_together
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -139,3 +144,34 @@ class Config(Section):
     evaluation: EvaluationConfig = EvaluationConfig()
     logging: LoggingConfig = LoggingConfig()
     system: SystemConfig = SystemConfig()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Config:
+        check_together(self)
+        return self
+
+    @classmethod
+    def load(cls, path: str | Path | None, overrides: Iterable[str] = ()) -> Config:
+        """The configuration in a YAML file (None: the defaults), with `key=value` overrides.
+
+        Raises:
+            UserError: one line for each mistake, naming file and line or the override.
+        """
+        return settings_file.load(cls, path, overrides)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], overrides: Iterable[str] = ()) -> Config:
+        """The configuration in nested dictionaries, such as `to_dict` gives."""
+        return settings_file.from_dict(cls, values, overrides)
+
+    def with_overrides(self, overrides: Iterable[str]) -> Config:
+        """A copy with `key=value` settings replaced."""
+        return settings_file.with_overrides(self, overrides)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every setting as plain nested values."""
+        return settings_file.plain(self)
+
+    def to_yaml(self) -> str:
+        """The text of a config.yaml: every key, each with its comment."""
+        return settings_file.to_yaml(self)
