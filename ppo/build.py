@@ -77,8 +77,14 @@ def build_agent(
         num_components, ppo.return_scale, ppo.return_horizon
     )
     loss_unit = scale.unit if ppo.value_loss_unit == "variance" else 1.0
-    head = value_heads.REGISTRY.get(ppo.value_loss)(
-        scale.unit, loss_unit, huber_delta=ppo.huber_delta
+    head_kind = value_heads.REGISTRY.get(ppo.value_loss)
+    if not head_kind.linear and scale.support is None:
+        raise UserError(f"ppo.value_loss: {ppo.value_loss} needs bounded targets; set "
+                        "ppo.normalize_returns true or ppo.return_normalizer symlog")
+    head = head_kind(
+        scale.unit, loss_unit, huber_delta=ppo.huber_delta,
+        support=(scale.support or 1.0) * scale.unit, bins=ppo.value_bins,
+        logarithmic=not scale.affine,
     )
     env = config.env
     normalizer = ObservationNormalizer(
@@ -99,6 +105,9 @@ def build_objective(config: Config, agent: Agent, scale: nn.Module) -> Objective
     clip = value_clips.REGISTRY.get(value_clip_kind(ppo))(
         ppo.value_clip_epsilon, ppo.value_clip_floor
     )
+    if clip.active and not scale.affine and value_clip_kind(ppo) != "absolute":
+        raise UserError(f"ppo.value_clip: {value_clip_kind(ppo)} has no meaning in logarithmic units; "
+                        "set ppo.value_clip none or absolute with ppo.return_normalizer symlog")
     parts = Parts(agent.distribution, agent.value_head, scale, clip)
     free = [losses.REGISTRY.get(name)(ppo, parts) for name in FREE_LOSSES]
     balanced = [losses.REGISTRY.get("value")(ppo, parts)]

@@ -87,14 +87,19 @@ class PPOConfig(Section):
     )
     value_clip_floor: NonNegative = setting(1.0, "least |old value| of the relative clip, in deviations of the return; 0: literal")
     normalize_returns: bool = setting(True, "train the critic on standardized returns")
-    return_normalizer: Literal["popart", "running", "batch"] = setting("popart", "how the return's statistics move")
+    return_normalizer: Literal[
+        "popart", "running", "batch", "symlog", "naive_batch_zscore_without_carrying_back"
+    ] = setting("popart", "how the return's frame moves; the naive kind is for the experiment alone")
     return_horizon: Annotated[float, Field(ge=1)] = setting(10.0, "batches that the return's statistics remember")
     return_scale: Positive = setting(10.0, "standard deviation given to the standardized returns")
     value_loss_weight: NonNegative = setting(0.25, "weight of the value loss")
     value_loss_unit: Literal["variance", "network"] = setting(
         "variance", "variance: loss in variances of its targets; network: times return_scale squared"
     )
-    value_loss: str = setting("squared", "squared, huber, ...: what the critic's output means")
+    value_loss: Literal["squared", "huber", "hl_gauss", "two_hot"] = setting(
+        "squared", "what the critic's output means and how its error is measured"
+    )
+    value_bins: Annotated[int, Field(ge=3, le=1001)] = setting(101, "bins of hl_gauss and two_hot")
     huber_delta: Positive = setting(1.0, "deviations of the target where the Huber loss turns linear")
 
 

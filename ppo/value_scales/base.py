@@ -27,6 +27,8 @@ class ValueScale(nn.Module):
     unit: float  # deviation of the targets in network units
     preserves_outputs = False  # whether a move of the frame leaves predictions as they were
     exact = True  # whether scaling rewards by 2^k changes no bit of what is learned
+    affine = True  # whether network units are an affine map of reward units
+    support: float | None = 8.0  # deviations of the target that bins cover; None: no bound known
     carries_back = True  # whether values return to reward units before they meet rewards
 
     mean: Tensor  # [K] float64 of the returns

@@ -15,6 +15,7 @@ class Identity(ValueScale):
 
     preserves_outputs = True
     exact = False
+    support = None
 
     def __init__(self, num_components: int, return_scale: float, horizon: float) -> None:
         super().__init__(num_components, return_scale, horizon)

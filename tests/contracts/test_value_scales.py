@@ -85,7 +85,7 @@ def test_state_survives_saving(kind):
     assert torch.equal(other.to_norm(returns(1)), scale.to_norm(returns(1)))
 
 
-@pytest.mark.parametrize("kind", [k for k in HONEST if k != "identity"])
+@pytest.mark.parametrize("kind", ["batch", "popart", "running"])
 def test_targets_have_the_deviation_asked_for(kind):
     scale, critic = make(kind)
     for _ in range(60):
