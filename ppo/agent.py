@@ -87,9 +87,7 @@ class Agent(nn.Module):
         for_actor, for_critic = self.encode(obs)
         output = self.critic(for_critic)
         output = output.view(output.shape[0], self.num_components, self.value_head.num_outputs)
-        return Prediction(
-            self.actor(for_actor), output, self.value_head.decode(output), for_critic
-        )
+        return Prediction(self.actor(for_actor), output, self.value_head.decode(output), for_critic)
 
     def values_norm(self, obs: Tensor) -> Tensor:
         """Values in network units, [B, K]."""
@@ -107,5 +105,8 @@ class Agent(nn.Module):
 
     def shared_names(self) -> set[str]:
         """Names of the parameters that actor and critic share."""
-        return {f"encoder.{name}" for name, _ in self.encoder.named_parameters()} if self.shared \
+        return (
+            {f"encoder.{name}" for name, _ in self.encoder.named_parameters()}
+            if self.shared
             else set()
+        )

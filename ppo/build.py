@@ -8,7 +8,15 @@ import gymnasium as gym
 import torch
 from torch import nn
 
-from ppo import balancers, losses, parallel, value_clips, value_heads, value_scales
+from ppo import (
+    advantage_scales,
+    balancers,
+    losses,
+    parallel,
+    value_clips,
+    value_heads,
+    value_scales,
+)
 from ppo.agent import Agent
 from ppo.collect import Collector
 from ppo.config import Config, PPOConfig
@@ -22,7 +30,8 @@ from ppo.normalizer import ObservationNormalizer
 from ppo.objective import Objective
 from ppo.optimizer import Adam, FlatParameters
 from ppo.randomness import generator
-from ppo.targets import TargetSettings, weights_for
+from ppo.reward_scale import RewardScale
+from ppo.targets import TargetSettings, by_component
 from ppo.update import Update
 
 # About this many environment steps repay the seconds that compiling takes on a CPU.
@@ -45,8 +54,10 @@ def device_for(name: str) -> torch.device:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"system.device: {name!r} cannot be used ({reason}); allowed: auto, cpu, "
-                        "cuda, cuda:0, ...") from None
+        raise UserError(
+            f"system.device: {name!r} cannot be used ({reason}); allowed: auto, cpu, "
+            "cuda, cuda:0, ..."
+        ) from None
     return device
 
 
@@ -79,11 +90,16 @@ def build_agent(
     loss_unit = scale.unit if ppo.value_loss_unit == "variance" else 1.0
     head_kind = value_heads.REGISTRY.get(ppo.value_loss)
     if not head_kind.linear and scale.support is None:
-        raise UserError(f"ppo.value_loss: {ppo.value_loss} needs bounded targets; set "
-                        "ppo.normalize_returns true or ppo.return_normalizer symlog")
+        raise UserError(
+            f"ppo.value_loss: {ppo.value_loss} needs bounded targets; set "
+            "ppo.normalize_returns true or ppo.return_normalizer symlog"
+        )
     head = head_kind(
-        scale.unit, loss_unit, huber_delta=ppo.huber_delta,
-        support=(scale.support or 1.0) * scale.unit, bins=ppo.value_bins,
+        scale.unit,
+        loss_unit,
+        huber_delta=ppo.huber_delta,
+        support=(scale.support or 1.0) * scale.unit,
+        bins=ppo.value_bins,
         logarithmic=not scale.affine,
     )
     env = config.env
@@ -94,7 +110,11 @@ def build_agent(
     agent = Agent(
         observation_size,
         distribution_for(action_space, network.action_squash, network.initial_log_std),
-        num_components, normalizer, head, network, source,
+        num_components,
+        normalizer,
+        head,
+        network,
+        source,
     )
     return agent, scale
 
@@ -106,49 +126,81 @@ def build_objective(config: Config, agent: Agent, scale: nn.Module) -> Objective
         ppo.value_clip_epsilon, ppo.value_clip_floor
     )
     if clip.active and not scale.affine and value_clip_kind(ppo) != "absolute":
-        raise UserError(f"ppo.value_clip: {value_clip_kind(ppo)} has no meaning in logarithmic units; "
-                        "set ppo.value_clip none or absolute with ppo.return_normalizer symlog")
+        raise UserError(
+            f"ppo.value_clip: {value_clip_kind(ppo)} has no meaning in logarithmic units; "
+            "set ppo.value_clip none or absolute with ppo.return_normalizer symlog"
+        )
     parts = Parts(agent.distribution, agent.value_head, scale, clip)
     free = [losses.REGISTRY.get(name)(ppo, parts) for name in FREE_LOSSES]
-    balanced = [losses.REGISTRY.get("value")(ppo, parts)]
+    names = ["value", *(["features"] if ppo.feature_regularization else [])]
+    balanced = [losses.REGISTRY.get(name)(ppo, parts) for name in names]
     balancer = balancers.REGISTRY.get(config.balancing.kind)(
         [loss.name for loss in balanced],
         [loss.weight for loss in balanced],
         [loss.num_outputs for loss in balanced],
     )
-    return Objective(agent, scale, free, balanced, balancer)
+    advantages = advantage_scales.REGISTRY.get(ppo.normalize_advantages)(ppo.advantage_floor)
+    return Objective(agent, scale, free, balanced, balancer, advantages)
 
 
-def build_learner(config: Config, envs: Environments, observation_size: int, device: torch.device) -> Learner:
+def build_optimizer(config: Config, objective: Objective) -> Adam:
+    """Adam with the critic's own rate, decay and clipping where they are asked for."""
+    ppo, flat = config.ppo, FlatParameters(objective)
+    critic = flat.mask(lambda name: name.startswith(("agent.critic", "heads.")))
+    hidden = flat.mask(lambda name: name.startswith("agent.critic_encoder"))
+    rates = decay = groups = None
+    if ppo.critic_learning_rate is not None:
+        rates = 1.0 + critic * (ppo.critic_learning_rate / ppo.learning_rate - 1.0)
+    if ppo.critic_weight_decay:
+        decay = hidden * ppo.critic_weight_decay
+    if ppo.clip_gradients == "separate":
+        groups = [critic, 1.0 - critic]
+    return Adam(flat, ppo.adam_epsilon, ppo.max_grad_norm, rates, decay, groups)
+
+
+def build_learner(
+    config: Config, envs: Environments, observation_size: int, device: torch.device
+) -> Learner:
     """A learner on these environments."""
-    agent, scale = build_agent(config, observation_size, envs.action_space, len(envs.component_names))
+    agent, scale = build_agent(
+        config, observation_size, envs.action_space, len(envs.component_names)
+    )
     objective = build_objective(config, agent, scale).to(device)
-    optimizer = Adam(FlatParameters(objective), config.ppo.adam_epsilon, config.ppo.max_grad_norm)
+    optimizer = build_optimizer(config, objective)
     compiled = uses_compile(config)
     seed = config.system.seed
     collector = Collector(
         agent, scale, envs, config.ppo.num_steps, config.env.reward_scale, seed, device, compiled
     )
+    ppo, names = config.ppo, envs.component_names
     settings = TargetSettings(
-        gamma=torch.full((len(envs.component_names),), config.ppo.gamma, device=device),
-        gae_lambda=config.ppo.gae_lambda,
-        component_weights=weights_for(envs.component_names, {}, device),
-        normalize_batch=config.ppo.normalize_advantages == "batch",
+        gamma=by_component(names, ppo.component_gammas, ppo.gamma).to(device),
+        gae_lambda=ppo.gae_lambda,
+        critic_gae_lambda=ppo.critic_gae_lambda,
+        component_weights=by_component(names, ppo.component_weights, 1.0).to(device),
+        normalize_components=ppo.component_mixing == "normalized",
     )
-    update = Update(objective, optimizer, config.ppo, seed, compiled)
-    return Learner(config, objective, optimizer, collector, update, settings, device)
+    update = Update(objective, optimizer, ppo, seed, compiled)
+    scaling = RewardScale(envs.num_envs, ppo.gamma, ppo.reward_scaling == "return_std").to(device)
+    return Learner(config, objective, optimizer, collector, update, settings, scaling, device)
 
 
 def build_environments(config: Config, device: torch.device, **options: Any) -> Environments:
     """The training environments of this rank."""
     ranks = parallel.world_size()
     if config.env.num_envs % ranks:
-        raise UserError(f"env.num_envs: {config.env.num_envs} cannot be shared by {ranks} processes; "
-                        f"nearest: {config.env.num_envs // ranks * ranks or ranks}")
+        raise UserError(
+            f"env.num_envs: {config.env.num_envs} cannot be shared by {ranks} processes; "
+            f"nearest: {config.env.num_envs // ranks * ranks or ranks}"
+        )
     share = config.env.num_envs // ranks
     return make_environments(
-        config.env, run_seed=config.system.seed, device=device, num_envs=share,
-        first_index=parallel.rank() * share, **options,
+        config.env,
+        run_seed=config.system.seed,
+        device=device,
+        num_envs=share,
+        first_index=parallel.rank() * share,
+        **options,
     )
 
 

@@ -133,7 +133,9 @@ class Collector:
         t, n = self.num_steps, self.envs.num_envs
         k = len(self.envs.component_names)
 
-        def empty(*shape: int, like: Tensor | None = None, dtype: torch.dtype | None = None) -> Tensor:
+        def empty(
+            *shape: int, like: Tensor | None = None, dtype: torch.dtype | None = None
+        ) -> Tensor:
             kind = like.dtype if like is not None else dtype
             return torch.empty(shape, dtype=kind, device=self.device)
 
@@ -154,7 +156,10 @@ class Collector:
     ) -> tuple[Rollout, Episodes]:
         obs, rewards = buffers["obs"], buffers["rewards"]
         self.current = obs[-1].clone()
-        flat_params, flat_actions = buffers["params"].flatten(0, 1), buffers["actions"].flatten(0, 1)
+        flat_params, flat_actions = (
+            buffers["params"].flatten(0, 1),
+            buffers["actions"].flatten(0, 1),
+        )
         log_probs = self.agent.distribution.log_prob(flat_params, flat_actions)
         values = self._values(obs.flatten(0, 1)).unflatten(0, obs.shape[:2])
         next_values = values[1:].clone()

@@ -66,7 +66,9 @@ class Gaussian(Distribution):
         super().__init__()
         low, high = np.broadcast_arrays(space.low, space.high)
         bounded = np.isfinite(low) & np.isfinite(high)
-        finite_low, finite_high = (np.where(bounded, side, 0.0).astype(float) for side in (low, high))
+        finite_low, finite_high = (
+            np.where(bounded, side, 0.0).astype(float) for side in (low, high)
+        )
         center = (finite_high + finite_low) / 2
         half = np.where(bounded, (finite_high - finite_low) / 2, 1.0)
         self.num_actions = int(np.prod(space.shape))

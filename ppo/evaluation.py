@@ -29,7 +29,9 @@ def bootstrap_interval(values: np.ndarray, seed: int) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def play(envs: Environments, act: Callable[[Tensor], Tensor], episodes: int) -> dict[str, np.ndarray]:
+def play(
+    envs: Environments, act: Callable[[Tensor], Tensor], episodes: int
+) -> dict[str, np.ndarray]:
     """The first episodes of every environment, an equal number from each.
 
     Taking whichever episodes end first would favor short ones.

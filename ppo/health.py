@@ -14,6 +14,7 @@ from ppo.functional.moments import explained_variance, masked_mean, masked_momen
 from ppo.losses.base import Knobs
 from ppo.objective import Objective
 from ppo.optimizer import FlatParameters
+from ppo.outliers import center_and_spread
 
 PROBE_SAMPLES = 1024
 RANK_INTERVAL = 10  # batches between singular value decompositions
@@ -25,7 +26,9 @@ def probe_index(size: int, device: torch.device) -> Tensor:
     return torch.arange(count, device=device) * (size // count)
 
 
-def value_health(batch: Batch, values: Tensor, scale: torch.nn.Module, last_mean: Tensor) -> dict[str, Tensor]:
+def value_health(
+    batch: Batch, values: Tensor, scale: torch.nn.Module, last_mean: Tensor
+) -> dict[str, Tensor]:
     """The critic before its update.
 
     Args:
@@ -43,8 +46,9 @@ def value_health(batch: Batch, values: Tensor, scale: torch.nn.Module, last_mean
     deviations = variances.sqrt()
     real = weights.bool().unsqueeze(-1)
     targets = scale.to_norm(returns)
-    _, target_mean, target_variance = masked_moments(targets.flatten(0).unsqueeze(-1),
-                                                     weights.repeat_interleave(returns.shape[1]))
+    _, target_mean, target_variance = masked_moments(
+        targets.flatten(0).unsqueeze(-1), weights.repeat_interleave(returns.shape[1])
+    )
     infinity = torch.full_like(total_return, torch.inf)
     wide = torch.full_like(targets, torch.inf)
     _, _, per_target_variance = masked_moments(targets, weights)
@@ -63,7 +67,9 @@ def value_health(batch: Batch, values: Tensor, scale: torch.nn.Module, last_mean
         "target_min": torch.where(real, targets, wide).amin(),
         "target_max": torch.where(real, targets, -wide).amax(),
         "mean_target_variance": per_target_variance.mean(),
-        "largest_offset": (mean.squeeze(0) - masked_moments(total_value, weights)[1].squeeze(0)).abs(),
+        "largest_offset": (
+            mean.squeeze(0) - masked_moments(total_value, weights)[1].squeeze(0)
+        ).abs(),
     }
 
 
@@ -78,15 +84,12 @@ def component_health(batch: Batch, scale: torch.nn.Module) -> dict[str, Tensor]:
 
 def reward_health(rollout: Rollout) -> dict[str, Tensor]:
     """Rewards by ranks, so that one outlier cannot hide itself (section 5.1 of the study)."""
-    rewards = rollout.rewards.flatten(0, 1)
-    stride = max(1, rewards.shape[0] // 16_384)
-    sample = rewards[::stride]
-    quantiles = torch.quantile(sample, torch.tensor([0.25, 0.5, 0.75], device=sample.device), dim=0)
-    spread = (quantiles[2] - quantiles[0]) / 1.349  # that of a normal distribution
-    distance = (rewards - quantiles[1]).abs().amax(0)
+    rewards = rollout.rewards
+    middle, spread = center_and_spread(rewards)
+    distance = (rewards - middle).abs().flatten(0, 1).amax(0)
     outlier = torch.where(spread > 0, distance / spread, torch.nan)
     known = torch.nan_to_num(outlier, nan=-1.0).amax()
-    total = rewards.sum(-1)
+    total = rewards.sum(-1).flatten()
     return {
         "reward_outlier": torch.where(known >= 0, known, torch.nan),
         "reward_zero_share": masked_mean((total == 0).float(), rollout.valid.flatten().float()),
@@ -94,7 +97,9 @@ def reward_health(rollout: Rollout) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def after_update(objective: Objective, batch: Batch, steps: int, learning_rate: Tensor) -> dict[str, Tensor]:
+def after_update(
+    objective: Objective, batch: Batch, steps: int, learning_rate: Tensor
+) -> dict[str, Tensor]:
     """The critic and the network after the update, on a few samples."""
     index = probe_index(batch.obs.shape[0], batch.obs.device)
     few = batch.select(index)
@@ -114,7 +119,8 @@ def after_update(objective: Objective, batch: Batch, steps: int, learning_rate: 
             returns, values.sum(-1, keepdim=True), few.valid
         ).squeeze(0),
         "critic_reach": reach,
-        "saturated_units": (features.abs() > 0.99).float().mean() if objective.agent.bounded_features
+        "saturated_units": (features.abs() > 0.99).float().mean()
+        if objective.agent.bounded_features
         else torch.full((), torch.nan),
         "dead_units": (features.std(0, correction=0) < 1e-3 * largest).float().mean(),
         "obs_outlier_share": (inputs.abs() >= 10.0).float().mean(),
@@ -156,8 +162,9 @@ def shared_gradients(
     weight = next(loss.weight for loss in objective.balanced_losses if loss.name == "value")
     norms = []
     for loss in (weight * losses["value"], losses["policy"] + losses["entropy"]):
-        grads = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True,
-                                    materialize_grads=True)
+        grads = torch.autograd.grad(
+            loss, parameters, retain_graph=True, allow_unused=True, materialize_grads=True
+        )
         norms.append(torch.cat([grad.reshape(-1) for grad in grads]).norm())
     value, policy = norms
     return {

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ppo import health, parallel
+from ppo import health, outliers, parallel
 from ppo.collect import Collector, Episodes
 from ppo.config import Config
 from ppo.data import Batch, Rollout
@@ -22,11 +22,14 @@ from ppo.losses.base import Knobs
 from ppo.objective import Objective
 from ppo.optimizer import Adam
 from ppo.recorder import EpisodeRows, make_record, reduce_table, to_host
+from ppo.reward_scale import RewardScale
 from ppo.schedules import scheduled
 from ppo.targets import TargetSettings, make_batch
 from ppo.update import Update, UpdateTable
 
 MAX_ROLLBACKS = 3  # in a run; then it has diverged
+KL_STEP = 1.5
+KL_RATE_BOUNDS = (1e-5, 1e-2)
 ROLLBACK_BATCHES = 10  # batches at a halved learning rate after a rollback
 
 
@@ -45,6 +48,7 @@ class Learner:
         collector: Collector,
         update: Update,
         settings: TargetSettings,
+        reward_scale: RewardScale,
         device: torch.device,
     ) -> None:
         self.config, self.objective, self.optimizer = config, objective, optimizer
@@ -54,8 +58,15 @@ class Learner:
         num_components = len(collector.envs.component_names)
         self.last_mean = torch.zeros(num_components, dtype=torch.float64, device=device)
         self.counters: dict[str, int] = {
-            "batch": 0, "env_steps": 0, "episodes": 0, "rollbacks": 0, "slow_until": 0,
+            "batch": 0,
+            "env_steps": 0,
+            "episodes": 0,
+            "rollbacks": 0,
+            "slow_until": 0,
         }
+        self.reward_scale = reward_scale
+        self.kl_factor = 1.0  # of the learning rate, moved by ppo.learning_rate_schedule kl
+        self.reports: list[str] = []
         self.wall_time = 0.0
         self.timing = {"collect": 0.0, "update": 0.0, "other": 0.0}
         self.finished: EpisodeRows | None = None
@@ -94,11 +105,17 @@ class Learner:
             self.counters["rollbacks"] += 1
             self.counters["slow_until"] = self.counters["batch"] + ROLLBACK_BATCHES
             if self.counters["rollbacks"] > MAX_ROLLBACKS:
-                raise Diverged(f"batch {self.counters['batch']}: {faults}; "
-                               f"{MAX_ROLLBACKS} rollbacks did not help")
-            events.append(f"{faults}: rolled back, learning rate halved for {ROLLBACK_BATCHES} batches")
-        record["events"] = [*record["events"], *events]
+                raise Diverged(
+                    f"batch {self.counters['batch']}: {faults}; "
+                    f"{MAX_ROLLBACKS} rollbacks did not help"
+                )
+            events.append(
+                f"{faults}: rolled back, learning rate halved for {ROLLBACK_BATCHES} batches"
+            )
+        record["events"] = [*record["events"], *self.reports, *events]
         events.clear()
+        self.reports.clear()
+        self._follow_kl(record["approx_kl"])
         self.counters["batch"] += 1
         return record
 
@@ -108,13 +125,17 @@ class Learner:
         rollout, episodes = self.collector(self.counters["batch"], attempt)
         collected = self.clock()
         with torch.no_grad():
+            rollout = self._treat_rewards(rollout)
             batch = make_batch(rollout, self.settings)
             scale, agent = self.objective.value_scale, self.objective.agent
             critic = agent.critic if agent.value_head.linear else None
             first = scale.update(batch.returns, batch.valid, critic)
             before = self._before(batch, rollout)
             if scale.carries_back:
-                batch = batch._replace(old_values=torch.where(first, scale.offset, batch.old_values))
+                batch = batch._replace(
+                    old_values=torch.where(first, scale.offset, batch.old_values)
+                )
+            batch = self._complete(batch)
         shared = health.shared_gradients(self.objective, self.optimizer.flat, batch, knobs)
         prepared = self.clock()
         table = self.update(batch, knobs, self.counters["batch"], attempt)
@@ -133,10 +154,40 @@ class Learner:
         record["steps_per_second"] = self.steps_per_batch / spent
         return record
 
+    def _treat_rewards(self, rollout: Rollout) -> Rollout:
+        """Outliers and reward scaling, before anything learns from the rewards."""
+        rewards, valid = rollout.rewards, rollout.valid
+        limit = self.config.ppo.reward_outlier_limit
+        found = outliers.find(rewards, valid, limit)
+        if bool(found.any()):
+            self.reports += outliers.describe(
+                rewards,
+                found,
+                limit,
+                self.collector.envs.component_names,
+                parallel.rank() * self.collector.envs.num_envs,
+            )
+            if self.config.ppo.reward_outlier == "clip":
+                rewards = outliers.clip(rewards, valid, limit)
+        rewards = self.reward_scale(rewards, rollout.ended)
+        return rollout._replace(rewards=rewards)
+
+    def _complete(self, batch: Batch) -> Batch:
+        """What the batch needs of the network as it was at collection."""
+        objective = self.objective
+        advantages = objective.advantage_scale(
+            batch.advantages, batch.returns.sum(-1), batch.valid, objective.value_scale.std.norm()
+        )
+        targets = dict(batch.targets)
+        if self.config.ppo.feature_regularization:
+            targets["old_features"] = objective.agent(batch.obs).features
+        return batch._replace(advantages=advantages, targets=targets)
+
     def _knobs(self) -> tuple[Knobs, dict[str, float]]:
         ppo = self.config.ppo
         progress = min(1.0, self.counters["env_steps"] / self.config.train.total_timesteps)
         rate = scheduled(ppo.learning_rate, ppo.learning_rate_schedule, progress)
+        rate *= self.kl_factor
         if self.counters["batch"] < self.counters["slow_until"]:
             rate *= 0.5 ** self.counters["rollbacks"]
         clip = scheduled(ppo.clip_epsilon, ppo.clip_schedule, progress)
@@ -159,9 +210,7 @@ class Learner:
         return found
 
     def _after(self, batch: Batch, table: UpdateTable, knobs: Knobs) -> dict[str, Tensor]:
-        found = health.after_update(
-            self.objective, batch, table.rows.shape[0], knobs.learning_rate
-        )
+        found = health.after_update(self.objective, batch, table.rows.shape[0], knobs.learning_rate)
         if self.counters["batch"] % health.RANK_INTERVAL == 0:
             found["effective_rank"] = health.effective_rank(self.objective, batch)
         std = self.objective.agent.distribution.mean_std()
@@ -171,8 +220,14 @@ class Learner:
         return found
 
     def _record(
-        self, table: UpdateTable, before: dict[str, Tensor], after: dict[str, Tensor],
-        numbers: dict[str, float], rollout: Rollout, episodes: Episodes, batch: Batch,
+        self,
+        table: UpdateTable,
+        before: dict[str, Tensor],
+        after: dict[str, Tensor],
+        numbers: dict[str, float],
+        rollout: Rollout,
+        episodes: Episodes,
+        batch: Batch,
     ) -> dict[str, Any]:
         values = {**to_host(before), **to_host(after), **numbers}
         values.update(reduce_table(table, self.config.ppo.max_grad_norm))
@@ -186,9 +241,13 @@ class Learner:
             values["entropy_relative"] = values["entropy"] / distribution.max_entropy
         values["value_loss_weight"] = values["weight/value"]
         head = self.objective.agent.value_head
-        values["effective_value_weight"] = values["weight/value"] * (head.unit / head.loss_unit) ** 2
+        values["effective_value_weight"] = (
+            values["weight/value"] * (head.unit / head.loss_unit) ** 2
+        )
         variance = values["mean_target_variance"]
-        values["normalized_value_loss"] = values["squared_error"] / variance if variance else math.nan
+        values["normalized_value_loss"] = (
+            values["squared_error"] / variance if variance else math.nan
+        )
         size = float(self.objective.value_scale.size.double().mean())
         reach = values["critic_reach"] * size
         gap = max(values["largest_offset"], values["return_std"])
@@ -197,7 +256,9 @@ class Learner:
             values["return_drift"] = math.nan
         record = make_record(values, self._components(values), [])
         record["finite"] = bool(values["finite"])
-        record["skipped_share"] = values["skipped_minibatches"] / max(1.0, values["num_minibatches"])
+        record["skipped_share"] = values["skipped_minibatches"] / max(
+            1.0, values["num_minibatches"]
+        )
         return record
 
     def _components(self, values: dict[str, float]) -> dict[str, dict[str, float | None]]:
@@ -225,13 +286,28 @@ class Learner:
             )
         return ""
 
+    def _follow_kl(self, kl: float | None) -> None:
+        """Schulman's adaptive rate as in rsl_rl: a policy that moves too far learns slower."""
+        ppo = self.config.ppo
+        if ppo.learning_rate_schedule != "kl" or ppo.target_kl is None or kl is None:
+            return
+        if kl > 2.0 * ppo.target_kl:
+            self.kl_factor /= KL_STEP
+        elif kl < 0.5 * ppo.target_kl:
+            self.kl_factor *= KL_STEP
+        low, high = (bound / ppo.learning_rate for bound in KL_RATE_BOUNDS)
+        self.kl_factor = min(max(self.kl_factor, low), high)
+
     def _snapshot(self) -> dict[str, Tensor]:
         state = {**self.objective.state_dict(), **self.optimizer.state_dict()}
         return {name: value.clone() for name, value in state.items()}
 
     def _restore(self, snapshot: dict[str, Tensor]) -> None:
         with torch.no_grad():
-            for name, value in {**self.objective.state_dict(), **self.optimizer.state_dict()}.items():
+            for name, value in {
+                **self.objective.state_dict(),
+                **self.optimizer.state_dict(),
+            }.items():
                 value.copy_(snapshot[name])
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -240,19 +316,29 @@ class Learner:
             "objective": self.objective.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "collector": self.collector.state_dict(),
-            "learner": {"last_mean": self.last_mean},
+            "reward_scale": self.reward_scale.state_dict(),
+            "learner": {
+                "last_mean": self.last_mean,
+                "kl_factor": torch.tensor(self.kl_factor, dtype=torch.float64),
+            },
         }
-        return {f"{part}.{name}": value for part, state in parts.items() for name, value in state.items()}
+        return {
+            f"{part}.{name}": value
+            for part, state in parts.items()
+            for name, value in state.items()
+        }
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         def part(name: str) -> dict[str, Tensor]:
             prefix = f"{name}."
-            return {k[len(prefix):]: v for k, v in state.items() if k.startswith(prefix)}
+            return {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
 
         self.objective.load_state_dict(part("objective"))
         self.optimizer.load_state_dict(part("optimizer"))
         self.collector.load_state_dict(part("collector"))
+        self.reward_scale.load_state_dict(part("reward_scale"))
         self.last_mean.copy_(state["learner.last_mean"])
+        self.kl_factor = float(state["learner.kl_factor"])
 
 
 def _finite(value: float) -> float | None:

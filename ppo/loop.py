@@ -150,11 +150,18 @@ class Trainer:
         if self.config.logging.tensorboard:
             step = self.learner.counters["env_steps"] if self.resumed else None
             self.tensorboard = TensorBoardLog(self.folder.path / "tensorboard", step)
-        self.console.start(self.folder, self.config, {
-            "backend": self.envs.backend, "device": str(self.device),
-            "threads": torch.get_num_threads(), "parameters": self.num_parameters,
-            "batch": self.learner.counters["batch"], "restore": self.envs.restore_level,
-        })
+        self.console.start(
+            self.folder,
+            self.config,
+            {
+                "backend": self.envs.backend,
+                "device": str(self.device),
+                "threads": torch.get_num_threads(),
+                "parameters": self.num_parameters,
+                "batch": self.learner.counters["batch"],
+                "restore": self.envs.restore_level,
+            },
+        )
         for event in self.events:
             self.console.note(event)
 
@@ -172,7 +179,9 @@ class Trainer:
         steps_left = max(0, self.config.train.total_timesteps - record["env_steps"])
         self.console.batch(record, steps_left / max(record["steps_per_second"], 1e-9))
         for finding in self.watch.update(record) if self.watch else []:
-            self.console.finding(finding.illness, finding.evidence, finding.remedy, self.folder.name)
+            self.console.finding(
+                finding.illness, finding.evidence, finding.remedy, self.folder.name
+            )
         for event in record["events"]:
             self.console.note(event)
 
@@ -217,8 +226,12 @@ class Trainer:
             return
         self.folder.sync()
         checkpoint.save(
-            self.folder, self.learner.counters["batch"], self.learner.state_dict(), self._meta(),
-            keep=self.config.train.keep_checkpoints, best=best,
+            self.folder,
+            self.learner.counters["batch"],
+            self.learner.state_dict(),
+            self._meta(),
+            keep=self.config.train.keep_checkpoints,
+            best=best,
         )
 
     def _meta(self) -> dict[str, Any]:
@@ -239,8 +252,10 @@ class Trainer:
 
     def _layout(self) -> str:
         """A digest of what a checkpoint must agree with to be loaded."""
-        shapes = [(name, tuple(value.shape)) for name, value in
-                  self.learner.objective.state_dict().items()]
+        shapes = [
+            (name, tuple(value.shape))
+            for name, value in self.learner.objective.state_dict().items()
+        ]
         return hashlib.sha256(repr(shapes).encode()).hexdigest()[:16]
 
     def _load(self) -> None:
@@ -248,13 +263,20 @@ class Trainer:
         found = checkpoint.load_latest(self.folder)
         self.events += found.rejected
         if found.meta["layout"] != self._layout():
-            raise UserError(f"--resume {self.folder.name}: its network or critic differs from this "
-                            "configuration; resume with the run's own config.yaml")
-        for name, now in (("threads", torch.get_num_threads()), ("torch", torch.__version__),
-                          ("device", str(self.device))):
+            raise UserError(
+                f"--resume {self.folder.name}: its network or critic differs from this "
+                "configuration; resume with the run's own config.yaml"
+            )
+        for name, now in (
+            ("threads", torch.get_num_threads()),
+            ("torch", torch.__version__),
+            ("device", str(self.device)),
+        ):
             if found.meta[name] != now:
-                self.events.append(f"resumed with another {name} ({found.meta[name]} -> {now}): "
-                                   "the same run, not the same bits")
+                self.events.append(
+                    f"resumed with another {name} ({found.meta[name]} -> {now}): "
+                    "the same run, not the same bits"
+                )
         if self.envs.restore_level == "boundary":
             self.events.append("this environment's state cannot be restored: episodes start anew")
         self.learner.load_state_dict(found.tensors)
@@ -277,8 +299,10 @@ class Trainer:
         except (OSError, RunError) as error:
             summary["save_error"] = str(error)
         if self.tensorboard is not None:
-            finals = {"hparam/final_return": summary["final_return"],
-                      "hparam/best_return": summary["best_return"]}
+            finals = {
+                "hparam/final_return": summary["final_return"],
+                "hparam/best_return": summary["best_return"],
+            }
             self.tensorboard.hyperparameters(
                 self.config, {k: v for k, v in finals.items() if v is not None}
             )

@@ -23,6 +23,7 @@ class Objective(nn.Module):
         free_losses: terms that no balancer touches (policy, entropy).
         balanced_losses: terms that the balancer weighs.
         balancer: maps [J] losses to a total and the weights in force.
+        advantage_scale: applied to a batch before its update; kept here because it may have state.
         heads: what auxiliary losses learn on the agent's features.
     """
 
@@ -33,10 +34,12 @@ class Objective(nn.Module):
         free_losses: list[Loss],
         balanced_losses: list[Loss],
         balancer: nn.Module,
+        advantage_scale: nn.Module,
         heads: nn.ModuleDict | None = None,
     ) -> None:
         super().__init__()
         self.agent, self.value_scale, self.balancer = agent, value_scale, balancer
+        self.advantage_scale = advantage_scale
         self.heads = heads if heads is not None else nn.ModuleDict()
         self.free_losses, self.balanced_losses = free_losses, balanced_losses
 
@@ -51,12 +54,14 @@ class Objective(nn.Module):
             metrics.update(term.metrics)
         return losses, metrics
 
-    def forward(self, batch: Batch, knobs: Knobs) -> tuple[Tensor, dict[str, Tensor]]:
-        """Total loss (scalar) and metrics (detached scalars)."""
+    def forward(
+        self, batch: Batch, knobs: Knobs, value_only: bool = False
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Total loss (scalar) and metrics (detached scalars); `value_only` leaves the policy out."""
         losses, metrics = self.terms(batch, knobs)
         balanced = torch.stack([losses[loss.name] for loss in self.balanced_losses])
         total, weights = self.balancer(balanced)
-        for loss in self.free_losses:
+        for loss in [] if value_only else self.free_losses:
             total = total + losses[loss.name]
         metrics["total_loss"] = total.detach()
         for loss, weight in zip(self.balanced_losses, weights.unbind(), strict=True):

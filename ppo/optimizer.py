@@ -55,10 +55,22 @@ class Adam:
         epsilon: added to the root of the second moment. Gradients here come from losses without
             units, so it does not break invariance to reward scale.
         max_grad_norm: gradients are scaled down to this norm.
+        rates: [P] multiples of the learning rate, or None for 1.
+        decay: [P] decoupled weight decay (Loshchilov and Hutter 2019), or None.
+        groups: [P] masks that are clipped one by one; None clips the joint norm.
     """
 
-    def __init__(self, flat: FlatParameters, epsilon: float, max_grad_norm: float) -> None:
+    def __init__(
+        self,
+        flat: FlatParameters,
+        epsilon: float,
+        max_grad_norm: float,
+        rates: Tensor | None = None,
+        decay: Tensor | None = None,
+        groups: list[Tensor] | None = None,
+    ) -> None:
         self.flat, self.epsilon, self.max_grad_norm = flat, epsilon, max_grad_norm
+        self.rates, self.decay, self.groups = rates, decay, groups
         self.first = torch.zeros_like(flat.theta)
         self.second = torch.zeros_like(flat.theta)
         self.steps = torch.zeros((), dtype=torch.float32, device=flat.theta.device)
@@ -74,9 +86,8 @@ class Adam:
         """
         norm = torch.linalg.vector_norm(grad)
         taken = go & torch.isfinite(norm)
-        # A zero norm needs no division; a non-finite gradient must not reach the moments.
-        factor = torch.where(norm > self.max_grad_norm, self.max_grad_norm / norm, 1.0)
-        clipped = torch.where(taken, grad * factor, 0.0)
+        # A non-finite gradient must not reach the moments.
+        clipped = torch.where(taken, self._clip(grad, norm), 0.0)
         keep = taken.to(grad.dtype)
         self.steps.add_(keep)
         self.first.lerp_(clipped, (1.0 - BETA1) * keep)
@@ -84,8 +95,24 @@ class Adam:
         count = self.steps.clamp(min=1.0)
         first = self.first / (1.0 - BETA1**count)
         second = self.second / (1.0 - BETA2**count)
-        self.flat.theta.sub_(learning_rate * keep * first / (second.sqrt() + self.epsilon))
+        change = first / (second.sqrt() + self.epsilon)
+        if self.decay is not None:
+            change = change + self.decay * self.flat.theta
+        if self.rates is not None:
+            change = change * self.rates
+        self.flat.theta.sub_(learning_rate * keep * change)
         return norm, taken
+
+    def _clip(self, grad: Tensor, norm: Tensor) -> Tensor:
+        if self.groups is None:
+            return grad * self._factor(norm)
+        parts = [grad * mask for mask in self.groups]
+        return torch.stack(
+            [part * self._factor(torch.linalg.vector_norm(part)) for part in parts]
+        ).sum(0)
+
+    def _factor(self, norm: Tensor) -> Tensor:
+        return torch.where(norm > self.max_grad_norm, self.max_grad_norm / norm, 1.0)
 
     def state_dict(self) -> dict[str, Tensor]:
         return {"first": self.first, "second": self.second, "steps": self.steps}

@@ -57,7 +57,9 @@ def max_(tensor: Tensor) -> Tensor:
     return tensor
 
 
-def merge_over_ranks(weight: Tensor, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def merge_over_ranks(
+    weight: Tensor, mean: Tensor, variance: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     """Moments of the union of all ranks' samples, merged in rank order so that all agree."""
     if not is_active():
         return weight, mean, variance

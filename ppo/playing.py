@@ -19,7 +19,12 @@ MAX_FRAMES = 1000
 
 
 def evaluate_run(
-    run: str, results: Path, episodes: int, seed: int, deterministic: bool = True, which: str = "best"
+    run: str,
+    results: Path,
+    episodes: int,
+    seed: int,
+    deterministic: bool = True,
+    which: str = "best",
 ) -> dict[str, Any]:
     """`evaluate` on fresh environments of the run's own configuration."""
     from ppo.envs.make import make_environments

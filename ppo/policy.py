@@ -25,7 +25,9 @@ class Policy:
         config: the settings of the run that it came from.
     """
 
-    def __init__(self, agent: Agent, config: Config, observation_space: Any, action_space: Any) -> None:
+    def __init__(
+        self, agent: Agent, config: Config, observation_space: Any, action_space: Any
+    ) -> None:
         self.agent, self.config = agent.eval(), config
         self.observation_space, self.action_space = observation_space, action_space
 
@@ -63,7 +65,9 @@ class Policy:
         return self.agent.values_norm(obs)
 
 
-def load_policy(run: str | Path, results: str | Path = "training_results", which: str = "best") -> Policy:
+def load_policy(
+    run: str | Path, results: str | Path = "training_results", which: str = "best"
+) -> Policy:
     """The policy of a run folder.
 
     Args:

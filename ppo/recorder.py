@@ -18,8 +18,14 @@ def to_host(tensors: dict[str, Tensor]) -> dict[str, float]:
     """Scalars of one dict in a single transfer."""
     if not tensors:
         return {}
-    flat = torch.stack([value.detach().double().reshape(()).cpu() if value.device.type == "cpu"
-                        else value.detach().double().reshape(()) for value in tensors.values()])
+    flat = torch.stack(
+        [
+            value.detach().double().reshape(()).cpu()
+            if value.device.type == "cpu"
+            else value.detach().double().reshape(())
+            for value in tensors.values()
+        ]
+    )
     return dict(zip(tensors, flat.tolist(), strict=True))
 
 
@@ -70,8 +76,13 @@ class EpisodeRows:
     def summary(self, limit: int | None) -> dict[str, float]:
         """Means over the episodes; NaN where there are none."""
         if not len(self):
-            names = ("mean_episode_return", "mean_episode_length", "success_rate", "timeout_share",
-                     "at_limit_share")
+            names = (
+                "mean_episode_return",
+                "mean_episode_length",
+                "success_rate",
+                "timeout_share",
+                "at_limit_share",
+            )
             return dict.fromkeys(names, math.nan)
         known = self.success[~self.success.isnan()]
         longest = float("inf") if limit is None else limit
@@ -86,15 +97,21 @@ class EpisodeRows:
     def csv_rows(self, batch: int, first_env: int = 0) -> list[list[Any]]:
         """Rows for episodes.csv."""
         return [
-            [batch, env + first_env, float(self.returns[i]), int(self.lengths[i]),
-             "truncated" if bool(self.truncated[i]) else "terminated",
-             *(float(value) for value in self.components[i])]
+            [
+                batch,
+                env + first_env,
+                float(self.returns[i]),
+                int(self.lengths[i]),
+                "truncated" if bool(self.truncated[i]) else "terminated",
+                *(float(value) for value in self.components[i]),
+            ]
             for i, env in enumerate(self.envs)
         ]
 
 
-def make_record(values: dict[str, float], components: dict[str, dict[str, float | None]],
-                events: list[str]) -> dict[str, Any]:
+def make_record(
+    values: dict[str, float], components: dict[str, dict[str, float | None]], events: list[str]
+) -> dict[str, Any]:
     """A record in declared order; what was not measured is null."""
     counters = ("batch", "env_steps", "episodes")
     record: dict[str, Any] = {}

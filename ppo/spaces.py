@@ -12,7 +12,9 @@ from ppo.errors import UserError
 
 def _numbers(array: np.ndarray) -> list[Any]:
     """Nested lists in which infinities are words, because JSON has none."""
-    flat = [str(x) if not np.isfinite(x) else float(x) for x in np.asarray(array, float).reshape(-1)]
+    flat = [
+        str(x) if not np.isfinite(x) else float(x) for x in np.asarray(array, float).reshape(-1)
+    ]
     return flat
 
 
@@ -23,8 +25,13 @@ def describe(space: gym.Space) -> dict[str, Any]:
         UserError: for kinds of space that have none.
     """
     if isinstance(space, gym.spaces.Box):
-        return {"kind": "Box", "low": _numbers(space.low), "high": _numbers(space.high),
-                "shape": list(space.shape), "dtype": str(space.dtype)}
+        return {
+            "kind": "Box",
+            "low": _numbers(space.low),
+            "high": _numbers(space.high),
+            "shape": list(space.shape),
+            "dtype": str(space.dtype),
+        }
     if isinstance(space, gym.spaces.Discrete):
         return {"kind": "Discrete", "n": int(space.n), "start": int(space.start)}
     if isinstance(space, gym.spaces.MultiDiscrete):
@@ -36,8 +43,12 @@ def describe(space: gym.Space) -> dict[str, Any]:
     if isinstance(space, gym.spaces.Tuple):
         return {"kind": "Tuple", "spaces": [describe(part) for part in space]}
     if isinstance(space, gym.spaces.Text):
-        return {"kind": "Text", "min_length": space.min_length, "max_length": space.max_length,
-                "characters": "".join(sorted(space.character_set))}
+        return {
+            "kind": "Text",
+            "min_length": space.min_length,
+            "max_length": space.max_length,
+            "characters": "".join(sorted(space.character_set)),
+        }
     raise UserError(f"env.id: the space {space} cannot be saved with a policy")
 
 
@@ -62,5 +73,8 @@ def restore(description: dict[str, Any]) -> gym.Space:
     if kind == "Tuple":
         return gym.spaces.Tuple([restore(part) for part in description["spaces"]])
     assert kind == "Text", kind
-    return gym.spaces.Text(description["max_length"], min_length=description["min_length"],
-                           charset=description["characters"])
+    return gym.spaces.Text(
+        description["max_length"],
+        min_length=description["min_length"],
+        charset=description["characters"],
+    )

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from ppo.data import Batch, Rollout
+from ppo.errors import UserError
 from ppo.functional.policy import normalize_advantages
 from ppo.functional.returns import generalized_advantages
+from ppo.registry import nearest
 
 
 class TargetSettings(NamedTuple):
@@ -17,37 +19,64 @@ class TargetSettings(NamedTuple):
 
     gamma: Tensor  # [K]
     gae_lambda: float
+    critic_gae_lambda: float | None  # None: the same
     component_weights: Tensor  # [K]
-    normalize_batch: bool
+    normalize_components: bool
 
 
 def make_batch(rollout: Rollout, settings: TargetSettings) -> Batch:
     """GAE per component; the policy learns from the weighted sum of their advantages.
 
     GAE is linear in rewards and values, so with equal weights and one discount the sum is the
-    advantage of the summed reward (van Seijen et al. 2017, arXiv 1706.04208).
+    advantage of the summed reward (van Seijen et al. 2017, arXiv 1706.04208). Normalized
+    components make the weights preferences without units.
     """
-    advantages = generalized_advantages(
-        rollout.rewards, rollout.values, rollout.next_values, rollout.terminated, rollout.ended,
-        settings.gamma, settings.gae_lambda,
-    )
-    returns = (advantages + rollout.values).flatten(0, 1)
-    valid = rollout.valid.flatten().to(returns.dtype)
-    mixed = (advantages.flatten(0, 1) * settings.component_weights).sum(-1)
-    if settings.normalize_batch:
-        mixed = normalize_advantages(mixed, valid)
+
+    def gae(gae_lambda: float) -> Tensor:
+        return generalized_advantages(
+            rollout.rewards,
+            rollout.values,
+            rollout.next_values,
+            rollout.terminated,
+            rollout.ended,
+            settings.gamma,
+            gae_lambda,
+        )
+
+    advantages = gae(settings.gae_lambda)
+    separate = settings.critic_gae_lambda is not None
+    critic_advantages = gae(settings.critic_gae_lambda) if separate else advantages
+    valid = rollout.valid.flatten().to(advantages.dtype)
     return Batch(
         obs=rollout.obs.flatten(0, 1),
         actions=rollout.actions.flatten(0, 1),
         old_log_probs=rollout.log_probs.flatten(),
         old_values=rollout.values.flatten(0, 1),
-        returns=returns,
-        advantages=mixed,
+        returns=(critic_advantages + rollout.values).flatten(0, 1),
+        advantages=mix(advantages.flatten(0, 1), valid, settings),
         valid=valid,
         targets={},
     )
 
 
-def weights_for(names: tuple[str, ...], chosen: dict[str, float], device: torch.device) -> Tensor:
-    """[K] preferences by component name; 1 where nothing was chosen."""
-    return torch.tensor([chosen.get(name, 1.0) for name in names], device=device)
+def mix(advantages: Tensor, valid: Tensor, settings: TargetSettings) -> Tensor:
+    """One advantage [B] of [B, K]."""
+    if settings.normalize_components:
+        columns = [normalize_advantages(column, valid) for column in advantages.unbind(-1)]
+        advantages = torch.stack(columns, -1)
+    return (advantages * settings.component_weights).sum(-1)
+
+
+def by_component(names: tuple[str, ...], chosen: dict[str, float], default: float) -> Tensor:
+    """[K] numbers by component name.
+
+    Raises:
+        UserError: a chosen name is no component of the environment.
+    """
+    unknown = [name for name in chosen if name not in names]
+    if unknown:
+        raise UserError(
+            f"ppo.component_*: no reward component {unknown[0]!r}"
+            f"{nearest(unknown[0], list(names))} (known: {', '.join(names)})"
+        )
+    return torch.tensor([chosen.get(name, default) for name in names])

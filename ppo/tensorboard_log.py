@@ -10,8 +10,12 @@ from ppo.config import Config
 from ppo.metrics import METRICS
 
 LAYOUT = {
-    "value health": ["explained_variance", "normalized_value_loss", "value_clip_fraction",
-                     "error_over_std"],
+    "value health": [
+        "explained_variance",
+        "normalized_value_loss",
+        "value_clip_fraction",
+        "error_over_std",
+    ],
     "policy health": ["approx_kl", "clip_fraction", "entropy", "grad_clip_factor"],
     "episode": ["mean_episode_return", "mean_episode_length", "success_rate"],
 }
@@ -50,17 +54,24 @@ class TensorBoardLog:
             if name in self._groups and value is not None and name not in ("batch", "env_steps")
         ]
         for component, figures in record["components"].items():
-            pairs += [(f"component_{component}/{name}", value)
-                      for name, value in figures.items() if isinstance(value, int | float)]
+            pairs += [
+                (f"component_{component}/{name}", value)
+                for name, value in figures.items()
+                if isinstance(value, int | float)
+            ]
         self.scalars(dict(pairs), record["env_steps"])
 
     def scalars(self, values: dict[str, float], step: int) -> None:
         """Some numbers at one step."""
-        entries = [self._summary.Summary.Value(tag=tag, simple_value=value)
-                   for tag, value in values.items()]
-        self._writer.add_event(self._event.Event(
-            wall_time=time.time(), step=step, summary=self._summary.Summary(value=entries)
-        ))
+        entries = [
+            self._summary.Summary.Value(tag=tag, simple_value=value)
+            for tag, value in values.items()
+        ]
+        self._writer.add_event(
+            self._event.Event(
+                wall_time=time.time(), step=step, summary=self._summary.Summary(value=entries)
+            )
+        )
 
     def hyperparameters(self, config: Config, metrics: dict[str, float]) -> None:
         """Settings with the run's final figures, for the HPARAMS page."""
@@ -68,11 +79,16 @@ class TensorBoardLog:
 
         flat = {
             f"{section}.{key}": value if isinstance(value, bool | int | float | str) else str(value)
-            for section, values in config.model_dump().items() for key, value in values.items()
+            for section, values in config.model_dump().items()
+            for key, value in values.items()
         }
-        for summary in (hp.hparams_pb(flat), hp.hparams_config_pb(
-            hparams=[hp.HParam(name) for name in flat], metrics=[hp.Metric(name) for name in metrics]
-        )):
+        for summary in (
+            hp.hparams_pb(flat),
+            hp.hparams_config_pb(
+                hparams=[hp.HParam(name) for name in flat],
+                metrics=[hp.Metric(name) for name in metrics],
+            ),
+        ):
             self._writer.add_event(self._event.Event(wall_time=time.time(), summary=summary))
         self.scalars(metrics, 0)
 
@@ -87,10 +103,19 @@ class TensorBoardLog:
         from tensorboard.plugins.custom_scalar.summary import pb
 
         categories = [
-            layout_pb2.Category(title=title, chart=[
-                layout_pb2.Chart(title=name, multiline=layout_pb2.MultilineChartContent(
-                    tag=[f"{self._groups[name]}/{name}"])) for name in names
-            ]) for title, names in LAYOUT.items()
+            layout_pb2.Category(
+                title=title,
+                chart=[
+                    layout_pb2.Chart(
+                        title=name,
+                        multiline=layout_pb2.MultilineChartContent(
+                            tag=[f"{self._groups[name]}/{name}"]
+                        ),
+                    )
+                    for name in names
+                ],
+            )
+            for title, names in LAYOUT.items()
         ]
         summary = pb(layout_pb2.Layout(category=categories))
         self._writer.add_event(self._event.Event(wall_time=time.time(), summary=summary))

@@ -35,7 +35,12 @@ class Update:
     """
 
     def __init__(
-        self, objective: Objective, optimizer: Adam, config: PPOConfig, run_seed: int, compiled: bool
+        self,
+        objective: Objective,
+        optimizer: Adam,
+        config: PPOConfig,
+        run_seed: int,
+        compiled: bool,
     ) -> None:
         self.objective, self.optimizer, self.config = objective, optimizer, config
         self.run_seed = run_seed
@@ -50,14 +55,21 @@ class Update:
         self.fused = compiled and not parallel.is_active()
         self._gradient = torch.compile(self.gradient_functional) if compiled else self.gradient
         self._step = torch.compile(self.step) if self.fused else self.step
+        self._value_step = torch.compile(self.value_step) if self.fused else self.value_step
 
     def __call__(self, batch: Batch, knobs: Knobs, batch_number: int, attempt: int) -> UpdateTable:
         """Every epoch over `batch`; minibatches are drawn from a counted generator."""
         size = batch.obs.shape[0]
         minibatch = size // self.config.num_minibatches
         self.running.fill_(True)
-        source = generator(torch.device("cpu"), self.run_seed, "minibatches", batch_number,
-                           attempt, parallel.rank())
+        source = generator(
+            torch.device("cpu"),
+            self.run_seed,
+            "minibatches",
+            batch_number,
+            attempt,
+            parallel.rank(),
+        )
         self._name_metrics(batch, knobs)
         rows = []
         for _ in range(self.config.num_epochs):
@@ -66,6 +78,10 @@ class Update:
                 rows.append(self._step(batch, index, knobs))
             if self._stopped_on_host():
                 break
+        for _ in range(self.config.value_epochs):
+            order = torch.randperm(size, generator=source).to(batch.obs.device)
+            for index in order.split(minibatch):
+                self._value_step(batch, index, knobs)
         return UpdateTable(self.names, torch.stack(rows), self.config.num_minibatches)
 
     def step(self, batch: Batch, index: Tensor, knobs: Knobs) -> Tensor:
@@ -80,24 +96,32 @@ class Update:
         extra = [norm, taken.to(norm.dtype), self.running.to(norm.dtype)]
         return torch.stack([*(metrics[name] for name in sorted(metrics)), *extra])
 
+    def value_step(self, batch: Batch, index: Tensor, knobs: Knobs) -> None:
+        """One gradient step of the critic alone (value error explains most of PPO's gain over
+        plain policy gradients: arXiv 2505.19247)."""
+        gradient = self.gradient_functional if self.fused else self._gradient
+        grad, _ = gradient(self.optimizer.flat.theta, batch.select(index), knobs, True)
+        parallel.mean_(grad)
+        self.optimizer.step(grad, knobs.learning_rate, torch.ones_like(self.running))
+
     def gradient(
-        self, theta: Tensor, minibatch: Batch, knobs: Knobs
+        self, theta: Tensor, minibatch: Batch, knobs: Knobs, value_only: bool = False
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Gradient [P] and metrics by autograd: the eager way."""
-        total, metrics = self.objective(minibatch, knobs)
+        total, metrics = self.objective(minibatch, knobs, value_only)
         parts = torch.autograd.grad(
             total, self.optimizer.flat.parameters, allow_unused=True, materialize_grads=True
         )
         return torch.cat([part.reshape(-1) for part in parts]), metrics
 
     def gradient_functional(
-        self, theta: Tensor, minibatch: Batch, knobs: Knobs
+        self, theta: Tensor, minibatch: Batch, knobs: Knobs, value_only: bool = False
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The same as a pure function of `theta`, which compiles into one graph."""
 
         def total_of(flat: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
             parameters = self.optimizer.flat.unflatten(flat)
-            return functional_call(self.objective, parameters, (minibatch, knobs))
+            return functional_call(self.objective, parameters, (minibatch, knobs, value_only))
 
         grad, (_, metrics) = grad_and_value(total_of, has_aux=True)(theta)
         return grad, metrics

@@ -70,8 +70,9 @@ def test_multi_binary_equals_torch():
     torch.testing.assert_close(d.entropy(p), reference.entropy())
 
 
-@pytest.mark.parametrize("space", [gym.spaces.Discrete(4), gym.spaces.MultiBinary(3),
-                                   gym.spaces.MultiDiscrete([2, 3])])
+@pytest.mark.parametrize(
+    "space", [gym.spaces.Discrete(4), gym.spaces.MultiBinary(3), gym.spaces.MultiDiscrete([2, 3])]
+)
 def test_samples_follow_the_density(space):
     d = distribution_for(space)
     p = torch.randn(1, d.num_params, generator=torch.Generator().manual_seed(3)).expand(60_000, -1)

@@ -50,7 +50,9 @@ def two_hot_targets(targets: Tensor, centers: Tensor) -> Tensor:
     position = ((targets - centers[0]) / step).clamp(0, centers.numel() - 1)
     below = position.floor().clamp(max=centers.numel() - 2).long()
     upper = (position - below).unsqueeze(-1)
-    weights = torch.zeros(*targets.shape, centers.numel(), dtype=targets.dtype, device=targets.device)
+    weights = torch.zeros(
+        *targets.shape, centers.numel(), dtype=targets.dtype, device=targets.device
+    )
     weights = weights.scatter(-1, below.unsqueeze(-1), 1.0 - upper)
     return weights.scatter(-1, below.unsqueeze(-1) + 1, upper)
 

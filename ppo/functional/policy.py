@@ -8,7 +8,9 @@ from torch import Tensor
 from ppo.functional.moments import masked_mean
 
 
-def normalize_advantages(advantages: Tensor, weights: Tensor, floor: Tensor | float = 0.0) -> Tensor:
+def normalize_advantages(
+    advantages: Tensor, weights: Tensor, floor: Tensor | float = 0.0
+) -> Tensor:
     """Advantages with mean 0 and deviation 1 over the weighted samples.
 
     There is no additive epsilon, which would break exactness under reward scale: the deviation
@@ -23,7 +25,7 @@ def normalize_advantages(advantages: Tensor, weights: Tensor, floor: Tensor | fl
     deviation = masked_mean(centered.square(), weights).sqrt()
     # Below a millionth of the mean, the spread is rounding error of the mean.
     spread = (deviation > 0) & (deviation > 1e-6 * mean.abs())
-    divisor = torch.maximum(deviation, torch.as_tensor(floor, dtype=mean.dtype))
+    divisor = torch.maximum(deviation, torch.as_tensor(floor, dtype=mean.dtype, device=mean.device))
     safe = torch.where(spread, divisor, torch.ones_like(divisor))
     return torch.where(spread, centered / safe, torch.zeros_like(centered))
 

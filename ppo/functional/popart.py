@@ -7,7 +7,12 @@ from torch import Tensor
 
 
 def preserve_outputs(
-    weight: Tensor, bias: Tensor, mean: Tensor, std: Tensor, new_mean: Tensor, new_std: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    mean: Tensor,
+    std: Tensor,
+    new_mean: Tensor,
+    new_std: Tensor,
     scale: float,
 ) -> tuple[Tensor, Tensor]:
     """Output layer whose de-normalized predictions are those of before (eq. 9 of the paper).

@@ -30,7 +30,9 @@ def pessimistic(unclipped: Tensor, clipped: Tensor) -> Tensor:
     return torch.maximum(unclipped, clipped)
 
 
-def blocked(predictions: Tensor, old: Tensor, targets: Tensor, width: Tensor, plain: bool) -> Tensor:
+def blocked(
+    predictions: Tensor, old: Tensor, targets: Tensor, width: Tensor, plain: bool
+) -> Tensor:
     """Bool [B, K]: the samples whose gradient the clip removes.
 
     Plain form: every prediction beyond the width. Pessimistic form: those of them where the

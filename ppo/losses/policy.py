@@ -19,12 +19,14 @@ class PolicyLoss(Loss):
     def __init__(self, config: PPOConfig, parts: Parts) -> None:
         self.distribution = parts.distribution
         self.per_minibatch = config.normalize_advantages == "minibatch"
+        self.floor, self.scale = config.advantage_floor, parts.value_scale
 
     def __call__(self, prediction: Prediction, batch: Batch, knobs: Knobs) -> Term:
         weights = batch.valid
         advantages = batch.advantages
         if self.per_minibatch:
-            advantages = normalize_advantages(advantages, weights)
+            floor = self.floor * self.scale.std.norm() if self.floor else 0.0
+            advantages = normalize_advantages(advantages, weights, floor)
         log_prob = self.distribution.log_prob(prediction.policy, batch.actions)
         log_ratio = log_prob - batch.old_log_probs
         ratio = log_ratio.exp()

@@ -24,15 +24,23 @@ def run(args: argparse.Namespace) -> int:
     from ppo.playing import evaluate_run, render_run
 
     seed = 0 if args.seed is None else args.seed
-    result = evaluate_run(args.run, args.results, args.episodes, seed,
-                          deterministic=not args.stochastic, which=args.which)
+    result = evaluate_run(
+        args.run,
+        args.results,
+        args.episodes,
+        seed,
+        deterministic=not args.stochastic,
+        which=args.which,
+    )
     if args.json:
         print(json.dumps(result, allow_nan=False))
     else:
         low, high = result["ci95"]
         success = result["success_rate"]
-        print(f"return   {result['mean_return']:.4g}  (95 % interval of the mean "
-              f"{low:.4g} .. {high:.4g}; deviation {result['std_return']:.3g})")
+        print(
+            f"return   {result['mean_return']:.4g}  (95 % interval of the mean "
+            f"{low:.4g} .. {high:.4g}; deviation {result['std_return']:.3g})"
+        )
         print(f"length   {result['mean_length']:.4g}")
         print(f"success  {'not reported' if success is None else format(success, '.1%')}")
         print(f"episodes {result['episodes']}")

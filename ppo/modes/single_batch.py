@@ -25,4 +25,3 @@ def run(args: argparse.Namespace) -> int:
     trainer = Trainer(config, args.results, console)
     trainer.train(batches=args.batches)
     return trainer.exit_status
-

@@ -7,8 +7,11 @@ from typing import Any
 
 
 def add_arguments(parser: Any) -> None:
-    parser.add_argument("--resume", metavar="RUN",
-                        help="continue this run exactly; latest starts one if there is none")
+    parser.add_argument(
+        "--resume",
+        metavar="RUN",
+        help="continue this run exactly; latest starts one if there is none",
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -29,8 +29,15 @@ class BinsHead(ValueHead):
     clippable = False
     linear = False
 
-    def __init__(self, unit: float, loss_unit: float, support: float = 8.0, bins: float = 101,
-                 logarithmic: bool = False, **_: float) -> None:
+    def __init__(
+        self,
+        unit: float,
+        loss_unit: float,
+        support: float = 8.0,
+        bins: float = 101,
+        logarithmic: bool = False,
+        **_: float,
+    ) -> None:
         super().__init__(unit, loss_unit)
         self.num_outputs = int(bins)
         self.logarithmic = logarithmic

@@ -66,8 +66,13 @@ class ValueScale(nn.Module):
         """Share [K] that the newest batch has in the statistics."""
         return 1.0 / torch.clamp(seen, max=self.horizon)
 
-    def correct(self, critic: nn.Linear, changed: Tensor, before: tuple[Tensor, Tensor],
-                after: tuple[Tensor, Tensor]) -> None:
+    def correct(
+        self,
+        critic: nn.Linear,
+        changed: Tensor,
+        before: tuple[Tensor, Tensor],
+        after: tuple[Tensor, Tensor],
+    ) -> None:
         """Adjust the critic's output layer to a frame that moved; by default it is left alone."""
 
     @torch.no_grad()
@@ -94,7 +99,8 @@ class ValueScale(nn.Module):
         # Centered exponential moving moments: no difference of large squares.
         moved_mean = self.mean + share * delta
         moved_variance = (
-            self.variance + share * (batch_variance - self.variance)
+            self.variance
+            + share * (batch_variance - self.variance)
             + share * (1.0 - share) * delta.square()
         )
         first = usable & ~self.ready

@@ -24,8 +24,13 @@ class PopArt(Running):
 
     preserves_outputs = True
 
-    def correct(self, critic: nn.Linear, changed: Tensor, before: tuple[Tensor, Tensor],
-                after: tuple[Tensor, Tensor]) -> None:
+    def correct(
+        self,
+        critic: nn.Linear,
+        changed: Tensor,
+        before: tuple[Tensor, Tensor],
+        after: tuple[Tensor, Tensor],
+    ) -> None:
         outputs = critic.out_features // changed.numel()
         wide = [tensor.repeat_interleave(outputs) for tensor in (*before, *after, changed)]
         weight, bias = preserve_outputs(

@@ -54,7 +54,9 @@ def test_hl_gauss_equals_the_normal_distribution():
     edges = torch.linspace(-8, 8, 65)
     p = hl_gauss_targets(torch.tensor([1.3]), edges, 0.5)[0]
     normal = torch.distributions.Normal(1.3, 0.5)
-    torch.testing.assert_close(p, normal.cdf(edges[1:]) - normal.cdf(edges[:-1]), atol=1e-6, rtol=1e-4)
+    torch.testing.assert_close(
+        p, normal.cdf(edges[1:]) - normal.cdf(edges[:-1]), atol=1e-6, rtol=1e-4
+    )
     assert p.sum().item() == pytest.approx(1.0)
 
 

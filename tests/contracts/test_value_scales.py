@@ -55,7 +55,9 @@ def test_network_units_do_not_see_a_power_of_two_where_so_declared(kind, k):
         plain.update(returns(seed), torch.ones(256), critic_a)
         scaled.update(returns(seed) * 2.0**k, torch.ones(256), critic_b)
     same = torch.equal(plain.to_norm(returns(9)), scaled.to_norm(returns(9) * 2.0**k))
-    same &= torch.equal(critic_a.weight, critic_b.weight) and torch.equal(critic_a.bias, critic_b.bias)
+    same &= torch.equal(critic_a.weight, critic_b.weight) and torch.equal(
+        critic_a.bias, critic_b.bias
+    )
     assert same == REGISTRY.get(kind).exact
 
 

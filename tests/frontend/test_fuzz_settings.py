@@ -23,9 +23,43 @@ KEYS = [path for path in known_paths(Config) if "." in path]
 # The first line starts with file:line, or with the override as it was typed.
 NAMED = re.compile(r"(config\.yaml:\d+(:\d+:)?( \S|: )|--set |config\.yaml: larger)")
 NASTY = [
-    "1e-3", ".nan", "-.inf", "-0", "010", "1:30", "yes", "9" * 400, "1e999", "[1, 2]", "{a: b}", "~",
-    "true", '"0.2"', "*a", "&a 1", "!!str 1", "2020-01-01", "0x1F", "[[[", "''", "null", "1_000",
-    "auto", "linear", "batch", "0.5", "3", "256", "-1", "1e6", "\t", "a: b", "%", "@", "| x", "> x",
+    "1e-3",
+    ".nan",
+    "-.inf",
+    "-0",
+    "010",
+    "1:30",
+    "yes",
+    "9" * 400,
+    "1e999",
+    "[1, 2]",
+    "{a: b}",
+    "~",
+    "true",
+    '"0.2"',
+    "*a",
+    "&a 1",
+    "!!str 1",
+    "2020-01-01",
+    "0x1F",
+    "[[[",
+    "''",
+    "null",
+    "1_000",
+    "auto",
+    "linear",
+    "batch",
+    "0.5",
+    "3",
+    "256",
+    "-1",
+    "1e6",
+    "\t",
+    "a: b",
+    "%",
+    "@",
+    "| x",
+    "> x",
 ]
 
 scalars = st.one_of(
@@ -92,7 +126,10 @@ def check(data: bytes, overrides: list[str]) -> None:
 
 def fuzz(examples: int) -> settings:
     return settings(
-        max_examples=examples, deadline=None, database=None, derandomize=True,
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        derandomize=True,
         suppress_health_check=list(HealthCheck),
     )
 
@@ -152,4 +189,6 @@ def test_the_fuzzed_path_is_the_one_that_load_takes(tmp_path: Path) -> None:
         try:
             assert load(Config, file) == outcome(data, [])
         except UserError as error:
-            assert [line.replace(f"{tmp_path}/", "") for line in error.messages] == outcome(data, [])
+            assert [line.replace(f"{tmp_path}/", "") for line in error.messages] == outcome(
+                data, []
+            )

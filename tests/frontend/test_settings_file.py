@@ -137,7 +137,9 @@ def test_nothing_means_the_defaults(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le-bom"])
 def test_byte_order_marks_are_understood(tmp_path: Path, encoding: str) -> None:
     text = "env: {id: Ümlaut-v0}\n"
-    data = text.encode(encoding) if "bom" not in encoding else b"\xff\xfe" + text.encode("utf-16-le")
+    data = (
+        text.encode(encoding) if "bom" not in encoding else b"\xff\xfe" + text.encode("utf-16-le")
+    )
     assert load(tmp_path, data).env.id == "Ümlaut-v0"
 
 
@@ -151,7 +153,10 @@ def test_byte_order_marks_are_understood(tmp_path: Path, encoding: str) -> None:
             "ppo:\n  clip_epsilno: 0.1",
             "config.yaml:2 ppo.clip_epsilno: unknown; did you mean ppo.clip_epsilon?",
         ),
-        ("ppo: {vf_coef: 1}", "config.yaml:1 ppo.vf_coef: unknown; did you mean ppo.value_loss_weight?"),
+        (
+            "ppo: {vf_coef: 1}",
+            "config.yaml:1 ppo.vf_coef: unknown; did you mean ppo.value_loss_weight?",
+        ),
         ("gamma: 1", "config.yaml:1 gamma: unknown; did you mean ppo.gamma?"),
         ("pppo: {}", "config.yaml:1 pppo: unknown; did you mean ppo?"),
         ("ppo: {gamma: 1.5}", "config.yaml:1 ppo.gamma: 1.5; must be a number from 0 to 1"),
@@ -163,13 +168,19 @@ def test_byte_order_marks_are_understood(tmp_path: Path, encoding: str) -> None:
             "env:\n  num_envs: true",
             "config.yaml:2 env.num_envs: true; must be a whole number, at least 1",
         ),
-        ("env: {num_envs: 2.5}", "config.yaml:1 env.num_envs: 2.5; must be a whole number, at least 1"),
+        (
+            "env: {num_envs: 2.5}",
+            "config.yaml:1 env.num_envs: 2.5; must be a whole number, at least 1",
+        ),
         ("ppo: {target_kl: 0}", "config.yaml:1 ppo.target_kl: 0; must be a number above 0 or null"),
         (
             "ppo: {normalize_returns: yes}",
             "config.yaml:1 ppo.normalize_returns: 'yes'; must be true or false; write true",
         ),
-        ("ppo: {normalize_returns: 1}", "config.yaml:1 ppo.normalize_returns: 1; must be true or false"),
+        (
+            "ppo: {normalize_returns: 1}",
+            "config.yaml:1 ppo.normalize_returns: 1; must be true or false",
+        ),
         (
             "ppo: {value_clip: sigam}",
             "config.yaml:1 ppo.value_clip: 'sigam'; must be one of auto, relative, sigma, absolute,"
@@ -182,8 +193,14 @@ def test_byte_order_marks_are_understood(tmp_path: Path, encoding: str) -> None:
         ),
         ("ppo: 3", "config.yaml:1 ppo: 3; must be a section of `key: value` lines"),
         ("ppo: {gamma: .nan}", "config.yaml:1 ppo.gamma: .nan is not a finite number"),
-        ("env: {kwargs: {a: [1e999]}}", "config.yaml:1 env.kwargs.a[0]: .inf is not a finite number"),
-        ("ppo:\n  gamma: 1\n  gamma: 1", "config.yaml:3 ppo.gamma: given twice; first at config.yaml:2"),
+        (
+            "env: {kwargs: {a: [1e999]}}",
+            "config.yaml:1 env.kwargs.a[0]: .inf is not a finite number",
+        ),
+        (
+            "ppo:\n  gamma: 1\n  gamma: 1",
+            "config.yaml:3 ppo.gamma: given twice; first at config.yaml:2",
+        ),
         ("ppo: &a {gamma: 1}", "config.yaml:1 ppo: anchor &a is not allowed; leave it out"),
         (
             "ppo: {num_steps: 010}",
@@ -273,12 +290,18 @@ def test_the_minibatch_mistake_points_at_what_was_typed(tmp_path: Path) -> None:
         (b"? [a]\n: b", "config.yaml:1: a key must be a word"),
         (b"a" * 1_000_001, "config.yaml: larger than 1,000,000 bytes"),
         (b"a: [" + b"1," * 400_000 + b"]", "config.yaml:1: more than 20,000 entries"),
-        (b"system: {seed: 1" + b"0" * 400 + b"}", "config.yaml:1 system.seed: a number of 401 digits"),
+        (
+            b"system: {seed: 1" + b"0" * 400 + b"}",
+            "config.yaml:1 system.seed: a number of 401 digits",
+        ),
         (b"system: {seed: 1" + b"0" * 200 + b"}", "config.yaml:1 system.seed: an integer of"),
         (b"ppo: {gamma: 1:30}", "config.yaml:1 ppo.gamma: '1:30'; must be a number"),
         (b"ppo: {gamma: [1]}", "config.yaml:1 ppo.gamma: [1]; must be a number"),
         (b"ppo: {gamma: -.inf}", "config.yaml:1 ppo.gamma: -.inf is not a finite number"),
-        (b"ppo: {learning_rate: -0}", "config.yaml:1 ppo.learning_rate: 0; must be a number above 0"),
+        (
+            b"ppo: {learning_rate: -0}",
+            "config.yaml:1 ppo.learning_rate: 0; must be a number above 0",
+        ),
         (b"ppo: {num_steps: }", "config.yaml:1 ppo.num_steps: null; must be a whole number"),
         (b'a: "\\ud800"', "config.yaml:1:7: not valid YAML: "),
         (b"<<: {ppo: 1}", "config.yaml:1 <<: unknown"),
@@ -341,7 +364,7 @@ def test_folders_pipes_and_missing_files_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["a b.yaml", "ü.yaml", "it's \"quoted\".yaml", "100%.yaml", "new\nline.yaml", "x" * 200]
+    "name", ["a b.yaml", "ü.yaml", 'it\'s "quoted".yaml', "100%.yaml", "new\nline.yaml", "x" * 200]
 )
 def test_any_file_name_is_read_and_reported(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("ppo: {gamma: 0.5}")

@@ -35,7 +35,9 @@ def test_masked_samples_do_not_count():
     a, w = torch.randn(100, generator=g), (torch.arange(100) < 60).float()
     changed = torch.where(w > 0, a, torch.tensor(1e6))
     torch.testing.assert_close(normalize_advantages(a, w), normalize_advantages(changed, w))
-    torch.testing.assert_close(normalize_advantages(a, w)[:60], normalize_advantages(a[:60], w[:60]))
+    torch.testing.assert_close(
+        normalize_advantages(a, w)[:60], normalize_advantages(a[:60], w[:60])
+    )
 
 
 def test_gradient_of_the_surrogate_vanishes_only_beyond_the_clip_in_the_gainful_direction():

@@ -23,7 +23,9 @@ def slow_advantages(rewards, values, next_values, terminated, ended, gamma, lam)
         for k in range(rewards.shape[2]):
             last = 0.0
             for t in reversed(range(rewards.shape[0])):
-                bootstrap = 0.0 if terminated[t, n] else gamma[k].item() * next_values[t, n, k].item()
+                bootstrap = (
+                    0.0 if terminated[t, n] else gamma[k].item() * next_values[t, n, k].item()
+                )
                 delta = rewards[t, n, k].item() + bootstrap - values[t, n, k].item()
                 last = delta + (0.0 if ended[t, n] else gamma[k].item() * lam * last)
                 out[t, n, k] = last
@@ -54,7 +56,12 @@ def test_advantages_equal_those_of_torchrl(seed):
         return x.transpose(0, 1).reshape(x.shape[1], x.shape[0], 1)
 
     want, _ = functional.generalized_advantage_estimate(
-        0.97, 0.9, layout(values), layout(next_values), layout(rewards), layout(ended),
+        0.97,
+        0.9,
+        layout(values),
+        layout(next_values),
+        layout(rewards),
+        layout(ended),
         layout(terminated),
     )
     torch.testing.assert_close(layout(got), want, rtol=1e-5, atol=1e-5)
