@@ -61,6 +61,7 @@ class Agent(nn.Module):
         self.value_head = value_head
         self.num_components = num_components
         self.shared = config.shared_encoder
+        self.num_features, self.observation_size = width, observation_size
         self.bounded_features = config.activation == "tanh"
         # The order of these lines fixes which random numbers each layer gets.
         if self.shared:

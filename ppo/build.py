@@ -37,6 +37,7 @@ from ppo.update import Update
 # About this many environment steps repay the seconds that compiling takes on a CPU.
 COMPILE_REPAYS_AFTER = 2_000_000
 FREE_LOSSES = ("policy", "entropy")
+AUXILIARY = ("trajectory", "time_to_end", "success")
 
 
 def device_for(name: str) -> torch.device:
@@ -134,13 +135,23 @@ def build_objective(config: Config, agent: Agent, scale: nn.Module) -> Objective
     free = [losses.REGISTRY.get(name)(ppo, parts) for name in FREE_LOSSES]
     names = ["value", *(["features"] if ppo.feature_regularization else [])]
     balanced = [losses.REGISTRY.get(name)(ppo, parts) for name in names]
-    balancer = balancers.REGISTRY.get(config.balancing.kind)(
+    heads = nn.ModuleDict()
+    for name in AUXILIARY:
+        if getattr(config.auxiliary, f"{name}_weight"):
+            loss = losses.REGISTRY.get(name)(
+                config.auxiliary, agent, agent.num_features, agent.observation_size
+            )
+            heads[name] = loss.head
+            balanced.append(loss)
+    options = config.balancing.model_dump()
+    balancer = balancers.REGISTRY.get(options.pop("kind"))(
         [loss.name for loss in balanced],
         [loss.weight for loss in balanced],
         [loss.num_outputs for loss in balanced],
+        **options,
     )
     advantages = advantage_scales.REGISTRY.get(ppo.normalize_advantages)(ppo.advantage_floor)
-    return Objective(agent, scale, free, balanced, balancer, advantages)
+    return Objective(agent, scale, free, balanced, balancer, advantages, heads)
 
 
 def build_optimizer(config: Config, objective: Objective) -> Adam:

@@ -192,11 +192,36 @@ class PPOConfig(Section):
 
 
 class BalancingConfig(Section):
-    kind: str = setting("fixed", "how several losses are weighed")
+    kind: Literal[
+        "fixed",
+        "uncertainty",
+        "running_mean",
+        "running_mean_uncorrected",
+        "batch_statistics",
+        "target_variance",
+        "curriculum",
+        "adaptive",
+    ] = setting("fixed", "how value and auxiliary losses are weighed; the policy loss never is")
+    momentum: Fraction = setting(0.95, "of moving means: running_mean, adaptive")
+    warmup: Annotated[int, Field(ge=0)] = setting(10, "batches of plain means before: running_mean")
+    delay: NonNegative = setting(
+        50.0, "batches before other losses than the first count: curriculum"
+    )
+    ramp: Positive = setting(100.0, "batches until they count in full: curriculum")
+    bound: Annotated[float, Field(ge=1)] = setting(100.0, "largest ratio of weights: adaptive")
 
 
 class AuxiliaryConfig(Section):
-    pass
+    trajectory_weight: NonNegative = setting(
+        0.0, "predict the next observations from the features and the actions taken"
+    )
+    trajectory_horizon: Count = setting(5, "observations ahead")
+    time_to_end_weight: NonNegative = setting(0.0, "predict when the episode ends")
+    time_to_end_horizon: Count = setting(100, "steps ahead that count as far")
+    time_to_end_outputs: Literal["scalar", "per_step"] = setting(
+        "scalar", "one number, or one output per step ahead"
+    )
+    success_weight: NonNegative = setting(0.0, "predict whether the episode ends in success")
 
 
 class TrainConfig(Section):

@@ -135,7 +135,7 @@ class Learner:
                 batch = batch._replace(
                     old_values=torch.where(first, scale.offset, batch.old_values)
                 )
-            batch = self._complete(batch)
+            batch = self._complete(batch, rollout)
         shared = health.shared_gradients(self.objective, self.optimizer.flat, batch, knobs)
         prepared = self.clock()
         table = self.update(batch, knobs, self.counters["batch"], attempt)
@@ -172,13 +172,13 @@ class Learner:
         rewards = self.reward_scale(rewards, rollout.ended)
         return rollout._replace(rewards=rewards)
 
-    def _complete(self, batch: Batch) -> Batch:
+    def _complete(self, batch: Batch, rollout: Rollout) -> Batch:
         """What the batch needs of the network as it was at collection."""
         objective = self.objective
         advantages = objective.advantage_scale(
             batch.advantages, batch.returns.sum(-1), batch.valid, objective.value_scale.std.norm()
         )
-        targets = dict(batch.targets)
+        targets = objective.targets(rollout)
         if self.config.ppo.feature_regularization:
             targets["old_features"] = objective.agent(batch.obs).features
         return batch._replace(advantages=advantages, targets=targets)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -34,6 +35,7 @@ class Quiet:
     def batch(self, *_: Any, **__: Any) -> None: ...
     def finding(self, *_: Any, **__: Any) -> None: ...
     def note(self, *_: Any, **__: Any) -> None: ...
+    def single_batch(self, *_: Any, **__: Any) -> None: ...
     def end(self, *_: Any, **__: Any) -> None: ...
 
 
@@ -67,12 +69,14 @@ class Trainer:
         self.learner = build.build_learner(config, self.envs, size, self.device)
         self.recent: list[float] = []
         self.best: dict[str, Any] | None = None
+        self.evaluations: list[dict[str, Any]] = []
         self.events: list[str] = []
         self.watch = Watch() if config.logging.doctor else None
         self.tensorboard: TensorBoardLog | None = None
         self.status = "running"
         self.exit_status = 0
         self.evaluating = 0.0
+        self.last_record: dict[str, Any] | None = None
         self._evaluation_envs: Any = None
 
     @property
@@ -114,6 +118,7 @@ class Trainer:
             record["events"] = [*self.events, *record["events"]]
             self.events = []
             self._write(record)
+            self.last_record = record if batches is not None else None
             done = counters["env_steps"] >= train.total_timesteps
             interval = self.config.evaluation.interval
             if batches is None and (done or (interval and counters["batch"] % interval == 0)):
@@ -136,34 +141,42 @@ class Trainer:
             self.events += self.learner.start()
         if parallel.rank() > 0:
             return
-        if self.folder is None:
-            self.folder = RunFolder.create(self.results)
-        self.folder.lock()
-        self.folder.remove_stale()
-        if self.resumed:
-            self._load()
         facts = provenance.collect(torch=torch, device=str(self.device))
-        self.folder.write_text("config.yaml", self.config.to_yaml())
-        self.folder.write_text("command.txt", " ".join(sys.argv) + "\n")
+        if self.folder is None:
+            texts = {
+                "config.yaml": self.config.to_yaml(),
+                "command.txt": shlex.join(sys.argv) + "\n",
+            }
+            self.folder = RunFolder.create(self.results, texts, room=self._checkpoint_size())
+        else:
+            self.folder.lock()
+            self.folder.remove_stale()
+            self._load()
+            self.folder.write_text("config.yaml", self.config.to_yaml())
+        self.events += self.folder.warnings
         self.folder.write_json("provenance.json", facts)
-        self.folder.set_status("running", provenance=facts)
+        self.folder.set_status("running", **facts)
         if self.config.logging.tensorboard:
             step = self.learner.counters["env_steps"] if self.resumed else None
             self.tensorboard = TensorBoardLog(self.folder.path / "tensorboard", step)
         self.console.start(
-            self.folder,
+            self.folder.name,
             self.config,
             {
                 "backend": self.envs.backend,
                 "device": str(self.device),
                 "threads": torch.get_num_threads(),
                 "parameters": self.num_parameters,
-                "batch": self.learner.counters["batch"],
-                "restore": self.envs.restore_level,
+                "total_steps": self.config.train.total_timesteps,
+                "folder": str(self.folder.path),
             },
         )
-        for event in self.events:
-            self.console.note(event)
+
+    def _checkpoint_size(self) -> int:
+        """Bytes of a checkpoint, asked for at the start so that a full disk shows then."""
+        return sum(
+            value.numel() * value.element_size() for value in self.learner.state_dict().values()
+        )
 
     def _write(self, record: dict[str, Any]) -> None:
         rows = self.learner.finished
@@ -172,7 +185,8 @@ class Trainer:
         if self.folder is None:
             return
         if rows is not None and self.config.logging.episodes:
-            self.folder.append_episodes(rows.csv_rows(record["batch"]))
+            names = self.envs.component_names
+            self.folder.append_episodes(rows.csv_rows(record["batch"], names))
         self.folder.append(record)
         if self.tensorboard is not None:
             self.tensorboard.add(record)
@@ -198,7 +212,8 @@ class Trainer:
         result = evaluate(envs, policy, settings.episodes, seed, settings.deterministic)
         agent.train()
         result |= {"batch": counters["batch"], "env_steps": counters["env_steps"]}
-        self.folder.append_json_line("evaluations.jsonl", result)
+        self.evaluations.append(result)
+        self.folder.write_json("evaluations.json", self.evaluations)
         if self.tensorboard is not None:
             names = ("mean_return", "mean_length", "success_rate")
             self.tensorboard.scalars(
@@ -224,7 +239,6 @@ class Trainer:
     def _save(self, best: bool = False) -> None:
         if self.folder is None:
             return
-        self.folder.sync()
         checkpoint.save(
             self.folder,
             self.learner.counters["batch"],
@@ -260,13 +274,10 @@ class Trainer:
 
     def _load(self) -> None:
         assert self.folder is not None
-        found = checkpoint.load_latest(self.folder)
+        found = checkpoint.load_latest(self.folder, self._misfit)
+        if found is None:
+            raise UserError(f"--resume {self.folder.name}: it has no checkpoint yet; start anew")
         self.events += found.rejected
-        if found.meta["layout"] != self._layout():
-            raise UserError(
-                f"--resume {self.folder.name}: its network or critic differs from this "
-                "configuration; resume with the run's own config.yaml"
-            )
         for name, now in (
             ("threads", torch.get_num_threads()),
             ("torch", torch.__version__),
@@ -283,8 +294,15 @@ class Trainer:
         self.learner.counters.update(found.meta["counters"])
         self.learner.wall_time = found.meta["wall_time_s"]
         self.recent, self.best = found.meta["recent"], found.meta["best"]
+        earlier = self.folder.read_json("evaluations.json") or []
+        self.evaluations = [e for e in earlier if e["batch"] <= found.batch]
         self.folder.truncate(found.batch)
         self.folder.truncate_episodes(found.batch)
+
+    def _misfit(self, found: checkpoint.Checkpoint) -> str | None:
+        if found.meta["layout"] == self._layout():
+            return None
+        return "its network or critic differs from this configuration"
 
     def _close(self) -> dict[str, Any]:
         self.envs.close()
@@ -309,8 +327,29 @@ class Trainer:
             self.tensorboard.close()
         self.folder.set_status(**summary)
         self.folder.close()
-        self.console.end({**summary, "run": self.folder.name, "path": str(self.folder.path)})
+        self._tell_end(summary)
         return summary
+
+    def _tell_end(self, summary: dict[str, Any]) -> None:
+        assert self.folder is not None
+        if self.last_record is not None:
+            self.console.single_batch(self.last_record, self.config)
+        best = self.best or {}
+        self.console.end(
+            {
+                **summary,
+                "run": self.folder.name,
+                "folder": str(self.folder.path),
+                "return_mean": summary["final_return"],
+                "return_ci95": summary["final_return_ci95"],
+                "return_episodes": len(self.recent),
+                "best_batch": best.get("batch"),
+                "findings": [
+                    {"illness": f.illness, "since_batch": f.since_batch, "remedy": f.remedy}
+                    for f in (self.watch.findings if self.watch else [])
+                ],
+            }
+        )
 
     def _summary(self) -> dict[str, Any]:
         import numpy as np

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ppo.agent import Agent
-from ppo.data import Batch
+from ppo.data import Batch, Rollout
 from ppo.losses.base import Knobs, Loss
 
 
@@ -53,6 +53,13 @@ class Objective(nn.Module):
             losses[loss.name] = term.loss
             metrics.update(term.metrics)
         return losses, metrics
+
+    def targets(self, rollout: Rollout) -> dict[str, Tensor]:
+        """What auxiliary losses want to know of a rollout."""
+        found: dict[str, Tensor] = {}
+        for loss in self.balanced_losses:
+            found.update(loss.targets(rollout))
+        return found
 
     def forward(
         self, batch: Batch, knobs: Knobs, value_only: bool = False

@@ -94,17 +94,19 @@ class EpisodeRows:
             "at_limit_share": float((self.lengths >= longest).double().mean()),
         }
 
-    def csv_rows(self, batch: int, first_env: int = 0) -> list[list[Any]]:
+    def csv_rows(
+        self, batch: int, names: tuple[str, ...], first_env: int = 0
+    ) -> list[dict[str, Any]]:
         """Rows for episodes.csv."""
         return [
-            [
-                batch,
-                env + first_env,
-                float(self.returns[i]),
-                int(self.lengths[i]),
-                "truncated" if bool(self.truncated[i]) else "terminated",
-                *(float(value) for value in self.components[i]),
-            ]
+            {
+                "batch": batch,
+                "env": env + first_env,
+                "return": float(self.returns[i]),
+                "length": int(self.lengths[i]),
+                "end": "truncated" if bool(self.truncated[i]) else "terminated",
+                **{name: float(self.components[i, k]) for k, name in enumerate(names)},
+            }
             for i, env in enumerate(self.envs)
         ]
 

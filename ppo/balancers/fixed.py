@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
-
 from ppo.balancers import REGISTRY
+from ppo.balancers.base import Balancer
 
 
 @REGISTRY.register("fixed")
-class Fixed(nn.Module):
+class Fixed(Balancer):
     """`sum_j weight_j * loss_j`; the baseline of every comparison.
 
-    Args:
-        names: of the J balanced losses (value and auxiliary ones; never policy or entropy).
-        weights: [J] from the configuration.
-        num_outputs: [J] outputs that each loss is a mean over.
+    Tuned fixed weights match the adaptive methods in careful studies (Kurin et al. 2022, arXiv
+    2201.04122).
     """
-
-    def __init__(self, names: list[str], weights: list[float], num_outputs: list[int]) -> None:
-        super().__init__()
-        self.names = names
-        self.register_buffer("base", torch.tensor(weights), persistent=False)
-
-    def forward(self, losses: Tensor) -> tuple[Tensor, Tensor]:
-        """Total and the weights [J] in force.
-
-        Args:
-            losses: [J], each a mean over its active elements.
-        """
-        return (self.base * losses).sum(), self.base

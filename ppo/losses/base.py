@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from ppo.data import Batch, Prediction
+from ppo.data import Batch, Prediction, Rollout
 
 
 class Knobs(NamedTuple):
@@ -45,3 +45,7 @@ class Loss:
 
     def __call__(self, prediction: Prediction, batch: Batch, knobs: Knobs) -> Term:
         raise NotImplementedError
+
+    def targets(self, rollout: Rollout) -> dict[str, Tensor]:
+        """Targets [B, ...] by name that the loss needs beside the batch; by default none."""
+        return {}

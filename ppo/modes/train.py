@@ -30,10 +30,10 @@ def resumed_configuration(args: argparse.Namespace) -> tuple[str | None, Any]:
     """The run to continue and its configuration; its own config.yaml unless --config is given."""
     from ppo.cli import load_config, overrides
     from ppo.config import Config
-    from ppo.run_folder import RunFolder
+    from ppo.run_folder import RunFolder, run_names
 
     resume = args.resume
-    if resume == "latest" and not RunFolder.names(args.results):
+    if resume == "latest" and not run_names(args.results):
         resume = None
     if resume is None:
         return None, load_config(args)
