@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from ppo import cli, modes
 
@@ -223,3 +225,28 @@ def test_the_script_and_the_module_are_the_same_program(tmp_path: Path) -> None:
         assert done.stdout == "" and done.stderr == module.stderr
         assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == [], "a mistake left something behind"
+
+
+WORDS = [
+    "--mode", "probe", "broken", "nonsense", "--config", "config.yaml", ".", "--set", "ppo.gamma=1",
+    "ppo.gamma=[", "ppo=1", "=", "--set=", "--seed", "3", "-1", "x", "--results", "", "--verbose",
+    "--quiet", "--help", "-h", "--", "--ending", "user", "--probe-only", "--mode=probe", "-x",
+    "\udcff", "\x1b[2J", "a\nb", "--set=env.id=\udcff", "@file", "--resume", "-",
+]  # fmt: skip
+
+
+@settings(
+    max_examples=300, deadline=None, database=None, derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)  # fmt: skip
+@given(st.lists(st.one_of(st.sampled_from(WORDS), st.text(max_size=5)), max_size=6))
+def test_any_words_end_in_a_run_or_in_error_lines(
+    probe: Path, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    status = cli.main(words)
+    error = capsys.readouterr().err
+    if status == 2:
+        lines = error.splitlines()
+        assert lines and all(line.startswith("error: ") and line.isprintable() for line in lines)
+    else:  # the broken mode is a bug of its author, and is told as one
+        assert status == 0 or (status == 1 and "no_such_package" in error)
