@@ -69,6 +69,7 @@ class Console:
         verbosity: normal; verbose adds the losses of every batch shown and the figures of
             findings; quiet prints the end only.
         total_steps: length of the progress bar; None shows no bar.
+        health: whether the end explains the last batch, figure by figure.
         clock: seconds, never going back; replaced in tests.
     """
 
@@ -77,12 +78,14 @@ class Console:
         stream: TextIO | None = None,
         verbosity: str = "normal",
         total_steps: int | None = None,
+        health: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         assert verbosity in ("quiet", "normal", "verbose"), verbosity
         self._stream = _Shielded(sys.stdout if stream is None else stream)
         self._verbosity = verbosity
         self._total_steps = total_steps
+        self._health = health
         self._clock = clock
         terminal = self._stream.isatty() and os.environ.get("TERM") != "dumb"
         self._color = terminal and not os.environ.get("NO_COLOR")
@@ -91,19 +94,26 @@ class Console:
         self._lines_since_header = LINES_BETWEEN_HEADERS
         self._last_line_at: float | None = None
         self._skipped: list[str] = []  # the newest batch, where its line was held back
+        self._config: Config | None = None
+        self._record: Record = {}  # of the newest batch
+        self._told: dict[str, Mapping[str, Any]] = {}  # every finding of the run, for the verdict
         self._ill: set[str] = set()  # illnesses of this batch
         self._ill_before: set[str] = set()  # and of the batch before
 
-    def start(self, run_name: str, config: Config, facts: Mapping[str, Any]) -> None:
+    def start(self, run: Any, config: Config, facts: Mapping[str, Any]) -> None:
         """Prints the header, at most five lines.
 
         Args:
-            facts: what the configuration cannot know; each may be missing: backend, total_steps,
-                device, threads, parameters, folder, previous (a run) and differs (its settings
-                that changed, as sentences), hint.
+            run: a run folder with `name` and `path`, or the name alone.
+            facts: what the configuration cannot know; each may be missing: backend, device,
+                threads, parameters, batch (at which a resumed run goes on), previous (a run)
+                and differs (its settings that changed, as sentences).
         """
+        self._config = config
+        known = {"total_steps": self._total_steps, "path": getattr(run, "path", None)}
         if self._verbosity != "quiet":
-            self._print(*blocks.header(run_name, config, facts))
+            name = str(getattr(run, "name", run))
+            self._print(*blocks.header(name, config, {**known, **facts}))
         if self._live:
             self._bar = tqdm(
                 total=self._total_steps,
@@ -119,6 +129,7 @@ class Console:
     def batch(self, record: Record, eta_s: float | None = None) -> None:
         """One batch: always printed where a figure is outside its healthy range, else in time."""
         self._ill_before, self._ill = self._ill, set()
+        self._record = record
         line, bad = batch_line(record, eta_s)
         lines = [line.replace("!", f"{_RED}!{_PLAIN}") if self._color else line]
         if self._verbosity == "verbose":
@@ -128,8 +139,6 @@ class Console:
         self._skipped = lines
         if due or bad:
             self._show_batch(now)
-        for event in record.get("events") or []:
-            self.note(event)
         if self._bar is not None and record.get("env_steps") is not None:
             self._bar.update(record["env_steps"] - self._bar.n)
 
@@ -146,6 +155,8 @@ class Console:
         """
         new = illness not in self._ill_before | self._ill
         self._ill.add(illness)
+        if illness not in self._told:
+            self._told[illness] = {"since_batch": self._record.get("batch"), "remedy": remedy}
         if not new or self._verbosity == "quiet":
             return
         if figures and self._verbosity == "verbose":
@@ -170,17 +181,21 @@ class Console:
         """The last batch if it was held back, then the end block; also with --quiet.
 
         Args:
-            summary: each may be missing: run, status (finished, interrupted, failed, diverged),
-                reason, env_steps, wall_time_s, return_mean, return_ci95, return_episodes,
-                success_rate, best_return, best_batch, findings (dictionaries with illness,
-                since_batch, remedy), time (seconds by name), folder, next (a command).
+            summary: each may be missing: run, path, status (finished, interrupted, failed),
+                reason, env_steps, wall_time_s, final_return, final_return_ci95, success_rate,
+                best_evaluation (mean_return and batch), findings (names of illnesses), time
+                (seconds by name), next (a command).
         """
-        if self._skipped and self._verbosity != "quiet":
-            self._show_batch(self._clock())
+        self._show_batch(self._clock())
         self.close()
         if self._verbosity != "quiet":
             self._print("")
-        self._print(*blocks.end_block(summary))
+            if self._health and self._record and self._config is not None:
+                self.single_batch(self._record, self._config)
+                self._print("")
+        if self._health and summary.get("status") == "finished":
+            summary = {"next": "python train_cli.py --mode train", **summary}
+        self._print(*blocks.end_block(summary, self._told))
 
     def close(self) -> None:
         """Takes the progress bar away; safe to call again."""

@@ -54,6 +54,8 @@ def _value_clip(ppo: PPOConfig) -> str:
 def _return_standardization(ppo: PPOConfig) -> str:
     if not ppo.normalize_returns:
         return "return standardization: off"
+    if ppo.return_normalizer == "symlog":
+        return "return standardization: off (symlog)"
     return f"return standardization: on (scale {ppo.return_scale}), {ppo.return_normalizer}"
 
 
@@ -62,8 +64,8 @@ def _value_loss_weight(ppo: PPOConfig) -> str:
 
 
 def _effective(ppo: PPOConfig) -> str:
-    """Standardized to scale s, squared errors grow with s squared: only the product matters."""
-    if not ppo.normalize_returns or ppo.return_scale == 1.0:
+    """In network units, errors of returns standardized to scale s grow with s squared."""
+    if not ppo.normalize_returns or ppo.value_loss_unit == "variance":
         return ""
     return f" (effective {ppo.value_loss_weight * ppo.return_scale**2:g})"
 
@@ -94,7 +96,7 @@ def header(run_name: str, config: Config, facts: Mapping[str, Any]) -> list[str]
     device = str(facts.get("device", config.system.device))
     parts = [
         f"{config.env.id} ({facts.get('backend', config.env.backend)}, {config.env.num_envs} envs)",
-        f"{compact(facts.get('total_steps', config.train.total_timesteps))} steps",
+        f"{compact(facts.get('total_steps') or config.train.total_timesteps)} steps",
         f"seed {config.system.seed}",
         device if threads is None else f"{device}, {threads} thread{'s' if threads != 1 else ''}",
     ]
@@ -106,9 +108,11 @@ def header(run_name: str, config: Config, facts: Mapping[str, Any]) -> list[str]
     lines = [_cut(first), *packed("fixes", fixes(config.ppo))]
     if facts.get("differs"):
         lines.append(labelled("differs", _differs(facts["differs"], facts.get("previous"))))
-    if facts.get("folder"):
-        hint = facts.get("hint", "Ctrl-C once: finish, save, report")
-        lines.append(labelled("output", f"{facts['folder']}        {hint}"))
+    if facts.get("path"):
+        hint = "Ctrl-C once: finish, save, report"
+        if facts.get("batch"):
+            hint = f"goes on at batch {facts['batch']}; {hint}"
+        lines.append(labelled("output", f"{facts['path']}        {hint}"))
     return lines[:5]
 
 
@@ -157,10 +161,14 @@ def health_block(record: Record, config: Config) -> list[str]:
     rows = [
         ("total_loss", _is_number(record, "total_loss"), "the sum of the weighted losses"),
         ("policy_loss", _policy_word(record), "near 0, since advantages have mean 0"),
-        ("value_loss", value_word, "unweighted; its size depends on ppo.return_scale"),
+        ("value_loss", value_word, _VALUE_UNITS[config.ppo.value_loss_unit]),
         ("normalized_value_loss", value_word, "1: a critic that predicts the mean; falls to 0"),
         ("value_loss_weight", "", _weight_text(config.ppo)),
-        ("entropy", _is_number(record, "entropy"), f"falls slowly; coefficient {coefficient}"),
+        (
+            "entropy",
+            _is_number(record, "entropy"),
+            f"falls slowly; entropy loss: -{coefficient} x entropy",
+        ),
         ("explained_variance", _explained(record), "0: an untrained critic; above 0.5 learned"),
         ("approx_kl", _below(record, "approx_kl", HIGHEST_KL), "0.003 to 0.02"),
         (
@@ -183,6 +191,10 @@ def health_block(record: Record, config: Config) -> list[str]:
     return ["health of the batch        figure  verdict    what is normal", *lines]
 
 
+_VALUE_UNITS = {
+    "variance": "unweighted, in variances of its targets",
+    "network": "unweighted; its size depends on ppo.return_scale",
+}
 _NAMES = {
     "normalized_value_loss": "  in target variances",
     "approx_kl": "approximate KL",
@@ -193,7 +205,7 @@ _NAMES = {
 
 def _weight_text(ppo: PPOConfig) -> str:
     effective = _effective(ppo).strip(" ()")
-    return f"{effective}: times ppo.return_scale squared" if effective else "0.25 to 0.5"
+    return f"{effective}: times ppo.return_scale squared" if effective else "0.1 to 1"
 
 
 def _policy_word(record: Record) -> str:
@@ -219,21 +231,28 @@ def _explained(record: Record) -> str:
     return "good" if value > 0.5 else "learning" if value > 0.1 else "untrained"
 
 
-def end_block(summary: Mapping[str, Any]) -> list[str]:
-    """What is left to say when a run ends; keys that are missing leave their line out."""
+def end_block(
+    summary: Mapping[str, Any], told: Mapping[str, Mapping[str, Any]] | None = None
+) -> list[str]:
+    """What is left to say when a run ends; keys that are missing leave their line out.
+
+    Args:
+        told: since_batch and remedy of every illness that was reported.
+    """
     lines = [labelled(str(summary.get("run", "run")), _status(summary))]
-    mean = finite(summary.get("return_mean"))
+    mean = finite(summary.get("final_return"))
     if mean is not None:
         lines.append(labelled("return", _final_return(summary, mean)))
-    best = finite(summary.get("best_return"))
-    if best is not None:
-        at = f" at batch {summary['best_batch']}" if summary.get("best_batch") is not None else ""
-        lines.append(labelled("best", f"evaluation {number(best)}{at}"))
-    lines += _verdict(summary.get("findings", []))
+    best = summary.get("best_evaluation") or {}
+    mean = finite(best.get("mean_return"))
+    if mean is not None:
+        at = f" at batch {best['batch']}" if best.get("batch") is not None else ""
+        lines.append(labelled("best", f"evaluation {number(mean)}{at}"))
+    lines += _verdict(summary, told or {})
     if summary.get("time"):
         lines.append(labelled("time", _time_split(summary["time"])))
-    if summary.get("folder"):
-        lines.append(f"{'files':<{LABEL}} | {summary['folder']}")
+    if summary.get("path"):
+        lines.append(f"{'files':<{LABEL}} | {summary['path']}")
     command = summary.get("next") or next_command(summary)
     if command:
         lines.append(f"{'next':<{LABEL}} | {command}")  # never cut: it is there to be copied
@@ -256,30 +275,40 @@ def _status(summary: Mapping[str, Any]) -> str:
 
 def _final_return(summary: Mapping[str, Any], mean: float) -> str:
     text = f"{number(mean)} over the last {summary.get('return_episodes', 100)} episodes"
-    low, high = (finite(end) for end in summary.get("return_ci95") or (None, None))
+    low, high = (finite(end) for end in summary.get("final_return_ci95") or (None, None))
     if low is not None and high is not None:
         text += f" (95 % interval {number(low)} to {number(high)})"
     success = finite(summary.get("success_rate"))
     return text + (f", success {success:.0%}" if success is not None else "")
 
 
-def _verdict(findings: list[Mapping[str, Any]]) -> list[str]:
+def _verdict(summary: Mapping[str, Any], told: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Whether the run is healthy; else up to three illnesses with the setting to try."""
+    if summary.get("status") == "failed":
+        return [labelled("verdict", "stopped before the end; the last good checkpoint is kept")]
+    findings = list(summary.get("findings") or told)
     if not findings:
         return [labelled("verdict", "healthy: no rule of --mode diagnose fired")]
     texts = []
-    for found in findings[:3]:
-        since = found.get("since_batch")
-        text = str(found.get("illness", "")).replace("_", " ")
-        text += f" since batch {since}" if since is not None else ""
-        texts.append(text + (f": try {found['remedy']}" if found.get("remedy") else ""))
-    return [labelled("verdict" if not i else "", text) for i, text in enumerate(texts)]
+    for illness in findings[:3]:
+        known = told.get(illness, {})
+        text = str(illness).replace("_", " ")
+        if known.get("since_batch") is not None:
+            text += f" since batch {known['since_batch']}"
+        texts.append(text + (f": try {known['remedy']}" if known.get("remedy") else ""))
+    return [labelled("" if i else "verdict", text) for i, text in enumerate(texts)]
+
+
+_TIMES = {"collect": "rollout"}
 
 
 def _time_split(spent: Mapping[str, float]) -> str:
     total = sum(spent.values())
     if total <= 0:
         return "too short to tell"
-    return ", ".join(f"{name} {seconds / total:.0%}" for name, seconds in spent.items())
+    return ", ".join(
+        f"{_TIMES.get(name, name)} {seconds / total:.0%}" for name, seconds in spent.items()
+    )
 
 
 def next_command(summary: Mapping[str, Any]) -> str:
@@ -287,13 +316,12 @@ def next_command(summary: Mapping[str, Any]) -> str:
     run = summary.get("run")
     if not run:
         return ""
-    folder = summary.get("folder")
-    if folder and Path(folder).parent != Path("training_results"):
-        run = shlex.quote(str(folder))  # a path finds the run in any results folder
+    path = summary.get("path")
+    if path and Path(path).parent != Path("training_results"):
+        run = shlex.quote(str(path))  # a path finds the run in any results folder
     start = "python train_cli.py --mode"
-    status = summary.get("status", "finished")
-    if status == "interrupted":
+    if summary.get("status") == "interrupted":
         return f"{start} train --resume {run}"
-    if status not in ("finished", "done") or summary.get("findings"):
+    if summary.get("status") == "failed" or summary.get("findings"):
         return f"{start} diagnose {run}"
     return f"{start} evaluate --run {run}"

@@ -33,6 +33,8 @@ def finite(value: Any) -> float | None:
 def compact(value: float) -> str:
     """Four significant places at most: 15.4k, 1.0M, 214, 0.31."""
     size = abs(value)
+    if size >= 1e15:
+        return f"{value:.0e}"
     for limit, unit, letter in (
         (1e12, 1e12, "T"),
         (1e9, 1e9, "G"),
@@ -60,7 +62,9 @@ def number(value: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """1:05, 2:03:04."""
+    """1:05, 2:03:04, 5 d."""
+    if seconds >= 100 * 3600:
+        return f"{compact(seconds / 86_400)} d"
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
@@ -71,7 +75,7 @@ def _kl(value: float) -> str:
 
 
 def _two_places(value: float) -> str:
-    return f"{value:.2f}" if abs(value) < 1000 else f"{value:.1e}"
+    return f"{round(value, 2) + 0.0:.2f}" if abs(value) < 1000 else f"{value:.1e}"  # no -0.00
 
 
 def _cut(value: float) -> str:
@@ -93,7 +97,7 @@ COLUMNS = (
     Column("batch", 10, "batch", lambda v: f"{v:.0f}"),
     Column("steps", 9, "env_steps", compact),
     Column("return", 9, "mean_episode_return", compact),
-    Column("success", 9, "success_rate", lambda v: f"{v:.2f}"),
+    Column("success", 9, "success_rate", _two_places),
     Column("ev", 7, "explained_variance", _two_places, lambda v: v < LOWEST_EXPLAINED_VARIANCE),
     Column("kl", 8, "approx_kl", _kl, lambda v: v > HIGHEST_KL),
     Column("clip", 7, "clip_fraction", lambda v: f"{v:.0%}", lambda v: v > HIGHEST_CLIP_FRACTION),

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from ppo.config import Config
 from ppo.errors import UserError
 from ppo.settings_file import load
-from ppo.settings_file.describing import known_paths
+from ppo.settings_file.describing import known_paths, literals
+from ppo.settings_file.loading import _finish
 from ppo.settings_file.reading import _decode, parse
 
 SHIPPED = Config().to_yaml().encode()
@@ -87,6 +88,28 @@ def documents(draw: Any) -> str:
 
 
 @st.composite
+def plausible(draw: Any) -> str:
+    """Documents that are mostly right, so that what is accepted is tried too."""
+    lines: dict[str, dict[str, str]] = {}
+    for path in draw(st.lists(st.sampled_from(KEYS), max_size=8)):
+        section, key = path.split(".")
+        field = known_paths(Config)[path]
+        default = field.default
+        values = [json.dumps(default)] * 2 + literals(field.annotation) * 2 + NASTY[:1]
+        if isinstance(default, bool):
+            values += ["true", "false"]
+        elif isinstance(default, int):
+            values += [str(default * 2), f"{default}.0", "-1"]
+        elif isinstance(default, float):
+            values += [repr(default / 2), "1e-3", "0.5"]
+        lines.setdefault(section, {})[key] = draw(st.sampled_from(values))
+    return "\n".join(
+        f"{section}:\n" + "\n".join(f"  {key}: {value}" for key, value in keys.items())
+        for section, keys in lines.items()
+    )
+
+
+@st.composite
 def mutations(draw: Any) -> bytes:
     """The shipped file with a few bytes cut, replaced, doubled or inserted."""
     data = bytearray(SHIPPED)
@@ -103,8 +126,6 @@ def outcome(data: bytes, overrides: list[str]) -> Config | list[str]:
     began = time.process_time()
     try:
         tree = parse(_decode(data, "config.yaml"), lambda line: f"config.yaml:{line}")
-        from ppo.settings_file.loading import _finish
-
         return _finish(Config, tree, overrides)
     except UserError as error:
         return error.messages
@@ -143,33 +164,46 @@ overrides = st.lists(
 )
 
 
-@fuzz(400)
+@fuzz(300)
 @given(documents(), overrides)
 def test_any_document_is_read_or_refused_by_name(text: str, typed: list[str]) -> None:
     check(text.encode("utf-8", "surrogatepass"), typed)
 
 
-@fuzz(400)
+@fuzz(300)
+@given(plausible())
+def test_a_plausible_document_is_read_or_refused_by_name(text: str) -> None:
+    check(text.encode(), [])
+
+
+@fuzz(300)
 @given(mutations())
 def test_a_damaged_file_is_read_or_refused_by_name(data: bytes) -> None:
     check(data, [])
 
 
-@fuzz(200)
+@fuzz(100)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused_by_name(data: bytes) -> None:
     check(data, [])
 
 
 @pytest.mark.slow
-@fuzz(5_000)
+@fuzz(3_000)
 @given(documents(), overrides)
 def test_many_documents_are_read_or_refused_by_name(text: str, typed: list[str]) -> None:
     check(text.encode("utf-8", "surrogatepass"), typed)
 
 
 @pytest.mark.slow
-@fuzz(4_000)
+@fuzz(3_000)
+@given(plausible())
+def test_many_plausible_documents_are_read_or_refused_by_name(text: str) -> None:
+    check(text.encode(), [])
+
+
+@pytest.mark.slow
+@fuzz(3_000)
 @given(mutations())
 def test_many_damaged_files_are_read_or_refused_by_name(data: bytes) -> None:
     check(data, [])

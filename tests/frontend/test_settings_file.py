@@ -209,8 +209,9 @@ def test_byte_order_marks_are_understood(tmp_path: Path, encoding: str) -> None:
         ),
         (
             "ppo: {num_minibatches: 7}",
-            "config.yaml:1 ppo.num_minibatches: env.num_envs 256 x ppo.num_steps 60 = 15,360 samples"
-            " cannot be cut into ppo.num_minibatches 7 equal parts; nearest that fit: 6 and 8",
+            "config.yaml:1 ppo.num_minibatches: env.num_envs 256 x ppo.num_steps 60 = 15,360"
+            " samples cannot be cut into ppo.num_minibatches 7 equal parts; nearest that fit:"
+            " 6 and 8",
         ),
     ],
 )
