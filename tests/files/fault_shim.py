@@ -72,11 +72,19 @@ class Shim:
     def _is_watched(self, path: str) -> bool:
         return str(path).startswith(str(self.root))
 
+    def _path_of(self, descriptor: int) -> str:
+        if descriptor not in self._paths:  # opened before the shim came
+            try:
+                return os.readlink(f"/proc/self/fd/{descriptor}")
+            except OSError:
+                return ""
+        return self._paths[descriptor]
+
     def _wrap(self, name: str) -> Callable[..., Any]:
         real = self._real[name]
 
         def operation(first: Any, *args: Any, **kwargs: Any) -> Any:
-            path = self._paths.get(first, "") if isinstance(first, int) else os.fspath(first)
+            path = self._path_of(first) if isinstance(first, int) else os.fspath(first)
             if not path or not self._is_watched(path):
                 return real(first, *args, **kwargs)
             data = bytes(args[0]) if name in ("write", "pwrite") else b""

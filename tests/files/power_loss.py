@@ -70,7 +70,7 @@ class Recording:
         return sum(last < change.number < now for change in self.changes.get(folder, []))
 
     def states(self, now: int) -> Iterator[tuple[dict[str, int], dict[int, str]]]:
-        """Ways in which the power can fail before operation `now`: changes lost, fates of writes."""
+        """Ways for the power to fail before operation `now`: changes lost, fates of writes."""
         open_writes = [n for inode in self.inodes for n in inode.unsynced(now)]
         fates: list[dict[int, str]] = [dict.fromkeys(open_writes, fate) for fate in FATES]
         for number in open_writes:

@@ -79,7 +79,7 @@ def check_states(tmp_path, recorded, share: float, finish_share: float) -> int:
 
 
 def test_a_power_failure_loses_no_committed_batch(tmp_path, recorded):
-    assert check_states(tmp_path, recorded, share=0.12, finish_share=0.1) >= 500
+    assert check_states(tmp_path, recorded, share=0.05, finish_share=0.1) >= 500
 
 
 @pytest.mark.slow
