@@ -75,27 +75,46 @@ def save(
         tensors: dotted name -> tensor of any device, layout and plain dtype.
         meta: JSON content: counters, integers of random generators, versions.
         keep: how many of the newest stay, at least 2.
-        best: file it as the best so far, beside the newest and in place of the earlier best.
+        best: file it under `best_...` too, in place of the earlier best. That comes first: a kill
+            in between repeats the batch, and does not leave a run that never had this best.
         score: what made it the best.
+
+    Returns:
+        The path of the checkpoint among the newest.
 
     Raises:
         Diverged: a tensor holds NaN or infinity; nothing is written.
         RunError: the file system refused; earlier checkpoints are intact.
     """
     assert keep >= 2, "one checkpoint is none while the next is written"
-    kind = "best" if best else "batch"
     data = _serialize(batch, tensors, meta, score)
     digest = hashlib.sha256(data).hexdigest()[:16]
-    path = folder.checkpoints / f"{kind}_{batch:06d}-{digest}.safetensors"
     folder.lock()
     with files.reporting(folder.path, f"save the checkpoint of batch {batch}"):
         if not folder.checkpoints.is_dir():
             files.make_folder(folder.checkpoints)
-        if not _is_intact(path):
-            draft = files.write_temporary(path, data)
-            folder.sync()  # a checkpoint never counts a batch that the log has lost
-            files.commit(draft, path)
-        _delete_old(path, kind, 1 if best else keep)
+        if best:
+            _delete_old(_commit(folder, f"best_{batch:06d}-{digest}.safetensors", data), 1)
+        path = _commit(folder, f"batch_{batch:06d}-{digest}.safetensors", data)
+        _delete_old(path, keep)
+    return path
+
+
+def tidy(folder: RunFolder, keep: int = 3) -> None:
+    """On resume: delete what a kill between saving and deleting has left too much."""
+    assert keep >= 2
+    with files.reporting(folder.path, "delete old checkpoints"):
+        for kind, number in (("best", 1), ("batch", keep)):
+            for path in _list(folder.checkpoints, kind)[:1]:
+                _delete_old(path, number)
+
+
+def _commit(folder: RunFolder, name: str, data: bytes) -> Path:
+    path = folder.checkpoints / name
+    if not _is_intact(path):
+        draft = files.write_temporary(path, data)
+        folder.sync()  # a checkpoint never counts a batch that the log has lost
+        files.commit(draft, path)
     return path
 
 
@@ -133,7 +152,8 @@ def _serialize(
     return data
 
 
-def _delete_old(newest: Path, kind: str, keep: int) -> None:
+def _delete_old(newest: Path, keep: int) -> None:
+    kind = newest.name.split("_")[0]
     others = [path for path in _list(newest.parent, kind) if path != newest]
     others.sort(key=lambda path: _number(path) == _number(newest))  # an older try of this batch
     for path in others[keep - 1 :]:

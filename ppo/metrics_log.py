@@ -81,7 +81,7 @@ def complete_lines(data: bytes) -> list[bytes]:
     Raises:
         UserError: the document was written by a later version.
     """
-    head, *body = data.split(b"\n")[:-1] or [b""]
+    head, *body = data.split(b"\n")
     try:
         header = strict_loads(head + b"]}")
         written_by_us = isinstance(header, dict) and "batches" in header
@@ -93,12 +93,15 @@ def complete_lines(data: bytes) -> list[bytes]:
     lines = []
     for line in body:
         text = line.removesuffix(b",")
+        whole = text.rstrip(b"\0")  # zeros in place of the line break that ended a whole record
         try:
-            if not isinstance(strict_loads(text), dict):
+            if not isinstance(strict_loads(whole), dict):
                 break
         except ValueError:
             break
-        lines.append(text)
+        lines.append(whole)
+        if whole != text:
+            break
     return lines
 
 

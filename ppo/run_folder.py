@@ -299,10 +299,12 @@ class RunFolder:
         return path
 
     def _summary(self) -> dict[str, Any]:
-        try:
-            summary = self.read_json("summary.json")
-        except UserError:
-            return {}
+        """What summary.json holds; nothing where it is missing or someone broke it."""
+        with files.reporting(self.path, "read summary.json"):
+            try:
+                summary = strict_loads(files.read_bytes(self.path / "summary.json"))
+            except (FileNotFoundError, ValueError):
+                return {}
         return summary if isinstance(summary, dict) else {}
 
     def _note_missing_links(self) -> None:
