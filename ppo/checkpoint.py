@@ -155,8 +155,9 @@ def _serialize(
 def _delete_old(newest: Path, keep: int) -> None:
     kind = newest.name.split("_")[0]
     others = [path for path in _list(newest.parent, kind) if path != newest]
-    others.sort(key=lambda path: _number(path) == _number(newest))  # an older try of this batch
-    for path in others[keep - 1 :]:
+    earlier_tries = [path for path in others if _number(path) == _number(newest)]
+    rest = [path for path in others if _number(path) != _number(newest)]
+    for path in earlier_tries + rest[keep - 1 :]:
         files.remove(path)
 
 
