@@ -99,8 +99,9 @@ class TensorBoardLog:
         self._writer.close()
 
     def _add_layout(self) -> None:
+        """A dashboard of custom scalars. Written out: the package's own maker needs TensorFlow."""
+        from tensorboard.compat.proto import tensor_pb2, tensor_shape_pb2
         from tensorboard.plugins.custom_scalar import layout_pb2
-        from tensorboard.plugins.custom_scalar.summary import pb
 
         categories = [
             layout_pb2.Category(
@@ -117,5 +118,15 @@ class TensorBoardLog:
             )
             for title, names in LAYOUT.items()
         ]
-        summary = pb(layout_pb2.Layout(category=categories))
+        text = layout_pb2.Layout(category=categories).SerializeToString()
+        plugin = self._summary.SummaryMetadata.PluginData(plugin_name="custom_scalars")
+        tensor = tensor_pb2.TensorProto(
+            dtype="DT_STRING", string_val=[text], tensor_shape=tensor_shape_pb2.TensorShapeProto()
+        )
+        value = self._summary.Summary.Value(
+            tag="custom_scalars__config__",
+            metadata=self._summary.SummaryMetadata(plugin_data=plugin),
+            tensor=tensor,
+        )
+        summary = self._summary.Summary(value=[value])
         self._writer.add_event(self._event.Event(wall_time=time.time(), summary=summary))
