@@ -10,20 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 
-from ppo.registry import Registry
-
 if TYPE_CHECKING:
     from ppo.envs.base import Environments, episode_seed
     from ppo.envs.make import make_environments
 
-__all__ = ["REGISTRY", "Environments", "episode_seed", "make_environments"]
+__all__ = ["Environments", "episode_seed", "make_environments"]
 
-REGISTRY = Registry("ppo.envs.native")  # Gymnasium id -> TorchEnvironment
-
-gym.register(
-    id="DoubleIntegrator-v0",
-    entry_point="ppo.envs.double_integrator_gym:DoubleIntegratorEnv",
-)
+if "DoubleIntegrator-v0" not in gym.registry:
+    gym.register(
+        id="DoubleIntegrator-v0",
+        entry_point="ppo.envs.double_integrator_gym:DoubleIntegratorEnv",
+    )
 
 
 def __getattr__(name: str) -> Any:

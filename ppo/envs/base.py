@@ -36,10 +36,13 @@ class Environments(ABC):
 
     Attributes:
         num_envs: N.
-        observation_space: of one environment, as the environment gives it.
+        observation_space: of one environment, as the environment gives it, but for entries of
+            text, which are left out.
         action_space: of one environment.
         component_names: of the K reward components; ("reward",) where there is one.
         max_episode_steps: the time limit, or None.
+        truncates: whether an episode may end by a time limit.
+        run_seed: of all episodes that begin from now on; `reset` begins them all.
         backend: sync, async, vector or torch.
         restore_level: how `load_state_dict` finds the way back.
             native, state: the state is part of `state_dict`.
@@ -56,6 +59,8 @@ class Environments(ABC):
     action_space: gym.Space
     component_names: tuple[str, ...]
     max_episode_steps: int | None
+    truncates: bool = True
+    run_seed: int
     backend: str
     restore_level: RestoreLevel
     events: list[str]

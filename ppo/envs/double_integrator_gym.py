@@ -65,9 +65,7 @@ class DoubleIntegratorEnv(gym.Env[np.ndarray, np.ndarray]):
         self.state = np.append(self.np_random.uniform(-high, high), NUM_STEPS).astype(np.float32)
         return self._observe(), {}
 
-    def step(
-        self, action: np.ndarray
-    ) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         position, velocity, goal, goal_velocity, left = self.state
         limit, dt = np.float32(MAX_CONTROL), np.float32(DT)
         control = np.clip(np.float32(np.asarray(action).reshape(-1)[0]), -limit, limit)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ppo.data import Step
 from ppo.envs.base import Environments
-from ppo.envs.encoding import ActionDecoder, ObservationEncoder
+from ppo.envs.observations import ActionDecoder, ObservationEncoder, without_text
 from ppo.envs.rows import Layout, Rows
 from ppo.errors import RunError
 
@@ -81,10 +81,10 @@ class HostEnvironments(Environments):
     restore_level = "replay"
     rows: Rows
 
-    def _describe(self, env: gym.Env, env_id: str, num_envs: int) -> None:
+    def _describe(self, env: gym.Env, env_id: str, num_envs: int, run_seed: int) -> None:
         """Takes over what one environment says of itself."""
-        self.num_envs = num_envs
-        self.observation_space = env.observation_space
+        self.num_envs, self.run_seed = num_envs, run_seed
+        self.observation_space = without_text(env.observation_space)
         self.action_space = env.action_space
         self.max_episode_steps = env.spec.max_episode_steps if env.spec else None
         self.encoder = ObservationEncoder(env.observation_space, env_id)

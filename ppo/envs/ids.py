@@ -112,7 +112,9 @@ def make_env(spec: EnvSpec, kwargs: dict[str, Any]) -> gym.Env:
     except gym.error.DependencyNotInstalled as error:
         package = package_of(spec.id)
         install = package.install if package else str(error)
-        raise UserError(f"env.id: {spec.id} needs a package that is missing; run: {install}") from error
+        raise UserError(
+            f"env.id: {spec.id} needs a package that is missing; run: {install}"
+        ) from error
     except (TypeError, gym.error.Error) as error:
         given = f" with env.kwargs {kwargs}" if kwargs else ""
         raise UserError(f"env.id: {spec.id} cannot be made{given}: {error}") from error

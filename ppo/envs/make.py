@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 from gymnasium.envs.registration import EnvSpec
 
-from ppo.envs import REGISTRY
 from ppo.envs.base import Environments
 from ppo.envs.ids import find_spec
+from ppo.envs.native import REGISTRY
 from ppo.envs.slot import Task
 from ppo.errors import UserError
 

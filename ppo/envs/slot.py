@@ -15,8 +15,8 @@ from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 
 from ppo.envs.base import episode_seed
-from ppo.envs.encoding import ActionDecoder, ObservationEncoder
 from ppo.envs.ids import make_env
+from ppo.envs.observations import ActionDecoder, ObservationEncoder
 from ppo.envs.rows import Rows
 from ppo.errors import EnvironmentFault, UserError
 
@@ -38,6 +38,7 @@ class Slot:
     def __init__(self, spec: EnvSpec, task: Task, index: int) -> None:
         self.spec = spec
         self.task = task
+        self.run_seed = task.run_seed
         self.index = index  # over all processes
         self.env = make_env(spec, task.kwargs)
         self.episode = 0
@@ -46,7 +47,7 @@ class Slot:
 
     @property
     def seed(self) -> int:
-        return episode_seed(self.task.run_seed, self.index, self.episode)
+        return episode_seed(self.run_seed, self.index, self.episode)
 
     def where(self) -> str:
         """Names the environment and the moment, so that a user can go there again."""
@@ -126,9 +127,10 @@ class SlotGroup:
         self.rows = rows
         self._names = None if component_names == ("reward",) else component_names
 
-    def reset(self, episodes: list[int], parity: int) -> None:
-        """Starts the given episode of each environment."""
+    def reset(self, episodes: list[int], parity: int, run_seed: int) -> None:
+        """Starts the given episode of each environment; seeds are `run_seed`'s from now on."""
         for row, (slot, episode) in enumerate(zip(self.slots, episodes, strict=True)):
+            slot.run_seed = run_seed
             self._begin(row, slot, episode, parity)
         self._check_reset_rows(range(len(self.slots)), parity)
 
@@ -144,9 +146,12 @@ class SlotGroup:
                 self._step(row, slot, actions[row], parity)
         self._check(parity)
 
-    def replay(self, row: int, episode: int, actions: np.ndarray, parity: int) -> bool:
+    def replay(
+        self, row: int, episode: int, actions: np.ndarray, parity: int, run_seed: int
+    ) -> bool:
         """Plays an unfinished episode again; False where it ended early this time."""
         slot = self.slots[row]
+        slot.run_seed = run_seed
         observation, _ = slot.reset(episode)
         for action in self.decoder.decode(actions):
             self.rows.progress[row] += 1
@@ -335,9 +340,7 @@ def _first_nonfinite(observation: np.ndarray) -> str:
     return f"entry {entry} is {flat[entry]} (as float32)"
 
 
-def _bounds(
-    space: gym.Space, encoder: ObservationEncoder
-) -> tuple[np.ndarray, np.ndarray] | None:
+def _bounds(space: gym.Space, encoder: ObservationEncoder) -> tuple[np.ndarray, np.ndarray] | None:
     """Flat bounds [D] with room for rounding, or None where there is nothing to leave."""
     if not isinstance(space, spaces.Box) or encoder.is_image:
         return None

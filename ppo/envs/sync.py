@@ -23,7 +23,7 @@ class SyncEnvironments(HostEnvironments):
 
     def __init__(self, spec: EnvSpec, task: Task, num_envs: int, first_index: int = 0) -> None:
         self._group = SlotGroup(spec, task, range(first_index, first_index + num_envs))
-        self._describe(self._group.slots[0].env, spec.id, num_envs)
+        self._describe(self._group.slots[0].env, spec.id, num_envs, task.run_seed)
         self.component_names = self._group.probe()
         layout = self._layout()
         self.rows = layout.rows(bytearray(layout.num_bytes()))
@@ -31,14 +31,14 @@ class SyncEnvironments(HostEnvironments):
         self._group.events = self.events
 
     def _run_reset(self, episodes: list[int]) -> None:
-        self._group.reset(episodes, self._parity)
+        self._group.reset(episodes, self._parity, self.run_seed)
 
     def _run_step(self) -> None:
         self._group.step(self._parity)
 
     def _run_replay(self, episodes: list[int], actions: list[np.ndarray]) -> list[bool]:
         return [
-            self._group.replay(row, episode, actions[row], self._parity)
+            self._group.replay(row, episode, actions[row], self._parity, self.run_seed)
             for row, episode in enumerate(episodes)
         ]
 

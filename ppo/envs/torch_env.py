@@ -106,7 +106,9 @@ def uniforms(run_seed: Tensor | int, env_ids: Tensor, episodes: Tensor, count: i
     return ((bits >> 40) & ((1 << 24) - 1)).to(torch.float32) * (1.0 / (1 << 24))
 
 
-def start(env: TorchEnvironment, env_ids: Tensor, episodes: Tensor, run_seed: Tensor | int) -> Carry:
+def start(
+    env: TorchEnvironment, env_ids: Tensor, episodes: Tensor, run_seed: Tensor | int
+) -> Carry:
     """The beginning of the given episodes [N]."""
     state = env.initial(uniforms(run_seed, env_ids, episodes, env.num_uniforms))
     return Carry(state, torch.zeros_like(episodes), episodes)
@@ -205,15 +207,14 @@ class TorchEnvironments(Environments):
 
     Attributes:
         env: the pure functions.
-        carry: where they are; a compiled rollout may call `advance` itself and put it back with
-            `adopt`.
+        carry: where they are; a compiled rollout may call `advance` itself and put the carry
+            back, best with `adopt`, which keeps count of when episodes end.
         env_ids: [N] int64 on the device.
-        run_seed: int64 on the device, no axes.
+        seed: run_seed as int64 on the device, no axes.
     """
 
     backend = "torch"
     restore_level = "native"
-    carry: Carry
 
     def __init__(
         self,
@@ -224,7 +225,9 @@ class TorchEnvironments(Environments):
         first_index: int = 0,
     ) -> None:
         self.env = env
+        self.device = torch.device(device)
         self.num_envs = num_envs
+        self.run_seed = run_seed
         self.observation_space = env.observation_space
         self.action_space = env.action_space
         self.component_names = env.component_names
@@ -232,10 +235,34 @@ class TorchEnvironments(Environments):
         self.observation_shape = tuple(env.observation_space.shape or ())
         self.events: list[str] = []
         self.notes: list[str] = []
-        self.device = torch.device(device)
         self.env_ids = torch.arange(first_index, first_index + num_envs, device=self.device)
-        self.run_seed = torch.tensor(run_seed, dtype=torch.int64, device=self.device)
+        self.truncates = env.max_episode_steps is not None
+        self._carry: Carry | None = None
         self._clock: int | None = None  # steps of all running episodes, where they go in step
+
+    @property
+    def run_seed(self) -> int:  # type: ignore[override]
+        """Of all episodes that begin from now on."""
+        return self._run_seed
+
+    @run_seed.setter
+    def run_seed(self, value: int) -> None:
+        self._run_seed = value
+        self.seed = torch.tensor(value, dtype=torch.int64, device=self.device)
+
+    @property
+    def carry(self) -> Carry:
+        """Where the environments are."""
+        assert self._carry is not None, "reset() comes first"
+        return self._carry
+
+    @carry.setter
+    def carry(self, carry: Carry) -> None:
+        self._carry, self._clock = carry, None
+
+    def advance(self, carry: Carry, actions: Tensor, may_end: bool = True) -> tuple[Carry, Step]:
+        """`advance` with these environments' identities; changes nothing here."""
+        return advance(self.env, carry, actions, self.env_ids, self.seed, may_end)
 
     def may_end(self, ahead: int = 0) -> bool:
         """Whether an episode may end in the step after the next `ahead` ones; known on the host."""
@@ -245,7 +272,7 @@ class TorchEnvironments(Environments):
 
     def reset(self) -> Tensor:
         episodes = torch.zeros_like(self.env_ids)
-        self.carry = start(self.env, self.env_ids, episodes, self.run_seed)
+        self.carry = start(self.env, self.env_ids, episodes, self.seed)
         self._clock = 0
         return self.env.observe(self.carry.state)
 
@@ -253,7 +280,7 @@ class TorchEnvironments(Environments):
     def step(self, actions: Tensor) -> Step:
         moved = _move(self.env, self.carry, actions, self.may_end())
         if self._some_ended(moved):
-            carry, step = _restart(self.env, self.carry, moved, self.env_ids, self.run_seed)
+            carry, step = _restart(self.env, self.carry, moved, self.env_ids, self.seed)
         else:
             carry, step = _stay(self.carry, moved)
         self.adopt(carry, 1)
@@ -267,7 +294,7 @@ class TorchEnvironments(Environments):
 
     def adopt(self, carry: Carry, num_steps: int) -> None:
         """Takes over where `num_steps` calls of `advance` have led."""
-        self.carry = carry
+        self._carry = carry
         if self._clock is not None:
             self._clock += num_steps
 
@@ -282,10 +309,10 @@ class TorchEnvironments(Environments):
                 f"the saved state has {saved} environments, env.num_envs gives {self.num_envs}; "
                 "resume with the number that the run was started with"
             )
-        steps = state["steps"].unique()
-        self._clock = int(steps) if len(steps) == 1 else None
         fields = {name: state[name].to(self.device, copy=True) for name in Carry._fields}
         self.carry = Carry(**fields)
+        steps = state["steps"].unique()
+        self._clock = int(steps) if len(steps) == 1 else None
         return self.env.observe(self.carry.state)
 
     def close(self) -> None:

@@ -1,1 +1,2 @@
-def is_exact(spec): return False
+def is_exact(spec):
+    return False

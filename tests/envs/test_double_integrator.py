@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from env_tools import make
 
 from ppo.envs.native.double_integrator import (
     DoubleIntegrator,
@@ -12,7 +13,6 @@ from ppo.envs.native.double_integrator import (
     optimal_plan,
 )
 from ppo.envs.torch_env import Carry, start
-from tests.envs.tools import make
 
 
 def returns_of(policy, num_envs: int = 2000):

@@ -6,10 +6,10 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from env_tools import assert_same_bits, make, play, random_actions
 
-from ppo.envs import REGISTRY
+from ppo.envs.native import REGISTRY
 from ppo.envs.torch_env import Carry, advance, start, uniforms
-from tests.envs.tools import assert_same_bits, make, play, random_actions
 
 NATIVE = ["CartPole-v1", "DoubleIntegrator-v0", "Pendulum-v1"]
 SET_STATE = {
@@ -134,7 +134,7 @@ def test_a_reset_skipped_on_the_host_changes_no_bit(env_id):
     envs.reset()
     carry = envs.carry
     for action in random_actions(envs, 50):
-        carry, pure = advance(envs.env, carry, action, envs.env_ids, envs.run_seed)
+        carry, pure = advance(envs.env, carry, action, envs.env_ids, envs.seed)
         assert_same_bits([envs.step(action)], [pure])
         for ours, theirs in zip(envs.carry, carry, strict=True):
             assert torch.equal(ours, theirs)
@@ -171,6 +171,6 @@ def test_a_step_is_one_graph(env_id):
 
     compiled = torch.compile(rollout, fullgraph=True, backend="aot_eager")
     action = random_actions(envs, 1)[0]
-    arguments = (envs.carry, action, envs.env_ids, envs.run_seed)
+    arguments = (envs.carry, action, envs.env_ids, envs.seed)
     for ours, theirs in zip(compiled(*arguments)[0], rollout(*arguments)[0], strict=True):
         assert torch.equal(ours, theirs)

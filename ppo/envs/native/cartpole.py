@@ -9,7 +9,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from ppo.envs import REGISTRY
+from ppo.envs.native import REGISTRY
 from ppo.envs.torch_env import TorchEnvironment
 
 GRAVITY = 9.8  # m/s^2
@@ -60,4 +60,3 @@ class CartPole(TorchEnvironment):
 
     def terminal(self, next_state: Tensor) -> Tensor:
         return (next_state[:, 0].abs() > MAX_POSITION) | (next_state[:, 2].abs() > MAX_ANGLE)
-

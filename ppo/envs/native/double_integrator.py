@@ -13,7 +13,6 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from ppo.envs import REGISTRY
 from ppo.envs.double_integrator_gym import (
     BONUS,
     COMPONENTS,
@@ -32,6 +31,7 @@ from ppo.envs.double_integrator_gym import (
     START_VELOCITY,
     SUCCESS_ERROR,
 )
+from ppo.envs.native import REGISTRY
 from ppo.envs.torch_env import TorchEnvironment
 
 Array = TypeVar("Array", Tensor, np.ndarray)

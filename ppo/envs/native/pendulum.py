@@ -9,7 +9,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from ppo.envs import REGISTRY
+from ppo.envs.native import REGISTRY
 from ppo.envs.torch_env import TorchEnvironment
 
 MAX_SPEED = 8.0  # rad/s

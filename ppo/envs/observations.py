@@ -1,7 +1,8 @@
 """Between what Gymnasium spaces hold and rows of arrays.
 
-The order of the entries is that of `gymnasium.spaces.utils.flatten`; here it is worked out once,
-so that an observation costs one assignment.
+Where each entry lies in the row is worked out once, so that an observation costs one assignment.
+The order is that of `gymnasium.spaces.utils.flatten` with the keys of a Dict sorted, so that it
+does not depend on how the space was built.
 """
 
 from __future__ import annotations
@@ -29,6 +30,38 @@ def is_text(space: gym.Space) -> bool:
     return isinstance(space, spaces.Text) or space.dtype == np.dtype(str)
 
 
+def is_image(space: gym.Space) -> bool:
+    """A uint8 Box of three axes."""
+    return isinstance(space, spaces.Box) and space.dtype == np.uint8 and len(space.shape) == 3
+
+
+def without_text(space: gym.Space) -> gym.Space:
+    """The space without the entries of Dict and Tuple that hold words."""
+    if isinstance(space, spaces.Dict):
+        parts = {k: without_text(v) for k, v in space.spaces.items() if not is_text(v)}
+        same = all(parts.get(key) is part for key, part in space.spaces.items())
+        return space if same else spaces.Dict(parts)
+    return space
+
+
+def observation_size(space: gym.Space) -> int:
+    """D, entries of a flat observation.
+
+    Raises:
+        UserError: the space cannot be flattened to a fixed size.
+    """
+    return int(np.prod(ObservationEncoder(space, "the environment").shape))
+
+
+def flatten_observation(space: gym.Space, observation: Any) -> np.ndarray:
+    """One observation as the environments hand it to the policy: float32 [D], or a uint8 image.
+
+    Raises:
+        ValueError: the observation does not fit its space.
+    """
+    return ObservationEncoder(space, "the environment").encode(observation)
+
+
 class ObservationEncoder:
     """Observations of a space as rows of one array.
 
@@ -44,9 +77,7 @@ class ObservationEncoder:
         self.space = space
         self.left_out: list[str] = []
         self._env_id = env_id
-        self.is_image = (
-            isinstance(space, spaces.Box) and space.dtype == np.uint8 and len(space.shape) == 3
-        )
+        self.is_image = is_image(space)
         self.is_box = isinstance(space, spaces.Box)
         self.leaves: list[Leaf] = []
         size = self._collect(space, (), 0)
@@ -60,8 +91,8 @@ class ObservationEncoder:
 
     def _collect(self, space: gym.Space, path: tuple[Any, ...], start: int) -> int:
         if isinstance(space, spaces.Dict):
-            for key, part in space.spaces.items():
-                start = self._collect(part, (*path, key), start)
+            for key in sorted(space.spaces, key=str):
+                start = self._collect(space.spaces[key], (*path, key), start)
             return start
         if isinstance(space, spaces.Tuple):
             for index, part in enumerate(space.spaces):
@@ -149,9 +180,11 @@ def _checked(value: Any, space: gym.Space, path: tuple[Any, ...]) -> np.ndarray:
         raise ValueError(f"{where} is declared {space}, but has shape {array.shape}")
     if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
         count = space.n if isinstance(space, spaces.Discrete) else space.nvec
-        if array.dtype.kind == "f" or (array < space.start).any() or (
-            array >= space.start + count
-        ).any():
+        if (
+            array.dtype.kind == "f"
+            or (array < space.start).any()
+            or (array >= space.start + count).any()
+        ):
             raise ValueError(f"{where} is declared {space}, but is {array}")
     return array
 
