@@ -170,9 +170,7 @@ class NativePlayer:
             )
         return carry, obs, [torch.stack(column) for column in zip(*rows, strict=True)]
 
-    def _cut(
-        self, truncated: Tensor, final_obs: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor] | None:
+    def _cut(self, truncated: Tensor, final_obs: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
         if not self.envs.truncates:
             return None
         if truncated.device.type == "cpu":

@@ -1,3 +1,5 @@
 class Watch:
-    findings=[]
-    def update(self, r): return []
+    findings = []
+
+    def update(self, r):
+        return []
