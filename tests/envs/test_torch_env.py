@@ -8,8 +8,9 @@ import pytest
 import torch
 from env_tools import assert_same_bits, make, play, random_actions
 
+from ppo.envs.counted import uniforms
 from ppo.envs.native import REGISTRY
-from ppo.envs.torch_env import Carry, advance, start, uniforms
+from ppo.envs.torch_env import Carry, advance, start
 
 NATIVE = ["CartPole-v1", "DoubleIntegrator-v0", "Pendulum-v1"]
 SET_STATE = {
