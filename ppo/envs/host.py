@@ -54,6 +54,10 @@ class EpisodeLog:
         kept = [step[env] for step in self._steps[start:]]
         return np.stack(kept) if kept else self._empty()
 
+    def length(self, env: int) -> int:
+        """Steps of the running episode of one environment."""
+        return self.now - int(self._starts[env])
+
     def _empty(self) -> np.ndarray:
         return self._steps[0][:0] if self._steps else np.zeros(0)
 

@@ -27,7 +27,7 @@ class Rows(NamedTuple):
     truncated: np.ndarray  # [N] bool
     success: np.ndarray  # [N] float32
     valid: np.ndarray  # [N] bool
-    progress: np.ndarray  # [N] int64: steps and resets begun, which tells slow from stuck
+    progress: np.ndarray  # [N] int64: the largest entry grows with all that is begun
 
     def part(self, start: int, stop: int) -> Rows:
         """The same memory, for the environments from `start` to `stop`."""

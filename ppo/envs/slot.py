@@ -99,6 +99,7 @@ class SlotGroup:
         self.decoder = ActionDecoder(env.action_space, spec.id)
         self.events: list[str] = []
         self._names: tuple[str, ...] | None = None
+        self._begun = 0
         self._bounds = _bounds(env.observation_space, self.encoder)
 
     def probe(self) -> tuple[str, ...]:
@@ -152,9 +153,10 @@ class SlotGroup:
         """Plays an unfinished episode again; False where it ended early this time."""
         slot = self.slots[row]
         slot.run_seed = run_seed
+        self._mark(row)
         observation, _ = slot.reset(episode)
         for action in self.decoder.decode(actions):
-            self.rows.progress[row] += 1
+            self._mark(row)
             observation, _, terminated, truncated, _ = slot.env.step(action)
             slot.steps += 1
             if terminated or truncated:
@@ -162,12 +164,17 @@ class SlotGroup:
         self._write(slot, observation, self.rows.obs[parity, row])
         return True
 
+    def _mark(self, row: int) -> None:
+        """Tells a supervisor that something new has begun, and with whom."""
+        self._begun += 1
+        self.rows.progress[row] = self._begun
+
     def close(self) -> None:
         for slot in self.slots:
             slot.env.close()
 
     def _begin(self, row: int, slot: Slot, episode: int, parity: int) -> None:
-        self.rows.progress[row] += 1
+        self._mark(row)
         observation, _ = slot.reset(episode)
         self._write(slot, observation, self.rows.obs[parity, row])
 
@@ -179,7 +186,7 @@ class SlotGroup:
 
     def _step(self, row: int, slot: Slot, action: Any, parity: int) -> None:
         rows = self.rows
-        rows.progress[row] += 1
+        self._mark(row)
         slot.steps += 1
         try:
             result = slot.env.step(action)
