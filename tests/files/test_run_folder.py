@@ -386,6 +386,17 @@ def test_an_append_that_failed_can_be_tried_again(folder, fault):
     assert [record["batch"] for record in strict_loads(text(folder))["batches"]] == list(range(6))
 
 
+def test_a_leftover_of_a_dead_process_with_our_number_is_no_hindrance(folder):
+    leftovers = [".loss_metrics.json", ".summary.json", ".metrics.a"]
+    for name in leftovers:
+        (folder.path / f"{name}.tmp-{os.getpid()}").write_text("half a file")
+    folder.append({"batch": 0})
+    folder.set_status("running")
+    folder.truncate(1)
+    assert len(strict_loads(text(folder))["batches"]) == 1
+    assert not list(folder.path.glob(".*.tmp-*"))
+
+
 # ---- episodes
 
 
