@@ -88,6 +88,15 @@ def test_simultaneous_starts_get_folders_of_their_own(tmp_path, count):
         assert all(len(read_records(results / name)) == 1 for name in names)
 
 
+def test_a_number_taken_since_the_folder_was_listed_is_passed_over(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "listdir", lambda _: [])
+    names = []
+    for _ in range(3):
+        with RunFolder.create(tmp_path) as made:
+            names.append(made.name)
+    assert names == ["run0001", "run0002", "run0003"]
+
+
 @pytest.mark.parametrize(
     "name",
     ["../x", "/etc", "run0001/..", "run0001/../..", "..", ".", "", "run1", "0002", "run0002",
