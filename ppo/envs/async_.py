@@ -92,6 +92,7 @@ class AsyncEnvironments(HostEnvironments):
         probed = self._ask([first], lambda w: w.send("probe"), self._reset_timeout)
         self.component_names = tuple(probed[0])
         layout = self._layout()
+        assert self._memory is not None
         os.ftruncate(self._memory, layout.num_bytes())
         self._mapping = mmap.mmap(self._memory, layout.num_bytes())
         self.rows = layout.rows(self._mapping)
@@ -218,7 +219,7 @@ class AsyncEnvironments(HostEnvironments):
                     deadline = time.monotonic() + timeout
                     continue
                 answers[worker.number] = answer["answer"]
-                self.events += answer["events"]
+                self._tell(answer["events"], answer["outside"])
             if ready:
                 continue
             for worker in [w for w in pending.values() if self._begun(w) == begun[w.number]]:
@@ -227,7 +228,7 @@ class AsyncEnvironments(HostEnvironments):
                 worker.kill()
                 if worker.number in stuck or recover is _refuse:
                     raise EnvironmentFault(
-                        f"{why}; env.step_timeout and env.reset_timeout set this"
+                        f"{why} (env.step_timeout, for resets env.reset_timeout)"
                     )
                 stuck.add(worker.number)
                 recover(worker, f"killed: {why}")

@@ -88,7 +88,8 @@ class SlotGroup:
     """Some environments stepped one after the other, each writing its row of `rows`.
 
     Attributes:
-        events: what happened, in words, for the trainer to drain.
+        events: what happened since the last `take_events`, in words.
+        outside: the first observation outside the space since then, in words.
     """
 
     def __init__(self, spec: EnvSpec, task: Task, indices: range) -> None:
@@ -98,6 +99,7 @@ class SlotGroup:
         self.encoder = ObservationEncoder(env.observation_space, spec.id)
         self.decoder = ActionDecoder(env.action_space, spec.id)
         self.events: list[str] = []
+        self.outside: str | None = None
         self._names: tuple[str, ...] | None = None
         self._begun = 0
         self._bounds = _bounds(env.observation_space, self.encoder)
@@ -146,6 +148,12 @@ class SlotGroup:
             for row, slot in enumerate(self.slots):
                 self._step(row, slot, actions[row], parity)
         self._check(parity)
+
+    def take_events(self) -> tuple[list[str], str | None]:
+        """`events` and `outside`, which are empty again after that."""
+        taken = self.events, self.outside
+        self.events, self.outside = [], None
+        return taken
 
     def replay(
         self, row: int, episode: int, actions: np.ndarray, parity: int, run_seed: int
@@ -284,10 +292,11 @@ class SlotGroup:
             return
         row, entry = (int(i) for i in np.argwhere(outside)[0])
         self._bounds = None  # once is enough
-        self.events.append(
+        space = self.slots[row].env.observation_space
+        declared = f"[{space.low.reshape(-1)[entry]:g}, {space.high.reshape(-1)[entry]:g}]"  # type: ignore
+        self.outside = (
             f"environment {self.slots[row].index} ({self.slots[row].spec.id}) left its observation "
-            f"space: entry {entry} was {obs[row, entry]:g}, declared "
-            f"[{low[entry]:g}, {high[entry]:g}]"
+            f"space: entry {entry} was {obs[row, entry]:g}, declared {declared}"
         )
 
     # What is done about faults.

@@ -17,6 +17,7 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import Any
 
+from ppo.envs.worker import DONE
 from ppo.errors import EnvironmentFault, UserError
 
 _START = (
@@ -82,7 +83,7 @@ class WorkerProcess:
             raise WorkerDied(self.cause()) from None
 
     def receive(self) -> dict[str, Any]:
-        """The answer that has come: {"answer": ..., "events": [...]}.
+        """The answer that has come: {"answer": ..., "events": [...], "outside": ...}.
 
         Raises:
             WorkerDied: in place of an answer.
@@ -92,8 +93,8 @@ class WorkerProcess:
             raw = self.connection.recv_bytes()
         except (EOFError, OSError):
             raise WorkerDied(self.cause()) from None
-        if raw == b"k":
-            return {"answer": None, "events": []}
+        if raw == DONE:
+            return {"answer": None, "events": [], "outside": None}
         answer = json.loads(raw)
         if "error" in answer:
             kind = UserError if answer["error"] == "mistake" else EnvironmentFault
