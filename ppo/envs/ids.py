@@ -69,10 +69,8 @@ def find_spec(env_id: str) -> EnvSpec:
                 f"run: {package.install}"
             )
         importlib.import_module(package.module)
-    if env_id in gym.registry:
-        return gym.spec(env_id)
     try:
-        return gym.spec(env_id)  # an id without its version means the newest
+        return gym.spec(env_id)
     except gym.error.Error as error:
         raise UserError(f"env.id: {_unknown(env_id, error)}") from None
 
