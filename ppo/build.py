@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import gymnasium as gym
@@ -169,12 +170,10 @@ def build_optimizer(config: Config, objective: Objective) -> Adam:
     return Adam(flat, ppo.adam_epsilon, ppo.max_grad_norm, rates, decay, groups)
 
 
-def build_learner(
-    config: Config, envs: Environments, observation_size: int, device: torch.device
-) -> Learner:
+def build_learner(config: Config, envs: Environments, device: torch.device) -> Learner:
     """A learner on these environments."""
     agent, scale = build_agent(
-        config, observation_size, envs.action_space, len(envs.component_names)
+        config, math.prod(envs.observation_shape), envs.action_space, len(envs.component_names)
     )
     objective = build_objective(config, agent, scale).to(device)
     optimizer = build_optimizer(config, objective)

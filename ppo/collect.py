@@ -16,6 +16,7 @@ from ppo import parallel
 from ppo.agent import Agent
 from ppo.data import Rollout, Step
 from ppo.envs.base import Environments
+from ppo.envs.torch_env import TorchEnvironments, advance
 from ppo.functional.returns import episode_sums
 from ppo.randomness import generator
 
@@ -114,22 +115,20 @@ class NativePlayer:
 
     CHUNK = 16  # steps unrolled into one compiled graph
 
-    def __init__(self, act: Act, envs: Any, compiled: bool) -> None:
-        self.act, self.envs, self.compiled = act, envs, compiled
-        self._chunk = torch.compile(self.chunk) if compiled else self.chunk
+    def __init__(self, act: Act, envs: TorchEnvironments) -> None:
+        self.act, self.envs = act, envs
+        self._chunk = torch.compile(self.chunk)
 
     def play(self, obs: Tensor, noise: Tensor) -> Played:
         """As many steps as `noise` [T, N, P] has rows."""
         num_steps = noise.shape[0]
-        size = num_steps
-        if self.compiled:
-            size = max(c for c in range(1, self.CHUNK + 1) if num_steps % c == 0)
-        carry, parts = self.envs.carry, []
-        first = obs
+        size = max(c for c in range(1, self.CHUNK + 1) if num_steps % c == 0)
+        first, parts = obs, []
         for rows in noise.split(size):
-            carry, obs, part = self._chunk(carry, obs, rows)
+            flags = tuple(self.envs.may_end(ahead) for ahead in range(size))
+            carry, obs, part = self._chunk(self.envs.carry, obs, rows, flags)
+            self.envs.adopt(carry, size)
             parts.append(part)
-        self.envs.carry = carry
         joined = [torch.cat(columns) for columns in zip(*parts, strict=True)]
         params, actions, next_obs, rewards, terminated, truncated, success, final_obs = joined
         return Played(
@@ -144,12 +143,18 @@ class NativePlayer:
             self._cut(truncated, final_obs),
         )
 
-    def chunk(self, carry: Any, obs: Tensor, noise: Tensor) -> tuple[Any, Tensor, list[Tensor]]:
-        """Several steps as one pure function; columns are stacked over steps."""
-        rows = []
-        for step_noise in noise.unbind(0):
+    def chunk(
+        self, carry: Any, obs: Tensor, noise: Tensor, may_end: tuple[bool, ...]
+    ) -> tuple[Any, Tensor, list[Tensor]]:
+        """Several steps as one pure function; columns are stacked over steps.
+
+        Args:
+            may_end: for each step, False where it is known that no episode ends in it.
+        """
+        envs, rows = self.envs, []
+        for step_noise, flag in zip(noise.unbind(0), may_end, strict=True):
             params, actions, env_actions = self.act(obs, step_noise)
-            carry, step = self.envs.advance(carry, env_actions)
+            carry, step = advance(envs.env, carry, env_actions, envs.env_ids, envs.run_seed, flag)
             obs = step.obs
             rows.append(
                 (
@@ -172,8 +177,10 @@ class NativePlayer:
             steps, envs = truncated.nonzero(as_tuple=True)
             return (steps, envs, final_obs[steps, envs]) if steps.numel() else None
         # A GPU is not asked how many there are: every state reached is evaluated.
-        grid = torch.ones_like(truncated).nonzero(as_tuple=True)
-        return grid[0], grid[1], final_obs.flatten(0, 1)
+        num_steps, num_envs = truncated.shape
+        steps = torch.arange(num_steps, device=truncated.device).repeat_interleave(num_envs)
+        envs = torch.arange(num_envs, device=truncated.device).repeat(num_steps)
+        return steps, envs, final_obs.flatten(0, 1)
 
 
 class Collector:
@@ -201,8 +208,9 @@ class Collector:
         self.num_steps, self.reward_scale = num_steps, reward_scale
         self.run_seed, self.device = run_seed, device
         self.player: HostPlayer | NativePlayer
-        if envs.backend == "torch":
-            self.player = NativePlayer(self.act, envs, compiled)
+        on_device = isinstance(envs, TorchEnvironments)
+        if on_device and (compiled or device.type != "cpu"):
+            self.player = NativePlayer(self.act, envs)
         else:
             act = torch.compile(self.act) if compiled else self.act
             self.player = HostPlayer(act, envs, device)

@@ -97,7 +97,7 @@ class PPOConfig(Section):
     adam_epsilon: NonNegative = setting(1e-5, "of Adam; gradients are unit-free, so it is too")
     num_steps: Count = setting(60, "steps per environment in a batch")
     num_epochs: Count = setting(10, "passes over a batch")
-    num_minibatches: Count = setting(4, "parts of a batch, one gradient step each")
+    num_minibatches: Count = setting(16, "parts of a batch, one gradient step each")
     gamma: Fraction = setting(0.99, "discount")
     gae_lambda: Fraction = setting(0.95, "of generalized advantage estimation")
     critic_gae_lambda: Fraction | None = setting(

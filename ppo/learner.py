@@ -248,7 +248,9 @@ class Learner:
         values["normalized_value_loss"] = (
             values["squared_error"] / variance if variance else math.nan
         )
-        size = float(self.objective.value_scale.size.double().mean())
+        scale = self.objective.value_scale
+        known = scale.size[scale.ready].double()
+        size = float(known.mean()) if known.numel() else math.nan
         reach = values["critic_reach"] * size
         gap = max(values["largest_offset"], values["return_std"])
         values["batches_to_reach"] = gap / reach if reach else math.nan

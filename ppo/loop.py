@@ -14,7 +14,6 @@ import torch
 from ppo import build, checkpoint, parallel, provenance
 from ppo.config import Config
 from ppo.doctor import Watch
-from ppo.envs.observations import observation_size
 from ppo.errors import Diverged, RunError, UserError
 from ppo.evaluation import bootstrap_interval, evaluate
 from ppo.policy import Policy
@@ -65,8 +64,7 @@ class Trainer:
         self.device = build.prepare_torch(config)
         parallel.start(self.device)
         self.envs = build.build_environments(config, self.device)
-        size = observation_size(self.envs.observation_space)
-        self.learner = build.build_learner(config, self.envs, size, self.device)
+        self.learner = build.build_learner(config, self.envs, self.device)
         self.recent: list[float] = []
         self.best: dict[str, Any] | None = None
         self.evaluations: list[dict[str, Any]] = []

@@ -1,0 +1,5 @@
+class Watch:
+    findings = []
+
+    def update(self, r):
+        return []
