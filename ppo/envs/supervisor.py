@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import weakref
 from multiprocessing import Pipe
@@ -133,3 +134,11 @@ def _end(process: subprocess.Popen, connection: Connection) -> None:
     except subprocess.TimeoutExpired:
         pass  # the kernel still has it; nothing waits for it
     connection.close()
+
+
+def anonymous_memory() -> int:
+    """File descriptor of memory without a name: a killed trainer leaves nothing behind."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("ppo-environments")
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())

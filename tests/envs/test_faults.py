@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from env_tools import assert_same_bits, make, play, random_actions
 
 from ppo.envs import episode_seed
+from ppo.envs.checks import scalar
 from ppo.errors import EnvironmentFault, UserError
 
 FAULTS = {  # fault: (error, what the message says)
@@ -138,10 +140,6 @@ def test_components_that_break_their_rules_are_refused(wrong, message):
 
 
 def test_rewards_of_any_scalar_kind_are_numbers():
-    import numpy as np
-
-    from ppo.envs.slot import _scalar
-
     for reward in (1, True, np.float32(1), np.int64(1), np.array(1.0), np.array([1.0])):
-        assert _scalar(None, reward) == 1.0  # type: ignore[arg-type]
-    assert math.isnan(_scalar(None, np.float64("nan")))  # type: ignore[arg-type]
+        assert scalar(str, reward) == 1.0
+    assert math.isnan(scalar(str, np.float64("nan")))

@@ -13,8 +13,7 @@ import pytest
 import torch
 from env_tools import make, play, random_actions
 
-from ppo.envs.async_ import importable
-from ppo.envs.ids import package_of
+from ppo.envs.ids import importable, package_of
 from ppo.errors import UserError
 
 ROOT = Path(__file__).parents[2]
