@@ -50,9 +50,8 @@ def main() -> None:
     def noise(scale: float) -> Callable[[Tensor, int], Tensor]:
         return lambda obs, _: scale * torch.randn(len(obs), 1, generator=generator)
 
-    print(
-        f"{'policy':34}{'return':>6}{'(std)':>8}{'success':>9}{'final error':>13}{'largest |u|':>13}"
-    )
+    columns = f"{'return':>6}{'(std)':>8}{'success':>9}{'final error':>13}{'largest |u|':>13}"
+    print(f"{'policy':34}{columns}")
     print(measure("optimal, anew in each step", lambda obs, _: optimal_control(obs)))
     print(measure("optimal, planned at the start", lambda _, t: plan[:, t : t + 1]))
     print(
