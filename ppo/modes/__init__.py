@@ -1,0 +1,1 @@
+"""One file per --mode: each is one call of the API."""
