@@ -52,7 +52,7 @@ def rank(findings: list[Finding]) -> list[Finding]:
         return {name for name in names & set(present) if name != finding.illness}
 
     def outranks(cause: Finding, effect: Finding) -> bool:
-        if effect.illness not in effects(cause):
+        if effect.illness not in effects(cause) or _RANK[cause.severity] > _RANK[effect.severity]:
             return False
         mutual = cause.illness in effects(effect)
         return not mutual or _key(cause, numbers) < _key(effect, numbers)

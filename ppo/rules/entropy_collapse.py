@@ -10,9 +10,9 @@ from ppo.rules import RULES, Change, Finding, Rule, known, median, number
 
 COLLAPSED = 0.1  # relative entropy that a fast collapse passes (S: falls by 90 %)
 GONE = 0.05  # relative entropy, or policy deviation over that of the start (J)
-EARLY = 0.25  # of the run within which it falls (J)
+EARLY = 0.35  # of the run within which it falls (J)
 SOON = 15  # batches, for runs that are still short
-DONE = 0.7  # of the run's whole gain: a policy that is this far may be sure of itself (J)
+DONE = 0.85  # of the run's whole gain: a policy that is this far may be sure of itself (J)
 NARROW = 0.05  # policy deviation in action units, where it starts there (J; not unit-free)
 
 

@@ -17,7 +17,7 @@ class GradientsAlwaysClipped(Rule):
     illness = "gradients_always_clipped"
     number = 8
     needs = (("grad_clip_factor",), ("grad_norm",))
-    explains = ("value_loss_dominates", "learning_rate_too_low")
+    explains = ("learning_rate_too_low",)
     sources = ("regressions whose gradients were cut 60 to 141 times and learned nothing",)
 
     def check(self, log: MetricsLog) -> Finding | None:

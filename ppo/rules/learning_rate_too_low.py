@@ -42,7 +42,8 @@ class LearningRateTooLow(Rule):
         finding = self.found(log, row, evidence, changes, confidence=0.95 if low else 0.5)
         if low:  # a rate this small explains the critic as well
             explained = ("reward_scale_too_large", "critic_blind", "value_loss_weight_too_small",
-                         "value_clip_too_tight", "entropy_coefficient_too_high")
+                         "value_clip_too_tight", "entropy_coefficient_too_high",
+                         "no_reward_signal", "policy_collapse")
             return Finding(**{**vars(finding), "explains": explained})
         return finding
 

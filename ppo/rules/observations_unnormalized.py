@@ -24,8 +24,8 @@ OUTLIERS = 0.01  # share of entries beyond ten deviations (S: the clip of VecNor
 RATIO = 100.0  # raw deviation of the largest dimension over that of the smallest (J)
 SATURATED = 0.5  # share of tanh units (J)
 # From a log without figures on inputs, what saturation does to the rest (M, weak):
-JUMP = 0.04  # KL at an ordinary rate
-ROUGH = (0.1, 0.6)  # root of the unexplained share at which the critic then stays
+JUMP = 0.025  # KL at an ordinary rate
+ROUGH = (0.08, 0.6)  # root of the unexplained share at which the critic then stays
 DEAD_FEATURES = 1e-4  # explained variance of a critic whose features are constant
 OFFSET_LEARNED = 0.7  # of its first root error
 ERRATIC = 0.7  # median change of log10 KL from batch to batch
@@ -93,7 +93,7 @@ class ObservationsUnnormalized(Rule):
         kl = log.get("approx_kl")
         rough = np.sqrt(np.clip(1 - log.get("explained_variance"), 0, None))
         late = median(rough[len(log) // 2 :])
-        row = lasting(kl > JUMP, 3, 5)
+        row = lasting(kl > JUMP, 4, 5)
         if row is None or not ROUGH[0] < late < ROUGH[1]:
             return None, ""
         return row, f"KL {number(median(kl[row:]))}, {number(100 * late)} % of the deviation unexplained"

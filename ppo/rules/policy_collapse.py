@@ -11,6 +11,7 @@ from ppo.rules import RULES, Change, Finding, Rule, known, median, number
 LOST = 0.5  # of the best gain (J)
 STAYS = 10  # batches
 CLEAR = 5.0  # times the noise between batches that the gain must have been (J)
+SMOOTHED = 3.0  # a running mean hides that much of its noise (J)
 SMOOTH = 5  # batches
 MOVERS = ("approx_kl", "value_rmse", "error_over_std", "return_drift", "reward_outlier", "grad_norm")
 MOVED = 5.0  # times its own median
@@ -32,7 +33,9 @@ class PolicyCollapse(Rule):
         top = int(np.argmax(smooth))
         # the start is the lowest of the run up to the top: a first batch may be lucky
         best, start = float(smooth[top]), float(np.min(smooth[: top + 1]))
-        noise = float(np.median(np.abs(np.diff(returns)))) * 1.5
+        noise = float(np.mean(np.abs(np.diff(returns)))) * 1.25
+        if log.writer == "stable-baselines3":  # a mean over 100 episodes drifts by itself
+            noise *= SMOOTHED
         after = smooth[top:]
         if best - start < CLEAR * noise or best - start <= 0 or len(after) < STAYS:
             return None
