@@ -1,0 +1,22 @@
+"""PPO whose value function holds when returns get large, and that says why when training fails."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ppo.config import Config
+    from ppo.loop import Trainer
+    from ppo.policy import Policy, load_policy
+
+_HOMES = {"Config": "config", "Trainer": "loop", "Policy": "policy", "load_policy": "policy"}
+__all__ = ["Config", "Policy", "Trainer", "load_policy"]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """Public names, imported on first use, so that reading runs does not wait for torch."""
+    if name in _HOMES:
+        return getattr(import_module(f"ppo.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'ppo' has no attribute {name!r}")

@@ -1,0 +1,53 @@
+"""What every balancer gives."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Balancer(nn.Module):
+    """Weighs J losses; it never sees the policy loss or the entropy bonus.
+
+    State is in buffers, so it is saved and resumed with the objective. `forward` may be compiled,
+    so a balancer learns its statistics in `observe`, once per batch.
+
+    Args:
+        names: of the J losses (value and auxiliary ones).
+        weights: [J] preferences from the configuration; they multiply what the balancer finds.
+        num_outputs: [J] outputs that each loss is a mean over.
+        options: the section `balancing` of the configuration.
+    """
+
+    exact = True  # whether unit-free losses in give unit-free losses out
+
+    def __init__(
+        self, names: list[str], weights: list[float], num_outputs: list[int], **options: float
+    ) -> None:
+        super().__init__()
+        self.names = names
+        self.register_buffer("base", torch.tensor(weights, dtype=torch.float32), persistent=False)
+        outputs = torch.tensor(num_outputs, dtype=torch.float32)
+        self.register_buffer("num_outputs", outputs, persistent=False)
+
+    def weights(self, losses: Tensor) -> Tensor:
+        """[J] constants that multiply the losses; no gradient passes through them."""
+        return self.base
+
+    def forward(self, losses: Tensor) -> tuple[Tensor, Tensor]:
+        """Total (scalar) and the weights [J] in force.
+
+        Args:
+            losses: [J], each a mean over its active elements.
+        """
+        weights = self.weights(losses.detach())
+        return (weights * losses).sum(), weights
+
+    @torch.no_grad()
+    def observe(self, losses: Tensor, variances: Tensor, progress: float) -> None:
+        """Learn from a finished batch.
+
+        Args:
+            losses: [J] means over the batch. variances: [J] of each loss's targets, NaN if unknown.
+            progress: batches finished.
+        """

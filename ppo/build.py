@@ -1,0 +1,221 @@
+"""The one place that knows every part: from a configuration to a learner."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import gymnasium as gym
+import torch
+from torch import nn
+
+from ppo import (
+    advantage_scales,
+    balancers,
+    losses,
+    parallel,
+    value_clips,
+    value_heads,
+    value_scales,
+)
+from ppo.agent import Agent
+from ppo.collect import Collector
+from ppo.config import Config, PPOConfig
+from ppo.distributions import distribution_for
+from ppo.envs.base import Environments
+from ppo.envs.make import make_environments
+from ppo.errors import UserError
+from ppo.learner import Learner
+from ppo.losses.base import Parts
+from ppo.normalizer import ObservationNormalizer
+from ppo.objective import Objective
+from ppo.optimizer import Adam, FlatParameters
+from ppo.randomness import generator
+from ppo.reward_scale import RewardScale
+from ppo.targets import TargetSettings, by_component
+from ppo.update import Update
+
+# About this many environment steps repay the seconds that compiling takes on a CPU.
+COMPILE_REPAYS_AFTER = 2_000_000
+FREE_LOSSES = ("policy", "entropy")
+AUXILIARY = ("trajectory", "time_to_end", "success")
+
+
+def device_for(name: str) -> torch.device:
+    """The device that `system.device` names.
+
+    Raises:
+        UserError: it is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        if device.type == "cuda" and not torch.cuda.is_available():
+            raise RuntimeError("no CUDA device is available")
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"system.device: {name!r} cannot be used ({reason}); allowed: auto, cpu, "
+            "cuda, cuda:0, ..."
+        ) from None
+    return device
+
+
+def value_clip_kind(config: PPOConfig) -> str:
+    """The clip that the two settings together ask for."""
+    if config.value_clip != "auto":
+        return config.value_clip
+    return "relative" if config.use_relative_value_clip else "absolute"
+
+
+def value_scale_kind(config: PPOConfig) -> str:
+    return config.return_normalizer if config.normalize_returns else "identity"
+
+
+def uses_compile(config: Config) -> bool:
+    """Whether `system.compile` asks for compiled graphs in a run of this length."""
+    if config.system.compile == "auto":
+        return config.train.total_timesteps >= COMPILE_REPAYS_AFTER
+    return config.system.compile == "always"
+
+
+def build_agent(
+    config: Config, observation_size: int, action_space: gym.Space, num_components: int
+) -> tuple[Agent, nn.Module]:
+    """The network and the critic's frame, on the CPU, from the run's seed alone."""
+    network, ppo = config.network, config.ppo
+    scale = value_scales.REGISTRY.get(value_scale_kind(ppo))(
+        num_components, ppo.return_scale, ppo.return_horizon
+    )
+    loss_unit = scale.unit if ppo.value_loss_unit == "variance" else 1.0
+    head_kind = value_heads.REGISTRY.get(ppo.value_loss)
+    if not head_kind.linear and scale.support is None:
+        raise UserError(
+            f"ppo.value_loss: {ppo.value_loss} needs bounded targets; set "
+            "ppo.normalize_returns true or ppo.return_normalizer symlog"
+        )
+    head = head_kind(
+        scale.unit,
+        loss_unit,
+        huber_delta=ppo.huber_delta,
+        support=(scale.support or 1.0) * scale.unit,
+        bins=ppo.value_bins,
+        logarithmic=not scale.affine,
+    )
+    env = config.env
+    normalizer = ObservationNormalizer(
+        observation_size, env.normalize_observations, env.observation_clip, env.squash_observations
+    )
+    source = generator(torch.device("cpu"), config.system.seed, "initialization")
+    agent = Agent(
+        observation_size,
+        distribution_for(action_space, network.action_squash, network.initial_log_std),
+        num_components,
+        normalizer,
+        head,
+        network,
+        source,
+    )
+    return agent, scale
+
+
+def build_objective(config: Config, agent: Agent, scale: nn.Module) -> Objective:
+    """Losses and balancer around the agent."""
+    ppo = config.ppo
+    clip = value_clips.REGISTRY.get(value_clip_kind(ppo))(
+        ppo.value_clip_epsilon, ppo.value_clip_floor
+    )
+    if clip.active and not scale.affine and value_clip_kind(ppo) != "absolute":
+        raise UserError(
+            f"ppo.value_clip: {value_clip_kind(ppo)} has no meaning in logarithmic units; "
+            "set ppo.value_clip none or absolute with ppo.return_normalizer symlog"
+        )
+    parts = Parts(agent.distribution, agent.value_head, scale, clip)
+    free = [losses.REGISTRY.get(name)(ppo, parts) for name in FREE_LOSSES]
+    names = ["value", *(["features"] if ppo.feature_regularization else [])]
+    balanced = [losses.REGISTRY.get(name)(ppo, parts) for name in names]
+    heads = nn.ModuleDict()
+    for name in AUXILIARY:
+        if getattr(config.auxiliary, f"{name}_weight"):
+            loss = losses.REGISTRY.get(name)(
+                config.auxiliary, agent, agent.num_features, agent.observation_size
+            )
+            heads[name] = loss.head
+            balanced.append(loss)
+    options = config.balancing.model_dump()
+    balancer = balancers.REGISTRY.get(options.pop("kind"))(
+        [loss.name for loss in balanced],
+        [loss.weight for loss in balanced],
+        [loss.num_outputs for loss in balanced],
+        **options,
+    )
+    advantages = advantage_scales.REGISTRY.get(ppo.normalize_advantages)(ppo.advantage_floor)
+    return Objective(agent, scale, free, balanced, balancer, advantages, heads)
+
+
+def build_optimizer(config: Config, objective: Objective) -> Adam:
+    """Adam with the critic's own rate, decay and clipping where they are asked for."""
+    ppo, flat = config.ppo, FlatParameters(objective)
+    critic = flat.mask(lambda name: name.startswith(("agent.critic", "heads.")))
+    hidden = flat.mask(lambda name: name.startswith("agent.critic_encoder"))
+    rates = decay = groups = None
+    if ppo.critic_learning_rate is not None:
+        rates = 1.0 + critic * (ppo.critic_learning_rate / ppo.learning_rate - 1.0)
+    if ppo.critic_weight_decay:
+        decay = hidden * ppo.critic_weight_decay
+    if ppo.clip_gradients == "separate":
+        groups = [critic, 1.0 - critic]
+    return Adam(flat, ppo.adam_epsilon, ppo.max_grad_norm, rates, decay, groups)
+
+
+def build_learner(config: Config, envs: Environments, device: torch.device) -> Learner:
+    """A learner on these environments."""
+    agent, scale = build_agent(
+        config, math.prod(envs.observation_shape), envs.action_space, len(envs.component_names)
+    )
+    objective = build_objective(config, agent, scale).to(device)
+    optimizer = build_optimizer(config, objective)
+    compiled = uses_compile(config)
+    seed = config.system.seed
+    collector = Collector(
+        agent, scale, envs, config.ppo.num_steps, config.env.reward_scale, seed, device, compiled
+    )
+    ppo, names = config.ppo, envs.component_names
+    settings = TargetSettings(
+        gamma=by_component(names, ppo.component_gammas, ppo.gamma).to(device),
+        gae_lambda=ppo.gae_lambda,
+        critic_gae_lambda=ppo.critic_gae_lambda,
+        component_weights=by_component(names, ppo.component_weights, 1.0).to(device),
+        normalize_components=ppo.component_mixing == "normalized",
+    )
+    update = Update(objective, optimizer, ppo, seed, compiled)
+    scaling = RewardScale(envs.num_envs, ppo.gamma, ppo.reward_scaling == "return_std").to(device)
+    return Learner(config, objective, optimizer, collector, update, settings, scaling, device)
+
+
+def build_environments(config: Config, device: torch.device, **options: Any) -> Environments:
+    """The training environments of this rank."""
+    ranks = parallel.world_size()
+    if config.env.num_envs % ranks:
+        raise UserError(
+            f"env.num_envs: {config.env.num_envs} cannot be shared by {ranks} processes; "
+            f"nearest: {config.env.num_envs // ranks * ranks or ranks}"
+        )
+    share = config.env.num_envs // ranks
+    return make_environments(
+        config.env,
+        run_seed=config.system.seed,
+        device=device,
+        num_envs=share,
+        first_index=parallel.rank() * share,
+        **options,
+    )
+
+
+def prepare_torch(config: Config) -> torch.device:
+    """Threads and device, before the first tensor."""
+    if config.system.threads:
+        torch.set_num_threads(config.system.threads)
+    return device_for(config.system.device)

@@ -1,0 +1,36 @@
+"""Environments behind one interface, whatever steps them.
+
+Adding a torch-native environment: one file in `ppo/envs/native/` (see `pendulum.py`).
+This package imports no torch, so that worker processes start in a fraction of a second.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import gymnasium as gym
+
+if TYPE_CHECKING:
+    from ppo.envs.base import Environments, episode_seed
+    from ppo.envs.make import make_environments
+
+__all__ = ["Environments", "episode_seed", "make_environments"]
+
+if "DoubleIntegrator-v0" not in gym.registry:
+    gym.register(
+        id="DoubleIntegrator-v0",
+        entry_point="ppo.envs.double_integrator_gym:DoubleIntegratorEnv",
+    )
+
+
+def __getattr__(name: str) -> Any:
+    """`make_environments` and the base class, imported when they are first asked for."""
+    if name == "make_environments":
+        from ppo.envs.make import make_environments
+
+        return make_environments
+    if name in ("Environments", "episode_seed"):
+        from ppo.envs import base
+
+        return getattr(base, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,108 @@
+"""What the trainer knows of environments: N of them, stepped side by side, reset where they end."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Literal
+
+import gymnasium as gym
+import numpy as np
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ppo.data import Step
+
+RestoreLevel = Literal["native", "state", "replay", "boundary"]
+
+
+def episode_seed(run_seed: int, env_index: int, episode_index: int) -> int:
+    """The seed of one episode, in [0, 2^32).
+
+    It depends on nothing that happened before, so results do not depend on the backend or on the
+    number of workers, and an environment can be restored by playing its episode again.
+
+    Args:
+        run_seed: of the run, at least 0.
+        env_index: of the environment over all processes, at least 0.
+        episode_index: 0 for the first episode of that environment.
+    """
+    sequence = np.random.SeedSequence([run_seed, env_index, episode_index])
+    return int(sequence.generate_state(1)[0])
+
+
+class Environments(ABC):
+    """N environments that start their next episode in the very step that ended the last.
+
+    Attributes:
+        num_envs: N.
+        observation_space: of one environment, as the environment gives it, but for entries of
+            text, which are left out.
+        action_space: of one environment.
+        component_names: of the K reward components; ("reward",) where there is one.
+        max_episode_steps: the time limit, or None.
+        truncates: whether an episode may end by a time limit.
+        run_seed: of all episodes that begin from now on; `reset` begins them all.
+        backend: sync, async, vector or torch.
+        restore_level: how `load_state_dict` finds the way back.
+            native, state: the state is part of `state_dict`.
+            replay: the running episodes are played again from their seeds.
+            boundary: the state cannot be saved. To stay resumable the trainer calls `reset()` at
+            every checkpoint, before `state_dict()`, also in a run that is never interrupted.
+        events: what happened to the environments, in words; the trainer drains it each batch.
+        observation_shape: of one encoded observation: [D], or an image's three axes.
+        notes: what the user should know of how these environments are read, from the start.
+    """
+
+    num_envs: int
+    observation_space: gym.Space
+    action_space: gym.Space
+    component_names: tuple[str, ...]
+    max_episode_steps: int | None
+    truncates: bool = True
+    run_seed: int
+    backend: str
+    restore_level: RestoreLevel
+    events: list[str]
+    notes: list[str]
+    observation_shape: tuple[int, ...]
+
+    @abstractmethod
+    def reset(self) -> Tensor:
+        """Starts episode 0 of every environment; observations [N, ...]."""
+
+    @abstractmethod
+    def step(self, actions: Tensor) -> Step:
+        """One step of every environment.
+
+        Args:
+            actions: in the environment's own units: float32 [N, *shape] for Box, int64 [N] for
+                Discrete, int64 [N, M] for MultiDiscrete and MultiBinary.
+
+        Raises:
+            UserError: the environment breaks the Gymnasium interface.
+            EnvironmentFault: the environment failed; the message names it, its step and its seed.
+        """
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Tensor]:
+        """Everything needed to go on bit for bit, as host tensors."""
+
+    @abstractmethod
+    def load_state_dict(self, state: dict[str, Tensor]) -> Tensor:
+        """Goes back to a saved state; the observations [N, ...] to act on."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Frees what the environments hold; bounded in time, and harmless when repeated."""
+
+    def drain_events(self) -> list[str]:
+        """The events since the last call."""
+        drained, self.events = self.events, []
+        return drained
+
+    def __enter__(self) -> Environments:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

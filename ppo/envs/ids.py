@@ -1,0 +1,120 @@
+"""From an environment's id to the environment, with an answer for every way to get it wrong."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import re
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
+
+from ppo.errors import UserError
+
+
+class Package(NamedTuple):
+    """A package that brings environments of its own."""
+
+    module: str
+    pattern: str  # of its ids
+    install: str
+    registers: bool = True  # importing it registers its ids
+
+
+_EXTRA = 'pip install -e ".[{}]"'
+PACKAGES = (
+    Package("ale_py", r"ALE/|\w+(-ram)?(NoFrameskip|Deterministic)-v[045]", _EXTRA.format("atari")),
+    Package("minigrid", r"(MiniGrid|BabyAI)-", "pip install minigrid"),
+    Package(
+        "highway_env",
+        r"(highway|merge|roundabout|parking|intersection|racetrack|exit|lane-keeping|two-way|u-turn)"
+        r"[\w-]*-v\d",
+        "pip install highway-env",
+    ),
+    Package(
+        "Box2D", r"(LunarLander|BipedalWalker|CarRacing)", _EXTRA.format("box2d"), registers=False
+    ),
+    Package(
+        "mujoco",
+        r"(HalfCheetah|Hopper|Walker2d|Ant|Humanoid|HumanoidStandup|Swimmer|Reacher|Pusher"
+        r"|InvertedPendulum|InvertedDoublePendulum)-v\d",
+        _EXTRA.format("mujoco"),
+        registers=False,
+    ),
+)
+
+
+def package_of(env_id: str) -> Package | None:
+    """The package that an id of this form comes from."""
+    return next((item for item in PACKAGES if re.match(item.pattern, env_id)), None)
+
+
+def find_spec(env_id: str) -> EnvSpec:
+    """The registered specification of `env_id`, after importing the package that brings it.
+
+    Raises:
+        UserError: nobody knows the id; names the closest ones, or the package to install.
+    """
+    module, colon, name = env_id.partition(":")
+    if colon:
+        _import(module, env_id)
+        env_id = name
+    package = package_of(env_id)
+    if package and package.registers and env_id not in gym.registry:
+        if importlib.util.find_spec(package.module) is None:
+            raise UserError(
+                f"env.id: {env_id} needs the package {package.module}, which is not installed; "
+                f"run: {package.install}"
+            )
+        importlib.import_module(package.module)
+    if env_id in gym.registry:
+        return gym.spec(env_id)
+    try:
+        return gym.spec(env_id)  # an id without its version means the newest
+    except gym.error.Error as error:
+        raise UserError(f"env.id: {_unknown(env_id, error)}") from None
+
+
+def _import(module: str, env_id: str) -> None:
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        missing = f", which needs {error.name}" if error.name != module else ""
+        raise UserError(
+            f"env.id: {env_id}: the module {module}{missing} cannot be found; give the dotted "
+            "path of a module that can be imported from the working directory"
+        ) from error
+
+
+def _unknown(env_id: str, error: Exception) -> str:
+    known = sorted(gym.registry)
+    folded = {name.lower(): name for name in known}
+    found = difflib.get_close_matches(env_id.lower(), list(folded), n=3, cutoff=0.6)
+    if found:
+        return f"{env_id!r} is not known; did you mean {' or '.join(folded[i] for i in found)}?"
+    reason = " ".join(str(error).split())
+    return (
+        f"{env_id!r} is not known ({reason}); for an environment of your own write "
+        "package.module:EnvId, where importing package.module registers EnvId"
+    )
+
+
+def make_env(spec: EnvSpec, kwargs: dict[str, Any]) -> gym.Env:
+    """One environment, without Gymnasium's own checker (the slot checks every step).
+
+    Raises:
+        UserError: the constructor refuses `kwargs`, or a package is missing.
+    """
+    try:
+        return gym.make(spec, disable_env_checker=True, **kwargs)
+    except gym.error.DependencyNotInstalled as error:
+        package = package_of(spec.id)
+        install = package.install if package else str(error)
+        raise UserError(
+            f"env.id: {spec.id} needs a package that is missing; run: {install}"
+        ) from error
+    except (TypeError, gym.error.Error) as error:
+        given = f" with env.kwargs {kwargs}" if kwargs else ""
+        raise UserError(f"env.id: {spec.id} cannot be made{given}: {error}") from error

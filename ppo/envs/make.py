@@ -1,0 +1,104 @@
+"""From the `env` section of the configuration to environments."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from gymnasium.envs.registration import EnvSpec
+
+from ppo.envs.base import Environments
+from ppo.envs.ids import find_spec
+from ppo.envs.native import REGISTRY
+from ppo.envs.slot import Task
+from ppo.errors import UserError
+
+if TYPE_CHECKING:
+    from ppo.config import EnvConfig
+
+TORCH_BY_DEFAULT = ("DoubleIntegrator-v0",)  # the project's own: its torch form is the original
+
+
+def make_environments(
+    config: EnvConfig,
+    *,
+    run_seed: int,
+    device: torch.device,
+    num_envs: int | None = None,
+    first_index: int = 0,
+) -> Environments:
+    """The environments that `config` asks for.
+
+    Args:
+        config: the `env` section.
+        run_seed: of the run; with the environment's and the episode's index it seeds episodes.
+        device: where torch-native environments live; the others hand out host tensors.
+        num_envs: in place of config.num_envs, for evaluation or one of several processes.
+        first_index: index of the first environment over all processes.
+
+    Raises:
+        UserError: the id, the backend, the arguments or a space cannot be used; says what to do.
+    """
+    num_envs = config.num_envs if num_envs is None else num_envs
+    spec = find_spec(config.id)
+    backend = choose_backend(config, spec)
+    task = Task(dict(config.kwargs), run_seed, config.on_error, config.on_nonfinite)
+    if backend == "torch":
+        from ppo.envs.torch_env import TorchEnvironments
+
+        native = _make_native(spec.id, config)
+        return TorchEnvironments(native, num_envs, run_seed, device, first_index)
+    if backend == "sync":
+        from ppo.envs.sync import SyncEnvironments
+
+        return SyncEnvironments(spec, task, num_envs, first_index)
+    if backend == "async":
+        from ppo.envs.async_ import AsyncEnvironments
+
+        return AsyncEnvironments(
+            spec,
+            task,
+            num_envs,
+            first_index,
+            workers=config.workers,
+            step_timeout=config.step_timeout,
+            reset_timeout=config.reset_timeout,
+        )
+    from ppo.envs.vector import make_vector
+
+    return make_vector(spec, task, num_envs, first_index)
+
+
+def choose_backend(config: EnvConfig, spec: EnvSpec) -> str:
+    """The backend that `env.backend` means: `auto` takes the fastest that gives the same data.
+
+    Raises:
+        UserError: the environment has no such backend.
+    """
+    if config.backend == "torch" and spec.id not in REGISTRY.names():
+        raise UserError(
+            f"env.backend: torch: there is no torch form of {spec.id} (there is of "
+            f"{', '.join(REGISTRY.names())}); write auto, sync or async"
+        )
+    if config.backend == "vector" and spec.vector_entry_point is None:
+        raise UserError(
+            f"env.backend: vector: {spec.id} is registered without a vectorized form; "
+            "write auto, sync or async"
+        )
+    if config.backend != "auto":
+        return config.backend
+    if spec.id in TORCH_BY_DEFAULT:
+        return "torch"
+    from ppo.envs.vector import is_exact
+
+    return "vector" if is_exact(spec) else "sync"
+
+
+def _make_native(env_id: str, config: EnvConfig):
+    try:
+        return REGISTRY.get(env_id)(**config.kwargs)
+    except TypeError as error:
+        raise UserError(
+            f"env.kwargs: {config.kwargs}: the torch form of {env_id} cannot be made with these "
+            f"({error}); env.backend: sync uses Gymnasium's own"
+        ) from error

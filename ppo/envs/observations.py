@@ -1,0 +1,222 @@
+"""Between what Gymnasium spaces hold and rows of arrays.
+
+Where each entry lies in the row is worked out once, so that an observation costs one assignment.
+The order is that of `gymnasium.spaces.utils.flatten` with the keys of a Dict sorted, so that it
+does not depend on how the space was built.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+
+from ppo.errors import UserError
+
+
+class Leaf(NamedTuple):
+    """One array-like entry of a space and where it lies in the row."""
+
+    path: tuple[Any, ...]  # keys from the outermost space
+    start: int
+    stop: int
+    space: gym.Space
+
+
+def is_text(space: gym.Space) -> bool:
+    """Whether the space holds words, which a network of numbers cannot read."""
+    return isinstance(space, spaces.Text) or space.dtype == np.dtype(str)
+
+
+def is_image(space: gym.Space) -> bool:
+    """A uint8 Box of three axes."""
+    return isinstance(space, spaces.Box) and space.dtype == np.uint8 and len(space.shape) == 3
+
+
+def without_text(space: gym.Space) -> gym.Space:
+    """The space without the entries of Dict and Tuple that hold words."""
+    if isinstance(space, spaces.Dict):
+        parts = {k: without_text(v) for k, v in space.spaces.items() if not is_text(v)}
+        same = all(parts.get(key) is part for key, part in space.spaces.items())
+        return space if same else spaces.Dict(parts)
+    return space
+
+
+def observation_size(space: gym.Space) -> int:
+    """D, entries of a flat observation.
+
+    Raises:
+        UserError: the space cannot be flattened to a fixed size.
+    """
+    return int(np.prod(ObservationEncoder(space, "the environment").shape))
+
+
+def flatten_observation(space: gym.Space, observation: Any) -> np.ndarray:
+    """One observation as the environments hand it to the policy: float32 [D], or a uint8 image.
+
+    Raises:
+        ValueError: the observation does not fit its space.
+    """
+    return ObservationEncoder(space, "the environment").encode(observation)
+
+
+class ObservationEncoder:
+    """Observations of a space as rows of one array.
+
+    Box [..] is flattened to float32 [D], but for uint8 images of three axes, which are kept.
+    Discrete and MultiDiscrete become one-hot vectors. Dict and Tuple are the concatenation of
+    their entries; entries that hold text are left out and named in `left_out`.
+
+    Raises:
+        UserError: the space holds something else.
+    """
+
+    def __init__(self, space: gym.Space, env_id: str) -> None:
+        self.space = space
+        self.left_out: list[str] = []
+        self._env_id = env_id
+        self.is_image = is_image(space)
+        self.is_box = isinstance(space, spaces.Box)
+        self.leaves: list[Leaf] = []
+        size = self._collect(space, (), 0)
+        self.shape: tuple[int, ...] = space.shape if self.is_image else (size,)  # type: ignore
+        self.dtype = np.dtype(np.uint8 if self.is_image else np.float32)
+        self._box_shape = space.shape
+        self._same_shape = self.shape == space.shape
+        self._seen_dtypes: set[np.dtype] = set()  # checked once, then passed
+        if size == 0:
+            raise UserError(f"env.id: {env_id}: the observation space {space} has no entries")
+
+    def _collect(self, space: gym.Space, path: tuple[Any, ...], start: int) -> int:
+        if isinstance(space, spaces.Dict):
+            for key in sorted(space.spaces, key=str):
+                start = self._collect(space.spaces[key], (*path, key), start)
+            return start
+        if isinstance(space, spaces.Tuple):
+            for index, part in enumerate(space.spaces):
+                start = self._collect(part, (*path, index), start)
+            return start
+        if path and is_text(space):
+            self.left_out.append(".".join(map(str, path)))
+            return start
+        size = self._size(space)
+        self.leaves.append(Leaf(path, start, start + size, space))
+        return start + size
+
+    def _size(self, space: gym.Space) -> int:
+        if isinstance(space, spaces.Box | spaces.MultiBinary):
+            return int(np.prod(space.shape))
+        if isinstance(space, spaces.Discrete):
+            return int(space.n)
+        if isinstance(space, spaces.MultiDiscrete):
+            return int(space.nvec.sum())
+        raise UserError(
+            f"env.id: {self._env_id}: an observation space of {type(space).__name__} cannot be "
+            "learned from (supported: Box, Discrete, MultiDiscrete, MultiBinary, and Dict and "
+            "Tuple of these); wrap the environment in gymnasium.wrappers.TransformObservation "
+            "that turns it into a Box of fixed shape"
+        )
+
+    def encode(self, observation: Any) -> np.ndarray:
+        """One observation as a new array [*shape]."""
+        row = np.zeros(self.shape, self.dtype)
+        self.write(observation, row)
+        return row
+
+    def write(self, observation: Any, row: np.ndarray) -> None:
+        """Writes one observation into a row [*shape].
+
+        Raises:
+            ValueError: the observation does not fit its space; says declared against returned.
+        """
+        if self.is_box:
+            if not (
+                type(observation) is np.ndarray
+                and observation.shape == self._box_shape
+                and observation.dtype in self._seen_dtypes
+            ):
+                observation = _checked(observation, self.space, ())
+                self._seen_dtypes.add(observation.dtype)
+            row[...] = observation if self._same_shape else observation.reshape(-1)
+            return
+        for path, start, stop, space in self.leaves:
+            value = observation
+            try:
+                for key in path:
+                    value = value[key]
+            except (KeyError, IndexError, TypeError):
+                name = ".".join(map(str, path))
+                raise ValueError(f"entry {name!r} is missing from the observation") from None
+            _write_leaf(space, _checked(value, space, path), row[start:stop])
+
+
+def _write_leaf(space: gym.Space, value: np.ndarray, part: np.ndarray) -> None:
+    if isinstance(space, spaces.Discrete):
+        part[:] = 0
+        part[int(value) - int(space.start)] = 1
+    elif isinstance(space, spaces.MultiDiscrete):
+        sizes = space.nvec.reshape(-1)
+        offsets = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+        part[:] = 0
+        part[offsets + (value - space.start).reshape(-1)] = 1
+    else:
+        part[:] = value.reshape(-1)
+
+
+def _checked(value: Any, space: gym.Space, path: tuple[Any, ...]) -> np.ndarray:
+    """The value as a numeric array of the space's shape, inside it where it names a category."""
+    where = f"entry {'.'.join(map(str, path))!r} of the observation" if path else "the observation"
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{where} is not an array: {error}") from None
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"{where} is declared {space}, but has dtype {array.dtype}")
+    if array.dtype.kind == "f" and space.dtype == np.uint8:
+        raise ValueError(f"{where} is declared {space}, but has dtype {array.dtype}")
+    if array.shape != space.shape:
+        raise ValueError(f"{where} is declared {space}, but has shape {array.shape}")
+    if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
+        count = space.n if isinstance(space, spaces.Discrete) else space.nvec
+        if (
+            array.dtype.kind == "f"
+            or (array < space.start).any()
+            or (array >= space.start + count).any()
+        ):
+            raise ValueError(f"{where} is declared {space}, but is {array}")
+    return array
+
+
+class ActionDecoder:
+    """Rows of an array as actions of a space.
+
+    Raises:
+        UserError: the space is not Box, Discrete, MultiDiscrete or MultiBinary.
+    """
+
+    def __init__(self, space: gym.Space, env_id: str) -> None:
+        self.space = space
+        if not isinstance(
+            space, spaces.Box | spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary
+        ):
+            raise UserError(
+                f"env.id: {env_id}: an action space of {type(space).__name__} cannot be acted in "
+                "(supported: Box, Discrete, MultiDiscrete, MultiBinary); wrap the environment in "
+                "gymnasium.wrappers.TransformAction that turns it into one of these"
+            )
+        self.is_discrete = isinstance(space, spaces.Discrete)
+        self.shape: tuple[int, ...] = tuple(space.shape or ())
+        self.dtype = np.dtype(np.float32 if isinstance(space, spaces.Box) else np.int64)
+        self._env_dtype = np.dtype(space.dtype)
+
+    def decode(self, actions: np.ndarray) -> Any:
+        """N actions [N, *shape] as a sequence of what the environment's `step` takes.
+
+        The environments receive rows of an array of their own: one that keeps or changes its
+        action disturbs nobody.
+        """
+        if self.is_discrete:
+            return actions.tolist()  # CartPole checks a Python integer faster than a numpy one
+        return actions.astype(self._env_dtype)

@@ -1,0 +1,361 @@
+"""Gymnasium environments with seeded episodes and checks: what runs in a worker or in process.
+
+No torch here. A fault in an environment ends in an error that names it, its step, the seed that
+reproduces it and the setting that would let the run go on.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
+
+from ppo.envs.base import episode_seed
+from ppo.envs.ids import make_env
+from ppo.envs.observations import ActionDecoder, ObservationEncoder
+from ppo.envs.rows import Rows
+from ppo.errors import EnvironmentFault, UserError
+
+MAX_FAILURES_IN_A_ROW = 3
+
+
+class Task(NamedTuple):
+    """What a slot needs to know of the run."""
+
+    kwargs: dict[str, Any]
+    run_seed: int
+    on_error: str = "stop"  # or restart
+    on_nonfinite: str = "stop"  # or reset
+
+
+class Slot:
+    """One environment, the number of its episode and of its step."""
+
+    def __init__(self, spec: EnvSpec, task: Task, index: int) -> None:
+        self.spec = spec
+        self.task = task
+        self.run_seed = task.run_seed
+        self.index = index  # over all processes
+        self.env = make_env(spec, task.kwargs)
+        self.episode = 0
+        self.steps = 0
+        self.failures = 0  # episodes in a row that were cut because of a fault
+
+    @property
+    def seed(self) -> int:
+        return episode_seed(self.run_seed, self.index, self.episode)
+
+    def where(self) -> str:
+        """Names the environment and the moment, so that a user can go there again."""
+        return (
+            f"environment {self.index} ({self.spec.id}), step {self.steps} of episode "
+            f"{self.episode} (seed {self.seed})"
+        )
+
+    def reset(self, episode: int) -> tuple[Any, dict[str, Any]]:
+        """Starts an episode from its own seed; observation and info."""
+        self.episode, self.steps = episode, 0
+        try:
+            result = self.env.reset(seed=self.seed)
+        except (Exception, SystemExit) as error:
+            raise EnvironmentFault(f"{self.where()}: reset raised {error!r}") from error
+        if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict)):
+            raise UserError(
+                f"{self.where()}: reset must return (observation, info), got {shortened(result)}"
+            )
+        return result
+
+    def restart(self) -> None:
+        """Builds the environment anew after it raised an error."""
+        try:
+            self.env.close()
+        except Exception:  # noqa: S110 - it is being thrown away because it is broken
+            pass
+        self.env = make_env(self.spec, self.task.kwargs)
+
+
+def shortened(value: Any) -> str:
+    """How a value looks, in at most 120 characters."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 120 else text[:117] + "..."
+
+
+class SlotGroup:
+    """Some environments stepped one after the other, each writing its row of `rows`.
+
+    Attributes:
+        events: what happened, in words, for the trainer to drain.
+    """
+
+    def __init__(self, spec: EnvSpec, task: Task, indices: range) -> None:
+        self.task = task
+        self.slots = [Slot(spec, task, index) for index in indices]
+        env = self.slots[0].env
+        self.encoder = ObservationEncoder(env.observation_space, spec.id)
+        self.decoder = ActionDecoder(env.action_space, spec.id)
+        self.events: list[str] = []
+        self._names: tuple[str, ...] | None = None
+        self._begun = 0
+        self._bounds = _bounds(env.observation_space, self.encoder)
+
+    def probe(self) -> tuple[str, ...]:
+        """Names of the reward components that the first environment tells of, or ("reward",)."""
+        slot = self.slots[0]
+        _, info = slot.reset(0)
+        parts = info.get("reward_components")
+        if parts is None:
+            slot.env.action_space.seed(0)
+            try:
+                info = slot.env.step(slot.env.action_space.sample())[4]
+                parts = info.get("reward_components")
+            except (Exception, SystemExit):
+                parts = None  # a real step will meet the same fault and report it
+        if parts is None:
+            return ("reward",)
+        if not isinstance(parts, dict) or not parts or not all(isinstance(i, str) for i in parts):
+            raise UserError(
+                f"env.id: {slot.spec.id}: info['reward_components'] must be a dict from names to "
+                f"numbers, got {shortened(parts)}"
+            )
+        return tuple(parts)
+
+    def attach(self, rows: Rows, component_names: tuple[str, ...]) -> None:
+        """Says where to read and write, and which reward components to expect."""
+        self.rows = rows
+        self._names = None if component_names == ("reward",) else component_names
+
+    def reset(self, episodes: list[int], parity: int, run_seed: int) -> None:
+        """Starts the given episode of each environment; seeds are `run_seed`'s from now on."""
+        for row, (slot, episode) in enumerate(zip(self.slots, episodes, strict=True)):
+            slot.run_seed = run_seed
+            self._begin(row, slot, episode, parity)
+        self._check_reset_rows(range(len(self.slots)), parity)
+
+    def step(self, parity: int) -> None:
+        """One step of each environment; the next episode begins where one ended."""
+        rows = self.rows
+        rows.terminated[:] = False
+        rows.truncated[:] = False
+        rows.valid[:] = True
+        actions = self.decoder.decode(rows.actions)
+        with np.errstate(over="ignore"):  # what does not fit float32 is reported as not finite
+            for row, slot in enumerate(self.slots):
+                self._step(row, slot, actions[row], parity)
+        self._check(parity)
+
+    def replay(
+        self, row: int, episode: int, actions: np.ndarray, parity: int, run_seed: int
+    ) -> bool:
+        """Plays an unfinished episode again; False where it ended early this time."""
+        slot = self.slots[row]
+        slot.run_seed = run_seed
+        self._mark(row)
+        observation, _ = slot.reset(episode)
+        for action in self.decoder.decode(actions):
+            self._mark(row)
+            observation, _, terminated, truncated, _ = slot.env.step(action)
+            slot.steps += 1
+            if terminated or truncated:
+                return False
+        self._write(slot, observation, self.rows.obs[parity, row])
+        return True
+
+    def _mark(self, row: int) -> None:
+        """Tells a supervisor that something new has begun, and with whom."""
+        self._begun += 1
+        self.rows.progress[row] = self._begun
+
+    def close(self) -> None:
+        for slot in self.slots:
+            slot.env.close()
+
+    def _begin(self, row: int, slot: Slot, episode: int, parity: int) -> None:
+        self._mark(row)
+        observation, _ = slot.reset(episode)
+        self._write(slot, observation, self.rows.obs[parity, row])
+
+    def _write(self, slot: Slot, observation: Any, row: np.ndarray) -> None:
+        try:
+            self.encoder.write(observation, row)
+        except ValueError as error:
+            raise UserError(f"{slot.where()}: {error}") from None
+
+    def _step(self, row: int, slot: Slot, action: Any, parity: int) -> None:
+        rows = self.rows
+        self._mark(row)
+        slot.steps += 1
+        try:
+            result = slot.env.step(action)
+        except (Exception, SystemExit) as error:
+            self._on_error(row, slot, parity, error)
+            return
+        try:
+            observation, reward, terminated, truncated, info = result
+            said = info.get
+        except (TypeError, ValueError, AttributeError):
+            raise UserError(
+                f"{slot.where()}: step must return (observation, reward, terminated, truncated, "
+                f"info dict), got {shortened(result)}"
+            ) from None
+        if type(reward) is not float:
+            reward = _scalar(slot, reward)
+        if self._names is None:
+            rows.rewards[row, 0] = reward
+        else:
+            self._write_components(row, slot, reward, said("reward_components"))
+        if not (terminated or truncated):
+            self._write(slot, observation, rows.obs[parity, row])
+            return
+        rows.terminated[row] = terminated
+        rows.truncated[row] = truncated
+        success = said("is_success")
+        rows.success[row] = math.nan if success is None else float(bool(success))
+        final = rows.final_obs[row]
+        self._write(slot, observation, final)
+        if not (np.isfinite(final).all() and np.isfinite(rows.rewards[row]).all()):
+            self._on_nonfinite(row, slot, final, parity)
+            return
+        slot.failures = 0
+        self._begin(row, slot, slot.episode + 1, parity)
+
+    def _write_components(self, row: int, slot: Slot, reward: float, parts: Any) -> None:
+        assert self._names is not None
+        try:
+            self.rows.rewards[row] = [parts[name] for name in self._names]
+            complete = len(parts) == len(self._names)
+        except (TypeError, KeyError, ValueError):
+            complete = False
+        if not complete:
+            raise UserError(
+                f"{slot.where()}: info['reward_components'] must have the entries "
+                f"{', '.join(self._names)} in every step, got {shortened(parts)}"
+            )
+        self.rows.totals[row] = reward
+
+    # Checks over all rows at once cost far less than one by one.
+
+    def _check(self, parity: int) -> None:
+        rows, obs = self.rows, self.rows.obs[parity]
+        if self._names is not None:
+            self._check_sums()
+        if not self.encoder.is_image and not np.isfinite(obs).all():
+            fresh = [i for i, slot in enumerate(self.slots) if slot.steps == 0]
+            self._check_reset_rows(fresh, parity)
+            for row in np.flatnonzero(~np.isfinite(obs).all(axis=1)).tolist():
+                self._on_nonfinite(row, self.slots[row], obs[row].copy(), parity)
+        if not np.isfinite(rows.rewards).all():
+            for row in np.flatnonzero(~np.isfinite(rows.rewards).all(axis=1)).tolist():
+                self._on_nonfinite(row, self.slots[row], obs[row].copy(), parity)
+        if self._bounds is not None:
+            self._check_bounds(obs)
+
+    def _check_reset_rows(self, which: Any, parity: int) -> None:
+        for row in which:
+            if not np.isfinite(self.rows.obs[parity, row]).all():
+                observation = self.rows.obs[parity, row]
+                raise EnvironmentFault(
+                    f"{self.slots[row].where()}: reset gave an observation that is not finite: "
+                    f"{_first_nonfinite(observation)}"
+                )
+
+    def _check_sums(self) -> None:
+        rows = self.rows
+        gap = np.abs(rows.rewards.sum(axis=1, dtype=np.float64) - rows.totals)
+        allowed = 1e-4 * (np.abs(rows.rewards).sum(axis=1) + np.abs(rows.totals))
+        wrong = np.flatnonzero((gap > allowed) & rows.valid)
+        if wrong.size:
+            row = int(wrong[0])
+            parts = dict(zip(self._names or (), rows.rewards[row].tolist(), strict=True))
+            raise UserError(
+                f"env.id: {self.slots[row].spec.id}: info['reward_components'] must sum to the "
+                f"reward, but environment {self.slots[row].index} gave {parts} and the reward "
+                f"{rows.totals[row]:g}"
+            )
+
+    def _check_bounds(self, obs: np.ndarray) -> None:
+        assert self._bounds is not None
+        low, high = self._bounds
+        outside = (obs < low) | (obs > high)
+        if not outside.any():
+            return
+        row, entry = (int(i) for i in np.argwhere(outside)[0])
+        self._bounds = None  # once is enough
+        self.events.append(
+            f"environment {self.slots[row].index} ({self.slots[row].spec.id}) left its observation "
+            f"space: entry {entry} was {obs[row, entry]:g}, declared "
+            f"[{low[entry]:g}, {high[entry]:g}]"
+        )
+
+    # What is done about faults.
+
+    def _on_nonfinite(self, row: int, slot: Slot, reached: np.ndarray, parity: int) -> None:
+        what = (
+            f"the observation is not finite: {_first_nonfinite(reached)}"
+            if not np.isfinite(reached).all()
+            else f"the reward is not finite (as float32): {self.rows.rewards[row].tolist()}"
+        )
+        if self.task.on_nonfinite == "stop":
+            raise EnvironmentFault(
+                f"{slot.where()}: {what}; env.on_nonfinite: reset would cut such an episode"
+            )
+        self._cut(row, slot, parity, what)
+
+    def _on_error(self, row: int, slot: Slot, parity: int, error: BaseException) -> None:
+        what = f"step raised {error!r}"
+        if self.task.on_error == "stop":
+            raise EnvironmentFault(
+                f"{slot.where()}: {what}; env.on_error: restart would cut such an episode"
+            ) from error
+        slot.restart()
+        self._cut(row, slot, parity, what)
+
+    def _cut(self, row: int, slot: Slot, parity: int, what: str) -> None:
+        """Drops the transition and ends the episode as truncated at the last good observation."""
+        slot.failures += 1
+        if slot.failures > MAX_FAILURES_IN_A_ROW:
+            raise EnvironmentFault(
+                f"{slot.where()}: {what}; this was episode {slot.failures} in a row with a fault"
+            )
+        self.events.append(f"{slot.where()}: {what}; the episode was cut")
+        rows = self.rows
+        rows.final_obs[row] = rows.obs[1 - parity, row]
+        rows.rewards[row] = 0.0
+        rows.terminated[row] = False
+        rows.truncated[row] = True
+        rows.success[row] = math.nan
+        rows.valid[row] = False
+        self._begin(row, slot, slot.episode + 1, parity)
+        self._check_reset_rows([row], parity)
+
+
+def _scalar(slot: Slot, reward: Any) -> float:
+    """A reward as a Python float; bools, integers, numpy scalars and arrays of one entry pass."""
+    if isinstance(reward, (bool, int, float, np.number, np.bool_)):
+        return float(reward)
+    if isinstance(reward, np.ndarray) and reward.size == 1 and reward.dtype.kind in "fiub":
+        return float(reward.reshape(-1)[0])
+    raise UserError(f"{slot.where()}: the reward must be one number, got {shortened(reward)}")
+
+
+def _first_nonfinite(observation: np.ndarray) -> str:
+    flat = observation.reshape(-1)
+    entry = int(np.flatnonzero(~np.isfinite(flat))[0])
+    return f"entry {entry} is {flat[entry]} (as float32)"
+
+
+def _bounds(space: gym.Space, encoder: ObservationEncoder) -> tuple[np.ndarray, np.ndarray] | None:
+    """Flat bounds [D] with room for rounding, or None where there is nothing to leave."""
+    if not isinstance(space, spaces.Box) or encoder.is_image:
+        return None
+    low = space.low.reshape(-1).astype(np.float64)
+    high = space.high.reshape(-1).astype(np.float64)
+    if not (np.isfinite(low).any() or np.isfinite(high).any()):
+        return None
+    finite = np.isfinite(low) & np.isfinite(high)
+    span = np.subtract(high, low, out=np.zeros_like(low), where=finite)
+    room = 1e-5 * (1.0 + span)
+    return (low - room).astype(np.float32), (high + room).astype(np.float32)

@@ -1,0 +1,63 @@
+"""Means, centered moments and their merging, without absolute epsilons."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def masked_mean(values: Tensor, weights: Tensor) -> Tensor:
+    """Mean over the samples with weight, or 0 where there are none.
+
+    Args:
+        values: [B] or [B, K]. weights: [B].
+
+    Returns:
+        Scalar or [K].
+    """
+    if values.dim() > weights.dim():
+        weights = weights.unsqueeze(-1)
+    total = weights.sum(0)
+    return (values * weights).sum(0) / torch.clamp(total, min=1.0)
+
+
+def masked_moments(values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Count, mean and centered variance in float64 (two passes, so no cancellation).
+
+    Args:
+        values: [B, K]. weights: [B] of 0 and 1.
+
+    Returns:
+        count [], mean [K], variance [K].
+    """
+    values, weights = values.double(), weights.double()
+    mean = masked_mean(values, weights)
+    variance = masked_mean((values - mean).square(), weights)
+    return weights.sum(), mean, variance
+
+
+def merge_moments(
+    weight_a: Tensor, mean_a: Tensor, var_a: Tensor, weight_b: Tensor, mean_b: Tensor, var_b: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Moments of the union of two weighted samples (Chan, Golub and LeVeque 1979)."""
+    total = weight_a + weight_b
+    share = weight_b / torch.clamp(total, min=torch.finfo(total.dtype).tiny)
+    delta = mean_b - mean_a
+    mean = mean_a + share * delta
+    variance = var_a + share * (var_b - var_a) + share * (1.0 - share) * delta.square()
+    return total, mean, variance
+
+
+def explained_variance(targets: Tensor, predictions: Tensor, weights: Tensor) -> Tensor:
+    """`1 - Var(R - V) / Var(R)` per component; NaN where the targets do not vary.
+
+    Args:
+        targets, predictions: [B, K]. weights: [B].
+
+    Returns:
+        [K].
+    """
+    _, _, target_variance = masked_moments(targets, weights)
+    _, _, residual_variance = masked_moments(targets - predictions, weights)
+    explained = 1.0 - residual_variance / target_variance
+    return torch.where(target_variance > 0, explained, torch.nan).float()

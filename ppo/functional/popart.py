@@ -1,0 +1,37 @@
+"""Moving the critic's frame without moving its predictions (van Hasselt et al. 2016, 1602.07714)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def preserve_outputs(
+    weight: Tensor,
+    bias: Tensor,
+    mean: Tensor,
+    std: Tensor,
+    new_mean: Tensor,
+    new_std: Tensor,
+    scale: float,
+) -> tuple[Tensor, Tensor]:
+    """Output layer whose de-normalized predictions are those of before (eq. 9 of the paper).
+
+    With network units `n = scale * (V - mean) / std`:
+    `W' = (std / std') W` and `b' = (std * b + scale * (mean - mean')) / std'`.
+    Everything is computed in float64 and cast once.
+
+    Args:
+        weight: [K, F]. bias: [K]. mean, std, new_mean, new_std: [K] float64.
+        scale: standard deviation given to standardized returns.
+    """
+    ratio = std / new_std
+    shift = scale * (mean - new_mean) / new_std
+    new_weight = weight.double() * ratio.unsqueeze(-1)
+    new_bias = bias.double() * ratio + shift
+    return new_weight.to(weight.dtype), new_bias.to(bias.dtype)
+
+
+def relative_floor(std: Tensor, mean: Tensor, largest: Tensor, share: float = 1e-6) -> Tensor:
+    """A deviation never below `share` of the numbers it came from: relative, never absolute."""
+    return torch.maximum(std, share * torch.maximum(mean.abs(), largest))

@@ -1,0 +1,173 @@
+"""How well the values, the policy and the network are, in numbers without units.
+
+Each function takes tensors and gives a dict of scalar tensors by the names of metrics.py; nothing
+leaves the device here. Definitions follow the references named beside them.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ppo.data import Batch, Rollout
+from ppo.functional.moments import explained_variance, masked_mean, masked_moments
+from ppo.losses.base import Knobs
+from ppo.objective import Objective
+from ppo.optimizer import FlatParameters
+from ppo.outliers import center_and_spread
+
+PROBE_SAMPLES = 1024
+RANK_INTERVAL = 10  # batches between singular value decompositions
+
+
+def probe_index(size: int, device: torch.device) -> Tensor:
+    """Evenly spaced samples that the probes look at."""
+    count = min(size, PROBE_SAMPLES)
+    return torch.arange(count, device=device) * (size // count)
+
+
+def value_health(
+    batch: Batch, values: Tensor, scale: torch.nn.Module, last_mean: Tensor
+) -> dict[str, Tensor]:
+    """The critic before its update.
+
+    Args:
+        values: [B, K] reward units, as predicted at collection.
+        last_mean: [K] mean of the previous batch's returns (NaN at the first).
+    """
+    returns, weights = batch.returns, batch.valid
+    total_return, total_value = returns.sum(-1, keepdim=True), values.sum(-1, keepdim=True)
+    _, mean, variance = masked_moments(total_return, weights)
+    error = total_return - total_value
+    _, bias, error_variance = masked_moments(error, weights)
+    mean_square = bias.square() + error_variance
+    std = variance.sqrt()
+    _, means, variances = masked_moments(returns, weights)
+    deviations = variances.sqrt()
+    real = weights.bool().unsqueeze(-1)
+    targets = scale.to_norm(returns)
+    _, target_mean, target_variance = masked_moments(
+        targets.flatten(0).unsqueeze(-1), weights.repeat_interleave(returns.shape[1])
+    )
+    infinity = torch.full_like(total_return, torch.inf)
+    wide = torch.full_like(targets, torch.inf)
+    _, _, per_target_variance = masked_moments(targets, weights)
+    return {
+        "explained_variance": explained_variance(total_return, total_value, weights).squeeze(0),
+        "bias_share": (bias.square() / mean_square).squeeze(0),
+        "error_over_std": (mean_square.sqrt() / std).squeeze(0),
+        "return_mean": mean.squeeze(0),
+        "return_std": std.squeeze(0),
+        "return_min": torch.where(real, total_return, infinity).amin(),
+        "return_max": torch.where(real, total_return, -infinity).amax(),
+        "return_drift": ((means - last_mean).abs() / deviations).amax(),
+        "frame_age": ((scale.mean - means).abs() / deviations).amax(),
+        "target_mean": target_mean.squeeze(0),
+        "target_std": target_variance.sqrt().squeeze(0),
+        "target_min": torch.where(real, targets, wide).amin(),
+        "target_max": torch.where(real, targets, -wide).amax(),
+        "mean_target_variance": per_target_variance.mean(),
+        "largest_offset": (
+            mean.squeeze(0) - masked_moments(total_value, weights)[1].squeeze(0)
+        ).abs(),
+    }
+
+
+def component_health(batch: Batch, scale: torch.nn.Module) -> dict[str, Tensor]:
+    """Per component: explained variance and variance of the targets, each [K]."""
+    _, _, variance = masked_moments(scale.to_norm(batch.returns), batch.valid)
+    return {
+        "explained_variance": explained_variance(batch.returns, batch.old_values, batch.valid),
+        "target_variance": variance,
+    }
+
+
+def reward_health(rollout: Rollout) -> dict[str, Tensor]:
+    """Rewards by ranks, so that one outlier cannot hide itself (section 5.1 of the study)."""
+    rewards = rollout.rewards
+    middle, spread = center_and_spread(rewards)
+    distance = (rewards - middle).abs().flatten(0, 1).amax(0)
+    outlier = torch.where(spread > 0, distance / spread, torch.nan)
+    known = torch.nan_to_num(outlier, nan=-1.0).amax()
+    total = rewards.sum(-1).flatten()
+    return {
+        "reward_outlier": torch.where(known >= 0, known, torch.nan),
+        "reward_zero_share": masked_mean((total == 0).float(), rollout.valid.flatten().float()),
+    }
+
+
+@torch.no_grad()
+def after_update(
+    objective: Objective, batch: Batch, steps: int, learning_rate: Tensor
+) -> dict[str, Tensor]:
+    """The critic and the network after the update, on a few samples."""
+    index = probe_index(batch.obs.shape[0], batch.obs.device)
+    few = batch.select(index)
+    prediction = objective.agent(few.obs)
+    values = objective.value_scale.from_norm(prediction.values_norm)
+    returns = few.returns.sum(-1, keepdim=True)
+    features = prediction.features
+    largest = features.abs().amax().clamp(min=1e-12)
+    # Adam moves an output by at most about lr * (1 + |h|_1) a step.
+    reach = learning_rate * (1.0 + features.abs().sum(-1).mean()) * steps
+    inputs = objective.agent.normalizer(few.obs)
+    raw = few.obs.float().std(0, correction=0)
+    moving = raw[raw > 0] if raw.device.type == "cpu" else raw
+    ratio = moving.amax() / moving.amin() if moving.numel() else torch.ones(())
+    return {
+        "explained_variance_after": explained_variance(
+            returns, values.sum(-1, keepdim=True), few.valid
+        ).squeeze(0),
+        "critic_reach": reach,
+        "saturated_units": (features.abs() > 0.99).float().mean()
+        if objective.agent.bounded_features
+        else torch.full((), torch.nan),
+        "dead_units": (features.std(0, correction=0) < 1e-3 * largest).float().mean(),
+        "obs_outlier_share": (inputs.abs() >= 10.0).float().mean(),
+        "obs_std_ratio": ratio,
+        "action_out_of_bounds_share": _out_of_bounds(objective, few),
+    }
+
+
+def _out_of_bounds(objective: Objective, few: Batch) -> Tensor:
+    distribution = objective.agent.distribution
+    if distribution.discrete:
+        return torch.full((), torch.nan)
+    outside = (few.actions.abs() > 1.0).float() * distribution.bounded
+    return outside.mean()
+
+
+@torch.no_grad()
+def effective_rank(objective: Objective, batch: Batch) -> Tensor:
+    """`exp(-sum p log p)` of the features' singular values over their number (Roy and Vetterli 2007)."""
+    index = probe_index(batch.obs.shape[0], batch.obs.device)
+    features = objective.agent(batch.obs[index]).features
+    values = torch.linalg.svdvals(features.float())
+    share = values / values.sum().clamp(min=1e-30)
+    entropy = -(share * share.clamp(min=1e-30).log()).sum()
+    return entropy.exp() / features.shape[1]
+
+
+def shared_gradients(
+    objective: Objective, flat: FlatParameters, batch: Batch, knobs: Knobs
+) -> dict[str, Tensor]:
+    """Norms of the value's and the policy's gradient on the parameters that both reach."""
+    shared = {f"agent.{name}" for name in objective.agent.shared_names()}
+    parameters = [p for name, p in zip(flat.names, flat.parameters, strict=True) if name in shared]
+    if not parameters:
+        nothing = torch.full((), torch.nan)
+        return {"value_gradient_share": nothing, "value_to_policy_gradient": nothing}
+    few = batch.select(probe_index(batch.obs.shape[0], batch.obs.device))
+    losses, _ = objective.terms(few, knobs)
+    weight = next(loss.weight for loss in objective.balanced_losses if loss.name == "value")
+    norms = []
+    for loss in (weight * losses["value"], losses["policy"] + losses["entropy"]):
+        grads = torch.autograd.grad(
+            loss, parameters, retain_graph=True, allow_unused=True, materialize_grads=True
+        )
+        norms.append(torch.cat([grad.reshape(-1) for grad in grads]).norm())
+    value, policy = norms
+    return {
+        "value_gradient_share": value / (value + policy),
+        "value_to_policy_gradient": value / policy,
+    }

@@ -1,0 +1,347 @@
+"""One batch: collect, targets, update, statistics, in an order that never turns back.
+
+The learner holds every state that training has and touches no file; loop.py gives it a run folder.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ppo import health, outliers, parallel
+from ppo.collect import Collector, Episodes
+from ppo.config import Config
+from ppo.data import Batch, Rollout
+from ppo.errors import Diverged
+from ppo.losses.base import Knobs
+from ppo.objective import Objective
+from ppo.optimizer import Adam
+from ppo.recorder import EpisodeRows, make_record, reduce_table, to_host
+from ppo.reward_scale import RewardScale
+from ppo.schedules import scheduled
+from ppo.targets import TargetSettings, make_batch
+from ppo.update import Update, UpdateTable
+
+MAX_ROLLBACKS = 3  # in a run; then it has diverged
+KL_STEP = 1.5
+KL_RATE_BOUNDS = (1e-5, 1e-2)
+ROLLBACK_BATCHES = 10  # batches at a halved learning rate after a rollback
+
+
+class Learner:
+    """Everything that learns, and its counters.
+
+    `step()` does one batch and returns its record; `state_dict()` and `load_state_dict()` carry a
+    run from one process to the next without changing a bit.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        objective: Objective,
+        optimizer: Adam,
+        collector: Collector,
+        update: Update,
+        settings: TargetSettings,
+        reward_scale: RewardScale,
+        device: torch.device,
+    ) -> None:
+        self.config, self.objective, self.optimizer = config, objective, optimizer
+        self.collector, self.update, self.settings = collector, update, settings
+        self.device = device
+        self.clock: Callable[[], float] = time.perf_counter
+        num_components = len(collector.envs.component_names)
+        self.last_mean = torch.zeros(num_components, dtype=torch.float64, device=device)
+        self.counters: dict[str, int] = {
+            "batch": 0,
+            "env_steps": 0,
+            "episodes": 0,
+            "rollbacks": 0,
+            "slow_until": 0,
+        }
+        self.reward_scale = reward_scale
+        self.kl_factor = 1.0  # of the learning rate, moved by ppo.learning_rate_schedule kl
+        self.reports: list[str] = []
+        self.wall_time = 0.0
+        self.timing = {"collect": 0.0, "update": 0.0, "other": 0.0}
+        self.finished: EpisodeRows | None = None
+
+    @property
+    def steps_per_batch(self) -> int:
+        return self.collector.num_steps * self.collector.envs.num_envs * parallel.world_size()
+
+    def start(self) -> list[str]:
+        """First observations, and the statistics that make the first batch's inputs normal."""
+        calibration = self.config.env.calibration_steps
+        if not (self.config.env.normalize_observations and calibration):
+            self.collector.reset()
+            return []
+        obs = self.collector.calibrate(calibration)
+        weights = torch.ones(obs.shape[0], device=obs.device)
+        self.objective.agent.normalizer.update(obs, weights)
+        steps = calibration * self.collector.envs.num_envs * parallel.world_size()
+        return [f"observation statistics start from {steps} calibration steps, not learned from"]
+
+    def step(self) -> dict[str, Any]:
+        """One batch; on a numerical fault the parameters of its start return and it is tried again.
+
+        Raises:
+            Diverged: after more than three such faults in the run.
+        """
+        started = self.clock()
+        snapshot = self._snapshot()
+        events = self.collector.envs.events
+        for attempt in range(MAX_ROLLBACKS + 1):
+            record = self._attempt(attempt, started)
+            faults = self._fault(record)
+            if not faults:
+                break
+            self._restore(snapshot)
+            self.counters["rollbacks"] += 1
+            self.counters["slow_until"] = self.counters["batch"] + ROLLBACK_BATCHES
+            if self.counters["rollbacks"] > MAX_ROLLBACKS:
+                raise Diverged(
+                    f"batch {self.counters['batch']}: {faults}; "
+                    f"{MAX_ROLLBACKS} rollbacks did not help"
+                )
+            events.append(
+                f"{faults}: rolled back, learning rate halved for {ROLLBACK_BATCHES} batches"
+            )
+        record["events"] = [*record["events"], *self.reports, *events]
+        events.clear()
+        self.reports.clear()
+        self._follow_kl(record["approx_kl"])
+        self.counters["batch"] += 1
+        return record
+
+    def _attempt(self, attempt: int, started: float) -> dict[str, Any]:
+        begin = self.clock()
+        knobs, numbers = self._knobs()
+        rollout, episodes = self.collector(self.counters["batch"], attempt)
+        collected = self.clock()
+        with torch.no_grad():
+            rollout = self._treat_rewards(rollout)
+            batch = make_batch(rollout, self.settings)
+            scale, agent = self.objective.value_scale, self.objective.agent
+            critic = agent.critic if agent.value_head.linear else None
+            first = scale.update(batch.returns, batch.valid, critic)
+            before = self._before(batch, rollout)
+            if scale.carries_back:
+                batch = batch._replace(
+                    old_values=torch.where(first, scale.offset, batch.old_values)
+                )
+            batch = self._complete(batch, rollout)
+        shared = health.shared_gradients(self.objective, self.optimizer.flat, batch, knobs)
+        prepared = self.clock()
+        table = self.update(batch, knobs, self.counters["batch"], attempt)
+        updated = self.clock()
+        after = self._after(batch, table, knobs)
+        weights = batch.valid
+        agent.normalizer.update(batch.obs, weights)
+        record = self._record(table, before, {**shared, **after}, numbers, rollout, episodes, batch)
+        now = self.clock()
+        self.timing["collect"] += collected - begin
+        self.timing["update"] += updated - prepared
+        self.timing["other"] += (now - begin) - (collected - begin) - (updated - prepared)
+        spent = max(now - started, 1e-9)
+        self.wall_time += spent
+        record["wall_time_s"] = self.wall_time
+        record["steps_per_second"] = self.steps_per_batch / spent
+        return record
+
+    def _treat_rewards(self, rollout: Rollout) -> Rollout:
+        """Outliers and reward scaling, before anything learns from the rewards."""
+        rewards, valid = rollout.rewards, rollout.valid
+        limit = self.config.ppo.reward_outlier_limit
+        found = outliers.find(rewards, valid, limit)
+        if bool(found.any()):
+            self.reports += outliers.describe(
+                rewards,
+                found,
+                limit,
+                self.collector.envs.component_names,
+                parallel.rank() * self.collector.envs.num_envs,
+            )
+            if self.config.ppo.reward_outlier == "clip":
+                rewards = outliers.clip(rewards, valid, limit)
+        rewards = self.reward_scale(rewards, rollout.ended)
+        return rollout._replace(rewards=rewards)
+
+    def _complete(self, batch: Batch, rollout: Rollout) -> Batch:
+        """What the batch needs of the network as it was at collection."""
+        objective = self.objective
+        advantages = objective.advantage_scale(
+            batch.advantages, batch.returns.sum(-1), batch.valid, objective.value_scale.std.norm()
+        )
+        targets = objective.targets(rollout)
+        if self.config.ppo.feature_regularization:
+            targets["old_features"] = objective.agent(batch.obs).features
+        return batch._replace(advantages=advantages, targets=targets)
+
+    def _knobs(self) -> tuple[Knobs, dict[str, float]]:
+        ppo = self.config.ppo
+        progress = min(1.0, self.counters["env_steps"] / self.config.train.total_timesteps)
+        rate = scheduled(ppo.learning_rate, ppo.learning_rate_schedule, progress)
+        rate *= self.kl_factor
+        if self.counters["batch"] < self.counters["slow_until"]:
+            rate *= 0.5 ** self.counters["rollbacks"]
+        clip = scheduled(ppo.clip_epsilon, ppo.clip_schedule, progress)
+        numbers = {
+            "learning_rate": rate,
+            "clip_epsilon": clip,
+            "entropy_coefficient": ppo.entropy_coefficient,
+        }
+        tensors = (torch.tensor(value, device=self.device) for value in numbers.values())
+        return Knobs(*tensors), numbers
+
+    def _before(self, batch: Batch, rollout: Rollout) -> dict[str, Tensor]:
+        scale = self.objective.value_scale
+        found = health.value_health(batch, batch.old_values, scale, self.last_mean)
+        for name, values in health.component_health(batch, scale).items():
+            found.update({f"component_{name}/{k}": v for k, v in enumerate(values.unbind())})
+        found.update(health.reward_health(rollout))
+        _, means, _ = health.masked_moments(batch.returns, batch.valid)
+        self.last_mean.copy_(means)
+        return found
+
+    def _after(self, batch: Batch, table: UpdateTable, knobs: Knobs) -> dict[str, Tensor]:
+        found = health.after_update(self.objective, batch, table.rows.shape[0], knobs.learning_rate)
+        if self.counters["batch"] % health.RANK_INTERVAL == 0:
+            found["effective_rank"] = health.effective_rank(self.objective, batch)
+        std = self.objective.agent.distribution.mean_std()
+        if std is not None:
+            found["policy_std"] = std
+        found["finite"] = torch.isfinite(self.optimizer.flat.theta).all()
+        return found
+
+    def _record(
+        self,
+        table: UpdateTable,
+        before: dict[str, Tensor],
+        after: dict[str, Tensor],
+        numbers: dict[str, float],
+        rollout: Rollout,
+        episodes: Episodes,
+        batch: Batch,
+    ) -> dict[str, Any]:
+        values = {**to_host(before), **to_host(after), **numbers}
+        values.update(reduce_table(table, self.config.ppo.max_grad_norm))
+        self.finished = EpisodeRows(rollout, episodes)
+        self.counters["env_steps"] += self.steps_per_batch
+        self.counters["episodes"] += len(self.finished)
+        values.update(self.finished.summary(self.collector.envs.max_episode_steps))
+        values.update({name: self.counters[name] for name in ("batch", "env_steps", "episodes")})
+        distribution = self.objective.agent.distribution
+        if distribution.max_entropy:
+            values["entropy_relative"] = values["entropy"] / distribution.max_entropy
+        values["value_loss_weight"] = values["weight/value"]
+        head = self.objective.agent.value_head
+        values["effective_value_weight"] = (
+            values["weight/value"] * (head.unit / head.loss_unit) ** 2
+        )
+        variance = values["mean_target_variance"]
+        values["normalized_value_loss"] = (
+            values["squared_error"] / variance if variance else math.nan
+        )
+        scale = self.objective.value_scale
+        known = scale.size[scale.ready].double()
+        size = float(known.mean()) if known.numel() else math.nan
+        reach = values["critic_reach"] * size
+        gap = max(values["largest_offset"], values["return_std"])
+        values["batches_to_reach"] = gap / reach if reach else math.nan
+        if self.counters["batch"] == 0:
+            values["return_drift"] = math.nan
+        record = make_record(values, self._components(values), [])
+        record["finite"] = bool(values["finite"])
+        record["skipped_share"] = values["skipped_minibatches"] / max(
+            1.0, values["num_minibatches"]
+        )
+        return record
+
+    def _components(self, values: dict[str, float]) -> dict[str, dict[str, float | None]]:
+        out: dict[str, dict[str, float | None]] = {}
+        for k, name in enumerate(self.collector.envs.component_names):
+            variance = values[f"component_target_variance/{k}"]
+            error = values[f"component_squared_error/{k}"]
+            out[name] = {
+                "loss": _finite(values[f"component_loss/{k}"]),
+                "normalized_loss": _finite(error / variance if variance else math.nan),
+                "weight": _finite(values["weight/value"]),
+                "explained_variance": _finite(values[f"component_explained_variance/{k}"]),
+            }
+        return out
+
+    def _fault(self, record: dict[str, Any]) -> str:
+        finite, skipped = record.pop("finite"), record.pop("skipped_share")
+        if not finite:
+            return "a parameter is not finite"
+        if skipped > 0.5:
+            return "more than half of the gradients are not finite"
+        if record["skipped_minibatches"]:
+            record["events"].append(
+                f"{int(record['skipped_minibatches'])} minibatches skipped: gradient not finite"
+            )
+        return ""
+
+    def _follow_kl(self, kl: float | None) -> None:
+        """Schulman's adaptive rate as in rsl_rl: a policy that moves too far learns slower."""
+        ppo = self.config.ppo
+        if ppo.learning_rate_schedule != "kl" or ppo.target_kl is None or kl is None:
+            return
+        if kl > 2.0 * ppo.target_kl:
+            self.kl_factor /= KL_STEP
+        elif kl < 0.5 * ppo.target_kl:
+            self.kl_factor *= KL_STEP
+        low, high = (bound / ppo.learning_rate for bound in KL_RATE_BOUNDS)
+        self.kl_factor = min(max(self.kl_factor, low), high)
+
+    def _snapshot(self) -> dict[str, Tensor]:
+        state = {**self.objective.state_dict(), **self.optimizer.state_dict()}
+        return {name: value.clone() for name, value in state.items()}
+
+    def _restore(self, snapshot: dict[str, Tensor]) -> None:
+        with torch.no_grad():
+            for name, value in {
+                **self.objective.state_dict(),
+                **self.optimizer.state_dict(),
+            }.items():
+                value.copy_(snapshot[name])
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Every tensor that training has, by dotted name."""
+        parts = {
+            "objective": self.objective.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "collector": self.collector.state_dict(),
+            "reward_scale": self.reward_scale.state_dict(),
+            "learner": {
+                "last_mean": self.last_mean,
+                "kl_factor": torch.tensor(self.kl_factor, dtype=torch.float64),
+            },
+        }
+        return {
+            f"{part}.{name}": value
+            for part, state in parts.items()
+            for name, value in state.items()
+        }
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        def part(name: str) -> dict[str, Tensor]:
+            prefix = f"{name}."
+            return {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
+
+        self.objective.load_state_dict(part("objective"))
+        self.optimizer.load_state_dict(part("optimizer"))
+        self.collector.load_state_dict(part("collector"))
+        self.reward_scale.load_state_dict(part("reward_scale"))
+        self.last_mean.copy_(state["learner.last_mean"])
+        self.kl_factor = float(state["learner.kl_factor"])
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,51 @@
+"""What a loss receives and gives."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from ppo.data import Batch, Prediction, Rollout
+
+
+class Knobs(NamedTuple):
+    """Numbers that schedules move, as scalar tensors on the device."""
+
+    learning_rate: Tensor
+    clip_epsilon: Tensor
+    entropy_coefficient: Tensor
+
+
+class Parts(NamedTuple):
+    """What losses may need beside prediction and batch; made by build.py."""
+
+    distribution: Any
+    value_head: Any
+    value_scale: Any
+    value_clip: Any
+
+
+class Term(NamedTuple):
+    """One loss of a minibatch."""
+
+    loss: Tensor  # scalar, a mean over active elements
+    metrics: dict[str, Tensor]  # detached scalars by their names in metrics.py
+
+
+class Loss:
+    """One term of the objective.
+
+    `num_outputs` is what a balancer's gradient-scale correction may use; `weight` is fixed.
+    """
+
+    name: str
+    num_outputs = 1
+    weight = 1.0
+
+    def __call__(self, prediction: Prediction, batch: Batch, knobs: Knobs) -> Term:
+        raise NotImplementedError
+
+    def targets(self, rollout: Rollout) -> dict[str, Tensor]:
+        """Targets [B, ...] by name that the loss needs beside the batch; by default none."""
+        return {}

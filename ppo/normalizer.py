@@ -1,0 +1,55 @@
+"""Running statistics of observations, saved with the policy and frozen while a batch is used."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ppo import parallel
+from ppo.functional.moments import masked_moments, merge_moments
+
+
+class ObservationNormalizer(nn.Module):
+    """`clip((squash(obs) - mean) / std, -limit, limit)`, per entry.
+
+    Statistics are float64 and cumulative; `mean` and `inverse_std` are their float32 copies for
+    the hot path. An entry that has never varied gives 0.
+    """
+
+    def __init__(self, size: int, enabled: bool, limit: float, squash: str) -> None:
+        super().__init__()
+        self.enabled, self.limit, self.squash = enabled, limit, squash
+        self.register_buffer("count", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("exact_mean", torch.zeros(size, dtype=torch.float64))
+        self.register_buffer("exact_variance", torch.ones(size, dtype=torch.float64))
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("inverse_std", torch.ones(size))
+
+    def squashed(self, obs: Tensor) -> Tensor:
+        """Observations after the optional symlog, which tames heavy tails."""
+        obs = obs.float()
+        return obs.sign() * obs.abs().log1p() if self.squash == "symlog" else obs
+
+    def forward(self, obs: Tensor) -> Tensor:
+        obs = self.squashed(obs)
+        if not self.enabled:
+            return obs
+        return ((obs - self.mean) * self.inverse_std).clamp(-self.limit, self.limit)
+
+    @torch.no_grad()
+    def update(self, obs: Tensor, weights: Tensor) -> None:
+        """Learn from observations [B, D] with weights [B] of 0 and 1, over all ranks."""
+        if not self.enabled:
+            return
+        seen = parallel.merge_over_ranks(*masked_moments(self.squashed(obs), weights))
+        count, mean, variance = merge_moments(
+            self.count, self.exact_mean, self.exact_variance, *seen
+        )
+        self.count.copy_(count)
+        self.exact_mean.copy_(mean)
+        self.exact_variance.copy_(variance)
+        std = variance.sqrt()
+        # Rounding noise of a constant entry must not be blown up to deviation 1.
+        varies = std > 1e-6 * mean.abs().clamp(min=1e-6)
+        self.mean.copy_(mean)
+        self.inverse_std.copy_(torch.where(varies, 1.0 / std, torch.zeros_like(std)))

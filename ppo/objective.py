@@ -1,0 +1,76 @@
+"""From a minibatch to one number: the only place where losses meet.
+
+One module holds everything that learns or has statistics, so its `state_dict` is what a
+checkpoint keeps and its parameters are what the optimizer moves.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ppo.agent import Agent
+from ppo.data import Batch, Rollout
+from ppo.losses.base import Knobs, Loss
+
+
+class Objective(nn.Module):
+    """`total = policy_loss + balancer(value and auxiliary losses) - entropy_coefficient * entropy`.
+
+    Args:
+        agent: the network.
+        value_scale: the critic's frame, kept here so that it is saved with the network.
+        free_losses: terms that no balancer touches (policy, entropy).
+        balanced_losses: terms that the balancer weighs.
+        balancer: maps [J] losses to a total and the weights in force.
+        advantage_scale: applied to a batch before its update; kept here because it may have state.
+        heads: what auxiliary losses learn on the agent's features.
+    """
+
+    def __init__(
+        self,
+        agent: Agent,
+        value_scale: nn.Module,
+        free_losses: list[Loss],
+        balanced_losses: list[Loss],
+        balancer: nn.Module,
+        advantage_scale: nn.Module,
+        heads: nn.ModuleDict | None = None,
+    ) -> None:
+        super().__init__()
+        self.agent, self.value_scale, self.balancer = agent, value_scale, balancer
+        self.advantage_scale = advantage_scale
+        self.heads = heads if heads is not None else nn.ModuleDict()
+        self.free_losses, self.balanced_losses = free_losses, balanced_losses
+
+    def terms(self, batch: Batch, knobs: Knobs) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Every loss by name, unweighted, and every metric by name."""
+        prediction = self.agent(batch.obs)
+        losses: dict[str, Tensor] = {}
+        metrics: dict[str, Tensor] = {}
+        for loss in [*self.free_losses, *self.balanced_losses]:
+            term = loss(prediction, batch, knobs)
+            losses[loss.name] = term.loss
+            metrics.update(term.metrics)
+        return losses, metrics
+
+    def targets(self, rollout: Rollout) -> dict[str, Tensor]:
+        """What auxiliary losses want to know of a rollout."""
+        found: dict[str, Tensor] = {}
+        for loss in self.balanced_losses:
+            found.update(loss.targets(rollout))
+        return found
+
+    def forward(
+        self, batch: Batch, knobs: Knobs, value_only: bool = False
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Total loss (scalar) and metrics (detached scalars); `value_only` leaves the policy out."""
+        losses, metrics = self.terms(batch, knobs)
+        balanced = torch.stack([losses[loss.name] for loss in self.balanced_losses])
+        total, weights = self.balancer(balanced)
+        for loss in [] if value_only else self.free_losses:
+            total = total + losses[loss.name]
+        metrics["total_loss"] = total.detach()
+        for loss, weight in zip(self.balanced_losses, weights.unbind(), strict=True):
+            metrics[f"weight/{loss.name}"] = weight.detach()
+        return total, metrics

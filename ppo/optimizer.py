@@ -1,0 +1,123 @@
+"""Adam on one flat buffer.
+
+All parameters are views of one vector, so that clipping, the finiteness check and Adam are a few
+operations whatever the number of layers, all ranks reduce one tensor, and a whole gradient step
+compiles into one graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+BETA1, BETA2 = 0.9, 0.999
+
+
+class FlatParameters:
+    """The parameters of a module, re-homed as views of `theta` [P]."""
+
+    def __init__(self, module: nn.Module) -> None:
+        named = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
+        self.names = [name for name, _ in named]
+        self.parameters = [p for _, p in named]
+        self.shapes = [p.shape for p in self.parameters]
+        self.sizes = [p.numel() for p in self.parameters]
+        self.theta = torch.cat([p.detach().reshape(-1) for p in self.parameters])
+        for p, part in zip(self.parameters, self.theta.split(self.sizes), strict=True):
+            p.data = part.view(p.shape)
+
+    def unflatten(self, theta: Tensor) -> dict[str, Tensor]:
+        """Parameters by name, as views of `theta`."""
+        parts = theta.split(self.sizes)
+        return {
+            name: part.view(shape)
+            for name, part, shape in zip(self.names, parts, self.shapes, strict=True)
+        }
+
+    def mask(self, belongs: Callable[[str], bool]) -> Tensor:
+        """[P] float: 1 for the entries of parameters whose name `belongs` accepts."""
+        chosen = [
+            torch.full((size,), float(belongs(name)))
+            for name, size in zip(self.names, self.sizes, strict=True)
+        ]
+        return torch.cat(chosen).to(self.theta.device)
+
+
+class Adam:
+    """Kingma and Ba 2015 (arXiv 1412.6980, algorithm 1) with gradient clipping by norm.
+
+    State: first and second moments [P] and the step count, all on the device.
+
+    Args:
+        flat: the parameters.
+        epsilon: added to the root of the second moment. Gradients here come from losses without
+            units, so it does not break invariance to reward scale.
+        max_grad_norm: gradients are scaled down to this norm.
+        rates: [P] multiples of the learning rate, or None for 1.
+        decay: [P] decoupled weight decay (Loshchilov and Hutter 2019), or None.
+        groups: [P] masks that are clipped one by one; None clips the joint norm.
+    """
+
+    def __init__(
+        self,
+        flat: FlatParameters,
+        epsilon: float,
+        max_grad_norm: float,
+        rates: Tensor | None = None,
+        decay: Tensor | None = None,
+        groups: list[Tensor] | None = None,
+    ) -> None:
+        self.flat, self.epsilon, self.max_grad_norm = flat, epsilon, max_grad_norm
+        self.rates, self.decay, self.groups = rates, decay, groups
+        self.first = torch.zeros_like(flat.theta)
+        self.second = torch.zeros_like(flat.theta)
+        self.steps = torch.zeros((), dtype=torch.float32, device=flat.theta.device)
+
+    def step(self, grad: Tensor, learning_rate: Tensor, go: Tensor) -> tuple[Tensor, Tensor]:
+        """Clip, check and apply one gradient; nothing leaves the device.
+
+        Args:
+            grad: [P]. learning_rate: scalar. go: bool scalar; False leaves everything as it was.
+
+        Returns:
+            The norm before clipping, and a bool scalar that says whether the step was taken.
+        """
+        norm = torch.linalg.vector_norm(grad)
+        taken = go & torch.isfinite(norm)
+        # A non-finite gradient must not reach the moments.
+        clipped = torch.where(taken, self._clip(grad, norm), 0.0)
+        keep = taken.to(grad.dtype)
+        self.steps.add_(keep)
+        self.first.lerp_(clipped, (1.0 - BETA1) * keep)
+        self.second.lerp_(clipped.square(), (1.0 - BETA2) * keep)
+        count = self.steps.clamp(min=1.0)
+        first = self.first / (1.0 - BETA1**count)
+        second = self.second / (1.0 - BETA2**count)
+        change = first / (second.sqrt() + self.epsilon)
+        if self.decay is not None:
+            change = change + self.decay * self.flat.theta
+        if self.rates is not None:
+            change = change * self.rates
+        self.flat.theta.sub_(learning_rate * keep * change)
+        return norm, taken
+
+    def _clip(self, grad: Tensor, norm: Tensor) -> Tensor:
+        if self.groups is None:
+            return grad * self._factor(norm)
+        parts = [grad * mask for mask in self.groups]
+        return torch.stack(
+            [part * self._factor(torch.linalg.vector_norm(part)) for part in parts]
+        ).sum(0)
+
+    def _factor(self, norm: Tensor) -> Tensor:
+        return torch.where(norm > self.max_grad_norm, self.max_grad_norm / norm, 1.0)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {"first": self.first, "second": self.second, "steps": self.steps}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        self.first.copy_(state["first"])
+        self.second.copy_(state["second"])
+        self.steps.copy_(state["steps"])

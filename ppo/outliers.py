@@ -1,0 +1,55 @@
+"""A reward outlier, caught in the batch where it enters, before statistics and critic eat it.
+
+Detection is by ranks (median and interquartile range per component), so one outlier cannot hide
+itself, and multiplying all rewards changes nothing.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+MAX_SAMPLES = 16_384  # that the quantiles look at
+MAX_REPORTED = 3
+
+
+def center_and_spread(rewards: Tensor) -> tuple[Tensor, Tensor]:
+    """Median and robust deviation [K] of rewards [T, N, K]; the deviation is 0 for sparse ones."""
+    flat = rewards.flatten(0, 1)
+    flat = flat[:: max(1, flat.shape[0] // MAX_SAMPLES)]
+    points = torch.tensor([0.25, 0.5, 0.75], device=flat.device)
+    low, middle, high = torch.quantile(flat, points, dim=0)
+    return middle, (high - low) / 1.349  # the interquartile range of a normal is 1.349 deviations
+
+
+def find(rewards: Tensor, valid: Tensor, limit: float) -> Tensor:
+    """[T, N, K] bool: rewards more than `limit` robust deviations from the median."""
+    middle, spread = center_and_spread(rewards)
+    far = (rewards - middle).abs() > limit * spread
+    return far & (spread > 0) & valid.unsqueeze(-1)
+
+
+def clip(rewards: Tensor, valid: Tensor, limit: float) -> Tensor:
+    """Rewards with outliers brought back to the limit."""
+    middle, spread = center_and_spread(rewards)
+    reach = torch.where(spread > 0, limit * spread, torch.inf)
+    return torch.minimum(torch.maximum(rewards, middle - reach), middle + reach)
+
+
+def describe(
+    rewards: Tensor, found: Tensor, limit: float, names: tuple[str, ...], first_env: int
+) -> list[str]:
+    """One sentence for each of the first few outliers: environment, step, component, size."""
+    middle, spread = center_and_spread(rewards)
+    places = found.nonzero()
+    lines = []
+    for t, n, k in places[:MAX_REPORTED].tolist():
+        sigmas = float((rewards[t, n, k] - middle[k]).abs() / spread[k])
+        lines.append(
+            f"reward outlier: environment {n + first_env}, step {t} of the batch, component "
+            f"{names[k]}: {float(rewards[t, n, k]):.6g} is {sigmas:.3g} robust deviations away "
+            f"(limit {limit:g})"
+        )
+    if len(places) > MAX_REPORTED:
+        lines.append(f"reward outlier: {len(places) - MAX_REPORTED} more in this batch")
+    return lines

@@ -1,0 +1,40 @@
+"""Settings that are each valid and do not fit together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic_core import PydanticCustomError
+
+SEARCHED = 10_000  # candidates tried on either side, so that huge numbers cost no time
+
+
+def check_together(config: Any) -> None:
+    """Raises what pydantic reports as a mistake of type `does_not_fit`."""
+    _check_minibatches(config.env.num_envs, config.ppo.num_steps, config.ppo.num_minibatches)
+
+
+def _check_minibatches(num_envs: int, num_steps: int, num_minibatches: int) -> None:
+    samples = num_envs * num_steps
+    if samples % num_minibatches == 0:
+        return
+    near = _nearest_divisors(samples, num_minibatches)
+    arithmetic = f"env.num_envs {num_envs:,} x ppo.num_steps {num_steps:,} = {samples:,} samples"
+    raise PydanticCustomError(
+        "does_not_fit",
+        "{text}",
+        {
+            "keys": "ppo.num_minibatches ppo.num_steps env.num_envs",
+            "text": f"{arithmetic} cannot be cut into ppo.num_minibatches {num_minibatches:,} equal"
+            f" parts; nearest that fit: {' and '.join(f'{value:,}' for value in near)}",
+        },
+    )
+
+
+def _nearest_divisors(number: int, wanted: int) -> list[int]:
+    """The closest divisors of `number` below and above `wanted`, and 1 where none is near."""
+    if wanted > number:
+        return [number]
+    below = next((n for n in range(wanted, max(wanted - SEARCHED, 1), -1) if number % n == 0), 1)
+    above = next((n for n in range(wanted, wanted + SEARCHED) if number % n == 0), None)
+    return [below] if above is None else [below, above]

@@ -1,0 +1,32 @@
+"""What every value head gives."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+
+class ValueHead(nn.Module):
+    """Decodes the critic's raw output and measures its error.
+
+    Args:
+        unit: standard deviation that the value scale gives to its targets, in network units
+            (1 where returns are not standardized).
+        loss_unit: the network-unit length in which errors are measured. With `loss_unit = unit`
+            the loss is in variances of the target and `return_scale` does not weigh it.
+    """
+
+    num_outputs: int = 1  # O, outputs per reward component
+    clippable: bool = True  # whether a value clip has a meaning for this head
+    linear: bool = True  # whether the decoded value is linear in the output layer
+
+    def __init__(self, unit: float, loss_unit: float, **options: float) -> None:
+        super().__init__()
+        self.unit, self.loss_unit = unit, loss_unit
+
+    def decode(self, output: Tensor) -> Tensor:
+        """Values in network units [B, K] of raw outputs [B, K, O]."""
+        return output.squeeze(-1)
+
+    def loss(self, output: Tensor, values_norm: Tensor, targets_norm: Tensor) -> Tensor:
+        """Per-sample loss [B, K]; `values_norm` may be clipped where the head is clippable."""
+        raise NotImplementedError

@@ -1,0 +1,53 @@
+"""The laws of every value clip, found by discovery."""
+
+import pytest
+import torch
+
+from ppo.functional.value import blocked, clip_to_old, pessimistic, squared_error
+from ppo.value_clips import REGISTRY
+
+STD, SIZE = torch.tensor([300.0], dtype=torch.float64), torch.tensor([30.0])
+OLD = torch.tensor([[-1000.0], [-1.0], [0.0], [50.0], [2000.0]])
+
+
+@pytest.mark.parametrize("kind", REGISTRY.names())
+@pytest.mark.parametrize("k", [-30, 30])
+def test_the_width_in_network_units_does_not_see_a_power_of_two(kind, k):
+    clip = REGISTRY.get(kind)(0.2, 1.0)
+    s = 2.0**k
+    assert torch.equal(clip.width(OLD, STD, SIZE), clip.width(OLD * s, STD * s, SIZE * s))
+
+
+def test_the_literal_relative_clip_is_the_documented_formula():
+    width = REGISTRY.get("relative")(0.2, 0.0).width(OLD, STD, SIZE) * SIZE
+    v = OLD + torch.tensor([[500.0], [5.0], [1.0], [-5.0], [100.0]])
+    ratio = torch.nan_to_num((v - OLD) / OLD.abs(), nan=0.0, posinf=0.0)
+    documented = OLD + ratio.clamp(-0.2, 0.2) * OLD.abs()
+    torch.testing.assert_close(clip_to_old(v, OLD, width), documented)
+
+
+def test_the_floor_lets_values_near_zero_move():
+    literal = REGISTRY.get("relative")(0.2, 0.0).width(OLD, STD, SIZE)
+    floored = REGISTRY.get("relative")(0.2, 1.0).width(OLD, STD, SIZE)
+    assert literal[2] == 0 and torch.isclose(floored[2], torch.tensor([0.2 * 300 / 30]))
+    assert literal[4] == floored[4]
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_blocked_says_exactly_where_the_gradient_is_zero(plain):
+    g = torch.Generator().manual_seed(0)
+    old, target = torch.randn(500, 1, generator=g), torch.randn(500, 1, generator=g)
+    v = (old + torch.randn(500, 1, generator=g)).requires_grad_()
+    width = torch.full_like(old, 0.3)
+    clipped = squared_error(clip_to_old(v, old, width), target)
+    loss = clipped if plain else pessimistic(squared_error(v, target), clipped)
+    loss.sum().backward()
+    assert torch.equal(blocked(v.detach(), old, target, width, plain), v.grad == 0)
+
+
+def test_the_two_forms_are_different_algorithms():
+    """A value thrown the wrong way comes back under the pessimistic form alone."""
+    old, target = torch.zeros(1, 1), torch.ones(1, 1)
+    v, width = torch.full((1, 1), -2.0), torch.full((1, 1), 0.5)
+    assert blocked(v, old, target, width, plain=True).item()
+    assert not blocked(v, old, target, width, plain=False).item()

@@ -1,0 +1,355 @@
+"""What a user sees of a run, with a clock that the test turns."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+
+from ppo.config import Config
+from ppo.console import LINES_BETWEEN_HEADERS, Console
+from ppo.console_blocks import fixes, header, next_command
+from ppo.console_text import batch_line, compact, number, table_header
+
+HEALTHY: dict[str, Any] = {
+    "batch": 3,
+    "env_steps": 61_440,
+    "mean_episode_return": 214.4,
+    "success_rate": 0.09,
+    "explained_variance": 0.61,
+    "approx_kl": 0.0094,
+    "clip_fraction": 0.11,
+    "normalized_value_loss": 0.37,
+    "grad_clip_factor": 0.8,
+    "steps_per_second": 612_000.0,
+    "total_loss": 0.1,
+    "policy_loss": -0.012,
+    "value_loss": 0.37,
+    "value_loss_weight": 0.25,
+    "entropy": 1.41,
+    "entropy_coefficient": 0.01,
+    "learning_rate": 1e-3,
+    "policy_std": None,
+}
+SICK = {
+    "explained_variance": -0.74,
+    "approx_kl": 0.0388,
+    "clip_fraction": 0.33,
+    "normalized_value_loss": 6.1,
+    "grad_clip_factor": 9.8,
+}
+
+
+class Screen(io.StringIO):
+    """A stream that says whether it is a terminal."""
+
+    def __init__(self, terminal: bool = False) -> None:
+        super().__init__()
+        self.terminal = terminal
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def make(
+    terminal: bool = False, verbosity: str = "normal", **options: Any
+) -> tuple[Console, Screen, Clock]:
+    screen, clock = Screen(terminal), Clock()
+    return Console(screen, verbosity, 1_000_000, clock=clock, **options), screen, clock
+
+
+def shown_batches(screen: Screen) -> list[int]:
+    lines = (line.split() for line in screen.getvalue().splitlines())
+    return [int(words[0]) for words in lines if len(words) == 11 and words[0].isdigit()]
+
+
+# ---- the header
+
+
+def test_the_header_names_the_active_fixes_in_at_most_five_lines_of_the_screen() -> None:
+    facts = {
+        "backend": "torch", "device": "cpu", "threads": 1, "parameters": 11_100,
+        "path": "training_results/run0042", "previous": "run0041", "batch": 7,
+        "differs": [f"ppo.normalize_returns{n} false -> true" for n in range(9)],
+    }  # fmt: skip
+    lines = header("run0042", Config(), facts)
+    text = "\n".join(lines)
+    assert len(lines) == 5 and max(map(len, lines)) <= 100
+    assert "relative value clipping: +-20.0% of the old value" in text
+    assert "return standardization: on (scale 10.0)" in text
+    assert "value loss weight: 0.25" in text
+    assert "from run0041: ppo.normalize_returns0 false -> true" in text and "more" in lines[3]
+    assert "training_results/run0042" in lines[4] and "goes on at batch 7" in lines[4]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["ppo.value_clip_epsilon=0.05"], "relative value clipping: +-5.0% of the old value"),
+        (
+            ["ppo.use_relative_value_clip=false", "ppo.value_clip_epsilon=200.0"],
+            "relative value clipping: off (absolute, +-200 of the standardized return)",
+        ),
+        (["ppo.value_clip=sigma"], "value clipping: +-0.2 standard deviations of the return"),
+        (["ppo.value_clip=none"], "value clipping: off"),
+        (["ppo.normalize_returns=false"], "return standardization: off"),
+        (["ppo.return_normalizer=symlog"], "return standardization: off (symlog)"),
+        (["ppo.return_scale=2.5"], "return standardization: on (scale 2.5), popart"),
+        (["ppo.value_loss_unit=network"], "value loss weight: 0.25 (effective 25)"),
+        (["ppo.value_loss_weight=1"], "value loss weight: 1"),
+    ],
+)
+def test_each_fix_is_described_as_it_is_set(overrides: list[str], expected: str) -> None:
+    assert expected in fixes(Config().with_overrides(overrides).ppo)
+
+
+# ---- one line a batch
+
+
+def test_columns_stand_under_their_titles_whatever_the_figures() -> None:
+    title = table_header()
+    ends = [title.index(word) + len(word) for word in ("batch", "value loss", "grad cut", "eta")]
+    assert len(title) <= 100
+    huge = {name: 1e30 for name in HEALTHY} | {"batch": 99_999, "clip_fraction": 1.0}
+    for record in (HEALTHY, HEALTHY | SICK, dict.fromkeys(HEALTHY), huge):
+        line, _ = batch_line(record, record["env_steps"])
+        assert len(line) == len(title)
+        assert all(line[end - 1] != " " for end in ends)
+
+
+def test_a_healthy_batch_has_no_mark_and_a_sick_one_has_one_for_each_figure() -> None:
+    assert batch_line(HEALTHY, 1.0)[1] is False and "!" not in batch_line(HEALTHY, 1.0)[0]
+    line, bad = batch_line(HEALTHY | SICK, 1.0)
+    assert bad and [word for word in line.split() if "!" in word] == [
+        "-0.74!", ".0388!", "33%!", "6.10!", "9.8x!",
+    ]  # fmt: skip
+    for name, value in SICK.items():
+        line, bad = batch_line(HEALTHY | {name: value}, 1.0)
+        assert bad and line.count("!") == 1
+
+
+def test_missing_figures_are_dashes_and_a_lost_loss_is_marked() -> None:
+    line, bad = batch_line(dict.fromkeys(HEALTHY) | {"batch": 1, "total_loss": 1.0}, None)
+    assert not bad and line.split() == ["1", *["-"] * 10]
+    line, bad = batch_line(HEALTHY | {"total_loss": float("nan")}, None)
+    assert bad and "0.37!" in line
+
+
+def test_lines_come_twice_a_second_but_a_bad_batch_is_never_skipped() -> None:
+    console, screen, clock = make()
+    for batch in range(100):
+        clock.now += 0.05
+        console.batch(HEALTHY | {"batch": batch} | (SICK if batch in (33, 34) else {}), 1.0)
+    shown = shown_batches(screen)
+    assert {0, 33, 34} <= set(shown) and shown == sorted(set(shown))
+    assert len(shown) <= 5.0 / 0.5 + 3
+
+
+def test_the_titles_come_back_every_25_lines() -> None:
+    console, screen, clock = make()
+    for batch in range(60):
+        clock.now += 1
+        console.batch(HEALTHY | {"batch": batch}, 1.0)
+    lines = screen.getvalue().splitlines()
+    places = [index for index, line in enumerate(lines) if line == table_header()]
+    assert places == [0, LINES_BETWEEN_HEADERS + 1, 2 * (LINES_BETWEEN_HEADERS + 1)]
+
+
+def test_verbose_adds_the_losses() -> None:
+    console, screen, _ = make(verbosity="verbose")
+    console.batch(HEALTHY, 1.0)
+    assert "policy -0.0120, value 0.37 x 0.25, entropy 1.41 x 0.0100" in screen.getvalue()
+
+
+# ---- findings
+
+
+def test_a_finding_is_printed_at_each_onset_only_and_below_its_batch() -> None:
+    console, screen, clock = make()
+    for batch, ill in enumerate([0, 1, 1, 1, 0, 0, 1]):
+        clock.now += 0.01
+        console.batch(HEALTHY | {"batch": batch}, 1.0)
+        if ill:
+            console.finding("value_shock", "variance 0.6 -> -0.7", "ppo.x=true", "run0001")
+    lines = screen.getvalue().splitlines()
+    onsets = [index for index, line in enumerate(lines) if "! value shock: variance" in line]
+    assert len(onsets) == 2
+    assert [lines[index - 1].split()[0] for index in onsets] == ["1", "6"]
+    assert "try ppo.x=true" in lines[onsets[0] + 1] and "diagnose run0001" in lines[onsets[0] + 1]
+
+
+def test_long_findings_are_wrapped_and_indented() -> None:
+    console, screen, _ = make(verbosity="verbose")
+    console.finding("a_b", "word " * 40, "ppo.y=1", "run0001", figures="x 1, y 2")
+    lines = screen.getvalue().splitlines()
+    assert all(len(line) <= 100 and line.startswith(" " * 10) for line in lines)
+    assert "(x 1, y 2)" in screen.getvalue()
+
+
+# ---- the end
+
+
+SUMMARY: dict[str, Any] = {
+    "run": "run0042",
+    "path": "training_results/run0042",
+    "status": "finished",
+    "env_steps": 1_000_000,
+    "wall_time_s": 2.0,
+    "final_return": 788.2,
+    "final_return_ci95": [760.0, 815.0],
+    "best_evaluation": {"mean_return": 801.3, "batch": 60},
+    "findings": [],
+    "time": {"collect": 1.0, "update": 2.5, "other": 0.5},
+}
+
+
+def test_the_end_says_how_it_went_and_what_to_type_next() -> None:
+    console, screen, clock = make()
+    console.batch(HEALTHY | {"batch": 0}, 1.0)
+    console.batch(HEALTHY | {"batch": 1}, 1.0)  # held back, and shown before the end
+    console.end(SUMMARY)
+    text = screen.getvalue()
+    assert shown_batches(screen) == [0, 1]
+    assert "788 over the last 100 episodes (95 % interval 760 to 815)" in text
+    assert "evaluation 801 at batch 60" in text
+    assert "verdict | healthy" in text
+    assert "rollout 25%, update 62%, other 12%" in text
+    assert text.endswith("next    | python train_cli.py --mode evaluate --run run0042\n")
+
+
+def test_the_verdict_repeats_the_remedy_of_what_was_found() -> None:
+    console, screen, _ = make()
+    console.batch(HEALTHY | {"batch": 13}, 1.0)
+    console.finding("value_shock", "evidence", "ppo.normalize_returns=true", "run0042")
+    console.end(SUMMARY | {"findings": ["value_shock"]})
+    text = screen.getvalue()
+    assert "verdict | value shock since batch 13: try ppo.normalize_returns=true" in text
+    assert text.endswith("--mode diagnose run0042\n")
+
+
+def test_quiet_prints_the_end_only() -> None:
+    console, screen, _ = make(verbosity="quiet", terminal=True, health=True)
+    console.start("run0001", Config(), {})
+    console.batch(HEALTHY | SICK, 1.0)
+    console.finding("value_shock", "evidence", "ppo.x=1", "run0001")
+    console.note("worker 3 died")
+    assert screen.getvalue() == ""
+    console.end(SUMMARY)
+    assert screen.getvalue().startswith("run0042 | finished")
+
+
+def test_an_end_that_knows_nothing_still_prints() -> None:
+    console, screen, _ = make()
+    console.end({"status": "failed", "reason": "disk full", "final_return": float("nan")})
+    assert "failed: disk full" in screen.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("summary", "command"),
+    [
+        ({"run": "run0001", "status": "interrupted"}, "train --resume run0001"),
+        ({"run": "run0001", "path": "out/run0001"}, "evaluate --run out/run0001"),
+        ({"run": "run0001", "path": "my runs/run0001"}, "evaluate --run 'my runs/run0001'"),
+        ({"run": "run0001", "status": "failed"}, "diagnose run0001"),
+    ],
+)
+def test_the_next_command_can_be_pasted(summary: dict[str, str], command: str) -> None:
+    assert next_command(summary) == f"python train_cli.py --mode {command}"
+
+
+# ---- one batch explained
+
+
+def test_a_single_batch_ends_with_its_fixes_and_its_health() -> None:
+    console, screen, _ = make(health=True)
+    console.start("run0001", Config(), {})
+    console.batch(HEALTHY | SICK, 1.0)
+    console.end(SUMMARY)
+    lines = screen.getvalue().splitlines()
+    assert "  relative value clipping: +-20.0% of the old value" in lines
+    assert any("health of the batch" in line for line in lines)
+    words = {line[2:24].strip(): line[36:46].strip() for line in lines if line.startswith("  ")}
+    assert words["policy loss"] == "good" and words["gradient cut"] == "high !"
+    assert words["explained variance"] == "low !" and words["value loss"] == "high !"
+    assert all(len(line) <= 100 for line in lines)
+    assert lines[-1].endswith("--mode train")
+
+
+def test_the_health_of_a_broken_batch_says_so() -> None:
+    console, screen, _ = make()
+    console.single_batch(dict.fromkeys(HEALTHY), Config())
+    assert "NOT FINITE" in screen.getvalue() and "unknown" in screen.getvalue()
+
+
+# ---- terminals
+
+
+def test_a_terminal_gets_color_and_a_bar_that_is_gone_at_the_end() -> None:
+    console, screen, clock = make(terminal=True)
+    console.start("run0001", Config(), {})
+    for batch in range(3):
+        clock.now += 1
+        console.batch(HEALTHY | SICK | {"batch": batch, "env_steps": 1000 * batch}, 1.0)
+    assert "\033[31m!\033[0m" in screen.getvalue() and "% |" not in screen.getvalue()
+    assert "of 1.00M steps" in screen.getvalue()
+    console.end(SUMMARY)
+    assert "of 1.00M steps" not in screen.getvalue().rsplit("\r", 1)[1]
+
+
+def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    console, screen, _ = make(terminal=True)
+    console.batch(HEALTHY | SICK, 1.0)
+    console.finding("value_shock", "evidence", "ppo.x=1", "run0001")
+    assert "\033" not in screen.getvalue() and "!" in screen.getvalue()
+
+
+def test_names_from_outside_cannot_steer_the_terminal() -> None:
+    for terminal in (False, True):
+        console, screen, _ = make(terminal=terminal)
+        config = Config().with_overrides(['env.id="a\\e[2Jb"'])
+        console.start("run\n1", config, {"path": "x\033[2J"})
+        console.note("worker \033[2J died\n")
+        console.finding("a\033[2J", "b\033[2J", "c\033[2J", "d")
+        assert "\033[2J" not in screen.getvalue()
+        console.close()
+
+
+class Gone(io.StringIO):
+    def write(self, text: str) -> int:
+        raise BrokenPipeError
+
+
+def test_a_reader_that_went_away_ends_nothing() -> None:
+    closed = io.StringIO()
+    closed.close()
+    for stream in (Gone(), closed):
+        console = Console(stream, total_steps=10)
+        console.start("run0001", Config(), {})
+        console.batch(HEALTHY, 1.0)
+        console.finding("a", "b", "c", "d")
+        console.end(SUMMARY)
+
+
+def test_an_ascii_terminal_gets_escapes_in_place_of_other_letters() -> None:
+    data = io.BytesIO()
+    console = Console(io.TextIOWrapper(data, encoding="ascii"))
+    console.note("ünit")
+    assert b"\\xfcnit" in data.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (15_360, "15.4k"), (1e6, "1.0M"), (-781.2, "-781"), (999.7, "1000"), (0.5, "0.50")],
+)
+def test_figures_are_short(value: float, text: str) -> None:
+    assert compact(value) == text
+    assert all(len(number(sign * 10.0**n * 1.234)) <= 8 for n in range(-40, 40) for sign in (1, -1))

@@ -1,0 +1,381 @@
+"""config.yaml: round trip, comments, and one line for each mistake."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from ppo.config import Config
+from ppo.errors import UserError
+from ppo.settings_file.describing import known_paths
+from ppo.settings_file.writing import plain
+
+ROOT = Path(__file__).parents[2]
+
+
+def load(tmp_path: Path, text: str | bytes, *overrides: str) -> Config:
+    file = tmp_path / "config.yaml"
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return Config.load(file, overrides)
+
+
+def mistakes(tmp_path: Path, text: str | bytes, *overrides: str) -> list[str]:
+    with pytest.raises(UserError) as caught:
+        load(tmp_path, text, *overrides)
+    return [line.replace(f"{tmp_path}/", "") for line in caught.value.messages]
+
+
+# ---- written and read back
+
+
+def test_the_defaults_survive_the_round_trip(tmp_path: Path) -> None:
+    assert load(tmp_path, Config().to_yaml()) == Config()
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "env.id=some.package:Env-v0",
+        "env.id='true'",
+        "env.id='1e-3'",
+        "env.id='a: b # c'",
+        'env.id="tab\\t, newline\\n, \\x85, \\u2028, \\U0001F600, quote \\""',
+        "env.kwargs={map: [a, {b: null}], 'yes': 1e-3, '1': false, 'a b': '{}'}",
+        "network.hidden_sizes=[1, 2, 3]",
+        "ppo.target_kl=1e-30",
+        "ppo.learning_rate=1e+300",
+        "system.seed=9223372036854775807",
+    ],
+)
+def test_any_value_survives_the_round_trip(tmp_path: Path, override: str) -> None:
+    config = Config().with_overrides([override])
+    assert config != Config()
+    assert load(tmp_path, config.to_yaml()) == config
+    assert Config.from_dict(config.to_dict()) == config
+
+
+def test_every_key_is_written_once_with_a_one_line_comment() -> None:
+    lines = Config().to_yaml().splitlines()
+    for path, field in known_paths(Config).items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            continue
+        assert field.description and "\n" not in field.description, f"{path} has no description"
+        key = path.rpartition(".")[2]
+        written = [line for line in lines if line.strip().startswith(f"{key}: ")]
+        assert any(line.endswith(f"# {field.description}") for line in written), path
+
+
+def test_other_yaml_readers_agree_on_the_written_defaults() -> None:
+    # PyYAML reads `1e-05` as text, which is why this project does not use its rules.
+    found = yaml.safe_load(Config().to_yaml().replace("1e-05", "0.00001"))
+    assert found == Config().to_dict()
+
+
+def test_the_config_yaml_of_the_project_is_the_defaults() -> None:
+    text = (ROOT / "config.yaml").read_text()
+    assert text == Config().to_yaml(), "run: python -m ppo.settings_file > config.yaml"
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda f: f.stem)
+def test_ready_configurations_load_and_hold_only_what_differs(file: Path) -> None:
+    config, defaults = Config.load(file).to_dict(), Config().to_dict()
+    for section, values in yaml.safe_load(file.read_text()).items():
+        for key in values:
+            assert config[section][key] != defaults[section][key], f"{section}.{key} is the default"
+
+
+def test_unwritable_values_are_refused_by_name() -> None:
+    config = Config.model_validate({"env": {"kwargs": {"callback": print}}})
+    with pytest.raises(UserError, match=r"env\.kwargs\.callback"):
+        config.to_yaml()
+    with pytest.raises(UserError, match=r"env\.kwargs\.callback"):
+        Config.from_dict({"env": {"kwargs": {"callback": print}}})
+    with pytest.raises(UserError, match=r"ppo\.gamma: \.nan"):
+        Config.from_dict({"ppo": {"gamma": float("nan")}})
+
+
+def test_neither_loading_nor_writing_imports_torch() -> None:
+    code = "import sys; from ppo.config import Config; Config().to_yaml(); print(*sys.modules)"
+    output = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert output.returncode == 0, output.stderr
+    assert "ppo.config" in output.stdout.split()
+    assert not {"torch", "numpy", "gymnasium"} & set(output.stdout.split())
+
+
+# ---- values
+
+
+@pytest.mark.parametrize(
+    ("written", "key", "value"),
+    [
+        ("ppo: {learning_rate: 1e-3}", "learning_rate", 1e-3),
+        ("ppo: {gamma: 1}", "gamma", 1.0),
+        ("ppo: {num_steps: 1e2}", "num_steps", 100),
+        ("ppo: {num_steps: 64.0}", "num_steps", 64),
+        ("ppo: {num_steps: 1_000}", "num_steps", 1000),
+        ("ppo: {entropy_coefficient: -0}", "entropy_coefficient", 0.0),
+        ("ppo: {target_kl: ~}", "target_kl", None),
+        ("ppo: {value_clip: none}", "value_clip", "none"),
+    ],
+)
+def test_numbers_are_read_as_people_write_them(
+    tmp_path: Path, written: str, key: str, value: object
+) -> None:
+    found = getattr(load(tmp_path, written).ppo, key)
+    assert found == value and type(found) is type(value)
+
+
+@pytest.mark.parametrize("text", ["", "# only a comment\n", "ppo:\n", "---\n", "{}", "\ufeff"])
+def test_nothing_means_the_defaults(tmp_path: Path, text: str) -> None:
+    assert load(tmp_path, text) == Config()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le-bom"])
+def test_byte_order_marks_are_understood(tmp_path: Path, encoding: str) -> None:
+    text = "env: {id: Ümlaut-v0}\n"
+    data = (
+        text.encode(encoding) if "bom" not in encoding else b"\xff\xfe" + text.encode("utf-16-le")
+    )
+    assert load(tmp_path, data).env.id == "Ümlaut-v0"
+
+
+# ---- mistakes, one line each
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "ppo:\n  clip_epsilno: 0.1",
+            "config.yaml:2 ppo.clip_epsilno: unknown; did you mean ppo.clip_epsilon?",
+        ),
+        (
+            "ppo: {vf_coef: 1}",
+            "config.yaml:1 ppo.vf_coef: unknown; did you mean ppo.value_loss_weight?",
+        ),
+        ("gamma: 1", "config.yaml:1 gamma: unknown; did you mean ppo.gamma?"),
+        ("pppo: {}", "config.yaml:1 pppo: unknown; did you mean ppo?"),
+        ("ppo: {gamma: 1.5}", "config.yaml:1 ppo.gamma: 1.5; must be a number from 0 to 1"),
+        (
+            "ppo: {learning_rate: '0.2'}",
+            "config.yaml:1 ppo.learning_rate: '0.2'; must be a number above 0; remove the quotes",
+        ),
+        (
+            "env:\n  num_envs: true",
+            "config.yaml:2 env.num_envs: true; must be a whole number, at least 1",
+        ),
+        (
+            "env: {num_envs: 2.5}",
+            "config.yaml:1 env.num_envs: 2.5; must be a whole number, at least 1",
+        ),
+        ("ppo: {target_kl: 0}", "config.yaml:1 ppo.target_kl: 0; must be a number above 0 or null"),
+        (
+            "ppo: {normalize_returns: yes}",
+            "config.yaml:1 ppo.normalize_returns: 'yes'; must be true or false; write true",
+        ),
+        (
+            "ppo: {normalize_returns: 1}",
+            "config.yaml:1 ppo.normalize_returns: 1; must be true or false",
+        ),
+        (
+            "ppo: {value_clip: sigam}",
+            "config.yaml:1 ppo.value_clip: 'sigam'; must be one of auto, relative, sigma, absolute,"
+            " none; did you mean sigma?",
+        ),
+        (
+            "network:\n  hidden_sizes:\n  - 3\n  - -1",
+            "config.yaml:2 network.hidden_sizes: [3, -1]; must be a list of whole numbers (each at"
+            " least 1) with at least 1 of them",
+        ),
+        ("ppo: 3", "config.yaml:1 ppo: 3; must be a section of `key: value` lines"),
+        ("ppo: {gamma: .nan}", "config.yaml:1 ppo.gamma: .nan is not a finite number"),
+        (
+            "env: {kwargs: {a: [1e999]}}",
+            "config.yaml:1 env.kwargs.a[0]: .inf is not a finite number",
+        ),
+        (
+            "ppo:\n  gamma: 1\n  gamma: 1",
+            "config.yaml:3 ppo.gamma: given twice; first at config.yaml:2",
+        ),
+        ("ppo: &a {gamma: 1}", "config.yaml:1 ppo: anchor &a is not allowed; leave it out"),
+        (
+            "ppo: {num_steps: 010}",
+            "config.yaml:1 ppo.num_steps: 010 may mean octal or decimal; write it without leading"
+            " zeros",
+        ),
+        (
+            "ppo: {num_minibatches: 7}",
+            "config.yaml:1 ppo.num_minibatches: env.num_envs 256 x ppo.num_steps 60 = 15,360"
+            " samples cannot be cut into ppo.num_minibatches 7 equal parts; nearest that fit:"
+            " 6 and 8",
+        ),
+    ],
+)
+def test_a_mistake_is_one_line_that_says_what_to_write(
+    tmp_path: Path, text: str, expected: str
+) -> None:
+    found = [line.replace("first at /", "first at ") for line in mistakes(tmp_path, text)]
+    assert expected in found
+
+
+def test_all_mistakes_come_at_once_from_top_to_bottom(tmp_path: Path) -> None:
+    text = "system: {seed: -1}\nppo:\n  gama: 1\n  gamma: 2\nenv: {num_envs: x}\n"
+    found = mistakes(tmp_path, text, "ppo.num_epochs=0", "nonsense", "ppo.gae_lambda=[1")
+    assert [line.split()[0] for line in found[:4]] == [f"config.yaml:{n}" for n in (1, 3, 4, 5)]
+    assert [line.split(":")[0] for line in found[4:]] == [
+        "--set nonsense",
+        "--set ppo.gae_lambda=[1",
+        "--set ppo.num_epochs=0",
+    ]
+
+
+def test_overrides_win_over_the_file_and_the_last_one_wins(tmp_path: Path) -> None:
+    config = load(tmp_path, "ppo: {gamma: 0.1}", "ppo.gamma=0.2", "ppo.gamma=0.3")
+    assert config.ppo.gamma == 0.3
+    config = load(tmp_path, "env: {kwargs: {a: 1, b: 2}}", "env.kwargs.a=[x]", "env.kwargs.c.d=~")
+    assert config.env.kwargs == {"a": ["x"], "b": 2, "c": {"d": None}}
+
+
+def test_an_override_repairs_a_bad_value_in_the_file(tmp_path: Path) -> None:
+    assert load(tmp_path, "ppo: {gamma: 7}", "ppo.gamma=0.5").ppo.gamma == 0.5
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("ppo.gamma=2", "--set ppo.gamma=2: must be a number from 0 to 1"),
+        ("ppo.gama=1", "--set ppo.gama=1: unknown; did you mean ppo.gamma?"),
+        ("ppo={}", "--set ppo={}: is a section; set one of its keys, ppo.KEY=VALUE"),
+        ("ppo.gamma", "--set ppo.gamma: write KEY=VALUE, such as ppo.learning_rate=1e-3"),
+        ("ppo.gamma=!!python/name:os.system x", "--set ppo.gamma=!!python/name:os.system x: tag"),
+        ("ppo.gamma.x=1", "--set ppo.gamma.x=1: must be a number from 0 to 1"),
+        ("env.id=\udcff", "--set env.id=\\udcff: "),
+        ("env.id=a\x1b[31m\nb", "--set env.id=a\\x1b[31m\\nb: "),
+    ],
+)
+def test_overrides_are_reported_as_they_were_typed(override: str, expected: str) -> None:
+    with pytest.raises(UserError) as caught:
+        Config.load(None, [override])
+    assert caught.value.messages[0].startswith(expected)
+    assert caught.value.messages[0].isprintable()
+
+
+def test_the_minibatch_mistake_points_at_what_was_typed(tmp_path: Path) -> None:
+    found = mistakes(tmp_path, "ppo: {num_minibatches: 4}", "env.num_envs=9", "ppo.num_steps=9")
+    assert found[0].startswith("--set ppo.num_steps=9: env.num_envs 9 x ppo.num_steps 9 = 81")
+    assert found[0].endswith("nearest that fit: 3 and 9")
+
+
+# ---- seeds that break readers
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"[" * 10_000, "config.yaml:1: nested more than 32 levels deep"),
+        (b"a: " + b"{b: " * 40 + b"}" * 40, "config.yaml:1: nested more than 32 levels deep"),
+        (b"a: &a [x]\nb: &b [*a, *a]\nc: [*b, *b]", "config.yaml:1 a: anchor &a is not allowed"),
+        (b"ppo: {gamma: \x00}", "config.yaml:1: holds a NUL character"),
+        ("ppo:\n gamma: 1\n".encode("utf-16-le"), "config.yaml:1: holds a NUL character"),
+        (b"# \xff\nppo: \xff", "config.yaml:1: not UTF-8 text"),
+        (b"ppo:\n  gamma: \x07", "config.yaml:2: holds a control character"),
+        (b"ppo:\n\tgamma: 1", "config.yaml:2:1: not valid YAML: a tab"),
+        (b"ppo: {gamma: 1", "config.yaml:2:1: not valid YAML: "),
+        (b"env:\n---\nb: 2", "config.yaml:2: a second document"),
+        (b"- a\n- b", "config.yaml:1: must be sections of `key: value` lines, not a list"),
+        (b"hello", "config.yaml:1: must be sections of `key: value` lines, not a single value"),
+        (b"? [a]\n: b", "config.yaml:1: a key must be a word"),
+        (b"a" * 1_000_001, "config.yaml: larger than 1,000,000 bytes"),
+        (b"a: [" + b"1," * 400_000 + b"]", "config.yaml:1: more than 20,000 entries"),
+        (
+            b"system: {seed: 1" + b"0" * 400 + b"}",
+            "config.yaml:1 system.seed: a number of 401 digits",
+        ),
+        (b"system: {seed: 1" + b"0" * 200 + b"}", "config.yaml:1 system.seed: an integer of"),
+        (b"ppo: {gamma: 1:30}", "config.yaml:1 ppo.gamma: '1:30'; must be a number"),
+        (b"ppo: {gamma: [1]}", "config.yaml:1 ppo.gamma: [1]; must be a number"),
+        (b"ppo: {gamma: -.inf}", "config.yaml:1 ppo.gamma: -.inf is not a finite number"),
+        (
+            b"ppo: {learning_rate: -0}",
+            "config.yaml:1 ppo.learning_rate: 0; must be a number above 0",
+        ),
+        (b"ppo: {num_steps: }", "config.yaml:1 ppo.num_steps: null; must be a whole number"),
+        (b'a: "\\ud800"', "config.yaml:1:7: not valid YAML: "),
+        (b"<<: {ppo: 1}", "config.yaml:1 <<: unknown"),
+        (b"ppo: {num_minibatches: 1000000000000000000}", "config.yaml:1 ppo.num_minibatches: "),
+        (
+            b"env: {num_envs: 999999999999999989}\nppo: {num_minibatches: 999999999999999}",
+            "config.yaml:2 ppo.num_minibatches: env.num_envs 999,999,999,999,999,989",
+        ),
+        (b"? x\n" * 9_000, "config.yaml:1 x: unknown"),
+        (b"%s: 1\n" % (b"k" * 900), "config.yaml:1 kkkkkkkkkk"),
+    ],
+    ids=range(28),
+)
+def test_nasty_files_are_refused_in_one_printable_line(
+    tmp_path: Path, data: bytes, expected: str
+) -> None:
+    found = mistakes(tmp_path, data)
+    assert found[0].startswith(expected), found[0][:300]
+    assert len(found) <= 21
+    assert all(line.isprintable() and len(line) < 400 for line in found)
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        "!!python/object/apply:os.mkdir [marker]",
+        "!!python/object/new:os.mkdir [marker]",
+        "!!python/object:os.mkdir {}",
+        "!!python/name:os.mkdir",
+        "!!python/module:os",
+        "!!python/tuple [1]",
+        "!!binary aGVsbG8=",
+        "!!timestamp 2020-01-01",
+        "!custom x",
+        "!<tag:example.com,2000:x> y",
+    ],
+)
+def test_no_tag_is_acted_upon(tmp_path: Path, tag: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for text in (f"env:\n  kwargs:\n    a: {tag}\n", f"{tag}\n"):
+        assert "not allowed" in mistakes(tmp_path, text)[0]
+    assert sorted(os.listdir(tmp_path)) == ["config.yaml"]
+
+
+def test_folders_pipes_and_missing_files_are_named(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "other.yaml").write_text("")
+    for name, reason in [
+        (".", "is a folder"),
+        ("pipe", "is not a regular file"),
+        ("missing", "no such file (in that folder: other.yaml)"),
+        ("a\0b", "cannot be read"),
+        ("n" * 5000, "cannot be read"),
+        ("other.yaml/x", "cannot be read"),
+    ]:
+        with pytest.raises(UserError, match=".") as caught:
+            Config.load(f"{tmp_path}/{name}")
+        assert reason in caught.value.messages[0]
+        assert caught.value.messages[0].isprintable()
+
+
+@pytest.mark.parametrize(
+    "name", ["a b.yaml", "ü.yaml", 'it\'s "quoted".yaml', "100%.yaml", "new\nline.yaml", "x" * 200]
+)
+def test_any_file_name_is_read_and_reported(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("ppo: {gamma: 0.5}")
+    assert Config.load(tmp_path / name).ppo.gamma == 0.5
+    (tmp_path / name).write_text("ppo: {gamma: 5}")
+    with pytest.raises(UserError) as caught:
+        Config.load(tmp_path / name)
+    assert ":1 ppo.gamma: 5; must be" in caught.value.messages[0]
+    assert caught.value.messages[0].isprintable()
+
+
+def test_plain_values_are_lists_and_numbers_only() -> None:
+    assert plain(Config())["network"]["hidden_sizes"] == [64, 64]

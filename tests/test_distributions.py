@@ -1,0 +1,100 @@
+"""Action distributions equal torch's own, and samples follow the density."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from torch import distributions as td
+
+from ppo.distributions import distribution_for
+from ppo.errors import UserError
+
+GENERATOR = torch.Generator().manual_seed(0)
+
+
+def params_for(d, size=64):
+    return torch.randn(size, d.num_params, generator=torch.Generator().manual_seed(1))
+
+
+def noise_for(d, size):
+    g = torch.Generator().manual_seed(2)
+    return (torch.randn if d.normal_noise else torch.rand)(size, d.num_noise, generator=g)
+
+
+def test_gaussian_equals_torch():
+    d = distribution_for(gym.spaces.Box(-2, 3, (3,)), "clip", -0.5)
+    p = params_for(d)
+    a = d.sample(p, noise_for(d, 64))
+    reference = td.Independent(td.Normal(p, d.log_std.exp()), 1)
+    torch.testing.assert_close(d.log_prob(p, a), reference.log_prob(a))
+    torch.testing.assert_close(d.entropy(p), reference.entropy())
+
+
+def test_tanh_gaussian_equals_torch():
+    d = distribution_for(gym.spaces.Box(-1, 1, (2,)), "tanh", 0.3)
+    p = params_for(d)
+    u = d.sample(p, noise_for(d, 64))
+    base = td.Independent(td.Normal(p, d.log_std.exp()), 1)
+    reference = td.TransformedDistribution(base, td.TanhTransform())
+    torch.testing.assert_close(d.log_prob(p, u), reference.log_prob(u.tanh()), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(d.to_env(u), u.tanh())
+
+
+def test_categorical_equals_torch():
+    d = distribution_for(gym.spaces.Discrete(5, start=3))
+    p = params_for(d)
+    a = d.sample(p, noise_for(d, 64))
+    reference = td.Categorical(logits=p)
+    torch.testing.assert_close(d.log_prob(p, a), reference.log_prob(a[:, 0]))
+    torch.testing.assert_close(d.entropy(p), reference.entropy())
+    assert d.to_env(a).shape == (64,) and d.to_env(a).min() >= 3
+
+
+def test_multi_discrete_equals_torch():
+    d = distribution_for(gym.spaces.MultiDiscrete([3, 4]))
+    p = params_for(d)
+    a = d.sample(p, noise_for(d, 64))
+    parts = [td.Categorical(logits=x) for x in p.split([3, 4], -1)]
+    torch.testing.assert_close(
+        d.log_prob(p, a), sum(part.log_prob(a[:, i]) for i, part in enumerate(parts))
+    )
+    torch.testing.assert_close(d.entropy(p), sum(part.entropy() for part in parts))
+
+
+def test_multi_binary_equals_torch():
+    d = distribution_for(gym.spaces.MultiBinary(4))
+    p = params_for(d)
+    a = d.sample(p, noise_for(d, 64))
+    reference = td.Independent(td.Bernoulli(logits=p), 1)
+    torch.testing.assert_close(d.log_prob(p, a), reference.log_prob(a.float()))
+    torch.testing.assert_close(d.entropy(p), reference.entropy())
+
+
+@pytest.mark.parametrize(
+    "space", [gym.spaces.Discrete(4), gym.spaces.MultiBinary(3), gym.spaces.MultiDiscrete([2, 3])]
+)
+def test_samples_follow_the_density(space):
+    d = distribution_for(space)
+    p = torch.randn(1, d.num_params, generator=torch.Generator().manual_seed(3)).expand(60_000, -1)
+    a = d.sample(p, noise_for(d, 60_000))
+    kinds, counts = torch.unique(a, dim=0, return_counts=True)
+    expected = d.log_prob(p[: len(kinds)], kinds).exp()
+    torch.testing.assert_close(counts / 60_000, expected, atol=0.01, rtol=0)
+
+
+def test_bounded_actions_reach_their_bounds_in_the_environments_units():
+    space = gym.spaces.Box(np.array([-2.0, 10.0], np.float32), np.array([4.0, 20.0], np.float32))
+    d = distribution_for(space)
+    ends = torch.tensor([[-1.0, -1.0], [1.0, 1.0], [0.0, 0.0], [-9.0, 9.0]])
+    assert d.to_env(ends).tolist() == [[-2, 10], [4, 20], [1, 15], [-2, 20]]
+
+
+def test_unbounded_actions_pass_unchanged():
+    d = distribution_for(gym.spaces.Box(-np.inf, np.inf, (2,)))
+    a = torch.tensor([[5.0, -7.0]])
+    assert torch.equal(d.to_env(a), a)
+
+
+def test_an_unsupported_space_is_named():
+    with pytest.raises(UserError, match=r"action space.*Text"):
+        distribution_for(gym.spaces.Text(5))
