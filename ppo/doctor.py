@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 """Says what is wrong with a run, since which batch, and which setting to change."""
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ppo.logs import MetricsLog, from_records
+from ppo.logs.own import flatten
 from ppo.rules import FATAL, MILD, RULES, SEVERE, Finding, Rule
 
 __all__ = ["Finding", "Watch", "diagnose", "report", "to_json", "unasked"]
@@ -131,7 +131,9 @@ class Watch:
     WINDOW = 64
 
     def __init__(self, settings: dict[str, Any] | None = None, every: int = 5) -> None:
-        self._settings = dict(settings or {})
+        """`settings` are those of the run, nested as in config.yaml or with dotted keys."""
+        self.findings: list[Finding] = []  # of the run so far
+        self._settings = flatten(settings or {})
         self._every = every
         self._records: list[dict[str, Any]] = []
         self._seen: set[str] = set()
@@ -153,11 +155,5 @@ class Watch:
         ask = [rule for rule in some if rule.illness not in self._seen]
         found = rank(_check(ask, from_records(records, self._settings)))
         self._seen |= {finding.illness for finding in found}
+        self.findings += found
         return found[:MOST]
-=======
-class Watch:
-    findings = []
-
-    def update(self, r):
-        return []
->>>>>>> main

@@ -8,6 +8,8 @@ from pathlib import Path
 from ppo.errors import UserError
 from ppo.logs.metrics_log import MetricsLog, from_records
 from ppo.logs.own import read_records, read_run, read_settings, read_summary
+from ppo.run_names import RUN_NAME
+from ppo.run_names import find_run as find_own_run
 
 __all__ = [
     "MetricsLog",
@@ -24,21 +26,14 @@ DEEPEST = 6  # folder levels below the given one that are searched for a log
 
 
 def find_run(run: str, results: str | os.PathLike[str] = "training_results") -> Path:
-    """The folder or file that a user means: a path, a run's name, or `latest`.
+    """The folder or file that a user means: a run's name, `latest`, or a path to any log.
 
     Raises:
         UserError: there is none.
     """
-    root = Path(results)
-    if run == "latest":
-        files = sorted(root.glob("run*/loss_metrics.json"), key=lambda f: f.stat().st_mtime)
-        if not files:
-            raise UserError(f"latest: no run in {root}")
-        return files[-1].parent
-    for path in (root / run, Path(run)):
-        if path.exists():
-            return path
-    raise UserError(f"{run}: neither a path nor a run in {root}")
+    if run != "latest" and not RUN_NAME.fullmatch(run) and Path(run).exists():
+        return Path(run)
+    return find_own_run(Path(results), run)
 
 
 def read_log(path: str | os.PathLike[str]) -> MetricsLog:

@@ -110,7 +110,7 @@ def test_nothing_to_read_is_the_users_mistake(tmp_path: Path) -> None:
         read_log(tmp_path / "absent")
     with pytest.raises(UserError, match="no loss_metrics.json"):
         read_log(tmp_path)
-    with pytest.raises(UserError, match="neither a path nor a run"):
+    with pytest.raises(UserError, match="no run 'run9999'"):
         find_run("run9999", tmp_path)
     with pytest.raises(UserError, match="no run"):
         find_run("latest", tmp_path)
