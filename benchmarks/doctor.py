@@ -29,7 +29,9 @@ def main() -> None:
     make.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     make.add_argument("--only", nargs="*", help="names of cases")
     judge = commands.add_parser("judge")
-    judge.add_argument("--development", action="store_true", help="only what the rules were made on")
+    judge.add_argument(
+        "--development", action="store_true", help="only what the rules were made on"
+    )
     judge.add_argument("--held-out", action="store_true", help="only what they were not")
     for command in (make, judge):
         command.add_argument("--out", type=Path, required=True)
@@ -50,7 +52,9 @@ def make_runs(writer: str, out: Path, seeds: list[int], only: list[str] | None) 
             if (only and case.name not in only) or (folder / "label.json").exists():
                 continue
             folder.mkdir(parents=True, exist_ok=True)
-            ended = _train_sb3(case, folder, seed) if writer == "sb3" else _train(case, folder, seed)
+            ended = (
+                _train_sb3(case, folder, seed) if writer == "sb3" else _train(case, folder, seed)
+            )
             label = {
                 "case": case.name,
                 "writer": writer,
@@ -128,7 +132,10 @@ def _log_of(folder: Path) -> Path:
 
 
 def _table(confusion: Counter[tuple[str, str, bool]]) -> str:
-    lines = ["| truth | runs | named first | held out: runs | named first | taken for |", "|-|-|-|-|-|-|"]
+    lines = [
+        "| truth | runs | named first | held out: runs | named first | taken for |",
+        "|-|-|-|-|-|-|",
+    ]
     totals = Counter[str]()
     for truth in sorted({key[0] for key in confusion}, key=lambda t: (t == "healthy", t)):
         cells = [truth]

@@ -78,7 +78,10 @@ def _by_folder(folder: Path) -> dict[Path, list[Path]]:
             file = Path(place) / name
             if "tfevents" in name:
                 events.setdefault(Path(place), []).append(file)
-            elif name.endswith((".csv", ".jsonl")) or name in ("progress.json", "loss_metrics.json"):
+            elif name.endswith((".csv", ".jsonl")) or name in (
+                "progress.json",
+                "loss_metrics.json",
+            ):
                 tables.setdefault(Path(place), []).append(file)
     return events or tables
 

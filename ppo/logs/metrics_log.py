@@ -103,7 +103,9 @@ def from_records(
     for position, record in enumerate(records):
         if isinstance(record, dict):
             number = to_float(record.get("batch", position))
-            by_batch[int(number) if np.isfinite(number) and abs(number) < 2**53 else position] = record
+            by_batch[int(number) if np.isfinite(number) and abs(number) < 2**53 else position] = (
+                record
+            )
     batches = sorted(by_batch)
     rows = [by_batch[batch] for batch in batches]
     log = MetricsLog(
@@ -120,8 +122,13 @@ def from_records(
     for name in ALWAYS_FINITE:
         if name in log.columns:
             missing = np.array([name in row and row[name] is None for row in rows], dtype=bool)
-            log.nonfinite[name] = log.nonfinite[name] | missing | np.array(
-                [isinstance(row.get(name), float) and row[name] != row[name] for row in rows], dtype=bool
+            log.nonfinite[name] = (
+                log.nonfinite[name]
+                | missing
+                | np.array(
+                    [isinstance(row.get(name), float) and row[name] != row[name] for row in rows],
+                    dtype=bool,
+                )
             )
     log.components = _components(rows)
     for batch, row in zip(batches, rows, strict=True):
@@ -136,7 +143,9 @@ def _components(rows: list[dict[str, Any]]) -> dict[str, dict[str, Column]]:
     for index, row in enumerate(rows):
         components = row.get("components")
         if isinstance(components, list):
-            components = {str(c.get("name", i)): c for i, c in enumerate(components) if isinstance(c, dict)}
+            components = {
+                str(c.get("name", i)): c for i, c in enumerate(components) if isinstance(c, dict)
+            }
         if not isinstance(components, dict):
             continue
         for name, figures in components.items():
@@ -152,6 +161,7 @@ def _components(rows: list[dict[str, Any]]) -> dict[str, dict[str, Column]]:
 def derive(log: MetricsLog) -> None:
     """Adds columns that several rules ask for and that follow from others."""
     if "value_rmse" not in log.columns and log.has("error_over_std", "return_std"):
-        log.columns["value_rmse"] = log.get("error_over_std") * log.get("return_std")
+        with np.errstate(over="ignore"):
+            log.columns["value_rmse"] = log.get("error_over_std") * log.get("return_std")
     if "error_over_std" not in log.columns and log.has("normalized_value_loss"):
         log.columns["error_over_std"] = np.sqrt(np.abs(log.get("normalized_value_loss")))

@@ -62,7 +62,9 @@ def _take(event: Any, rows: dict[str, list[tuple[float, float]]], texts: dict[st
         elif kind == "tensor":
             tensor = value.tensor
             if len(tensor.float_val) == 1:
-                rows.setdefault(value.tag, []).append((float(event.step), float(tensor.float_val[0])))
+                rows.setdefault(value.tag, []).append(
+                    (float(event.step), float(tensor.float_val[0]))
+                )
             elif tensor.dtype == 1 and len(tensor.tensor_content) == 4:
                 (number,) = struct.unpack("<f", tensor.tensor_content)
                 rows.setdefault(value.tag, []).append((float(event.step), number))

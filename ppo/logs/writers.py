@@ -19,7 +19,9 @@ from ppo.logs.series import Series
 GAUSSIAN_ENTROPY = 0.5 * math.log(2 * math.pi * math.e)  # nats, one dimension of deviation 1
 MOST_ACTIONS = 64  # more discrete actions than these are not guessed from an entropy
 LOG_TOLERANCE = 0.01
-UNIFORM_AT_FIRST = 0.85  # of log(n): policies start nearly uniform, the first batch lowers it a little
+UNIFORM_AT_FIRST = (
+    0.85  # of log(n): policies start nearly uniform, the first batch lowers it a little
+)
 GAUSSIAN_TOLERANCE = 0.015  # narrower than the distance between log(4) and one Gaussian dimension
 
 
@@ -118,7 +120,9 @@ def _sb3(series: Series) -> MetricsLog:
     elif log.has("clip_range"):
         log.settings["ppo.value_clip"] = "none"
     _entropy_relative(log, discrete=True)  # a Gaussian policy logs train/std
-    log.notes.append("explained variance is before the update; value_loss is (v - R)^2 without a half")
+    log.notes.append(
+        "explained variance is before the update; value_loss is (v - R)^2 without a half"
+    )
     return log
 
 
@@ -155,7 +159,9 @@ _CLEANRL_SETTINGS = {
 
 def _is_cleanrl(series: Series) -> bool:
     return series.has("losses/value_loss") and (
-        series.has("losses/clipfrac") or series.has("charts/SPS") or series.has("losses/old_approx_kl")
+        series.has("losses/clipfrac")
+        or series.has("charts/SPS")
+        or series.has("losses/old_approx_kl")
     )
 
 
@@ -231,7 +237,9 @@ def _rsl_rl(series: Series) -> MetricsLog:
     if "value_loss" in log.columns:  # mean of the pessimistic form, no half, reward units
         log.columns["value_rmse"] = np.sqrt(np.abs(log.columns["value_loss"]))
     log.settings["ppo.normalize_returns"] = False  # the library has no return normalizer
-    log.notes.append("rsl_rl logs no explained variance: the critic is judged by its loss only, weakly")
+    log.notes.append(
+        "rsl_rl logs no explained variance: the critic is judged by its loss only, weakly"
+    )
     return log
 
 
@@ -302,7 +310,9 @@ def _by_name(series: Series) -> MetricsLog:
     log, steps = _start(series, *chosen)
     _fill(log, series, steps, chosen)
     if "value_loss" in log.columns and "normalized_value_loss" not in log.columns:
-        log.notes.append("the unit of value_loss is not known: rules that need it in reward units pass")
+        log.notes.append(
+            "the unit of value_loss is not known: rules that need it in reward units pass"
+        )
     _entropy_relative(log)
     return log
 

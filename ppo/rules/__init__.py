@@ -275,6 +275,16 @@ def value_weight(log: MetricsLog) -> float:
     return float("nan")
 
 
+def return_scale(log: MetricsLog) -> Column:
+    """The largest deviation of the returns so far: what a deviation of this run is.
+
+    A batch's own deviation will not do: a policy that has solved its task leaves next to none, and
+    an error or a drift in units of that looks like a catastrophe.
+    """
+    spread = log.get("return_std")
+    return np.fmax.accumulate(spread) if len(spread) else spread
+
+
 LARGE_VALUE_LOSS = 1.0
 ORDINARY_RATE = (1e-5, 2e-3)  # learning rates that PPO is commonly run with (J)
 

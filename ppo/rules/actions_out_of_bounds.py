@@ -5,7 +5,6 @@ from __future__ import annotations
 from ppo.logs.metrics_log import MetricsLog
 from ppo.rules import MILD, RULES, SEVERE, Change, Finding, Rule, lasting, median, number, rises
 
-
 OUTSIDE = 0.3  # share of sampled actions (J)
 MOST = 0.7  # share at which the gradient sees next to nothing
 

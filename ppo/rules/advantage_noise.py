@@ -5,7 +5,6 @@ from __future__ import annotations
 from ppo.logs.metrics_log import MetricsLog
 from ppo.rules import MILD, RULES, Change, Finding, Rule, lasting, median, number
 
-
 KNOWS = 0.98  # explained variance (J)
 SMALL = 0.01  # deviation of advantages over that of returns (J)
 MOVES = 0.02  # KL: the policy still moves as if there were something to learn (S)

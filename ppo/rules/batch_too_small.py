@@ -7,7 +7,6 @@ import numpy as np
 from ppo.logs.metrics_log import MetricsLog
 from ppo.rules import MILD, RULES, Change, Finding, Rule, lasting, median, number, rises
 
-
 EPISODES = 5.0  # that end in a batch (J)
 UNSTEADY = 0.3  # deviation of explained variance over ten batches (J)
 WINDOW = 10

@@ -7,7 +7,6 @@ import numpy as np
 from ppo.logs.metrics_log import MetricsLog
 from ppo.rules import MILD, RULES, Change, Finding, Rule, lasting, median, number, rises
 
-
 BLIND = 0.1  # explained variance (J)
 LONG = 20  # batches
 BIASED = 0.2  # bias share above which the offset, not the features, is missing (J)
@@ -33,9 +32,13 @@ class CriticBlind(Rule):
         row = lasting(cannot, LONG - 2, LONG)
         if row is None or rises(log) or self._nothing_left(log):
             return None
-        evidence = f"explained variance {number(median(variance[row:]))} for {len(log) - row} batches"
+        evidence = (
+            f"explained variance {number(median(variance[row:]))} for {len(log) - row} batches"
+        )
         if log.has("explained_variance_after"):
-            evidence += f", {number(median(log.get('explained_variance_after')[row:]))} after the update"
+            evidence += (
+                f", {number(median(log.get('explained_variance_after')[row:]))} after the update"
+            )
         changes = [
             Change("env.normalize_observations", "true"),
             Change("network.hidden_sizes", "[256, 256]"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from ppo.logs.metrics_log import MetricsLog
 from ppo.rules import RULES, Change, Finding, Rule, lasting, median, number
 
-
 AFTER, BEFORE = 0.9, 0.3  # explained variance after and before the update (J)
 
 

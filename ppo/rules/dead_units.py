@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ppo.logs.metrics_log import MetricsLog
-from ppo.rules import MILD, RULES, Change, Finding, Rule, known, lasting, median, number
-
+from ppo.rules import MILD, RULES, Change, Finding, Rule, known, lasting, median, number, rises
 
 DEAD = 0.25  # share of units (J)
 RANK = 0.1  # effective rank over width (J)
@@ -22,6 +21,10 @@ class DeadUnits(Rule):
     sources = ("No Representation, No Trust (2024)", "Sokar et al. 2023")
 
     def check(self, log: MetricsLog) -> Finding | None:
+        if rises(
+            log
+        ):  # a good policy visits few states, and units that do not vary there look dead
+            return None
         rows, dead = known(log.get("dead_units"))
         row = lasting(dead > DEAD, 3, 4)
         if row is not None:

@@ -7,7 +7,6 @@ import numpy as np
 from ppo.logs.metrics_log import MetricsLog
 from ppo.rules import RULES, Change, Finding, Rule, known, median, number, rises
 
-
 UNIFORM = 0.98  # relative entropy (J)
 LATE = 0.2  # of the run after which it must have fallen (J)
 LONG = 20  # batches before "still uniform" means anything
@@ -71,4 +70,7 @@ class EntropyCoefficientTooHigh(Rule):
         trained = median(log.get("approx_kl")) > MOVES
         if not trained or not (sees or not rises(log)):
             return None, ""
-        return start, f"entropy is {number(100 * median(late))} % of its maximum after {len(log)} batches"
+        return (
+            start,
+            f"entropy is {number(100 * median(late))} % of its maximum after {len(log)} batches",
+        )

@@ -7,7 +7,6 @@ import numpy as np
 from ppo.logs.metrics_log import MetricsLog
 from ppo.rules import RULES, Change, Finding, Rule, known, median, number
 
-
 COLLAPSED = 0.1  # relative entropy that a fast collapse passes (S: falls by 90 %)
 GONE = 0.05  # relative entropy, or policy deviation over that of the start (J)
 EARLY = 0.35  # of the run within which it falls (J)
@@ -39,7 +38,9 @@ class EntropyCollapse(Rule):
         row = int(rows[0])
         if row > max(EARLY * len(log), SOON) or self._succeeded(log, row):
             return None
-        evidence = f"{what} fell to {number(100 * spread[row])} % of its maximum in {row + 1} batches"
+        evidence = (
+            f"{what} fell to {number(100 * spread[row])} % of its maximum in {row + 1} batches"
+        )
         return self._report(log, row, evidence + f", now {number(100 * median(spread[-5:]))} %")
 
     def _succeeded(self, log: MetricsLog, row: int) -> bool:
@@ -65,7 +66,11 @@ class EntropyCollapse(Rule):
         ]
         finding = self.found(log, row, evidence, changes, confidence=0.8)
         if row == 0:  # a policy that starts narrow makes every step a jump
-            more_explained = (*self.explains, "learning_rate_too_high", "too_many_epochs",
-                              "observations_unnormalized")
+            more_explained = (
+                *self.explains,
+                "learning_rate_too_high",
+                "too_many_epochs",
+                "observations_unnormalized",
+            )
             return Finding(**{**vars(finding), "explains": more_explained})
         return finding

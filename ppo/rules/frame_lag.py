@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ppo.logs.metrics_log import MetricsLog
-from ppo.rules import RULES, Change, Finding, Rule, lasting, median, normalizes_returns, number
+from ppo.rules import (
+    RULES,
+    Change,
+    Finding,
+    Rule,
+    lasting,
+    median,
+    normalizes_returns,
+    number,
+    return_scale,
+)
 
-
-AGE = 1.0  # distance of the statistics from the batch, in deviations (J)
-DRIFT = 0.5  # |log of the ratio of deviations| from batch to batch (J)
+AGE = 3.0  # distance of the statistics from the batch (M: healthy to 1.3)
+DRIFT = 1.0  # change of the returns' mean from batch to batch (M: healthy to 0.5)
 
 
 @RULES.register("frame_lag")
@@ -22,7 +33,10 @@ class FrameLag(Rule):
     def check(self, log: MetricsLog) -> Finding | None:
         if normalizes_returns(log) is False:
             return None
-        age, drift = log.get("frame_age"), log.get("return_drift")
+        scale = np.ones(len(log))
+        if log.has("return_std"):  # both are logged in deviations of their own batch
+            scale = log.get("return_std") / return_scale(log)
+        age, drift = log.get("frame_age") * scale, log.get("return_drift") * scale
         slow = (abs(age) > AGE) | (abs(drift) > DRIFT)
         row = lasting(slow, 5, 6)
         if row is None:

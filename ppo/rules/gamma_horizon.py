@@ -5,7 +5,6 @@ from __future__ import annotations
 from ppo.logs.metrics_log import MetricsLog
 from ppo.rules import MILD, RULES, Change, Finding, Rule, lasting, median, number, rises
 
-
 FAR, NEAR = 10.0, 0.1  # horizon 1 / (1 - gamma) over the mean length of an episode (J)
 BLIND = 0.3  # explained variance (J)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from ppo.logs.metrics_log import MetricsLog
-from ppo.rules import RULES, Change, Finding, Rule, lasting, median, number
+from ppo.rules import RULES, Change, Finding, Rule, lasting, median, number, rises
 
-
-CUT = 10.0  # gradient norm over the clip (M: healthy 0.2 to 3, sick 17 to 8,500)
+CUT = 30.0  # gradient norm over the clip (M: healthy to 19 with a narrow policy, sick to 8,500)
+BLIND = 0.5  # explained variance: a critic that works makes large gradients harmless (M)
 SHARE = 0.9  # of the steps
 
 
@@ -26,7 +26,10 @@ class GradientsAlwaysClipped(Rule):
             cut = log.get("grad_norm") / log.number("ppo.max_grad_norm")
         clipped = log.get("grad_clipped_fraction")
         often = ~np.isfinite(clipped) | (clipped > SHARE)
-        row = lasting((cut > CUT) & often, 5, 6, share=0.5)
+        blind = ~(log.get("explained_variance") > BLIND)
+        row = lasting((cut > CUT) & often & blind, 5, 6, share=0.5)
+        if row is None and not rises(log):
+            row = lasting((cut > CUT) & often, 5, 6, share=0.5)
         if row is None:
             return None
         evidence = f"gradients are {number(median(cut[row:]))} times the clip in the median"

@@ -18,8 +18,8 @@ from ppo.rules import (
     number,
     onset,
     ordinary_rate,
+    rises,
 )
-
 
 KL = 0.05  # k3 estimate, last epoch (S: "stays below 0.02"; adaptive rules act at 0.02)
 TARGETS = 4.0  # times the target KL (J)
@@ -75,6 +75,8 @@ class LearningRateTooHigh(Rule):
             Change("ppo.num_epochs", "", "half as many epochs"),
         ]
         sure = high or violent
+        if not sure and rises(log):
+            return None
         return self.found(
             log, row, evidence, changes, 0.9 if sure else 0.5, SEVERE if sure else MILD
         )

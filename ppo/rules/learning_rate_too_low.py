@@ -5,8 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from ppo.logs.metrics_log import MetricsLog
-from ppo.rules import ORDINARY_RATE, RULES, Change, Finding, Rule, known, lasting, median, number, rises
-
+from ppo.rules import (
+    ORDINARY_RATE,
+    RULES,
+    Change,
+    Finding,
+    Rule,
+    known,
+    lasting,
+    median,
+    number,
+    rises,
+)
 
 KL = 1e-4  # J
 CLIPPED = 0.005  # share of samples outside the clip (J)
@@ -41,9 +51,15 @@ class LearningRateTooLow(Rule):
         ]
         finding = self.found(log, row, evidence, changes, confidence=0.95 if low else 0.5)
         if low:  # a rate this small explains the critic as well
-            explained = ("reward_scale_too_large", "critic_blind", "value_loss_weight_too_small",
-                         "value_clip_too_tight", "entropy_coefficient_too_high",
-                         "no_reward_signal", "policy_collapse")
+            explained = (
+                "reward_scale_too_large",
+                "critic_blind",
+                "value_loss_weight_too_small",
+                "value_clip_too_tight",
+                "entropy_coefficient_too_high",
+                "no_reward_signal",
+                "policy_collapse",
+            )
             return Finding(**{**vars(finding), "explains": explained})
         return finding
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ppo.logs.metrics_log import Column, MetricsLog
-from ppo.rules import Change, Finding, RULES, Rule, known, median, number
-
+from ppo.rules import RULES, Change, Finding, Rule, known, median, number
 
 WINDOW = 20  # batches
 STILL, LEARNS = 0.01, 0.2  # relative improvement (documented case: 0 against 44 %)

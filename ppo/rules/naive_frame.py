@@ -7,7 +7,6 @@ import numpy as np
 from ppo.logs.metrics_log import MetricsLog
 from ppo.rules import RULES, Change, Finding, Rule, lasting, median, number
 
-
 UNIT = (0.5, 2.0)  # deviation of values that were never carried back (J)
 OFF = (0.3, 3.0)  # deviation of the returns, outside of which that is a fault (J)
 

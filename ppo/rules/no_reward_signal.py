@@ -7,7 +7,6 @@ import numpy as np
 from ppo.logs.metrics_log import MetricsLog
 from ppo.rules import RULES, Change, Finding, Rule, first_finite, known, number, onset, rises
 
-
 LONG = 10  # batches (J)
 ZERO_SHARE = 0.999  # of the rewards (J)
 SAME = 0.01  # of its size, by which the mean episode return may differ (J)

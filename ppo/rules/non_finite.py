@@ -7,7 +7,6 @@ import numpy as np
 from ppo.logs.metrics_log import MetricsLog
 from ppo.rules import FATAL, RULES, Change, Finding, Rule
 
-
 ORDER = (  # where a bad number can enter, first to last
     "reward_nonfinite",
     "mean_episode_return",

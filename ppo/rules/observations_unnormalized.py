@@ -6,19 +6,18 @@ import numpy as np
 
 from ppo.logs.metrics_log import MetricsLog
 from ppo.rules import (
-    MILD,
     RULES,
     SEVERE,
     Change,
     Finding,
     Rule,
+    first_finite,
     lasting,
     median,
     number,
     ordinary_rate,
     rises,
 )
-
 
 OUTLIERS = 0.01  # share of entries beyond ten deviations (S: the clip of VecNormalize)
 RATIO = 100.0  # raw deviation of the largest dimension over that of the smallest (J)
@@ -71,6 +70,10 @@ class ObservationsUnnormalized(Rule):
         for name, limit, factor, words in signs:
             column = log.get(name)
             row = lasting(column > limit, 4, 5, share=0.5)
+            if name == "saturated_units" and not first_finite(column) > limit:
+                continue  # training saturates units too (M: to 0.99 in healthy runs)
+            if name == "obs_std_ratio" and log.setting("env.normalize_observations") is not False:
+                continue  # of the raw observations
             if row is not None:
                 rows.append(row)
                 parts.append(words.format(number(factor * median(column[row:]))))
@@ -96,7 +99,10 @@ class ObservationsUnnormalized(Rule):
         row = lasting(kl > JUMP, 4, 5)
         if row is None or not ROUGH[0] < late < ROUGH[1]:
             return None, ""
-        return row, f"KL {number(median(kl[row:]))}, {number(100 * late)} % of the deviation unexplained"
+        return (
+            row,
+            f"KL {number(median(kl[row:]))}, {number(100 * late)} % of the deviation unexplained",
+        )
 
     def _constant(self, log: MetricsLog) -> tuple[int | None, str]:
         """The critic learns the mean of the returns and nothing else."""

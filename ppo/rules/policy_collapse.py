@@ -7,13 +7,19 @@ import numpy as np
 from ppo.logs.metrics_log import Column, MetricsLog
 from ppo.rules import RULES, Change, Finding, Rule, known, median, number
 
-
 LOST = 0.5  # of the best gain (J)
 STAYS = 10  # batches
 CLEAR = 5.0  # times the noise between batches that the gain must have been (J)
 SMOOTHED = 3.0  # a running mean hides that much of its noise (J)
 SMOOTH = 5  # batches
-MOVERS = ("approx_kl", "value_rmse", "error_over_std", "return_drift", "reward_outlier", "grad_norm")
+MOVERS = (
+    "approx_kl",
+    "value_rmse",
+    "error_over_std",
+    "return_drift",
+    "reward_outlier",
+    "grad_norm",
+)
 MOVED = 5.0  # times its own median
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from ppo.logs.metrics_log import MetricsLog
 from ppo.rules import RULES, Change, Finding, Rule, lasting, median, number
 
-
 LARGEST = 1e-4  # max |ratio - 1| on the first minibatch (S: "if ratios are not 1, there is a bug")
 
 
@@ -22,7 +21,9 @@ class RatioNotOne(Rule):
         row = lasting(ratio > LARGEST, 4, 5, share=0.5)
         if row is None:
             return None
-        evidence = f"ratio is off 1 by {number(median(ratio[row:]))} before the first step of a batch"
+        evidence = (
+            f"ratio is off 1 by {number(median(ratio[row:]))} before the first step of a batch"
+        )
         changes = [
             Change("", "", "update the observation statistics after the policy, not before"),
             Change("", "", "no dropout or batch normalization in the policy"),

@@ -7,7 +7,6 @@ import numpy as np
 from ppo.logs.metrics_log import Column, MetricsLog
 from ppo.rules import RULES, SEVERE, Change, Finding, Rule, median, number
 
-
 ROBUST_SIGMAS = 1e3  # of the rewards' interquartile scale (J; threads: 1e5)
 JUMP = 10.0  # times all that came before, in deviation or root error (J)
 FALL_BACK = 3  # batches within which it must have passed
@@ -42,7 +41,9 @@ class RewardOutlier(Rule):
         row = spikes[0]
         usual = median(np.delete(scale, spikes))
         what = "return deviation" if log.has("return_std") else "root of the value loss"
-        evidence = f"{what} {number(scale[row])} in batch {log.batch(row)}, {number(usual)} as a rule"
+        evidence = (
+            f"{what} {number(scale[row])} in batch {log.batch(row)}, {number(usual)} as a rule"
+        )
         if np.isfinite(outlier[row]):
             evidence += f"; a reward {number(outlier[row])} robust deviations off"
         if len(spikes) > 1:

@@ -18,7 +18,6 @@ from ppo.rules import (
     value_weight,
 )
 
-
 LARGE = 10.0  # reward units: value targets belong in [-10, 10] (S, Andy Jones); not unit-free
 BLIND = 0.1  # explained variance (J)
 ERROR = 0.9  # root error in deviations of the return (J)
@@ -95,7 +94,9 @@ class RewardScaleTooLarge(Rule):
 
     def _report(self, log: MetricsLog, row: int, size: Column, far: Column) -> Finding:
         variance = median(log.get("explained_variance")[row:])
-        evidence = f"targets of size {number(median(size[row:]))}, about {number(median(far[row:]))}"
+        evidence = (
+            f"targets of size {number(median(size[row:]))}, about {number(median(far[row:]))}"
+        )
         evidence += " batches away for this learning rate"
         if np.isfinite(variance):
             evidence += f"; explained variance {number(variance)}"

@@ -7,7 +7,6 @@ import numpy as np
 from ppo.logs.metrics_log import MetricsLog
 from ppo.rules import RULES, Change, Finding, Rule, known, median, number
 
-
 LOST = 0.5  # of the gain since the start of training (J)
 CLEAR = 5.0  # times the noise between batches that the gain must have been
 EVALUATIONS = 3

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ppo.logs.metrics_log import MetricsLog
-from ppo.rules import RULES, Change, Finding, Rule, lasting, median, number
+from ppo.rules import RULES, Change, Finding, Rule, first_finite, lasting, median, number, rises
 
-
+FIXED = 0.95  # share from the first batch on: a task of fixed length, if it is learned
 AT_LIMIT = 0.5  # share of episodes that end at one and the same greatest length (J)
 
 
@@ -20,7 +22,8 @@ class TimeLimitAsFailure(Rule):
     def check(self, log: MetricsLog) -> Finding | None:
         limit, timeout = log.get("at_limit_share"), log.get("timeout_share")
         row = lasting((limit > AT_LIMIT) & (timeout == 0), 5, 6)
-        if row is None:
+        fixed = first_finite(limit) > FIXED and bool(np.nanmin(limit) > FIXED)
+        if row is None or (fixed and rises(log)):
             return None
         evidence = f"{number(100 * median(limit[row:]))} % of the episodes end at their limit, none truncated"
         changes = [

@@ -5,8 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from ppo.logs.metrics_log import MetricsLog
-from ppo.rules import MILD, RULES, SEVERE, Change, Finding, Rule, lasting, median, number, ordinary_rate
-
+from ppo.rules import (
+    MILD,
+    RULES,
+    SEVERE,
+    Change,
+    Finding,
+    Rule,
+    lasting,
+    median,
+    number,
+    ordinary_rate,
+)
 
 GROWTH = 5.0  # KL of the last epoch over the first (J)
 CLIPPED = 0.2  # share of samples outside the clip, over all epochs (J)

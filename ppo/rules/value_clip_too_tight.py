@@ -7,7 +7,6 @@ import numpy as np
 from ppo.logs.metrics_log import MetricsLog
 from ppo.rules import RULES, Change, Finding, Rule, lasting, median, normalizes_returns, number
 
-
 BLOCKED = 0.3  # share of samples without a value gradient (M: sick 0.86 to 0.98, healthy to 0)
 BLIND = 0.5  # explained variance (J)
 NARROW = 0.05  # width over root error: twenty batches to close the gap (J)

@@ -7,7 +7,6 @@ import numpy as np
 from ppo.logs.metrics_log import MetricsLog
 from ppo.rules import RULES, Change, Finding, Rule, lasting, median, number, value_weight
 
-
 RATIO = 100.0  # value over policy gradient on shared parameters (M: healthy 1 to 3, 100 converged)
 CUT = 5.0  # gradients cut, without which a large ratio is what a converged policy shows (M)
 SHARE = 0.99  # the same ratio as a share
@@ -42,7 +41,9 @@ class ValueLossDominates(Rule):
         if row is not None:
             evidence = f"gradients cut {number(median(cut[row:]))} times"
             if np.isfinite(median(ratio)):
-                evidence = f"value gradient {number(median(ratio[row:]))} times the policy's, " + evidence
+                evidence = (
+                    f"value gradient {number(median(ratio[row:]))} times the policy's, " + evidence
+                )
             else:
                 evidence = f"value gradient is {number(100 * median(share[row:]))} %, " + evidence
             return self.found(log, row, evidence, self._changes(), confidence=0.8)

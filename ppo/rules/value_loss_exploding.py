@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from ppo.logs.metrics_log import MetricsLog
-from ppo.rules import RULES, Change, Finding, Rule, known, median, number
+from ppo.rules import RULES, Change, Finding, Rule, known, median, number, return_scale
 
-
-ERROR = 3.0  # root error in deviations of the return (J)
+ERROR = 3.0  # root error in the largest deviation of the returns so far (J)
 GROWS = 5  # batches in a row, not counting single dips
 TIMES = 5.0  # growth of the value loss (J; a documented case: 36k -> 212k in ten batches)
 RETURNS = 1.5  # growth of the returns' deviation that would explain it (S: PantheonRL #5)
@@ -21,15 +20,27 @@ class ValueLossExploding(Rule):
     illness = "value_loss_exploding"
     number = 20
     waits = WINDOW
-    needs = (("error_over_std",), ("value_loss", "return_std"), ("value_rmse", "mean_episode_return"))
-    explains = ("critic_blind", "gradients_always_clipped", "policy_collapse", "value_loss_dominates")
+    needs = (
+        ("error_over_std",),
+        ("value_loss", "return_std"),
+        ("value_rmse", "mean_episode_return"),
+    )
+    explains = (
+        "critic_blind",
+        "gradients_always_clipped",
+        "policy_collapse",
+        "value_loss_dominates",
+    )
     sources = ("PantheonRL #5: a rise with the reward is normal",)
 
     def check(self, log: MetricsLog) -> Finding | None:
         return self._by_error(log) or self._by_growth(log)
 
     def _by_error(self, log: MetricsLog) -> Finding | None:
-        rows, error = known(log.get("error_over_std"))
+        error = log.get("error_over_std")
+        if log.has("value_rmse", "return_std"):
+            error = log.get("value_rmse") / return_scale(log)
+        rows, error = known(error)
         if len(error) < GROWS + 1 or median(error[-3:]) < ERROR:
             return None
         recent = error[-GROWS - 1 :]
@@ -56,7 +67,9 @@ class ValueLossExploding(Rule):
         wider = median(spread[-3:]) / max(median(spread[-WINDOW - 3 : -WINDOW]), 1e-300)
         if wider > RETURNS:
             return None
-        evidence = f"value loss x{number(now / before)} in {WINDOW} batches, returns x{number(wider)}"
+        evidence = (
+            f"value loss x{number(now / before)} in {WINDOW} batches, returns x{number(wider)}"
+        )
         return self.found(log, int(rows[-WINDOW]), evidence, self._changes(), confidence=0.6)
 
     def _spread(self, log: MetricsLog) -> np.ndarray:

@@ -7,7 +7,6 @@ import numpy as np
 from ppo.logs.metrics_log import MetricsLog
 from ppo.rules import RULES, Change, Finding, Rule, lasting, median, number, value_weight
 
-
 WEIGHT = 0.01  # value loss weight x return_scale^2 (J)
 NOTHING = 1e-3  # a weight that total losses imply, where none is logged
 FITS = 0.02  # explained variance after minus before the update (J)

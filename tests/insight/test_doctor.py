@@ -68,9 +68,17 @@ def _flat(records: list[dict]) -> list[dict]:
 
 def _raw_returns(records: list[dict]) -> list[dict]:
     return _late(
-        _flat(records), 0, explained_variance=0.01, explained_variance_after=0.02,
-        error_over_std=1.5, bias_share=0.8, batches_to_reach=150.0, grad_clip_factor=300.0,
-        grad_clipped_fraction=1.0, target_std=300.0, value_to_policy_gradient=4e4,
+        _flat(records),
+        0,
+        explained_variance=0.01,
+        explained_variance_after=0.02,
+        error_over_std=1.5,
+        bias_share=0.8,
+        batches_to_reach=150.0,
+        grad_clip_factor=300.0,
+        grad_clipped_fraction=1.0,
+        target_std=300.0,
+        value_to_policy_gradient=4e4,
     )
 
 
@@ -79,7 +87,7 @@ ILL = {
     "ratio_not_one": lambda r: _late(r, 0, ratio_first=0.2),
     "value_clip_too_tight": lambda r: _late(r, 0, value_clip_fraction=0.9, explained_variance=0.1),
     "gradients_always_clipped": lambda r: _late(
-        r, 0, grad_clip_factor=60.0, grad_clipped_fraction=1.0
+        _flat(r), 0, grad_clip_factor=60.0, grad_clipped_fraction=1.0
     ),
     "value_loss_dominates": lambda r: _late(
         r, 0, value_to_policy_gradient=3e3, grad_clip_factor=40.0, grad_clipped_fraction=1.0
@@ -88,34 +96,56 @@ ILL = {
         r, 0, approx_kl=0.4, approx_kl_last_epoch=0.4, approx_kl_first_epoch=0.2, clip_fraction=0.6
     ),
     "too_many_epochs": lambda r: _late(
-        r, 0, approx_kl=0.04, approx_kl_last_epoch=0.09, approx_kl_first_epoch=0.01,
+        r,
+        0,
+        approx_kl=0.04,
+        approx_kl_last_epoch=0.09,
+        approx_kl_first_epoch=0.01,
         clip_fraction=0.35,
     ),
     "learning_rate_too_low": lambda r: _late(
-        _flat(r), 0, approx_kl=1e-7, clip_fraction=0.0, policy_std=1.0,
-        approx_kl_last_epoch=1e-7, learning_rate=1e-7, explained_variance=0.0, success_rate=0.0,
+        _flat(r),
+        0,
+        approx_kl=1e-7,
+        clip_fraction=0.0,
+        policy_std=1.0,
+        approx_kl_last_epoch=1e-7,
+        learning_rate=1e-7,
+        explained_variance=0.0,
+        success_rate=0.0,
     ),
     "observations_unnormalized": lambda r: _late(r, 0, obs_std_ratio=1e4, saturated_units=0.8),
     "critic_overfits": lambda r: _late(r, 0, explained_variance=0.1, explained_variance_after=0.97),
     "critic_blind": lambda r: _late(
         _flat(r), 0, explained_variance=0.01, explained_variance_after=0.02
     ),
-    "frame_lag": lambda r: _late(r, 0, frame_age=2.0),
-    "dead_units": lambda r: _late(r, 20, dead_units=0.5),
-    "time_limit_as_failure": lambda r: _late(r, 0, timeout_share=0.0, at_limit_share=0.9),
-    "actions_out_of_bounds": lambda r: _late(
-        _flat(r), 0, action_out_of_bounds_share=0.9
-    ),
+    "frame_lag": lambda r: _late(r, 0, frame_age=5.0),
+    "dead_units": lambda r: _late(_flat(r), 20, dead_units=0.5),
+    "time_limit_as_failure": lambda r: _late(r, 30, timeout_share=0.0, at_limit_share=0.9),
+    "actions_out_of_bounds": lambda r: _late(_flat(r), 0, action_out_of_bounds_share=0.9),
     "no_reward_signal": lambda r: _late(
-        r, 0, return_std=0.0, return_mean=0.0, return_min=0.0, return_max=0.0,
-        reward_zero_share=1.0, mean_episode_return=0.0, explained_variance=None,
-        error_over_std=None, normalized_value_loss=None,
+        r,
+        0,
+        return_std=0.0,
+        return_mean=0.0,
+        return_min=0.0,
+        return_max=0.0,
+        reward_zero_share=1.0,
+        mean_episode_return=0.0,
+        explained_variance=None,
+        error_over_std=None,
+        normalized_value_loss=None,
     ),
-    "reward_outlier": lambda r: _late(r[:30], 29, return_std=3e5, reward_outlier=1e6)
-    + _late(healthy(60)[30:], 0),
+    "reward_outlier": lambda r: (
+        _late(r[:30], 29, return_std=3e5, reward_outlier=1e6) + _late(healthy(60)[30:], 0)
+    ),
     "policy_collapse": lambda r: _late(r, 40, mean_episode_return=-700.0),
     "value_loss_weight_too_small": lambda r: _late(
-        r, 0, value_loss_weight=1e-6, explained_variance=0.0, explained_variance_after=0.0,
+        r,
+        0,
+        value_loss_weight=1e-6,
+        explained_variance=0.0,
+        explained_variance_after=0.0,
         grad_clip_factor=0.3,
     ),
     "statistics_missing_at_evaluation": lambda r: _late(r, 30, evaluation_return=-790.0),
@@ -163,8 +193,10 @@ def test_value_loss_that_grows_with_the_returns_is_healthy() -> None:
 def test_imbalance_names_the_loss_that_stands_still() -> None:
     records = healthy(60)
     for i, record in enumerate(records):
-        record["components"] = {"wide": {"loss": 15.9, "weight": 1.0},
-                                "small": {"loss": 10.0 * 0.97**i, "weight": 1.0}}
+        record["components"] = {
+            "wide": {"loss": 15.9, "weight": 1.0},
+            "small": {"loss": 10.0 * 0.97**i, "weight": 1.0},
+        }
     (finding,) = diagnose(from_records(records, flatten(SETTINGS)))
     assert finding.illness == "loss_imbalance" and finding.evidence.startswith("wide")
 

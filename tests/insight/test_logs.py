@@ -90,8 +90,13 @@ def test_rsl_rl_and_rl_games_are_told_apart_and_their_units_kept(tmp_path: Path)
 
 def test_csv_and_json_lines_of_the_same_run_read_the_same(tmp_path: Path) -> None:
     rows = [
-        {"time/total_timesteps": 100 * i, "train/value_loss": 2.0 + i, "train/approx_kl": 0.01,
-         "train/policy_gradient_loss": -0.01, "rollout/ep_rew_mean": float(i)}
+        {
+            "time/total_timesteps": 100 * i,
+            "train/value_loss": 2.0 + i,
+            "train/approx_kl": 0.01,
+            "train/policy_gradient_loss": -0.01,
+            "rollout/ep_rew_mean": float(i),
+        }
         for i in range(1, 9)
     ]
     table = tmp_path / "progress.csv"
@@ -133,14 +138,16 @@ def test_an_event_file_may_be_cut_anywhere(tmp_path: Path) -> None:
 def test_damage_in_an_event_file_never_crashes(tmp_path_factory, damage: bytes, at: int) -> None:
     whole = next((SAMPLES / "v_clip_pend").glob("events*")).read_bytes()
     folder = tmp_path_factory.mktemp("log")
-    (folder / "events.out.tfevents.1").write_bytes(whole[:at] + damage + whole[at + len(damage):])
+    (folder / "events.out.tfevents.1").write_bytes(whole[:at] + damage + whole[at + len(damage) :])
     log = read_log(folder)
     report(log, diagnose(log), verbose=True)
 
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 NAMES = st.sampled_from(sorted(healthy(1)[0]) + ["evaluation_return", "value_std", "advantage_std"])
