@@ -16,7 +16,7 @@ from ppo import parallel
 from ppo.agent import Agent
 from ppo.data import Rollout, Step
 from ppo.envs.base import Environments
-from ppo.envs.torch_env import TorchEnvironments, advance
+from ppo.envs.torch_env import TorchEnvironments
 from ppo.functional.returns import episode_sums
 from ppo.randomness import generator
 
@@ -154,7 +154,7 @@ class NativePlayer:
         envs, rows = self.envs, []
         for step_noise, flag in zip(noise.unbind(0), may_end, strict=True):
             params, actions, env_actions = self.act(obs, step_noise)
-            carry, step = advance(envs.env, carry, env_actions, envs.env_ids, envs.run_seed, flag)
+            carry, step = envs.advance(carry, env_actions, flag)
             obs = step.obs
             rows.append(
                 (
@@ -224,6 +224,10 @@ class Collector:
         self.current = self.envs.reset().to(self.device)
         self.sums.zero_()
         self.lengths.zero_()
+
+    def restart_episodes(self) -> None:
+        """Begin new episodes everywhere, for environments whose state cannot be saved."""
+        self.reset()
 
     def act(self, obs: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Policy parameters [N, P], actions [N, A], and the environment's actions."""

@@ -68,7 +68,7 @@ class Trainer:
         self.recent: list[float] = []
         self.best: dict[str, Any] | None = None
         self.evaluations: list[dict[str, Any]] = []
-        self.events: list[str] = []
+        self.events: list[str] = list(self.envs.notes)
         self.watch = Watch() if config.logging.doctor else None
         self.tensorboard: TensorBoardLog | None = None
         self.status = "running"
@@ -235,6 +235,10 @@ class Trainer:
         return self._evaluation_envs
 
     def _save(self, best: bool = False) -> None:
+        if self.envs.restore_level == "boundary" and not best:
+            # Its state cannot be saved, so every run starts its episodes anew here: a resumed run
+            # then equals one that was never stopped.
+            self.learner.collector.restart_episodes()
         if self.folder is None:
             return
         checkpoint.save(
@@ -287,7 +291,10 @@ class Trainer:
                     "the same run, not the same bits"
                 )
         if self.envs.restore_level == "boundary":
-            self.events.append("this environment's state cannot be restored: episodes start anew")
+            self.events.append(
+                "this environment's state cannot be saved: episodes start anew at "
+                "each checkpoint, in every run"
+            )
         self.learner.load_state_dict(found.tensors)
         self.learner.counters.update(found.meta["counters"])
         self.learner.wall_time = found.meta["wall_time_s"]
