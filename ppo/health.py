@@ -159,7 +159,7 @@ def shared_gradients(
         return {"value_gradient_share": nothing, "value_to_policy_gradient": nothing}
     few = batch.select(probe_index(batch.obs.shape[0], batch.obs.device))
     losses, _ = objective.terms(few, knobs)
-    weight = next(loss.weight for loss in objective.balanced_losses if loss.name == "value")
+    weight = objective.weights(losses)["value"]
     norms = []
     for loss in (weight * losses["value"], losses["policy"] + losses["entropy"]):
         grads = torch.autograd.grad(

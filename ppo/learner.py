@@ -141,6 +141,8 @@ class Learner:
         table = self.update(batch, knobs, self.counters["batch"], attempt)
         updated = self.clock()
         after = self._after(batch, table, knobs)
+        variances = self._observe(batch, table)
+        after.update({f"target_variance/{k}": v for k, v in enumerate(variances.unbind())})
         weights = batch.valid
         agent.normalizer.update(batch.obs, weights)
         record = self._record(table, before, {**shared, **after}, numbers, rollout, episodes, batch)
@@ -219,6 +221,18 @@ class Learner:
         found["finite"] = torch.isfinite(self.optimizer.flat.theta).all()
         return found
 
+    @torch.no_grad()
+    def _observe(self, batch: Batch, table: UpdateTable) -> Tensor:
+        """Tells the balancer what the batch's losses were; returns their targets' variances [J]."""
+        columns = [table.names.index(f"loss/{part.name}") for part in self.objective.balanced_losses]
+        used = table.rows[:, table.names.index("taken")] > 0
+        rows = torch.where(used.unsqueeze(-1), table.rows[:, columns], torch.nan)
+        losses = parallel.mean_(rows.nanmean(0))
+        variances = parallel.mean_(self.objective.target_variances(batch))
+        if bool(torch.isfinite(losses).all()):
+            self.objective.balancer.observe(losses, variances, float(self.counters["batch"] + 1))
+        return variances
+
     def _record(
         self,
         table: UpdateTable,
@@ -271,6 +285,15 @@ class Learner:
                 "normalized_loss": _finite(error / variance if variance else math.nan),
                 "weight": _finite(values["weight/value"]),
                 "explained_variance": _finite(values[f"component_explained_variance/{k}"]),
+            }
+        for j, part in enumerate(self.objective.balanced_losses[1:], 1):
+            loss, variance = values[f"loss/{part.name}"], values[f"target_variance/{j}"]
+            share = loss / variance if variance else math.nan
+            out[part.name] = {
+                "loss": _finite(loss),
+                "normalized_loss": _finite(share),
+                "weight": _finite(values[f"weight/{part.name}"]),
+                "explained_variance": _finite(1.0 - share),
             }
         return out
 

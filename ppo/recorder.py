@@ -43,6 +43,9 @@ def reduce_table(table: UpdateTable, max_grad_norm: float) -> dict[str, float]:
             out[name] = float(values[used].max())
         else:
             out[name] = float(values[used].mean())
+    for name in column:
+        if name.startswith("weight/"):
+            out[name] = _mean_weight(column[name][used], column[f"loss/{name[7:]}"][used])
     norms = column["grad_norm"]
     finite = used & torch.isfinite(norms)
     out["grad_norm"] = float(norms[finite].mean()) if bool(finite.any()) else math.nan
@@ -56,6 +59,14 @@ def reduce_table(table: UpdateTable, max_grad_norm: float) -> dict[str, float]:
     out["approx_kl_last_epoch"] = float(kl[max(0, last - per_epoch) : last].mean())
     out["ratio_first"] = float(column["ratio_deviation"][0])
     return out
+
+
+def _mean_weight(weights: Tensor, losses: Tensor) -> float:
+    """What the mean loss must be multiplied by for the mean of the weighted loss."""
+    total = losses.sum()
+    if bool((weights == weights[0]).all()) or not bool(total > 0):
+        return float(weights.mean())
+    return float((weights * losses).sum() / total)
 
 
 class EpisodeRows:
