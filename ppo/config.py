@@ -201,14 +201,15 @@ class BalancingConfig(Section):
         "target_variance",
         "curriculum",
         "adaptive",
+        "gradient_norm",
     ] = setting("fixed", "how value and auxiliary losses are weighed; the policy loss never is")
-    momentum: Fraction = setting(0.95, "of moving means: running_mean, adaptive")
+    momentum: Fraction = setting(0.95, "of moving means: running_mean, adaptive, gradient_norm")
     warmup: Annotated[int, Field(ge=0)] = setting(10, "batches of plain means before: running_mean")
     delay: NonNegative = setting(
         50.0, "batches before other losses than the first count: curriculum"
     )
     ramp: Positive = setting(100.0, "batches until they count in full: curriculum")
-    bound: Annotated[float, Field(ge=1)] = setting(100.0, "largest ratio of weights: adaptive")
+    bound: Annotated[float, Field(ge=1)] = setting(100.0, "largest ratio of weights: adaptive, gradient_norm")
 
 
 class AuxiliaryConfig(Section):

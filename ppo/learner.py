@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ppo import health, outliers, parallel
+from ppo import gradients, health, outliers, parallel
 from ppo.collect import Collector, Episodes
 from ppo.config import Config
 from ppo.data import Batch, Rollout
@@ -136,6 +136,9 @@ class Learner:
                     old_values=torch.where(first, scale.offset, batch.old_values)
                 )
             batch = self._complete(batch, rollout)
+        if self.objective.balancer.reads_gradients:
+            norms = gradients.balanced_norms(self.objective, self.optimizer.flat, batch, knobs)
+            self.objective.balancer.observe_gradients(parallel.mean_(norms))
         shared = health.shared_gradients(self.objective, self.optimizer.flat, batch, knobs)
         prepared = self.clock()
         table = self.update(batch, knobs, self.counters["batch"], attempt)

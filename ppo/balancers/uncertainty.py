@@ -19,9 +19,12 @@ class Uncertainty(Balancer):
     With `s = log sigma^2` learned by the optimizer. At its optimum every term weighs 1/2, so it
     equals dividing each loss by its own running mean, up to lag. Deviations from the paper: `s`
     starts at the logarithm of the first batch's loss, not at 0, and stays within 10 of it, so that
-    the losses' size does not matter; within the first batch each minibatch sets its own. A loss below 0 keeps weight 1 (the likelihood behind the formula
-    does not exist there).
+    the losses' size does not matter; within the first batch each minibatch sets its own. A loss
+    below 0 keeps weight 1 (the likelihood behind the formula does not exist there).
     """
+
+    start: Tensor
+    started: Tensor
 
     def __init__(
         self, names: list[str], weights: list[float], num_outputs: list[int], **options: float

@@ -196,3 +196,20 @@ def test_learned_weights_move_ten_times_as_fast_and_are_clipped_on_their_own():
     assert (optimizer.rates[learned > 0] == 10.0).all()
     assert (optimizer.rates[learned == 0] == 1.0).all()
     assert torch.equal(optimizer.groups[-1], learned)
+
+
+def test_gradient_norms_become_equal_on_the_shared_encoder():
+    learner = learner_of(
+        "balancing.kind=gradient_norm",
+        "auxiliary.trajectory_weight=1",
+        "auxiliary.time_to_end_weight=1",
+        "auxiliary.success_weight=1",
+        "ppo.value_loss_weight=1",
+    )
+    learner.step()
+    balancer = learner.objective.balancer
+    norms = torch.tensor([3.0, 0.2, 7.0, 1.0])
+    for _ in range(300):
+        balancer.observe_gradients(norms)
+    weighted = balancer.weights(torch.ones(4)) * norms
+    torch.testing.assert_close(weighted, torch.full((4,), 7.0), rtol=1e-3, atol=0)
