@@ -231,8 +231,31 @@ class TrainConfig(Section):
     keep_checkpoints: Annotated[int, Field(ge=2)] = setting(
         3, "newest checkpoints kept, beside the best"
     )
+    initial_policy: str | None = setting(
+        None, "run whose actor, encoder and observation statistics to start from; the critic is new"
+    )
     grace_seconds: NonNegative = setting(
         10.0, "on a signal, finish the batch if it takes no longer than this"
+    )
+
+
+class ImitationConfig(Section):
+    epochs: Count = setting(100, "passes of --mode pretrain over the demonstrations")
+    batch_size: Count = setting(512, "steps in each gradient step")
+    learning_rate: Positive = setting(2e-3, "of Adam at the start; falls to a tenth")
+    max_grad_norm: Positive = setting(1.0, "gradients are scaled down to this norm")
+    trajectory_weight: NonNegative = setting(
+        0.0, "of errors of trajectories through the environment's own dynamics"
+    )
+    trajectory_horizon: Count = setting(15, "steps of a trajectory")
+    unit: Literal["deviation", "raw"] = setting(
+        "deviation", "errors in deviations of the demonstrations, or in the environment's units"
+    )
+    validation_share: Annotated[float, Field(ge=0, lt=1)] = setting(
+        0.1, "share of the episodes that is not learned from"
+    )
+    min_policy_std: Positive = setting(
+        0.1, "least deviation of the policy afterwards, in normalized action units"
     )
 
 
@@ -268,6 +291,7 @@ class Config(Section):
     balancing: BalancingConfig = BalancingConfig()
     auxiliary: AuxiliaryConfig = AuxiliaryConfig()
     train: TrainConfig = TrainConfig()
+    imitation: ImitationConfig = ImitationConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     logging: LoggingConfig = LoggingConfig()
     system: SystemConfig = SystemConfig()

@@ -78,7 +78,8 @@ class Learner:
     def start(self) -> list[str]:
         """First observations, and the statistics that make the first batch's inputs normal."""
         calibration = self.config.env.calibration_steps
-        if not (self.config.env.normalize_observations and calibration):
+        known = bool(self.objective.agent.normalizer.count)  # of a policy to start from
+        if known or not (self.config.env.normalize_observations and calibration):
             self.collector.reset()
             return []
         obs = self.collector.calibrate(calibration)
