@@ -13,6 +13,9 @@ from ppo.balancers.base import Balancer
 class Curriculum(Balancer):
     """All losses but the first wait `delay` batches, then ramp up over `ramp` batches."""
 
+    progress: Tensor
+    main: Tensor
+
     def __init__(
         self,
         names: list[str],
@@ -44,6 +47,8 @@ class Adaptive(Balancer):
 
     The bound keeps a vanishing loss from being amplified without end.
     """
+
+    mean: Tensor
 
     def __init__(
         self,

@@ -21,6 +21,9 @@ class RunningMean(Balancer):
     """
 
     gradient_scale = True
+    mean: Tensor
+    first: Tensor
+    count: Tensor
 
     def __init__(
         self,

@@ -17,6 +17,9 @@ class TargetVariance(Balancer):
     variance (a cross-entropy) keeps its weight.
     """
 
+    variance: Tensor
+    count: Tensor
+
     def __init__(
         self, names: list[str], weights: list[float], num_outputs: list[int], **options: float
     ) -> None:
