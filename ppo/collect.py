@@ -277,6 +277,10 @@ class Collector:
         self.sums.zero_()
         self.lengths.zero_()
 
+    def restart_episodes(self) -> None:
+        """Begin new episodes everywhere, for environments whose state cannot be saved."""
+        self.reset()
+
     def noise(self, *counters: int, purpose: str = "actions") -> Tensor:
         """Noise of one rollout [T, N, P], from a counted generator."""
         distribution = self.agent.distribution

@@ -63,7 +63,9 @@ class Examine:
         std = agent.distribution.mean_std()
         if std is not None:
             found["policy_std"] = std
-        found["scale_size"] = self.objective.value_scale.size.double().mean()
+        scale = self.objective.value_scale
+        known = scale.ready.double()  # a component without a scale yet has no size
+        found["scale_size"] = (scale.size.double() * known).sum() / known.sum()
         found["finite"] = torch.isfinite(self.flat.theta).all()
         agent.normalizer.update(batch.obs, batch.valid)
         return Numbers.of(found)

@@ -6,7 +6,7 @@ docs/double_integrator.md.
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -138,7 +138,7 @@ def optimal_control(obs: Array) -> Array:
 def optimal_plan(obs: Array, num_steps: int) -> Array:
     """The same control for the next `num_steps` steps, [..., num_steps], without looking again."""
     a, b = optimal_coefficients(obs)
-    middles = (np.arange(num_steps) + 0.5) * DT
+    middles: Any = (np.arange(num_steps) + 0.5) * DT
     if isinstance(obs, Tensor):
         middles = torch.as_tensor(middles, dtype=obs.dtype, device=obs.device)
     return a[..., None] + b[..., None] * middles
