@@ -131,11 +131,11 @@ class Learner:
 
     def _attempt(self, attempt: int, started: float) -> dict[str, Any]:
         begin = self.clock()
-        knobs, numbers = self._knobs()
+        knobs, numbers = self.knobs()
         rollout, episodes = self.collector(self.counters["batch"], attempt)
         collected = self.clock()
         batch, before = self.prepare(rollout)
-        batch = self._with_targets(batch, rollout)
+        batch = self.with_targets(batch, rollout)
         if self.objective.balancer.reads_gradients:
             norms = gradients.balanced_norms(self.objective, self.optimizer.flat, batch, knobs)
             self.objective.balancer.observe_gradients(parallel.mean_(norms))
@@ -170,14 +170,14 @@ class Learner:
         )
 
     @torch.no_grad()
-    def _with_targets(self, batch: Batch, rollout: Rollout) -> Batch:
+    def with_targets(self, batch: Batch, rollout: Rollout) -> Batch:
         """What auxiliary losses need of the rollout and of the network as it was then."""
         targets = self.objective.targets(rollout)
         if self.config.ppo.feature_regularization:
             targets["old_features"] = self.objective.agent(batch.obs).features
         return batch._replace(targets=targets)
 
-    def _knobs(self) -> tuple[Knobs, dict[str, float]]:
+    def knobs(self) -> tuple[Knobs, dict[str, float]]:
         ppo = self.config.ppo
         progress = min(1.0, self.counters["env_steps"] / self.config.train.total_timesteps)
         rate = scheduled(ppo.learning_rate, ppo.learning_rate_schedule, progress)

@@ -27,7 +27,7 @@ class Curriculum(Balancer):
     ) -> None:
         super().__init__(names, weights, num_outputs)
         self.delay, self.ramp = delay, ramp
-        self.register_buffer("progress", torch.zeros(()))
+        self.register_buffer("progress", torch.zeros(1))
         main = torch.zeros(len(names))
         main[0] = 1.0
         self.register_buffer("main", main, persistent=False)

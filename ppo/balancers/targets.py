@@ -25,7 +25,7 @@ class TargetVariance(Balancer):
     ) -> None:
         super().__init__(names, weights, num_outputs)
         self.register_buffer("variance", torch.ones(len(names)))
-        self.register_buffer("count", torch.zeros(()))
+        self.register_buffer("count", torch.zeros(1))
 
     def weights(self, losses: Tensor) -> Tensor:
         return self.base / self.variance
