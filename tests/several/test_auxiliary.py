@@ -134,7 +134,7 @@ def test_a_loss_does_not_depend_on_masked_elements_or_on_the_number_of_samples()
     batch = make_batch(
         rollout._replace(rewards=torch.zeros(12, 2, 4), values=torch.zeros(12, 2, 4),
                          next_values=torch.zeros(12, 2, 4)),
-        learner.settings,
+        learner.prepare.settings,
     )  # fmt: skip
     prediction = learner.objective.agent(batch.obs)
     plain = loss(prediction, batch._replace(targets=target), None).loss
