@@ -78,6 +78,7 @@ def main() -> None:
     parser.add_argument("--configs", nargs="+", default=list(GOALS), choices=list(GOALS))
     parser.add_argument("--seeds", type=int, default=5)
     args = parser.parse_args()
+    RESULTS.mkdir(exist_ok=True)
     path = RESULTS / "learning.json"
     runs = json.loads(path.read_text())["runs"] if path.exists() else []
     done = {(run["config"], run["seed"]) for run in runs}

@@ -192,7 +192,9 @@ def build_learner(config: Config, envs: Environments, device: torch.device) -> L
     )
     update = Update(objective, optimizer, ppo, seed, compiled)
     scaling = RewardScale(envs.num_envs, ppo.gamma, ppo.reward_scaling == "return_std").to(device)
-    return Learner(config, objective, optimizer, collector, update, settings, scaling, device)
+    return Learner(
+        config, objective, optimizer, collector, update, settings, scaling, device, compiled
+    )
 
 
 def build_environments(config: Config, device: torch.device, **options: Any) -> Environments:

@@ -26,8 +26,8 @@ class ObservationNormalizer(nn.Module):
         self.register_buffer("inverse_std", torch.ones(size))
 
     def squashed(self, obs: Tensor) -> Tensor:
-        """Observations after the optional symlog, which tames heavy tails."""
-        obs = obs.float()
+        """Flat observations [B, D] after the optional symlog, which tames heavy tails."""
+        obs = obs.flatten(1).float()
         return obs.sign() * obs.abs().log1p() if self.squash == "symlog" else obs
 
     def forward(self, obs: Tensor) -> Tensor:

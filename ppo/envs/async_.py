@@ -7,11 +7,9 @@ happens, a call ends in a result or in an error that names the environment.
 
 from __future__ import annotations
 
-import copy
 import mmap
 import os
 import subprocess
-import tempfile
 import time
 from collections import deque
 from collections.abc import Callable
@@ -23,9 +21,14 @@ from gymnasium.envs.registration import EnvSpec
 
 from ppo.envs.base import episode_seed
 from ppo.envs.host import HostEnvironments
-from ppo.envs.ids import make_env
+from ppo.envs.ids import importable, make_env
 from ppo.envs.slot import Task
-from ppo.envs.supervisor import CLOSE_SECONDS, WorkerDied, WorkerProcess
+from ppo.envs.supervisor import (
+    CLOSE_SECONDS,
+    WorkerDied,
+    WorkerProcess,
+    anonymous_memory,
+)
 from ppo.envs.worker import STEP
 from ppo.errors import EnvironmentFault, UserError
 
@@ -73,7 +76,7 @@ class AsyncEnvironments(HostEnvironments):
         env = make_env(spec, task.kwargs)  # for its spaces; it is never stepped
         self._describe(env, spec.id, num_envs, task.run_seed)
         env.close()
-        self._memory: int | None = _anonymous_memory()
+        self._memory: int | None = anonymous_memory()
         self._ready = False  # whether `rows` is there
         self._steps = 0
         try:
@@ -92,6 +95,7 @@ class AsyncEnvironments(HostEnvironments):
         probed = self._ask([first], lambda w: w.send("probe"), self._reset_timeout)
         self.component_names = tuple(probed[0])
         layout = self._layout()
+        assert self._memory is not None
         os.ftruncate(self._memory, layout.num_bytes())
         self._mapping = mmap.mmap(self._memory, layout.num_bytes())
         self.rows = layout.rows(self._mapping)
@@ -218,7 +222,7 @@ class AsyncEnvironments(HostEnvironments):
                     deadline = time.monotonic() + timeout
                     continue
                 answers[worker.number] = answer["answer"]
-                self.events += answer["events"]
+                self._tell(answer["events"], answer["outside"])
             if ready:
                 continue
             for worker in [w for w in pending.values() if self._begun(w) == begun[w.number]]:
@@ -227,7 +231,7 @@ class AsyncEnvironments(HostEnvironments):
                 worker.kill()
                 if worker.number in stuck or recover is _refuse:
                     raise EnvironmentFault(
-                        f"{why}; env.step_timeout and env.reset_timeout set this"
+                        f"{why} (env.step_timeout, for resets env.reset_timeout)"
                     )
                 stuck.add(worker.number)
                 recover(worker, f"killed: {why}")
@@ -328,35 +332,6 @@ def _refuse(worker: WorkerProcess, why: str) -> None:
 
 def _report(worker: WorkerProcess, why: str) -> None:
     raise WorkerDied(why)
-
-
-def importable(spec: EnvSpec) -> EnvSpec:
-    """A copy of `spec` that names its class by a string, so that another process can find it.
-
-    Raises:
-        UserError: the class stands in the script that was started, or inside a function.
-    """
-    spec = copy.deepcopy(spec)
-    spec.vector_entry_point = None
-    entry = spec.entry_point
-    if callable(entry):
-        name = getattr(entry, "__qualname__", "<locals>")
-        if entry.__module__ == "__main__" or "<" in name:
-            raise UserError(
-                f"env.backend: async: {spec.id} is defined where worker processes cannot import "
-                f"it ({entry.__module__}.{name}); move it into a module of its own, or write "
-                "env.backend: sync"
-            )
-        spec.entry_point = f"{entry.__module__}:{name}"
-    return spec
-
-
-def _anonymous_memory() -> int:
-    """File descriptor of memory without a name: a killed trainer leaves nothing behind."""
-    if hasattr(os, "memfd_create"):
-        return os.memfd_create("ppo-environments")
-    with tempfile.TemporaryFile() as file:
-        return os.dup(file.fileno())
 
 
 def _num_cores() -> int:

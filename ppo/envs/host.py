@@ -101,6 +101,14 @@ class HostEnvironments(Environments):
         ]
         self._parity = 0
         self._log = EpisodeLog(num_envs)
+        self._told_outside = False
+
+    def _tell(self, events: list[str], outside: str | None) -> None:
+        """Takes over what happened; that observations leave their space is told once a run."""
+        self.events += events
+        if outside and not self._told_outside:
+            self._told_outside = True
+            self.events.append(outside)
 
     def _layout(self) -> Layout:
         return Layout(

@@ -11,12 +11,14 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import weakref
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import Any
 
+from ppo.envs.worker import DONE
 from ppo.errors import EnvironmentFault, UserError
 
 _START = (
@@ -82,7 +84,7 @@ class WorkerProcess:
             raise WorkerDied(self.cause()) from None
 
     def receive(self) -> dict[str, Any]:
-        """The answer that has come: {"answer": ..., "events": [...]}.
+        """The answer that has come: {"answer": ..., "events": [...], "outside": ...}.
 
         Raises:
             WorkerDied: in place of an answer.
@@ -92,8 +94,8 @@ class WorkerProcess:
             raw = self.connection.recv_bytes()
         except (EOFError, OSError):
             raise WorkerDied(self.cause()) from None
-        if raw == b"k":
-            return {"answer": None, "events": []}
+        if raw == DONE:
+            return {"answer": None, "events": [], "outside": None}
         answer = json.loads(raw)
         if "error" in answer:
             kind = UserError if answer["error"] == "mistake" else EnvironmentFault
@@ -132,3 +134,11 @@ def _end(process: subprocess.Popen, connection: Connection) -> None:
     except subprocess.TimeoutExpired:
         pass  # the kernel still has it; nothing waits for it
     connection.close()
+
+
+def anonymous_memory() -> int:
+    """File descriptor of memory without a name: a killed trainer leaves nothing behind."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("ppo-environments")
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())

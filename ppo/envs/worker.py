@@ -112,10 +112,10 @@ class Worker:
         return self._done(answer)
 
     def _done(self, answer: Any = None) -> bytes:
-        if answer is None and not self.group.events:
+        events, outside = self.group.take_events()
+        if answer is None and not events and not outside:
             return DONE
-        events, self.group.events = self.group.events, []
-        return json.dumps({"answer": answer, "events": events}).encode()
+        return json.dumps({"answer": answer, "events": events, "outside": outside}).encode()
 
     def _make(self, spec: str, task: list, first: int, stop: int) -> None:
         self._group = SlotGroup(EnvSpec.from_json(spec), Task(*task), range(first, stop))
@@ -124,7 +124,8 @@ class Worker:
         return list(self.group.probe())
 
     def _attach(self, layout: list, names: list[str], start: int, stop: int) -> None:
-        shape = Layout(*(tuple(item) if isinstance(item, list) else item for item in layout))
+        fields: Any = (tuple(item) if isinstance(item, list) else item for item in layout)
+        shape = Layout(*fields)
         memory = mmap.mmap(self._memory, shape.num_bytes())
         self.group.attach(shape.rows(memory).part(start, stop), tuple(names))
 

@@ -41,7 +41,7 @@ class Sick(gym.Env):
     ) -> None:
         self.fault, self.at, self.length = fault, at, length
         self.seeds, self.marker = seeds, marker
-        self.observation_space = spaces.Box(-10, 10, (3,))
+        self.observation_space = spaces.Box(-40, 40, (3,))
         self.action_space = spaces.Box(-1, 1, (2,))
 
     def reset(self, *, seed=None, options=None):
@@ -54,7 +54,7 @@ class Sick(gym.Env):
             self._misbehave()
             if self.fault == "reset_not_a_tuple":
                 return observation
-            observation, _, _ = self._answer(observation)
+            observation, _, _ = self._answer(observation, 0.0)
         return observation, {}
 
     def step(self, action):
@@ -64,7 +64,7 @@ class Sick(gym.Env):
         info: Any = {}
         if self._now():
             self._misbehave()
-            observation, reward, info = self._answer(observation)
+            observation, reward, info = self._answer(observation, reward)
         over = self.count >= self.length
         if over and info is not None:
             info["is_success"] = self.total > 0
@@ -99,8 +99,7 @@ class Sick(gym.Env):
         if self.fault == "sleep":
             time.sleep(0.2)
 
-    def _answer(self, observation: Any) -> tuple[Any, Any, Any]:
-        reward: Any = 1.0
+    def _answer(self, observation: Any, reward: Any) -> tuple[Any, Any, Any]:
         info: Any = {}
         if self.fault == "nan_obs":
             observation[1] = np.nan
