@@ -20,7 +20,7 @@ TAIL = 8192  # bytes at the end of loss_metrics.json that hold the last record
 
 
 class Overview:
-    """One line that is redrawn on a terminal; elsewhere a line when a job ends, and now and then."""
+    """One line that is redrawn on a terminal; elsewhere a line for each job that ends."""
 
     def __init__(self, quiet: bool = False) -> None:
         self._quiet = quiet

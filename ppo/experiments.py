@@ -53,7 +53,8 @@ class Job:
     @property
     def label(self) -> str:
         """What tells this job from the others."""
-        short = [setting.rpartition(".")[2] for setting in self.settings]
+        pairs = [setting.partition("=") for setting in self.settings]
+        short = [f"{key.rpartition('.')[2]}={value}" for key, _, value in pairs]
         return ", ".join([*short, f"seed {self.seed}"])
 
 
@@ -252,19 +253,20 @@ def run_experiment(
     """
     launcher = launcher or LocalLauncher()
     outcomes = experiment.outcomes()
-    waiting = [o for o in outcomes if _is_due(o, retry_failed)]
+    waiting = [o.job.number for o in outcomes if _is_due(o, retry_failed)]
     running: dict[int, Any] = {}
     with _orderly_stop():
         try:
             while waiting or running:
-                while waiting and len(running) < max(jobs, 1):
-                    outcome = waiting.pop(0)
-                    if outcome.status == "running":  # of a parent that was killed; still at it
-                        waiting.append(outcome)
-                        outcome.status = experiment.outcome(outcome.job).status
+                for number in list(waiting):
+                    if len(running) >= max(jobs, 1):
                         break
-                    running[outcome.job.number] = _start(experiment, outcome, launcher)
-                    outcome.status = "running"
+                    if not _is_free(experiment, outcomes, number):
+                        continue
+                    waiting.remove(number)
+                    if _is_due(outcomes[number - 1], retry_failed):
+                        running[number] = _start(experiment, outcomes[number - 1], launcher)
+                        outcomes[number - 1].status = "running"
                 _collect(experiment, outcomes, running, launcher)
                 if watch is not None:
                     watch(outcomes)
@@ -278,6 +280,12 @@ def run_experiment(
     return experiment.outcomes()
 
 
+def _is_free(experiment: Experiment, outcomes: list[Outcome], number: int) -> bool:
+    """Whether no process is at work on a job: one may still save for a parent that was killed."""
+    outcomes[number - 1] = experiment.outcome(outcomes[number - 1].job)
+    return outcomes[number - 1].status != "running"
+
+
 def _is_due(outcome: Outcome, retry_failed: bool) -> bool:
     return outcome.status != "finished" and (retry_failed or outcome.status != "failed")
 
@@ -286,13 +294,21 @@ def command(experiment: Experiment, outcome: Outcome) -> list[str]:
     """The command line that trains one job, or goes on with its half-done run."""
     parts = [sys.executable, "-m", "ppo", "--mode", "train", "--quiet"]
     parts += ["--results", str(outcome.folder)]
-    if outcome.run is not None:
+    if outcome.run is not None and _has_checkpoint(outcome.run):
         return [*parts, "--resume", outcome.run.name]
     if experiment.plan.config is not None:
         parts += ["--config", str(experiment.plan.config)]
     for setting in (*experiment.plan.overrides, *outcome.job.settings):
         parts += ["--set", setting]
     return [*parts, "--seed", str(outcome.job.seed)]
+
+
+def _has_checkpoint(run: Path) -> bool:
+    """A run that was killed before its first checkpoint is begun again, under the next number."""
+    try:
+        return any(entry.is_file() for entry in os.scandir(run / "checkpoints"))
+    except OSError:
+        return False
 
 
 def _start(experiment: Experiment, outcome: Outcome, launcher: Launcher) -> Any:
