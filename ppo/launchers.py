@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import signal
 import subprocess
@@ -91,7 +92,7 @@ def _follow_parent() -> Callable[[], None] | None:
 
 
 class RayLauncher(Launcher):
-    """Tasks of a running Ray cluster; the results folder must be on storage that all nodes share."""
+    """Tasks of a running Ray cluster; all nodes must share the storage of the results."""
 
     def __init__(self, address: str = "auto", cpus: float = 1.0) -> None:
         try:
@@ -103,7 +104,7 @@ class RayLauncher(Launcher):
         self._ray = ray
         if not ray.is_initialized():
             try:
-                ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
             except (ConnectionError, ValueError, RuntimeError) as error:
                 raise UserError(
                     f"--launcher ray: no cluster at {address!r} ({str(error).splitlines()[0]}); "

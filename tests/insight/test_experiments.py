@@ -218,3 +218,26 @@ def test_the_real_trainer_survives_a_kill_of_its_experiment(tmp_path: Path) -> N
     assert len(runs) == 4
     assert {last_record(run)["env_steps"] for run in runs} == {20480}
     assert "against the first" in second.stdout
+
+
+@pytest.mark.slow
+def test_a_ray_cluster_of_two_nodes_trains_the_same_jobs(tmp_path: Path) -> None:
+    ray = pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    from ppo.launchers import RayLauncher
+
+    class StandInOnRay(RayLauncher):
+        def start(self, command: list[str], output: Path) -> object:
+            return super().start([command[0], str(TRAINER), *command[3:]], output)
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        cluster.add_node(num_cpus=1)
+        experiment = open_experiment(_plan("0.99", "0.9", "0.1"), tmp_path)
+        outcomes = run_experiment(experiment, StandInOnRay(cluster.address), jobs=2)
+        assert len(ray.nodes()) == 2
+        assert [outcome.status for outcome in outcomes] == ["finished"] * 4 + ["failed"] * 2
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
