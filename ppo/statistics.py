@@ -75,7 +75,7 @@ def probability_of_improvement(x: ArrayLike, y: ArrayLike) -> float:
 def improvement_interval(
     x: ArrayLike, y: ArrayLike, resamples: int = RESAMPLES, seed: int = 0, level: float = LEVEL
 ) -> tuple[float, float]:
-    """Percentile interval of the probability of improvement; runs of x and y drawn independently."""
+    """Percentile interval of the probability of improvement; x and y are drawn independently."""
     first, second = as_scores(x), as_scores(y)
     if len(first) < 2 or len(second) < 2:
         return float("nan"), float("nan")
