@@ -248,8 +248,9 @@ class Learner:
         values["normalized_value_loss"] = (
             values["squared_error"] / variance if variance else math.nan
         )
-        size = float(self.objective.value_scale.size.double().mean())
-        reach = values["critic_reach"] * size
+        scale = self.objective.value_scale
+        # The summed value moves by the sum of what its heads can; one without a scale stands still.
+        reach = values["critic_reach"] * float((scale.size.double() * scale.ready).sum())
         gap = max(values["largest_offset"], values["return_std"])
         values["batches_to_reach"] = gap / reach if reach else math.nan
         if self.counters["batch"] == 0:
