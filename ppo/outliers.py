@@ -30,10 +30,17 @@ def find(rewards: Tensor, valid: Tensor, limit: float) -> Tensor:
 
 
 def clip(rewards: Tensor, valid: Tensor, limit: float) -> Tensor:
-    """Rewards with outliers brought back to the limit."""
+    """Rewards with outliers brought back to the farthest reward that is none.
+
+    The limit itself would not do: a thousand deviations are still enough to drown a critic.
+    """
     middle, spread = center_and_spread(rewards)
-    reach = torch.where(spread > 0, limit * spread, torch.inf)
-    return torch.minimum(torch.maximum(rewards, middle - reach), middle + reach)
+    inside = ((rewards - middle).abs() <= limit * spread) & valid.unsqueeze(-1)
+    low = torch.where(inside, rewards, torch.inf).amin((0, 1))
+    high = torch.where(inside, rewards, -torch.inf).amax((0, 1))
+    known = spread > 0
+    low, high = torch.where(known, low, -torch.inf), torch.where(known, high, torch.inf)
+    return torch.minimum(torch.maximum(rewards, low), high)
 
 
 def describe(
