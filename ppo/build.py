@@ -152,7 +152,16 @@ def build_objective(config: Config, agent: Agent, scale: nn.Module) -> Objective
         [loss.num_outputs for loss in balanced],
         **options,
     )
-    advantages = advantage_scales.REGISTRY.get(ppo.normalize_advantages)(ppo.advantage_floor)
+    normalized = ppo.component_mixing == "normalized"
+    if normalized and ppo.normalize_advantages == "percentile":
+        raise UserError(
+            "ppo.normalize_advantages: percentile divides by a range of returns, and with "
+            "ppo.component_mixing normalized advantages have no reward unit any more; "
+            "write minibatch or batch"
+        )
+    # A floor in deviations of the return has been applied per component then.
+    floor = 0.0 if normalized else ppo.advantage_floor
+    advantages = advantage_scales.REGISTRY.get(ppo.normalize_advantages)(floor)
     return Objective(agent, scale, free, balanced, balancer, advantages, heads)
 
 
@@ -196,6 +205,7 @@ def build_learner(config: Config, envs: Environments, device: torch.device) -> L
         critic_gae_lambda=ppo.critic_gae_lambda,
         component_weights=by_component(names, ppo.component_weights, 1.0).to(device),
         normalize_components=ppo.component_mixing == "normalized",
+        advantage_floor=ppo.advantage_floor,
     )
     update = Update(objective, optimizer, ppo, seed, compiled)
     scaling = RewardScale(envs.num_envs, ppo.gamma, ppo.reward_scaling == "return_std").to(device)
