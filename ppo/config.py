@@ -209,7 +209,9 @@ class BalancingConfig(Section):
         50.0, "batches before other losses than the first count: curriculum"
     )
     ramp: Positive = setting(100.0, "batches until they count in full: curriculum")
-    bound: Annotated[float, Field(ge=1)] = setting(100.0, "largest ratio of weights: adaptive, gradient_norm")
+    bound: Annotated[float, Field(ge=1)] = setting(
+        100.0, "largest ratio of weights: adaptive, gradient_norm"
+    )
 
 
 class AuxiliaryConfig(Section):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -23,7 +25,7 @@ def shared_parameters(flat: FlatParameters) -> list[Tensor]:
     ]
 
 
-def norm_of(loss: Tensor, parameters: list[Tensor]) -> Tensor:
+def norm_of(loss: Tensor, parameters: Sequence[Tensor]) -> Tensor:
     """Norm of the gradient of `loss`; its graph is kept for the next loss."""
     grads = torch.autograd.grad(
         loss, parameters, retain_graph=True, allow_unused=True, materialize_grads=True

@@ -125,7 +125,7 @@ class Imitator:
         self.uses_trajectories = self.settings.trajectory_weight > 0
         if self.uses_trajectories:
             self._check_dynamics(demonstrations, action_space)
-        size = demonstrations.obs[0].size
+        size = int(demonstrations.obs[0].size)
         self.agent, _ = build_agent(config, size, action_space, num_components)
         obs = torch.as_tensor(demonstrations.obs).flatten(1).float()
         self.agent.normalizer.update(obs, torch.ones(len(obs)))
@@ -163,7 +163,7 @@ class Imitator:
     def _own(self, actions: np.ndarray) -> Tensor:
         """Actions as the distribution counts them, [B, A]."""
         start = getattr(self.agent.distribution, "start", None)
-        found = torch.as_tensor(actions)
+        found: Tensor = torch.as_tensor(actions)
         return found if start is None else found - start
 
     def _obs_unit(self, obs: Tensor) -> Tensor:
@@ -266,7 +266,7 @@ class Imitator:
         for group in self.optimizer.param_groups:
             rate = 1.0 - (1.0 - LAST_RATE) * done
             group["lr"] = self.settings.learning_rate * rate * group["factor"]
-        rows = []
+        rows: list[Tensor] = []
         for index in self._minibatches(number):
             batch = self.learning.select(index)
             if self.balancer.reads_gradients and not rows:

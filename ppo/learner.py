@@ -196,7 +196,8 @@ class Learner:
     @torch.no_grad()
     def _observe(self, batch: Batch, table: UpdateTable) -> Tensor:
         """Tells the balancer what the batch's losses were; returns their targets' variances [J]."""
-        columns = [table.names.index(f"loss/{part.name}") for part in self.objective.balanced_losses]
+        names = [f"loss/{part.name}" for part in self.objective.balanced_losses]
+        columns = [table.names.index(name) for name in names]
         used = table.rows[:, table.names.index("taken")] > 0
         rows = torch.where(used.unsqueeze(-1), table.rows[:, columns], torch.nan)
         losses = parallel.mean_(rows.nanmean(0))

@@ -45,7 +45,7 @@ class DoubleIntegrator(TorchEnvironment):
     observed, and nothing comes after the horizon that a value could speak of.
     """
 
-    component_names = COMPONENTS
+    component_names: tuple[str, ...] = COMPONENTS
     fixed_length = NUM_STEPS
     num_uniforms = 4
 
