@@ -24,7 +24,6 @@ from ppo.gradients import norm_of, shared_parameters
 from ppo.imitation import Imitator
 from ppo.learner import Learner
 from ppo.losses.base import Knobs
-from ppo.targets import make_batch
 
 NORMAL_MEAN, NORMAL_STD = 3.0, (0.2, 5.0)  # what a network takes as it is
 HEAVY_KURTOSIS = 20.0  # 3 is normal, 9 exponential-like (Laplace: 6)
@@ -128,7 +127,7 @@ def _rewards(learner: Learner, rollout: Any) -> dict[str, Any]:
         torch.zeros_like(rollout.values),
         rollout.terminated,
         rollout.ended,
-        learner.settings.gamma,
+        learner.prepare.settings.gamma,
         1.0,
     )
     names = learner.collector.envs.component_names
@@ -149,12 +148,9 @@ def _losses(learner: Learner, rollout: Any) -> dict[str, Any]:
     """Every term of the first update: its size, weight, and share of loss and of gradient."""
     objective, flat = learner.objective, learner.optimizer.flat
     with torch.no_grad():
-        batch = make_batch(rollout, learner.settings)
+        batch, _ = learner.prepare(rollout)
+        batch = learner.with_targets(batch, rollout)
         agent = objective.agent
-        objective.value_scale.update(
-            batch.returns, batch.valid, agent.critic if agent.value_head.linear else None
-        )
-        batch = learner._complete(batch, rollout)
         few = batch.select(health.probe_index(batch.obs.shape[0], batch.obs.device))
         _open_output_layers(objective, learner.config.system.seed)
         policy = agent.policy_params(few.obs)
