@@ -33,11 +33,20 @@ def find(rewards: Tensor, valid: Tensor, limit: float, center: tuple[Tensor, Ten
     return far & (spread > 0) & valid.unsqueeze(-1)
 
 
-def clip(rewards: Tensor, limit: float, center: tuple[Tensor, Tensor]) -> Tensor:
-    """Rewards with outliers brought back to the limit."""
+def clip(
+    rewards: Tensor, valid: Tensor, limit: float, center: tuple[Tensor, Tensor]
+) -> Tensor:
+    """Rewards with outliers brought back to the farthest reward that is none.
+
+    The limit itself would not do: a thousand deviations are still enough to drown a critic.
+    """
     middle, spread = center
-    reach = torch.where(spread > 0, limit * spread, torch.inf)
-    return torch.minimum(torch.maximum(rewards, middle - reach), middle + reach)
+    inside = ((rewards - middle).abs() <= limit * spread) & valid.unsqueeze(-1)
+    low = torch.where(inside, rewards, torch.inf).amin((0, 1))
+    high = torch.where(inside, rewards, -torch.inf).amax((0, 1))
+    known = spread > 0
+    low, high = torch.where(known, low, -torch.inf), torch.where(known, high, torch.inf)
+    return torch.minimum(torch.maximum(rewards, low), high)
 
 
 def describe(
