@@ -157,7 +157,7 @@ def _losses(learner: Learner, rollout: Any) -> dict[str, Any]:
         log_probs = agent.distribution.log_prob(policy, few.actions)
         few = few._replace(old_log_probs=log_probs, old_values=objective.value_scale.from_norm(
             agent.values_norm(few.obs)))  # fmt: skip
-    knobs: Knobs = learner._knobs()[0]
+    knobs: Knobs = learner.knobs()[0]
     losses, _ = objective.terms(few, knobs)
     weights = {"policy": 1.0, "entropy": 1.0}
     weights |= {name: float(w) for name, w in objective.weights(losses).items()}
