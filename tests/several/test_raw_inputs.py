@@ -7,29 +7,29 @@ import torch
 
 from ppo.envs.native.double_integrator import DoubleIntegrator
 from ppo.envs.native.three_scales import ThreeScales
-from ppo.envs.raw_inputs import LARGEST, TYPICAL, ThreeScalesEnv
+from ppo.envs.raw_inputs import LARGEST, TYPICAL, RawInputs, ThreeScalesEnv
 
 
 def test_raw_inputs_are_large_bounded_and_invertible():
     env, plain = gym.make("RawInputs-v0"), gym.make("CartPole-v1")
     raw, obs = env.reset(seed=3)[0], plain.reset(seed=3)[0]
     largest = 0.0
-    for step in range(60):
+    for _ in range(60):
         assert env.observation_space.contains(raw)
         back = [(raw[0] - 1e4) / 3e4, np.log10(raw[1]) / 3, raw[2] / 500, raw[3] / 500]
         np.testing.assert_allclose(back, obs / TYPICAL, rtol=1e-3, atol=1e-4)
         largest = max(largest, np.abs(raw).max())
-        action = step % 2
+        action = 1
         raw, reward, ended, *_ = env.step(action)
         obs, same, stopped, *_ = plain.step(action)
         assert (reward, ended) == (same, stopped)
         if ended:
             break
-    assert largest > 1e4
+    assert largest > 2e4
 
 
 def test_raw_inputs_never_exceed_the_largest():
-    env = gym.make("RawInputs-v0").unwrapped
+    env = RawInputs(gym.make("CartPole-v1"))
     for speed in (1.0, 5.0, 100.0):
         raw = env.observation(np.array([2.4, speed, 0.2, 3.0]))
         assert np.abs(raw).max() <= np.float32(LARGEST)
