@@ -65,7 +65,7 @@ INK, FAINT = "#222222", "#8a8a8a"
 def draw(results: ResultsFile, settings: Iterable[str]) -> None:
     """Write value_explosion.svg and .png."""
     assert all(name in settings for name in LINES)
-    style = {"font.size": 9.5, "svg.hashsalt": "value", "text.color": INK}
+    style: Any = {"font.size": 9.5, "svg.hashsalt": "value", "text.color": INK}
     with plt.rc_context(style):
         figure, axes = plt.subplots(2, 3, figsize=(11.5, 6.4), dpi=130)
         for ax, panel in zip(axes.flat, PANELS, strict=True):
@@ -91,8 +91,8 @@ def finish(figure: Any, axes: Any, seeds: int) -> None:
     figure.text(
         0.012,
         0.925,
-        f"DoubleIntegrator-v0, the same {seeds} seeds for every line: their mean, and their range for "
-        "all off and all on. Dotted: what is wanted.",
+        f"DoubleIntegrator-v0, the same {seeds} seeds for every line: their mean, and their range "
+        "for all off and all on. Dotted: what is wanted.",
         color=FAINT,
     )
     handles, labels = axes[0, 0].get_legend_handles_labels()

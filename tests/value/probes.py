@@ -1,4 +1,7 @@
-"""Andy Jones' five probe environments, whose values are known (andyljones.com/posts/rl-debugging)."""
+"""Andy Jones' five probe environments, whose values are known.
+
+See andyljones.com/posts/rl-debugging.html.
+"""
 
 import numpy as np
 import torch

@@ -1,4 +1,4 @@
-"""A sudden change of the reward scale in mid-run: how long the critic needs, and what policy does."""
+"""A sudden change of the reward scale in mid-run: how long the critic needs to follow."""
 
 import pytest
 from value_tools import make_learner
