@@ -11,7 +11,21 @@ from torch import Tensor, nn
 from ppo.config import NetworkConfig
 from ppo.data import Prediction
 
-ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "elu": nn.ELU, "silu": nn.SiLU, "gelu": nn.GELU}
+
+class Tanh(nn.Tanh):
+    """The hyperbolic tangent; compiled for a CPU, `1 - 2 / (exp(2x) + 1)`.
+
+    There it costs a third of the library's tanh, which takes longer than the matrix products of a
+    64 wide network. The absolute error is that of float32 rounding; beyond 15 all of it is 1.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        if torch.compiler.is_dynamo_compiling() and input.device.type == "cpu":
+            return 1.0 - 2.0 / ((2.0 * input.clamp(-15.0, 15.0)).exp() + 1.0)
+        return input.tanh()
+
+
+ACTIVATIONS = {"tanh": Tanh, "relu": nn.ReLU, "elu": nn.ELU, "silu": nn.SiLU, "gelu": nn.GELU}
 
 
 def orthogonal_linear(inputs: int, outputs: int, gain: float, source: torch.Generator) -> nn.Linear:

@@ -37,6 +37,7 @@ from ppo.update import Update
 
 # About this many environment steps repay the seconds that compiling takes on a CPU.
 COMPILE_REPAYS_AFTER = 2_000_000
+BALANCER_RATE = 10.0  # multiple of the learning rate
 FREE_LOSSES = ("policy", "entropy")
 AUXILIARY = ("trajectory", "time_to_end", "success")
 
@@ -169,13 +170,19 @@ def build_optimizer(config: Config, objective: Objective) -> Adam:
     ppo, flat = config.ppo, FlatParameters(objective)
     critic = flat.mask(lambda name: name.startswith(("agent.critic", "heads.")))
     hidden = flat.mask(lambda name: name.startswith("agent.critic_encoder"))
+    # Learned weights of losses: a slow one would be a constant.
+    learned = flat.mask(lambda name: name.startswith("balancer."))
+    balances = any(name.startswith("balancer.") for name in flat.names)
     rates = decay = groups = None
     if ppo.critic_learning_rate is not None:
         rates = 1.0 + critic * (ppo.critic_learning_rate / ppo.learning_rate - 1.0)
     if ppo.critic_weight_decay:
         decay = hidden * ppo.critic_weight_decay
     if ppo.clip_gradients == "separate":
-        groups = [critic, 1.0 - critic]
+        groups = [critic, 1.0 - critic - learned]
+    if balances:
+        rates = (1.0 if rates is None else rates) + (BALANCER_RATE - 1.0) * learned
+        groups = [*(groups or [1.0 - learned]), learned]
     return Adam(flat, ppo.adam_epsilon, ppo.max_grad_norm, rates, decay, groups)
 
 
@@ -202,7 +209,9 @@ def build_learner(config: Config, envs: Environments, device: torch.device) -> L
     )
     update = Update(objective, optimizer, ppo, seed, compiled)
     scaling = RewardScale(envs.num_envs, ppo.gamma, ppo.reward_scaling == "return_std").to(device)
-    return Learner(config, objective, optimizer, collector, update, settings, scaling, device)
+    return Learner(
+        config, objective, optimizer, collector, update, settings, scaling, device, compiled
+    )
 
 
 def build_environments(config: Config, device: torch.device, **options: Any) -> Environments:

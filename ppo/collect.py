@@ -10,16 +10,18 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch._higher_order_ops.scan import scan
+from torch.func import functional_call
 
 from ppo import parallel
 from ppo.agent import Agent
+from ppo.compiling import compiled, keep
 from ppo.data import Rollout, Step
 from ppo.envs.base import Environments
-from ppo.envs.torch_env import TorchEnvironments, advance
+from ppo.envs.torch_env import Carry, TorchEnvironments, advance
 from ppo.functional.returns import episode_sums
 from ppo.randomness import generator
-
 
 Act = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 
@@ -110,24 +112,41 @@ class HostPlayer:
         }
 
 
+class Actor(nn.Module):
+    """Observations and noise -> policy parameters, actions, the environment's actions."""
+
+    def __init__(self, agent: Agent) -> None:
+        super().__init__()
+        self.agent = agent
+
+    def forward(self, obs: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        params = self.agent.policy_params(obs)
+        actions = self.agent.distribution.sample(params, noise)
+        return params, actions, self.agent.distribution.to_env(actions)
+
+
 class NativePlayer:
-    """Steps environments that are pure functions on the device, several steps in one graph."""
+    """Steps environments that are pure functions on the device, many steps in one graph.
 
-    CHUNK = 16  # steps unrolled into one compiled graph
+    On a CPU the graph is a loop, whose compilation takes as long for one step as for a thousand.
+    On a GPU, where a loop would ask the host in every turn, it is CHUNK steps one after the other.
+    """
 
-    def __init__(self, act: Act, envs: TorchEnvironments) -> None:
-        self.act, self.envs = act, envs
-        self._chunk = torch.compile(self.chunk)
+    CHUNK = 16
+
+    def __init__(self, actor: Actor, envs: TorchEnvironments) -> None:
+        self.actor, self.envs = actor, envs
+        self.loops = envs.device.type == "cpu"
+        self._steps = compiled(self.loop if self.loops else self.chunk, envs.device)
 
     def play(self, obs: Tensor, noise: Tensor) -> Played:
         """As many steps as `noise` [T, N, P] has rows."""
-        num_steps = noise.shape[0]
-        size = max(c for c in range(1, self.CHUNK + 1) if num_steps % c == 0)
         first, parts = obs, []
-        for rows in noise.split(size):
-            flags = tuple(self.envs.may_end(ahead) for ahead in range(size))
-            carry, obs, part = self._chunk(self.envs.carry, obs, rows, flags)
-            self.envs.adopt(carry, size)
+        for rows, may_end in self._pieces(noise):
+            carry, obs, part = keep(
+                self._steps(self.envs.carry, obs, rows, may_end, self.envs.seed)
+            )
+            self.envs.adopt(Carry(*carry), rows.shape[0])
             parts.append(part)
         joined = [torch.cat(columns) for columns in zip(*parts, strict=True)]
         params, actions, next_obs, rewards, terminated, truncated, success, final_obs = joined
@@ -143,32 +162,58 @@ class NativePlayer:
             self._cut(truncated, final_obs),
         )
 
-    def chunk(
-        self, carry: Any, obs: Tensor, noise: Tensor, may_end: tuple[bool, ...]
-    ) -> tuple[Any, Tensor, list[Tensor]]:
-        """Several steps as one pure function; columns are stacked over steps.
+    def _pieces(self, noise: Tensor) -> list[tuple[Tensor, tuple[bool, ...]]]:
+        """Noise in pieces of few different sizes, each with the steps in which an episode may end.
 
-        Args:
-            may_end: for each step, False where it is known that no episode ends in it.
+        Where all episodes have one length and a rollout is a whole number of them, the steps
+        before the last need no reset: they are a loop of their own.
         """
-        envs, rows = self.envs, []
-        for step_noise, flag in zip(noise.unbind(0), may_end, strict=True):
-            params, actions, env_actions = self.act(obs, step_noise)
-            carry, step = advance(envs.env, carry, env_actions, envs.env_ids, envs.run_seed, flag)
-            obs = step.obs
-            rows.append(
-                (
-                    params,
-                    actions,
-                    obs,
-                    step.rewards,
-                    step.terminated,
-                    step.truncated,
-                    step.success,
-                    step.final_obs,
-                )
+        num_steps, period = noise.shape[0], self.envs.env.fixed_length
+        if not self.loops:
+            size = max(c for c in range(1, self.CHUNK + 1) if num_steps % c == 0)
+            flags = [self.envs.may_end(ahead) for ahead in range(num_steps)]
+            return [
+                (rows, tuple(flags[i * size : (i + 1) * size]))
+                for i, rows in enumerate(noise.split(size))
+            ]
+        in_step = period is not None and num_steps % period == 0
+        if not in_step or not self.envs.may_end(period - 1):
+            return [(noise, (True,))]
+        sizes = [period - 1, 1] * (num_steps // period)
+        return [(rows, (rows.shape[0] == 1,)) for rows in noise.split(sizes) if rows.shape[0]]
+
+    def loop(
+        self, carry: Carry, obs: Tensor, noise: Tensor, may_end: tuple[bool, ...], seed: Tensor
+    ) -> tuple[tuple[Tensor, ...], Tensor, list[Tensor]]:
+        """Several steps as one loop; `may_end` has one entry for all of them."""
+        # A loop wants arguments that share no memory: parameters are views of one vector, and an
+        # environment may show its state as the observation.
+        weights = {name: p.clone() for name, p in self.actor.named_parameters()}
+        ids = self.envs.env_ids
+
+        def body(state: tuple[Tensor, ...], row: Tensor) -> tuple[Any, Any]:
+            params, actions, env_actions = functional_call(self.actor, weights, (state[-1], row))
+            after, step = advance(
+                self.envs.env, Carry(*state[:-1]), env_actions, ids, seed, may_end[0]
             )
-        return carry, obs, [torch.stack(column) for column in zip(*rows, strict=True)]
+            # The loop takes no output that is another one or an input.
+            columns = [item.clone() for item in _columns(params, actions, step)]
+            return tuple(item.clone() for item in (*after, step.obs)), columns
+
+        state, columns = scan(body, tuple(item.clone() for item in (*carry, obs)), noise)
+        return state[:-1], state[-1], columns
+
+    def chunk(
+        self, carry: Carry, obs: Tensor, noise: Tensor, may_end: tuple[bool, ...], seed: Tensor
+    ) -> tuple[tuple[Tensor, ...], Tensor, list[Tensor]]:
+        """Several steps one after the other, each with its own entry of `may_end`."""
+        rows = []
+        for step_noise, flag in zip(noise.unbind(0), may_end, strict=True):
+            params, actions, env_actions = self.actor(obs, step_noise)
+            carry, step = advance(self.envs.env, carry, env_actions, self.envs.env_ids, seed, flag)
+            obs = step.obs
+            rows.append(_columns(params, actions, step))
+        return tuple(carry), obs, [torch.stack(column) for column in zip(*rows, strict=True)]
 
     def _cut(self, truncated: Tensor, final_obs: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
         if not self.envs.truncates:
@@ -183,6 +228,12 @@ class NativePlayer:
         return steps, envs, final_obs.flatten(0, 1)
 
 
+def _columns(params: Tensor, actions: Tensor, step: Step) -> list[Tensor]:
+    """What a rollout keeps of a step."""
+    ends = [step.terminated, step.truncated, step.success, step.final_obs]
+    return [params, actions, step.obs, step.rewards, *ends]
+
+
 class Collector:
     """Plays the policy in the environments and keeps what continues from batch to batch.
 
@@ -190,7 +241,7 @@ class Collector:
         agent: its observation normalizer stands still during a rollout.
         value_scale: brings the critic's output into reward units.
         reward_scale: multiplies rewards; episode returns are reported without it.
-        compiled: compile the policy step, together with environments that live on the device.
+        compile_it: compile the policy step, together with environments that live on the device.
     """
 
     def __init__(
@@ -202,18 +253,19 @@ class Collector:
         reward_scale: float,
         run_seed: int,
         device: torch.device,
-        compiled: bool = False,
+        compile_it: bool = False,
     ) -> None:
         self.agent, self.value_scale, self.envs = agent, value_scale, envs
         self.num_steps, self.reward_scale = num_steps, reward_scale
         self.run_seed, self.device = run_seed, device
         self.player: HostPlayer | NativePlayer
-        on_device = isinstance(envs, TorchEnvironments)
-        if on_device and (compiled or device.type != "cpu"):
-            self.player = NativePlayer(self.act, envs)
+        actor = Actor(agent)
+        if isinstance(envs, TorchEnvironments) and (compile_it or device.type != "cpu"):
+            self.player = NativePlayer(actor, envs)
         else:
-            act = torch.compile(self.act) if compiled else self.act
+            act = compiled(actor.forward, device) if compile_it else actor
             self.player = HostPlayer(act, envs, device)
+        self._finish = compiled(self.finish, device) if compile_it else self.finish
         n, k = envs.num_envs, len(envs.component_names)
         self.sums = torch.zeros(n, k, device=device)
         self.lengths = torch.zeros(n, 1, device=device)
@@ -225,11 +277,9 @@ class Collector:
         self.sums.zero_()
         self.lengths.zero_()
 
-    def act(self, obs: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Policy parameters [N, P], actions [N, A], and the environment's actions."""
-        params = self.agent.policy_params(obs)
-        actions = self.agent.distribution.sample(params, noise)
-        return params, actions, self.agent.distribution.to_env(actions)
+    def restart_episodes(self) -> None:
+        """Begin new episodes everywhere, for environments whose state cannot be saved."""
+        self.reset()
 
     def noise(self, *counters: int, purpose: str = "actions") -> Tensor:
         """Noise of one rollout [T, N, P], from a counted generator."""
@@ -245,8 +295,11 @@ class Collector:
         assert self.current is not None, "reset() comes first"
         played = self.player.play(self.current, self.noise(batch_number, attempt))
         self.current = played.obs[-1].clone()
-        rollout = self._rollout(played)
-        return rollout, self._episodes(rollout, played.rewards)
+        rollout, episodes, self.sums, self.lengths = keep(
+            self._finish(played._replace(cut=None), self.sums, self.lengths)
+        )
+        self._look_behind_time_limits(rollout, played.cut)
+        return rollout, episodes
 
     @torch.no_grad()
     def calibrate(self, num_steps: int) -> Tensor:
@@ -262,42 +315,57 @@ class Collector:
         self.reset()
         return torch.cat(seen)
 
-    def _rollout(self, played: Played) -> Rollout:
+    def finish(
+        self, played: Played, sums: Tensor, lengths: Tensor
+    ) -> tuple[Rollout, Episodes, Tensor, Tensor]:
+        """Log-probabilities, values and episode sums of what was played, as one pure function.
+
+        Args:
+            sums: [N, K] returns and lengths: [N, 1] steps of the episodes that were running.
+
+        Returns:
+            The rollout, its episodes, and both sums as the next rollout begins with them.
+        """
         shape = played.rewards.shape[:2]
         log_probs = self.agent.distribution.log_prob(
             played.params.flatten(0, 1), played.actions.flatten(0, 1)
         )
         values = self._values(played.obs.flatten(0, 1)).unflatten(0, played.obs.shape[:2])
-        next_values = values[1:].clone()
-        if played.cut is not None:
-            steps, envs, reached = played.cut
-            at_limit = played.truncated[steps, envs].unsqueeze(-1)
-            found = self._values(reached)
-            # Where a time limit cut the episode, the next value is that of the state reached.
-            next_values[steps, envs] = torch.where(at_limit, found, next_values[steps, envs])
-        return Rollout(
+        rollout = Rollout(
             obs=played.obs[:-1],
             actions=played.actions,
             log_probs=log_probs.unflatten(0, shape),
             values=values[:-1],
-            next_values=next_values,
+            next_values=values[1:].clone(),
             rewards=played.rewards * self.reward_scale,
             terminated=played.terminated,
             truncated=played.truncated,
             success=played.success,
             valid=played.valid,
         )
+        ended, steps = rollout.ended, played.valid.to(sums.dtype).unsqueeze(-1)
+        # Returns and lengths are summed together, as columns of one recurrence.
+        both = torch.cat([played.rewards, steps], -1)
+        found, carried = episode_sums(both, ended, torch.cat([sums, lengths], -1))
+        episodes = Episodes(ended & played.valid, found[..., :-1], found[..., -1])
+        return rollout, episodes, carried[:, :-1].clone(), carried[:, -1:].clone()
+
+    def _look_behind_time_limits(
+        self, rollout: Rollout, cut: tuple[Tensor, Tensor, Tensor] | None
+    ) -> None:
+        """Where a time limit cut the episode, the next value is that of the state reached."""
+        if cut is None:
+            return
+        steps, envs, reached = cut
+        at_limit = rollout.truncated[steps, envs].unsqueeze(-1)
+        next_values = rollout.next_values
+        next_values[steps, envs] = torch.where(
+            at_limit, self._values(reached), next_values[steps, envs]
+        )
 
     def _values(self, obs: Tensor) -> Tensor:
         """Values in reward units, [B, K]."""
         return self.value_scale.from_norm(self.agent.values_norm(obs))
-
-    def _episodes(self, rollout: Rollout, rewards: Tensor) -> Episodes:
-        ended = rollout.ended
-        returns, self.sums = episode_sums(rewards, ended, self.sums)
-        steps = rollout.valid.to(rewards.dtype).unsqueeze(-1)
-        lengths, self.lengths = episode_sums(steps, ended, self.lengths)
-        return Episodes(ended & rollout.valid, returns, lengths.squeeze(-1))
 
     def state_dict(self) -> dict[str, Tensor]:
         assert self.current is not None

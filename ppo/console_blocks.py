@@ -104,7 +104,7 @@ def header(run_name: str, config: Config, facts: Mapping[str, Any]) -> list[str]
         parts.append(f"{compact(facts['parameters'])} parameters")
     first = f"{run_name:<{LABEL}} | {' | '.join(parts)}"
     if len(first) > WIDTH:
-        first = first.replace(" parameters", " params")
+        first = first.replace(" parameters", " params").replace(", 1 thread", "")
     lines = [_cut(first), *packed("fixes", fixes(config.ppo))]
     if facts.get("differs"):
         lines.append(labelled("differs", _differs(facts["differs"], facts.get("previous"))))

@@ -32,16 +32,16 @@ def bootstrap_interval(values: np.ndarray, seed: int) -> tuple[float, float]:
 def play(
     envs: Environments, act: Callable[[Tensor], Tensor], episodes: int
 ) -> dict[str, np.ndarray]:
-    """The first episodes of every environment, an equal number from each.
+    """The first episodes of every environment, as equal a number from each as there can be.
 
     Taking whichever episodes end first would favor short ones.
 
     Returns:
-        returns, lengths, successes: [E], unscaled, E >= episodes.
+        returns, lengths, successes: [episodes], unscaled.
     """
-    each = -(-episodes // envs.num_envs)
-    obs = envs.reset()
     n = envs.num_envs
+    each = episodes // n + (torch.arange(n) < episodes % n).long()
+    obs = envs.reset()
     sums, lengths = torch.zeros(n), torch.zeros(n)
     done = torch.zeros(n, dtype=torch.long)
     found: list[tuple[float, float, float]] = []
@@ -52,7 +52,7 @@ def play(
         lengths += step.valid.cpu().float()
         ended = ((step.terminated | step.truncated) & step.valid).cpu()
         for i in ended.nonzero().squeeze(-1).tolist():
-            if done[i] < each:
+            if done[i] < each[i]:
                 found.append((float(sums[i]), float(lengths[i]), float(step.success[i])))
             done[i] += 1
             sums[i] = lengths[i] = 0.0

@@ -49,7 +49,7 @@ def reporting(folder: Path, action: str) -> Iterator[None]:
 
 def temporary(path: Path) -> Path:
     """Where `path` is written first: beside it, as a rename cannot cross file systems."""
-    return path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    return path.with_name(f".{path.name.removeprefix('.')}.tmp-{os.getpid()}")
 
 
 def write_all(fd: int, data: bytes, offset: int) -> None:

@@ -7,22 +7,23 @@ leaves the device here. Definitions follow the references named beside them.
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.func import functional_call, vjp
 
-from ppo.data import Batch, Rollout
+from ppo.data import Batch
 from ppo.functional.moments import explained_variance, masked_mean, masked_moments
 from ppo.losses.base import Knobs
 from ppo.objective import Objective
 from ppo.optimizer import FlatParameters
-from ppo.outliers import center_and_spread
 
 PROBE_SAMPLES = 1024
+GRADIENT_SAMPLES = 256  # that the gradients of the shared encoder are taken on
 RANK_INTERVAL = 10  # batches between singular value decompositions
 
 
-def probe_index(size: int, device: torch.device) -> Tensor:
+def probe_index(size: int, device: torch.device, limit: int = PROBE_SAMPLES) -> Tensor:
     """Evenly spaced samples that the probes look at."""
-    count = min(size, PROBE_SAMPLES)
+    count = min(size, limit)
     return torch.arange(count, device=device) * (size // count)
 
 
@@ -82,25 +83,34 @@ def component_health(batch: Batch, scale: torch.nn.Module) -> dict[str, Tensor]:
     }
 
 
-def reward_health(rollout: Rollout) -> dict[str, Tensor]:
-    """Rewards by ranks, so that one outlier cannot hide itself (section 5.1 of the study)."""
-    rewards = rollout.rewards
-    middle, spread = center_and_spread(rewards)
+def reward_health(
+    rewards: Tensor, valid: Tensor, center: tuple[Tensor, Tensor]
+) -> dict[str, Tensor]:
+    """Rewards by ranks, so that one outlier cannot hide itself (section 5.1 of the study).
+
+    Args:
+        rewards: [T, N, K]. valid: [T, N] bool. center: median and robust deviation, [K] each.
+    """
+    middle, spread = center
     distance = (rewards - middle).abs().flatten(0, 1).amax(0)
     outlier = torch.where(spread > 0, distance / spread, torch.nan)
     known = torch.nan_to_num(outlier, nan=-1.0).amax()
     total = rewards.sum(-1).flatten()
     return {
         "reward_outlier": torch.where(known >= 0, known, torch.nan),
-        "reward_zero_share": masked_mean((total == 0).float(), rollout.valid.flatten().float()),
+        "reward_zero_share": masked_mean((total == 0).float(), valid.flatten().float()),
     }
 
 
 @torch.no_grad()
 def after_update(
-    objective: Objective, batch: Batch, steps: int, learning_rate: Tensor
+    objective: Objective, batch: Batch, steps: Tensor, learning_rate: Tensor
 ) -> dict[str, Tensor]:
-    """The critic and the network after the update, on a few samples."""
+    """The critic and the network after the update, on a few samples.
+
+    Args:
+        steps: scalar, gradient steps of the update.
+    """
     index = probe_index(batch.obs.shape[0], batch.obs.device)
     few = batch.select(index)
     prediction = objective.agent(few.obs)
@@ -112,8 +122,8 @@ def after_update(
     reach = learning_rate * (1.0 + features.abs().sum(-1).mean()) * steps
     inputs = objective.agent.normalizer(few.obs)
     raw = few.obs.float().std(0, correction=0)
-    moving = raw[raw > 0] if raw.device.type == "cpu" else raw
-    ratio = moving.amax() / moving.amin() if moving.numel() else torch.ones(())
+    least = torch.where(raw > 0, raw, torch.inf).amin()
+    ratio = torch.where(least.isfinite(), raw.amax() / least, 1.0)
     return {
         "explained_variance_after": explained_variance(
             returns, values.sum(-1, keepdim=True), few.valid
@@ -139,35 +149,44 @@ def _out_of_bounds(objective: Objective, few: Batch) -> Tensor:
 
 @torch.no_grad()
 def effective_rank(objective: Objective, batch: Batch) -> Tensor:
-    """`exp(-sum p log p)` of the features' singular values over their number (Roy and Vetterli 2007)."""
+    """`exp(-sum p log p)` of the features' singular values, over their number (Roy 2007)."""
     index = probe_index(batch.obs.shape[0], batch.obs.device)
     features = objective.agent(batch.obs[index]).features
-    values = torch.linalg.svdvals(features.float())
+    # The squares of the singular values are the eigenvalues of a small matrix.
+    features = features.double()
+    values = torch.linalg.eigvalsh(features.mT @ features).clamp(min=0.0).sqrt()
     share = values / values.sum().clamp(min=1e-30)
     entropy = -(share * share.clamp(min=1e-30).log()).sum()
     return entropy.exp() / features.shape[1]
 
 
-def shared_gradients(
-    objective: Objective, flat: FlatParameters, batch: Batch, knobs: Knobs
-) -> dict[str, Tensor]:
+class SharedGradients(nn.Module):
     """Norms of the value's and the policy's gradient on the parameters that both reach."""
-    shared = {f"agent.{name}" for name in objective.agent.shared_names()}
-    parameters = [p for name, p in zip(flat.names, flat.parameters, strict=True) if name in shared]
-    if not parameters:
-        nothing = torch.full((), torch.nan)
-        return {"value_gradient_share": nothing, "value_to_policy_gradient": nothing}
-    few = batch.select(probe_index(batch.obs.shape[0], batch.obs.device))
-    losses, _ = objective.terms(few, knobs)
-    weight = next(loss.weight for loss in objective.balanced_losses if loss.name == "value")
-    norms = []
-    for loss in (weight * losses["value"], losses["policy"] + losses["entropy"]):
-        grads = torch.autograd.grad(
-            loss, parameters, retain_graph=True, allow_unused=True, materialize_grads=True
+
+    def __init__(self, objective: Objective, flat: FlatParameters) -> None:
+        super().__init__()
+        self.objective, self.flat = objective, flat
+        shared = {f"agent.{name}" for name in objective.agent.shared_names()}
+        self.applies = bool(shared)
+        self.reached = flat.mask(shared.__contains__)
+
+    def forward(self, batch: Batch, knobs: Knobs) -> Tensor:
+        """The two losses [2], value first."""
+        losses, _ = self.objective.terms(batch, knobs)
+        weight = self.objective.weights(losses)["value"]
+        return torch.stack([weight * losses["value"], losses["policy"] + losses["entropy"]])
+
+    def measure(self, theta: Tensor, batch: Batch, knobs: Knobs) -> Tensor:
+        """[2] shares: of the value in the sum of both norms, and value over policy."""
+
+        def losses_of(flat: Tensor) -> Tensor:
+            named = self.flat.unflatten(flat).items()
+            weights = {f"objective.{name}": weight for name, weight in named}
+            return functional_call(self, weights, (batch, knobs))
+
+        losses, pull = vjp(losses_of, theta)
+        value, policy = (
+            torch.linalg.vector_norm(pull(row)[0] * self.reached)
+            for row in torch.eye(2, dtype=losses.dtype, device=losses.device).unbind()
         )
-        norms.append(torch.cat([grad.reshape(-1) for grad in grads]).norm())
-    value, policy = norms
-    return {
-        "value_gradient_share": value / (value + policy),
-        "value_to_policy_gradient": value / policy,
-    }
+        return torch.stack([value / (value + policy), value / policy])

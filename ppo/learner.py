@@ -13,18 +13,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ppo import health, outliers, parallel
+from ppo import gradients, outliers, parallel
 from ppo.collect import Collector, Episodes
 from ppo.config import Config
 from ppo.data import Batch, Rollout
 from ppo.errors import Diverged
+from ppo.examine import Examine
 from ppo.losses.base import Knobs
 from ppo.objective import Objective
 from ppo.optimizer import Adam
+from ppo.prepare import Prepare
 from ppo.recorder import EpisodeRows, make_record, reduce_table, to_host
 from ppo.reward_scale import RewardScale
 from ppo.schedules import scheduled
-from ppo.targets import TargetSettings, make_batch
+from ppo.targets import TargetSettings
 from ppo.update import Update, UpdateTable
 
 MAX_ROLLBACKS = 3  # in a run; then it has diverged
@@ -50,9 +52,10 @@ class Learner:
         settings: TargetSettings,
         reward_scale: RewardScale,
         device: torch.device,
+        compile_it: bool = False,
     ) -> None:
         self.config, self.objective, self.optimizer = config, objective, optimizer
-        self.collector, self.update, self.settings = collector, update, settings
+        self.collector, self.update = collector, update
         self.device = device
         self.clock: Callable[[], float] = time.perf_counter
         num_components = len(collector.envs.component_names)
@@ -65,6 +68,11 @@ class Learner:
             "slow_until": 0,
         }
         self.reward_scale = reward_scale
+        self.prepare = Prepare(
+            objective, settings, reward_scale, config.ppo, self.last_mean, device, compile_it
+        )
+        self.examine = Examine(objective, optimizer.flat, device, compile_it)
+        self._kept: list[tuple[Tensor, Tensor]] = []
         self.kl_factor = 1.0  # of the learning rate, moved by ppo.learning_rate_schedule kl
         self.reports: list[str] = []
         self.wall_time = 0.0
@@ -78,7 +86,8 @@ class Learner:
     def start(self) -> list[str]:
         """First observations, and the statistics that make the first batch's inputs normal."""
         calibration = self.config.env.calibration_steps
-        if not (self.config.env.normalize_observations and calibration):
+        known = bool(self.objective.agent.normalizer.count)  # of a policy to start from
+        if known or not (self.config.env.normalize_observations and calibration):
             self.collector.reset()
             return []
         obs = self.collector.calibrate(calibration)
@@ -94,14 +103,15 @@ class Learner:
             Diverged: after more than three such faults in the run.
         """
         started = self.clock()
-        snapshot = self._snapshot()
+        with torch.no_grad():
+            self._snapshot()
         events = self.collector.envs.events
         for attempt in range(MAX_ROLLBACKS + 1):
             record = self._attempt(attempt, started)
             faults = self._fault(record)
             if not faults:
                 break
-            self._restore(snapshot)
+            self._restore()
             self.counters["rollbacks"] += 1
             self.counters["slow_until"] = self.counters["batch"] + ROLLBACK_BATCHES
             if self.counters["rollbacks"] > MAX_ROLLBACKS:
@@ -121,29 +131,25 @@ class Learner:
 
     def _attempt(self, attempt: int, started: float) -> dict[str, Any]:
         begin = self.clock()
-        knobs, numbers = self._knobs()
+        knobs, numbers = self.knobs()
         rollout, episodes = self.collector(self.counters["batch"], attempt)
         collected = self.clock()
-        with torch.no_grad():
-            rollout = self._treat_rewards(rollout)
-            batch = make_batch(rollout, self.settings)
-            scale, agent = self.objective.value_scale, self.objective.agent
-            critic = agent.critic if agent.value_head.linear else None
-            first = scale.update(batch.returns, batch.valid, critic)
-            before = self._before(batch, rollout)
-            if scale.carries_back:
-                batch = batch._replace(
-                    old_values=torch.where(first, scale.offset, batch.old_values)
-                )
-            batch = self._complete(batch, rollout)
-        shared = health.shared_gradients(self.objective, self.optimizer.flat, batch, knobs)
+        batch, before = self.prepare(rollout)
+        batch = self.with_targets(batch, rollout)
+        if self.objective.balancer.reads_gradients:
+            norms = gradients.balanced_norms(self.objective, self.optimizer.flat, batch, knobs)
+            self.objective.balancer.observe_gradients(parallel.mean_(norms))
+        self.examine.remember(batch, knobs)
         prepared = self.clock()
         table = self.update(batch, knobs, self.counters["batch"], attempt)
         updated = self.clock()
-        after = self._after(batch, table, knobs)
-        weights = batch.valid
-        agent.normalizer.update(batch.obs, weights)
-        record = self._record(table, before, {**shared, **after}, numbers, rollout, episodes, batch)
+        after = self.examine(batch, knobs, table, self.counters["batch"])
+        variances = self._observe(batch, table)
+        values = to_host(before, after)
+        values |= {f"target_variance/{k}": v for k, v in enumerate(variances.tolist())}
+        if values["reward_outliers"]:
+            self._report_outliers(rollout)
+        record = self._record(table, values | numbers, rollout, episodes)
         now = self.clock()
         self.timing["collect"] += collected - begin
         self.timing["update"] += updated - prepared
@@ -154,36 +160,24 @@ class Learner:
         record["steps_per_second"] = self.steps_per_batch / spent
         return record
 
-    def _treat_rewards(self, rollout: Rollout) -> Rollout:
-        """Outliers and reward scaling, before anything learns from the rewards."""
-        rewards, valid = rollout.rewards, rollout.valid
-        limit = self.config.ppo.reward_outlier_limit
-        found = outliers.find(rewards, valid, limit)
-        if bool(found.any()):
-            self.reports += outliers.describe(
-                rewards,
-                found,
-                limit,
-                self.collector.envs.component_names,
-                parallel.rank() * self.collector.envs.num_envs,
-            )
-            if self.config.ppo.reward_outlier == "clip":
-                rewards = outliers.clip(rewards, valid, limit)
-        rewards = self.reward_scale(rewards, rollout.ended)
-        return rollout._replace(rewards=rewards)
-
-    def _complete(self, batch: Batch, rollout: Rollout) -> Batch:
-        """What the batch needs of the network as it was at collection."""
-        objective = self.objective
-        advantages = objective.advantage_scale(
-            batch.advantages, batch.returns.sum(-1), batch.valid, objective.value_scale.std.norm()
+    def _report_outliers(self, rollout: Rollout) -> None:
+        self.reports += outliers.describe(
+            rollout.rewards,
+            rollout.valid,
+            self.config.ppo.reward_outlier_limit,
+            self.collector.envs.component_names,
+            parallel.rank() * self.collector.envs.num_envs,
         )
-        targets = objective.targets(rollout)
-        if self.config.ppo.feature_regularization:
-            targets["old_features"] = objective.agent(batch.obs).features
-        return batch._replace(advantages=advantages, targets=targets)
 
-    def _knobs(self) -> tuple[Knobs, dict[str, float]]:
+    @torch.no_grad()
+    def with_targets(self, batch: Batch, rollout: Rollout) -> Batch:
+        """What auxiliary losses need of the rollout and of the network as it was then."""
+        targets = self.objective.targets(rollout)
+        if self.config.ppo.feature_regularization:
+            targets["old_features"] = self.objective.agent(batch.obs).features
+        return batch._replace(targets=targets)
+
+    def knobs(self) -> tuple[Knobs, dict[str, float]]:
         ppo = self.config.ppo
         progress = min(1.0, self.counters["env_steps"] / self.config.train.total_timesteps)
         rate = scheduled(ppo.learning_rate, ppo.learning_rate_schedule, progress)
@@ -199,37 +193,26 @@ class Learner:
         tensors = (torch.tensor(value, device=self.device) for value in numbers.values())
         return Knobs(*tensors), numbers
 
-    def _before(self, batch: Batch, rollout: Rollout) -> dict[str, Tensor]:
-        scale = self.objective.value_scale
-        found = health.value_health(batch, batch.old_values, scale, self.last_mean)
-        for name, values in health.component_health(batch, scale).items():
-            found.update({f"component_{name}/{k}": v for k, v in enumerate(values.unbind())})
-        found.update(health.reward_health(rollout))
-        _, means, _ = health.masked_moments(batch.returns, batch.valid)
-        self.last_mean.copy_(means)
-        return found
-
-    def _after(self, batch: Batch, table: UpdateTable, knobs: Knobs) -> dict[str, Tensor]:
-        found = health.after_update(self.objective, batch, table.rows.shape[0], knobs.learning_rate)
-        if self.counters["batch"] % health.RANK_INTERVAL == 0:
-            found["effective_rank"] = health.effective_rank(self.objective, batch)
-        std = self.objective.agent.distribution.mean_std()
-        if std is not None:
-            found["policy_std"] = std
-        found["finite"] = torch.isfinite(self.optimizer.flat.theta).all()
-        return found
+    @torch.no_grad()
+    def _observe(self, batch: Batch, table: UpdateTable) -> Tensor:
+        """Tells the balancer what the batch's losses were; returns their targets' variances [J]."""
+        names = [f"loss/{part.name}" for part in self.objective.balanced_losses]
+        columns = [table.names.index(name) for name in names]
+        used = table.rows[:, table.names.index("taken")] > 0
+        rows = torch.where(used.unsqueeze(-1), table.rows[:, columns], torch.nan)
+        losses = parallel.mean_(rows.nanmean(0))
+        variances = parallel.mean_(self.objective.target_variances(batch))
+        if bool(torch.isfinite(losses).all()):
+            self.objective.balancer.observe(losses, variances, float(self.counters["batch"] + 1))
+        return variances
 
     def _record(
         self,
         table: UpdateTable,
-        before: dict[str, Tensor],
-        after: dict[str, Tensor],
-        numbers: dict[str, float],
+        values: dict[str, float],
         rollout: Rollout,
         episodes: Episodes,
-        batch: Batch,
     ) -> dict[str, Any]:
-        values = {**to_host(before), **to_host(after), **numbers}
         values.update(reduce_table(table, self.config.ppo.max_grad_norm))
         self.finished = EpisodeRows(rollout, episodes)
         self.counters["env_steps"] += self.steps_per_batch
@@ -248,9 +231,7 @@ class Learner:
         values["normalized_value_loss"] = (
             values["squared_error"] / variance if variance else math.nan
         )
-        scale = self.objective.value_scale
-        # The summed value moves by the sum of what its heads can; one without a scale stands still.
-        reach = values["critic_reach"] * float((scale.size.double() * scale.ready).sum())
+        reach = values["critic_reach"] * values["scale_size"]
         gap = max(values["largest_offset"], values["return_std"])
         values["batches_to_reach"] = gap / reach if reach else math.nan
         if self.counters["batch"] == 0:
@@ -272,6 +253,15 @@ class Learner:
                 "normalized_loss": _finite(error / variance if variance else math.nan),
                 "weight": _finite(values["weight/value"]),
                 "explained_variance": _finite(values[f"component_explained_variance/{k}"]),
+            }
+        for j, part in enumerate(self.objective.balanced_losses[1:], 1):
+            loss, variance = values[f"loss/{part.name}"], values[f"target_variance/{j}"]
+            share = loss / variance if variance else math.nan
+            out[part.name] = {
+                "loss": _finite(loss),
+                "normalized_loss": _finite(share),
+                "weight": _finite(values[f"weight/{part.name}"]),
+                "explained_variance": _finite(1.0 - share),
             }
         return out
 
@@ -299,17 +289,19 @@ class Learner:
         low, high = (bound / ppo.learning_rate for bound in KL_RATE_BOUNDS)
         self.kl_factor = min(max(self.kl_factor, low), high)
 
-    def _snapshot(self) -> dict[str, Tensor]:
-        state = {**self.objective.state_dict(), **self.optimizer.state_dict()}
-        return {name: value.clone() for name, value in state.items()}
+    def _snapshot(self) -> None:
+        """Keep a copy of what a fault could spoil, in memory allocated once."""
+        if not self._kept:
+            flat, optimizer = self.optimizer.flat, self.optimizer.state_dict()
+            live = [flat.theta, *optimizer.values(), *self.objective.buffers()]
+            self._kept = [(tensor, torch.empty_like(tensor)) for tensor in live]
+        for tensor, copy in self._kept:
+            copy.copy_(tensor)
 
-    def _restore(self, snapshot: dict[str, Tensor]) -> None:
-        with torch.no_grad():
-            for name, value in {
-                **self.objective.state_dict(),
-                **self.optimizer.state_dict(),
-            }.items():
-                value.copy_(snapshot[name])
+    @torch.no_grad()
+    def _restore(self) -> None:
+        for tensor, copy in self._kept:
+            tensor.copy_(copy)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Every tensor that training has, by dotted name."""

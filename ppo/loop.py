@@ -16,9 +16,9 @@ from ppo.config import Config
 from ppo.doctor import Watch
 from ppo.errors import Diverged, RunError, UserError
 from ppo.evaluation import bootstrap_interval, evaluate
-from ppo.policy import Policy
+from ppo.policy import Policy, load_policy
 from ppo.randomness import stream_seed
-from ppo.run_folder import RunFolder
+from ppo.run_folder import RunFolder, run_names
 from ppo.signals import SignalGuard
 from ppo.spaces import describe
 from ppo.tensorboard_log import TensorBoardLog
@@ -68,7 +68,7 @@ class Trainer:
         self.recent: list[float] = []
         self.best: dict[str, Any] | None = None
         self.evaluations: list[dict[str, Any]] = []
-        self.events: list[str] = []
+        self.events: list[str] = list(self.envs.notes)
         self.watch = Watch() if config.logging.doctor else None
         self.tensorboard: TensorBoardLog | None = None
         self.status = "running"
@@ -136,6 +136,7 @@ class Trainer:
 
     def _open(self) -> None:
         if not self.resumed:
+            self._adopt_policy()
             self.events += self.learner.start()
         if parallel.rank() > 0:
             return
@@ -166,9 +167,39 @@ class Trainer:
                 "threads": torch.get_num_threads(),
                 "parameters": self.num_parameters,
                 "total_steps": self.config.train.total_timesteps,
-                "folder": str(self.folder.path),
+                "path": str(self.folder.path),
+                "batch": self.learner.counters["batch"],
+                **self._differences(),
             },
         )
+
+    def _differences(self) -> dict[str, Any]:
+        """The settings that differ from those of the run before this one."""
+        assert self.folder is not None
+        earlier = [name for name in run_names(self.results) if name < self.folder.name]
+        if not earlier or self.resumed:
+            return {}
+        try:
+            before = Config.load(self.results / earlier[-1] / "config.yaml").to_dict()
+        except UserError:  # written by another version: nothing to compare with
+            return {}
+        changes = [
+            f"{section}.{key} {before[section].get(key)} -> {value}"
+            for section, values in self.config.to_dict().items()
+            for key, value in values.items()
+            if before[section].get(key) != value
+        ]
+        return {"previous": earlier[-1], "differs": changes} if changes else {}
+
+    def _adopt_policy(self) -> None:
+        """Start from the actor that `train.initial_policy` names."""
+        run = self.config.train.initial_policy
+        if run is None:
+            return
+        from ppo.imitation import adopt
+
+        adopt(self.learner.objective.agent, load_policy(run, self.results).agent, run)
+        self.events.append(f"the actor starts from {run}; the critic is new")
 
     def _checkpoint_size(self) -> int:
         """Bytes of a checkpoint, asked for at the start so that a full disk shows then."""
@@ -191,9 +222,8 @@ class Trainer:
         steps_left = max(0, self.config.train.total_timesteps - record["env_steps"])
         self.console.batch(record, steps_left / max(record["steps_per_second"], 1e-9))
         for finding in self.watch.update(record) if self.watch else []:
-            self.console.finding(
-                finding.illness, finding.evidence, finding.remedy, self.folder.name
-            )
+            best = finding.remedy.split("; else ")[0]
+            self.console.finding(finding.illness, finding.evidence, best, self.folder.name)
         for event in record["events"]:
             self.console.note(event)
 
@@ -235,6 +265,10 @@ class Trainer:
         return self._evaluation_envs
 
     def _save(self, best: bool = False) -> None:
+        if self.envs.restore_level == "boundary" and not best:
+            # Its state cannot be saved, so every run starts its episodes anew here: a resumed run
+            # then equals one that was never stopped.
+            self.learner.collector.restart_episodes()
         if self.folder is None:
             return
         checkpoint.save(
@@ -287,7 +321,10 @@ class Trainer:
                     "the same run, not the same bits"
                 )
         if self.envs.restore_level == "boundary":
-            self.events.append("this environment's state cannot be restored: episodes start anew")
+            self.events.append(
+                "this environment's state cannot be saved: episodes start anew at "
+                "each checkpoint, in every run"
+            )
         self.learner.load_state_dict(found.tensors)
         self.learner.counters.update(found.meta["counters"])
         self.learner.wall_time = found.meta["wall_time_s"]
@@ -332,20 +369,12 @@ class Trainer:
         assert self.folder is not None
         if self.last_record is not None:
             self.console.single_batch(self.last_record, self.config)
-        best = self.best or {}
         self.console.end(
             {
                 **summary,
                 "run": self.folder.name,
-                "folder": str(self.folder.path),
-                "return_mean": summary["final_return"],
-                "return_ci95": summary["final_return_ci95"],
+                "path": str(self.folder.path),
                 "return_episodes": len(self.recent),
-                "best_batch": best.get("batch"),
-                "findings": [
-                    {"illness": f.illness, "since_batch": f.since_batch, "remedy": f.remedy}
-                    for f in (self.watch.findings if self.watch else [])
-                ],
             }
         )
 

@@ -22,19 +22,25 @@ def center_and_spread(rewards: Tensor) -> tuple[Tensor, Tensor]:
     return middle, (high - low) / 1.349  # the interquartile range of a normal is 1.349 deviations
 
 
-def find(rewards: Tensor, valid: Tensor, limit: float) -> Tensor:
-    """[T, N, K] bool: rewards more than `limit` robust deviations from the median."""
-    middle, spread = center_and_spread(rewards)
+def find(rewards: Tensor, valid: Tensor, limit: float, center: tuple[Tensor, Tensor]) -> Tensor:
+    """[T, N, K] bool: rewards more than `limit` robust deviations from the median.
+
+    Args:
+        center: what `center_and_spread` gives of the rewards.
+    """
+    middle, spread = center
     far = (rewards - middle).abs() > limit * spread
     return far & (spread > 0) & valid.unsqueeze(-1)
 
 
-def clip(rewards: Tensor, valid: Tensor, limit: float) -> Tensor:
+def clip(
+    rewards: Tensor, valid: Tensor, limit: float, center: tuple[Tensor, Tensor]
+) -> Tensor:
     """Rewards with outliers brought back to the farthest reward that is none.
 
     The limit itself would not do: a thousand deviations are still enough to drown a critic.
     """
-    middle, spread = center_and_spread(rewards)
+    middle, spread = center
     inside = ((rewards - middle).abs() <= limit * spread) & valid.unsqueeze(-1)
     low = torch.where(inside, rewards, torch.inf).amin((0, 1))
     high = torch.where(inside, rewards, -torch.inf).amax((0, 1))
@@ -44,10 +50,11 @@ def clip(rewards: Tensor, valid: Tensor, limit: float) -> Tensor:
 
 
 def describe(
-    rewards: Tensor, found: Tensor, limit: float, names: tuple[str, ...], first_env: int
+    rewards: Tensor, valid: Tensor, limit: float, names: tuple[str, ...], first_env: int
 ) -> list[str]:
     """One sentence for each of the first few outliers: environment, step, component, size."""
-    middle, spread = center_and_spread(rewards)
+    middle, spread = center = center_and_spread(rewards)
+    found = find(rewards, valid, limit, center)
     places = found.nonzero()
     lines = []
     for t, n, k in places[:MAX_REPORTED].tolist():

@@ -13,6 +13,7 @@ from ppo.agent import Agent
 from ppo.build import build_agent
 from ppo.config import Config
 from ppo.envs.observations import flatten_observation, observation_size
+from ppo.errors import UserError
 from ppo.run_folder import RunFolder
 from ppo.spaces import restore
 
@@ -82,6 +83,8 @@ def load_policy(
     config = Config.load(folder.path / "config.yaml")
     found = checkpoint.load_best(folder) if which == "best" else None
     loaded = found or checkpoint.load_latest(folder)
+    if loaded is None:
+        raise UserError(f"{folder.name} has no checkpoint yet")
     return policy_of(loaded, config)
 
 

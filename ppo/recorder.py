@@ -1,53 +1,48 @@
-"""Device tensors of one batch -> one plain record: the only place where numbers leave the device."""
+"""Device tensors of one batch -> one plain record: where all numbers leave the device."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ppo.collect import Episodes
 from ppo.data import Rollout
 from ppo.metrics import DECLARED, clean
+from ppo.prepare import Numbers
 from ppo.update import UpdateTable
 
 
-def to_host(tensors: dict[str, Tensor]) -> dict[str, float]:
-    """Scalars of one dict in a single transfer."""
-    if not tensors:
-        return {}
-    flat = torch.stack(
-        [
-            value.detach().double().reshape(()).cpu()
-            if value.device.type == "cpu"
-            else value.detach().double().reshape(())
-            for value in tensors.values()
-        ]
-    )
-    return dict(zip(tensors, flat.tolist(), strict=True))
+def to_host(*parts: Numbers) -> dict[str, float]:
+    """Scalars by name, in a single transfer."""
+    names = [name for part in parts for name in part.names]
+    return dict(zip(names, torch.cat([part.values for part in parts]).tolist(), strict=True))
 
 
 def reduce_table(table: UpdateTable, max_grad_norm: float) -> dict[str, float]:
     """Metrics of all minibatches as one number each, by the reduction that metrics.py declares."""
-    rows = table.rows.double().cpu()
+    rows = table.rows.double().cpu().numpy()
     column = {name: rows[:, i] for i, name in enumerate(table.names)}
     running = column["running"] > 0
     counted = running & (column["taken"] > 0)
-    used = counted if bool(counted.any()) else torch.ones_like(running)
+    used = counted if counted.any() else np.ones_like(running)
+    means, largest = rows[used].mean(0).tolist(), rows[used].max(0).tolist()
     out: dict[str, float] = {}
-    for name, values in column.items():
+    for i, name in enumerate(table.names):
         declared = DECLARED.get(name)
-        if declared is not None and declared.reduction == "max":
-            out[name] = float(values[used].max())
-        else:
-            out[name] = float(values[used].mean())
+        takes_max = declared is not None and declared.reduction == "max"
+        out[name] = largest[i] if takes_max else means[i]
+    for name in table.names:
+        if name.startswith("weight/"):
+            out[name] = _mean_weight(column[name][used], column[f"loss/{name[7:]}"][used])
     norms = column["grad_norm"]
-    finite = used & torch.isfinite(norms)
-    out["grad_norm"] = float(norms[finite].mean()) if bool(finite.any()) else math.nan
+    finite = used & np.isfinite(norms)
+    out["grad_norm"] = float(norms[finite].mean()) if finite.any() else math.nan
     out["grad_clip_factor"] = out["grad_norm"] / max_grad_norm
-    out["grad_clipped_fraction"] = float((norms[used] > max_grad_norm).double().mean())
+    out["grad_clipped_fraction"] = float((norms[used] > max_grad_norm).mean())
     out["skipped_minibatches"] = float((running & (column["taken"] == 0)).sum())
     out["num_minibatches"] = float(running.sum())
     kl, per_epoch = column["approx_kl"], table.steps_per_epoch
@@ -58,17 +53,29 @@ def reduce_table(table: UpdateTable, max_grad_norm: float) -> dict[str, float]:
     return out
 
 
+def _mean_weight(weights: np.ndarray, losses: np.ndarray) -> float:
+    """What the mean loss must be multiplied by for the mean of the weighted loss."""
+    total = losses.sum()
+    if (weights == weights[0]).all() or not total > 0:
+        return float(weights.mean())
+    return float((weights * losses).sum() / total)
+
+
 class EpisodeRows:
-    """Finished episodes of one rollout, on the host."""
+    """Finished episodes of one rollout, on the host, as float64 arrays [E] (components [E, K])."""
 
     def __init__(self, rollout: Rollout, episodes: Episodes) -> None:
-        finished = episodes.finished.cpu()
-        self.steps, self.envs = (index.tolist() for index in finished.nonzero(as_tuple=True))
-        self.components = episodes.returns.cpu()[finished].double()
+        steps, envs = episodes.finished.cpu().numpy().nonzero()
+        self.steps, self.envs = steps.tolist(), envs.tolist()
+
+        def chosen(tensor: Tensor) -> np.ndarray:
+            return tensor.cpu().numpy()[steps, envs].astype(np.float64)
+
+        self.components = chosen(episodes.returns)
         self.returns = self.components.sum(-1)
-        self.lengths = episodes.lengths.cpu()[finished].double()
-        self.truncated = (rollout.truncated & ~rollout.terminated).cpu()[finished]
-        self.success = rollout.success.cpu()[finished].double()
+        self.lengths = chosen(episodes.lengths)
+        self.truncated = chosen(rollout.truncated) > chosen(rollout.terminated)
+        self.success = chosen(rollout.success)
 
     def __len__(self) -> int:
         return len(self.envs)
@@ -84,14 +91,14 @@ class EpisodeRows:
                 "at_limit_share",
             )
             return dict.fromkeys(names, math.nan)
-        known = self.success[~self.success.isnan()]
+        known = self.success[~np.isnan(self.success)]
         longest = float("inf") if limit is None else limit
         return {
             "mean_episode_return": float(self.returns.mean()),
             "mean_episode_length": float(self.lengths.mean()),
-            "success_rate": float(known.mean()) if known.numel() else math.nan,
-            "timeout_share": float(self.truncated.double().mean()),
-            "at_limit_share": float((self.lengths >= longest).double().mean()),
+            "success_rate": float(known.mean()) if known.size else math.nan,
+            "timeout_share": float(self.truncated.mean()),
+            "at_limit_share": float((self.lengths >= longest).mean()),
         }
 
     def csv_rows(

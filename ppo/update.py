@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.func import functional_call, grad_and_value
 
 from ppo import parallel
+from ppo.compiling import compiled, fix_addresses, keep
 from ppo.config import PPOConfig
 from ppo.data import Batch
 from ppo.losses.base import Knobs
@@ -31,7 +32,7 @@ class Update:
     """Moves an objective's parameters by Adam on shuffled minibatches.
 
     Args:
-        compiled: compile the whole gradient step (losses, gradient, clipping, Adam) as one graph.
+        compile_it: compile the whole gradient step (losses, gradient, clipping, Adam) as one graph.
     """
 
     def __init__(
@@ -40,22 +41,23 @@ class Update:
         optimizer: Adam,
         config: PPOConfig,
         run_seed: int,
-        compiled: bool,
+        compile_it: bool,
     ) -> None:
         self.objective, self.optimizer, self.config = objective, optimizer, config
         self.run_seed = run_seed
         self.names: list[str] = []
         device = optimizer.flat.theta.device
-        self.running = torch.ones((), dtype=torch.bool, device=device)
+        self.running = torch.ones(1, dtype=torch.bool, device=device)
         limit = config.target_kl
         self.kl_limit = torch.tensor(
             torch.inf if limit is None else KL_STOP_FACTOR * limit, device=device
         )
+        fix_addresses(optimizer.flat.theta, *optimizer.state_dict().values(), self.running)
         # Gradients that ranks must average leave the graph half way; one process fuses it all.
-        self.fused = compiled and not parallel.is_active()
-        self._gradient = torch.compile(self.gradient_functional) if compiled else self.gradient
-        self._step = torch.compile(self.step) if self.fused else self.step
-        self._value_step = torch.compile(self.value_step) if self.fused else self.value_step
+        self.fused = compile_it and not parallel.is_active()
+        self._gradient = compiled(self.gradient_functional, device) if compile_it else self.gradient
+        self._step = compiled(self.step, device) if self.fused else self.step
+        self._value_step = compiled(self.value_step, device) if self.fused else self.value_step
 
     def __call__(self, batch: Batch, knobs: Knobs, batch_number: int, attempt: int) -> UpdateTable:
         """Every epoch over `batch`; minibatches are drawn from a counted generator."""
@@ -75,7 +77,7 @@ class Update:
         for _ in range(self.config.num_epochs):
             order = torch.randperm(size, generator=source).to(batch.obs.device)
             for index in order.split(minibatch):
-                rows.append(self._step(batch, index, knobs))
+                rows.append(keep(self._step(batch, index, knobs)))
             if self._stopped_on_host():
                 break
         for _ in range(self.config.value_epochs):
@@ -93,7 +95,7 @@ class Update:
         kl = parallel.mean_(metrics["approx_kl"])
         self.running.logical_and_(kl <= self.kl_limit)
         norm, taken = self.optimizer.step(grad, knobs.learning_rate, self.running)
-        extra = [norm, taken.to(norm.dtype), self.running.to(norm.dtype)]
+        extra = [norm, *taken.to(norm.dtype), *self.running.to(norm.dtype)]
         return torch.stack([*(metrics[name] for name in sorted(metrics)), *extra])
 
     def value_step(self, batch: Batch, index: Tensor, knobs: Knobs) -> None:

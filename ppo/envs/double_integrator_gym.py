@@ -118,6 +118,6 @@ class DoubleIntegratorEnv(gym.Env[np.ndarray, np.ndarray]):
         return frame
 
 
-def error_of(position: float, velocity: float, goal: float, goal_velocity: float) -> float:
+def error_of(position: Any, velocity: Any, goal: Any, goal_velocity: Any) -> float:
     """Distance to the target in position (m) and velocity (m/s), as one number."""
     return float(np.hypot(goal - position, goal_velocity - velocity))

@@ -54,6 +54,10 @@ class EpisodeLog:
         kept = [step[env] for step in self._steps[start:]]
         return np.stack(kept) if kept else self._empty()
 
+    def length(self, env: int) -> int:
+        """Steps of the running episode of one environment."""
+        return self.now - int(self._starts[env])
+
     def _empty(self) -> np.ndarray:
         return self._steps[0][:0] if self._steps else np.zeros(0)
 
@@ -97,6 +101,14 @@ class HostEnvironments(Environments):
         ]
         self._parity = 0
         self._log = EpisodeLog(num_envs)
+        self._told_outside = False
+
+    def _tell(self, events: list[str], outside: str | None) -> None:
+        """Takes over what happened; that observations leave their space is told once a run."""
+        self.events += events
+        if outside and not self._told_outside:
+            self._told_outside = True
+            self.events.append(outside)
 
     def _layout(self) -> Layout:
         return Layout(

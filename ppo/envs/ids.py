@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import importlib
 import importlib.util
@@ -69,10 +70,8 @@ def find_spec(env_id: str) -> EnvSpec:
                 f"run: {package.install}"
             )
         importlib.import_module(package.module)
-    if env_id in gym.registry:
-        return gym.spec(env_id)
     try:
-        return gym.spec(env_id)  # an id without its version means the newest
+        return gym.spec(env_id)
     except gym.error.Error as error:
         raise UserError(f"env.id: {_unknown(env_id, error)}") from None
 
@@ -118,3 +117,24 @@ def make_env(spec: EnvSpec, kwargs: dict[str, Any]) -> gym.Env:
     except (TypeError, gym.error.Error) as error:
         given = f" with env.kwargs {kwargs}" if kwargs else ""
         raise UserError(f"env.id: {spec.id} cannot be made{given}: {error}") from error
+
+
+def importable(spec: EnvSpec) -> EnvSpec:
+    """A copy of `spec` that names its class by a string, so that another process can find it.
+
+    Raises:
+        UserError: the class stands in the script that was started, or inside a function.
+    """
+    spec = copy.deepcopy(spec)
+    spec.vector_entry_point = None
+    entry = spec.entry_point
+    if callable(entry):
+        name = getattr(entry, "__qualname__", "<locals>")
+        if entry.__module__ == "__main__" or "<" in name:
+            raise UserError(
+                f"env.backend: async: {spec.id} is defined where worker processes cannot import "
+                f"it ({entry.__module__}.{name}); move it into a module of its own, or write "
+                "env.backend: sync"
+            )
+        spec.entry_point = f"{entry.__module__}:{name}"
+    return spec

@@ -5,6 +5,7 @@ In one process they are ordinary arrays; with worker processes they lie in share
 
 from __future__ import annotations
 
+import mmap
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +28,7 @@ class Rows(NamedTuple):
     truncated: np.ndarray  # [N] bool
     success: np.ndarray  # [N] float32
     valid: np.ndarray  # [N] bool
-    progress: np.ndarray  # [N] int64: steps and resets begun, which tells slow from stuck
+    progress: np.ndarray  # [N] int64: the largest entry grows with all that is begun
 
     def part(self, start: int, stop: int) -> Rows:
         """The same memory, for the environments from `start` to `stop`."""
@@ -64,7 +65,7 @@ class Layout(NamedTuple):
         """Size of the memory that `rows` needs."""
         return sum(_padded(shape, dtype) for shape, dtype in self.fields())
 
-    def rows(self, memory: memoryview | bytearray) -> Rows:
+    def rows(self, memory: bytearray | mmap.mmap) -> Rows:
         """Arrays over `memory`, which is at least `num_bytes()` long."""
         arrays, offset = [], 0
         for shape, dtype in self.fields():

@@ -9,12 +9,11 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-import gymnasium as gym
 import numpy as np
-from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 
 from ppo.envs.base import episode_seed
+from ppo.envs.checks import bounds_of, first_nonfinite, scalar, shortened
 from ppo.envs.ids import make_env
 from ppo.envs.observations import ActionDecoder, ObservationEncoder
 from ppo.envs.rows import Rows
@@ -69,26 +68,25 @@ class Slot:
             )
         return result
 
-    def restart(self) -> None:
-        """Builds the environment anew after it raised an error."""
+    def close(self) -> None:
+        """Closes the environment, which is thrown away whether it complains or not."""
         try:
             self.env.close()
-        except Exception:  # noqa: S110 - it is being thrown away because it is broken
+        except (Exception, SystemExit):
             pass
+
+    def restart(self) -> None:
+        """Builds the environment anew after it raised an error."""
+        self.close()
         self.env = make_env(self.spec, self.task.kwargs)
-
-
-def shortened(value: Any) -> str:
-    """How a value looks, in at most 120 characters."""
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 120 else text[:117] + "..."
 
 
 class SlotGroup:
     """Some environments stepped one after the other, each writing its row of `rows`.
 
     Attributes:
-        events: what happened, in words, for the trainer to drain.
+        events: what happened since the last `take_events`, in words.
+        outside: the first observation outside the space since then, in words.
     """
 
     def __init__(self, spec: EnvSpec, task: Task, indices: range) -> None:
@@ -98,8 +96,10 @@ class SlotGroup:
         self.encoder = ObservationEncoder(env.observation_space, spec.id)
         self.decoder = ActionDecoder(env.action_space, spec.id)
         self.events: list[str] = []
+        self.outside: str | None = None
         self._names: tuple[str, ...] | None = None
-        self._bounds = _bounds(env.observation_space, self.encoder)
+        self._begun = 0
+        self._bounds = bounds_of(env.observation_space, self.encoder)
 
     def probe(self) -> tuple[str, ...]:
         """Names of the reward components that the first environment tells of, or ("reward",)."""
@@ -146,15 +146,22 @@ class SlotGroup:
                 self._step(row, slot, actions[row], parity)
         self._check(parity)
 
+    def take_events(self) -> tuple[list[str], str | None]:
+        """`events` and `outside`, which are empty again after that."""
+        taken = self.events, self.outside
+        self.events, self.outside = [], None
+        return taken
+
     def replay(
         self, row: int, episode: int, actions: np.ndarray, parity: int, run_seed: int
     ) -> bool:
         """Plays an unfinished episode again; False where it ended early this time."""
         slot = self.slots[row]
         slot.run_seed = run_seed
+        self._mark(row)
         observation, _ = slot.reset(episode)
         for action in self.decoder.decode(actions):
-            self.rows.progress[row] += 1
+            self._mark(row)
             observation, _, terminated, truncated, _ = slot.env.step(action)
             slot.steps += 1
             if terminated or truncated:
@@ -162,12 +169,19 @@ class SlotGroup:
         self._write(slot, observation, self.rows.obs[parity, row])
         return True
 
+    def _mark(self, row: int) -> None:
+        """Tells a supervisor that something new has begun, and with whom."""
+        self._begun += 1
+        self.rows.progress[row] = self._begun
+
     def close(self) -> None:
-        for slot in self.slots:
-            slot.env.close()
+        """Closes the environments; one that fails even here does not keep the others open."""
+        slots, self.slots = self.slots, []
+        for slot in slots:
+            slot.close()
 
     def _begin(self, row: int, slot: Slot, episode: int, parity: int) -> None:
-        self.rows.progress[row] += 1
+        self._mark(row)
         observation, _ = slot.reset(episode)
         self._write(slot, observation, self.rows.obs[parity, row])
 
@@ -179,7 +193,7 @@ class SlotGroup:
 
     def _step(self, row: int, slot: Slot, action: Any, parity: int) -> None:
         rows = self.rows
-        rows.progress[row] += 1
+        self._mark(row)
         slot.steps += 1
         try:
             result = slot.env.step(action)
@@ -195,7 +209,7 @@ class SlotGroup:
                 f"info dict), got {shortened(result)}"
             ) from None
         if type(reward) is not float:
-            reward = _scalar(slot, reward)
+            reward = scalar(slot.where, reward)
         if self._names is None:
             rows.rewards[row, 0] = reward
         else:
@@ -252,7 +266,7 @@ class SlotGroup:
                 observation = self.rows.obs[parity, row]
                 raise EnvironmentFault(
                     f"{self.slots[row].where()}: reset gave an observation that is not finite: "
-                    f"{_first_nonfinite(observation)}"
+                    f"{first_nonfinite(observation)}"
                 )
 
     def _check_sums(self) -> None:
@@ -277,17 +291,18 @@ class SlotGroup:
             return
         row, entry = (int(i) for i in np.argwhere(outside)[0])
         self._bounds = None  # once is enough
-        self.events.append(
+        space = self.slots[row].env.observation_space
+        declared = f"[{space.low.reshape(-1)[entry]:g}, {space.high.reshape(-1)[entry]:g}]"  # type: ignore
+        self.outside = (
             f"environment {self.slots[row].index} ({self.slots[row].spec.id}) left its observation "
-            f"space: entry {entry} was {obs[row, entry]:g}, declared "
-            f"[{low[entry]:g}, {high[entry]:g}]"
+            f"space: entry {entry} was {obs[row, entry]:g}, declared {declared}"
         )
 
     # What is done about faults.
 
     def _on_nonfinite(self, row: int, slot: Slot, reached: np.ndarray, parity: int) -> None:
         what = (
-            f"the observation is not finite: {_first_nonfinite(reached)}"
+            f"the observation is not finite: {first_nonfinite(reached)}"
             if not np.isfinite(reached).all()
             else f"the reward is not finite (as float32): {self.rows.rewards[row].tolist()}"
         )
@@ -323,32 +338,3 @@ class SlotGroup:
         rows.valid[row] = False
         self._begin(row, slot, slot.episode + 1, parity)
         self._check_reset_rows([row], parity)
-
-
-def _scalar(slot: Slot, reward: Any) -> float:
-    """A reward as a Python float; bools, integers, numpy scalars and arrays of one entry pass."""
-    if isinstance(reward, (bool, int, float, np.number, np.bool_)):
-        return float(reward)
-    if isinstance(reward, np.ndarray) and reward.size == 1 and reward.dtype.kind in "fiub":
-        return float(reward.reshape(-1)[0])
-    raise UserError(f"{slot.where()}: the reward must be one number, got {shortened(reward)}")
-
-
-def _first_nonfinite(observation: np.ndarray) -> str:
-    flat = observation.reshape(-1)
-    entry = int(np.flatnonzero(~np.isfinite(flat))[0])
-    return f"entry {entry} is {flat[entry]} (as float32)"
-
-
-def _bounds(space: gym.Space, encoder: ObservationEncoder) -> tuple[np.ndarray, np.ndarray] | None:
-    """Flat bounds [D] with room for rounding, or None where there is nothing to leave."""
-    if not isinstance(space, spaces.Box) or encoder.is_image:
-        return None
-    low = space.low.reshape(-1).astype(np.float64)
-    high = space.high.reshape(-1).astype(np.float64)
-    if not (np.isfinite(low).any() or np.isfinite(high).any()):
-        return None
-    finite = np.isfinite(low) & np.isfinite(high)
-    span = np.subtract(high, low, out=np.zeros_like(low), where=finite)
-    room = 1e-5 * (1.0 + span)
-    return (low - room).astype(np.float32), (high + room).astype(np.float32)

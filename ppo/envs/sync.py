@@ -28,24 +28,20 @@ class SyncEnvironments(HostEnvironments):
         layout = self._layout()
         self.rows = layout.rows(bytearray(layout.num_bytes()))
         self._group.attach(self.rows, self.component_names)
-        self._group.events = self.events
 
     def _run_reset(self, episodes: list[int]) -> None:
         self._group.reset(episodes, self._parity, self.run_seed)
 
     def _run_step(self) -> None:
         self._group.step(self._parity)
+        if self._group.events or self._group.outside:
+            self._tell(*self._group.take_events())
 
     def _run_replay(self, episodes: list[int], actions: list[np.ndarray]) -> list[bool]:
         return [
             self._group.replay(row, episode, actions[row], self._parity, self.run_seed)
             for row, episode in enumerate(episodes)
         ]
-
-    def drain_events(self) -> list[str]:
-        drained = super().drain_events()
-        self._group.events = self.events
-        return drained
 
     def render(self) -> np.ndarray:
         """[H, W, 3] uint8: the first environment, if made with render_mode rgb_array."""

@@ -24,10 +24,10 @@ def normalize_advantages(
     centered = (advantages - mean) * weights
     deviation = masked_mean(centered.square(), weights).sqrt()
     # Below a millionth of the mean, the spread is rounding error of the mean.
-    spread = (deviation > 0) & (deviation > 1e-6 * mean.abs())
+    constant = deviation <= 1e-6 * mean.abs()  # False for NaN, which must be seen, not hidden
     divisor = torch.maximum(deviation, torch.as_tensor(floor, dtype=mean.dtype, device=mean.device))
-    safe = torch.where(spread, divisor, torch.ones_like(divisor))
-    return torch.where(spread, centered / safe, torch.zeros_like(centered))
+    safe = torch.where(constant, torch.ones_like(divisor), divisor)
+    return torch.where(constant, torch.zeros_like(centered), centered / safe)
 
 
 def clipped_surrogate(ratio: Tensor, advantages: Tensor, epsilon: Tensor | float) -> Tensor:

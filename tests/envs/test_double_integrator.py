@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
+import pytest
 import torch
 from env_tools import make
 
@@ -13,6 +18,8 @@ from ppo.envs.native.double_integrator import (
     optimal_plan,
 )
 from ppo.envs.torch_env import Carry, start
+
+ROOT = Path(__file__).parents[2]
 
 
 def returns_of(policy, num_envs: int = 2000):
@@ -103,3 +110,14 @@ def test_components_are_named_and_the_terminal_ones_come_at_the_end():
     error = torch.hypot(step.final_obs[:, 2], step.final_obs[:, 3])
     torch.testing.assert_close(total[:, 0], 100 * (distance - error), rtol=1e-4, atol=1e-2)
     assert (step.success == 1).all() and (step.rewards[:, 3] == 500).all()
+
+
+@pytest.mark.slow
+def test_the_figures_in_the_docs_are_those_of_the_command_beside_them():
+    text = (ROOT / "docs/double_integrator.md").read_text()
+    command = text.split("<!-- command: measure -->")[1].split("```")[1].split("\n")[1].split()
+    said = text.split("<!-- output: measure -->")[1].split("```")[1]
+    done = subprocess.run(
+        [sys.executable, *command[1:]], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    assert done.stdout.strip() == said.strip()

@@ -6,10 +6,13 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from env_tools import assert_same_bits, make, play, random_actions
+from env_tools import HOST, assert_same_bits, make, play, random_actions
 
+from ppo.config import EnvConfig
+from ppo.envs import make_environments
+from ppo.envs.counted import uniforms
 from ppo.envs.native import REGISTRY
-from ppo.envs.torch_env import Carry, advance, start, uniforms
+from ppo.envs.torch_env import Carry, advance, start
 
 NATIVE = ["CartPole-v1", "DoubleIntegrator-v0", "Pendulum-v1"]
 SET_STATE = {
@@ -174,3 +177,28 @@ def test_a_step_is_one_graph(env_id):
     arguments = (envs.carry, action, envs.env_ids, envs.seed)
     for ours, theirs in zip(compiled(*arguments)[0], rollout(*arguments)[0], strict=True):
         assert torch.equal(ours, theirs)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("env_id", NATIVE)
+def test_a_gpu_starts_the_same_episodes_and_is_never_waited_for(env_id):
+    config = EnvConfig(id=env_id, backend="torch", num_envs=64)
+    gpu = make_environments(config, run_seed=7, device=torch.device("cuda"))
+    host = make_environments(config, run_seed=7, device=HOST)
+    torch.testing.assert_close(gpu.reset().cpu(), host.reset(), rtol=1e-6, atol=1e-6)
+    assert torch.equal(
+        uniforms(gpu.seed, gpu.env_ids, gpu.env_ids * 3, 4).cpu(),
+        uniforms(7, host.env_ids, host.env_ids * 3, 4),
+    )
+    actions = [action.cuda() for action in random_actions(host, 40)]
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        steps = play(gpu, actions)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    # Rounding differs between devices and grows with the steps; 5 steps stay together.
+    for action, step in zip(actions[:5], steps[:5], strict=True):
+        expected = host.step(action.cpu())
+        torch.testing.assert_close(step.obs.cpu(), expected.obs, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(step.rewards.cpu(), expected.rewards, rtol=1e-4, atol=1e-2)

@@ -88,6 +88,15 @@ def test_simultaneous_starts_get_folders_of_their_own(tmp_path, count):
         assert all(len(read_records(results / name)) == 1 for name in names)
 
 
+def test_a_number_taken_since_the_folder_was_listed_is_passed_over(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "listdir", lambda _: [])
+    names = []
+    for _ in range(3):
+        with RunFolder.create(tmp_path) as made:
+            names.append(made.name)
+    assert names == ["run0001", "run0002", "run0003"]
+
+
 @pytest.mark.parametrize(
     "name",
     ["../x", "/etc", "run0001/..", "run0001/../..", "..", ".", "", "run1", "0002", "run0002",
@@ -384,6 +393,17 @@ def test_an_append_that_failed_can_be_tried_again(folder, fault):
         folder.truncate(number)
         folder.append({"batch": number})
     assert [record["batch"] for record in strict_loads(text(folder))["batches"]] == list(range(6))
+
+
+def test_a_leftover_of_a_dead_process_with_our_number_is_no_hindrance(folder):
+    leftovers = [".loss_metrics.json", ".summary.json", ".metrics.a"]
+    for name in leftovers:
+        (folder.path / f"{name}.tmp-{os.getpid()}").write_text("half a file")
+    folder.append({"batch": 0})
+    folder.set_status("running")
+    folder.truncate(1)
+    assert len(strict_loads(text(folder))["batches"]) == 1
+    assert not list(folder.path.glob(".*.tmp-*"))
 
 
 # ---- episodes

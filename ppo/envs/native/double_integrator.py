@@ -6,7 +6,7 @@ docs/double_integrator.md.
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -45,7 +45,7 @@ class DoubleIntegrator(TorchEnvironment):
     observed, and nothing comes after the horizon that a value could speak of.
     """
 
-    component_names = COMPONENTS
+    component_names: tuple[str, ...] = COMPONENTS
     fixed_length = NUM_STEPS
     num_uniforms = 4
 
@@ -90,6 +90,10 @@ class DoubleIntegrator(TorchEnvironment):
     def observe(self, state: Tensor) -> Tensor:
         moving, goal, left = state[:, :2], state[:, 2:4], state[:, 4:]
         return torch.cat((moving, goal - moving, left * DT), 1)
+
+    def state_of(self, obs: Tensor) -> Tensor:
+        moving, goal, left = obs[:, :2], obs[:, 2:4], obs[:, 4:]
+        return torch.cat((moving, goal + moving, (left / DT).round()), 1)
 
     def rewards(self, state: Tensor, actions: Tensor, next_state: Tensor, ends: Tensor) -> Tensor:
         after = final_error(next_state)
@@ -138,7 +142,7 @@ def optimal_control(obs: Array) -> Array:
 def optimal_plan(obs: Array, num_steps: int) -> Array:
     """The same control for the next `num_steps` steps, [..., num_steps], without looking again."""
     a, b = optimal_coefficients(obs)
-    middles = (np.arange(num_steps) + 0.5) * DT
+    middles: Any = (np.arange(num_steps) + 0.5) * DT
     if isinstance(obs, Tensor):
         middles = torch.as_tensor(middles, dtype=obs.dtype, device=obs.device)
     return a[..., None] + b[..., None] * middles

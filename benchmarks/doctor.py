@@ -1,0 +1,162 @@
+"""Makes runs ill on purpose and counts how often the doctor names the illness first.
+
+    python benchmarks/doctor.py make --writer sb3 --out sick --seeds 1 2 3
+    python benchmarks/doctor.py make --writer own --out sick --seeds 1 2 3
+    python benchmarks/doctor.py judge --out sick            # prints the table of docs/doctor.md
+
+`sb3` trains with Stable-Baselines3 (pip install stable-baselines3), `own` with this trainer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+LOOKED_AT = {"sb3": 3, "own": 1}  # seeds up to which the rules were calibrated
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    make = commands.add_parser("make")
+    make.add_argument("--writer", choices=["sb3", "own"], required=True)
+    make.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    make.add_argument("--only", nargs="*", help="names of cases")
+    judge = commands.add_parser("judge")
+    judge.add_argument(
+        "--development", action="store_true", help="only what the rules were made on"
+    )
+    judge.add_argument("--held-out", action="store_true", help="only what they were not")
+    for command in (make, judge):
+        command.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    if args.command == "make":
+        make_runs(args.writer, args.out, args.seeds, args.only)
+    else:
+        print(judge_runs(args.out, args.development, args.held_out))
+
+
+def make_runs(writer: str, out: Path, seeds: list[int], only: list[str] | None) -> None:
+    """Every case of the writer with every seed; runs that are there already are left alone."""
+    from benchmarks.doctor_cases import CASES, OWN_CASES
+
+    for seed in seeds:
+        for case in CASES if writer == "sb3" else OWN_CASES:
+            folder = out / f"{writer}-{case.name}-{seed}"
+            if (only and case.name not in only) or (folder / "label.json").exists():
+                continue
+            folder.mkdir(parents=True, exist_ok=True)
+            ended = (
+                _train_sb3(case, folder, seed) if writer == "sb3" else _train(case, folder, seed)
+            )
+            label = {
+                "case": case.name,
+                "writer": writer,
+                "seed": seed,
+                "truth": [case.truth] if case.truth else [],
+                "held_out": seed > LOOKED_AT[writer] or (writer == "own" and case.held_out),
+                "ended": ended,
+            }
+            (folder / "label.json").write_text(json.dumps(label, indent=1))
+            print(folder.name, ended, flush=True)
+
+
+def _train_sb3(case, folder: Path, seed: int) -> str:
+    import gymnasium as gym
+    import torch
+    from stable_baselines3 import PPO
+    from stable_baselines3.common.logger import configure
+    from stable_baselines3.common.monitor import Monitor
+    from stable_baselines3.common.vec_env import DummyVecEnv
+
+    from benchmarks.doctor_cases import BASES, Spoil
+
+    def one() -> gym.Env:
+        env = gym.make(case.env, **case.env_kwargs)
+        return Monitor(Spoil(env, case)) if case.monitor_outside else Spoil(Monitor(env), case)
+
+    torch.set_num_threads(1)
+    settings = {**BASES[case.env], **case.settings}
+    model = PPO("MlpPolicy", DummyVecEnv([one] * 4), seed=seed, device="cpu", **settings)
+    model.set_logger(configure(str(folder), ["tensorboard"]))
+    ended = "finished"
+    try:
+        model.learn(case.timesteps)
+    except ValueError as fault:  # torch.distributions refuses NaN: that run is meant to die
+        ended = str(fault).splitlines()[0]
+    model.logger.close()
+    return ended
+
+
+def _train(case, folder: Path, seed: int) -> str:
+    command = [sys.executable, str(ROOT / "train_cli.py"), "--mode", "train", "--quiet"]
+    command += ["--results", str(folder), "--seed", str(seed)]
+    if case.config:
+        command += ["--config", str(ROOT / case.config)]
+    for setting in case.settings:
+        command += ["--set", setting]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return f"exit {done.returncode}" + (f": {done.stderr[-200:]}" if done.returncode else "")
+
+
+def judge_runs(out: Path, development: bool, held_out: bool) -> str:
+    """A confusion table in Markdown: truth in rows, what the doctor named first in columns."""
+    from ppo.doctor import diagnose
+    from ppo.logs import read_log
+
+    confusion: Counter[tuple[str, str, bool]] = Counter()
+    wrong = []
+    for file in sorted(out.glob("*/label.json")):
+        label = json.loads(file.read_text())
+        if (development and label["held_out"]) or (held_out and not label["held_out"]):
+            continue
+        found = diagnose(read_log(_log_of(file.parent)))
+        truth = (label["truth"] or ["healthy"])[0]
+        first = found[0].illness if found else "healthy"
+        confusion[truth, first, label["held_out"]] += 1
+        if truth != first:
+            wrong.append(f"{file.parent.name}: {truth} taken for {first}")
+    return _table(confusion) + "\n\n" + "\n".join(f"- {line}" for line in wrong)
+
+
+def _log_of(folder: Path) -> Path:
+    runs = sorted(folder.glob("run*"))
+    return runs[-1] if runs else folder
+
+
+def _table(confusion: Counter[tuple[str, str, bool]]) -> str:
+    lines = [
+        "| truth | runs | named first | held out: runs | named first | taken for |",
+        "|-|-|-|-|-|-|",
+    ]
+    totals = Counter[str]()
+    for truth in sorted({key[0] for key in confusion}, key=lambda t: (t == "healthy", t)):
+        cells = [truth]
+        for held in (False, True):
+            count = sum(n for (t, _, h), n in confusion.items() if t == truth and h == held)
+            right = confusion[truth, truth, held]
+            kind = "healthy" if truth == "healthy" else "ill"
+            totals[f"{kind}{held}"] += count
+            totals[f"{kind}{held} right"] += right
+            cells += [str(count), str(right)]
+        others = [(f, n) for (t, f, _), n in confusion.items() if t == truth and f != truth]
+        cells.append(", ".join(f"{first} {n}" for first, n in sorted(others)))
+        lines.append("| " + " | ".join(cells) + " |")
+    for kind in ("ill", "healthy"):
+        cells = [f"**all {kind}**"]
+        for held in (False, True):
+            cells += [str(totals[f"{kind}{held}"]), str(totals[f"{kind}{held} right"])]
+        lines.append("| " + " | ".join(cells) + " | |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

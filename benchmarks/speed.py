@@ -1,0 +1,219 @@
+"""Environment steps per second of training, side by side with Stable-Baselines3.
+
+    python benchmarks/speed.py [--only NAME ...] [--rounds 5] [--seconds 4]
+
+Both trainers run in this one process on one torch thread, with the same network, batch, epochs
+and minibatches, and take turns: in each round both train for some seconds. Reported are medians of
+the rounds and of the rounds' ratios, for wall time and for processor time (which other
+processes on the machine disturb less). Compilation is not counted and is given on its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+RESULTS = Path(__file__).parent / "results"
+
+
+class Workload(NamedTuple):
+    """One comparison; the same numbers go to both trainers."""
+
+    env_id: str
+    num_envs: int
+    num_steps: int
+    num_epochs: int
+    num_minibatches: int
+    goal: float  # times Stable-Baselines3
+    backend: str = "torch"  # of ours
+    normalize: bool = False  # observations and rewards
+
+
+WORKLOADS = {
+    "cartpole_8": Workload("CartPole-v1", 8, 128, 4, 4, 4.0),
+    "cartpole_64": Workload("CartPole-v1", 64, 128, 4, 4, 5.0),
+    "cartpole_2048": Workload("CartPole-v1", 2048, 128, 4, 4, 6.0),
+    "cartpole_8_sync": Workload("CartPole-v1", 8, 128, 4, 4, 4.0, "sync"),
+    "pendulum_8": Workload("Pendulum-v1", 8, 128, 4, 4, 4.0),
+    "pendulum_8_sync": Workload("Pendulum-v1", 8, 128, 4, 4, 4.0, "sync"),
+    "halfcheetah_8": Workload("HalfCheetah-v5", 8, 256, 10, 32, 4.0, "sync", True),
+}
+
+
+class Clock(NamedTuple):
+    wall: float
+    cpu: float
+
+    @classmethod
+    def now(cls) -> Clock:
+        return cls(time.perf_counter(), time.process_time())
+
+    def per_second(self, steps: int) -> Clock:
+        """Steps a second since this moment."""
+        now = Clock.now()
+        return Clock(steps / (now.wall - self.wall), steps / (now.cpu - self.cpu))
+
+
+class Contestant(NamedTuple):
+    batch: Callable[[], Any]  # trains for one batch
+    steps: int  # environment steps of it
+    startup: float  # seconds until the second batch
+
+    def measure(self, seconds: float) -> Clock:
+        begin, batches = Clock.now(), 0
+        while not batches or time.perf_counter() - begin.wall < seconds:
+            self.batch()
+            batches += 1
+        return begin.per_second(batches * self.steps)
+
+
+def ours(work: Workload, compile_mode: str = "always") -> Contestant:
+    from ppo import build
+    from ppo.config import Config
+
+    settings = {
+        "env.id": work.env_id,
+        "env.num_envs": work.num_envs,
+        "env.backend": work.backend,
+        "env.normalize_observations": str(work.normalize).lower(),
+        "env.calibration_steps": 0,
+        "network.shared_encoder": "false",
+        "ppo.num_steps": work.num_steps,
+        "ppo.num_epochs": work.num_epochs,
+        "ppo.num_minibatches": work.num_minibatches,
+        "ppo.learning_rate": 3e-4,
+        "ppo.reward_scaling": "return_std" if work.normalize else "none",
+        "system.device": "cpu",
+        "system.compile": compile_mode,
+    }
+    config = Config.from_dict({}, [f"{key}={value}" for key, value in settings.items()])
+    begin = time.perf_counter()
+    device = build.prepare_torch(config)
+    learner = build.build_learner(config, build.build_environments(config, device), device)
+    learner.start()
+    learner.step()
+    learner.step()
+    return Contestant(learner.step, learner.steps_per_batch, time.perf_counter() - begin)
+
+
+def stable_baselines3(work: Workload) -> Contestant:
+    from stable_baselines3 import PPO
+    from stable_baselines3.common.env_util import make_vec_env
+    from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+
+    envs: VecEnv = make_vec_env(work.env_id, work.num_envs)
+    if work.normalize:
+        envs = VecNormalize(envs)
+    size = work.num_envs * work.num_steps
+    net = {"pi": [64, 64], "vf": [64, 64]}
+    begin = time.perf_counter()
+    model = PPO(
+        "MlpPolicy",
+        envs,
+        n_steps=work.num_steps,
+        batch_size=size // work.num_minibatches,
+        n_epochs=work.num_epochs,
+        learning_rate=3e-4,
+        device="cpu",
+        policy_kwargs={"net_arch": net},
+    )
+    model.learn(2 * size)
+
+    def batch() -> None:
+        model.collect_rollouts(model.env, callback, model.rollout_buffer, work.num_steps)
+        model.train()
+
+    _, callback = model._setup_learn(10**9)
+    return Contestant(batch, size, time.perf_counter() - begin)
+
+
+def compare(work: Workload, rounds: int, seconds: float) -> dict[str, Any]:
+    """Rounds in which both train in turn."""
+    mine, theirs = ours(work), stable_baselines3(work)
+    pairs = [(mine.measure(seconds), theirs.measure(seconds)) for _ in range(rounds)]
+
+    def median(pick: Callable[[tuple[Clock, Clock]], float]) -> float:
+        return statistics.median(pick(pair) for pair in pairs)
+
+    return {
+        **work._asdict(),
+        "ours": round(median(lambda pair: pair[0].wall)),
+        "stable_baselines3": round(median(lambda pair: pair[1].wall)),
+        "ratio": round(median(lambda pair: pair[0].wall / pair[1].wall), 2),
+        "ours_cpu": round(median(lambda pair: pair[0].cpu)),
+        "stable_baselines3_cpu": round(median(lambda pair: pair[1].cpu)),
+        "ratio_cpu": round(median(lambda pair: pair[0].cpu / pair[1].cpu), 2),
+        "startup_seconds": round(mine.startup, 1),
+    }
+
+
+def rollout_alone(num_envs: int, rounds: int, seconds: float) -> dict[str, Any]:
+    """The shipped environment with actor and critic (2x64, shared), without learning."""
+    from ppo import build
+    from ppo.config import Config
+
+    settings = [f"env.num_envs={num_envs}", "system.compile=always", "system.device=cpu"]
+    config = Config.from_dict({}, [*settings, "env.calibration_steps=0"])
+    device = build.prepare_torch(config)
+    learner = build.build_learner(config, build.build_environments(config, device), device)
+    learner.start()
+    learner.collector(0)
+    player = Contestant(lambda: learner.collector(1), learner.steps_per_batch, 0.0)
+    measured = [player.measure(seconds) for _ in range(rounds)]
+    return {
+        "env_id": "DoubleIntegrator-v0",
+        "num_envs": num_envs,
+        "steps_per_second": round(statistics.median(m.wall for m in measured)),
+        "steps_per_second_cpu": round(statistics.median(m.cpu for m in measured)),
+        "goal": 1_500_000,
+    }
+
+
+def table(results: dict[str, dict[str, Any]]) -> str:
+    head = "| workload | ours | Stable-Baselines3 | ratio | ratio of processor time | goal | |"
+    lines = [head, "| --- | --- | --- | --- | --- | --- | --- |"]
+    for name, found in results.items():
+        if "ratio" not in found:
+            continue
+        verdict = "reached" if found["ratio"] >= found["goal"] else "missed"
+        lines.append(
+            f"| {name} | {found['ours']:,} | {found['stable_baselines3']:,} | "
+            f"{found['ratio']:.1f} | {found['ratio_cpu']:.1f} | {found['goal']:.0f} | {verdict} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    names = [*WORKLOADS, "rollout_4096"]
+    parser.add_argument("--only", nargs="+", choices=names, default=names)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=4.0, help="of each trainer in a round")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    file = RESULTS / "speed_cpu.json"
+    results = json.loads(file.read_text())["results"] if file.exists() else {}
+    for name in args.only:
+        if name == "rollout_4096":
+            results[name] = rollout_alone(4096, args.rounds, args.seconds)
+        else:
+            results[name] = compare(WORKLOADS[name], args.rounds, args.seconds)
+        print(json.dumps({name: results[name]}), flush=True)
+        results = {known: results[known] for known in names if known in results}
+        machine = {"torch": torch.__version__, "machine": platform.machine(), "threads": 1}
+        RESULTS.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps({"machine": machine, "results": results}, indent=1) + "\n")
+        (RESULTS / "speed_cpu.md").write_text(table(results) + "\n")
+    print(table(results))
+
+
+if __name__ == "__main__":
+    main()

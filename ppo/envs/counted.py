@@ -1,0 +1,39 @@
+"""Randomness that is counted, not carried: a number is a hash of what it is for."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+# Odd multipliers of Steele, Lea & Flood, "Fast splittable pseudorandom number generators" (2014),
+# and of Vigna's and Steele's tables; as signed 64-bit numbers, for torch wraps int64 products.
+_ENV, _EPISODE, _DRAW = (
+    value - (1 << 64)
+    for value in (0x9E3779B97F4A7C15, 0xD1342543DE82EF95, 0xAF251AF3B0F025B5)
+)  # fmt: skip
+_MIX_1, _MIX_2 = 0xBF58476D1CE4E5B9 - (1 << 64), 0x94D049BB133111EB - (1 << 64)
+
+
+def _mixed(x: Tensor) -> Tensor:
+    """The finalizer of splitmix64; the shifts are made logical by masking the sign's copies."""
+    x = (x ^ ((x >> 30) & ((1 << 34) - 1))) * _MIX_1
+    x = (x ^ ((x >> 27) & ((1 << 37) - 1))) * _MIX_2
+    return x ^ ((x >> 31) & ((1 << 33) - 1))
+
+
+def uniforms(run_seed: Tensor | int, env_ids: Tensor, episodes: Tensor, count: int) -> Tensor:
+    """Numbers in [0, 1) with 24 bits each, a hash of what they are for.
+
+    Args:
+        run_seed: int64, a number or a tensor of no axes.
+        env_ids: [N] int64.
+        episodes: [N] int64.
+        count: R.
+
+    Returns:
+        [N, R] float32.
+    """
+    base = _mixed(env_ids * _ENV + run_seed) + episodes * _EPISODE
+    draws = torch.arange(1, count + 1, device=env_ids.device) * _DRAW
+    bits = _mixed(base[:, None] + draws)
+    return ((bits >> 40) & ((1 << 24) - 1)).to(torch.float32) * (1.0 / (1 << 24))

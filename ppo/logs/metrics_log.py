@@ -1,0 +1,168 @@
+"""What a reader makes of any log: columns of floats under the contract's names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Column = NDArray[np.float64]
+
+# A null in one of these fields of our own records can only mean "not a finite number".
+ALWAYS_FINITE = (
+    "total_loss",
+    "policy_loss",
+    "value_loss",
+    "entropy",
+    "approx_kl",
+    "grad_norm",
+    "return_mean",
+    "target_mean",
+)
+
+
+@dataclass
+class MetricsLog:
+    """A run as the doctor sees it; row i of every column is batch `batches[i]`.
+
+    `columns` hold NaN where a value is missing. `nonfinite` marks the rows where the log itself
+    said NaN or infinity, which is another thing than saying nothing. `settings` are dotted
+    config keys, as far as the log tells them. Units: those of the contract; where a writer's
+    figure has another unit, it is converted or left out and `notes` say so.
+    """
+
+    columns: dict[str, Column] = field(default_factory=dict)
+    batches: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    writer: str = "unknown"
+    settings: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    nonfinite: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
+    components: dict[str, dict[str, Column]] = field(default_factory=dict)
+    events: list[tuple[int, str]] = field(default_factory=list)
+    status: str = ""
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def get(self, name: str) -> Column:
+        """The column, or NaN in every row where the log has none of that name."""
+        column = self.columns.get(name)
+        return np.full(len(self), np.nan) if column is None else column
+
+    def has(self, *names: str) -> bool:
+        """Whether every named column holds at least one finite value."""
+        return all(
+            name in self.columns and bool(np.isfinite(self.columns[name]).any()) for name in names
+        )
+
+    def setting(self, key: str, default: Any = None) -> Any:
+        """The value of a dotted config key, where the log tells it."""
+        return self.settings.get(key, default)
+
+    def number(self, key: str) -> float:
+        """A numeric setting, or NaN."""
+        value = self.settings.get(key)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return float("nan")
+        return float(value)
+
+    def batch(self, row: int) -> int:
+        """The batch number of a row."""
+        return int(self.batches[row])
+
+
+def to_float(value: Any) -> float:
+    """A float of whatever a log holds: NaN for what is not a number."""
+    if isinstance(value, bool):
+        return float(value)
+    if isinstance(value, int | float):
+        try:
+            return float(value)
+        except OverflowError:
+            return float("inf")
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return float("nan")
+    return float("nan")
+
+
+def from_records(
+    records: list[dict[str, Any]],
+    settings: dict[str, Any] | None = None,
+    writer: str = "ppo",
+    status: str = "",
+) -> MetricsLog:
+    """Our own batch records as a log.
+
+    Records with a repeated batch number (a resumed run) keep the newest.
+    """
+    by_batch: dict[int, dict[str, Any]] = {}
+    for position, record in enumerate(records):
+        if isinstance(record, dict):
+            number = to_float(record.get("batch", position))
+            by_batch[int(number) if np.isfinite(number) and abs(number) < 2**53 else position] = (
+                record
+            )
+    batches = sorted(by_batch)
+    rows = [by_batch[batch] for batch in batches]
+    log = MetricsLog(
+        batches=np.asarray(batches, dtype=np.int64),
+        writer=writer,
+        settings=dict(settings or {}),
+        status=status,
+    )
+    names = {name for row in rows for name in row} - {"components", "events", "batch"}
+    for name in names:
+        column = np.array([to_float(row.get(name)) for row in rows], dtype=np.float64)
+        log.nonfinite[name] = np.isinf(column)
+        log.columns[name] = np.where(np.isinf(column), np.nan, column)
+    for name in ALWAYS_FINITE:
+        if name in log.columns:
+            missing = np.array([name in row and row[name] is None for row in rows], dtype=bool)
+            log.nonfinite[name] = (
+                log.nonfinite[name]
+                | missing
+                | np.array(
+                    [isinstance(row.get(name), float) and row[name] != row[name] for row in rows],
+                    dtype=bool,
+                )
+            )
+    log.components = _components(rows)
+    for batch, row in zip(batches, rows, strict=True):
+        found = row.get("events")
+        log.events += [(batch, str(event)) for event in (found if isinstance(found, list) else [])]
+    derive(log)
+    return log
+
+
+def _components(rows: list[dict[str, Any]]) -> dict[str, dict[str, Column]]:
+    found: dict[str, dict[str, Column]] = {}
+    for index, row in enumerate(rows):
+        components = row.get("components")
+        if isinstance(components, list):
+            components = {
+                str(c.get("name", i)): c for i, c in enumerate(components) if isinstance(c, dict)
+            }
+        if not isinstance(components, dict):
+            continue
+        for name, figures in components.items():
+            if not isinstance(figures, dict):
+                continue
+            table = found.setdefault(str(name), {})
+            for key, value in figures.items():
+                column = table.setdefault(str(key), np.full(len(rows), np.nan))
+                column[index] = to_float(value)
+    return found
+
+
+def derive(log: MetricsLog) -> None:
+    """Adds columns that several rules ask for and that follow from others."""
+    if "value_rmse" not in log.columns and log.has("error_over_std", "return_std"):
+        with np.errstate(over="ignore"):
+            log.columns["value_rmse"] = log.get("error_over_std") * log.get("return_std")
+    if "error_over_std" not in log.columns and log.has("normalized_value_loss"):
+        log.columns["error_over_std"] = np.sqrt(np.abs(log.get("normalized_value_loss")))

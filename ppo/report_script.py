@@ -1,0 +1,127 @@
+"""Style and script of the comparison page. No library: the curves are SVG that the script draws."""
+
+from __future__ import annotations
+
+STYLE = """
+:root{color-scheme:light dark;--bg:#fff;--fg:#1d2430;--dim:#667085;--line:#d9dee7;--soft:#f5f7fa;
+--c0:#3366cc;--c1:#d9480f;--c2:#2b8a3e;--c3:#9c36b5;--c4:#0b7285;--c5:#b08900;--c6:#c2255c;--c7:#5c5f66}
+@media(prefers-color-scheme:dark){:root{--bg:#14171c;--fg:#e6e9ef;--dim:#98a2b3;--line:#333a45;
+--soft:#1c2129;--c0:#7aa5ff;--c1:#ff9466;--c2:#69cf7f;--c3:#d79bf0;--c4:#5ac8d8;--c5:#e5c04b;
+--c6:#ff8fb3;--c7:#b4b8c0}}
+*{box-sizing:border-box}body{margin:0;background:var(--bg);color:var(--fg);
+font:15px/1.5 system-ui,sans-serif}main{max-width:1180px;margin:0 auto;padding:16px}
+h1{font-size:20px;margin:4px 0 12px;overflow-wrap:anywhere}h2{font-size:16px;margin:28px 0 8px}
+.wide{overflow-x:auto;border:1px solid var(--line);border-radius:6px}
+table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums;font-size:13.5px}
+th,td{padding:5px 10px;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
+tr:last-child>*{border-bottom:0}th:first-child{text-align:left}thead th{background:var(--soft);
+font-weight:600}tbody th{font-weight:400}code{font-size:12.5px}
+.note{color:var(--dim);font-size:13px;margin:6px 0}.warn{border-left:3px solid var(--c5);
+background:var(--soft);margin:0 0 12px;padding:8px 8px 8px 28px;font-size:13.5px}
+.verdicts{list-style:none;padding:0;margin:12px 0 0}.verdicts li{padding:4px 0 4px 12px;
+border-left:3px solid var(--line);margin:4px 0;overflow-wrap:anywhere}
+.verdicts .better{border-color:var(--c2)}.verdicts .worse{border-color:var(--c6)}
+.swatch{display:inline-block;width:10px;height:10px;border-radius:2px;margin-right:6px}
+.c0{background:var(--c0)}.c1{background:var(--c1)}.c2{background:var(--c2)}.c3{background:var(--c3)}
+.c4{background:var(--c4)}.c5{background:var(--c5)}.c6{background:var(--c6)}.c7{background:var(--c7)}
+.controls{display:flex;gap:18px;flex-wrap:wrap;margin:6px 0;font-size:13.5px}
+#legend{display:flex;flex-wrap:wrap;gap:4px;margin:6px 0 10px;max-height:150px;overflow-y:auto}
+#legend button{font:inherit;font-size:13px;color:inherit;background:none;cursor:pointer;
+border:1px solid var(--line);border-radius:6px;padding:2px 8px;text-align:left}
+#legend button.off{opacity:.4;text-decoration:line-through}
+#charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,340px),1fr));gap:14px}
+figure{margin:0;border:1px solid var(--line);border-radius:6px;padding:8px;position:relative}
+figcaption{font-size:13.5px;font-weight:600;margin-bottom:2px}svg{display:block;width:100%;
+height:auto;touch-action:pan-y}svg text{fill:var(--dim);font-size:11px}
+.tip{position:absolute;pointer-events:none;background:var(--bg);border:1px solid var(--line);
+border-radius:6px;padding:4px 8px;font-size:12.5px;box-shadow:0 2px 8px #0003;display:none;
+max-width:min(92%,320px);z-index:2;overflow-wrap:anywhere}
+details{margin-top:24px}summary{cursor:pointer;font-weight:600;margin-bottom:8px}
+details .wide{margin-bottom:12px}.heat td{text-align:center}
+#findings li{overflow-wrap:anywhere;font-size:13.5px;margin:4px 0}
+@media(max-width:560px){main{padding:10px}th,td{padding:4px 7px}}
+"""
+
+SCRIPT = """
+"use strict";
+const data=JSON.parse(document.getElementById("data").textContent);
+const NS="http://www.w3.org/2000/svg",W=420,H=230,L=52,R=8,T=8,B=24;
+const hidden=new Set();
+const color=i=>`var(--c${i%8})`;
+function el(name,attrs,parent){const e=document.createElementNS(NS,name);
+for(const k in attrs)e.setAttribute(k,attrs[k]);if(parent)parent.append(e);return e;}
+function show(v){if(v===null||v===undefined)return"-";const a=Math.abs(v);
+if(a>=1e6)return(v/1e6).toPrecision(3)+"M";if(a>=1e4)return(v/1e3).toPrecision(3)+"k";
+if(a!==0&&a<1e-3)return v.toExponential(1);return String(+v.toPrecision(3));}
+function ticks(lo,hi,n){const raw=(hi-lo)/n||1,p=10**Math.floor(Math.log10(raw));
+const s=[1,2,5,10].find(m=>m*p>=raw)*p,out=[];
+for(let v=Math.ceil(lo/s)*s;v<=hi+s*1e-9;v+=s)out.push(+v.toPrecision(12));return out;}
+function quantile(sorted,q){return sorted[Math.min(sorted.length-1,Math.floor(q*sorted.length))];}
+function range(values,trim){const s=values.filter(v=>v!==null).sort((a,b)=>a-b);
+if(!s.length)return[0,1];let lo=s[0],hi=s[s.length-1];
+if(trim&&s.length>40){const a=quantile(s,.01),b=quantile(s,.99),w=(b-a)||1;
+lo=Math.max(lo,a-w*.5);hi=Math.min(hi,b+w*.5);}
+if(lo===hi){lo-=Math.abs(lo)*.1||.5;hi+=Math.abs(hi)*.1||.5;}return[lo,hi];}
+function pathOf(xs,ys,X,Y){let d="",pen=false;for(let i=0;i<xs.length;i++){
+if(ys[i]===null||xs[i]===null){pen=false;continue;}
+d+=(pen?"L":"M")+X(xs[i]).toFixed(1)+" "+Y(ys[i]).toFixed(1);pen=true;}return d;}
+function draw(metric,box){
+const axis=document.getElementById("axis").value,single=document.getElementById("single").checked;
+box.querySelector("svg")?.remove();
+const svg=el("svg",{viewBox:`0 0 ${W} ${H}`,role:"img","aria-label":metric.label},null);
+box.append(svg);const lines=[],xs=[],ys=[];
+data.groups.forEach((g,i)=>{if(hidden.has(i))return;const band=g.bands[metric.name];
+const thick=axis==="steps"&&band&&band.x.length>1;
+if(thick){ys.push(...band.low,...band.high);xs.push(...band.x);
+lines.push({g:i,x:band.x,y:band.mean,thick:true,band,name:g.label});}
+g.runs.forEach(r=>{const y=r.y[metric.name];if(!y||(thick&&!single))return;
+xs.push(...r[axis]);ys.push(...y);
+lines.push({g:i,x:r[axis],y,thick:!thick&&g.runs.length===1,name:r.name,marks:r.marks});});});
+const[x0,x1]=range(xs,false),[y0,y1]=range(ys,true);
+const X=v=>L+(v-x0)/(x1-x0)*(W-L-R),Y=v=>Math.max(T-2,Math.min(H-B+2,T+(y1-v)/(y1-y0)*(H-T-B)));
+for(const v of ticks(y0,y1,5)){el("line",{x1:L,x2:W-R,y1:Y(v),y2:Y(v),stroke:"var(--line)"},svg);
+el("text",{x:L-6,y:Y(v)+4,"text-anchor":"end"},svg).textContent=show(v);}
+for(const v of ticks(x0,x1,4))el("text",{x:X(v),y:H-8,"text-anchor":"middle"},svg).textContent=show(v);
+for(const l of lines)if(l.band){const a=pathOf(l.band.x,l.band.high,X,Y);
+const b=pathOf([...l.band.x].reverse(),[...l.band.low].reverse(),X,Y).replace("M","L");
+el("path",{d:a+b+"Z",fill:color(l.g),opacity:.18},svg);}
+for(const l of lines)el("path",{d:pathOf(l.x,l.y,X,Y),fill:"none",stroke:color(l.g),
+"stroke-width":l.thick?2:1,opacity:l.thick?1:.45,"stroke-linejoin":"round"},svg);
+if(metric===data.metrics[0])for(const l of lines)for(const m of l.marks||[]){
+const at=m[axis==="steps"?0:1];if(at===null)continue;
+const mark=el("path",{d:`M${X(at)} ${H-B}l-4 8h8Z`,fill:color(l.g)},svg);
+el("title",{},mark).textContent=l.name+": "+m[2];}
+const cursor=el("circle",{r:3.5,fill:"none",stroke:"var(--fg)","stroke-width":1.5,
+visibility:"hidden"},svg);
+const tip=box.querySelector(".tip");
+function leave(){tip.style.display="none";cursor.setAttribute("visibility","hidden");}
+svg.addEventListener("pointerleave",leave);
+svg.addEventListener("pointermove",e=>{const r=svg.getBoundingClientRect();
+const px=(e.clientX-r.left)/r.width*W,py=(e.clientY-r.top)/r.height*H;let best=null;
+for(const l of lines)for(let i=0;i<l.x.length;i++){if(l.y[i]===null||l.x[i]===null)continue;
+const dx=X(l.x[i])-px,dy=Y(l.y[i])-py,d=dx*dx+dy*dy*.5-(l.thick?16:0);
+if(!best||d<best.d)best={d,l,i};}
+if(!best||best.d>2500)return leave();const{l,i}=best;
+cursor.setAttribute("cx",X(l.x[i]));cursor.setAttribute("cy",Y(l.y[i]));
+cursor.setAttribute("visibility","visible");
+let text=l.name+": "+show(l.y[i]);
+if(l.band)text+=" ["+show(l.band.low[i])+", "+show(l.band.high[i])+"]";
+tip.textContent=text+" at "+show(l.x[i])+" "+axis;
+tip.style.display="block";const x=X(l.x[i])/W*r.width,y=Y(l.y[i])/H*r.height;
+tip.style.left=Math.max(0,Math.min(x+14,r.width-tip.offsetWidth))+"px";
+tip.style.top=(y>60?y-28:y+40)+"px";});}
+const charts=document.getElementById("charts"),figures=[];
+for(const metric of data.metrics){const box=document.createElement("figure");
+const caption=document.createElement("figcaption");caption.textContent=metric.label;
+const tip=document.createElement("div");tip.className="tip";box.append(caption,tip);
+charts.append(box);figures.push([metric,box]);}
+const redraw=()=>figures.forEach(([m,b])=>draw(m,b));
+const legend=document.getElementById("legend");
+data.groups.forEach((g,i)=>{const b=document.createElement("button");
+const s=document.createElement("i");s.className="swatch c"+i%8;
+b.append(s,g.label+(g.runs.length>1?" ("+g.runs.length+" seeds)":""));
+b.onclick=()=>{hidden.has(i)?hidden.delete(i):hidden.add(i);b.classList.toggle("off");redraw();};
+legend.append(b);});
+document.getElementById("axis").onchange=redraw;document.getElementById("single").onchange=redraw;
+redraw();document.body.dataset.ready=String(figures.length);
+"""

@@ -1,0 +1,145 @@
+"""A fault in an environment ends in an error that names it, on every backend; never in a hang."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from env_tools import assert_same_bits, make, play, random_actions
+
+from ppo.envs import episode_seed
+from ppo.envs.checks import scalar
+from ppo.errors import EnvironmentFault, UserError
+
+FAULTS = {  # fault: (error, what the message says)
+    "raise": (EnvironmentFault, "the simulator fell over"),
+    "raise_unpicklable": (EnvironmentFault, "held by a lock"),
+    "exit": (EnvironmentFault, "SystemExit"),
+    "nan_obs": (EnvironmentFault, "observation.* is not finite|not finite: entry 1 is nan"),
+    "inf_obs": (EnvironmentFault, "not finite: entry 2 is inf"),
+    "wrong_shape": (UserError, r"declared Box.*, but has shape \(1,\)"),
+    "scalar_obs": (UserError, r"declared Box.*, but has shape \(\)"),
+    "wrong_dtype": (UserError, "declared Box.*, but has dtype <U1"),
+}
+IN_STEP = FAULTS | {
+    "nan_reward": (EnvironmentFault, "the reward is not finite"),
+    "vector_reward": (UserError, "the reward must be one number"),
+    "none_reward": (UserError, "the reward must be one number, got None"),
+    "none_info": (UserError, "step must return"),
+}
+IN_RESET = FAULTS | {"reset_not_a_tuple": (UserError, "reset must return")}
+QUICK_ASYNC = {"raise_unpicklable", "nan_reward", "wrong_shape"}
+HANGS = {"hang": (EnvironmentFault, "gave no answer in 0.3 s"),
+         "sigkill": (EnvironmentFault, "SIGKILL")}  # fmt: skip
+
+
+def cases():
+    for backend in ("sync", "async"):
+        for at, faults in ((3, IN_STEP), (6, IN_STEP), (0, IN_RESET)):
+            for fault in faults | (HANGS if backend == "async" else {}):
+                quick = backend == "sync" or (fault in QUICK_ASYNC and at == 3)
+                marks = () if quick else pytest.mark.slow
+                yield pytest.param(backend, fault, at, marks=marks, id=f"{backend}-{fault}-{at}")
+
+
+@pytest.mark.parametrize(("backend", "fault", "at"), cases())
+def test_a_fault_names_environment_step_episode_and_seed(backend, fault, at):
+    """Environment 1 of 3 misbehaves in its second episode, in the reset, midway, or at the end."""
+    seed = episode_seed(7, 11, 1)
+    settings = {"kwargs": {"fault": fault, "at": at, "seeds": [seed]}, "first_index": 10}
+    if backend == "async":
+        settings |= {"workers": 2, "step_timeout": 0.3}
+    kind, message = (FAULTS | IN_STEP | IN_RESET | HANGS)[fault]
+    with make("sick_env:Sick-v0", backend, 3, **settings) as envs:
+        envs.reset()
+        actions = random_actions(envs, 12)
+        steps = []
+        with pytest.raises(kind, match=message) as caught:
+            for action in actions:
+                steps.append(envs.step(action))
+    assert len(steps) == (5 if at == 0 else 6 + at - 1)
+    if fault != "sigkill":
+        assert "environment 11 (Sick-v0)" in str(caught.value)
+        assert f"episode 1 (seed {seed})" in str(caught.value)
+        assert at == 0 or f"step {at} of" in str(caught.value)
+    if fault == "raise" and at and backend == "async":
+        assert "the simulator fell over" in caught.value.__notes__[0]
+        assert "sick_env.py" in caught.value.__notes__[0]
+
+
+@pytest.mark.parametrize("backend", ["sync", "async"])
+@pytest.mark.parametrize(
+    ("fault", "key"),
+    [("raise", "on_error"), ("nan_obs", "on_nonfinite"), ("nan_reward", "on_nonfinite")],
+)
+def test_an_episode_with_a_fault_can_be_cut(backend, fault, key):
+    at = 3
+    seed = episode_seed(7, 1, 0)
+    kwargs = {"fault": fault, "at": at, "seeds": [seed]}
+    policy = {key: "restart" if key == "on_error" else "reset"}
+    healthy = make("sick_env:Sick-v0", "sync", 3)
+    first = healthy.reset()
+    actions = random_actions(healthy, 12)
+    expected = play(healthy, actions)
+    with make("sick_env:Sick-v0", backend, 3, kwargs=kwargs, **policy) as envs:
+        assert torch.equal(envs.reset(), first)
+        steps = play(envs, actions)
+        events = envs.drain_events()
+    others = [0, 2]
+    pick = [type(s)(*(field[others] for field in s)) for s in steps]
+    assert_same_bits(pick, [type(s)(*(field[others] for field in s)) for s in expected])
+    cut = steps[at - 1]
+    assert cut.truncated.tolist() == [False, True, False] and not cut.terminated.any()
+    assert cut.valid.tolist() == [True, False, True]
+    assert cut.rewards[1, 0] == 0 and cut.success[1].isnan()
+    assert torch.equal(cut.final_obs[1], steps[at - 2].obs[1]), "the last good observation"
+    assert cut.obs[1, 0] == 0, "the next episode has begun"
+    assert len(events) == 1
+    assert "step 3 of episode 0" in events[0] and "the episode was cut" in events[0]
+    assert all(torch.isfinite(s.obs).all() and torch.isfinite(s.rewards).all() for s in steps)
+
+
+def test_an_environment_that_always_fails_is_not_restarted_for_ever():
+    envs = make("sick_env:Sick-v0", "sync", 1, kwargs={"fault": "raise"}, on_error="restart")
+    envs.reset()
+    with pytest.raises(EnvironmentFault, match="4 in a row"):
+        play(envs, random_actions(envs, 100))
+    assert len(envs.events) == 3
+
+
+def test_an_error_says_which_setting_lets_the_run_go_on():
+    for fault, key in [("raise", "env.on_error: restart"), ("nan_obs", "env.on_nonfinite: reset")]:
+        envs = make("sick_env:Sick-v0", "sync", 1, kwargs={"fault": fault, "at": 1})
+        envs.reset()
+        with pytest.raises(EnvironmentFault, match=key):
+            play(envs, random_actions(envs, 1))
+
+
+@pytest.mark.parametrize("backend", ["sync", "async"])
+def test_leaving_the_observation_space_is_told_once(backend):
+    with make("sick_env:Sick-v0", backend, 2, kwargs={"fault": "outside"}) as envs:
+        envs.reset()
+        steps = play(envs, random_actions(envs, 20))
+        (event,) = envs.events
+    assert "environment 0 (Sick-v0) left its observation space: entry 1 was 99" in event
+    assert "declared [-40, 40]" in event
+    assert steps[2].obs[0, 1] == 99
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [("sum", r"must sum to the reward.*the reward 4"), ("missing", "entries pace, cost in every")],
+)
+def test_components_that_break_their_rules_are_refused(wrong, message):
+    envs = make("sick_env:Parts-v0", "sync", 2, kwargs={"wrong": wrong})
+    envs.reset()
+    with pytest.raises(UserError, match=message):
+        play(envs, [torch.tensor([0, 0])] * 3)
+
+
+def test_rewards_of_any_scalar_kind_are_numbers():
+    for reward in (1, True, np.float32(1), np.int64(1), np.array(1.0), np.array([1.0])):
+        assert scalar(str, reward) == 1.0
+    assert math.isnan(scalar(str, np.float64("nan")))

@@ -1,0 +1,118 @@
+"""Observations and actions of every supported space, and words for the others."""
+
+from __future__ import annotations
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from env_tools import make, play
+from gymnasium import spaces
+from sick_env import SPACES
+
+from ppo.envs.observations import (
+    ObservationEncoder,
+    flatten_observation,
+    observation_size,
+    without_text,
+)
+from ppo.errors import UserError
+
+FLAT = ["discrete", "multi_discrete", "multi_binary", "matrix", "integers", "dict", "tuple"]
+
+
+@pytest.mark.parametrize("name", FLAT)
+def test_observations_are_flattened_as_gymnasium_does(name):
+    space = SPACES[name]
+    space.seed(0)
+    for _ in range(20):
+        sample = space.sample()
+        expected = gym.spaces.flatten(space, sample).astype(np.float32)
+        row = flatten_observation(space, sample)
+        assert row.dtype == np.float32
+        np.testing.assert_array_equal(row, expected)
+    assert observation_size(space) == len(row)
+
+
+def test_the_keys_of_a_dict_are_sorted_however_the_space_was_built():
+    from collections import OrderedDict
+
+    a, b = spaces.Discrete(2), spaces.Box(-1, 1, (1,))
+    there = spaces.Dict(OrderedDict(b=b, a=a))
+    back = spaces.Dict(OrderedDict(a=a, b=b))
+    observation = {"a": 1, "b": np.array([0.5], np.float32)}
+    assert flatten_observation(there, observation).tolist() == [0, 1, 0.5]
+    assert flatten_observation(back, observation).tolist() == [0, 1, 0.5]
+
+
+def test_images_stay_as_they_are():
+    envs = make("sick_env:Spaced-v0", "sync", 2, kwargs={"observation": "image"})
+    obs = envs.reset()
+    assert obs.dtype == torch.uint8 and obs.shape == (2, 4, 5, 3)
+    assert envs.observation_shape == (4, 5, 3)
+
+
+@pytest.mark.parametrize(
+    ("action", "backend"),
+    [
+        ("discrete", "sync"),
+        ("multi_discrete", "sync"),
+        ("multi_binary", "sync"),
+        ("matrix", "sync"),
+        ("matrix", "async"),
+    ],
+)
+def test_actions_of_every_space_arrive_in_it(action, backend):
+    """The environment itself asserts that they do."""
+    kwargs = {"action": action, "observation": "dict"}
+    with make("sick_env:Spaced-v0", backend, 3, kwargs=kwargs) as envs:
+        envs.reset()
+        envs.action_space.seed(0)
+        samples = [envs.action_space.sample() for _ in range(30)]
+        dtype = torch.float32 if action == "matrix" else torch.int64
+        actions = torch.as_tensor(np.array(samples)).to(dtype).unflatten(0, (10, 3))
+        steps = play(envs, list(actions))
+        assert sum(int(s.terminated.sum()) for s in steps) == 3
+        assert steps[-1].obs.shape == (3, observation_size(envs.observation_space))
+
+
+def test_text_is_left_out_of_a_dict_and_said_so():
+    envs = make("sick_env:Spaced-v0", "sync", 1, kwargs={"observation": "text"})
+    assert envs.reset().shape == (1, 2)
+    assert envs.notes == [
+        "env.id: Spaced-v0: entry 'words' of the observation is text and is left out"
+    ]
+    assert list(envs.observation_space.spaces) == ["x"]
+    raw = {"words": "abc", "x": np.ones(2, np.float32)}
+    assert flatten_observation(envs.observation_space, raw).tolist() == [1, 1]
+    assert without_text(SPACES["dict"]) is SPACES["dict"]
+
+
+@pytest.mark.parametrize("name", ["sequence", "only_text"])
+def test_an_observation_space_without_fixed_size_is_refused(name):
+    with pytest.raises(UserError) as caught:
+        make("sick_env:Spaced-v0", "sync", 1, kwargs={"observation": name})
+    for word in ("env.id: Spaced-v0", type(SPACES[name]).__name__, "Box, Discrete", "Transform"):
+        assert word in str(caught.value)
+
+
+def test_an_action_space_that_nobody_can_act_in_is_refused():
+    with pytest.raises(UserError, match="Spaced-v0: an action space of Dict.*TransformAction"):
+        make("sick_env:Spaced-v0", "sync", 1, kwargs={"action": "dict"})
+
+
+@pytest.mark.parametrize(
+    ("name", "observation", "message"),
+    [
+        ("discrete", 7, "is 7"),
+        ("discrete", 1, "is 1"),
+        ("multi_discrete", [0, 3, 0], "is \\[0 3 0\\]"),
+        ("dict", {"b": np.zeros(2), "a": 0}, "entry 'inner.0' is missing"),
+        ("tuple", (0, np.zeros(2)), "entry '1' of the observation is declared .* shape \\(2,\\)"),
+        ("image", np.zeros((4, 5, 3)), "dtype float64"),
+        ("matrix", [[1, 2], [3]], "not an array"),
+    ],
+)
+def test_an_observation_outside_its_space_is_described(name, observation, message):
+    with pytest.raises(ValueError, match=message):
+        ObservationEncoder(SPACES[name], "x").encode(observation)

@@ -1,0 +1,135 @@
+"""Gymnasium's vectorized environments: CartPole to the bit, the others by their rules."""
+
+from __future__ import annotations
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from env_tools import assert_same_bits, make, play, random_actions
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, VectorEnv
+
+from ppo.envs.slot import Task
+from ppo.envs.vector import VectorEnvironments
+from ppo.errors import EnvironmentFault, UserError
+
+
+class Counting(VectorEnv):
+    """Observes how many steps its episode has; episode i of env n takes 3 + n steps."""
+
+    single_observation_space = spaces.Box(0, np.inf, (1,))
+    single_action_space = spaces.Box(-1, 1, (1,))
+    action_space = spaces.Box(-1, 1, (2, 1))
+    num_envs = 2
+
+    def __init__(self, mode: AutoresetMode) -> None:
+        self.mode = mode
+        self.metadata = {"autoreset_mode": mode}
+
+    def reset(self, *, seed=None, options=None):
+        self.count = np.zeros(2, np.float32)
+        self.over = np.zeros(2, bool)
+        return self.count[:, None].copy(), {}
+
+    def step(self, actions):
+        restarted = self.over & (self.mode == AutoresetMode.NEXT_STEP)
+        self.count = np.where(restarted, 0, self.count + 1).astype(np.float32)
+        self.over = self.count >= [3, 4]
+        infos = {"is_success": np.ones(2), "_is_success": self.over}
+        reached = self.count[:, None].copy()
+        if self.mode == AutoresetMode.SAME_STEP:
+            infos = {"final_obs": reached, "_final_obs": self.over, "final_info": infos}
+            self.count[self.over] = 0
+        rewards = np.where(restarted, 99, reached[:, 0])
+        return self.count[:, None].copy(), rewards, self.over, np.zeros(2, bool), infos
+
+
+def counting(mode: AutoresetMode) -> VectorEnvironments:
+    return VectorEnvironments(Counting(mode), "Counting", Task({}, 0), 0)
+
+
+@pytest.mark.parametrize("limit", [500, 30])
+def test_cartpole_is_bit_identical_to_sync(limit):
+    kwargs = {"max_episode_steps": limit}
+    single, vector = (
+        make("CartPole-v1", backend, 37, kwargs=kwargs, first_index=5)
+        for backend in ("sync", "auto")
+    )
+    assert (single.backend, vector.backend) == ("sync", "vector")
+    assert torch.equal(single.reset(), vector.reset())
+    actions = random_actions(single, 300)
+    steps = play(vector, actions)
+    assert_same_bits(steps, play(single, actions))
+    assert sum(int(s.truncated.sum()) for s in steps) > 0 or limit == 500
+    assert sum(int(s.terminated.sum()) for s in steps) > 100
+
+
+def test_cartpole_goes_on_from_a_saved_state_with_the_same_bits():
+    envs = make("CartPole-v1", "vector", 9)
+    envs.reset()
+    actions = random_actions(envs, 120)
+    play(envs, actions[:55])
+    saved = envs.state_dict()
+    expected = play(envs, actions[55:])
+    other = make("CartPole-v1", "vector", 9)
+    obs = other.load_state_dict(saved)
+    again = play(other, actions[55:])
+    assert obs.shape == (9, 4)
+    assert_same_bits(again, expected)
+
+
+def test_the_step_after_an_end_is_masked_under_next_step_autoreset():
+    envs = counting(AutoresetMode.NEXT_STEP)
+    envs.reset()
+    steps = play(envs, [torch.zeros(2, 1)] * 6)
+    assert [s.obs[0].item() for s in steps] == [1, 2, 3, 0, 1, 2]
+    assert [bool(s.valid[0]) for s in steps] == [True, True, True, False, True, True]
+    assert [bool(s.terminated[0]) for s in steps] == [False, False, True, False, False, False]
+    assert [s.rewards[0, 0].item() for s in steps] == [1, 2, 3, 0, 1, 2]
+    assert steps[2].success[0] == 1 and steps[2].success[1].isnan()
+
+
+def test_the_state_reached_is_given_under_same_step_autoreset():
+    envs = counting(AutoresetMode.SAME_STEP)
+    envs.reset()
+    steps = play(envs, [torch.zeros(2, 1)] * 6)
+    assert [s.obs[0].item() for s in steps] == [1, 2, 0, 1, 2, 0]
+    assert [s.final_obs[0].item() for s in steps] == [1, 2, 3, 1, 2, 3]
+    assert all(s.valid.all() for s in steps)
+    assert steps[2].success[0] == 1 and steps[2].success[1].isnan()
+
+
+def test_a_vector_environment_without_autoreset_is_refused():
+    with pytest.raises(UserError, match="autoreset"):
+        counting(AutoresetMode.DISABLED)
+
+
+def test_other_vector_environments_resume_at_a_reset():
+    envs = counting(AutoresetMode.NEXT_STEP)
+    assert envs.restore_level == "boundary"
+    seeds = []
+    envs.envs.reset = lambda seed: (seeds.append(seed), (np.zeros((2, 1)), {}))[1]  # type: ignore
+    envs.reset()
+    envs.reset()
+    state = envs.state_dict()
+    envs.reset()
+    envs.load_state_dict(state)
+    assert seeds[3] == seeds[1] and len(set(seeds[:3])) == 3
+
+
+def test_an_environment_without_a_vectorized_form_says_so():
+    with pytest.raises(UserError, match="env.backend: vector: Pendulum-v1 .* auto, sync or async"):
+        make("Pendulum-v1", "vector")
+
+
+def test_a_nonfinite_value_in_a_vector_environment_is_a_fault():
+    envs = counting(AutoresetMode.NEXT_STEP)
+    envs.reset()
+    envs.envs.count[1] = np.nan
+    with pytest.raises(EnvironmentFault, match=r"environment 1 \(Counting\)"):
+        envs.step(torch.zeros(2, 1))
+
+
+def test_gymnasium_is_new_enough_to_name_its_autoreset():
+    assert "autoreset_mode" in gym.make_vec("CartPole-v1", 1).metadata

@@ -1,0 +1,233 @@
+"""What the doctor says of runs that are known to be ill, or known not to be."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ppo.doctor import Watch, diagnose, report, rules, to_json
+from ppo.logs import from_records, read_log
+from ppo.logs.own import flatten
+from ppo.rules import RULES
+from tests.insight.runs import SETTINGS, healthy
+
+SAMPLES = Path(__file__).parent / "samples"
+NAMED_IN_CONTRACT = """reward_scale_too_large value_clip_too_tight value_loss_dominates
+value_loss_weight_too_small value_loss_exploding learning_rate_too_high learning_rate_too_low
+too_many_epochs entropy_collapse entropy_coefficient_too_high observations_unnormalized
+no_reward_signal non_finite gradients_always_clipped policy_collapse loss_imbalance dead_units
+reward_outlier critic_blind frame_lag time_limit_as_failure ratio_not_one reward_scale_too_small
+critic_overfits naive_frame gamma_horizon batch_too_small actions_out_of_bounds advantage_noise
+statistics_missing_at_evaluation""".split()
+
+
+def named(records: list[dict], **settings: Any) -> list[str]:
+    flat = flatten(SETTINGS) | {key.replace("__", "."): value for key, value in settings.items()}
+    return [finding.illness for finding in diagnose(from_records(records, flat))]
+
+
+@pytest.mark.parametrize("sample", sorted(p.name for p in SAMPLES.iterdir() if p.is_dir()))
+def test_every_labelled_sample_is_named_first(sample: str) -> None:
+    truth = json.loads((SAMPLES / sample / "label.json").read_text())["truth"]
+    found = [finding.illness for finding in diagnose(read_log(SAMPLES / sample))]
+    assert found[:1] == truth
+
+
+def test_there_is_a_rule_for_every_name_and_none_besides() -> None:
+    assert sorted(RULES.names()) == sorted(NAMED_IN_CONTRACT)
+    assert [rule.number for rule in rules()] == list(range(1, 31))
+
+
+def test_rules_explain_only_illnesses_that_exist() -> None:
+    for rule in rules():
+        assert set(rule.explains) - {"*"} <= set(RULES.names()), rule.illness
+        assert rule.sources, rule.illness
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_healthy_run_has_no_finding(seed: int) -> None:
+    assert named(healthy(seed=seed)) == []
+
+
+def _late(records: list[dict], start: int, **changes: Any) -> list[dict]:
+    for record in records[start:]:
+        record.update(changes)
+    return records
+
+
+def _flat(records: list[dict]) -> list[dict]:
+    """Returns that vary and do not rise."""
+    for i, record in enumerate(records):
+        record["mean_episode_return"] = -700.0 + 30.0 * math.sin(i * i)
+    return records
+
+
+def _raw_returns(records: list[dict]) -> list[dict]:
+    return _late(
+        _flat(records),
+        0,
+        explained_variance=0.01,
+        explained_variance_after=0.02,
+        error_over_std=1.5,
+        bias_share=0.8,
+        batches_to_reach=150.0,
+        grad_clip_factor=300.0,
+        grad_clipped_fraction=1.0,
+        target_std=300.0,
+        value_to_policy_gradient=4e4,
+    )
+
+
+ILL = {
+    "non_finite": lambda r: _late(r, 20, value_loss=None, total_loss=None, approx_kl=None),
+    "ratio_not_one": lambda r: _late(r, 0, ratio_first=0.2),
+    "value_clip_too_tight": lambda r: _late(r, 0, value_clip_fraction=0.9, explained_variance=0.1),
+    "gradients_always_clipped": lambda r: _late(
+        _flat(r), 0, grad_clip_factor=60.0, grad_clipped_fraction=1.0
+    ),
+    "value_loss_dominates": lambda r: _late(
+        r, 0, value_to_policy_gradient=3e3, grad_clip_factor=40.0, grad_clipped_fraction=1.0
+    ),
+    "learning_rate_too_high": lambda r: _late(
+        r, 0, approx_kl=0.4, approx_kl_last_epoch=0.4, approx_kl_first_epoch=0.2, clip_fraction=0.6
+    ),
+    "too_many_epochs": lambda r: _late(
+        r,
+        0,
+        approx_kl=0.04,
+        approx_kl_last_epoch=0.09,
+        approx_kl_first_epoch=0.01,
+        clip_fraction=0.35,
+    ),
+    "learning_rate_too_low": lambda r: _late(
+        _flat(r),
+        0,
+        approx_kl=1e-7,
+        clip_fraction=0.0,
+        policy_std=1.0,
+        approx_kl_last_epoch=1e-7,
+        learning_rate=1e-7,
+        explained_variance=0.0,
+        success_rate=0.0,
+    ),
+    "observations_unnormalized": lambda r: _late(r, 0, obs_std_ratio=1e4, saturated_units=0.8),
+    "critic_overfits": lambda r: _late(r, 0, explained_variance=0.1, explained_variance_after=0.97),
+    "critic_blind": lambda r: _late(
+        _flat(r), 0, explained_variance=0.01, explained_variance_after=0.02
+    ),
+    "frame_lag": lambda r: _late(r, 0, frame_age=5.0),
+    "dead_units": lambda r: _late(_flat(r), 20, dead_units=0.5),
+    "time_limit_as_failure": lambda r: _late(r, 30, timeout_share=0.0, at_limit_share=0.9),
+    "actions_out_of_bounds": lambda r: _late(_flat(r), 0, action_out_of_bounds_share=0.9),
+    "no_reward_signal": lambda r: _late(
+        r,
+        0,
+        return_std=0.0,
+        return_mean=0.0,
+        return_min=0.0,
+        return_max=0.0,
+        reward_zero_share=1.0,
+        mean_episode_return=0.0,
+        explained_variance=None,
+        error_over_std=None,
+        normalized_value_loss=None,
+    ),
+    "reward_outlier": lambda r: (
+        _late(r[:30], 29, return_std=3e5, reward_outlier=1e6) + _late(healthy(60)[30:], 0)
+    ),
+    "policy_collapse": lambda r: _late(r, 40, mean_episode_return=-700.0),
+    "value_loss_weight_too_small": lambda r: _late(
+        r,
+        0,
+        value_loss_weight=1e-6,
+        explained_variance=0.0,
+        explained_variance_after=0.0,
+        grad_clip_factor=0.3,
+    ),
+    "statistics_missing_at_evaluation": lambda r: _late(r, 30, evaluation_return=-790.0),
+}
+
+
+@pytest.mark.parametrize("illness", sorted(ILL))
+def test_an_illness_is_named_first(illness: str) -> None:
+    off = {"env__normalize_observations": False} if illness.startswith("obs") else {}
+    assert named(ILL[illness](healthy(60)), **off)[:1] == [illness]
+
+
+@pytest.mark.parametrize("illness", sorted(ILL))
+@pytest.mark.parametrize("scale", [2.0**-20, 2.0**20])
+def test_the_findings_of_a_scaled_twin_are_the_same(illness: str, scale: float) -> None:
+    off = {"env__normalize_observations": False} if illness.startswith("obs") else {}
+    twin = ILL[illness](healthy(60))
+    for record in twin:
+        for key in record:
+            if key.startswith(("mean_episode_return", "return_m", "return_std", "evaluation_r")):
+                record[key] = None if record[key] is None else record[key] * scale
+    assert named(twin, **off) == named(ILL[illness](healthy(60)), **off)
+
+
+def test_scale_is_blamed_only_where_returns_are_not_normalized() -> None:
+    found = named(_raw_returns(healthy(40)), ppo__normalize_returns=False)
+    assert found[0] == "reward_scale_too_large"
+    assert "gradients_always_clipped" in found  # a consequence, after its cause
+    assert "reward_scale_too_large" not in named(_raw_returns(healthy(40)))
+
+
+def test_value_loss_that_grows_with_the_returns_is_healthy() -> None:
+    records = healthy(40)
+    for i, record in enumerate(records):
+        record["error_over_std"] = 0.4
+        record["return_std"] = 10.0 * 1.3**i
+        record["value_loss"] = (0.4 * record["return_std"]) ** 2
+    assert "value_loss_exploding" not in named(records, ppo__normalize_returns=False)
+    for record in records:
+        record["return_std"] = 10.0
+        del record["error_over_std"], record["normalized_value_loss"]
+    assert "value_loss_exploding" in named(records, ppo__normalize_returns=False)
+
+
+def test_imbalance_names_the_loss_that_stands_still() -> None:
+    records = healthy(60)
+    for i, record in enumerate(records):
+        record["components"] = {
+            "wide": {"loss": 15.9, "weight": 1.0},
+            "small": {"loss": 10.0 * 0.97**i, "weight": 1.0},
+        }
+    (finding,) = diagnose(from_records(records, flatten(SETTINGS)))
+    assert finding.illness == "loss_imbalance" and finding.evidence.startswith("wide")
+
+
+def test_json_holds_exactly_the_contract() -> None:
+    assert to_json([]) == '{"findings": []}'
+    findings = diagnose(from_records(_raw_returns(healthy(40)), {"ppo.normalize_returns": False}))
+    document = json.loads(to_json(findings))
+    assert 1 <= len(document["findings"]) <= 3
+    for finding in document["findings"]:
+        assert list(finding) == ["illness", "severity", "since_batch", "evidence", "remedy"]
+
+
+def test_the_report_says_what_was_not_asked() -> None:
+    text = report(read_log(SAMPLES / "h_pendulum"), [])
+    assert "healthy" in text and "gradients_always_clipped" in text.split("not asked")[1]
+
+
+def test_watch_warns_once_and_keeps_a_bounded_history() -> None:
+    watch = Watch(flatten(SETTINGS))
+    warned = []
+    for record in ILL["learning_rate_too_high"](healthy(1000)):
+        warned += [finding.illness for finding in watch.update(record)]
+        assert len(watch._records) <= 2 * Watch.WINDOW + 1
+    assert warned.count("learning_rate_too_high") == 1
+    assert len(warned) == len(set(warned))
+
+
+def test_watch_is_silent_on_a_healthy_run_and_quick_on_a_fatal_one() -> None:
+    watch = Watch(flatten(SETTINGS))
+    for record in healthy(300, seed=3):
+        assert watch.update(record) == []
+    broken = healthy(301, seed=3)[-1] | {"value_loss": float("nan")}
+    assert [finding.illness for finding in watch.update(broken)] == ["non_finite"]

@@ -1,0 +1,184 @@
+"""Readers of logs: units, alignment, and files that are damaged or foreign."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ppo.doctor import diagnose, report, to_json
+from ppo.errors import UserError
+from ppo.logs import find_run, read_log, read_records
+from tests.insight.runs import event_file, healthy, write_run
+
+SAMPLES = Path(__file__).parent / "samples"
+
+
+def test_a_run_folder_is_read_with_its_settings(tmp_path: Path) -> None:
+    log = read_log(write_run(tmp_path / "run0001", healthy(7)))
+    assert len(log) == 7 and log.writer == "ppo"
+    assert log.setting("ppo.normalize_returns") is True
+    assert log.get("env_steps")[-1] == 7 * 4096
+
+
+def test_what_follows_the_last_complete_line_is_dropped(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run0001", healthy(7))
+    file = run / "loss_metrics.json"
+    whole = file.read_bytes()
+    for cut in range(0, len(whole), 97):
+        file.write_bytes(whole[:cut])
+        records = read_records(run)
+        assert [r["batch"] for r in records] == list(range(len(records)))
+        diagnose(read_log(run))
+
+
+def test_a_resumed_run_keeps_the_newest_record_of_a_batch(tmp_path: Path) -> None:
+    records = healthy(5) + [healthy(5)[4] | {"value_loss": 7.0}]
+    log = read_log(write_run(tmp_path / "run0001", records))
+    assert len(log) == 5 and log.get("value_loss")[-1] == 7.0
+
+
+def test_pretty_printed_records_are_read_too(tmp_path: Path) -> None:
+    file = tmp_path / "loss_metrics.json"
+    file.write_text(json.dumps({"schema_version": 1, "batches": healthy(3)}, indent=2))
+    assert len(read_log(file)) == 3
+
+
+def test_stable_baselines3_figures_belong_to_the_batch_they_were_computed_on() -> None:
+    log = read_log(SAMPLES / "h_pendulum")
+    assert log.writer == "stable-baselines3"
+    assert log.get("env_steps")[0] == 2048  # train/* of this batch is stamped 4096
+    assert log.get("explained_variance")[0] == pytest.approx(-0.00568, abs=1e-5)
+    assert math.isnan(log.get("explained_variance")[-1])
+    assert log.get("entropy")[0] > 0  # entropy_loss with its sign turned
+    assert log.get("value_rmse")[0] == pytest.approx(math.sqrt(log.get("value_loss")[0]))
+
+
+def test_cleanrl_settings_come_from_its_text_summary_and_its_loss_has_a_half() -> None:
+    log = read_log(SAMPLES / "c_lr_lo")
+    assert log.setting("ppo.learning_rate") == 1e-7 and log.setting("ppo.num_epochs") == 4
+    assert log.get("value_rmse")[0] == pytest.approx(math.sqrt(2 * log.get("value_loss")[0]))
+    assert log.get("entropy_relative")[0] == pytest.approx(1.0, abs=1e-3)
+
+
+def test_rsl_rl_and_rl_games_are_told_apart_and_their_units_kept(tmp_path: Path) -> None:
+    steps = range(30)
+    rsl = {
+        "Loss/value_function": [(i, 4.0) for i in steps],
+        "Loss/surrogate": [(i, -0.01) for i in steps],
+        "Policy/mean_noise_std": [(i, 1.0) for i in steps],
+        "Train/mean_reward": [(i, float(i)) for i in range(3, 30)],
+    }
+    log = read_log(event_file(tmp_path / "a" / "events.out.tfevents.1", rsl).parent)
+    assert log.writer == "rsl_rl" and log.get("value_rmse")[0] == 2.0
+    assert np.isnan(log.get("mean_episode_return")[:3]).all()
+    games = {
+        "losses/a_loss": [(i * 512, -0.01) for i in steps],
+        "losses/c_loss": [(i * 512, 0.25) for i in steps],
+        "losses/entropy": [(i * 512, 1.0) for i in steps],
+        "info/kl": [(i * 512, 0.008) for i in steps],
+    }
+    log = read_log(event_file(tmp_path / "b" / "events.out.tfevents.1", games).parent)
+    assert log.writer == "rl_games" and log.get("error_over_std")[0] == 0.5
+    assert not log.has("value_rmse")  # normalized units: nothing in reward units can be said
+
+
+def test_csv_and_json_lines_of_the_same_run_read_the_same(tmp_path: Path) -> None:
+    rows = [
+        {
+            "time/total_timesteps": 100 * i,
+            "train/value_loss": 2.0 + i,
+            "train/approx_kl": 0.01,
+            "train/policy_gradient_loss": -0.01,
+            "rollout/ep_rew_mean": float(i),
+        }
+        for i in range(1, 9)
+    ]
+    table = tmp_path / "progress.csv"
+    lines = [",".join(rows[0])] + [",".join(str(v) for v in row.values()) for row in rows]
+    table.write_text("\n".join(lines) + "\n")
+    stream = tmp_path / "other.jsonl"
+    stream.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    one, two = read_log(table), read_log(stream)
+    assert one.writer == two.writer == "stable-baselines3"
+    np.testing.assert_array_equal(one.get("value_loss"), two.get("value_loss"))
+    assert read_log(tmp_path).writer == "stable-baselines3"
+
+
+def test_nothing_to_read_is_the_users_mistake(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such"):
+        read_log(tmp_path / "absent")
+    with pytest.raises(UserError, match="no loss_metrics.json"):
+        read_log(tmp_path)
+    with pytest.raises(UserError, match="no run 'run9999'"):
+        find_run("run9999", tmp_path)
+    with pytest.raises(UserError, match="no run"):
+        find_run("latest", tmp_path)
+
+
+def test_an_event_file_may_be_cut_anywhere(tmp_path: Path) -> None:
+    whole = next((SAMPLES / "v_clip_pend").glob("events*")).read_bytes()
+    file = tmp_path / "events.out.tfevents.1"
+    lengths = []
+    for cut in range(0, len(whole), 1013):
+        file.write_bytes(whole[:cut])
+        log = read_log(tmp_path)
+        to_json(diagnose(log))
+        lengths.append(len(log))
+    assert lengths == sorted(lengths)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.binary(max_size=300), st.integers(0, 23_000))
+def test_damage_in_an_event_file_never_crashes(tmp_path_factory, damage: bytes, at: int) -> None:
+    whole = next((SAMPLES / "v_clip_pend").glob("events*")).read_bytes()
+    folder = tmp_path_factory.mktemp("log")
+    (folder / "events.out.tfevents.1").write_bytes(whole[:at] + damage + whole[at + len(damage) :])
+    log = read_log(folder)
+    report(log, diagnose(log), verbose=True)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+NAMES = st.sampled_from(sorted(healthy(1)[0]) + ["evaluation_return", "value_std", "advantage_std"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.dictionaries(NAMES, JSON, max_size=12), max_size=40))
+def test_records_of_any_content_never_crash(tmp_path_factory, records: list[dict]) -> None:
+    folder = tmp_path_factory.mktemp("runs") / "run0001"
+    log = read_log(write_run(folder, records))
+    json.loads(to_json(diagnose(log)))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {}, optional={n: st.none() | st.floats(allow_nan=False) for n in healthy(1)[0]}
+        ),
+        min_size=20,
+        max_size=30,
+    )
+)
+def test_figures_of_any_size_never_crash(tmp_path_factory, records: list[dict]) -> None:
+    folder = tmp_path_factory.mktemp("runs") / "run0001"
+    to_json(diagnose(read_log(write_run(folder, records))))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.binary(max_size=400), st.sampled_from(["a.csv", "a.jsonl", "loss_metrics.json"]))
+def test_tables_of_any_bytes_never_crash(tmp_path_factory, data: bytes, name: str) -> None:
+    file = tmp_path_factory.mktemp("log") / name
+    file.write_bytes(data)
+    to_json(diagnose(read_log(file)))

@@ -1,0 +1,167 @@
+"""A run from start to folder: the contract of its files, and a resume that changes no bit."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from ppo import Config, Trainer, load_policy
+from ppo.metrics import DECLARED
+
+REQUIRED = """batch env_steps episodes wall_time_s steps_per_second total_loss policy_loss value_loss
+entropy value_loss_weight entropy_coefficient normalized_value_loss explained_variance approx_kl
+clip_fraction value_clip_fraction grad_norm grad_clip_factor grad_clipped_fraction
+value_gradient_share mean_episode_return mean_episode_length success_rate return_mean return_std
+return_min return_max target_mean target_std target_min target_max max_sample_value_loss
+learning_rate policy_std components events""".split()
+CLOCK = {"wall_time_s", "steps_per_second"}
+
+
+def small(env="DoubleIntegrator-v0", batches=6, **more):
+    overrides = {
+        "env.id": env, "env.num_envs": 4, "ppo.num_steps": 20, "ppo.num_minibatches": 4,
+        "ppo.num_epochs": 2, "train.total_timesteps": 80 * batches, "train.checkpoint_interval": 2,
+        "evaluation.interval": 3, "evaluation.episodes": 4, "env.calibration_steps": 16,
+        "network.hidden_sizes": "[16, 16]", **more,
+    }  # fmt: skip
+    return Config.from_dict({}, [f"{key}={value}" for key, value in overrides.items()])
+
+
+def records(folder):
+    text = (folder / "loss_metrics.json").read_text()
+    return json.loads(text, parse_constant=lambda word: pytest.fail(f"not JSON: {word}"))
+
+
+def plain(record):
+    return {key: value for key, value in record.items() if key not in CLOCK}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    results = tmp_path_factory.mktemp("results")
+    trainer = Trainer(small(), results)
+    trainer.train()
+    return trainer, results / "run0001"
+
+
+def test_every_field_of_the_contract_is_there(finished):
+    _, folder = finished
+    log = records(folder)
+    assert log["schema_version"] == 1 and log["run"] == "run0001"
+    assert [record["batch"] for record in log["batches"]] == list(range(6))
+    for record in log["batches"]:
+        assert set(REQUIRED) <= set(record)
+        assert set(record) == set(DECLARED) | {"components", "events"}
+
+
+def test_the_total_is_the_sum_of_its_parts(finished):
+    _, folder = finished
+    for r in records(folder)["batches"]:
+        total = r["policy_loss"] + r["value_loss_weight"] * r["value_loss"]
+        total -= r["entropy_coefficient"] * r["entropy"]
+        assert r["total_loss"] == pytest.approx(total, rel=1e-5)
+
+
+def test_the_first_ratio_is_one(finished):
+    _, folder = finished
+    assert all(r["ratio_first"] < 1e-5 for r in records(folder)["batches"])
+
+
+def test_a_run_folder_is_whole(finished):
+    _, folder = finished
+    names = {path.name for path in folder.iterdir()}
+    assert {"config.yaml", "loss_metrics.json", "summary.json", "checkpoints", "tensorboard",
+            "episodes.csv", "command.txt", "provenance.json"} <= names  # fmt: skip
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["status"] == "finished" and summary["env_steps"] == 480
+    assert Config.load(folder / "config.yaml") == small()
+    rows = (folder / "episodes.csv").read_text().splitlines()
+    assert len(rows) - 1 == records(folder)["batches"][-1]["episodes"]
+
+
+def test_a_policy_reads_raw_observations_and_gives_environment_actions(finished):
+    trainer, folder = finished
+    policy = load_policy(folder, which="latest")
+    observation = trainer.envs.observation_space.sample()
+    action = policy.predict(observation)
+    assert trainer.envs.action_space.contains(action)
+    assert np.array_equal(action, policy.predict(observation))
+    agent = trainer.learner.objective.agent
+    flat = torch.as_tensor(observation).unsqueeze(0)
+    expected = agent.distribution.to_env(agent.distribution.mode(agent.policy_params(flat)))
+    torch.testing.assert_close(torch.as_tensor(action), expected[0].detach())
+
+
+ENVIRONMENTS = ["DoubleIntegrator-v0", "CartPole-v1", "Pendulum-v1"]
+
+
+@pytest.mark.parametrize("env", ENVIRONMENTS)
+@pytest.mark.parametrize("stop", [1, 3, 4])
+def test_a_resumed_run_is_the_run_that_was_never_stopped(tmp_path, env, stop):
+    whole = Trainer(small(env), tmp_path / "a")
+    whole.train()
+    first = Trainer(small(env), tmp_path / "b")
+    first.train(batches=stop)
+    torch.manual_seed(999)  # nothing may depend on what the process did before
+    np.random.seed(7)
+    second = Trainer(small(env), tmp_path / "b", resume="run0001")
+    second.train()
+    want, got = records(tmp_path / "a" / "run0001"), records(tmp_path / "b" / "run0001")
+    assert [plain(r) for r in got["batches"]] == [plain(r) for r in want["batches"]]
+    for name, tensor in whole.learner.state_dict().items():
+        assert torch.equal(tensor, second.learner.state_dict()[name]), name
+
+
+def test_a_finished_run_goes_on_with_more_steps(tmp_path):
+    long = Trainer(small(batches=6), tmp_path / "a")
+    long.train()
+    Trainer(small(batches=3), tmp_path / "b").train()
+    resumed = Trainer(small(batches=6), tmp_path / "b", resume="latest")
+    resumed.train()
+    theta = [t.learner.optimizer.flat.theta for t in (long, resumed)]
+    assert torch.equal(*theta)
+
+
+@pytest.mark.parametrize("backend", ["async", "vector"])
+def test_backends_give_the_same_records(tmp_path, backend):
+    logs = []
+    for i, kind in enumerate(["sync", backend]):
+        trainer = Trainer(small("CartPole-v1", 4, **{"env.backend": kind}), tmp_path / str(i))
+        trainer.train()
+        logs.append([plain(r) for r in records(tmp_path / str(i) / "run0001")["batches"]])
+    assert logs[0] == logs[1]
+
+
+def test_reward_scale_changes_no_reported_return(tmp_path):
+    logs = []
+    for i, scale in enumerate([1.0, 2.0**20]):
+        Trainer(small(batches=4, **{"env.reward_scale": scale}), tmp_path / str(i)).train()
+        logs.append(records(tmp_path / str(i) / "run0001")["batches"])
+    reward_units = {"return_mean", "return_std", "return_min", "return_max"}
+    for a, b in zip(*logs, strict=True):
+        for key in set(a) - CLOCK - {"events"}:
+            if key in reward_units:
+                assert b[key] == a[key] * 2.0**20
+            else:
+                assert a[key] == b[key], key
+
+
+def test_a_non_finite_gradient_is_skipped_and_told(tmp_path, monkeypatch):
+    trainer = Trainer(small(batches=2), tmp_path)
+    update = trainer.learner.update
+    calls, original = [], update._step
+
+    def poisoned(batch, index, knobs):
+        calls.append(1)
+        if len(calls) == 3:
+            batch = batch._replace(advantages=batch.advantages * math.nan)
+        return original(batch, index, knobs)
+
+    monkeypatch.setattr(update, "_step", poisoned)
+    trainer.train()
+    first = records(tmp_path / "run0001")["batches"][0]
+    assert first["skipped_minibatches"] == 1
+    assert any("minibatches skipped" in event for event in first["events"])
+    assert torch.isfinite(trainer.learner.optimizer.flat.theta).all()
