@@ -151,15 +151,14 @@ def _losses(learner: Learner, rollout: Any) -> dict[str, Any]:
     with torch.no_grad():
         batch = make_batch(rollout, learner.settings)
         agent = objective.agent
-        objective.value_scale.update(
-            batch.returns, batch.valid, agent.critic if agent.value_head.linear else None
-        )
+        scale: Any = objective.value_scale
+        scale.update(batch.returns, batch.valid, agent.critic if agent.value_head.linear else None)
         batch = learner._complete(batch, rollout)
         few = batch.select(health.probe_index(batch.obs.shape[0], batch.obs.device))
         _open_output_layers(objective, learner.config.system.seed)
         policy = agent.policy_params(few.obs)
         log_probs = agent.distribution.log_prob(policy, few.actions)
-        few = few._replace(old_log_probs=log_probs, old_values=objective.value_scale.from_norm(
+        few = few._replace(old_log_probs=log_probs, old_values=scale.from_norm(
             agent.values_norm(few.obs)))  # fmt: skip
     knobs: Knobs = learner._knobs()[0]
     losses, _ = objective.terms(few, knobs)
