@@ -124,7 +124,7 @@ def random_observations(policy: Policy, count: int) -> Tensor:
     """Observations [N, D] as spread as those that the policy was trained on, and some far ones."""
     agent = policy.agent
     source = torch.Generator().manual_seed(0)
-    known = agent.normalizer
+    known: Any = agent.normalizer
     noise = torch.randn(count, agent.observation_size, generator=source)
     noise[: count // 8] *= 20.0
     std = known.exact_variance.sqrt().float()

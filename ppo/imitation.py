@@ -128,7 +128,8 @@ class Imitator:
         size = int(demonstrations.obs[0].size)
         self.agent, _ = build_agent(config, size, action_space, num_components)
         obs = torch.as_tensor(demonstrations.obs).flatten(1).float()
-        self.agent.normalizer.update(obs, torch.ones(len(obs)))
+        normalizer: Any = self.agent.normalizer
+        normalizer.update(obs, torch.ones(len(obs)))
         self.frame = ActionFrame(self.agent.distribution, self._own(demonstrations.actions))
         self.learning, self.validation = self._split(demonstrations)
         self.obs_unit = self._obs_unit(obs)

@@ -37,7 +37,7 @@ SLOW = pytest.mark.slow
 @pytest.mark.parametrize(
     ("run", "kind"),
     [
-        ("run0001", "onnx"),
+        pytest.param("run0001", "onnx", marks=SLOW),
         ("run0001", "torch_export"),
         ("run0002", "torch_export"),
         pytest.param("run0003", "torch_export", marks=SLOW),

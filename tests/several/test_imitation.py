@@ -68,7 +68,7 @@ def test_each_balancer_learns_both_terms(optimal, kind):
         optimal,
         "imitation.trajectory_weight=1",
         f"balancing.kind={kind}",
-        "imitation.epochs=10",
+        "imitation.epochs=6",
         "balancing.delay=1",
         "balancing.ramp=2",
     )
