@@ -33,9 +33,7 @@ def find(rewards: Tensor, valid: Tensor, limit: float, center: tuple[Tensor, Ten
     return far & (spread > 0) & valid.unsqueeze(-1)
 
 
-def clip(
-    rewards: Tensor, valid: Tensor, limit: float, center: tuple[Tensor, Tensor]
-) -> Tensor:
+def clip(rewards: Tensor, valid: Tensor, limit: float, center: tuple[Tensor, Tensor]) -> Tensor:
     """Rewards with outliers brought back to the farthest reward that is none.
 
     The limit itself would not do: a thousand deviations are still enough to drown a critic.
