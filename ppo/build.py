@@ -119,6 +119,7 @@ def build_agent(
         bins=ppo.value_bins,
         logarithmic=not scale.affine,
     )
+    scale.output_gain = head.gain
     env = config.env
     normalizer = ObservationNormalizer(
         observation_size, env.normalize_observations, env.observation_clip, env.squash_observations

@@ -65,7 +65,7 @@ class Examine:
             found["policy_std"] = std
         scale = self.objective.value_scale
         # The summed value moves by the sum of what its heads can; one without a scale stands still.
-        found["scale_size"] = (scale.size.double() * scale.ready).sum()
+        found["scale_size"] = (scale.size.double() * scale.ready).sum() * scale.output_gain
         found["finite"] = torch.isfinite(self.flat.theta).all()
         agent.normalizer.update(batch.obs, batch.valid)
         return Numbers.of(found)

@@ -100,11 +100,9 @@ class Prepare:
         rewards, limit = rollout.rewards, self.config.reward_outlier_limit
         center = outliers.center_and_spread(rewards)
         far = outliers.find(rewards, rollout.valid, limit, center)
+        found = health.reward_health(rewards, rollout.valid, center)  # as they came
         if self.config.reward_outlier == "clip":
-            rewards = torch.where(
-                far, outliers.clip(rewards, rollout.valid, limit, center), rewards
-            )
-        found = health.reward_health(rewards, rollout.valid, center)
+            rewards = outliers.clip(rewards, rollout.valid, limit, center)
         found["reward_outliers"] = far.sum()
         return self.reward_scale(rewards, rollout.ended), found
 

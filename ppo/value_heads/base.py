@@ -13,6 +13,10 @@ class ValueHead(nn.Module):
             (1 where returns are not standardized).
         loss_unit: the network-unit length in which errors are measured. With `loss_unit = unit`
             the loss is in variances of the target and `return_scale` does not weigh it.
+
+    A linear head gives `loss_unit` network units per unit of the output layer. Otherwise a layer
+    that Adam moves by a learning rate a step would need `return_scale` times as many steps to
+    cross a deviation of the returns.
     """
 
     num_outputs: int = 1  # O, outputs per reward component
@@ -23,10 +27,11 @@ class ValueHead(nn.Module):
     def __init__(self, unit: float, loss_unit: float, **options: float) -> None:
         super().__init__()
         self.unit, self.loss_unit = unit, loss_unit
+        self.gain = loss_unit if self.linear else 1.0
 
     def decode(self, output: Tensor) -> Tensor:
         """Values in network units [B, K] of raw outputs [B, K, O]."""
-        return output.squeeze(-1)
+        return output.squeeze(-1) * self.gain
 
     def loss(self, output: Tensor, values_norm: Tensor, targets_norm: Tensor) -> Tensor:
         """Per-sample loss [B, K]; `values_norm` may be clipped where the head is clippable."""

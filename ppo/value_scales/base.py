@@ -29,6 +29,7 @@ class ValueScale(nn.Module):
     exact = True  # whether scaling rewards by 2^k changes no bit of what is learned
     affine = True  # whether network units are an affine map of reward units
     support: float | None = 8.0  # deviations of the target that bins cover; None: no bound known
+    output_gain = 1.0  # network units per unit of the critic's output layer, as its head decodes it
     carries_back = True  # whether values return to reward units before they meet rewards
 
     mean: Tensor  # [K] float64 of the returns

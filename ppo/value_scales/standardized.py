@@ -35,7 +35,7 @@ class PopArt(Running):
         outputs = critic.out_features // changed.numel()
         wide = [tensor.repeat_interleave(outputs) for tensor in (*before, *after, changed)]
         weight, bias = preserve_outputs(
-            critic.weight, critic.bias, wide[0], wide[1], wide[2], wide[3], 1.0
+            critic.weight, critic.bias, *wide[:4], 1.0 / self.output_gain
         )
         critic.weight.copy_(torch.where(wide[4].unsqueeze(-1), weight, critic.weight))
         critic.bias.copy_(torch.where(wide[4], bias, critic.bias))

@@ -136,6 +136,17 @@ def test_other_toggles_see_no_reward_scale(toggle):
     assert same_bits(toggle)
 
 
+@pytest.mark.parametrize("clip", ["relative", "sigma", "none"])
+def test_return_scale_weighs_nothing_where_losses_are_in_variances(clip):
+    """Neither the pull on the encoder nor the speed of the critic's output layer."""
+    runs = [
+        scaled_history(0, f"ppo.return_scale={scale}", f"ppo.value_clip={clip}", batches=3)
+        for scale in (1.0, 8.0, 64.0)
+    ]
+    for other in runs[1:]:
+        assert [batch["digest"] for batch in runs[0]] == [batch["digest"] for batch in other]
+
+
 def test_following_the_kl_sees_no_reward_scale():
     assert same_bits("ppo.learning_rate_schedule=kl", "ppo.target_kl=0.01")
 

@@ -63,8 +63,9 @@ def test_the_event_names_environment_step_component_and_size(runs, treatment):
     assert not any("reward outlier" in text for i, text in enumerate(events) if i != BATCH)
 
 
-def test_the_distance_is_in_the_record(runs):
-    for batch, record in enumerate(runs["report"]):
+@pytest.mark.parametrize("treatment", ["report", "clip"])
+def test_the_distance_is_in_the_record(runs, treatment):
+    for batch, record in enumerate(runs[treatment]):
         assert (record["reward_outlier"] > 1000) == (batch == BATCH)
 
 
@@ -85,30 +86,37 @@ def test_clipping_brings_an_outlier_to_the_farthest_other_reward():
     valid = torch.ones(64, 8, dtype=torch.bool)
     spoiled = rewards.clone()
     spoiled[5, 3, 1] = OUTLIER
-    clipped = outliers.clip(spoiled, valid, 1000.0)
+    clipped = outliers.clip(spoiled, valid, 1000.0, outliers.center_and_spread(spoiled))
     assert clipped[5, 3, 1] == torch.cat((rewards[:5, :, 1], rewards[6:, :, 1])).min()
     spoiled[5, 3, 1] = clipped[5, 3, 1]
     assert torch.equal(clipped, spoiled)
+
+
+def found_and_clipped(rewards):
+    valid, center = (
+        torch.ones(rewards.shape[:2], dtype=torch.bool),
+        outliers.center_and_spread(rewards),
+    )
+    return (
+        outliers.find(rewards, valid, 1000.0, center),
+        outliers.clip(rewards, valid, 1000.0, center),
+    )
 
 
 @pytest.mark.parametrize("power", [-30, 30])
 def test_detection_sees_no_scale(power):
     rewards = torch.randn(64, 8, 1, generator=torch.Generator().manual_seed(0))
     rewards[5, 3] = 1e5
-    valid, scale = torch.ones(64, 8, dtype=torch.bool), 2.0**power
-    assert torch.equal(
-        outliers.find(rewards, valid, 1000.0), outliers.find(rewards * scale, valid, 1000.0)
-    )
-    assert torch.equal(
-        outliers.clip(rewards, valid, 1000.0) * scale,
-        outliers.clip(rewards * scale, valid, 1000.0),
-    )
+    found, clipped = found_and_clipped(rewards)
+    assert found.sum() == 1
+    found_scaled, clipped_scaled = found_and_clipped(rewards * 2.0**power)
+    assert torch.equal(found, found_scaled)
+    assert torch.equal(clipped * 2.0**power, clipped_scaled)
 
 
 def test_rewards_that_are_mostly_equal_have_no_outliers():
     """A first success in a sparse task must not be taken for one."""
     rewards = torch.zeros(64, 8, 1)
     rewards[5, 3] = 1000.0
-    valid = torch.ones(64, 8, dtype=torch.bool)
-    assert not outliers.find(rewards, valid, 1000.0).any()
-    assert torch.equal(outliers.clip(rewards, valid, 1000.0), rewards)
+    found, clipped = found_and_clipped(rewards)
+    assert not found.any() and torch.equal(clipped, rewards)
