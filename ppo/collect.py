@@ -247,7 +247,7 @@ class Collector:
     def __init__(
         self,
         agent: Agent,
-        value_scale: torch.nn.Module,
+        value_scale: Any,
         envs: Environments,
         num_steps: int,
         reward_scale: float,

@@ -57,7 +57,8 @@ class Examine:
     def examine(
         self, batch: Batch, learning_rate: Tensor, steps: Tensor, shares: Tensor
     ) -> Numbers:
-        agent = self.objective.agent
+        agent: Any = self.objective.agent
+        scale: Any = self.objective.value_scale
         found = health.after_update(self.objective, batch, steps, learning_rate)
         found["value_gradient_share"], found["value_to_policy_gradient"] = shares.unbind()
         std = agent.distribution.mean_std()
