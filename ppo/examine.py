@@ -5,6 +5,8 @@ One function of whole tensors, compiled where `system.compile` asks for it.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -64,7 +66,6 @@ class Examine:
         std = agent.distribution.mean_std()
         if std is not None:
             found["policy_std"] = std
-        scale = self.objective.value_scale
         known = scale.ready.double()  # a component without a scale yet has no size
         found["scale_size"] = (scale.size.double() * known).sum() / known.sum()
         found["finite"] = torch.isfinite(self.flat.theta).all()
