@@ -1,8 +1,8 @@
-"""The runs that are made ill on purpose, and healthy ones: what benchmarks/doctor.py trains and judges.
+"""Runs that are made ill on purpose, and healthy ones: what benchmarks/doctor.py trains.
 
 A case names an environment, what is done to it, the settings, and the illness that the doctor
-must name first (`truth`; an empty string: healthy). `held_out` cases were not looked at while the
-rules were written; of the other cases only seed 1 was.
+must name first (`truth`; an empty string: healthy). Seeds 1 to 3 were looked at while the
+rules were written; later seeds, and the cases marked `held_out` with this trainer, were not.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ CASES = [
         {"policy_kwargs": {"log_std_init": -5.0}},
     ),
     Case("e_high_pend", "Pendulum-v1", "entropy_coefficient_too_high", {"ent_coef": 1.0}),
-    Case("e_high_cart", "CartPole-v1", "entropy_coefficient_too_high", {"ent_coef": 0.5}),
+    Case("e_high_cart", "CartPole-v1", "entropy_coefficient_too_high", {"ent_coef": 2.0}),
     Case(
         "e_high_acro",
         "Acrobot-v1",

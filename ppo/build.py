@@ -36,6 +36,7 @@ from ppo.reward_scale import RewardScale
 from ppo.targets import TargetSettings, by_component
 from ppo.update import Update
 
+BALANCER_RATE = 10.0  # multiple of the learning rate
 FREE_LOSSES = ("policy", "entropy")
 AUXILIARY = ("trajectory", "time_to_end", "success")
 
@@ -165,7 +166,16 @@ def build_objective(config: Config, agent: Agent, scale: nn.Module) -> Objective
         [loss.num_outputs for loss in balanced],
         **options,
     )
-    advantages = advantage_scales.REGISTRY.get(ppo.normalize_advantages)(ppo.advantage_floor)
+    normalized = ppo.component_mixing == "normalized"
+    if normalized and ppo.normalize_advantages == "percentile":
+        raise UserError(
+            "ppo.normalize_advantages: percentile divides by a range of returns, and with "
+            "ppo.component_mixing normalized advantages have no reward unit any more; "
+            "write minibatch or batch"
+        )
+    # A floor in deviations of the return has been applied per component then.
+    floor = 0.0 if normalized else ppo.advantage_floor
+    advantages = advantage_scales.REGISTRY.get(ppo.normalize_advantages)(floor)
     return Objective(agent, scale, free, balanced, balancer, advantages, heads)
 
 
@@ -174,13 +184,19 @@ def build_optimizer(config: Config, objective: Objective) -> Adam:
     ppo, flat = config.ppo, FlatParameters(objective)
     critic = flat.mask(lambda name: name.startswith(("agent.critic", "heads.")))
     hidden = flat.mask(lambda name: name.startswith("agent.critic_encoder"))
+    # Learned weights of losses: a slow one would be a constant.
+    learned = flat.mask(lambda name: name.startswith("balancer."))
+    balances = any(name.startswith("balancer.") for name in flat.names)
     rates = decay = groups = None
     if ppo.critic_learning_rate is not None:
         rates = 1.0 + critic * (ppo.critic_learning_rate / ppo.learning_rate - 1.0)
     if ppo.critic_weight_decay:
         decay = hidden * ppo.critic_weight_decay
     if ppo.clip_gradients == "separate":
-        groups = [critic, 1.0 - critic]
+        groups = [critic, 1.0 - critic - learned]
+    if balances:
+        rates = (1.0 if rates is None else rates) + (BALANCER_RATE - 1.0) * learned
+        groups = [*(groups or [1.0 - learned]), learned]
     return Adam(flat, ppo.adam_epsilon, ppo.max_grad_norm, rates, decay, groups)
 
 
@@ -203,6 +219,7 @@ def build_learner(config: Config, envs: Environments, device: torch.device) -> L
         critic_gae_lambda=ppo.critic_gae_lambda,
         component_weights=by_component(names, ppo.component_weights, 1.0).to(device),
         normalize_components=ppo.component_mixing == "normalized",
+        advantage_floor=ppo.advantage_floor,
     )
     update = Update(objective, optimizer, ppo, seed, compiled)
     scaling = RewardScale(envs.num_envs, ppo.gamma, ppo.reward_scaling == "return_std").to(device)

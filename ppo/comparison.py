@@ -46,6 +46,7 @@ IRRELEVANT = {
     "evaluation.episodes",
     "evaluation.deterministic",
 }
+LABEL = 60  # characters up to which a group is called by what differs
 IRRELEVANT_SECTIONS = ("logging.",)
 
 
@@ -75,7 +76,7 @@ JUDGED = ("mean_episode_return", "success_rate", "explained_variance", "steps_pe
 
 @dataclass
 class Figures:
-    """One metric of one run: first, best and last value, mean of the last tenth, area over steps."""
+    """One metric of one run; `final` is the mean of the last tenth, `auc` the mean height."""
 
     first: float = float("nan")
     best: float = float("nan")
@@ -365,9 +366,9 @@ def _label(group: Group, groups: list[Group]) -> str:
     names = [run.name for run in group.runs]
     name = names[0] if len(names) == 1 else f"{names[0]} +{len(names) - 1}"
     changed = ", ".join(f"{key.split('.')[-1]}={value}" for key, value in group.changes.items())
-    if len(groups) == 1 or not changed or len(changed) > 48:
+    if len(groups) == 1 or not changed or len(changed) > LABEL:
         return name
-    return f"{name} ({changed})"
+    return changed if len(names) > 1 else f"{name} ({changed})"
 
 
 def _tell_apart(runs: list[Run]) -> None:

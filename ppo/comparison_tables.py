@@ -79,15 +79,28 @@ def _text(value: Any) -> Any:
 
 
 def _differences(comparison: Comparison) -> Any:
-    table = _table("what differs", "setting", *(_text_head(group) for group in comparison.groups))
-    for key, values in comparison.differing.items():
-        table.add_row(_text(key), *(_text("-" if value is None else value) for value in values))
+    rows = [
+        [key, *("-" if value is None else str(value) for value in values)]
+        for key, values in comparison.differing.items()
+    ]
+    return _by_group("what differs", "setting", rows, comparison)
+
+
+def _by_group(title: str, head: str, rows: list[list[str]], comparison: Comparison) -> Any:
+    """A table with a column for each group; with many groups, a row for each."""
+    heads = [_head(group) for group in comparison.groups]
+    grid = [[head, *heads], *rows]
+    if len(heads) > DETAILED:
+        grid = [list(column) for column in zip(*grid, strict=True)]
+    table = _table(title, *map(_text, grid[0]))
+    for row in grid[1:]:
+        table.add_row(*map(_text, row))
     return table
 
 
-def _text_head(group: Group) -> Any:
+def _head(group: Group) -> str:
     more = len(group.runs) - 1
-    return _text(group.runs[0].name + (f" +{more}" if more else ""))
+    return group.runs[0].name + (f" +{more}" if more else "")
 
 
 def _headline(comparison: Comparison) -> Any:
@@ -106,7 +119,7 @@ def _headline(comparison: Comparison) -> Any:
         count, steps, _ = comparison.reach(group)
         reached = f"{show(steps)} ({count}/{len(group.runs)})" if count else "-"
         table.add_row(
-            _text_head(group),
+            _text(_head(group)),
             str(len(group.runs)),
             *(
                 _text(interval(comparison, group, name, figure))
@@ -133,10 +146,10 @@ def _details(comparison: Comparison, group: Group) -> Any:
 
 def _stability(comparison: Comparison) -> Any:
     names = sorted({name for run in comparison.runs for name in run.stability})
-    table = _table("stability (median of the seeds)", "figure", *map(_text_head, comparison.groups))
-    for name in names:
-        table.add_row(name, *(show(stability_of(group, name)) for group in comparison.groups))
-    return table
+    rows = [
+        [name, *(show(stability_of(group, name)) for group in comparison.groups)] for name in names
+    ]
+    return _by_group("stability (median of the seeds)", "figure", rows, comparison)
 
 
 def stability_of(group: Group, name: str) -> float:

@@ -201,14 +201,17 @@ class BalancingConfig(Section):
         "target_variance",
         "curriculum",
         "adaptive",
+        "gradient_norm",
     ] = setting("fixed", "how value and auxiliary losses are weighed; the policy loss never is")
-    momentum: Fraction = setting(0.95, "of moving means: running_mean, adaptive")
+    momentum: Fraction = setting(0.95, "of moving means: running_mean, adaptive, gradient_norm")
     warmup: Annotated[int, Field(ge=0)] = setting(10, "batches of plain means before: running_mean")
     delay: NonNegative = setting(
         50.0, "batches before other losses than the first count: curriculum"
     )
     ramp: Positive = setting(100.0, "batches until they count in full: curriculum")
-    bound: Annotated[float, Field(ge=1)] = setting(100.0, "largest ratio of weights: adaptive")
+    bound: Annotated[float, Field(ge=1)] = setting(
+        100.0, "largest ratio of weights: adaptive, gradient_norm"
+    )
 
 
 class AuxiliaryConfig(Section):
@@ -230,8 +233,31 @@ class TrainConfig(Section):
     keep_checkpoints: Annotated[int, Field(ge=2)] = setting(
         3, "newest checkpoints kept, beside the best"
     )
+    initial_policy: str | None = setting(
+        None, "run whose actor, encoder and observation statistics to start from; the critic is new"
+    )
     grace_seconds: NonNegative = setting(
         10.0, "on a signal, finish the batch if it takes no longer than this"
+    )
+
+
+class ImitationConfig(Section):
+    epochs: Count = setting(100, "passes of --mode pretrain over the demonstrations")
+    batch_size: Count = setting(512, "steps in each gradient step")
+    learning_rate: Positive = setting(2e-3, "of Adam at the start; falls to a tenth")
+    max_grad_norm: Positive = setting(1.0, "gradients are scaled down to this norm")
+    trajectory_weight: NonNegative = setting(
+        0.0, "of errors of trajectories through the environment's own dynamics"
+    )
+    trajectory_horizon: Count = setting(15, "steps of a trajectory")
+    unit: Literal["deviation", "raw"] = setting(
+        "deviation", "errors in deviations of the demonstrations, or in the environment's units"
+    )
+    validation_share: Annotated[float, Field(ge=0, lt=1)] = setting(
+        0.1, "share of the episodes that is not learned from"
+    )
+    min_policy_std: Positive = setting(
+        0.1, "least deviation of the policy afterwards, in normalized action units"
     )
 
 
@@ -267,6 +293,7 @@ class Config(Section):
     balancing: BalancingConfig = BalancingConfig()
     auxiliary: AuxiliaryConfig = AuxiliaryConfig()
     train: TrainConfig = TrainConfig()
+    imitation: ImitationConfig = ImitationConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     logging: LoggingConfig = LoggingConfig()
     system: SystemConfig = SystemConfig()

@@ -130,7 +130,7 @@ class Watch:
 
     WINDOW = 64
 
-    def __init__(self, settings: dict[str, Any] | None = None, every: int = 5) -> None:
+    def __init__(self, settings: dict[str, Any] | None = None, every: int = 10) -> None:
         """`settings` are those of the run, nested as in config.yaml or with dotted keys."""
         self.findings: list[Finding] = []  # of the run so far
         self._settings = flatten(settings or {})

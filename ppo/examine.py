@@ -66,8 +66,8 @@ class Examine:
         std = agent.distribution.mean_std()
         if std is not None:
             found["policy_std"] = std
-        known = scale.ready.double()  # a component without a scale yet has no size
-        found["scale_size"] = (scale.size.double() * known).sum() / known.sum()
+        # The summed value moves by the sum of what its heads can; one without a scale stands still.
+        found["scale_size"] = (scale.size.double() * scale.ready).sum()
         found["finite"] = torch.isfinite(self.flat.theta).all()
         agent.normalizer.update(batch.obs, batch.valid)
         return Numbers.of(found)

@@ -173,10 +173,8 @@ class SharedGradients(nn.Module):
     def forward(self, batch: Batch, knobs: Knobs) -> Tensor:
         """The two losses [2], value first."""
         losses, _ = self.objective.terms(batch, knobs)
-        named = [loss for loss in self.objective.balanced_losses if loss.name == "value"]
-        return torch.stack(
-            [named[0].weight * losses["value"], losses["policy"] + losses["entropy"]]
-        )
+        weight = self.objective.weights(losses)["value"]
+        return torch.stack([weight * losses["value"], losses["policy"] + losses["entropy"]])
 
     def measure(self, theta: Tensor, batch: Batch, knobs: Knobs) -> Tensor:
         """[2] shares: of the value in the sum of both norms, and value over policy."""

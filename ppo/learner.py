@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ppo import outliers, parallel
+from ppo import gradients, outliers, parallel
 from ppo.collect import Collector, Episodes
 from ppo.config import Config
 from ppo.data import Batch, Rollout
@@ -86,7 +86,8 @@ class Learner:
     def start(self) -> list[str]:
         """First observations, and the statistics that make the first batch's inputs normal."""
         calibration = self.config.env.calibration_steps
-        if not (self.config.env.normalize_observations and calibration):
+        known = bool(self.objective.agent.normalizer.count)  # of a policy to start from
+        if known or not (self.config.env.normalize_observations and calibration):
             self.collector.reset()
             return []
         obs = self.collector.calibrate(calibration)
@@ -135,12 +136,17 @@ class Learner:
         collected = self.clock()
         batch, before = self.prepare(rollout)
         batch = self.with_targets(batch, rollout)
+        if self.objective.balancer.reads_gradients:
+            norms = gradients.balanced_norms(self.objective, self.optimizer.flat, batch, knobs)
+            self.objective.balancer.observe_gradients(parallel.mean_(norms))
         self.examine.remember(batch, knobs)
         prepared = self.clock()
         table = self.update(batch, knobs, self.counters["batch"], attempt)
         updated = self.clock()
         after = self.examine(batch, knobs, table, self.counters["batch"])
+        variances = self._observe(batch, table)
         values = to_host(before, after)
+        values |= {f"target_variance/{k}": v for k, v in enumerate(variances.tolist())}
         if values["reward_outliers"]:
             self._report_outliers(rollout)
         record = self._record(table, values | numbers, rollout, episodes)
@@ -186,6 +192,19 @@ class Learner:
         }
         tensors = (torch.tensor(value, device=self.device) for value in numbers.values())
         return Knobs(*tensors), numbers
+
+    @torch.no_grad()
+    def _observe(self, batch: Batch, table: UpdateTable) -> Tensor:
+        """Tells the balancer what the batch's losses were; returns their targets' variances [J]."""
+        names = [f"loss/{part.name}" for part in self.objective.balanced_losses]
+        columns = [table.names.index(name) for name in names]
+        used = table.rows[:, table.names.index("taken")] > 0
+        rows = torch.where(used.unsqueeze(-1), table.rows[:, columns], torch.nan)
+        losses = parallel.mean_(rows.nanmean(0))
+        variances = parallel.mean_(self.objective.target_variances(batch))
+        if bool(torch.isfinite(losses).all()):
+            self.objective.balancer.observe(losses, variances, float(self.counters["batch"] + 1))
+        return variances
 
     def _record(
         self,
@@ -234,6 +253,15 @@ class Learner:
                 "normalized_loss": _finite(error / variance if variance else math.nan),
                 "weight": _finite(values["weight/value"]),
                 "explained_variance": _finite(values[f"component_explained_variance/{k}"]),
+            }
+        for j, part in enumerate(self.objective.balanced_losses[1:], 1):
+            loss, variance = values[f"loss/{part.name}"], values[f"target_variance/{j}"]
+            share = loss / variance if variance else math.nan
+            out[part.name] = {
+                "loss": _finite(loss),
+                "normalized_loss": _finite(share),
+                "weight": _finite(values[f"weight/{part.name}"]),
+                "explained_variance": _finite(1.0 - share),
             }
         return out
 

@@ -16,7 +16,7 @@ from ppo.config import Config
 from ppo.doctor import Watch
 from ppo.errors import Diverged, RunError, UserError
 from ppo.evaluation import bootstrap_interval, evaluate
-from ppo.policy import Policy
+from ppo.policy import Policy, load_policy
 from ppo.randomness import stream_seed
 from ppo.run_folder import RunFolder, run_names
 from ppo.signals import SignalGuard
@@ -136,6 +136,7 @@ class Trainer:
 
     def _open(self) -> None:
         if not self.resumed:
+            self._adopt_policy()
             self.events += self.learner.start()
         if parallel.rank() > 0:
             return
@@ -189,6 +190,16 @@ class Trainer:
             if before[section].get(key) != value
         ]
         return {"previous": earlier[-1], "differs": changes} if changes else {}
+
+    def _adopt_policy(self) -> None:
+        """Start from the actor that `train.initial_policy` names."""
+        run = self.config.train.initial_policy
+        if run is None:
+            return
+        from ppo.imitation import adopt
+
+        adopt(self.learner.objective.agent, load_policy(run, self.results).agent, run)
+        self.events.append(f"the actor starts from {run}; the critic is new")
 
     def _checkpoint_size(self) -> int:
         """Bytes of a checkpoint, asked for at the start so that a full disk shows then."""

@@ -19,15 +19,16 @@ class ObservationNormalizer(nn.Module):
     def __init__(self, size: int, enabled: bool, limit: float, squash: str) -> None:
         super().__init__()
         self.enabled, self.limit, self.squash = enabled, limit, squash
-        self.register_buffer("count", torch.zeros((), dtype=torch.float64))
+        # [1], not a scalar: compiled code on a CPU loses what it writes into a tensor of no axes.
+        self.register_buffer("count", torch.zeros(1, dtype=torch.float64))
         self.register_buffer("exact_mean", torch.zeros(size, dtype=torch.float64))
         self.register_buffer("exact_variance", torch.ones(size, dtype=torch.float64))
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("inverse_std", torch.ones(size))
 
     def squashed(self, obs: Tensor) -> Tensor:
-        """Flat observations [B, D] after the optional symlog, which tames heavy tails."""
-        obs = obs.flatten(1).float()
+        """Flat observations [..., D] after the optional symlog, which tames heavy tails."""
+        obs = (obs.flatten(-3) if obs.dtype == torch.uint8 else obs).float()
         return obs.sign() * obs.abs().log1p() if self.squash == "symlog" else obs
 
     def forward(self, obs: Tensor) -> Tensor:

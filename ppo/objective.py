@@ -61,6 +61,17 @@ class Objective(nn.Module):
             found.update(loss.targets(rollout))
         return found
 
+    def weights(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The weights that the balancer gives to losses of these sizes, by name."""
+        names = [loss.name for loss in self.balanced_losses]
+        _, weights = self.balancer(torch.stack([losses[name].detach() for name in names]))
+        return dict(zip(names, weights.detach().unbind(), strict=True))
+
+    def target_variances(self, batch: Batch) -> Tensor:
+        """[J] losses of predicting each target's mean; NaN where that has no meaning."""
+        found = [loss.target_variance(batch) for loss in self.balanced_losses]
+        return torch.stack([value.to(batch.returns.device) for value in found]).float()
+
     def forward(
         self, batch: Batch, knobs: Knobs, value_only: bool = False
     ) -> tuple[Tensor, dict[str, Tensor]]:
@@ -73,4 +84,5 @@ class Objective(nn.Module):
         metrics["total_loss"] = total.detach()
         for loss, weight in zip(self.balanced_losses, weights.unbind(), strict=True):
             metrics[f"weight/{loss.name}"] = weight.detach()
+            metrics[f"loss/{loss.name}"] = losses[loss.name].detach()
         return total, metrics

@@ -73,16 +73,17 @@ class Adam:
         self.rates, self.decay, self.groups = rates, decay, groups
         self.first = torch.zeros_like(flat.theta)
         self.second = torch.zeros_like(flat.theta)
-        self.steps = torch.zeros((), dtype=torch.float32, device=flat.theta.device)
+        # [1], not a scalar: compiled code on a CPU loses what it writes into a tensor of no axes.
+        self.steps = torch.zeros(1, dtype=torch.float32, device=flat.theta.device)
 
     def step(self, grad: Tensor, learning_rate: Tensor, go: Tensor) -> tuple[Tensor, Tensor]:
         """Clip, check and apply one gradient; nothing leaves the device.
 
         Args:
-            grad: [P]. learning_rate: scalar. go: bool scalar; False leaves everything as it was.
+            grad: [P]. learning_rate: scalar. go: bool [1]; False leaves all as it was.
 
         Returns:
-            The norm before clipping, and a bool scalar that says whether the step was taken.
+            The norm before clipping, and a bool [1] that says whether the step was taken.
         """
         norm = torch.linalg.vector_norm(grad)
         taken = go & torch.isfinite(norm)

@@ -12,8 +12,8 @@ from ppo import checkpoint
 from ppo.agent import Agent
 from ppo.build import build_agent
 from ppo.config import Config
-from ppo.errors import UserError
 from ppo.envs.observations import flatten_observation, observation_size
+from ppo.errors import UserError
 from ppo.run_folder import RunFolder
 from ppo.spaces import restore
 

@@ -35,6 +35,9 @@ def reduce_table(table: UpdateTable, max_grad_norm: float) -> dict[str, float]:
         declared = DECLARED.get(name)
         takes_max = declared is not None and declared.reduction == "max"
         out[name] = largest[i] if takes_max else means[i]
+    for name in table.names:
+        if name.startswith("weight/"):
+            out[name] = _mean_weight(column[name][used], column[f"loss/{name[7:]}"][used])
     norms = column["grad_norm"]
     finite = used & np.isfinite(norms)
     out["grad_norm"] = float(norms[finite].mean()) if finite.any() else math.nan
@@ -48,6 +51,14 @@ def reduce_table(table: UpdateTable, max_grad_norm: float) -> dict[str, float]:
     out["approx_kl_last_epoch"] = float(kl[max(0, last - per_epoch) : last].mean())
     out["ratio_first"] = float(column["ratio_deviation"][0])
     return out
+
+
+def _mean_weight(weights: np.ndarray, losses: np.ndarray) -> float:
+    """What the mean loss must be multiplied by for the mean of the weighted loss."""
+    total = losses.sum()
+    if (weights == weights[0]).all() or not total > 0:
+        return float(weights.mean())
+    return float((weights * losses).sum() / total)
 
 
 class EpisodeRows:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ppo.comparison import METRICS, Comparison, Group, Run
+from ppo.comparison import METRICS, Comparison, Group, Run, Verdict
 from ppo.comparison_tables import FIGURES, HEADS, interval, show, stability_of
 from ppo.report_script import SCRIPT, STYLE
 
@@ -48,9 +48,10 @@ def write_html(comparison: Comparison, file: Path) -> None:
 
 def page(comparison: Comparison, title: str = "", extra: str = "") -> str:
     """The page as text; `extra` is ready HTML that is put before the curves."""
-    names = ", ".join(group.label for group in comparison.groups[:3])
-    more = len(comparison.groups) - 3
-    title = title or f"{names}{f' and {more} more' if more > 0 else ''}"
+    runs, groups = comparison.runs, len(comparison.groups)
+    tasks = sorted({str(run.settings["env.id"]) for run in runs if "env.id" in run.settings})
+    title = title or f"{len(runs)} runs of {groups} settings" * (groups > 1) or runs[0].name
+    title += f": {', '.join(tasks)}" if 0 < len(tasks) < 4 else ""
     sections = [
         _warnings(comparison),
         _differing(comparison),
@@ -160,11 +161,16 @@ def _headline(comparison: Comparison) -> str:
 def _verdicts(comparison: Comparison) -> str:
     if not comparison.verdicts:
         return ""
-    lines = "".join(
-        f'<li class="{v.word.split()[0]}">{_e(v.line())}</li>' for v in comparison.verdicts
-    )
+
+    def lines(chosen: list[Verdict]) -> str:
+        items = (f'<li class="{v.word.split()[0]}">{_e(v.line())}</li>' for v in chosen)
+        return f'<ul class="verdicts">{"".join(items)}</ul>'
+
+    first = [v for v in comparison.verdicts if v.metric.name == "mean_episode_return"]
+    rest = [v for v in comparison.verdicts if v.metric.name != "mean_episode_return"]
     note = "Welch's or the paired t-test at 5 %, corrected for the number of groups (Holm)."
-    return f'<ul class="verdicts" id="verdicts">{lines}</ul><p class="note">{_e(note)}</p>'
+    more = f"<details><summary>Other verdicts</summary>{lines(rest)}</details>" if rest else ""
+    return f'<div id="verdicts">{lines(first)}{more}</div><p class="note">{_e(note)}</p>'
 
 
 def _curves() -> str:

@@ -75,7 +75,7 @@ def probability_of_improvement(x: ArrayLike, y: ArrayLike) -> float:
 def improvement_interval(
     x: ArrayLike, y: ArrayLike, resamples: int = RESAMPLES, seed: int = 0, level: float = LEVEL
 ) -> tuple[float, float]:
-    """Percentile interval of the probability of improvement; runs of x and y drawn independently."""
+    """Percentile interval of the probability of improvement; x and y are drawn independently."""
     first, second = as_scores(x), as_scores(y)
     if len(first) < 2 or len(second) < 2:
         return float("nan"), float("nan")
@@ -149,14 +149,23 @@ def _quantile(freedom: float, level: float) -> float:
 
 
 def _more_seeds(mean: float, variance: float, runs: int, paired: bool, level: float) -> int | None:
-    """Seeds to add per side until a difference of this size shows with a power of 80 %."""
+    """Seeds to add per side until a difference of this size shows with a power of 80 %.
+
+    Args:
+        variance: of the paired gaps, or the sum of both sides' variances.
+    """
     if mean == 0 or not math.isfinite(mean):
         return None
-    from scipy.special import ndtri
+    from scipy.special import ndtri, stdtrit
 
-    reach = (float(ndtri(1 - level / 2)) + float(ndtri(POWER))) ** 2
-    needed = math.ceil(reach * variance / mean**2) + 1  # one more for the t distribution's tails
-    return max(needed - runs, 1)
+    reach = float(ndtri(1 - level / 2) + ndtri(POWER))
+    enough = max(runs + 1, math.ceil(reach**2 * variance / mean**2))  # by the normal distribution
+    for count in range(enough, enough + 10):  # the t distribution asks for a few more
+        freedom = (count - 1) * (1 if paired else 2)
+        needed = float(stdtrit(freedom, 1 - level / 2) + stdtrit(freedom, POWER))
+        if abs(mean) >= needed * math.sqrt(variance / count):
+            return count - runs
+    return enough + 10 - runs
 
 
 def holm(p_values: list[float]) -> list[float]:

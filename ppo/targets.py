@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ppo.data import Batch, Rollout
 from ppo.errors import UserError
+from ppo.functional.moments import masked_moments
 from ppo.functional.policy import normalize_advantages
 from ppo.functional.returns import generalized_advantages
 from ppo.registry import nearest
@@ -22,6 +23,7 @@ class TargetSettings(NamedTuple):
     critic_gae_lambda: float | None  # None: the same
     component_weights: Tensor  # [K]
     normalize_components: bool
+    advantage_floor: float  # of normalized components, in deviations of each one's return
 
 
 def make_batch(rollout: Rollout, settings: TargetSettings) -> Batch:
@@ -47,22 +49,28 @@ def make_batch(rollout: Rollout, settings: TargetSettings) -> Batch:
     separate = settings.critic_gae_lambda is not None
     critic_advantages = gae(settings.critic_gae_lambda) if separate else advantages
     valid = rollout.valid.flatten().to(advantages.dtype)
+    returns = (critic_advantages + rollout.values).flatten(0, 1)
     return Batch(
         obs=rollout.obs.flatten(0, 1),
         actions=rollout.actions.flatten(0, 1),
         old_log_probs=rollout.log_probs.flatten(),
         old_values=rollout.values.flatten(0, 1),
-        returns=(critic_advantages + rollout.values).flatten(0, 1),
-        advantages=mix(advantages.flatten(0, 1), valid, settings),
+        returns=returns,
+        advantages=mix(advantages.flatten(0, 1), returns, valid, settings),
         valid=valid,
         targets={},
     )
 
 
-def mix(advantages: Tensor, valid: Tensor, settings: TargetSettings) -> Tensor:
-    """One advantage [B] of [B, K]."""
+def mix(advantages: Tensor, returns: Tensor, valid: Tensor, settings: TargetSettings) -> Tensor:
+    """One advantage [B] of [B, K]; normalized components have a floor in their returns' unit."""
     if settings.normalize_components:
-        columns = [normalize_advantages(column, valid) for column in advantages.unbind(-1)]
+        _, _, variance = masked_moments(returns, valid)
+        floors = settings.advantage_floor * variance.sqrt()
+        columns = [
+            normalize_advantages(column, valid, floor)
+            for column, floor in zip(advantages.unbind(-1), floors.unbind(), strict=True)
+        ]
         advantages = torch.stack(columns, -1)
     return (advantages * settings.component_weights).sum(-1)
 

@@ -48,7 +48,7 @@ class Update:
         self.run_seed = run_seed
         self.names: list[str] = []
         device = optimizer.flat.theta.device
-        self.running = torch.ones((), dtype=torch.bool, device=device)
+        self.running = torch.ones(1, dtype=torch.bool, device=device)
         limit = config.target_kl
         self.kl_limit = torch.tensor(
             torch.inf if limit is None else KL_STOP_FACTOR * limit, device=device
@@ -103,7 +103,7 @@ class Update:
         kl = parallel.mean_(metrics["approx_kl"])
         self.running.logical_and_(kl <= self.kl_limit)
         norm, taken = self.optimizer.step(grad, knobs.learning_rate, self.running)
-        extra = [norm, taken.to(norm.dtype), self.running.to(norm.dtype)]
+        extra = [norm, *taken.to(norm.dtype), *self.running.to(norm.dtype)]
         return torch.stack([*(metrics[name] for name in sorted(metrics)), *extra])
 
     def value_step(self, batch: Batch, index: Tensor, knobs: Knobs) -> None:

@@ -68,8 +68,8 @@ class Percentile(AdvantageScale):
 
     def __init__(self, floor: float) -> None:
         super().__init__(floor)
-        self.register_buffer("spread", torch.zeros((), dtype=torch.float64))
-        self.register_buffer("weight", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("spread", torch.zeros(1, dtype=torch.float64))
+        self.register_buffer("weight", torch.zeros(1, dtype=torch.float64))
 
     def forward(self, advantages: Tensor, returns: Tensor, weights: Tensor, std: Tensor) -> Tensor:
         stride = max(1, returns.shape[0] // 16_384)

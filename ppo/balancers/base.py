@@ -20,6 +20,9 @@ class Balancer(nn.Module):
     """
 
     exact = True  # whether unit-free losses in give unit-free losses out
+    reads_gradients = False  # whether it wants `observe_gradients` before each update
+    base: Tensor  # [J]
+    num_outputs: Tensor  # [J]
 
     def __init__(
         self, names: list[str], weights: list[float], num_outputs: list[int], **options: float
@@ -50,4 +53,11 @@ class Balancer(nn.Module):
         Args:
             losses: [J] means over the batch. variances: [J] of each loss's targets, NaN if unknown.
             progress: batches finished.
+        """
+
+    def observe_gradients(self, norms: Tensor) -> None:
+        """Learn from the gradients at the start of an update.
+
+        Args:
+            norms: [J] of the unweighted losses' gradients on the parameters that they share.
         """

@@ -13,6 +13,9 @@ from ppo.balancers.base import Balancer
 class Curriculum(Balancer):
     """All losses but the first wait `delay` batches, then ramp up over `ramp` batches."""
 
+    progress: Tensor
+    main: Tensor
+
     def __init__(
         self,
         names: list[str],
@@ -24,7 +27,7 @@ class Curriculum(Balancer):
     ) -> None:
         super().__init__(names, weights, num_outputs)
         self.delay, self.ramp = delay, ramp
-        self.register_buffer("progress", torch.zeros(()))
+        self.register_buffer("progress", torch.zeros(1))
         main = torch.zeros(len(names))
         main[0] = 1.0
         self.register_buffer("main", main, persistent=False)
@@ -44,6 +47,8 @@ class Adaptive(Balancer):
 
     The bound keeps a vanishing loss from being amplified without end.
     """
+
+    mean: Tensor
 
     def __init__(
         self,

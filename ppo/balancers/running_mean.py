@@ -21,6 +21,9 @@ class RunningMean(Balancer):
     """
 
     gradient_scale = True
+    mean: Tensor
+    first: Tensor
+    count: Tensor
 
     def __init__(
         self,
@@ -35,7 +38,7 @@ class RunningMean(Balancer):
         self.momentum, self.warmup = momentum, warmup
         self.register_buffer("mean", torch.zeros(len(names)))
         self.register_buffer("first", torch.zeros(len(names)))
-        self.register_buffer("count", torch.zeros(()))
+        self.register_buffer("count", torch.zeros(1))
 
     def weights(self, losses: Tensor) -> Tensor:
         mean = torch.maximum(self.mean, FLOOR * self.first)

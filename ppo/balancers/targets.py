@@ -17,12 +17,15 @@ class TargetVariance(Balancer):
     variance (a cross-entropy) keeps its weight.
     """
 
+    variance: Tensor
+    count: Tensor
+
     def __init__(
         self, names: list[str], weights: list[float], num_outputs: list[int], **options: float
     ) -> None:
         super().__init__(names, weights, num_outputs)
         self.register_buffer("variance", torch.ones(len(names)))
-        self.register_buffer("count", torch.zeros(()))
+        self.register_buffer("count", torch.zeros(1))
 
     def weights(self, losses: Tensor) -> Tensor:
         return self.base / self.variance

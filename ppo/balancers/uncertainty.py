@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from ppo.balancers import REGISTRY
 from ppo.balancers.base import Balancer
 
+TINY = 1e-30
 BOUND = 10.0  # of log sigma^2, around the first loss's logarithm
 
 
@@ -17,10 +18,13 @@ class Uncertainty(Balancer):
 
     With `s = log sigma^2` learned by the optimizer. At its optimum every term weighs 1/2, so it
     equals dividing each loss by its own running mean, up to lag. Deviations from the paper: `s`
-    starts at the logarithm of the first loss, not at 0, and stays within 10 of it, so that the
-    losses' size does not matter. A loss below 0 keeps weight 1 (the likelihood behind the formula
-    does not exist there).
+    starts at the logarithm of the first batch's loss, not at 0, and stays within 10 of it, so that
+    the losses' size does not matter; within the first batch each minibatch sets its own. A loss
+    below 0 keeps weight 1 (the likelihood behind the formula does not exist there).
     """
+
+    start: Tensor
+    started: Tensor
 
     def __init__(
         self, names: list[str], weights: list[float], num_outputs: list[int], **options: float
@@ -28,14 +32,16 @@ class Uncertainty(Balancer):
         super().__init__(names, weights, num_outputs)
         self.log_variance = nn.Parameter(torch.zeros(len(names)))
         self.register_buffer("start", torch.zeros(len(names)))
-        self.register_buffer("started", torch.zeros((), dtype=torch.bool))
+        self.register_buffer("started", torch.zeros(len(names), dtype=torch.bool))
 
-    def bounded(self) -> Tensor:
+    def bounded(self, losses: Tensor) -> Tensor:
         """log sigma^2 [J], within its bounds."""
-        return self.start + self.log_variance.clamp(-BOUND, BOUND)
+        now = losses.detach().clamp(min=TINY).log()
+        start = torch.where(self.started, self.start, now)
+        return start + self.log_variance.clamp(-BOUND, BOUND)
 
     def forward(self, losses: Tensor) -> tuple[Tensor, Tensor]:
-        s = self.bounded()
+        s = self.bounded(losses)
         likely = losses.detach() > 0
         precision = torch.where(likely, 0.5 * (-s).exp(), torch.ones_like(s))
         penalty = torch.where(likely, 0.5 * s, torch.zeros_like(s))
@@ -46,5 +52,5 @@ class Uncertainty(Balancer):
     def observe(self, losses: Tensor, variances: Tensor, progress: float) -> None:
         known = losses > 0
         first = ~self.started & known
-        self.start.copy_(torch.where(first, losses.clamp(min=1e-30).log(), self.start))
-        self.started.logical_or_(known.any())
+        self.start.copy_(torch.where(first, losses.clamp(min=TINY).log(), self.start))
+        self.started.logical_or_(known)

@@ -16,11 +16,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Environments", "episode_seed", "make_environments"]
 
-if "DoubleIntegrator-v0" not in gym.registry:
-    gym.register(
-        id="DoubleIntegrator-v0",
-        entry_point="ppo.envs.double_integrator_gym:DoubleIntegratorEnv",
-    )
+OWN = {
+    "DoubleIntegrator-v0": ("ppo.envs.double_integrator_gym:DoubleIntegratorEnv", None),
+    "RawInputs-v0": ("ppo.envs.raw_inputs:make_raw_inputs", 500),
+    "ThreeScales-v0": ("ppo.envs.raw_inputs:ThreeScalesEnv", None),
+}
+for _id, (_entry, _limit) in OWN.items():
+    if _id not in gym.registry:
+        gym.register(id=_id, entry_point=_entry, max_episode_steps=_limit)
 
 
 def __getattr__(name: str) -> Any:

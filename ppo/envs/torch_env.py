@@ -61,6 +61,10 @@ class TorchEnvironment(ABC):
         """[N] bool: the episode ends because of the state reached. By default never."""
         return torch.zeros(next_state.shape[0], dtype=torch.bool, device=next_state.device)
 
+    def state_of(self, obs: Tensor) -> Tensor | None:
+        """States [N, S] of observations [N, D], where these say all; None: they do not."""
+        return None
+
     def success(self, next_state: Tensor) -> Tensor | None:
         """[N] bool: what the episode was for is achieved, read where it ends; None: no such."""
         return None

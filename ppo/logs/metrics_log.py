@@ -64,8 +64,9 @@ class MetricsLog:
     def number(self, key: str) -> float:
         """A numeric setting, or NaN."""
         value = self.settings.get(key)
-        good = isinstance(value, int | float) and not isinstance(value, bool)
-        return float(value) if good else float("nan")
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return float("nan")
+        return float(value)
 
     def batch(self, row: int) -> int:
         """The batch number of a row."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ppo.logs.metrics_log import Column
 
-MOST = 600  # records of a run that are parsed in full
+MOST = 400  # records of a run that are parsed in full
 
 
 @dataclass

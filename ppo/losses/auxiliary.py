@@ -51,6 +51,14 @@ class AuxiliaryLoss(Loss):
         loss = (self.errors(prediction, batch) * mask).sum() / active
         return Term(loss, {f"auxiliary_loss/{self.name}": loss.detach()})
 
+    def column_variance(self, batch: Batch) -> Tensor:
+        """Mean over active elements of the variance of their column: the loss of its means."""
+        target = batch.targets[self.name]
+        mask = batch.targets[f"{self.name}_mask"].to(target.dtype)
+        count = mask.sum(0).clamp(min=1.0)
+        mean = (target * mask).sum(0) / count
+        return ((target - mean).square() * mask).sum() / mask.sum().clamp(min=1.0)
+
 
 @REGISTRY.register("trajectory")
 class TrajectoryLoss(AuxiliaryLoss):
@@ -93,6 +101,9 @@ class TrajectoryLoss(AuxiliaryLoss):
         inputs = torch.cat([prediction.features, batch.targets["trajectory_actions"]], -1)
         return (self.head(inputs) - batch.targets["trajectory"]).square()
 
+    def target_variance(self, batch: Batch) -> Tensor:
+        return self.column_variance(batch)
+
 
 @REGISTRY.register("time_to_end")
 class TimeToEndLoss(AuxiliaryLoss):
@@ -125,6 +136,11 @@ class TimeToEndLoss(AuxiliaryLoss):
         if self.config.time_to_end_outputs == "scalar":
             return (output - target).square()
         return F.binary_cross_entropy_with_logits(output, target, reduction="none")
+
+    def target_variance(self, batch: Batch) -> Tensor:
+        if self.config.time_to_end_outputs == "scalar":
+            return self.column_variance(batch)
+        return super().target_variance(batch)
 
 
 @REGISTRY.register("success")

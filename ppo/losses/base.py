@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from ppo.data import Batch, Prediction, Rollout
@@ -49,3 +50,7 @@ class Loss:
     def targets(self, rollout: Rollout) -> dict[str, Tensor]:
         """Targets [B, ...] by name that the loss needs beside the batch; by default none."""
         return {}
+
+    def target_variance(self, batch: Batch) -> Tensor:
+        """The loss of predicting each target's mean, in this loss's unit; NaN if there is none."""
+        return torch.full((), torch.nan)

@@ -19,7 +19,10 @@ class PolicyLoss(Loss):
     def __init__(self, config: PPOConfig, parts: Parts) -> None:
         self.distribution = parts.distribution
         self.per_minibatch = config.normalize_advantages == "minibatch"
-        self.floor, self.scale = config.advantage_floor, parts.value_scale
+        # Components that were normalized one by one have had their floor.
+        normalized = config.component_mixing == "normalized"
+        self.floor = 0.0 if normalized else config.advantage_floor
+        self.scale = parts.value_scale
 
     def __call__(self, prediction: Prediction, batch: Batch, knobs: Knobs) -> Term:
         weights = batch.valid

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from ppo.config import PPOConfig
 from ppo.data import Batch, Prediction
-from ppo.functional.moments import masked_mean
+from ppo.functional.moments import masked_mean, masked_moments
 from ppo.functional.value import blocked, clip_to_old, pessimistic
 from ppo.losses import REGISTRY
 from ppo.losses.base import Knobs, Loss, Parts, Term
@@ -54,3 +55,10 @@ class ValueLoss(Loss):
             metrics[f"component_loss/{k}"] = per_component[k]
             metrics[f"component_squared_error/{k}"] = error[k]
         return Term(loss, {name: value.detach() for name, value in metrics.items()})
+
+    def target_variance(self, batch: Batch) -> Tensor:
+        """Summed over components, as the loss is; heads of bins have no such unit."""
+        if not self.head.linear:
+            return torch.full((), torch.nan)
+        _, _, variance = masked_moments(self.scale.to_norm(batch.returns), batch.valid)
+        return (variance.float() * self.scale.ready).sum() / self.head.loss_unit**2

@@ -224,6 +224,8 @@ def gain(log: MetricsLog) -> float:
     quarter = max(len(returns) // 4, 2)
     early, late = returns[:quarter], returns[-quarter:]
     noise = float(np.std(np.diff(returns))) / np.sqrt(2)
+    if log.writer == "stable-baselines3":
+        noise *= SMOOTHED
     rise = float(np.mean(late) - np.mean(early)) * np.sqrt(quarter)
     spread = max(noise, 1e-9 * float(np.max(np.abs(returns))))
     if spread == 0:
@@ -238,6 +240,7 @@ def number(value: float) -> str:
     return f"{value:.3g}"
 
 
+SMOOTHED = 3.0  # a mean over 100 episodes hides that much of its noise (J)
 RISES = 5.0  # standard errors by which the last quarter's return must exceed the first's (J)
 
 

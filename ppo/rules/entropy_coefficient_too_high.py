@@ -8,6 +8,7 @@ from ppo.logs.metrics_log import MetricsLog
 from ppo.rules import RULES, Change, Finding, Rule, known, median, number, rises
 
 UNIFORM = 0.98  # relative entropy (J)
+ALL = 0.993  # relative entropy that says the same though the return may creep (M)
 LATE = 0.2  # of the run after which it must have fallen (J)
 LONG = 20  # batches before "still uniform" means anything
 SEES = 0.3  # explained variance: the critic knows better than the policy acts (J)
@@ -68,7 +69,7 @@ class EntropyCoefficientTooHigh(Rule):
             return None, ""
         sees = bool(np.nanmax(log.get("explained_variance")[start:], initial=-1.0) > SEES)
         trained = median(log.get("approx_kl")) > MOVES
-        if not trained or not (sees or not rises(log)):
+        if not trained or not (sees or not rises(log) or median(late) > ALL):
             return None, ""
         return (
             start,

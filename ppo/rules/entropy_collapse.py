@@ -44,7 +44,7 @@ class EntropyCollapse(Rule):
         return self._report(log, row, evidence + f", now {number(100 * median(spread[-5:]))} %")
 
     def _succeeded(self, log: MetricsLog, row: int) -> bool:
-        """Whether the return had its gain when the policy became sure: healthy then."""
+        """Whether the return had its gain when the policy became sure, and kept it: healthy."""
         rows, returns = known(log.get("mean_episode_return"))
         if len(returns) < 3:
             return not log.has("explained_variance")
@@ -54,7 +54,9 @@ class EntropyCollapse(Rule):
         best, start = float(np.max(returns)), float(returns[0])
         if best <= start:
             return False
-        return bool((float(before[-1]) - start) >= DONE * (best - start))
+        had = float(before[-1]) - start >= DONE * (best - start)
+        kept = median(returns[-5:]) - start >= DONE / 2 * (best - start)
+        return bool(had and kept)
 
     def _report(self, log: MetricsLog, row: int, evidence: str) -> Finding:
         coefficient = median(log.get("entropy_coefficient"))
@@ -64,7 +66,7 @@ class EntropyCollapse(Rule):
             Change("ppo.learning_rate", "", "a third of what it was"),
             Change("network.initial_log_std", "0.0"),
         ]
-        finding = self.found(log, row, evidence, changes, confidence=0.8)
+        finding = self.found(log, row, evidence, changes, confidence=0.8 if row else 0.95)
         if row == 0:  # a policy that starts narrow makes every step a jump
             more_explained = (
                 *self.explains,

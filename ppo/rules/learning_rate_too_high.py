@@ -64,7 +64,7 @@ class LearningRateTooHigh(Rule):
         if row is None:
             return None
         violent = bool(np.nanquantile(np.where(np.isfinite(kl), kl, 0.0), 0.8) > VIOLENT)
-        evidence = f"KL {number(float(np.nanmedian(kl[jumps])))} in {int(jumps.sum())} of {len(log)} batches"
+        evidence = f"KL {number(median(kl[jumps]))} in {int(jumps.sum())} of {len(log)} batches"
         evidence += f", clip fraction {number(median(clipped[jumps]))}"
         if np.isfinite(rate):
             evidence += f", learning rate {number(rate)}"

@@ -19,6 +19,7 @@ from ppo.rules import (
 )
 
 KL = 1e-4  # J
+FROZEN = 1e-6  # KL below which no rise of the return is the policy's doing (J)
 CLIPPED = 0.005  # share of samples outside the clip (J)
 LONG = 20  # batches
 UNIFORM = 0.95  # relative entropy (J)
@@ -37,7 +38,10 @@ class LearningRateTooLow(Rule):
         kl, clipped = log.get("approx_kl"), log.get("clip_fraction")
         still = (np.abs(kl) < KL) & ~(clipped > CLIPPED)
         row = lasting(still, LONG - 2, LONG)
-        if row is None or rises(log) or self._moved(log):
+        if row is None or self._moved(log):
+            return None
+        frozen = bool(median(np.abs(kl)) < FROZEN)
+        if rises(log) and not frozen:
             return None
         rate = median(log.get("learning_rate"))
         low = rate < ORDINARY_RATE[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ppo.logs.metrics_log import MetricsLog
@@ -27,8 +29,10 @@ JUMP = 0.025  # KL at an ordinary rate
 ROUGH = (0.08, 0.6)  # root of the unexplained share at which the critic then stays
 DEAD_FEATURES = 1e-4  # explained variance of a critic whose features are constant
 OFFSET_LEARNED = 0.7  # of its first root error
-ERRATIC = 0.7  # median change of log10 KL from batch to batch
-QUIET = 2e-3  # KL, while it is erratic
+ERRATIC = 0.55  # median change of log10 KL from batch to batch
+TRACES_EXPLAIN = ("critic_blind", "learning_rate_too_high", "learning_rate_too_low")
+UNMOVED = 0.03  # of the policy's deviation or relative entropy
+QUIET = 1.5e-3  # KL, while it is erratic
 
 
 @RULES.register("observations_unnormalized")
@@ -88,7 +92,8 @@ class ObservationsUnnormalized(Rule):
             row, evidence = trace(log)
             if row is not None:
                 evidence += " at an ordinary learning rate (weak: no figures on inputs in this log)"
-                return self.found(log, row, evidence, self._changes(), 0.4, SEVERE)
+                finding = self.found(log, row, evidence, self._changes(), 0.4, SEVERE)
+                return replace(finding, explains=TRACES_EXPLAIN)
         return None
 
     def _jumps(self, log: MetricsLog) -> tuple[int | None, str]:
@@ -96,7 +101,9 @@ class ObservationsUnnormalized(Rule):
         kl = log.get("approx_kl")
         rough = np.sqrt(np.clip(1 - log.get("explained_variance"), 0, None))
         late = median(rough[len(log) // 2 :])
-        row = lasting(kl > JUMP, 4, 5)
+        jumps = kl > JUMP
+        jumps[: len(log) // 2] = False  # early jumps have other causes
+        row = lasting(jumps, 4, 5, share=0.1)
         if row is None or not ROUGH[0] < late < ROUGH[1]:
             return None, ""
         return (
@@ -123,9 +130,15 @@ class ObservationsUnnormalized(Rule):
         if len(kl) < 20 or not 1e-5 < median(kl) < QUIET:
             return None, ""
         change = median(np.abs(np.diff(np.log10(kl + 1e-8))))
-        if change < ERRATIC or kl[0] < 3 * median(kl[1:]):
+        if change < ERRATIC or self._moved(log):
             return None, ""
         return 1, f"KL changes {number(10**change)} times from batch to batch"
+
+    def _moved(self, log: MetricsLog) -> bool:
+        """Whether the policy's spread changed since the start, as that of one that learns does."""
+        spread = log.get("policy_std" if log.has("policy_std") else "entropy_relative")
+        first = first_finite(spread)
+        return not abs(median(spread[-5:]) / first - 1) < UNMOVED
 
     def _changes(self) -> list[Change]:
         return [

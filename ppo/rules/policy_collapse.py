@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from ppo.logs.metrics_log import Column, MetricsLog
-from ppo.rules import RULES, Change, Finding, Rule, known, median, number
+from ppo.rules import RULES, SMOOTHED, Change, Finding, Rule, known, median, number
 
 LOST = 0.5  # of the best gain (J)
 STAYS = 10  # batches
 CLEAR = 5.0  # times the noise between batches that the gain must have been (J)
-SMOOTHED = 3.0  # a running mean hides that much of its noise (J)
 SMOOTH = 5  # batches
 MOVERS = (
     "approx_kl",

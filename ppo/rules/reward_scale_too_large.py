@@ -39,6 +39,7 @@ class RewardScaleTooLarge(Rule):
         "gradients_always_clipped",
         "value_loss_dominates",
         "learning_rate_too_low",
+        "no_reward_signal",
         "entropy_collapse",
         "entropy_coefficient_too_high",
         "critic_blind",

@@ -25,7 +25,8 @@ class TimeLimitAsFailure(Rule):
         fixed = first_finite(limit) > FIXED and bool(np.nanmin(limit) > FIXED)
         if row is None or (fixed and rises(log)):
             return None
-        evidence = f"{number(100 * median(limit[row:]))} % of the episodes end at their limit, none truncated"
+        share = number(100 * median(limit[row:]))
+        evidence = f"{share} % of the episodes end at their limit, none truncated"
         changes = [
             Change("", "", "report the time limit as truncated, not as terminated"),
             Change("env.kwargs", "", "or put the time left into the observation"),

@@ -43,7 +43,8 @@ class TooManyEpochs(Rule):
             if row is None or not ordinary_rate(log):
                 return None
             times = median((last / first)[row:])
-            evidence = f"KL grows {number(times)} times from first to last epoch, to {number(median(last[row:]))}"
+            end = number(median(last[row:]))
+            evidence = f"KL grows {number(times)} times from first to last epoch, to {end}"
             return self.found(log, row, evidence, self._changes(log), 0.8, SEVERE)
         return self._without_epochs(log)
 

@@ -12,7 +12,6 @@ GROWS = 5  # batches in a row, not counting single dips
 TIMES = 5.0  # growth of the value loss (J; a documented case: 36k -> 212k in ten batches)
 RETURNS = 1.5  # growth of the returns' deviation that would explain it (S: PantheonRL #5)
 WINDOW = 10  # batches over which the growth is measured
-FIRST = 0.8  # of the first root error: below it the critic only forgets a little
 
 
 @RULES.register("value_loss_exploding")
@@ -52,14 +51,13 @@ class ValueLossExploding(Rule):
         return self.found(log, row, evidence, self._changes(), confidence=0.8)
 
     def _by_growth(self, log: MetricsLog) -> Finding | None:
-        """Growth of the raw error over WINDOW batches, to beyond where it started."""
+        """Growth of the raw error within WINDOW batches, beyond all that was before."""
         loss = log.get("value_rmse") ** 2 if log.has("value_rmse") else log.get("value_loss")
         rows, loss = known(loss)
         if len(loss) < WINDOW + 3:
             return None
-        before, now = median(loss[-WINDOW - 3 : -WINDOW]), median(loss[-3:])
-        beyond = now > FIRST * float(np.max(loss[:3]))
-        if not before > 0 or now < TIMES * before or not beyond:
+        before, now = float(np.max(loss[:-WINDOW])), median(loss[-3:])
+        if not before > 0 or now < TIMES * before:
             return None
         _, spread = known(self._spread(log))
         if len(spread) < WINDOW + 3:

@@ -11,7 +11,6 @@ WEIGHT = 0.01  # value loss weight x return_scale^2 (J)
 NOTHING = 1e-3  # a weight that total losses imply, where none is logged
 FITS = 0.02  # explained variance after minus before the update (J)
 BLIND = 0.1  # explained variance
-FREE = 1.0  # gradient norm over the clip: what is below it is not cut
 
 
 @RULES.register("value_loss_weight_too_small")
@@ -28,12 +27,14 @@ class ValueLossWeightTooSmall(Rule):
         scale = log.number("ppo.return_scale")
         scaled = log.setting("ppo.normalize_returns") is True and np.isfinite(scale)
         share = weight * scale**2 if scaled else weight
+        if log.has("effective_value_weight"):
+            share = median(log.get("effective_value_weight"))
         limit = WEIGHT if log.has("value_loss_weight") else NOTHING
         if not abs(share) < limit:
             return None
         variance = log.get("explained_variance")
         still = ~(log.get("explained_variance_after") - variance > FITS)
-        row = lasting((variance < BLIND) & still & ~(log.get("grad_clip_factor") > FREE * 3), 7, 8)
+        row = lasting((variance < BLIND) & still, 7, 8)
         if row is None:
             return None
         evidence = f"the value loss weighs about {number(abs(share))}"

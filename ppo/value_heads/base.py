@@ -18,6 +18,7 @@ class ValueHead(nn.Module):
     num_outputs: int = 1  # O, outputs per reward component
     clippable: bool = True  # whether a value clip has a meaning for this head
     linear: bool = True  # whether the decoded value is linear in the output layer
+    exact: bool = True  # whether scaling rewards by 2^k changes no bit, given an exact value scale
 
     def __init__(self, unit: float, loss_unit: float, **options: float) -> None:
         super().__init__()

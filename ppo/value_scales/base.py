@@ -32,7 +32,7 @@ class ValueScale(nn.Module):
     carries_back = True  # whether values return to reward units before they meet rewards
 
     mean: Tensor  # [K] float64 of the returns
-    std: Tensor  # [K] float64 of the returns, floored relative to their size
+    std: Tensor  # [K] float64 of the returns, floored relative to their size; 0 until ready
     seen: Tensor  # [K] batches learned from
     ready: Tensor  # [K] bool
     offset: Tensor  # [K] float32 reward units
@@ -43,7 +43,7 @@ class ValueScale(nn.Module):
         self.return_scale, self.horizon = return_scale, horizon
         self.unit = return_scale
         self.register_buffer("mean", torch.zeros(num_components, dtype=torch.float64))
-        self.register_buffer("std", torch.ones(num_components, dtype=torch.float64))
+        self.register_buffer("std", torch.zeros(num_components, dtype=torch.float64))
         self.register_buffer("variance", torch.ones(num_components, dtype=torch.float64))
         self.register_buffer("seen", torch.zeros(num_components, dtype=torch.float64))
         self.register_buffer("ready", torch.zeros(num_components, dtype=torch.bool))

@@ -15,7 +15,8 @@ class Running(ValueScale):
     """Moving mean and deviation; predictions jump with the frame (rl_games, skrl do so)."""
 
     def frame(self, mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
-        return mean, std / self.return_scale
+        known = torch.where(std > 0, std, torch.ones_like(std))  # before there is a scale
+        return mean, known / self.return_scale
 
 
 @REGISTRY.register("popart")

@@ -133,7 +133,7 @@ def test_an_event_file_may_be_cut_anywhere(tmp_path: Path) -> None:
     assert lengths == sorted(lengths)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.binary(max_size=300), st.integers(0, 23_000))
 def test_damage_in_an_event_file_never_crashes(tmp_path_factory, damage: bytes, at: int) -> None:
     whole = next((SAMPLES / "v_clip_pend").glob("events*")).read_bytes()
@@ -153,7 +153,7 @@ JSON = st.recursive(
 NAMES = st.sampled_from(sorted(healthy(1)[0]) + ["evaluation_return", "value_std", "advantage_std"])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.dictionaries(NAMES, JSON, max_size=12), max_size=40))
 def test_records_of_any_content_never_crash(tmp_path_factory, records: list[dict]) -> None:
     folder = tmp_path_factory.mktemp("runs") / "run0001"
@@ -161,7 +161,7 @@ def test_records_of_any_content_never_crash(tmp_path_factory, records: list[dict
     json.loads(to_json(diagnose(log)))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(
         st.fixed_dictionaries(
@@ -176,7 +176,7 @@ def test_figures_of_any_size_never_crash(tmp_path_factory, records: list[dict]) 
     to_json(diagnose(read_log(write_run(folder, records))))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.binary(max_size=400), st.sampled_from(["a.csv", "a.jsonl", "loss_metrics.json"]))
 def test_tables_of_any_bytes_never_crash(tmp_path_factory, data: bytes, name: str) -> None:
     file = tmp_path_factory.mktemp("log") / name

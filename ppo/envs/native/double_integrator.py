@@ -45,7 +45,7 @@ class DoubleIntegrator(TorchEnvironment):
     observed, and nothing comes after the horizon that a value could speak of.
     """
 
-    component_names = COMPONENTS
+    component_names: tuple[str, ...] = COMPONENTS
     fixed_length = NUM_STEPS
     num_uniforms = 4
 
@@ -90,6 +90,10 @@ class DoubleIntegrator(TorchEnvironment):
     def observe(self, state: Tensor) -> Tensor:
         moving, goal, left = state[:, :2], state[:, 2:4], state[:, 4:]
         return torch.cat((moving, goal - moving, left * DT), 1)
+
+    def state_of(self, obs: Tensor) -> Tensor:
+        moving, goal, left = obs[:, :2], obs[:, 2:4], obs[:, 4:]
+        return torch.cat((moving, goal + moving, (left / DT).round()), 1)
 
     def rewards(self, state: Tensor, actions: Tensor, next_state: Tensor, ends: Tensor) -> Tensor:
         after = final_error(next_state)

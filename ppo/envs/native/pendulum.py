@@ -47,6 +47,9 @@ class Pendulum(TorchEnvironment):
         angle, speed = state.unbind(1)
         return torch.stack((angle.cos(), angle.sin(), speed), 1)
 
+    def state_of(self, obs: Tensor) -> Tensor:
+        return torch.stack((torch.atan2(obs[:, 1], obs[:, 0]), obs[:, 2]), 1)
+
     def rewards(self, state: Tensor, actions: Tensor, next_state: Tensor, ends: Tensor) -> Tensor:
         angle, speed = state.unbind(1)
         torque = actions[:, 0].clamp(-MAX_TORQUE, MAX_TORQUE)

@@ -1,0 +1,291 @@
+"""What an inspection found, in words and figures, within 100 columns."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from typing import Any
+
+WIDTH = 98
+SHOWN = 24  # entries listed one by one
+WORDS = {
+    "constant": "constant: tells nothing, becomes 0",
+    "heavy": "heavy tails: squash (symlog), then normalize",
+    "scale": "normalize",
+    "fine": "fine as it is",
+}
+YARDSTICK = (
+    "in variances of its target an untrained loss is about 1 (it predicts the mean); early 0.5 to "
+    "1, good below 0.5, excellent below 0.1"
+)
+
+
+def text_of(found: dict[str, Any]) -> str:
+    """The report of an inspection of an environment or of a file."""
+    parts = [*_head(found), *_entries("observations", found["observations"])]
+    parts += list(_actions(found))
+    if "regression" in found:
+        parts += [*_data(found)]
+    else:
+        parts += [*_rewards(found), *_losses(found)]
+    parts += ["", "Questions", *_questions(found)]
+    return "\n".join(parts)
+
+
+def number(value: float | None) -> str:
+    if value is None or value != value:
+        return "-"
+    size = abs(value)
+    if size and (size >= 1e6 or size < 1e-3):
+        return f"{value:.2e}"
+    return f"{value:,.0f}" if size >= 1000 else f"{value:.3g}"
+
+
+def _wrapped(text: str, indent: str = "  ") -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent)
+
+
+def _row(name: str, cells: list[str], last: str = "") -> str:
+    shown = name if len(name) <= 20 else name[:19] + "~"
+    return f"  {shown:<20}{''.join(f'{cell:>11}' for cell in cells)}  {last}".rstrip()[:WIDTH]
+
+
+def _head(found: dict[str, Any]) -> Iterator[str]:
+    if "file" in found:
+        yield from _wrapped(
+            f"{found['file']}: {found['steps']:,} steps of {found['episodes']:,} episodes, for "
+            f"{found['environment']}",
+            "",
+        )
+        return
+    yield f"{found['environment']}: {found['steps']:,} steps of the untrained policy"
+    same = found["deterministic"]
+    yield (
+        "deterministic: two copies with one seed gave the same numbers"
+        if same["same"]
+        else f"not deterministic: two copies with one seed differ from step "
+        f"{same['differs_at_step']} on, so no run can be repeated exactly"
+    )
+
+
+def _entries(title: str, entries: list[dict[str, Any]]) -> Iterator[str]:
+    yield ""
+    yield _row(title, ["mean", "std", "min", "max", "kurtosis"])
+    for i, entry in enumerate(entries[:SHOWN]):
+        cells = [number(entry[key]) for key in ("mean", "std", "min", "max", "kurtosis")]
+        yield _row(f"entry {i}", cells, _short(entry["verdict"]) if title == "observations" else "")
+    if len(entries) > SHOWN:
+        rest = [entry["verdict"] for entry in entries[SHOWN:]]
+        counts = ", ".join(f"{rest.count(kind)} {kind}" for kind in WORDS if kind in rest)
+        yield f"  and {len(rest)} more entries: {counts}"
+
+
+def _short(kind: str) -> str:
+    return {"heavy": "heavy: symlog", "scale": "normalize", "constant": "constant"}.get(kind, "")
+
+
+def _actions(found: dict[str, Any]) -> Iterator[str]:
+    actions = found["actions"]
+    yield from _entries("actions", actions["entries"])
+    if actions["discrete"]:
+        yield "  choices: nothing to normalize"
+
+
+def _rewards(found: dict[str, Any]) -> Iterator[str]:
+    yield ""
+    yield _row("rewards", ["mean", "std", "min", "max", "zero"], "return: mean +- std")
+    for name, part in found["components"].items():
+        reward, total = part["reward"], part["return"]
+        cells = [number(reward[key]) for key in ("mean", "std", "min", "max")]
+        cells.append(f"{part['zero_share']:.0%}")
+        yield _row(name, cells, f"{number(total['mean'])} +- {number(total['std'])}")
+    total = found["return"]
+    yield _row("discounted return", [number(total[key]) for key in ("mean", "std", "min", "max")])
+    sizes = [p["return"]["std"] for p in found["components"].values() if p["return"]["std"] > 0]
+    if len(sizes) > 1:
+        apart = max(sizes) / min(sizes)
+        advice = (
+            "each has its own critic and statistics; the policy hears only the largest unless "
+            "ppo.component_mixing is normalized"
+            if apart > 100
+            else "the policy hears all of them"
+        )
+        yield from _wrapped(f"components' returns are {number(apart)} times apart: {advice}")
+
+
+def _losses(found: dict[str, Any]) -> Iterator[str]:
+    losses = found["losses"]
+    yield ""
+    where = "shared gradient" if losses["shared_encoder"] else "critic's gradient"
+    header = ["loss", "weight", "share", "gradient", "share", "balancing"]
+    yield _row("loss terms", header, "")
+    for name, term in losses["terms"].items():
+        yield _row(
+            name,
+            [
+                number(term["loss"]),
+                number(term["weight"]),
+                _percent(term["loss_share"]),
+                number(term["gradient_norm"]),
+                _percent(term["gradient_share"]),
+                number(term["balancing_weight"]),
+            ],
+        )
+    yield from _wrapped(
+        f"share: of the weighted loss, and of the {where}; balancing: the weight that would make "
+        "the term's gradient as long as the policy's. Output layers have gain 1 here, for those "
+        "of a new network pass no gradient on."
+    )
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
+
+
+def _data(found: dict[str, Any]) -> Iterator[str]:
+    yield ""
+    kinds = list(found["regression"])
+    yield _row("regression", kinds)
+    names = next(iter(found["regression"].values()))["losses"]
+    for name in names:
+        yield _row(f"loss: {name}", _cells(found, lambda part, n=name: part["losses"][n]))
+    for key, words in {
+        "target_std": "target std",
+        "target_min": "target min",
+        "target_max": "target max",
+        "largest_sample_loss": "largest sample loss",
+        "cut": "gradient / limit",
+    }.items():
+        yield _row(words, _cells(found, lambda part, k=key: part[k]))
+    if len(names) > 1:
+        for kind, part in found["regression"].items():
+            norms = part["gradient_norms"]
+            share = part["losses"]["trajectory"] / sum(part["losses"].values())
+            weight = norms["actions"] / norms["trajectory"] if norms["trajectory"] else None
+            yield from _wrapped(
+                f"{kind}: with weight 1 errors of trajectories are {share:.0%} of the loss; their "
+                f"gradient is as long as that of actions with imitation.trajectory_weight "
+                f"{number(weight)}"
+            )
+
+
+def _cells(found: dict[str, Any], pick: Any) -> list[str]:
+    return [number(pick(part)) for part in found["regression"].values()]
+
+
+# ---- the questions that every user of such data has asked
+
+
+def _questions(found: dict[str, Any]) -> Iterator[str]:
+    yield from _ask("Is my loss too big?", _too_big(found))
+    yield from _ask("What is good at this stage?", YARDSTICK)
+    yield from _ask(
+        "Averaged or summed?",
+        "averaged over active elements, so that masks, batch size and dimensions do not matter"
+        + ("; the critics' mean losses are summed over the reward components" * (
+            "components" in found)),
+    )  # fmt: skip
+    yield from _ask("Are gradients cut, by how much?", _cut(found))
+    yield from _ask("Is the action normalized?", _action_answer(found))
+    yield from _ask("Why are there values of 3 or 50 in normalized data?", _far(found))
+    yield from _ask("Which inputs need work?", _inputs(found))
+
+
+def _ask(question: str, answer: str) -> Iterator[str]:
+    yield f"  {question}"
+    yield from _wrapped(answer, "    ")
+
+
+def _too_big(found: dict[str, Any]) -> str:
+    if "regression" in found:
+        raw, norm = (found["regression"][kind] for kind in ("raw", "normalized"))
+        return (
+            f"raw, the loss of actions is {number(raw['losses']['actions'])}; normalized it is "
+            f"{number(norm['losses']['actions'])}. Only the normalized one can be judged"
+        )
+    losses = found["losses"]
+    value = losses["terms"]["value"]["loss"]
+    text = (
+        f"on raw returns the value loss would be {number(losses['raw_value_loss'])}; "
+        f"as configured it is {number(value)}"
+    )
+    if not losses["normalized_returns"]:
+        return text + ", which is raw: set ppo.normalize_returns true"
+    if losses["value_loss_unit"] == "network":
+        return text + " (in network units: return_scale squared times that in variances)"
+    count = len(found["components"])
+    return text + f", in variances of its targets and summed over {count} component(s)"
+
+
+def _cut(found: dict[str, Any]) -> str:
+    if "regression" in found:
+        parts = found["regression"]
+        raw, norm = parts["raw"]["cut"], parts["normalized"]["cut"]
+        return (
+            f"raw, the gradient is {number(raw)} times the limit of "
+            f"{number(parts['raw']['max_grad_norm'])}; normalized {number(norm)} times. Above 1 "
+            "every step is cut to the same length and the loss's size is lost"
+        )
+    losses = found["losses"]
+    return (
+        f"on raw returns the gradient would be {number(losses['raw_cut'])} times "
+        f"ppo.max_grad_norm ({number(losses['max_grad_norm'])}); as configured "
+        f"{number(losses['cut'])} times. A few times is usual, dozens mean that nothing else than "
+        "the largest term is learned"
+    )
+
+
+def _action_answer(found: dict[str, Any]) -> str:
+    actions = found["actions"]
+    if actions["discrete"]:
+        return "actions are choices: there is nothing to normalize"
+    if "regression" in found:
+        stds = [entry["std"] for entry in actions["entries"]]
+        return (
+            f"the file's actions have deviations {number(min(stds))} to {number(max(stds))}; "
+            "imitation standardizes them and keeps their statistics in the policy"
+        )
+    reach = max(actions["half_range"])
+    if not actions["bounded"]:
+        return "partly: entries without bounds are used in the environment's own units"
+    return (
+        "yes: the policy works in units where the bounds are -1 and 1 (up to "
+        f"{number(reach)} in the environment's units) and its actions are carried back; "
+        f"{actions['clipped_share']:.0%} of the untrained policy's lie beyond the bounds and are "
+        "clipped"
+    )
+
+
+def _far(found: dict[str, Any]) -> str:
+    entries = found["observations"]
+    far = max(range(len(entries)), key=lambda i: entries[i]["largest_deviations"])
+    return (
+        "mean 0 and deviation 1 hold for the whole population, not for each value: values of 3 "
+        "are usual. The farthest here is entry "
+        f"{far}, {number(entries[far]['largest_deviations'])} deviations out; beyond "
+        "env.observation_clip values are cut"
+    )
+
+
+def _inputs(found: dict[str, Any]) -> str:
+    kinds: dict[str, list[int]] = {}
+    for i, entry in enumerate(found["observations"]):
+        kinds.setdefault(entry["verdict"], []).append(i)
+    if set(kinds) <= {"fine"}:
+        return "none: all entries are of a size that a network takes as it is"
+    parts = [
+        f"{_names(kinds[kind])}: {WORDS[kind]}"
+        for kind in ("heavy", "scale", "constant")
+        if kind in kinds
+    ]
+    if "heavy" in kinds:
+        parts.append("set env.squash_observations symlog and env.normalize_observations true")
+    elif "scale" in kinds:
+        parts.append("env.normalize_observations true does it")
+    return "; ".join(parts)
+
+
+def _names(entries: list[int]) -> str:
+    shown = ", ".join(map(str, entries[:12]))
+    more = f" and {len(entries) - 12} more" if len(entries) > 12 else ""
+    return f"{'entry' if len(entries) == 1 else 'entries'} {shown}{more}"

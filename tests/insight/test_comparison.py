@@ -1,0 +1,189 @@
+"""Comparing run folders: grouping, figures, verdicts, and the page in a real browser."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ppo.comparison import compare
+from ppo.comparison_tables import print_tables, write_csv
+from ppo.errors import UserError
+from ppo.report import page, write_html
+from ppo.statistics import iqm
+from tests.insight.runs import SETTINGS, healthy, write_run
+
+SAMPLES = Path(__file__).parent / "samples"
+
+
+def _settings(rate: float) -> dict:
+    tree = json.loads(json.dumps(SETTINGS))
+    tree["ppo"]["learning_rate"] = rate
+    return tree
+
+
+def _runs(
+    folder: Path, levels: dict[float, float], seeds: int = 4, batches: int = 40
+) -> list[Path]:
+    """Runs of each learning rate, whose returns lie at a level, with noise between seeds."""
+    paths = []
+    for rate, level in levels.items():
+        for seed in range(seeds):
+            noise = 10 * np.random.default_rng([int(rate * 1e6), seed]).normal()
+            records = healthy(batches, seed=seed, level=level + noise)
+            path = folder / f"run{len(paths) + 1:04d}"
+            paths.append(write_run(path, records, _settings(rate), seed=seed))
+    return paths
+
+
+def test_runs_that_differ_in_their_seed_only_are_one_group(tmp_path: Path) -> None:
+    found = compare(_runs(tmp_path, {1e-3: 0.0, 1e-4: 0.0}))
+    assert [len(group.runs) for group in found.groups] == [4, 4]
+    assert found.differing == {"ppo.learning_rate": [1e-3, 1e-4]}
+
+
+def test_settings_that_do_not_matter_do_not_split_a_group(tmp_path: Path) -> None:
+    one = write_run(tmp_path / "run0001", healthy(5), {**SETTINGS, "logging": {"doctor": True}})
+    two = write_run(tmp_path / "run0002", healthy(5), {**SETTINGS, "logging": {"doctor": False}})
+    assert len(compare([one, two]).groups) == 1
+
+
+def test_figures_are_first_best_last_and_area(tmp_path: Path) -> None:
+    records = healthy(20)
+    for i, record in enumerate(records):
+        record["mean_episode_return"] = [1.0, None, 5.0, 3.0][i % 4] if i < 4 else 3.0
+    run = compare([write_run(tmp_path / "run0001", records)]).runs[0]
+    figures = run.figures["mean_episode_return"]
+    assert (figures.first, figures.best, figures.last, figures.final) == (1.0, 5.0, 3.0, 3.0)
+    assert figures.auc == pytest.approx((6 + 4 + 16 * 3) / 19)
+
+
+def test_a_clear_difference_is_told_and_its_absence_is_not(tmp_path: Path) -> None:
+    found = compare(_runs(tmp_path, {1e-3: 0.0, 1e-4: 300.0, 1e-5: 0.0, 1e-2: -300.0}))
+    words = {
+        verdict.group.changes["ppo.learning_rate"]: verdict.word
+        for verdict in found.verdicts
+        if verdict.metric.name == "mean_episode_return" and verdict.figure == "final"
+    }
+    assert words == {1e-4: "better", 1e-5: "cannot tell", 1e-2: "worse"}
+    unsure = next(v for v in found.verdicts if v.word == "cannot tell" and v.difference.mean)
+    assert re.search(r"needs about \d+ more seed", unsure.line())
+
+
+def test_one_run_with_no_batch_yet_is_no_error(tmp_path: Path) -> None:
+    path = write_run(tmp_path / "run0001", [], status="running")
+    found = compare([path])
+    assert any("no batch yet" in warning for warning in found.warnings)
+    print_tables(found)
+    assert "run0001" in page(found)
+
+
+def test_a_run_that_is_being_written_is_compared_as_far_as_it_is(tmp_path: Path) -> None:
+    paths = _runs(tmp_path, {1e-3: 0.0, 1e-4: 0.0}, seeds=1)
+    file = paths[1] / "loss_metrics.json"
+    file.write_bytes(file.read_bytes()[:-2000])
+    (paths[1] / "summary.json").write_text('{"status": "running"}')
+    found = compare(paths)
+    assert found.runs[1].batches in (38, 39)
+    assert any(warning.startswith("running") for warning in found.warnings)
+    assert any("unequal budgets" in warning for warning in found.warnings)
+
+
+def test_a_long_run_is_thinned_but_its_return_is_exact(tmp_path: Path) -> None:
+    records = healthy(2500)
+    records[777]["mean_episode_return"] = 9e9
+    records[778]["mean_episode_return"] = None
+    run = compare([write_run(tmp_path / "run0001", records)]).runs[0]
+    assert run.batches == 2500 and len(run.log) < 500
+    assert run.figures["mean_episode_return"].best == 9e9
+    assert run.figures["value_loss"].last == pytest.approx(records[-1]["value_loss"])
+
+
+def test_logs_of_other_libraries_stand_beside_ours(tmp_path: Path) -> None:
+    ours = write_run(tmp_path / "run0001", healthy(20))
+    found = compare([ours, SAMPLES / "h_pendulum", SAMPLES / "c_h_cartpole"])
+    assert len(found.groups) == 3
+    assert any("other libraries" in warning for warning in found.warnings)
+    print_tables(found)
+
+
+def test_the_same_folder_name_from_two_places_stays_told_apart(tmp_path: Path) -> None:
+    one = write_run(tmp_path / "a" / "run0001", healthy(5))
+    two = write_run(tmp_path / "b" / "run0001", healthy(5), _settings(1e-5))
+    assert [run.name for run in compare([one, two]).runs] == ["a/run0001", "b/run0001"]
+
+
+def test_no_run_is_the_users_mistake(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="at least one"):
+        compare([])
+    with pytest.raises(UserError, match="no loss_metrics.json"):
+        compare([tmp_path])
+
+
+def test_csv_holds_every_run_and_metric(tmp_path: Path) -> None:
+    found = compare(_runs(tmp_path, {1e-3: 0.0, 1e-4: 5.0}, seeds=2))
+    write_csv(found, tmp_path / "out.csv")
+    with (tmp_path / "out.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    returns = [row for row in rows if row["metric"] == "mean_episode_return"]
+    assert len(returns) == 4
+    finals = [float(row["final"]) for row in returns[:2]]
+    assert iqm(finals) == found.aggregate(found.groups[0], "mean_episode_return", "final")[0]
+
+
+def test_names_from_a_run_cannot_break_out_of_the_page(tmp_path: Path) -> None:
+    evil = "</script><script>alert(1)</script>"
+    tree = _settings(1e-3)
+    tree["env"]["id"] = evil
+    run = write_run(tmp_path / "run0001", healthy(30), tree)
+    other = write_run(tmp_path / "run0002", healthy(30), _settings(1e-3))
+    text = page(compare([run, other]))
+    assert "<script>alert" not in text
+    assert text.count("</script>") == 2
+
+
+def test_the_page_names_no_other_place(tmp_path: Path) -> None:
+    text = page(compare(_runs(tmp_path, {1e-3: 0.0, 1e-4: 5.0}, seeds=2)))
+    addresses = set(re.findall(r"https?://[^\s\"'<)]+", text))
+    assert addresses == {"http://www.w3.org/2000/svg"}  # a name, which nobody fetches
+    assert not re.search(r"<(script|img|iframe|link)[^>]+(src|href)=(?!\"data:)", text)
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+@pytest.mark.slow
+def test_a_browser_draws_the_page_and_asks_for_nothing(tmp_path: Path) -> None:
+    found = compare(_runs(tmp_path / "runs", {1e-3: 0.0, 1e-4: 300.0}, seeds=3))
+    file = tmp_path / "page.html"
+    write_html(found, file)
+    count = "document.body.dataset.requests=performance.getEntriesByType('resource').length"
+    file.write_text(file.read_text().replace("</body>", f"<script>{count}</script></body>"))
+    log = tmp_path / "net.json"
+    quiet = (
+        "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
+        "--disable-background-networking --disable-component-update --disable-sync "
+        "--virtual-time-budget=3000 --dump-dom"
+    ).split()
+    places = [f"--user-data-dir={tmp_path / 'profile'}", f"--log-net-log={log}", f"file://{file}"]
+    done = subprocess.run(
+        [CHROMIUM, *quiet, *places], capture_output=True, text=True, timeout=120, check=True
+    )
+    drawn = done.stdout
+    assert 'data-ready="' in drawn, "the script did not run to its end"
+    assert drawn.count("<svg") == len(re.findall(r"<figure>", drawn)) >= 6
+    assert "NaN" not in "".join(re.findall(r' d="([^"]*)"', drawn))
+    shown = found.aggregate(found.groups[1], "mean_episode_return", "final")[0]
+    cells = re.search(r'id="headline".*?</table>', drawn, flags=re.DOTALL)
+    assert cells and f"{shown:.3g}" in cells[0]
+    assert 'data-requests="0"' in drawn
+    hosts = set(re.findall(r'"url":"https?://([^/"]+)', log.read_text(errors="replace")))
+    own = (".google.com", ".googleapis.com", ".gvt1.com")  # the browser's own affairs
+    assert {host for host in hosts if not host.endswith(own)} == set()

@@ -1,0 +1,243 @@
+"""Grids of runs: planned, trained in parallel, interrupted at any point, and compared."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ppo.errors import UserError
+from ppo.experiment_tables import last_record, overview_line, report
+from ppo.experiments import (
+    Axis,
+    Experiment,
+    Plan,
+    open_experiment,
+    parse_axis,
+    run_experiment,
+    run_grid_of,
+)
+from ppo.launchers import LocalLauncher
+from tests.insight.runs import healthy, write_run
+
+ROOT = Path(__file__).parents[2]
+TRAINER = Path(__file__).with_name("trainer.py")
+
+
+class StandIn(LocalLauncher):
+    """Starts tests/insight/trainer.py in place of the real one."""
+
+    def start(self, command: list[str], output: Path) -> subprocess.Popen[bytes]:
+        assert command[1:3] == ["-m", "ppo"]
+        return super().start([command[0], str(TRAINER), *command[3:]], output)
+
+
+def _plan(*values: str, seeds: int = 2, design: str = "full") -> Plan:
+    return Plan((Axis("ppo.gamma", values),), design, tuple(range(1, seeds + 1)), None, ())
+
+
+def _starts(experiment: Experiment) -> list[list[str]]:
+    folders = sorted((experiment.folder / "jobs").iterdir())
+    return [(folder / "started.txt").read_text().split() for folder in folders]
+
+
+def test_an_axis_keeps_brackets_together() -> None:
+    assert parse_axis("network.hidden_sizes=[64,64],[32]").values == ("[64,64]", "[32]")
+    assert parse_axis("ppo.gamma=0.9, 0.99") == Axis("ppo.gamma", ("0.9", "0.99"))
+
+
+@pytest.mark.parametrize("text", ["ppo.gamma", "ppo.gamma=0.9", "=1,2", "a=1,1", "a=1,"])
+def test_an_axis_that_is_none_is_the_users_mistake(text: str) -> None:
+    with pytest.raises(UserError):
+        parse_axis(text)
+
+
+def test_designs_hold_each_combination_once() -> None:
+    axes = (Axis("a", ("1", "2")), Axis("b", ("x", "y", "z")))
+    full = Plan(axes, "full", (1, 2), None, ()).jobs()
+    assert len(full) == 12 and len({(job.settings, job.seed) for job in full}) == 12
+    out = [job.settings for job in Plan(axes, "leave_one_out", (1,), None, ()).jobs()]
+    assert out == [("a=1", "b=x"), ("a=2", "b=x"), ("a=1", "b=y"), ("a=1", "b=z")]
+    one = [job.settings for job in Plan(axes, "one_at_a_time", (1,), None, ()).jobs()]
+    assert one == [("a=2", "b=z"), ("a=1", "b=z"), ("a=2", "b=x"), ("a=2", "b=y")]
+
+
+def test_every_mistake_is_named_before_anything_starts(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        run_grid_of(["ppo.gama=0.9,0.99"], results=tmp_path, overrides=["ppo.num_steps=none"])
+    text = "\n".join(caught.value.messages)
+    assert "ppo.gama" in text and "num_steps" in text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_grid_is_trained_and_compared(tmp_path: Path) -> None:
+    experiment = open_experiment(_plan("0.99", "0.9"), tmp_path)
+    seen: list[str] = []
+    outcomes = run_experiment(
+        experiment, StandIn(), jobs=4, watch=lambda o: seen.append(overview_line(o))
+    )
+    assert [outcome.status for outcome in outcomes] == ["finished"] * 4
+    assert any("of 4 finished" in line for line in seen)
+    text = report(experiment)
+    assert re.search(r"\| 0\.99 +\| 2 ", text) and re.search(r"\| 0\.9 +\| 2 ", text)
+    assert {"matrix.md", "results.csv", "report.html"} <= {
+        path.name for path in experiment.folder.iterdir()
+    }
+
+
+def test_finished_runs_are_not_repeated(tmp_path: Path) -> None:
+    for _ in range(2):
+        experiment = open_experiment(_plan("0.99", "0.9", seeds=1), tmp_path)
+        run_experiment(experiment, StandIn(), jobs=2)
+    assert experiment.folder.name == "experiment0001"
+    assert _starts(experiment) == [["new"], ["new"]]
+    assert open_experiment(_plan("0.99", "0.8", seeds=1), tmp_path).folder.name == "experiment0002"
+    again = open_experiment(_plan("0.99", "0.9", seeds=1), tmp_path, fresh=True)
+    assert again.folder.name == "experiment0003"
+
+
+def test_a_failure_stands_alone_and_is_retried_on_demand(tmp_path: Path) -> None:
+    experiment = open_experiment(_plan("0.1", "0.2", "0.9", seeds=1), tmp_path)
+    outcomes = run_experiment(experiment, StandIn(), jobs=2)
+    assert [outcome.status for outcome in outcomes] == ["failed", "failed", "finished"]
+    assert outcomes[0].error == "out of luck"
+    assert "not finished: gamma=0.1, seed 1 (failed: out of luck)" in report(experiment)
+    run_experiment(experiment, StandIn(), jobs=2)
+    assert _starts(experiment) == [["new"]] * 3
+    outcomes = run_experiment(experiment, StandIn(), jobs=2, retry_failed=True)
+    assert [outcome.status for outcome in outcomes] == ["failed", "finished", "finished"]
+
+
+DRIVER = """
+import sys
+sys.path.insert(0, {root!r})
+from pathlib import Path
+from tests.insight.test_experiments import StandIn, _plan
+from ppo.experiments import open_experiment, run_experiment
+run_experiment(open_experiment(_plan("0.99", "0.9", seeds=3), Path({results!r})), StandIn(), jobs=2)
+"""
+
+
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
+def test_after_a_kill_each_run_is_done_exactly_once(tmp_path: Path, number: signal.Signals) -> None:
+    text = DRIVER.format(root=str(ROOT), results=str(tmp_path))
+    for pause in (0.9, 1.3, 0.6):
+        driver = subprocess.Popen([sys.executable, "-c", text])
+        time.sleep(pause)
+        driver.send_signal(number)
+        driver.wait()
+    subprocess.run([sys.executable, "-c", text], check=True, timeout=60)
+    experiment = open_experiment(_plan("0.99", "0.9", seeds=3), tmp_path)
+    outcomes = experiment.outcomes()
+    assert [outcome.status for outcome in outcomes] == ["finished"] * 6
+    for outcome in outcomes:
+        assert outcome.run is not None
+        assert last_record(outcome.run)["batch"] == 19
+        finished = [p for p in outcome.folder.glob("run*") if last_record(p).get("batch") == 19]
+        assert len(finished) == 1
+    assert len(list(tmp_path.glob("experiment*"))) == 1
+
+
+def test_children_do_not_outlive_a_killed_parent(tmp_path: Path) -> None:
+    text = DRIVER.format(root=str(ROOT), results=str(tmp_path)).replace(
+        '"0.99", "0.9"', '"0.3", "0.9"'
+    )
+    driver = subprocess.Popen([sys.executable, "-c", text])
+    experiment = open_experiment(_plan("0.3", "0.9", seeds=3), tmp_path / "other")
+    jobs = tmp_path / "experiment0001" / "jobs"
+    deadline = time.monotonic() + 30
+    while not list(jobs.glob("0002/run0001/summary.json")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    driver.kill()
+    driver.wait()
+    experiment = Experiment(tmp_path / "experiment0001", experiment.plan)
+    while any(o.status == "running" for o in experiment.outcomes()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert {o.status for o in experiment.outcomes()} <= {"waiting", "killed"}
+
+
+def test_the_last_record_is_read_from_the_end(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run0001", healthy(300))
+    assert last_record(run)["batch"] == 299
+    file = run / "loss_metrics.json"
+    file.write_bytes(file.read_bytes()[:-700])
+    assert last_record(run)["batch"] == 298
+    assert last_record(tmp_path / "absent") == {}
+
+
+def test_two_settings_make_a_heat_map(tmp_path: Path) -> None:
+    axes = (Axis("ppo.gamma", ("0.99", "0.9")), Axis("ppo.gae_lambda", ("0.95", "0.9")))
+    experiment = open_experiment(Plan(axes, "full", (1,), None, ()), tmp_path)
+    run_experiment(experiment, StandIn(), jobs=4)
+    # the stand-in does not know gae_lambda: say what each run was trained with
+    for outcome in experiment.outcomes():
+        text = "ppo:\n" + "".join(
+            f"  {s.split('.', 1)[1].replace('=', ': ')}\n" for s in outcome.job.settings
+        )
+        assert outcome.run is not None
+        (outcome.run / "config.yaml").write_text(text)
+    assert "| ppo.gamma \\ ppo.gae_lambda | 0.95 | 0.9 |" in report(experiment)
+    page = (experiment.folder / "report.html").read_text()
+    assert page.count("color-mix") == 4
+
+
+def test_without_ray_the_launcher_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ppo.launchers import RayLauncher
+
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match="pip install"):
+        RayLauncher()
+
+
+@pytest.mark.slow
+def test_the_real_trainer_survives_a_kill_of_its_experiment(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "ppo", "--mode", "ablate", "--quiet", "--seeds", "2"]
+    command += ["--jobs", "2", "--results", str(tmp_path), "--config", "configs/cartpole.yaml"]
+    command += ["--set", "train.total_timesteps=20000", "--set", "train.checkpoint_interval=2"]
+    command += ["--toggle", "ppo.normalize_returns=true,false"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    first = subprocess.Popen(command, cwd=ROOT, env=environment)
+    jobs = tmp_path / "experiment0001" / "jobs"
+    deadline = time.monotonic() + 120
+    while not list(jobs.glob("*/run0001/checkpoints/*")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    first.kill()
+    first.wait()
+    second = subprocess.run(
+        command, cwd=ROOT, env=environment, timeout=300, check=True, capture_output=True, text=True
+    )
+    runs = list(jobs.glob("*/run*"))
+    assert len(runs) == 4
+    assert {last_record(run)["env_steps"] for run in runs} == {20480}
+    assert "against the first" in second.stdout
+
+
+@pytest.mark.slow
+def test_a_ray_cluster_of_two_nodes_trains_the_same_jobs(tmp_path: Path) -> None:
+    ray = pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    from ppo.launchers import RayLauncher
+
+    class StandInOnRay(RayLauncher):
+        def start(self, command: list[str], output: Path) -> object:
+            return super().start([command[0], str(TRAINER), *command[3:]], output)
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        cluster.add_node(num_cpus=1)
+        experiment = open_experiment(_plan("0.99", "0.9", "0.1"), tmp_path)
+        outcomes = run_experiment(experiment, StandInOnRay(cluster.address), jobs=2)
+        assert len(ray.nodes()) == 2
+        assert [outcome.status for outcome in outcomes] == ["finished"] * 4 + ["failed"] * 2
+    finally:
+        ray.shutdown()
+        cluster.shutdown()

@@ -1,0 +1,141 @@
+"""Statistics against slow oracles, scipy, and the rliable package where it can be imported."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import scipy.stats
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ppo.statistics import (
+    area,
+    difference,
+    holm,
+    improvement_interval,
+    iqm,
+    iqm_interval,
+    probability_of_improvement,
+    smooth_last,
+)
+
+SCORES = st.lists(st.floats(-1e3, 1e3).map(lambda v: round(v, 3)), min_size=1, max_size=20)
+
+
+@given(SCORES)
+def test_iqm_is_scipys_trimmed_mean(scores: list[float]) -> None:
+    expected = scipy.stats.trim_mean(np.array(scores), 0.25, axis=None)
+    assert iqm(scores) == pytest.approx(float(expected), abs=1e-9)
+
+
+@given(SCORES, SCORES)
+def test_probability_of_improvement_counts_pairs(x: list[float], y: list[float]) -> None:
+    pairs = [(a > b) + 0.5 * (a == b) for a, b in itertools.product(x, y)]
+    assert probability_of_improvement(x, y) == pytest.approx(sum(pairs) / len(pairs))
+
+
+def test_figures_equal_those_of_rliable() -> None:
+    metrics = pytest.importorskip("rliable.metrics")
+    draw = np.random.default_rng(0)
+    for runs, tasks in [(3, 1), (5, 4), (10, 7)]:
+        x, y = draw.normal(size=(runs, tasks)), draw.normal(0.3, size=(runs + 2, tasks))
+        assert iqm(x) == pytest.approx(metrics.aggregate_iqm(x), abs=1e-12)
+        expected = metrics.probability_of_improvement(x, y)
+        assert probability_of_improvement(x, y) == pytest.approx(expected, abs=1e-12)
+
+
+def _slow_interval(scores: np.ndarray, resamples: int) -> tuple[float, float]:
+    """The stratified bootstrap as a loop: each task's runs are drawn on their own."""
+    draw = np.random.default_rng(1)
+    runs, tasks = scores.shape
+    values = []
+    for _ in range(resamples):
+        again = [scores[draw.integers(runs), task] for task in range(tasks) for _ in range(runs)]
+        values.append(scipy.stats.trim_mean(again, 0.25))
+    low, high = np.percentile(values, [2.5, 97.5])
+    return float(low), float(high)
+
+
+@pytest.mark.parametrize(("runs", "tasks"), [(4, 1), (5, 3)])
+def test_the_bootstrap_interval_agrees_with_a_loop(runs: int, tasks: int) -> None:
+    scores = np.random.default_rng(2).normal(size=(runs, tasks)) + 10 * np.arange(tasks)
+    fast = iqm_interval(scores, resamples=8000)
+    slow = _slow_interval(scores, 3000)
+    width = slow[1] - slow[0]
+    assert np.allclose(fast, slow, atol=0.08 * width)
+
+
+@settings(deadline=None, max_examples=30)
+@given(SCORES.filter(lambda s: len(s) > 1), st.integers(-20, 20))
+def test_figures_follow_a_change_of_units(scores: list[float], exponent: int) -> None:
+    scale = 2.0**exponent
+    moved = [value * scale for value in scores]
+    assert iqm(moved) == iqm(scores) * scale
+    assert iqm_interval(moved, 200) == tuple(v * scale for v in iqm_interval(scores, 200))
+    assert probability_of_improvement(moved, [0.0]) == probability_of_improvement(scores, [0.0])
+
+
+def test_one_run_has_no_interval() -> None:
+    assert all(math.isnan(value) for value in iqm_interval([3.0]))
+    assert math.isnan(difference([1.0], [2.0, 3.0]).p_value)
+
+
+@pytest.mark.parametrize("paired", [False, True])
+def test_tests_equal_scipys(paired: bool) -> None:
+    draw = np.random.default_rng(3)
+    for _ in range(20):
+        x, y = draw.normal(size=6), draw.normal(0.5, 2.0, size=6)
+        ours = difference(x, y, paired)
+        theirs = (
+            scipy.stats.ttest_rel(x, y) if paired else scipy.stats.ttest_ind(x, y, equal_var=False)
+        )
+        interval = theirs.confidence_interval(0.95)
+        assert ours.p_value == pytest.approx(float(theirs.pvalue), abs=1e-12)
+        assert ours.low == pytest.approx(float(interval.low), abs=1e-9)
+        assert ours.high == pytest.approx(float(interval.high), abs=1e-9)
+
+
+def test_equal_groups_are_told_apart_as_often_as_promised() -> None:
+    draw = np.random.default_rng(4)
+    found = sum(
+        difference(draw.normal(size=5), draw.normal(size=5)).p_value < 0.05 for _ in range(1000)
+    )
+    assert 20 <= found <= 70  # 5 % of 1000, and chance
+
+
+def test_the_seeds_it_asks_for_do_show_the_difference() -> None:
+    draw = np.random.default_rng(5)
+    needed = 3 + difference([0.0, 1.0, 2.0], [1.5, 2.5, 3.5]).more_seeds
+    shown = [
+        difference(draw.normal(1, 1, needed), draw.normal(2.5, 1, needed)).p_value < 0.05
+        for _ in range(300)
+    ]
+    assert 0.7 < np.mean(shown) < 0.97
+
+
+def test_equal_scores_do_not_differ_and_constant_ones_do() -> None:
+    assert difference([2.0, 2.0], [2.0, 2.0]).p_value == 1.0
+    assert difference([3.0, 3.0], [2.0, 2.0]).p_value == 0.0
+
+
+def test_the_interval_of_improvement_holds_its_estimate() -> None:
+    draw = np.random.default_rng(6)
+    x, y = draw.normal(1, 1, 8), draw.normal(0, 1, 8)
+    low, high = improvement_interval(x, y)
+    assert 0 <= low <= probability_of_improvement(x, y) <= high <= 1
+
+
+def test_holm_by_hand() -> None:
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    corrected = holm([float("nan"), 0.02])
+    assert math.isnan(corrected[0]) and corrected[1] == 0.02
+
+
+def test_area_and_last_tenth_by_hand() -> None:
+    assert area([0, 1, 3], [0, 2, 2]) == pytest.approx((1 + 4) / 3)
+    assert area([0, 1, 2], [1, float("nan"), 3]) == pytest.approx(2.0)
+    assert smooth_last(np.array([9.0] * 18 + [1.0, 3.0])) == 2.0
+    assert smooth_last(np.array([5.0])) == 5.0

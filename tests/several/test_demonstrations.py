@@ -1,0 +1,150 @@
+"""Reading and writing demonstrations: every format gives the same rows, every mistake one line."""
+
+import h5py
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from ppo.cli import main
+from ppo.demonstrations import Demonstrations, episodes, read, write
+from ppo.errors import UserError
+
+OBS = spaces.Box(-np.inf, np.inf, (3,), np.float32)
+BOX = spaces.Box(-2.0, 2.0, (1,), np.float32)
+
+
+def made(num_episodes=4, length=5):
+    rng = np.random.default_rng(0)
+    size = num_episodes * length
+    ends = np.arange(size) % length == length - 1
+    obs = rng.normal(size=(size, 3)).astype(np.float32)
+    actions = rng.uniform(-2, 2, (size, 1)).astype(np.float32)
+    return Demonstrations(obs, actions, ends, rng.normal(size=size))
+
+
+def same(a, b):
+    return all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+@pytest.mark.parametrize("ending", ["npz", "hdf5", "h5", "safetensors"])
+def test_what_is_written_is_read_back(tmp_path, ending):
+    data = made()
+    write(tmp_path / f"d.{ending}", data)
+    assert same(read(tmp_path / f"d.{ending}", OBS, BOX), data)
+
+
+def test_a_minari_data_set_gives_the_same_rows_without_its_last_observations(tmp_path):
+    data = made()
+    folder = tmp_path / "point" / "data"
+    folder.mkdir(parents=True)
+    with h5py.File(folder / "main_data.hdf5", "w") as file:
+        for i, steps in reversed(list(enumerate(episodes(data)))):
+            group = file.create_group(f"episode_{i}")
+            last = np.full((1, 3), 9.0, np.float32)
+            group["observations"] = np.concatenate([data.obs[steps], last])
+            group["actions"] = data.actions[steps]
+            group["rewards"] = data.rewards[steps]
+            group["terminations"] = data.ends[steps]
+            group["truncations"] = np.zeros_like(data.ends[steps])
+    assert same(read(tmp_path / "point", OBS, BOX), data)
+
+
+def test_minari_observations_in_parts_stand_in_the_order_of_their_names(tmp_path):
+    space = spaces.Dict({"b": spaces.Box(-9, 9, (1,)), "a": spaces.Box(-9, 9, (2,))})
+    with h5py.File(tmp_path / "d.hdf5", "w") as file:
+        file["episode_0/observations/b"] = np.array([[3.0], [6.0], [0.0]])
+        file["episode_0/observations/a"] = np.array([[1.0, 2.0], [4.0, 5.0], [0.0, 0.0]])
+        file["episode_0/actions"] = np.zeros((2, 1))
+    assert read(tmp_path / "d.hdf5", space, BOX).obs.tolist() == [[1, 2, 3], [4, 5, 6]]
+
+
+def test_masked_steps_are_left_out_and_end_their_episode(tmp_path):
+    obs = np.arange(2 * 4 * 3, dtype=np.float32).reshape(2, 4, 3)
+    masks = np.array([[1, 1, 1, 0], [1, 1, 0, 0]])
+    np.savez(tmp_path / "d.npz", observations=obs, actions=np.zeros((2, 4, 1)), masks=masks)
+    found = read(tmp_path / "d.npz", OBS, BOX)
+    assert found.ends.tolist() == [False, False, True, False, True]
+    assert np.array_equal(found.obs, np.concatenate([obs[0, :3], obs[1, :2]]))
+
+
+def test_choices_and_one_hot_observations(tmp_path):
+    np.savez(tmp_path / "d.npz", observations=np.array([0, 2]), actions=np.array([1, 3]))
+    found = read(tmp_path / "d.npz", spaces.Discrete(3), spaces.Discrete(3, start=1))
+    assert found.obs.tolist() == [[1, 0, 0], [0, 0, 1]]
+    assert found.actions.tolist() == [[1], [3]]
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"obs": np.zeros((2, 3))}, "no field 'observations' (the file has: obs)"),
+        ({"observations": np.zeros((2, 3))}, "no field 'actions'"),
+        ({"observations": np.zeros((2, 4)), "actions": np.zeros((2, 1))}, "4"),
+        ({"observations": np.zeros((2, 3)), "actions": np.zeros((2, 2))}, "2 entries a step"),
+        ({"observations": np.zeros((3, 3)), "actions": np.zeros((2, 1))}, "unequal length"),
+        ({"observations": np.zeros((2, 3)), "actions": np.full((2, 1), 3.0)}, "outside"),
+        ({"observations": np.full((2, 3), np.nan), "actions": np.zeros((2, 1))}, "2 rows are not"),
+        ({"observations": np.zeros((0, 3)), "actions": np.zeros((0, 1))}, "no steps"),
+        ({"observations": np.array([["a"] * 3] * 2), "actions": np.zeros((2, 1))}, "numbers are"),
+        ({"observations": np.array([{}] * 2), "actions": np.zeros((2, 1))}, "cannot be read"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(tmp_path, fields, words):
+    path = tmp_path / "d.npz"
+    np.savez(path, **fields)
+    with pytest.raises(UserError) as found:
+        read(path, OBS, BOX)
+    text = str(found.value)
+    assert words in text and "\n" not in text and str(path) in text
+
+
+@pytest.mark.parametrize("ending", ["npz", "hdf5", "safetensors"])
+def test_a_file_of_noise_is_told_in_one_line(tmp_path, ending):
+    path = tmp_path / f"d.{ending}"
+    path.write_bytes(b"\x93NUMPY not really" * 20)
+    with pytest.raises(UserError, match="cannot be read"):
+        read(path, OBS, BOX)
+
+
+@pytest.mark.parametrize("name", ["missing.npz", "d.csv", "."])
+def test_a_missing_file_and_an_unknown_ending_are_told(tmp_path, name):
+    (tmp_path / "d.csv").write_text("1,2")
+    with pytest.raises(UserError):
+        read(tmp_path / name, OBS, BOX)
+
+
+def test_the_command_writes_what_the_optimal_control_does(tmp_path, capsys):
+    path = tmp_path / "d.npz"
+    assert main(["--mode", "demonstrate", "--episodes", "8", "--data", str(path), "--quiet"]) == 0
+    assert "8 episodes, 120 steps" in capsys.readouterr().out
+    from ppo.envs.double_integrator_gym import DoubleIntegratorEnv
+    from ppo.envs.native.double_integrator import optimal_control
+
+    env = DoubleIntegratorEnv()
+    found = read(path, env.observation_space, env.action_space)
+    expected = np.clip(optimal_control(found.obs), -8, 8)
+    np.testing.assert_allclose(found.actions, expected, rtol=1e-4, atol=1e-4)
+    for steps in episodes(found):
+        env.reset()
+        obs = found.obs[steps]
+        env.state[:] = [obs[0, 0], obs[0, 1], obs[0, 0] + obs[0, 2], obs[0, 1] + obs[0, 3], 15]
+        reached = [env.step(action)[0] for action in found.actions[steps]]
+        np.testing.assert_allclose(reached[:-1], obs[1:], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        [],
+        ["--data", "x.foo"],
+        ["--data", "nowhere/x.npz"],
+        ["--data", "x.npz", "--episodes", "0"],
+        ["--data", "x.npz", "--set", "env.id=CartPole-v1"],
+        ["--data", "x.npz", "--run", "run0009"],
+    ],
+)
+def test_wrong_flags_end_with_2_and_one_line(tmp_path, monkeypatch, capsys, flags):
+    monkeypatch.chdir(tmp_path)
+    assert main(["--mode", "demonstrate", *flags]) == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if "defaults" not in line]
+    assert len(errors) == 1 and errors[0].startswith("error: ")

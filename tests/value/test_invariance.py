@@ -1,0 +1,185 @@
+"""Multiplying every reward by a power of two changes no bit of what is learned."""
+
+import pytest
+import torch
+from value_tools import ThreeScales, first_difference, history, make_learner
+
+from ppo import advantage_scales, balancers, value_clips, value_heads, value_scales
+
+POWERS = (-30, -20, 20, 30)
+BATCHES = 4
+ENVIRONMENTS = {
+    "several components": ["env.id=DoubleIntegrator-v0"],
+    "discrete, gymnasium": ["env.id=CartPole-v1", "env.backend=sync", "env.num_envs=4"],
+    "continuous, time limit": ["env.id=Pendulum-v1", "env.backend=torch", "ppo.num_steps=60"],
+}
+
+
+def scaled_history(power, *overrides, env=None, batches=BATCHES):
+    scale = 2.0**power
+    learner = make_learner(*overrides, f"env.reward_scale={scale!r}", env=env)
+    return history(learner, batches, scale)
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_powers_of_two_change_no_bit(name):
+    plain = scaled_history(0, *ENVIRONMENTS[name])
+    for power in POWERS:
+        found = first_difference(plain, scaled_history(power, *ENVIRONMENTS[name]))
+        assert not found, f"2^{power}: {found}"
+
+
+def test_components_a_million_apart_keep_their_bits_under_a_common_factor():
+    plain = scaled_history(0, env=ThreeScales())
+    for power in POWERS:
+        found = first_difference(plain, scaled_history(power, env=ThreeScales()))
+        assert not found, f"2^{power}: {found}"
+
+
+UNMIXED = ("digest", "components", "value_loss", "normalized_value_loss", "policy_loss")
+
+
+@pytest.mark.parametrize("powers", [(-30, 0, 30), (20, -20, 7)])
+def test_each_critic_is_invariant_to_its_own_scale(powers):
+    """With normalized mixing the policy does not see the factors of single components either."""
+    factors = tuple(2.0**p for p in powers)
+    runs = [
+        scaled_history(0, "ppo.component_mixing=normalized", env=env)
+        for env in (ThreeScales(), ThreeScales(factors))
+    ]
+    for plain, scaled in zip(*runs, strict=True):
+        assert {k: plain[k] for k in UNMIXED} == {k: scaled[k] for k in UNMIXED}
+
+
+def inject_into_advantages(monkeypatch):
+    def with_epsilon(advantages, weights, floor=0.0):
+        centered = advantages - advantages.mean()
+        return centered / (centered.std() + 1e-8)
+
+    monkeypatch.setattr("ppo.losses.policy.normalize_advantages", with_epsilon)
+
+
+def inject_into_the_frame(monkeypatch):
+    monkeypatch.setattr(
+        value_scales.REGISTRY.get("popart"),
+        "frame",
+        lambda self, mean, std: (mean, (std + 1e-8) / self.return_scale),
+    )
+
+
+@pytest.mark.parametrize("inject", [inject_into_advantages, inject_into_the_frame])
+def test_one_additive_epsilon_is_noticed(monkeypatch, inject):
+    inject(monkeypatch)
+    assert first_difference(scaled_history(0), scaled_history(-20))
+
+
+def same_bits(*overrides):
+    plain = scaled_history(0, *overrides, batches=3)
+    return all(
+        not first_difference(plain, scaled_history(power, *overrides, batches=3))
+        for power in (-24, 24)
+    )
+
+
+@pytest.mark.parametrize("kind", value_scales.REGISTRY.names())
+def test_value_scales_keep_what_they_claim(kind):
+    chosen = [
+        f"ppo.normalize_returns={str(kind != 'identity').lower()}",
+        "ppo.value_clip=none",
+        *([f"ppo.return_normalizer={kind}"] if kind != "identity" else []),
+    ]
+    assert same_bits(*chosen) == value_scales.REGISTRY.get(kind).exact
+
+
+@pytest.mark.parametrize("kind", value_clips.REGISTRY.names())
+@pytest.mark.parametrize("form", ["pessimistic", "plain"])
+def test_value_clips_keep_what_they_claim(kind, form):
+    chosen = (f"ppo.value_clip={kind}", f"ppo.value_clip_form={form}")
+    assert same_bits(*chosen) == value_clips.REGISTRY.get(kind).exact
+
+
+@pytest.mark.parametrize("kind", value_heads.REGISTRY.names())
+def test_value_heads_keep_what_they_claim(kind):
+    assert same_bits(f"ppo.value_loss={kind}") == value_heads.REGISTRY.get(kind).exact
+
+
+@pytest.mark.parametrize("kind", advantage_scales.REGISTRY.names())
+@pytest.mark.parametrize("floor", [0.0, 0.01])
+def test_advantage_scales_keep_what_they_claim(kind, floor):
+    chosen = (f"ppo.normalize_advantages={kind}", f"ppo.advantage_floor={floor}")
+    assert same_bits(*chosen) == advantage_scales.REGISTRY.get(kind).exact
+
+
+@pytest.mark.parametrize("kind", balancers.REGISTRY.names())
+def test_balancers_see_no_reward_scale(kind):
+    assert same_bits(f"balancing.kind={kind}", "ppo.feature_regularization=0.1")
+
+
+OTHER_TOGGLES = [
+    "ppo.value_clip_floor=0.0",
+    "ppo.value_loss_unit=network",
+    "ppo.component_mixing=normalized",
+    "ppo.critic_gae_lambda=1.0",
+    "ppo.critic_learning_rate=3e-3",
+    "ppo.critic_weight_decay=0.1",
+    "ppo.clip_gradients=separate",
+    "ppo.feature_regularization=1.0",
+    "ppo.value_epochs=1",
+    "ppo.reward_outlier=clip",
+    "network.layer_norm=true",
+    "network.shared_encoder=false",
+]
+
+
+@pytest.mark.parametrize("toggle", OTHER_TOGGLES)
+def test_other_toggles_see_no_reward_scale(toggle):
+    assert same_bits(toggle)
+
+
+def test_following_the_kl_sees_no_reward_scale():
+    assert same_bits("ppo.learning_rate_schedule=kl", "ppo.target_kl=0.01")
+
+
+def test_a_floor_beside_normalized_components_sees_no_reward_scale():
+    assert same_bits("ppo.component_mixing=normalized", "ppo.advantage_floor=0.01")
+
+
+def test_batch_advantages_beside_normalized_components_see_no_reward_scale():
+    chosen = ("ppo.component_mixing=normalized", "ppo.normalize_advantages=batch")
+    assert same_bits(*chosen, "ppo.advantage_floor=0.01")
+
+
+def test_a_range_of_returns_is_refused_for_advantages_without_a_unit():
+    with pytest.raises(ValueError, match="component_mixing"):
+        make_learner("ppo.component_mixing=normalized", "ppo.normalize_advantages=percentile")
+
+
+def test_scaled_rewards_see_no_reward_scale():
+    """Returns are in units of the running deviation then, so even they are equal."""
+    plain, scaled = (
+        scaled_history(p, "ppo.reward_scaling=return_std", batches=3) for p in (0, -24)
+    )
+    for a, b in zip(plain, scaled, strict=True):
+        assert a["digest"] == b["digest"]
+
+
+def test_sparse_rewards_wait_for_their_scale():
+    """All-zero batches leave the critic untouched, whatever the scale will be."""
+
+    class Sparse(ThreeScales):
+        component_names = ("goal",)
+
+        def rewards(self, state, actions, next_state, ends):
+            return (next_state[:, :1] > 1.4).float() * 7.0
+
+    plain, scaled = (scaled_history(p, env=Sparse(), batches=6) for p in (0, -30))
+    assert not first_difference(plain, scaled)
+    assert plain[-1]["return_std"] > 0
+
+
+def test_the_offset_of_values_is_no_unit_either():
+    torch.manual_seed(0)
+    scale = value_scales.REGISTRY.get("popart")(1, 10.0, 10.0)
+    returns = torch.randn(64, 1) + 1e4
+    scale.update(returns, torch.ones(64), None)
+    assert scale.to_norm(returns).std() == pytest.approx(10.0, rel=0.05)

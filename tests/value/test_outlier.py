@@ -1,0 +1,114 @@
+"""One reward far outside the others is named in the batch where it enters, and can be clipped."""
+
+import pytest
+import torch
+from value_tools import make_learner
+
+from ppo import outliers
+
+OUTLIER = -65_882.0
+ENV, STEP, BATCH = 3, 17, 2
+BASE = (
+    "env.id=DoubleIntegrator-v0",
+    "env.backend=sync",
+    "env.calibration_steps=0",
+    "ppo.num_steps=30",
+)
+
+
+class Injected:
+    """Environments that give one absurd reward in one step of one environment."""
+
+    def __init__(self, envs, at_call, component):
+        self.envs, self.at_call, self.component, self.calls = envs, at_call, component, 0
+
+    def __getattr__(self, name):
+        return getattr(self.envs, name)
+
+    def step(self, actions):
+        step = self.envs.step(actions)
+        if self.calls == self.at_call:
+            rewards = step.rewards.clone()
+            rewards[ENV, self.component] = OUTLIER
+            step = step._replace(rewards=rewards)
+        self.calls += 1
+        return step
+
+
+def records(treatment, inject=True, component=1, batches=6):
+    learner = make_learner(*BASE, f"ppo.reward_outlier={treatment}")
+    if inject:
+        injected = Injected(learner.collector.envs, BATCH * 30 + STEP, component)
+        learner.collector.envs = injected
+        learner.collector.player.envs = injected
+    return [learner.step() for _ in range(batches)]
+
+
+@pytest.fixture(scope="module")
+def runs():
+    torch.set_num_threads(1)
+    return {
+        "clean": records("report", inject=False),
+        "report": records("report"),
+        "clip": records("clip"),
+    }
+
+
+@pytest.mark.parametrize("treatment", ["report", "clip"])
+def test_the_event_names_environment_step_component_and_size(runs, treatment):
+    events = [" ".join(record["events"]) for record in runs[treatment]]
+    found = events[BATCH]
+    assert f"environment {ENV}," in found and f"step {STEP} of the batch" in found
+    assert "component control_effort" in found and "-65882" in found
+    assert not any("reward outlier" in text for i, text in enumerate(events) if i != BATCH)
+
+
+def test_the_distance_is_in_the_record(runs):
+    for batch, record in enumerate(runs["report"]):
+        assert (record["reward_outlier"] > 1000) == (batch == BATCH)
+
+
+def test_a_reported_outlier_reaches_the_statistics(runs):
+    assert runs["report"][BATCH]["return_std"] > 5 * runs["clean"][BATCH]["return_std"]
+
+
+def test_with_clipping_the_run_goes_on_as_if_nothing_had_been(runs):
+    for clipped, clean in zip(runs["clip"], runs["clean"], strict=True):
+        assert clipped["return_std"] == pytest.approx(clean["return_std"], rel=0.1)
+        assert clipped["normalized_value_loss"] < 2 * clean["normalized_value_loss"]
+        assert clipped["grad_clip_factor"] < 2 * clean["grad_clip_factor"] + 1
+        assert clipped["approx_kl"] < 0.05
+
+
+def test_clipping_brings_an_outlier_to_the_farthest_other_reward():
+    rewards = torch.randn(64, 8, 2, generator=torch.Generator().manual_seed(0))
+    valid = torch.ones(64, 8, dtype=torch.bool)
+    spoiled = rewards.clone()
+    spoiled[5, 3, 1] = OUTLIER
+    clipped = outliers.clip(spoiled, valid, 1000.0)
+    assert clipped[5, 3, 1] == torch.cat((rewards[:5, :, 1], rewards[6:, :, 1])).min()
+    spoiled[5, 3, 1] = clipped[5, 3, 1]
+    assert torch.equal(clipped, spoiled)
+
+
+@pytest.mark.parametrize("power", [-30, 30])
+def test_detection_sees_no_scale(power):
+    rewards = torch.randn(64, 8, 1, generator=torch.Generator().manual_seed(0))
+    rewards[5, 3] = 1e5
+    valid, scale = torch.ones(64, 8, dtype=torch.bool), 2.0**power
+    assert torch.equal(
+        outliers.find(rewards, valid, 1000.0), outliers.find(rewards * scale, valid, 1000.0)
+    )
+    assert torch.equal(
+        outliers.clip(rewards, valid, 1000.0) * scale,
+        outliers.clip(rewards * scale, valid, 1000.0),
+    )
+
+
+def test_rewards_that_are_mostly_equal_have_no_outliers():
+    """A first success in a sparse task must not be taken for one."""
+    rewards = torch.zeros(64, 8, 1)
+    rewards[5, 3] = 1000.0
+    valid = torch.ones(64, 8, dtype=torch.bool)
+    assert not outliers.find(rewards, valid, 1000.0).any()
+    assert torch.equal(outliers.clip(rewards, valid, 1000.0), rewards)
