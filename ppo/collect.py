@@ -75,13 +75,12 @@ class HostPlayer:
                 where = stopped.nonzero().squeeze(-1)
                 cut.append((torch.full_like(where, t), where, step.final_obs[where]))
             obs = self.buffers["obs"][t + 1]
+        if not cut:
+            return Played(**self.buffers, cut=None)
         steps, envs, reached = (
-            (torch.cat(parts).to(self.device) for parts in zip(*cut, strict=True))
-            if cut
-            else (None, None, None)
+            torch.cat(parts).to(self.device) for parts in zip(*cut, strict=True)
         )
-        ends = None if steps is None else (steps, envs, reached)
-        return Played(**self.buffers, cut=ends)
+        return Played(**self.buffers, cut=(steps, envs, reached))
 
     def _store(self, t: int, params: Tensor, actions: Tensor, step: Step) -> None:
         rows = {"params": params, "actions": actions}
@@ -176,8 +175,7 @@ class NativePlayer:
                 (rows, tuple(flags[i * size : (i + 1) * size]))
                 for i, rows in enumerate(noise.split(size))
             ]
-        in_step = period is not None and num_steps % period == 0
-        if not in_step or not self.envs.may_end(period - 1):
+        if not period or num_steps % period or not self.envs.may_end(period - 1):
             return [(noise, (True,))]
         sizes = [period - 1, 1] * (num_steps // period)
         return [(rows, (rows.shape[0] == 1,)) for rows in noise.split(sizes) if rows.shape[0]]
@@ -247,7 +245,7 @@ class Collector:
     def __init__(
         self,
         agent: Agent,
-        value_scale: torch.nn.Module,
+        value_scale: Any,
         envs: Environments,
         num_steps: int,
         reward_scale: float,

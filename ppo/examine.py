@@ -5,6 +5,8 @@ One function of whole tensors, compiled where `system.compile` asks for it.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -57,13 +59,13 @@ class Examine:
     def examine(
         self, batch: Batch, learning_rate: Tensor, steps: Tensor, shares: Tensor
     ) -> Numbers:
-        agent = self.objective.agent
+        agent: Any = self.objective.agent
+        scale: Any = self.objective.value_scale
         found = health.after_update(self.objective, batch, steps, learning_rate)
         found["value_gradient_share"], found["value_to_policy_gradient"] = shares.unbind()
         std = agent.distribution.mean_std()
         if std is not None:
             found["policy_std"] = std
-        scale = self.objective.value_scale
         # The summed value moves by the sum of what its heads can; one without a scale stands still.
         found["scale_size"] = (scale.size.double() * scale.ready).sum() * scale.output_gain
         found["finite"] = torch.isfinite(self.flat.theta).all()

@@ -6,7 +6,7 @@ vector, which the recorder reads together with those of the update.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -77,7 +77,8 @@ class Prepare:
         return batch, numbers
 
     def prepare(self, rollout: Rollout) -> tuple[Batch, _Layer | None, Numbers]:
-        objective, scale = self.objective, self.objective.value_scale
+        objective: Any = self.objective
+        scale = objective.value_scale
         rewards, found = self._treat_rewards(rollout)
         rollout = rollout._replace(rewards=rewards)
         batch = make_batch(rollout, self.settings)
@@ -107,7 +108,7 @@ class Prepare:
         return self.reward_scale(rewards, rollout.ended), found
 
     def _layer(self) -> _Layer | None:
-        agent = self.objective.agent
+        agent: Any = self.objective.agent
         if not agent.value_head.linear or not self.objective.value_scale.preserves_outputs:
             return None
         weight, bias = (p.detach().clone() for p in (agent.critic.weight, agent.critic.bias))

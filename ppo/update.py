@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -74,17 +75,24 @@ class Update:
         )
         self._name_metrics(batch, knobs)
         rows = []
+        orders = self._orders(size, source, batch.obs.device)
         for _ in range(self.config.num_epochs):
-            order = torch.randperm(size, generator=source).to(batch.obs.device)
-            for index in order.split(minibatch):
+            for index in next(orders).split(minibatch):
                 rows.append(keep(self._step(batch, index, knobs)))
             if self._stopped_on_host():
                 break
         for _ in range(self.config.value_epochs):
-            order = torch.randperm(size, generator=source).to(batch.obs.device)
-            for index in order.split(minibatch):
+            for index in next(orders).split(minibatch):
                 self._value_step(batch, index, knobs)
         return UpdateTable(self.names, torch.stack(rows), self.config.num_minibatches)
+
+    def _orders(self, size: int, source: torch.Generator, device: torch.device) -> Iterator[Tensor]:
+        """The samples in the order of each epoch, drawn on the host and sent without a wait."""
+        while True:
+            order = torch.randperm(size, generator=source)
+            if device.type == "cuda":
+                order = order.pin_memory()
+            yield order.to(device, non_blocking=True)
 
     def step(self, batch: Batch, index: Tensor, knobs: Knobs) -> Tensor:
         """One gradient step on the samples of `index`; its metrics as one vector [M]."""

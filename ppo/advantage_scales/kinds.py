@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ppo import parallel
 from ppo.advantage_scales import REGISTRY
 from ppo.functional.policy import normalize_advantages
 
@@ -73,7 +74,9 @@ class Percentile(AdvantageScale):
     def forward(self, advantages: Tensor, returns: Tensor, weights: Tensor, std: Tensor) -> Tensor:
         stride = max(1, returns.shape[0] // 16_384)
         ends = torch.quantile(returns[::stride], torch.tensor([0.05, 0.95], device=returns.device))
-        self.spread.lerp_((ends[1] - ends[0]).double(), self.RATE)
+        # The mean over ranks, or each would divide by its own.
+        width = parallel.mean_((ends[1] - ends[0]).double())
+        self.spread.lerp_(width, self.RATE)
         self.weight.lerp_(torch.ones_like(self.weight), self.RATE)
         spread = torch.maximum(self.spread / self.weight, self.floor * std.double())
         safe = torch.where(spread > 0, spread, torch.ones_like(spread)).to(advantages.dtype)
