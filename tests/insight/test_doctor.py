@@ -120,7 +120,7 @@ ILL = {
         _flat(r), 0, explained_variance=0.01, explained_variance_after=0.02
     ),
     "frame_lag": lambda r: _late(r, 0, frame_age=5.0),
-    "dead_units": lambda r: _late(_flat(r), 20, dead_units=0.5),
+    "dead_units": lambda r: _late(_flat(r), 10, dead_units=0.5),
     "time_limit_as_failure": lambda r: _late(r, 30, timeout_share=0.0, at_limit_share=0.9),
     "actions_out_of_bounds": lambda r: _late(_flat(r), 0, action_out_of_bounds_share=0.9),
     "no_reward_signal": lambda r: _late(
