@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -231,3 +232,16 @@ def test_watch_is_silent_on_a_healthy_run_and_quick_on_a_fatal_one() -> None:
         assert watch.update(record) == []
     broken = healthy(301, seed=3)[-1] | {"value_loss": float("nan")}
     assert [finding.illness for finding in watch.update(broken)] == ["non_finite"]
+
+
+@pytest.mark.parametrize("sample", ["h_pendulum", "h_cartpole", "c_h_cartpole"])
+def test_a_healthy_run_is_healthy_at_every_length(sample: str) -> None:
+    whole = read_log(SAMPLES / sample)
+    for rows in range(1, len(whole), 1 + len(whole) // 50):
+        part = replace(
+            whole,
+            batches=whole.batches[:rows],
+            columns={name: column[:rows] for name, column in whole.columns.items()},
+            nonfinite={name: marks[:rows] for name, marks in whole.nonfinite.items()},
+        )
+        assert diagnose(part) == []
