@@ -107,10 +107,10 @@ def write_table(results: ResultsFile) -> None:
     text = (
         f"# Value explosion: DoubleIntegrator-v0, {batches} batches, {len(seeds)} seeds\n\n"
         "    python benchmarks/value_explosion.py\n\n"
-        f"First batch -> mean of the last {WINDOW} batches, ± deviation over seeds. Total and value "
-        "loss are in the unit that the\ncritic works in (squared rewards where returns are not "
-        "standardized), so only\n`loss / target variance` compares across rows: 1 is a critic that "
-        "predicts the mean.\n`gradient cut` is the gradient's norm over `max_grad_norm` 0.5.\n\n"
+        f"First batch -> mean of the last {WINDOW} batches, ± deviation over seeds. Total and\n"
+        "value loss are in the unit that the critic works in (squared rewards where returns are not\n"
+        "standardized), so only `loss / target variance` compares across rows: 1 is a critic that\n"
+        "predicts the mean. `gradient cut` is the gradient's norm over `max_grad_norm` 0.5.\n\n"
     )
     (RESULTS / "value_explosion.md").write_text(text + table(results))
 

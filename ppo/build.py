@@ -12,6 +12,7 @@ from torch import nn
 from ppo import (
     advantage_scales,
     balancers,
+    compiling,
     losses,
     parallel,
     value_clips,
@@ -35,8 +36,6 @@ from ppo.reward_scale import RewardScale
 from ppo.targets import TargetSettings, by_component
 from ppo.update import Update
 
-# About this many environment steps repay the seconds that compiling takes on a CPU.
-COMPILE_REPAYS_AFTER = 2_000_000
 BALANCER_RATE = 10.0  # multiple of the learning rate
 FREE_LOSSES = ("policy", "entropy")
 AUXILIARY = ("trajectory", "time_to_end", "success")
@@ -75,11 +74,26 @@ def value_scale_kind(config: PPOConfig) -> str:
     return config.return_normalizer if config.normalize_returns else "identity"
 
 
-def uses_compile(config: Config) -> bool:
-    """Whether `system.compile` asks for compiled graphs in a run of this length."""
-    if config.system.compile == "auto":
-        return config.train.total_timesteps >= COMPILE_REPAYS_AFTER
-    return config.system.compile == "always"
+def uses_compile(config: Config, device: torch.device, on_device: bool = False) -> bool:
+    """Whether `system.compile` asks for compiled graphs in a run of this length.
+
+    Args:
+        on_device: environments are torch functions.
+
+    Raises:
+        UserError: compiling is asked for and cannot be done here.
+    """
+    if config.system.compile == "never":
+        return False
+    obstacle = compiling.obstacle(device)
+    if config.system.compile == "always":
+        if obstacle:
+            raise UserError(f"system.compile: always: {obstacle}; allowed here: never, auto")
+        return True
+    ppo = config.ppo
+    batches = config.train.total_timesteps / (config.env.num_envs * ppo.num_steps)
+    gradient_steps = (ppo.num_epochs + ppo.value_epochs) * ppo.num_minibatches
+    return not obstacle and compiling.repays(batches, ppo.num_steps, gradient_steps, on_device)
 
 
 def build_agent(
@@ -193,7 +207,7 @@ def build_learner(config: Config, envs: Environments, device: torch.device) -> L
     )
     objective = build_objective(config, agent, scale).to(device)
     optimizer = build_optimizer(config, objective)
-    compiled = uses_compile(config)
+    compiled = uses_compile(config, device, envs.backend == "torch")
     seed = config.system.seed
     collector = Collector(
         agent, scale, envs, config.ppo.num_steps, config.env.reward_scale, seed, device, compiled

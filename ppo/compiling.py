@@ -44,3 +44,42 @@ def fix_addresses(*tensors: Tensor) -> None:
     for tensor in tensors:
         if tensor.is_cuda:
             torch._dynamo.mark_static_address(tensor)
+
+
+def obstacle(device: torch.device) -> str | None:
+    """Why functions for this device cannot be compiled here; None if they can."""
+    if device.type == "cuda":
+        from torch.utils._triton import has_triton
+
+        return None if has_triton() else "triton is not installed"
+    from torch._inductor import cpp_builder, exc
+
+    try:
+        cpp_builder.get_cpp_compiler()
+    except exc.InvalidCxxCompiler:
+        return "no C++ compiler was found (install g++ or clang++)"
+    return None
+
+
+# What compiling costs and saves on one core of a server of 2024, torch 2.13, network 2x64
+# (docs/speed.md). The cost is that of an empty compiler cache; a full one takes a tenth.
+COMPILE_SECONDS = 50.0
+SAVED_PER_GRADIENT_STEP = 1.0e-3
+SAVED_PER_ROLLOUT_STEP = {"torch": 1.3e-4, "host": 5e-5}  # one step of all environments
+SAVED_PER_BATCH = 2.2e-3
+MARGIN = 2.0  # a run must save this many times the cost
+
+
+def repays(batches: float, num_steps: int, gradient_steps: int, on_device: bool) -> bool:
+    """Whether a run of this length is faster with compilation, by a safe margin.
+
+    Only what compiling saves in every small operation is counted, which does not depend on the
+    number of samples; its gain on large batches comes on top.
+
+    Args:
+        batches: of the run. num_steps: T. gradient_steps: of a batch.
+        on_device: environments are torch functions that compile with the policy.
+    """
+    step = SAVED_PER_ROLLOUT_STEP["torch" if on_device else "host"]
+    saved = SAVED_PER_GRADIENT_STEP * gradient_steps + step * num_steps + SAVED_PER_BATCH
+    return batches * saved > MARGIN * COMPILE_SECONDS

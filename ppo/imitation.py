@@ -136,7 +136,8 @@ class Imitator:
         if self.uses_trajectories:
             names.append("trajectory")
             weights.append(self.settings.trajectory_weight)
-            outputs.append(self.settings.trajectory_horizon * size)
+            # It has no head of its own: both terms reach the encoder through the same actions.
+            outputs.append(self.agent.distribution.num_actions)
         options = config.balancing.model_dump()
         kind = balancers.REGISTRY.get(options.pop("kind"))
         self.balancer = kind(names, weights, outputs, **options)

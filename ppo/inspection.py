@@ -24,7 +24,6 @@ from ppo.gradients import norm_of, shared_parameters
 from ppo.imitation import Imitator
 from ppo.learner import Learner
 from ppo.losses.base import Knobs
-from ppo.targets import make_batch
 
 NORMAL_MEAN, NORMAL_STD = 3.0, (0.2, 5.0)  # what a network takes as it is
 HEAVY_KURTOSIS = 20.0  # 3 is normal, 9 exponential-like (Laplace: 6)
@@ -128,7 +127,7 @@ def _rewards(learner: Learner, rollout: Any) -> dict[str, Any]:
         torch.zeros_like(rollout.values),
         rollout.terminated,
         rollout.ended,
-        learner.settings.gamma,
+        learner.prepare.settings.gamma,
         1.0,
     )
     names = learner.collector.envs.component_names
@@ -149,19 +148,16 @@ def _losses(learner: Learner, rollout: Any) -> dict[str, Any]:
     """Every term of the first update: its size, weight, and share of loss and of gradient."""
     objective, flat = learner.objective, learner.optimizer.flat
     with torch.no_grad():
-        batch = make_batch(rollout, learner.settings)
+        batch, _ = learner.prepare(rollout)
+        batch = learner.with_targets(batch, rollout)
         agent = objective.agent
-        objective.value_scale.update(
-            batch.returns, batch.valid, agent.critic if agent.value_head.linear else None
-        )
-        batch = learner._complete(batch, rollout)
         few = batch.select(health.probe_index(batch.obs.shape[0], batch.obs.device))
         _open_output_layers(objective, learner.config.system.seed)
         policy = agent.policy_params(few.obs)
         log_probs = agent.distribution.log_prob(policy, few.actions)
         few = few._replace(old_log_probs=log_probs, old_values=objective.value_scale.from_norm(
             agent.values_norm(few.obs)))  # fmt: skip
-    knobs: Knobs = learner._knobs()[0]
+    knobs: Knobs = learner.knobs()[0]
     losses, _ = objective.terms(few, knobs)
     weights = {"policy": 1.0, "entropy": 1.0}
     weights |= {name: float(w) for name, w in objective.weights(losses).items()}

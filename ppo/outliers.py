@@ -22,25 +22,27 @@ def center_and_spread(rewards: Tensor) -> tuple[Tensor, Tensor]:
     return middle, (high - low) / 1.349  # the interquartile range of a normal is 1.349 deviations
 
 
-def find(rewards: Tensor, valid: Tensor, limit: float, center: tuple[Tensor, Tensor]) -> Tensor:
+def find(
+    rewards: Tensor, valid: Tensor, limit: float, center: tuple[Tensor, Tensor] | None = None
+) -> Tensor:
     """[T, N, K] bool: rewards more than `limit` robust deviations from the median.
 
     Args:
         center: what `center_and_spread` gives of the rewards.
     """
-    middle, spread = center
+    middle, spread = center_and_spread(rewards) if center is None else center
     far = (rewards - middle).abs() > limit * spread
     return far & (spread > 0) & valid.unsqueeze(-1)
 
 
 def clip(
-    rewards: Tensor, valid: Tensor, limit: float, center: tuple[Tensor, Tensor]
+    rewards: Tensor, valid: Tensor, limit: float, center: tuple[Tensor, Tensor] | None = None
 ) -> Tensor:
     """Rewards with outliers brought back to the farthest reward that is none.
 
     The limit itself would not do: a thousand deviations are still enough to drown a critic.
     """
-    middle, spread = center
+    middle, spread = center_and_spread(rewards) if center is None else center
     inside = ((rewards - middle).abs() <= limit * spread) & valid.unsqueeze(-1)
     low = torch.where(inside, rewards, torch.inf).amin((0, 1))
     high = torch.where(inside, rewards, -torch.inf).amax((0, 1))

@@ -101,7 +101,9 @@ class Prepare:
         center = outliers.center_and_spread(rewards)
         far = outliers.find(rewards, rollout.valid, limit, center)
         if self.config.reward_outlier == "clip":
-            rewards = torch.where(far, outliers.clip(rewards, rollout.valid, limit, center), rewards)
+            rewards = torch.where(
+                far, outliers.clip(rewards, rollout.valid, limit, center), rewards
+            )
         found = health.reward_health(rewards, rollout.valid, center)
         found["reward_outliers"] = far.sum()
         return self.reward_scale(rewards, rollout.ended), found

@@ -26,9 +26,7 @@ class RewardScale(nn.Module):
         self.gamma, self.enabled = gamma, enabled
         self.register_buffer("carried", torch.zeros(num_envs))
         for name in ("count", "mean", "variance"):
-            self.register_buffer(
-                name, torch.zeros(1, dtype=torch.float64)
-            )
+            self.register_buffer(name, torch.zeros(1, dtype=torch.float64))
 
     @torch.no_grad()
     def forward(self, rewards: Tensor, ended: Tensor) -> Tensor:

@@ -63,7 +63,7 @@ def make_batch(rollout: Rollout, settings: TargetSettings) -> Batch:
 
 
 def mix(advantages: Tensor, returns: Tensor, valid: Tensor, settings: TargetSettings) -> Tensor:
-    """One advantage [B] of [B, K]; normalized components have a floor in their own returns' unit."""
+    """One advantage [B] of [B, K]; normalized components have a floor in their returns' unit."""
     if settings.normalize_components:
         _, _, variance = masked_moments(returns, valid)
         floors = settings.advantage_floor * variance.sqrt()

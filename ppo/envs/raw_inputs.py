@@ -19,14 +19,14 @@ LARGEST = 77_785.0
 TIME_OFFSET, TIME_SIZE = 1e4, 3e4
 CHARGE_DECADES = 3.0
 LENGTH = 500.0
-TYPICAL = np.array([2.4, 3.0, 0.21, 3.5])  # of CartPole's position, speed, angle, angular speed
+TYPICAL = np.array([2.4, 1.2, 0.21, 3.5])  # of CartPole's position, speed, angle, angular speed
 
 SCALED_COMPONENTS = ("terminal", "progress", "control_effort")
 EQUAL_SIZES = (0.1, 0.2, 3.0)  # factors that bring the three components to returns of about 100
 
 
 class RawInputs(gym.ObservationWrapper):
-    """Time `1e4 + 3e4 x`, charge `10^(3 v)`, lengths `500 theta` and `500 omega`; all invertible.
+    """Time `1e4 + 3e4 x`, charge `10^(3 v)`, lengths `500 theta` and `500 omega`, up to 77,785.
 
     With x, v, theta and omega in units of what CartPole usually reaches. Normalizing as in
     `(t - 1e4) / 3e4`, `log10(charge) / 3`, `length / 500` gives them back.
@@ -42,7 +42,7 @@ class RawInputs(gym.ObservationWrapper):
         raw = np.array(
             [
                 TIME_OFFSET + TIME_SIZE * position,
-                10.0 ** (CHARGE_DECADES * min(speed, 2.0)),
+                10.0 ** (CHARGE_DECADES * min(speed, 3.0)),
                 LENGTH * angle,
                 LENGTH * turning,
             ]

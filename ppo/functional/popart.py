@@ -1,4 +1,4 @@
-"""Moving the critic's frame without moving its predictions (van Hasselt et al. 2016, 1602.07714)."""
+"""Moving the critic's frame, not its predictions (van Hasselt et al. 2016, arXiv 1602.07714)."""
 
 from __future__ import annotations
 

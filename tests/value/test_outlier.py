@@ -85,7 +85,7 @@ def test_clipping_brings_an_outlier_to_the_farthest_other_reward():
     valid = torch.ones(64, 8, dtype=torch.bool)
     spoiled = rewards.clone()
     spoiled[5, 3, 1] = OUTLIER
-    clipped = outliers.clip(spoiled, valid, 1000.0, outliers.center_and_spread(spoiled))
+    clipped = outliers.clip(spoiled, valid, 1000.0)
     assert clipped[5, 3, 1] == torch.cat((rewards[:5, :, 1], rewards[6:, :, 1])).min()
     spoiled[5, 3, 1] = clipped[5, 3, 1]
     assert torch.equal(clipped, spoiled)
@@ -100,7 +100,7 @@ def test_detection_sees_no_scale(power):
         outliers.find(rewards, valid, 1000.0), outliers.find(rewards * scale, valid, 1000.0)
     )
     assert torch.equal(
-        outliers.clip(rewards, valid, 1000.0, outliers.center_and_spread(rewards)) * scale,
+        outliers.clip(rewards, valid, 1000.0) * scale,
         outliers.clip(rewards * scale, valid, 1000.0),
     )
 
@@ -111,4 +111,4 @@ def test_rewards_that_are_mostly_equal_have_no_outliers():
     rewards[5, 3] = 1000.0
     valid = torch.ones(64, 8, dtype=torch.bool)
     assert not outliers.find(rewards, valid, 1000.0).any()
-    assert torch.equal(outliers.clip(rewards, valid, 1000.0, outliers.center_and_spread(rewards)), rewards)
+    assert torch.equal(outliers.clip(rewards, valid, 1000.0), rewards)

@@ -1,0 +1,106 @@
+"""Exported policies act as the ones they were made from."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+import torch
+
+from ppo import export as exporting
+from ppo.cli import main
+from ppo.errors import UserError
+from ppo.export import export
+from ppo.policy import load_policy
+
+TINY = ["env.num_envs=4", "ppo.num_steps=16", "ppo.num_minibatches=2", "env.calibration_steps=8"]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """Runs with bounded and with discrete actions."""
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("runs")
+    for env, more in (
+        ("DoubleIntegrator-v0", ["network.action_squash=tanh"]),
+        ("CartPole-v1", ["env.squash_observations=symlog"]),
+        ("DoubleIntegrator-v0", ["network.shared_encoder=false"]),
+    ):
+        overrides = [f"--set={o}" for o in [*TINY, f"env.id={env}", *more]]
+        flags = ["--mode", "single_batch", "--quiet", "--results", str(folder), *overrides]
+        assert main(flags) == 0
+    return folder
+
+
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("run", "kind"),
+    [
+        ("run0001", "onnx"),
+        ("run0001", "torch_export"),
+        ("run0002", "torch_export"),
+        pytest.param("run0003", "torch_export", marks=SLOW),
+        pytest.param("run0002", "onnx", marks=SLOW),
+        pytest.param("run0003", "onnx", marks=SLOW),
+    ],
+)
+def test_the_file_acts_as_the_policy(results, run, kind):
+    done = export(run, results, kind)
+    assert done.runtime and done.largest_difference <= 1e-4
+    policy = load_policy(run, results)
+    obs = policy.agent.normalizer.exact_mean.float() + torch.randn(7, done.inputs[0])
+    if kind == "onnx":
+        found = exporting._run_onnx(done.path, obs)
+    else:
+        found = exporting._run_program(done.path, obs)
+    expected = policy.act(obs).numpy()
+    assert found.shape == expected.shape and found.dtype == expected.dtype
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_file_that_acts_otherwise_is_deleted(results, monkeypatch):
+    monkeypatch.setattr(exporting, "_run_program", lambda path, obs: obs.numpy()[:, :1] + 1e3)
+    with pytest.raises(RuntimeError, match="differ from the policy"):
+        export("run0001", results, "torch_export", results / "wrong.pt2")
+    assert not (results / "wrong.pt2").exists()
+
+
+def test_a_missing_package_is_named_with_its_extra(results, monkeypatch):
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *a: None if name == "onnx" else real(name, *a)
+    )
+    with pytest.raises(UserError, match=r"needs the package onnx.*\.\[export\]"):
+        export("run0001", results, "onnx")
+
+
+@pytest.mark.slow
+def test_without_a_runtime_the_file_is_written_and_said_to_be_unchecked(
+    results, monkeypatch, capsys
+):
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name, *a: None if name == "onnxruntime" else real(name, *a),
+    )
+    path = results / "unchecked.onnx"
+    flags = ["--mode", "export", "--run", "run0001", "--data", str(path)]
+    assert main([*flags, "--results", str(results)]) == 0
+    assert path.exists() and "not checked" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--run", "run0099"],
+        ["--run", "run0001", "--format", "onx"],
+        ["--run", "run0001", "--data", "policy.pt2"],
+        ["--run", "run0001", "--data", "nowhere/policy.onnx"],
+    ],
+)
+def test_wrong_flags_end_with_2_and_one_line(results, capsys, flags):
+    assert main(["--mode", "export", "--results", str(results), *flags]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("error: ")
