@@ -26,6 +26,7 @@ LONG = 12  # batches before a moderate size is judged
 MODERATE = 100.0  # reward units, below which a run that rises is left in peace
 FAR = 20.0  # batches to reach the returns (M: 150 at a mean of 1000)
 BIASED = 0.5  # share of the error that is a constant offset (J)
+CUT = 100.0  # gradient norm over the clip (M: raw returns 700 to 4,600)
 STEP = 65.0  # output moved per step is about lr * (1 + 64 saturated features) (M)
 STUCK = 0.7  # of its first root error: what the critic has not moved below
 WEIGHTLESS = 1e-3  # a value loss weight below which the weight is the cause
@@ -68,6 +69,7 @@ class RewardScaleTooLarge(Rule):
             far = error / self._reach(log)
         biased = log.get("bias_share") > BIASED
         lost = (log.get("explained_variance") < BLIND) | (log.get("error_over_std") > ERROR)
+        lost |= log.get("grad_clip_factor") > CUT  # a critic that sees a little is still too far
         if not log.has("explained_variance"):
             lost = error > STUCK * error[np.isfinite(error)][0]
         row = lasting(lost & (size > LARGE) & ((far > FAR) | biased), 5, 6, share=0.5)
