@@ -202,6 +202,14 @@ def test_imbalance_names_the_loss_that_stands_still() -> None:
     assert finding.illness == "loss_imbalance" and finding.evidence.startswith("wide")
 
 
+def test_no_remedy_is_what_the_run_has_already() -> None:
+    log = from_records(
+        _raw_returns(healthy(40)),
+        {"ppo.normalize_returns": False} | {"ppo.value_loss_weight": 0.25},
+    )
+    assert "value_loss_weight=0.25" not in diagnose(log)[0].remedy
+
+
 def test_json_holds_exactly_the_contract() -> None:
     assert to_json([]) == '{"findings": []}'
     findings = diagnose(from_records(_raw_returns(healthy(40)), {"ppo.normalize_returns": False}))
