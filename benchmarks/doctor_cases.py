@@ -142,7 +142,7 @@ CASES = [
     ),
     Case("d_outlier_pend", "Pendulum-v1", "reward_outlier", outlier=-1e6),
     Case("d_outlier_cart", "CartPole-v1", "reward_outlier", outlier=1e5, held_out=True),
-    Case("d_nan_pend", "Pendulum-v1", "non_finite", nan_after=6000, monitor_outside=True),
+    Case("d_nan_pend", "Pendulum-v1", "non_finite", nan_after=5850, monitor_outside=True),
 ]
 
 

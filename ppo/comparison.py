@@ -472,6 +472,9 @@ def _warnings(groups: list[Group]) -> list[str]:
     empty = [run.name for run in runs if not run.batches]
     if empty:
         found.append(f"no batch yet: {_list(empty)}")
+    tasks = sorted({str(run.settings["env.id"]) for run in runs if "env.id" in run.settings})
+    if len(tasks) > 1:
+        found.append(f"different environments, whose returns do not compare: {_list(tasks)}")
     versions = {run.version for run in runs if run.version}
     if len(versions) > 1:
         found.append(f"made by different versions of the code: {', '.join(sorted(versions))}")

@@ -120,7 +120,7 @@ class Outcome:
 
     job: Job
     folder: Path
-    status: str  # waiting, running, finished, failed, interrupted, killed
+    status: str  # waiting, running, finished, failed, interrupted, killed, unknown
     run: Path | None = None
     error: str = ""
 
@@ -145,7 +145,7 @@ class Experiment:
             error = _last_error(folder)
             return Outcome(job, folder, "failed" if error else "waiting", None, error)
         run = RunFolder.open(folder, names[-1])
-        status = run.status()
+        status = "running" if run.is_alive() else run.status()
         run.release()
         error = _last_error(folder) if status == "failed" else ""
         return Outcome(job, folder, status, run.path, error)

@@ -89,11 +89,17 @@ class Rule:
             severity or self.severity,
             log.batch(row),
             evidence,
-            describe(changes, log.writer),
+            describe([change for change in changes if not _is_set(log, change)], log.writer),
             self.sources,
             confidence,
             self.explains,
         )
+
+
+def _is_set(log: MetricsLog, change: Change) -> bool:
+    """Whether the run has this very value already."""
+    current = log.settings.get(change.key)
+    return bool(change.value) and str(current).lower() == change.value.lower()
 
 
 # The same settings elsewhere; a key that is missing here is written as in our own config.yaml.

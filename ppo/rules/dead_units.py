@@ -7,6 +7,7 @@ import numpy as np
 from ppo.logs.metrics_log import MetricsLog
 from ppo.rules import MILD, RULES, Change, Finding, Rule, known, lasting, median, number, rises
 
+LONG = 40  # batches: a policy that stands still makes units look dead for a while (M)
 DEAD = 0.25  # share of units (J)
 RANK = 0.1  # effective rank over width (J)
 
@@ -26,12 +27,12 @@ class DeadUnits(Rule):
         ):  # a good policy visits few states, and units that do not vary there look dead
             return None
         rows, dead = known(log.get("dead_units"))
-        row = lasting(dead > DEAD, 3, 4)
+        row = lasting(dead > DEAD, LONG - 5, LONG)
         if row is not None:
             evidence = f"{number(100 * median(dead[row:]))} % of the units are dead"
             return self.found(log, int(rows[row]), evidence, self._changes(), confidence=0.6)
         rows, rank = known(log.get("effective_rank"))
-        row = lasting((rank < RANK) & (rank <= 1), 3, 4)
+        row = lasting((rank < RANK) & (rank <= 1), 3, 4) if len(log) >= LONG else None
         if row is None or not rank[-1] < 0.5 * np.max(rank):
             return None
         evidence = f"effective rank {number(100 * median(rank[row:]))} % of the width and falling"

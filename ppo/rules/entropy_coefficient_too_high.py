@@ -12,6 +12,8 @@ ALL = 0.993  # relative entropy that says the same though the return may creep (
 LATE = 0.2  # of the run after which it must have fallen (J)
 LONG = 20  # batches before "still uniform" means anything
 SEES = 0.3  # explained variance: the critic knows better than the policy acts (J)
+HELD = 0.9  # relative entropy that a bonus can hold for half a run (M)
+STILL = 0.02  # fall of the relative entropy in that half
 MOVES = 1e-4  # KL above which the policy is being trained at all
 SPREAD = 2.718  # growth of the policy's deviation since the start (S: log-std past 1)
 RISING = 10  # batches in a row
@@ -61,10 +63,32 @@ class EntropyCoefficientTooHigh(Rule):
         past = int(rows[np.flatnonzero(deviation > 1.5 * deviation[0])[0]])
         return past, f"policy deviation grew {number(grown)} times and is rising"
 
+    def _stands_still(self, log: MetricsLog) -> bool:
+        """A policy that is held near uniform while the critic knows what is better."""
+        half = len(log) // 2
+        entropy, quarter = log.get("entropy_relative")[half:], max(len(log) // 4, 2)
+        if len(log) < 1.5 * LONG or not float(np.nanmin(entropy, initial=1.0)) > HELD:
+            return False
+        fell = median(entropy[:quarter]) - median(entropy[-quarter:])
+        sees = median(log.get("explained_variance")[half:]) > SEES
+        later = MetricsLog(
+            columns={"mean_episode_return": log.get("mean_episode_return")[half:]},
+            batches=log.batches[half:],
+            writer=log.writer,
+        )
+        return bool(fell < STILL and sees and not rises(later))
+
     def _uniform(self, log: MetricsLog) -> tuple[int | None, str]:
         entropy = log.get("entropy_relative")
         start = int(LATE * len(log))
         late = entropy[start:]
+        if self._stands_still(log):
+            half = len(log) // 2
+            level = number(100 * median(entropy[half:]))
+            return (
+                half,
+                f"entropy stays at {level} % of its maximum, the critic sees, the return stands",
+            )
         if len(log) < LONG or not median(late) > UNIFORM or not median(late[-5:]) > UNIFORM:
             return None, ""
         sees = bool(np.nanmax(log.get("explained_variance")[start:], initial=-1.0) > SEES)

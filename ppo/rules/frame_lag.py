@@ -18,6 +18,7 @@ from ppo.rules import (
 )
 
 AGE = 3.0  # distance of the statistics from the batch (M: healthy to 1.3)
+LONG = 25  # batches: at the start returns run away from any statistics (M)
 DRIFT = 1.0  # change of the returns' mean from batch to batch (M: healthy to 0.5)
 
 
@@ -25,7 +26,7 @@ DRIFT = 1.0  # change of the returns' mean from batch to batch (M: healthy to 0.
 class FrameLag(Rule):
     illness = "frame_lag"
     number = 21
-    waits = 8
+    waits = 30
     needs = (("frame_age",), ("return_drift",))
     explains = ("critic_blind", "value_loss_exploding")
     sources = ("Sample Factory PR #155",)
@@ -38,7 +39,7 @@ class FrameLag(Rule):
             scale = log.get("return_std") / return_scale(log)
         age, drift = log.get("frame_age") * scale, log.get("return_drift") * scale
         slow = (abs(age) > AGE) | (abs(drift) > DRIFT)
-        row = lasting(slow, 5, 6)
+        row = lasting(slow, LONG - 2, LONG)
         if row is None:
             return None
         evidence = f"statistics are {number(median(age[row:]))} deviations behind the batch"

@@ -25,6 +25,7 @@ OUTLIERS = 0.01  # share of entries beyond ten deviations (S: the clip of VecNor
 RATIO = 100.0  # raw deviation of the largest dimension over that of the smallest (J)
 SATURATED = 0.5  # share of tanh units (J)
 # From a log without figures on inputs, what saturation does to the rest (M, weak):
+LONG = 20  # batches
 JUMP = 0.025  # KL at an ordinary rate
 ROUGH = (0.08, 0.6)  # root of the unexplained share at which the critic then stays
 DEAD_FEATURES = 1e-4  # explained variance of a critic whose features are constant
@@ -98,6 +99,8 @@ class ObservationsUnnormalized(Rule):
 
     def _jumps(self, log: MetricsLog) -> tuple[int | None, str]:
         """KL too high in spite of an ordinary rate, and a critic that stays rough."""
+        if len(log) < LONG:
+            return None, ""
         kl = log.get("approx_kl")
         rough = np.sqrt(np.clip(1 - log.get("explained_variance"), 0, None))
         late = median(rough[len(log) // 2 :])

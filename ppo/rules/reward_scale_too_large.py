@@ -15,14 +15,18 @@ from ppo.rules import (
     median,
     normalizes_returns,
     number,
+    rises,
     value_weight,
 )
 
 LARGE = 10.0  # reward units: value targets belong in [-10, 10] (S, Andy Jones); not unit-free
 BLIND = 0.1  # explained variance (J)
 ERROR = 0.9  # root error in deviations of the return (J)
+LONG = 12  # batches before a moderate size is judged
+MODERATE = 100.0  # reward units, below which a run that rises is left in peace
 FAR = 20.0  # batches to reach the returns (M: 150 at a mean of 1000)
 BIASED = 0.5  # share of the error that is a constant offset (J)
+CUT = 100.0  # gradient norm over the clip (M: raw returns 700 to 4,600)
 STEP = 65.0  # output moved per step is about lr * (1 + 64 saturated features) (M)
 STUCK = 0.7  # of its first root error: what the critic has not moved below
 WEIGHTLESS = 1e-3  # a value loss weight below which the weight is the cause
@@ -65,10 +69,15 @@ class RewardScaleTooLarge(Rule):
             far = error / self._reach(log)
         biased = log.get("bias_share") > BIASED
         lost = (log.get("explained_variance") < BLIND) | (log.get("error_over_std") > ERROR)
+        lost |= log.get("grad_clip_factor") > CUT  # a critic that sees a little is still too far
         if not log.has("explained_variance"):
             lost = error > STUCK * error[np.isfinite(error)][0]
         row = lasting(lost & (size > LARGE) & ((far > FAR) | biased), 5, 6, share=0.5)
         if row is None or self._moves(error, far) or self._other_cause(log):
+            return None
+        estimated = not log.has("batches_to_reach")
+        moderate = median(size[row:]) < MODERATE
+        if estimated and moderate and (rises(log) or len(log) < LONG):
             return None
         return self._report(log, row, size, far)
 

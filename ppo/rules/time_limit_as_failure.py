@@ -15,6 +15,7 @@ AT_LIMIT = 0.5  # share of episodes that end at one and the same greatest length
 class TimeLimitAsFailure(Rule):
     illness = "time_limit_as_failure"
     number = 24
+    waits = 20
     needs = (("at_limit_share", "timeout_share"),)
     explains = ("critic_blind",)
     sources = ("CleanRL #198", "skrl #449", "IsaacLab-Arena PR #1015")

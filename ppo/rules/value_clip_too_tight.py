@@ -5,10 +5,21 @@ from __future__ import annotations
 import numpy as np
 
 from ppo.logs.metrics_log import MetricsLog
-from ppo.rules import RULES, Change, Finding, Rule, lasting, median, normalizes_returns, number
+from ppo.rules import (
+    RULES,
+    Change,
+    Finding,
+    Rule,
+    lasting,
+    median,
+    normalizes_returns,
+    number,
+    rises,
+)
 
 BLOCKED = 0.3  # share of samples without a value gradient (M: sick 0.86 to 0.98, healthy to 0)
 BLIND = 0.5  # explained variance (J)
+LONG = 12  # batches before a width is judged by the error alone
 NARROW = 0.05  # width over root error: twenty batches to close the gap (J)
 
 
@@ -37,7 +48,7 @@ class ValueClipTooTight(Rule):
         """Without a blocked fraction: an absolute width that cannot cross the error in this run."""
         width = log.number("ppo.value_clip_epsilon")
         absolute = log.setting("ppo.value_clip") == "absolute"
-        if not absolute or not width > 0 or normalizes_returns(log):
+        if len(log) < LONG or not absolute or not width > 0 or normalizes_returns(log):
             return None
         error = log.get("value_rmse")
         batches = error / width
@@ -45,7 +56,8 @@ class ValueClipTooTight(Rule):
         if not log.has("explained_variance"):
             blind = np.ones(len(log), dtype=bool)
         row = lasting(never & blind, 5, 6, share=0.3)
-        if row is None:
+        plain = log.writer == "stable-baselines3"  # the form that cannot come back
+        if row is None or (not plain and rises(log)):
             return None
         evidence = (
             f"clip width {number(width)} against an error of {number(median(error[row:]))}: "

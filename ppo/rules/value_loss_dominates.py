@@ -59,7 +59,7 @@ class ValueLossDominates(Rule):
 
     def _changes(self) -> list[Change]:
         return [
-            Change("ppo.value_loss_weight", "0.01", "weight x return_scale^2 about 1"),
+            Change("ppo.value_loss_weight", "0.01", "or a tenth of what it is"),
             Change("ppo.normalize_returns", "true"),
             Change("network.shared_encoder", "false"),
         ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ ILL = {
         _flat(r), 0, explained_variance=0.01, explained_variance_after=0.02
     ),
     "frame_lag": lambda r: _late(r, 0, frame_age=5.0),
-    "dead_units": lambda r: _late(_flat(r), 20, dead_units=0.5),
+    "dead_units": lambda r: _late(_flat(r), 10, dead_units=0.5),
     "time_limit_as_failure": lambda r: _late(r, 30, timeout_share=0.0, at_limit_share=0.9),
     "actions_out_of_bounds": lambda r: _late(_flat(r), 0, action_out_of_bounds_share=0.9),
     "no_reward_signal": lambda r: _late(
@@ -201,6 +202,14 @@ def test_imbalance_names_the_loss_that_stands_still() -> None:
     assert finding.illness == "loss_imbalance" and finding.evidence.startswith("wide")
 
 
+def test_no_remedy_is_what_the_run_has_already() -> None:
+    log = from_records(
+        _raw_returns(healthy(40)),
+        {"ppo.normalize_returns": False} | {"ppo.value_loss_weight": 0.25},
+    )
+    assert "value_loss_weight=0.25" not in diagnose(log)[0].remedy
+
+
 def test_json_holds_exactly_the_contract() -> None:
     assert to_json([]) == '{"findings": []}'
     findings = diagnose(from_records(_raw_returns(healthy(40)), {"ppo.normalize_returns": False}))
@@ -231,3 +240,16 @@ def test_watch_is_silent_on_a_healthy_run_and_quick_on_a_fatal_one() -> None:
         assert watch.update(record) == []
     broken = healthy(301, seed=3)[-1] | {"value_loss": float("nan")}
     assert [finding.illness for finding in watch.update(broken)] == ["non_finite"]
+
+
+@pytest.mark.parametrize("sample", ["h_pendulum", "h_cartpole", "c_h_cartpole"])
+def test_a_healthy_run_is_healthy_at_every_length(sample: str) -> None:
+    whole = read_log(SAMPLES / sample)
+    for rows in range(1, len(whole), 1 + len(whole) // 50):
+        part = replace(
+            whole,
+            batches=whole.batches[:rows],
+            columns={name: column[:rows] for name, column in whole.columns.items()},
+            nonfinite={name: marks[:rows] for name, marks in whole.nonfinite.items()},
+        )
+        assert diagnose(part) == []
