@@ -63,7 +63,7 @@ class Agent(nn.Module):
         observation_size: int,
         distribution: Any,
         num_components: int,
-        normalizer: nn.Module,
+        normalizer: Any,
         value_head: Any,
         config: NetworkConfig,
         source: torch.Generator,

@@ -35,6 +35,7 @@ from ppo.randomness import generator
 from ppo.reward_scale import RewardScale
 from ppo.targets import TargetSettings, by_component
 from ppo.update import Update
+from ppo.value_scales.base import ValueScale
 
 BALANCER_RATE = 10.0  # multiple of the learning rate
 FREE_LOSSES = ("policy", "entropy")
@@ -98,7 +99,7 @@ def uses_compile(config: Config, device: torch.device, on_device: bool = False) 
 
 def build_agent(
     config: Config, observation_size: int, action_space: gym.Space, num_components: int
-) -> tuple[Agent, nn.Module]:
+) -> tuple[Agent, ValueScale]:
     """The network and the critic's frame, on the CPU, from the run's seed alone."""
     network, ppo = config.network, config.ppo
     scale = value_scales.REGISTRY.get(value_scale_kind(ppo))(
@@ -137,7 +138,7 @@ def build_agent(
     return agent, scale
 
 
-def build_objective(config: Config, agent: Agent, scale: nn.Module) -> Objective:
+def build_objective(config: Config, agent: Agent, scale: ValueScale) -> Objective:
     """Losses and balancer around the agent."""
     ppo = config.ppo
     clip = value_clips.REGISTRY.get(value_clip_kind(ppo))(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import functools
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -32,8 +32,10 @@ def compiled(function: F, device: torch.device) -> F:
         _keep_freed_memory()
     # On a CPU the calls between kernels are compiled too: from Python they cost as much as the
     # kernels of a small network.
-    options = {"triton.cudagraphs": True} if device.type == "cuda" else {"cpp_wrapper": True}
-    return torch.compile(function, fullgraph=True, dynamic=False, options=options)
+    fast = "triton.cudagraphs" if device.type == "cuda" else "cpp_wrapper"
+    options: dict[str, Any] = {fast: True}
+    whole = torch.compile(function, fullgraph=True, dynamic=False, options=options)
+    return cast(F, whole)
 
 
 @functools.cache

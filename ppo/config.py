@@ -114,7 +114,7 @@ class PPOConfig(Section):
     )
     component_mixing: Literal["sum", "normalized"] = setting(
         "sum",
-        "sum: advantage of the summed reward; normalized: each component's advantage to deviation 1 first",
+        "sum: advantage of the summed reward; normalized: each advantage to deviation 1 first",
     )
     reward_scaling: Literal["none", "return_std"] = setting(
         "none",

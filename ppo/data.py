@@ -58,8 +58,8 @@ class Batch(NamedTuple):
 
     def select(self, index: Tensor) -> Batch:
         """The samples named by `index` [b]."""
-        fields = (value[index] for value in self[:-1])
-        return Batch(*fields, {name: value[index] for name, value in self.targets.items()})
+        fields = {name: getattr(self, name)[index] for name in self._fields if name != "targets"}
+        return Batch(**fields, targets={name: t[index] for name, t in self.targets.items()})
 
 
 class Prediction(NamedTuple):

@@ -62,6 +62,12 @@ class Gaussian(Distribution):
     discrete = False
     normal_noise = True
 
+    center: Tensor  # [A] of the bounds, in the environment's units
+    half_range: Tensor  # [A]
+    low: Tensor  # [A] bounds in normalized units
+    high: Tensor  # [A]
+    bounded: Tensor  # [A] 1 where both bounds are finite
+
     def __init__(self, space: gym.spaces.Box, squash: str, initial_log_std: float) -> None:
         super().__init__()
         low, high = np.broadcast_arrays(space.low, space.high)
@@ -120,6 +126,8 @@ class Categorical(Distribution):
     """One or several independent choices; sampled by the Gumbel-max trick."""
 
     normal_noise = False
+
+    start: Tensor  # [A] the smallest number of each choice
 
     def __init__(self, sizes: list[int], start: np.ndarray, single: bool) -> None:
         super().__init__()

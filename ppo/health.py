@@ -15,6 +15,7 @@ from ppo.functional.moments import explained_variance, masked_mean, masked_momen
 from ppo.losses.base import Knobs
 from ppo.objective import Objective
 from ppo.optimizer import FlatParameters
+from ppo.value_scales.base import ValueScale
 
 PROBE_SAMPLES = 1024
 GRADIENT_SAMPLES = 256  # that the gradients of the shared encoder are taken on
@@ -28,7 +29,7 @@ def probe_index(size: int, device: torch.device, limit: int = PROBE_SAMPLES) -> 
 
 
 def value_health(
-    batch: Batch, values: Tensor, scale: torch.nn.Module, last_mean: Tensor
+    batch: Batch, values: Tensor, scale: ValueScale, last_mean: Tensor
 ) -> dict[str, Tensor]:
     """The critic before its update.
 
@@ -74,7 +75,7 @@ def value_health(
     }
 
 
-def component_health(batch: Batch, scale: torch.nn.Module) -> dict[str, Tensor]:
+def component_health(batch: Batch, scale: ValueScale) -> dict[str, Tensor]:
     """Per component: explained variance and variance of the targets, each [K]."""
     _, _, variance = masked_moments(scale.to_norm(batch.returns), batch.valid)
     return {
@@ -184,7 +185,7 @@ class SharedGradients(nn.Module):
             weights = {f"objective.{name}": weight for name, weight in named}
             return functional_call(self, weights, (batch, knobs))
 
-        losses, pull = vjp(losses_of, theta)
+        losses, pull = vjp(losses_of, theta)[:2]
         value, policy = (
             torch.linalg.vector_norm(pull(row)[0] * self.reached)
             for row in torch.eye(2, dtype=losses.dtype, device=losses.device).unbind()

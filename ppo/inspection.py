@@ -155,7 +155,7 @@ def _losses(learner: Learner, rollout: Any) -> dict[str, Any]:
         _open_output_layers(objective, learner.config.system.seed)
         policy = agent.policy_params(few.obs)
         log_probs = agent.distribution.log_prob(policy, few.actions)
-        few = few._replace(old_log_probs=log_probs, old_values=scale.from_norm(
+        few = few._replace(old_log_probs=log_probs, old_values=objective.value_scale.from_norm(
             agent.values_norm(few.obs)))  # fmt: skip
     knobs: Knobs = learner.knobs()[0]
     losses, _ = objective.terms(few, knobs)

@@ -38,7 +38,8 @@ METRICS: list[Metric] = [
         "loss",
         "1",
         "mean",
-        total_loss="policy_loss + value_loss_weight * value_loss - entropy_coefficient * entropy + others",
+        total_loss="policy_loss + value_loss_weight * value_loss"
+        " - entropy_coefficient * entropy + others",
         policy_loss="clipped surrogate, negated",
         value_loss="unweighted loss of the critic, summed over reward components",
         entropy="of the policy",
@@ -140,7 +141,7 @@ METRICS: list[Metric] = [
         "episode",
         "1",
         "none",
-        success_rate="share of ended episodes with is_success; null where the environment does not say",
+        success_rate="share of ended episodes with is_success; null where it is not said",
         timeout_share="share of ended episodes that a time limit cut",
         at_limit_share="share of ended episodes as long as the longest allowed",
     ),

@@ -16,6 +16,12 @@ class ObservationNormalizer(nn.Module):
     the hot path. An entry that has never varied gives 0.
     """
 
+    count: Tensor  # [1] float64
+    exact_mean: Tensor  # [D] float64
+    exact_variance: Tensor  # [D] float64
+    mean: Tensor  # [D]
+    inverse_std: Tensor  # [D]
+
     def __init__(self, size: int, enabled: bool, limit: float, squash: str) -> None:
         super().__init__()
         self.enabled, self.limit, self.squash = enabled, limit, squash

@@ -9,9 +9,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ppo.advantage_scales.kinds import AdvantageScale
 from ppo.agent import Agent
+from ppo.balancers.base import Balancer
 from ppo.data import Batch, Rollout
 from ppo.losses.base import Knobs, Loss
+from ppo.value_scales.base import ValueScale
 
 
 class Objective(nn.Module):
@@ -30,11 +33,11 @@ class Objective(nn.Module):
     def __init__(
         self,
         agent: Agent,
-        value_scale: nn.Module,
+        value_scale: ValueScale,
         free_losses: list[Loss],
         balanced_losses: list[Loss],
-        balancer: nn.Module,
-        advantage_scale: nn.Module,
+        balancer: Balancer,
+        advantage_scale: AdvantageScale,
         heads: nn.ModuleDict | None = None,
     ) -> None:
         super().__init__()
@@ -75,7 +78,7 @@ class Objective(nn.Module):
     def forward(
         self, batch: Batch, knobs: Knobs, value_only: bool = False
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Total loss (scalar) and metrics (detached scalars); `value_only` leaves the policy out."""
+        """Total loss (scalar), metrics (detached scalars); `value_only` leaves the policy out."""
         losses, metrics = self.terms(batch, knobs)
         balanced = torch.stack([losses[loss.name] for loss in self.balanced_losses])
         total, weights = self.balancer(balanced)

@@ -53,9 +53,8 @@ class Registry:
         self._discover()
         if kind not in self._kinds:
             known = self.names()
-            raise UserError(
-                f"{kind!r} is not in {self.package}{nearest(kind, known)} (known: {', '.join(known)})"
-            )
+            choices = f"(known: {', '.join(known)})"
+            raise UserError(f"{kind!r} is not in {self.package}{nearest(kind, known)} {choices}")
         return self._kinds[kind]
 
     def _discover(self) -> None:

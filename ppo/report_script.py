@@ -81,7 +81,8 @@ const[x0,x1]=range(xs,false),[y0,y1]=range(ys,true);
 const X=v=>L+(v-x0)/(x1-x0)*(W-L-R),Y=v=>Math.max(T-2,Math.min(H-B+2,T+(y1-v)/(y1-y0)*(H-T-B)));
 for(const v of ticks(y0,y1,5)){el("line",{x1:L,x2:W-R,y1:Y(v),y2:Y(v),stroke:"var(--line)"},svg);
 el("text",{x:L-6,y:Y(v)+4,"text-anchor":"end"},svg).textContent=show(v);}
-for(const v of ticks(x0,x1,4))el("text",{x:X(v),y:H-8,"text-anchor":"middle"},svg).textContent=show(v);
+for(const v of ticks(x0,x1,4))
+el("text",{x:X(v),y:H-8,"text-anchor":"middle"},svg).textContent=show(v);
 for(const l of lines)if(l.band){const a=pathOf(l.band.x,l.band.high,X,Y);
 const b=pathOf([...l.band.x].reverse(),[...l.band.low].reverse(),X,Y).replace("M","L");
 el("path",{d:a+b+"Z",fill:color(l.g),opacity:.18},svg);}

@@ -21,6 +21,11 @@ class RewardScale(nn.Module):
         gamma: of the trainer. enabled: otherwise rewards pass unchanged.
     """
 
+    carried: Tensor  # [N] discounted sums of episodes that go on
+    count: Tensor  # [1] float64
+    mean: Tensor  # [1] float64 of the discounted sums
+    variance: Tensor  # [1] float64
+
     def __init__(self, num_envs: int, gamma: float, enabled: bool) -> None:
         super().__init__()
         self.gamma, self.enabled = gamma, enabled

@@ -46,8 +46,8 @@ def make_batch(rollout: Rollout, settings: TargetSettings) -> Batch:
         )
 
     advantages = gae(settings.gae_lambda)
-    separate = settings.critic_gae_lambda is not None
-    critic_advantages = gae(settings.critic_gae_lambda) if separate else advantages
+    own = settings.critic_gae_lambda
+    critic_advantages = advantages if own is None else gae(own)
     valid = rollout.valid.flatten().to(advantages.dtype)
     returns = (critic_advantages + rollout.values).flatten(0, 1)
     return Batch(

@@ -10,7 +10,8 @@ import torch
 from ppo import Config, Trainer, load_policy
 from ppo.metrics import DECLARED
 
-REQUIRED = """batch env_steps episodes wall_time_s steps_per_second total_loss policy_loss value_loss
+REQUIRED = """
+batch env_steps episodes wall_time_s steps_per_second total_loss policy_loss value_loss
 entropy value_loss_weight entropy_coefficient normalized_value_loss explained_variance approx_kl
 clip_fraction value_clip_fraction grad_norm grad_clip_factor grad_clipped_fraction
 value_gradient_share mean_episode_return mean_episode_length success_rate return_mean return_std

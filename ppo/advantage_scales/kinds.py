@@ -66,6 +66,9 @@ class Percentile(AdvantageScale):
 
     RATE = 0.01
 
+    spread: Tensor  # [1] float64, moving sum
+    weight: Tensor  # [1] float64 of the moving sum
+
     def __init__(self, floor: float) -> None:
         super().__init__(floor)
         self.register_buffer("spread", torch.zeros(1, dtype=torch.float64))

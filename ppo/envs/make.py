@@ -16,7 +16,8 @@ from ppo.errors import UserError
 if TYPE_CHECKING:
     from ppo.config import EnvConfig
 
-TORCH_BY_DEFAULT = ("DoubleIntegrator-v0", "ThreeScales-v0")  # the project's own: its torch form is the original
+# The project's own: the torch form is the original.
+TORCH_BY_DEFAULT = ("DoubleIntegrator-v0", "ThreeScales-v0")
 
 
 def make_environments(

@@ -32,7 +32,8 @@ def normalize_advantages(
 
 def clipped_surrogate(ratio: Tensor, advantages: Tensor, epsilon: Tensor | float) -> Tensor:
     """Per-sample policy loss of Schulman et al. 2017 (arXiv 1707.06347, eq. 7), negated: [B]."""
-    clipped = torch.clamp(ratio, 1.0 - epsilon, 1.0 + epsilon)
+    edge = torch.as_tensor(epsilon, dtype=ratio.dtype, device=ratio.device)
+    clipped = torch.clamp(ratio, 1.0 - edge, 1.0 + edge)
     return -torch.minimum(ratio * advantages, clipped * advantages)
 
 

@@ -43,6 +43,8 @@ class BinsHead(ValueHead):
         self.logarithmic = logarithmic
         self.width = 2.0 * support / self.num_outputs
         edges = (torch.arange(self.num_outputs + 1) - self.num_outputs / 2) * self.width
+        self.edges: Tensor  # [O + 1] network units
+        self.centers: Tensor  # [O]
         self.register_buffer("edges", edges, persistent=False)
         self.register_buffer("centers", (edges[1:] + edges[:-1]) / 2, persistent=False)
 

@@ -33,6 +33,7 @@ class ValueScale(nn.Module):
     carries_back = True  # whether values return to reward units before they meet rewards
 
     mean: Tensor  # [K] float64 of the returns
+    variance: Tensor  # [K] float64 of the returns
     std: Tensor  # [K] float64 of the returns, floored relative to their size; 0 until ready
     seen: Tensor  # [K] batches learned from
     ready: Tensor  # [K] bool

@@ -34,11 +34,12 @@ class PopArt(Running):
     ) -> None:
         outputs = critic.out_features // changed.numel()
         wide = [tensor.repeat_interleave(outputs) for tensor in (*before, *after, changed)]
+        offset, size, new_offset, new_size, moved = wide
         weight, bias = preserve_outputs(
-            critic.weight, critic.bias, *wide[:4], 1.0 / self.output_gain
+            critic.weight, critic.bias, offset, size, new_offset, new_size, 1.0 / self.output_gain
         )
-        critic.weight.copy_(torch.where(wide[4].unsqueeze(-1), weight, critic.weight))
-        critic.bias.copy_(torch.where(wide[4], bias, critic.bias))
+        critic.weight.copy_(torch.where(moved.unsqueeze(-1), weight, critic.weight))
+        critic.bias.copy_(torch.where(moved, bias, critic.bias))
 
 
 @REGISTRY.register("batch")

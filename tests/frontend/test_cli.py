@@ -61,10 +61,16 @@ def probe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(modes, "__path__", [str(folder)])
     monkeypatch.chdir(tmp_path)
     modes._tree.cache_clear()
-    sys.modules.pop("ppo.modes.probe", None)
+    real = {name: sys.modules.pop(name) for name in loaded_modes()}
     yield folder
     modes._tree.cache_clear()
-    sys.modules.pop("ppo.modes.probe", None)
+    for name in loaded_modes():
+        del sys.modules[name]
+    sys.modules.update(real)
+
+
+def loaded_modes() -> list[str]:
+    return [name for name in sys.modules if name.startswith("ppo.modes.")]
 
 
 def script(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
