@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import gymnasium as gym
@@ -13,7 +12,9 @@ from ppo import (
     advantage_scales,
     balancers,
     compiling,
+    encoders,
     losses,
+    memories,
     parallel,
     value_clips,
     value_heads,
@@ -21,11 +22,13 @@ from ppo import (
 )
 from ppo.agent import Agent
 from ppo.collect import Collector
-from ppo.config import Config, PPOConfig
+from ppo.config import Config, NetworkConfig, PPOConfig
 from ppo.distributions import distribution_for
 from ppo.envs.base import Environments
 from ppo.envs.make import make_environments
+from ppo.envs.observations import MIN_IMAGE_SIDE
 from ppo.errors import UserError
+from ppo.layout import Layout
 from ppo.learner import Learner
 from ppo.losses.base import Parts
 from ppo.normalizer import ObservationNormalizer
@@ -97,11 +100,24 @@ def uses_compile(config: Config, device: torch.device, on_device: bool = False) 
     return not obstacle and compiling.repays(batches, ppo.num_steps, gradient_steps, on_device)
 
 
+def encoder_kind(config: NetworkConfig, layout: Layout) -> str:
+    """The encoder that `network.encoder` means for these observations."""
+    if config.encoder != "auto":
+        return config.encoder
+    sides = [side for image in layout.images for side in image.height_and_width]
+    return "nature_cnn" if sides and min(sides) >= MIN_IMAGE_SIDE else "mlp"
+
+
 def build_agent(
-    config: Config, observation_size: int, action_space: gym.Space, num_components: int
+    config: Config, observations: Layout | int, action_space: gym.Space, num_components: int
 ) -> tuple[Agent, ValueScale]:
-    """The network and the critic's frame, on the CPU, from the run's seed alone."""
+    """The network and the critic's frame, on the CPU, from the run's seed alone.
+
+    Args:
+        observations: how rows are laid out; D, where they are D numbers.
+    """
     network, ppo = config.network, config.ppo
+    layout = Layout(observations) if isinstance(observations, int) else observations
     scale = value_scales.REGISTRY.get(value_scale_kind(ppo))(
         num_components, ppo.return_scale, ppo.return_horizon
     )
@@ -122,17 +138,22 @@ def build_agent(
     )
     scale.output_gain = head.gain
     env = config.env
+    encoder = encoders.REGISTRY.get(encoder_kind(network, layout))
+    size, read = encoder.numbers(layout)
     normalizer = ObservationNormalizer(
-        observation_size, env.normalize_observations, env.observation_clip, env.squash_observations
+        size, env.normalize_observations, env.observation_clip, env.squash_observations, read
     )
     source = generator(torch.device("cpu"), config.system.seed, "initialization")
+    memory = memories.REGISTRY.get(network.memory)
     agent = Agent(
-        observation_size,
+        layout,
         distribution_for(action_space, network.action_squash, network.initial_log_std),
         num_components,
         normalizer,
         head,
-        network,
+        network.shared_encoder,
+        lambda: encoder(layout, network, source),
+        lambda features: memory(features, network.memory_size, source),
         source,
     )
     return agent, scale
@@ -204,9 +225,7 @@ def build_optimizer(config: Config, objective: Objective) -> Adam:
 
 def build_learner(config: Config, envs: Environments, device: torch.device) -> Learner:
     """A learner on these environments."""
-    agent, scale = build_agent(
-        config, math.prod(envs.observation_shape), envs.action_space, len(envs.component_names)
-    )
+    agent, scale = build_agent(config, envs.layout, envs.action_space, len(envs.component_names))
     objective = build_objective(config, agent, scale).to(device)
     optimizer = build_optimizer(config, objective)
     compiled = uses_compile(config, device, envs.backend == "torch")

@@ -340,7 +340,7 @@ def adopt(agent: Any, other: Any, run: str) -> None:
     Raises:
         UserError: the two networks differ.
     """
-    fresh = ("critic.", "critic_encoder.", "value_head.")
+    fresh = ("critic.", "critic_encoder.", "critic_memory.", "value_head.")
     own = agent.state_dict()
     taken = {k: v for k, v in other.state_dict().items() if not k.startswith(fresh)}
     for name in own:

@@ -22,7 +22,7 @@ from gymnasium.envs.registration import EnvSpec
 from ppo.envs.base import episode_seed
 from ppo.envs.host import HostEnvironments
 from ppo.envs.ids import importable, make_env
-from ppo.envs.slot import Task
+from ppo.envs.slot import Probed, Task
 from ppo.envs.supervisor import (
     CLOSE_SECONDS,
     WorkerDied,
@@ -93,7 +93,8 @@ class AsyncEnvironments(HostEnvironments):
         self._ask(self._workers, self._send_make, self._reset_timeout)
         first = self._workers[0]
         probed = self._ask([first], lambda w: w.send("probe"), self._reset_timeout)
-        self.component_names = tuple(probed[0])
+        self._probed = Probed(tuple(probed[0][0]), probed[0][1])
+        self._adopt(self._probed)
         layout = self._layout()
         assert self._memory is not None
         os.ftruncate(self._memory, layout.num_bytes())
@@ -116,7 +117,7 @@ class AsyncEnvironments(HostEnvironments):
         worker.send(
             "attach",
             layout=list(self._layout()),
-            names=self.component_names,
+            probed=list(self._probed),
             start=worker.start,
             stop=worker.stop,
         )

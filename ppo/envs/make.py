@@ -43,7 +43,9 @@ def make_environments(
     num_envs = config.num_envs if num_envs is None else num_envs
     spec = find_spec(config.id)
     backend = choose_backend(config, spec)
-    task = Task(dict(config.kwargs), run_seed, config.on_error, config.on_nonfinite)
+    task = Task(
+        dict(config.kwargs), run_seed, config.on_error, config.on_nonfinite, config.action_masks
+    )
     if backend == "torch":
         from ppo.envs.torch_env import TorchEnvironments
 
