@@ -59,6 +59,9 @@ class EnvConfig(Section):
     action_masks: Literal["auto", "never"] = setting(
         "auto", "auto: never take an action that the environment's action mask rules out"
     )
+    frame_stack: Annotated[int, Field(ge=1, le=64)] = setting(
+        1, "the last so many observations as one; 1: as the environment gives them"
+    )
     workers: Annotated[int, Field(ge=0)] = setting(
         0, "processes of the async backend; 0: one per core"
     )

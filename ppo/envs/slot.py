@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+import gymnasium as gym
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
@@ -18,6 +19,7 @@ from ppo.envs.checks import bounds_of, first_nonfinite, scalar, shortened
 from ppo.envs.ids import make_env
 from ppo.envs.observations import ActionDecoder, ObservationEncoder, mask_size
 from ppo.envs.rows import Rows
+from ppo.envs.stacking import FrameStack
 from ppo.errors import EnvironmentFault, UserError
 
 MAX_FAILURES_IN_A_ROW = 3
@@ -31,6 +33,13 @@ class Task(NamedTuple):
     on_error: str = "stop"  # or restart
     on_nonfinite: str = "stop"  # or reset
     action_masks: str = "auto"  # or never
+    frame_stack: int = 1
+
+
+def make_task_env(spec: EnvSpec, task: Task) -> gym.Env:
+    """One environment as the task asks for it."""
+    env = make_env(spec, task.kwargs)
+    return env if task.frame_stack == 1 else FrameStack(env, task.frame_stack)
 
 
 class Probed(NamedTuple):
@@ -48,7 +57,7 @@ class Slot:
         self.task = task
         self.run_seed = task.run_seed
         self.index = index  # over all processes
-        self.env = make_env(spec, task.kwargs)
+        self.env = make_task_env(spec, task)
         self.episode = 0
         self.steps = 0
         self.failures = 0  # episodes in a row that were cut because of a fault
@@ -87,7 +96,7 @@ class Slot:
     def restart(self) -> None:
         """Builds the environment anew after it raised an error."""
         self.close()
-        self.env = make_env(self.spec, self.task.kwargs)
+        self.env = make_task_env(self.spec, self.task)
 
 
 class SlotGroup:

@@ -25,6 +25,7 @@ from ppo.envs.observations import ActionDecoder, ObservationEncoder, mask_size
 from ppo.envs.slot import Task
 from ppo.errors import EnvironmentFault, RunError, UserError
 
+ATARI = "ale_py.vector_env:AtariVectorEnv"
 CARTPOLE = "gymnasium.envs.classic_control.cartpole:CartPoleVectorEnv"
 
 
@@ -51,14 +52,34 @@ def make_vector(spec: EnvSpec, task: Task, num_envs: int, first_index: int = 0) 
     Raises:
         UserError: it has none, or its constructor refuses the arguments.
     """
+    kwargs = _arguments(spec, task)
     try:
-        envs = gym.make_vec(spec, num_envs, vectorization_mode="vector_entry_point", **task.kwargs)
-    except (TypeError, ImportError, gym.error.Error) as error:
+        envs = gym.make_vec(spec, num_envs, vectorization_mode="vector_entry_point", **kwargs)
+    except (TypeError, ValueError, ImportError, gym.error.Error) as error:
         raise UserError(
             f"env.backend: vector: {spec.id} cannot be made with env.kwargs {task.kwargs}: {error}"
         ) from error
     kind = CartPoleVector if isinstance(envs.unwrapped, CartPoleVectorEnv) else VectorEnvironments
     return kind(envs, spec.id, task, first_index)
+
+
+def _arguments(spec: EnvSpec, task: Task) -> dict[str, Any]:
+    """What the constructor is given.
+
+    Raises:
+        UserError: frames are to be stacked, and only Atari's vectorized form does that itself.
+    """
+    atari = spec.vector_entry_point == ATARI
+    if task.frame_stack > 1 and not atari:
+        raise UserError(
+            f"env.backend: vector: {spec.id} cannot stack observations there; write "
+            "env.frame_stack 1, or env.backend sync"
+        )
+    if not atari:
+        return task.kwargs
+    stacking = {"stack_num": task.frame_stack} if task.frame_stack > 1 else {}
+    # No step is lost to a reset then, and the state reached is known.
+    return {"autoreset_mode": "SameStep", **stacking, **task.kwargs}
 
 
 class VectorEnvironments(Environments):
