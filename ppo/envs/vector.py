@@ -59,7 +59,9 @@ def make_vector(spec: EnvSpec, task: Task, num_envs: int, first_index: int = 0) 
         raise UserError(
             f"env.backend: vector: {spec.id} cannot be made with env.kwargs {task.kwargs}: {error}"
         ) from error
-    kind = CartPoleVector if isinstance(envs.unwrapped, CartPoleVectorEnv) else VectorEnvironments
+    if isinstance(envs.unwrapped, CartPoleVectorEnv):
+        return CartPoleVector(envs, spec.id, task, first_index)
+    kind = AtariVector if spec.vector_entry_point == ATARI else VectorEnvironments
     return kind(envs, spec.id, task, first_index)
 
 
@@ -123,17 +125,21 @@ class VectorEnvironments(Environments):
 
     def reset(self) -> Tensor:
         """Starts every environment; each call begins other episodes."""
-        seed = episode_seed(self.run_seed, self.first_index, self._resets)
+        seed = self._seed_of(self._resets)
         self._resets += 1
         observations, infos = self.envs.reset(seed=seed)
         self._ended[:] = False
         return torch.from_numpy(self._with_masks(self._encode(observations), infos))
 
+    def _seed_of(self, reset: int) -> int:
+        """Of one call of `reset`; environment i gets this plus i."""
+        return episode_seed(self.run_seed, self.first_index, reset)
+
     def _find_masks(self, task: Task) -> bool:
         """Whether a reset gives masks. It is harmless: `reset` seeds the environments again."""
         if task.action_masks == "never" or not mask_size(self.action_space):
             return False
-        _, infos = self.envs.reset(seed=episode_seed(task.run_seed, self.first_index, 0))
+        _, infos = self.envs.reset(seed=self._seed_of(0))
         if hasattr(self.envs.unwrapped, masks.METHOD):
             raise UserError(
                 f"env.backend: vector: {self.env_id} has a method {masks.METHOD}, which is read "
@@ -242,6 +248,18 @@ def _entry(infos: dict[str, Any], key: str, env: int) -> Any:
     """What `infos[key]` holds of one environment; it may be batched as a dict of arrays."""
     found = infos[key]
     return {k: v[env] for k, v in found.items()} if isinstance(found, dict) else found[env]
+
+
+class AtariVector(VectorEnvironments):
+    """The games of ale-py in its own threads, with the preprocessing that the field uses.
+
+    By default frames are gray, 84 x 84, of every fourth the larger of two, and four of them stacked
+    (Mnih et al. 2015, methods; Machado et al. 2018, arXiv 1709.06009).
+    """
+
+    def _seed_of(self, reset: int) -> int:
+        # ALE counts seeds up from here in 32 bits with a sign.
+        return super()._seed_of(reset) % (2**31 - 1 - self.num_envs)
 
 
 class CartPoleVector(VectorEnvironments):
