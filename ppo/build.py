@@ -94,6 +94,8 @@ def uses_compile(config: Config, device: torch.device, on_device: bool = False) 
         if obstacle:
             raise UserError(f"system.compile: always: {obstacle}; allowed here: never, auto")
         return True
+    if config.network.memory != "none":
+        return False  # a graph of a whole sequence takes minutes to compile
     ppo = config.ppo
     batches = config.train.total_timesteps / (config.env.num_envs * ppo.num_steps)
     gradient_steps = (ppo.num_epochs + ppo.value_epochs) * ppo.num_minibatches
