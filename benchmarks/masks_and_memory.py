@@ -70,8 +70,8 @@ def run(overrides: list[str], seed: int) -> dict[str, Any]:
 
         trainer._write = keep  # type: ignore[method-assign]
         trainer.train()
-    size = max(1, len(records) // POINTS)
-    parts = [records[i : i + size] for i in range(0, size * POINTS, size)]
+    cuts = [len(records) * i // POINTS for i in range(POINTS + 1)]
+    parts = [records[a:b] for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
     return {
         "seed": seed,
         "env_steps": [part[-1]["env_steps"] for part in parts],

@@ -34,7 +34,7 @@ from ppo.losses.base import Parts
 from ppo.normalizer import ObservationNormalizer
 from ppo.objective import Objective
 from ppo.optimizer import Adam, FlatParameters
-from ppo.randomness import generator
+from ppo.randomness import generator, stream_seed
 from ppo.reward_scale import RewardScale
 from ppo.targets import TargetSettings, by_component
 from ppo.update import Update
@@ -177,13 +177,16 @@ def build_objective(config: Config, agent: Agent, scale: ValueScale) -> Objectiv
     names = ["value", *(["features"] if ppo.feature_regularization else [])]
     balanced = [losses.REGISTRY.get(name)(ppo, parts) for name in names]
     heads = nn.ModuleDict()
-    for name in AUXILIARY:
-        if getattr(config.auxiliary, f"{name}_weight"):
-            loss = losses.REGISTRY.get(name)(
-                config.auxiliary, agent, agent.num_features, agent.observation_size
-            )
-            heads[name] = loss.head
-            balanced.append(loss)
+    # Heads start as torch makes them, but from the run's seed, whatever the process drew before.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream_seed(config.system.seed, "initialization", 1))
+        for name in AUXILIARY:
+            if getattr(config.auxiliary, f"{name}_weight"):
+                loss = losses.REGISTRY.get(name)(
+                    config.auxiliary, agent, agent.num_features, agent.observation_size
+                )
+                heads[name] = loss.head
+                balanced.append(loss)
     options = config.balancing.model_dump()
     balancer = balancers.REGISTRY.get(options.pop("kind"))(
         [loss.name for loss in balanced],

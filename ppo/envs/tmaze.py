@@ -10,6 +10,7 @@ from gymnasium import spaces
 
 FORWARD, LEFT, RIGHT = range(3)
 WASTED = -0.05  # reward of a step that does not lead on
+CELL = 16  # pixels of a cell in a picture
 
 
 class TMazeEnv(gym.Env):
@@ -23,7 +24,7 @@ class TMazeEnv(gym.Env):
     junction, whether this is the start, and 1.
     """
 
-    metadata = {"render_modes": []}
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 5}
 
     def __init__(self, length: int = 10, render_mode: str | None = None) -> None:
         if length < 1:
@@ -57,3 +58,11 @@ class TMazeEnv(gym.Env):
         ended = self._steps >= 4 * self.length
         info = {"is_success": False} if ended else {}
         return self._observe(), WASTED, False, ended, info
+
+    def render(self) -> np.ndarray:  # type: ignore[override]
+        """[3 * CELL, (length + 1) * CELL, 3] uint8: floor, goal in green, agent in red."""
+        cells = np.zeros((3, self.length + 1, 3), np.uint8)
+        cells[1] = cells[:, -1] = 160
+        cells[0 if self._side == LEFT else 2, -1] = (60, 160, 60)
+        cells[1, self._position] = (200, 60, 60)
+        return cells.repeat(CELL, 0).repeat(CELL, 1)
