@@ -2,9 +2,10 @@
 
     python benchmarks/reward_scale.py [--seeds 2] [--table-only]
 
-CartPole-v1 and Pendulum-v1 at 10^-6 .. 10^6, the same network, batch, learning rate and discount
-for this trainer, Stable-Baselines3's PPO, and the same with VecNormalize on rewards. Returns are
-in the environment's own units. Writes value_reward_scale.{json,md} under benchmarks/results/.
+CartPole-v1 and Pendulum-v1 at 10^-6 .. 10^6, catch and a contextual bandit of bsuite's kind at
+10^-3 .. 10^3; the same network, batch, learning rate and discount for this trainer,
+Stable-Baselines3's PPO, and the same with VecNormalize. Returns are in the environment's own
+units. Writes value_reward_scale.{json,md} under benchmarks/results/.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import torch
 from runs import RESULTS, ResultsFile, mean, say, spread, train
 
 SCALES = (1e-6, 1e-3, 1.0, 1e3, 1e6)
+BSUITE_SCALES = (1e-3, 3e-2, 1.0, 3e1, 1e3)
 TRAINERS = ("this trainer", "Stable-Baselines3", "Stable-Baselines3 + VecNormalize")
 WINDOW = 5  # batches at the end whose episodes count
 
@@ -29,11 +31,15 @@ class Task(NamedTuple):
     minibatches: int
     gamma: float
     learning_rate: float = 1e-3
+    backend: str = "torch"
+    scales: tuple[float, ...] = SCALES
 
 
 TASKS = {
     "CartPole-v1": Task(25, 16, 64, 10, 4, 0.99),
     "Pendulum-v1": Task(30, 16, 128, 6, 8, 0.9),
+    "small_envs:Catch-v0": Task(40, 16, 32, 4, 4, 0.99, 3e-3, "sync", BSUITE_SCALES),
+    "small_envs:ContextualBandit-v0": Task(20, 16, 16, 4, 4, 0.99, 3e-3, "sync", BSUITE_SCALES),
 }
 
 
@@ -42,7 +48,7 @@ def ours(env_id: str, task: Task, scale: float, seed: int) -> float:
     records, _ = train(
         [
             f"env.id={env_id}",
-            "env.backend=torch",
+            f"env.backend={task.backend}",
             f"env.num_envs={task.num_envs}",
             f"env.reward_scale={scale!r}",
             "network.shared_encoder=false",
@@ -109,7 +115,7 @@ def run_all(results: ResultsFile, seeds: int) -> None:
     for seed in range(1, seeds + 1):
         for env_id, task in TASKS.items():
             for trainer in TRAINERS:
-                for scale in SCALES:
+                for scale in task.scales:
                     key = {"env": env_id, "trainer": trainer, "scale": scale, "seed": seed}
                     if results.has(**key):
                         continue
@@ -123,19 +129,20 @@ def run_all(results: ResultsFile, seeds: int) -> None:
                     say(f"{key}: {found:.1f}, {time.perf_counter() - started:.0f} s")
 
 
-def table(results: ResultsFile) -> str:
-    head = "| environment | trainer | " + " | ".join(f"x {scale:g}" for scale in SCALES) + " |\n"
-    rows = [head, "| --- | --- |" + " --- |" * len(SCALES) + "\n"]
-    for env_id in TASKS:
+def table(results: ResultsFile, scales: tuple[float, ...]) -> str:
+    head = "| environment | trainer | " + " | ".join(f"x {scale:g}" for scale in scales) + " |\n"
+    rows = [head, "| --- | --- |" + " --- |" * len(scales) + "\n"]
+    for env_id in (name for name, task in TASKS.items() if task.scales == scales):
         for trainer in TRAINERS:
             cells = []
-            for scale in SCALES:
+            for scale in scales:
                 found = [
                     run["final_return"]
                     for run in results.of(env=env_id, trainer=trainer, scale=scale)
                 ]
-                cells.append(f"{mean(found):,.0f} ± {spread(found):,.0f}" if found else "")
-            rows.append(f"| {env_id} | {trainer} | " + " | ".join(cells) + " |\n")
+                cells.append(f"{mean(found):,.4g} ± {spread(found):,.2g}" if found else "")
+            name = env_id.partition(":")[2] or env_id
+            rows.append(f"| {name} | {trainer} | " + " | ".join(cells) + " |\n")
     return "".join(rows)
 
 
@@ -146,9 +153,11 @@ def write_table(results: ResultsFile) -> None:
         "    python benchmarks/reward_scale.py\n\n"
         f"Mean return of the episodes of the last {WINDOW} batches in the environment's own units, "
         "± deviation over seeds.\nAll rewards are multiplied by the factor at the top of the "
-        "column. Budgets: 25,600 steps of CartPole, 61,440 of Pendulum.\n\n"
+        "column. Budgets: 25,600 steps of CartPole, 61,440 of Pendulum, 20,480 of "
+        "catch, 5,120 of the bandit.\n\n"
     )
-    (RESULTS / "value_reward_scale.md").write_text(text + table(results))
+    tables = table(results, SCALES) + "\n" + table(results, BSUITE_SCALES)
+    (RESULTS / "value_reward_scale.md").write_text(text + tables)
 
 
 def main() -> None:

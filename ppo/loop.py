@@ -228,12 +228,16 @@ class Trainer:
             self.console.note(event)
 
     def _evaluate(self) -> None:
-        """Play the current policy on its own environments; the best one is kept."""
+        """Play the current policy on its own environments; the best one is kept.
+
+        Every evaluation of a run plays the same episodes, so that a policy is the best because of
+        what it does and not because of where it started. Of equals the newest is kept.
+        """
         if self.folder is None:
             return
         started = time.perf_counter()
         settings, counters = self.config.evaluation, self.learner.counters
-        seed = stream_seed(self.config.system.seed, "evaluation", counters["batch"])
+        seed = stream_seed(self.config.system.seed, "evaluation")
         envs = self._evaluation_environments(seed)
         agent = self.learner.objective.agent
         policy = Policy(agent, self.config, self.envs.observation_space, self.envs.action_space)
@@ -248,7 +252,7 @@ class Trainer:
                 {f"evaluation/{n}": result[n] for n in names if result[n] is not None},
                 counters["env_steps"],
             )
-        if self.best is None or result["mean_return"] > self.best["mean_return"]:
+        if self.best is None or result["mean_return"] >= self.best["mean_return"]:
             self.best = result
             self._save(best=True)
         self.evaluating += time.perf_counter() - started

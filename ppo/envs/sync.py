@@ -6,7 +6,8 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
 from ppo.envs.host import HostEnvironments
-from ppo.envs.slot import SlotGroup, Task
+from ppo.envs.mujoco import make_group
+from ppo.envs.slot import Task
 
 
 class SyncEnvironments(HostEnvironments):
@@ -22,7 +23,7 @@ class SyncEnvironments(HostEnvironments):
     backend = "sync"
 
     def __init__(self, spec: EnvSpec, task: Task, num_envs: int, first_index: int = 0) -> None:
-        self._group = SlotGroup(spec, task, range(first_index, first_index + num_envs))
+        self._group = make_group(spec, task, range(first_index, first_index + num_envs))
         self._describe(self._group.slots[0].env, spec.id, num_envs, task.run_seed)
         probed = self._group.probe()
         self._adopt(probed)

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
+from ppo.envs.mujoco import make_group
 from ppo.envs.rows import Layout
 from ppo.envs.slot import Probed, SlotGroup, Task
 from ppo.errors import EnvironmentFault, UserError
@@ -118,7 +119,7 @@ class Worker:
         return json.dumps({"answer": answer, "events": events, "outside": outside}).encode()
 
     def _make(self, spec: str, task: list, first: int, stop: int) -> None:
-        self._group = SlotGroup(EnvSpec.from_json(spec), Task(*task), range(first, stop))
+        self._group = make_group(EnvSpec.from_json(spec), Task(*task), range(first, stop))
 
     def _probe(self) -> list[Any]:
         return list(self.group.probe())

@@ -1,0 +1,85 @@
+"""The fast forms of the MuJoCo tasks give the bits of Gymnasium's own `step`."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from env_tools import assert_same_bits, make, play, random_actions
+
+from ppo.envs import mujoco
+from ppo.envs.slot import SlotGroup
+
+pytest.importorskip("mujoco", reason="the extra mujoco is not installed")
+TASKS = ["HalfCheetah", "Hopper", "Walker2d", "Swimmer", "Ant", "InvertedPendulum"]
+
+
+def with_the_original(env_id, monkeypatch, **settings):
+    with monkeypatch.context() as patch:
+        patch.setattr(mujoco, "FORMS", {})
+        envs = make(env_id, **settings)
+    assert type(envs._group) is SlotGroup
+    return envs
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_steps_are_those_of_the_original(task, monkeypatch):
+    envs = make(f"{task}-v5", num_envs=3)
+    assert type(envs._group) is mujoco.MujocoGroup
+    slow = with_the_original(f"{task}-v5", monkeypatch, num_envs=3)
+    assert torch.equal(envs.reset(), slow.reset())
+    actions = random_actions(envs, 260)
+    assert_same_bits(play(envs, actions), play(slow, actions))
+
+
+@pytest.mark.parametrize("task", ["HalfCheetah", "Swimmer"])
+def test_the_time_limit_is_that_of_the_original(task, monkeypatch):
+    envs = make(f"{task}-v5", num_envs=1)
+    slow = with_the_original(f"{task}-v5", monkeypatch, num_envs=1)
+    envs.reset(), slow.reset()
+    actions = random_actions(envs, 1005)
+    steps = play(envs, actions)
+    assert_same_bits(steps, play(slow, actions))
+    assert [i for i, step in enumerate(steps) if step.truncated.any()] == [999]
+
+
+@pytest.mark.parametrize(
+    ("task", "kwargs"),
+    [
+        ("Hopper", {"healthy_z_range": [1.0, 2.0], "ctrl_cost_weight": 0.5, "frame_skip": 2}),
+        ("Walker2d", {"terminate_when_unhealthy": False}),
+        ("Ant", {"include_cfrc_ext_in_observation": False, "contact_cost_weight": 0.1}),
+        ("HalfCheetah", {"exclude_current_positions_from_observation": False}),
+    ],
+)
+def test_arguments_mean_what_they_mean_to_the_original(task, kwargs, monkeypatch):
+    envs = make(f"{task}-v5", num_envs=2, kwargs=kwargs)
+    slow = with_the_original(f"{task}-v5", monkeypatch, num_envs=2, kwargs=kwargs)
+    assert torch.equal(envs.reset(), slow.reset())
+    actions = random_actions(envs, 60)
+    assert_same_bits(play(envs, actions), play(slow, actions))
+
+
+@pytest.mark.parametrize("task", ["Hopper", "Ant"])
+def test_a_run_goes_on_from_a_saved_state(task):
+    envs = make(f"{task}-v5", num_envs=2)
+    envs.reset()
+    actions = random_actions(envs, 120)
+    play(envs, actions[:70])
+    saved = envs.state_dict()
+    expected = play(envs, actions[70:])
+    other = make(f"{task}-v5", num_envs=2)
+    other.load_state_dict(saved)
+    assert_same_bits(play(other, actions[70:]), expected)
+
+
+def test_workers_use_the_same_forms():
+    alone = make("Hopper-v5", num_envs=4)
+    first = alone.reset()
+    actions = random_actions(alone, 60)
+    with make("Hopper-v5", "async", 4, workers=2) as envs:
+        assert torch.equal(envs.reset(), first)
+        assert_same_bits(play(envs, actions), play(alone, actions))
+
+
+def test_rendered_and_wrapped_environments_keep_the_original():
+    assert type(make("HalfCheetah-v4", num_envs=1)._group) is SlotGroup
