@@ -198,6 +198,7 @@ def test_stacking_where_it_cannot_be_is_refused():
         FrameStack(Numbers(spaces.Discrete(4)), 2)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("ale_py") is None, reason="needs the extra atari")
 def test_atari_is_stepped_by_its_own_vectorized_form(tmp_path):
     kwargs = "{num_threads: 1, max_num_frames_per_episode: 20, noop_max: 1}"
