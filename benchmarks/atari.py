@@ -178,8 +178,8 @@ def table(runs: list[dict[str, Any]]) -> str:
         "`python benchmarks/atari.py`, commands with their options in atari.json",
         "",
         "| game | frames | trainer | seed | steps | mean return, last 100 training episodes | "
-        "best such mean | steps per second | load of the machine at the start | parameters |",
-        "|" + " --- |" * 10,
+        "best such mean | steps per second | CPU seconds | load at the start | parameters |",
+        "|" + " --- |" * 11,
     ]
     for run in runs:
         means = [p["mean_return"] for p in run["curve"] if p["mean_return"] is not None]
@@ -187,7 +187,8 @@ def table(runs: list[dict[str, Any]]) -> str:
         lines.append(
             f"| {run['game']} | {run['size']} x {run['size']} | {run['which']} | {run['seed']} | "
             f"{run['curve'][-1]['env_steps']:,} | {final} | {best} | "
-            f"{run['steps_per_second']:,.0f} | {run['load_at_start']:.1f} | "
+            f"{run['steps_per_second']:,.0f} | {run['cpu_seconds']:,.0f} | "
+            f"{run['load_at_start']:.1f} | "
             f"{run['parameters']:,} |"
         )
     return "\n".join(lines) + "\n"
@@ -213,13 +214,16 @@ def main() -> None:
         config = config_for(args.game, args.steps, args.size, args.seed)
         folder = ROOT / "training_results" / "atari" / "_".join(map(str, key.values()))
         load = os.getloadavg()[0]
+        begun = time.process_time()
         found = run_ppo(config, folder) if which == "ppo" else run_sb3(config)
+        seconds = time.process_time() - begun
         curve = found.pop("curve")
         speed = curve[-1]["env_steps"] / curve[-1]["wall_time_s"]
         runs.append(
             {
                 **key,
                 "steps_per_second": round(speed, 1),
+                "cpu_seconds": round(seconds, 1),  # of a run that was resumed: of its last part
                 "load_at_start": round(load, 2),
                 "machine": f"{platform.machine()}, {os.cpu_count()} cores, 1 torch thread",
                 "torch": torch.__version__,

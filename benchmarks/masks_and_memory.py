@@ -122,7 +122,7 @@ def table(
     lines += ["", f"Means over seeds of `{curve}` in eighths of the training, then of {final},"]
     lines += ["200 episodes of the policy's mode, with the deviation over seeds.", ""]
     lines += [f"| {what} | " + " | ".join(f"{i + 1}/{POINTS}" for i in range(POINTS))
-              + " | evaluated | runs | steps | invalid actions | CPU s |"]  # fmt: skip
+              + " | evaluated | runs | steps shown | invalid actions | CPU s |"]  # fmt: skip
     lines += ["|" + " --- |" * (POINTS + 6)]
     for name in cases:
         found = file.of(case=name)
