@@ -263,6 +263,12 @@ def build_environments(config: Config, device: torch.device, **options: Any) -> 
             f"nearest: {config.env.num_envs // ranks * ranks or ranks}"
         )
     share = config.env.num_envs // ranks
+    if config.network.memory != "none" and share % config.ppo.num_minibatches:
+        raise UserError(
+            f"ppo.num_minibatches: {config.ppo.num_minibatches} does not divide the {share} "
+            f"environments of each of {ranks} processes, and with network.memory a minibatch is "
+            "whole environments"
+        )
     return make_environments(
         config.env,
         run_seed=config.system.seed,
