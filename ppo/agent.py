@@ -1,88 +1,68 @@
-"""The network: observation normalizer, encoders, policy head and one value head per component."""
+"""The network: normalizer, encoders, memories, policy head and one value head per component."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ppo.config import NetworkConfig
 from ppo.data import Prediction
+from ppo.functional import packing
+from ppo.initialization import orthogonal_linear
+from ppo.layout import Layout
 
-
-class Tanh(nn.Tanh):
-    """The hyperbolic tangent; compiled for a CPU, `1 - 2 / (exp(2x) + 1)`.
-
-    There it costs a third of the library's tanh, which takes longer than the matrix products of a
-    64 wide network. The absolute error is that of float32 rounding; beyond 15 all of it is 1.
-    """
-
-    def forward(self, input: Tensor) -> Tensor:
-        if torch.compiler.is_dynamo_compiling() and input.device.type == "cpu":
-            return 1.0 - 2.0 / ((2.0 * input.clamp(-15.0, 15.0)).exp() + 1.0)
-        return input.tanh()
-
-
-ACTIVATIONS = {"tanh": Tanh, "relu": nn.ReLU, "elu": nn.ELU, "silu": nn.SiLU, "gelu": nn.GELU}
-
-
-def orthogonal_linear(inputs: int, outputs: int, gain: float, source: torch.Generator) -> nn.Linear:
-    """A linear layer with orthogonal weights of this gain and zero bias."""
-    layer = nn.Linear(inputs, outputs)
-    nn.init.orthogonal_(layer.weight, gain, generator=source)
-    nn.init.zeros_(layer.bias)
-    return layer
-
-
-def encoder(inputs: int, config: NetworkConfig, source: torch.Generator) -> nn.Sequential:
-    """Hidden layers with orthogonal initialization of gain sqrt(2)."""
-    layers: list[nn.Module] = []
-    for width in config.hidden_sizes:
-        layers.append(orthogonal_linear(inputs, width, math.sqrt(2.0), source))
-        if config.layer_norm:
-            layers.append(nn.LayerNorm(width))
-        layers.append(ACTIVATIONS[config.activation]())
-        inputs = width
-    return nn.Sequential(*layers)
+RULED_OUT = -1e8  # logit of an action that the mask rules out; its probability is exactly 0
 
 
 class Agent(nn.Module):
     """Raw observations in, `Prediction` out.
 
+    With memory, what came before an observation is its state [B, S]: zero at the start of an
+    episode, and moved on by `act` or `advance`. Without, S is 0 and states are None.
+
     Args:
-        observation_size: D, entries of a flat observation.
+        layout: of the rows of observations.
         num_components: K, one value head each.
-        normalizer: maps raw observations to network inputs.
+        normalizer: maps raw observations to network inputs [B, D].
         value_head: decodes the critic's raw output, with `num_outputs` entries per component.
+        shared: whether actor and critic share encoder and memory.
+        make_encoder: () -> an encoder. make_memory: number of features -> a memory.
+        source: of the heads' random numbers.
     """
 
     def __init__(
         self,
-        observation_size: int,
+        layout: Layout,
         distribution: Any,
         num_components: int,
         normalizer: Any,
         value_head: Any,
-        config: NetworkConfig,
+        shared: bool,
+        make_encoder: Callable[[], Any],
+        make_memory: Callable[[int], Any],
         source: torch.Generator,
     ) -> None:
         super().__init__()
-        width = config.hidden_sizes[-1]
+        self.layout, self.shared = layout, shared
         self.normalizer = normalizer
         self.distribution = distribution
         self.value_head = value_head
         self.num_components = num_components
-        self.shared = config.shared_encoder
-        self.num_features, self.observation_size = width, observation_size
-        self.bounded_features = config.activation == "tanh"
         # The order of these lines fixes which random numbers each layer gets.
-        if self.shared:
-            self.encoder = encoder(observation_size, config, source)
+        if shared:
+            self.encoder = encoder = make_encoder()
+            self.memory = memory = make_memory(encoder.num_features)
         else:
-            self.actor_encoder = encoder(observation_size, config, source)
-            self.critic_encoder = encoder(observation_size, config, source)
+            self.actor_encoder = encoder = make_encoder()
+            self.critic_encoder = make_encoder()
+            self.actor_memory = memory = make_memory(encoder.num_features)
+            self.critic_memory = make_memory(encoder.num_features)
+        width = memory.num_features
+        self.num_states = memory.num_states * (1 if shared else 2)  # S
+        self.num_features, self.observation_size = width, normalizer.mean.shape[0]
+        self.bounded_features = encoder.bounded and not self.num_states
         # A small gain starts the policy near uniform (Andrychowicz et al. 2021, decision C57).
         self.actor = orthogonal_linear(width, distribution.num_params, 0.01, source)
         # A zero head predicts 0 for every reward scale, which exactness needs.
@@ -90,38 +70,103 @@ class Agent(nn.Module):
         nn.init.zeros_(self.critic.weight)
         nn.init.zeros_(self.critic.bias)
 
-    def encode(self, obs: Tensor) -> tuple[Tensor, Tensor]:
-        """Features [B, F] for the actor and for the critic."""
+    def forward(
+        self,
+        obs: Tensor,
+        states: Tensor | None = None,
+        starts: Tensor | None = None,
+        length: int = 1,
+    ) -> Prediction:
+        """What the network says of B observations.
+
+        Args:
+            obs: [B, ...], sequences of `length` in time-major order.
+            states: [B, S] before each observation; None: all begin an episode.
+            starts: [B] bool, the observation begins an episode (needed where length > 1).
+        """
         inputs = self.normalizer(obs)
         if self.shared:
-            features = self.encoder(inputs)
-            return features, features
-        return self.actor_encoder(inputs), self.critic_encoder(inputs)
+            features = self.encoder(inputs, obs)
+            for_actor = for_critic = self.memory.sequence(features, states, starts, length)
+        else:
+            for_actor, for_critic = (
+                memory.sequence(encoder(inputs, obs), part, starts, length)
+                for encoder, memory, part in zip(
+                    (self.actor_encoder, self.critic_encoder),
+                    (self.actor_memory, self.critic_memory),
+                    self._parts(states),
+                    strict=True,
+                )
+            )
+        output = self._values(for_critic)
+        policy = self._masked(self.actor(for_actor), obs)
+        return Prediction(policy, output, self.value_head.decode(output), for_critic)
 
-    def forward(self, obs: Tensor) -> Prediction:
-        for_actor, for_critic = self.encode(obs)
-        output = self.critic(for_critic)
-        output = output.view(output.shape[0], self.num_components, self.value_head.num_outputs)
-        return Prediction(self.actor(for_actor), output, self.value_head.decode(output), for_critic)
-
-    def values_norm(self, obs: Tensor) -> Tensor:
-        """Values in network units, [B, K]."""
+    def values_norm(self, obs: Tensor, states: Tensor | None = None) -> Tensor:
+        """Values in network units, [B, K], of observations on their own."""
         inputs = self.normalizer(obs)
-        features = self.encoder(inputs) if self.shared else self.critic_encoder(inputs)
-        output = self.critic(features)
-        return self.value_head.decode(
-            output.view(output.shape[0], self.num_components, self.value_head.num_outputs)
-        )
+        if self.shared:
+            features = self.memory.sequence(self.encoder(inputs, obs), states, None, 1)
+        else:
+            features = self.critic_encoder(inputs, obs)
+            features = self.critic_memory.sequence(features, self._parts(states)[1], None, 1)
+        return self.value_head.decode(self._values(features))
 
-    def policy_params(self, obs: Tensor) -> Tensor:
+    def policy_params(self, obs: Tensor, states: Tensor | None = None) -> Tensor:
         """Parameters of the action distribution, [B, P]: all that acting needs."""
         inputs = self.normalizer(obs)
-        return self.actor(self.encoder(inputs) if self.shared else self.actor_encoder(inputs))
+        if self.shared:
+            features = self.memory.sequence(self.encoder(inputs, obs), states, None, 1)
+        else:
+            features = self.actor_encoder(inputs, obs)
+            features = self.actor_memory.sequence(features, self._parts(states)[0], None, 1)
+        return self._masked(self.actor(features), obs)
+
+    def act(self, obs: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+        """Parameters of the action distribution [B, P], and with memory the states [B, S] after.
+
+        Args:
+            states: nothing without memory, else one tensor [B, S].
+        """
+        if not states:
+            return (self.policy_params(obs),)
+        inputs = self.normalizer(obs)
+        if self.shared:
+            output, after = self.memory.advance(self.encoder(inputs, obs), states[0])
+            return self._masked(self.actor(output), obs), after
+        own, critics = self._parts(states[0])
+        output, own = self.actor_memory.advance(self.actor_encoder(inputs, obs), own)
+        _, critics = self.critic_memory.advance(self.critic_encoder(inputs, obs), critics)
+        return self._masked(self.actor(output), obs), torch.cat([own, critics], -1)
+
+    def initial_states(self, count: int) -> tuple[Tensor, ...]:
+        """What `act` takes at the start of episodes."""
+        if not self.num_states:
+            return ()
+        return (torch.zeros(count, self.num_states, device=self.actor.weight.device),)
+
+    def _parts(self, states: Tensor | None) -> tuple[Any, Any]:
+        """The actor's and the critic's share of states."""
+        if states is None:
+            return None, None
+        own, critics = states.chunk(2, -1)
+        return own, critics
+
+    def _values(self, features: Tensor) -> Tensor:
+        output = self.critic(features)
+        return output.view(output.shape[0], self.num_components, self.value_head.num_outputs)
+
+    def _masked(self, params: Tensor, obs: Tensor) -> Tensor:
+        """Logits without those that the rows' masks rule out."""
+        valid = packing.mask(obs, self.layout)
+        return params if valid is None else params.masked_fill(~valid, RULED_OUT)
 
     def shared_names(self) -> set[str]:
         """Names of the parameters that actor and critic share."""
-        return (
-            {f"encoder.{name}" for name, _ in self.encoder.named_parameters()}
-            if self.shared
-            else set()
-        )
+        if not self.shared:
+            return set()
+        parts = {"encoder": self.encoder, "memory": self.memory}
+        return {
+            f"{part}.{name}" for part, module in parts.items()
+            for name, _ in module.named_parameters()
+        }  # fmt: skip

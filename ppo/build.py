@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import gymnasium as gym
@@ -13,7 +12,9 @@ from ppo import (
     advantage_scales,
     balancers,
     compiling,
+    encoders,
     losses,
+    memories,
     parallel,
     value_clips,
     value_heads,
@@ -21,17 +22,19 @@ from ppo import (
 )
 from ppo.agent import Agent
 from ppo.collect import Collector
-from ppo.config import Config, PPOConfig
+from ppo.config import Config, NetworkConfig, PPOConfig
 from ppo.distributions import distribution_for
 from ppo.envs.base import Environments
 from ppo.envs.make import make_environments
+from ppo.envs.observations import MIN_IMAGE_SIDE
 from ppo.errors import UserError
+from ppo.layout import Layout
 from ppo.learner import Learner
 from ppo.losses.base import Parts
 from ppo.normalizer import ObservationNormalizer
 from ppo.objective import Objective
 from ppo.optimizer import Adam, FlatParameters
-from ppo.randomness import generator
+from ppo.randomness import generator, stream_seed
 from ppo.reward_scale import RewardScale
 from ppo.targets import TargetSettings, by_component
 from ppo.update import Update
@@ -96,17 +99,32 @@ def uses_compile(config: Config, device: torch.device, on_device: bool = False) 
         if obstacle:
             raise UserError(f"system.compile: always: {obstacle}; allowed here: never, auto")
         return True
+    if config.network.memory != "none":
+        return False  # a graph of a whole sequence takes minutes to compile
     ppo = config.ppo
     batches = config.train.total_timesteps / (config.env.num_envs * ppo.num_steps)
     gradient_steps = (ppo.num_epochs + ppo.value_epochs) * ppo.num_minibatches
     return not obstacle and compiling.repays(batches, ppo.num_steps, gradient_steps, on_device)
 
 
+def encoder_kind(config: NetworkConfig, layout: Layout) -> str:
+    """The encoder that `network.encoder` means for these observations."""
+    if config.encoder != "auto":
+        return config.encoder
+    sides = [side for image in layout.images for side in image.height_and_width]
+    return "nature_cnn" if sides and min(sides) >= MIN_IMAGE_SIDE else "mlp"
+
+
 def build_agent(
-    config: Config, observation_size: int, action_space: gym.Space, num_components: int
+    config: Config, observations: Layout | int, action_space: gym.Space, num_components: int
 ) -> tuple[Agent, ValueScale]:
-    """The network and the critic's frame, on the CPU, from the run's seed alone."""
+    """The network and the critic's frame, on the CPU, from the run's seed alone.
+
+    Args:
+        observations: how rows are laid out; D, where they are D numbers.
+    """
     network, ppo = config.network, config.ppo
+    layout = Layout(observations) if isinstance(observations, int) else observations
     scale = value_scales.REGISTRY.get(value_scale_kind(ppo))(
         num_components, ppo.return_scale, ppo.return_horizon
     )
@@ -127,17 +145,22 @@ def build_agent(
     )
     scale.output_gain = head.gain
     env = config.env
+    encoder = encoders.REGISTRY.get(encoder_kind(network, layout))
+    size, read = encoder.numbers(layout)
     normalizer = ObservationNormalizer(
-        observation_size, env.normalize_observations, env.observation_clip, env.squash_observations
+        size, env.normalize_observations, env.observation_clip, env.squash_observations, read
     )
     source = generator(torch.device("cpu"), config.system.seed, "initialization")
+    memory = memories.REGISTRY.get(network.memory)
     agent = Agent(
-        observation_size,
+        layout,
         distribution_for(action_space, network.action_squash, network.initial_log_std),
         num_components,
         normalizer,
         head,
-        network,
+        network.shared_encoder,
+        lambda: encoder(layout, network, source),
+        lambda features: memory(features, network.memory_size, source),
         source,
     )
     return agent, scale
@@ -160,13 +183,16 @@ def build_objective(config: Config, agent: Agent, scale: ValueScale) -> Objectiv
     names = ["value", *(["features"] if ppo.feature_regularization else [])]
     balanced = [losses.REGISTRY.get(name)(ppo, parts) for name in names]
     heads = nn.ModuleDict()
-    for name in AUXILIARY:
-        if getattr(config.auxiliary, f"{name}_weight"):
-            loss = losses.REGISTRY.get(name)(
-                config.auxiliary, agent, agent.num_features, agent.observation_size
-            )
-            heads[name] = loss.head
-            balanced.append(loss)
+    # Heads start as torch makes them, but from the run's seed, whatever the process drew before.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream_seed(config.system.seed, "initialization", 1))
+        for name in AUXILIARY:
+            if getattr(config.auxiliary, f"{name}_weight"):
+                loss = losses.REGISTRY.get(name)(
+                    config.auxiliary, agent, agent.num_features, agent.observation_size
+                )
+                heads[name] = loss.head
+                balanced.append(loss)
     options = config.balancing.model_dump()
     balancer = balancers.REGISTRY.get(options.pop("kind"))(
         [loss.name for loss in balanced],
@@ -209,9 +235,7 @@ def build_optimizer(config: Config, objective: Objective) -> Adam:
 
 def build_learner(config: Config, envs: Environments, device: torch.device) -> Learner:
     """A learner on these environments."""
-    agent, scale = build_agent(
-        config, math.prod(envs.observation_shape), envs.action_space, len(envs.component_names)
-    )
+    agent, scale = build_agent(config, envs.layout, envs.action_space, len(envs.component_names))
     objective = build_objective(config, agent, scale).to(device)
     optimizer = build_optimizer(config, objective)
     compiled = uses_compile(config, device, envs.backend == "torch")
@@ -244,6 +268,12 @@ def build_environments(config: Config, device: torch.device, **options: Any) -> 
             f"nearest: {config.env.num_envs // ranks * ranks or ranks}"
         )
     share = config.env.num_envs // ranks
+    if config.network.memory != "none" and share % config.ppo.num_minibatches:
+        raise UserError(
+            f"ppo.num_minibatches: {config.ppo.num_minibatches} does not divide the {share} "
+            f"environments of each of {ranks} processes, and with network.memory a minibatch is "
+            "whole environments"
+        )
     return make_environments(
         config.env,
         run_seed=config.system.seed,

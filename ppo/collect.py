@@ -6,7 +6,7 @@ follow in one pass each: the same numbers, without T small forward passes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -23,7 +23,8 @@ from ppo.envs.torch_env import Carry, TorchEnvironments, advance
 from ppo.functional.returns import episode_sums
 from ppo.randomness import generator
 
-Act = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
+Act = Callable[..., tuple[Tensor, ...]]
+States = tuple[Tensor, ...]  # [N, S] what the agent remembers; empty without memory
 
 
 class Episodes(NamedTuple):
@@ -46,41 +47,58 @@ class Played(NamedTuple):
     success: Tensor  # [T, N]
     valid: Tensor  # [T, N]
     cut: tuple[Tensor, Tensor, Tensor] | None  # steps [C], environments [C], obs reached [C, ...]
+    states: States = ()  # [T + 1, N, S] before each step, zero where it begins an episode
 
 
 class HostPlayer:
     """Steps environments of the host one by one.
 
     Args:
-        act: observations and noise -> policy parameters, actions, the environment's actions.
+        act: observations, noise and states -> policy parameters, actions, the environment's
+            actions, and the states after.
     """
 
     def __init__(self, act: Act, envs: Environments, device: torch.device) -> None:
         self.act, self.envs, self.device = act, envs, device
         self.buffers: dict[str, Tensor] = {}
 
-    def play(self, obs: Tensor, noise: Tensor) -> Played:
+    def play(self, obs: Tensor, noise: Tensor, states: States = ()) -> Played:
         """As many steps as `noise` [T, N, P] has rows."""
         cut: list[tuple[Tensor, Tensor, Tensor]] = []
         for t in range(noise.shape[0]):
-            params, actions, env_actions = self.act(obs, noise[t])
+            params, actions, env_actions, *after = self.act(obs, noise[t], *states)
             step = self.envs.step(env_actions)
             if not self.buffers:
-                self.buffers = self._allocate(noise.shape[0], obs, params, actions)
+                self.buffers = self._allocate(noise.shape[0], obs, params, actions, states)
             if t == 0:
                 self.buffers["obs"][0].copy_(obs)
+                for first in states:
+                    self.buffers["states"][0].copy_(first)
             self._store(t, params, actions, step)
+            states = self._remember(t, after, step)
             stopped = step.truncated & step.valid
             if stopped.any():  # on the host: no device is asked
                 where = stopped.nonzero().squeeze(-1)
                 cut.append((torch.full_like(where, t), where, step.final_obs[where]))
             obs = self.buffers["obs"][t + 1]
         if not cut:
-            return Played(**self.buffers, cut=None)
+            return self._played(None)
         steps, envs, reached = (
             torch.cat(parts).to(self.device) for parts in zip(*cut, strict=True)
         )
-        return Played(**self.buffers, cut=(steps, envs, reached))
+        return self._played((steps, envs, reached))
+
+    def _played(self, cut: tuple[Tensor, Tensor, Tensor] | None) -> Played:
+        rows = dict(self.buffers)
+        states = (rows.pop("states"),) if "states" in rows else ()
+        return Played(**rows, cut=cut, states=states)
+
+    def _remember(self, t: int, after: list[Tensor], step: Step) -> States:
+        """The states of the next step, in the buffer."""
+        for state in after:
+            fresh = begins_anew(step.terminated, step.truncated, step.valid).to(self.device)
+            self.buffers["states"][t + 1].copy_(forget(state, fresh))
+        return tuple(self.buffers["states"][t + 1] for _ in after)
 
     def _store(self, t: int, params: Tensor, actions: Tensor, step: Step) -> None:
         rows = {"params": params, "actions": actions}
@@ -91,7 +109,7 @@ class HostPlayer:
             self.buffers[name][t].copy_(row, non_blocking=True)
 
     def _allocate(
-        self, num_steps: int, obs: Tensor, params: Tensor, actions: Tensor
+        self, num_steps: int, obs: Tensor, params: Tensor, actions: Tensor, states: States
     ) -> dict[str, Tensor]:
         t, n, k = num_steps, self.envs.num_envs, len(self.envs.component_names)
 
@@ -99,7 +117,9 @@ class HostPlayer:
             return torch.empty(first, *like.shape, dtype=like.dtype, device=self.device)
 
         flags = torch.empty(n, dtype=torch.bool)
+        memory = {"states": empty(states[0], t + 1)} if states else {}
         return {
+            **memory,
             "obs": empty(obs, t + 1),
             "params": empty(params, t),
             "actions": empty(actions, t),
@@ -111,17 +131,33 @@ class HostPlayer:
         }
 
 
+def begins_anew(terminated: Tensor, truncated: Tensor, valid: Tensor) -> Tensor:
+    """[...] bool: the observation after this step begins an episode.
+
+    The dummy step of next-step autoreset is followed by a first observation too.
+    """
+    return terminated | truncated | ~valid
+
+
+def forget(state: Tensor, fresh: Tensor) -> Tensor:
+    """States [N, S], zero where `fresh` [N]."""
+    return state.masked_fill(fresh.unsqueeze(-1), 0.0)
+
+
 class Actor(nn.Module):
-    """Observations and noise -> policy parameters, actions, the environment's actions."""
+    """Observations, noise and states -> policy parameters, actions, the environment's actions.
+
+    With memory the states after follow.
+    """
 
     def __init__(self, agent: Agent) -> None:
         super().__init__()
         self.agent = agent
 
-    def forward(self, obs: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        params = self.agent.policy_params(obs)
+    def forward(self, obs: Tensor, noise: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+        params, *after = self.agent.act(obs, *states)
         actions = self.agent.distribution.sample(params, noise)
-        return params, actions, self.agent.distribution.to_env(actions)
+        return params, actions, self.agent.distribution.to_env(actions), *after
 
 
 class NativePlayer:
@@ -138,17 +174,17 @@ class NativePlayer:
         self.loops = envs.device.type == "cpu"
         self._steps = compiled(self.loop if self.loops else self.chunk, envs.device)
 
-    def play(self, obs: Tensor, noise: Tensor) -> Played:
+    def play(self, obs: Tensor, noise: Tensor, states: States = ()) -> Played:
         """As many steps as `noise` [T, N, P] has rows."""
-        first, parts = obs, []
+        first, before, parts = obs, states, []
         for rows, may_end in self._pieces(noise):
-            carry, obs, part = keep(
-                self._steps(self.envs.carry, obs, rows, may_end, self.envs.seed)
+            carry, obs, states, part = keep(
+                self._steps(self.envs.carry, obs, rows, may_end, self.envs.seed, *states)
             )
             self.envs.adopt(Carry(*carry), rows.shape[0])
             parts.append(part)
         joined = [torch.cat(columns) for columns in zip(*parts, strict=True)]
-        params, actions, next_obs, rewards, terminated, truncated, success, final_obs = joined
+        params, actions, next_obs, rewards, terminated, truncated, success, final_obs = joined[:8]
         return Played(
             torch.cat([first.unsqueeze(0), next_obs]),
             params,
@@ -159,6 +195,7 @@ class NativePlayer:
             success,
             torch.ones_like(terminated),
             self._cut(truncated, final_obs),
+            tuple(torch.cat([a.unsqueeze(0), b]) for a, b in zip(before, joined[8:], strict=True)),
         )
 
     def _pieces(self, noise: Tensor) -> list[tuple[Tensor, tuple[bool, ...]]]:
@@ -181,37 +218,55 @@ class NativePlayer:
         return [(rows, (rows.shape[0] == 1,)) for rows in noise.split(sizes) if rows.shape[0]]
 
     def loop(
-        self, carry: Carry, obs: Tensor, noise: Tensor, may_end: tuple[bool, ...], seed: Tensor
-    ) -> tuple[tuple[Tensor, ...], Tensor, list[Tensor]]:
+        self,
+        carry: Carry,
+        obs: Tensor,
+        noise: Tensor,
+        may_end: tuple[bool, ...],
+        seed: Tensor,
+        *states: Tensor,
+    ) -> tuple[tuple[Tensor, ...], Tensor, States, list[Tensor]]:
         """Several steps as one loop; `may_end` has one entry for all of them."""
         # A loop wants arguments that share no memory: parameters are views of one vector, and an
         # environment may show its state as the observation.
         weights = {name: p.clone() for name, p in self.actor.named_parameters()}
-        ids = self.envs.env_ids
+        ids, last = self.envs.env_ids, len(carry)
 
         def body(state: tuple[Tensor, ...], row: Tensor) -> tuple[Any, Any]:
-            params, actions, env_actions = functional_call(self.actor, weights, (state[-1], row))
-            after, step = advance(
-                self.envs.env, Carry(*state[:-1]), env_actions, ids, seed, may_end[0]
+            params, actions, env_actions, *after = functional_call(
+                self.actor, weights, (state[last], row, *state[last + 1 :])
             )
+            moved, step = advance(
+                self.envs.env, Carry(*state[:last]), env_actions, ids, seed, may_end[0]
+            )
+            after = [forget(item, step.terminated | step.truncated) for item in after]
             # The loop takes no output that is another one or an input.
-            columns = [item.clone() for item in _columns(params, actions, step)]
-            return tuple(item.clone() for item in (*after, step.obs)), columns
+            columns = [item.clone() for item in _columns(params, actions, step, after)]
+            return tuple(item.clone() for item in (*moved, step.obs, *after)), columns
 
-        state, columns = scan(body, tuple(item.clone() for item in (*carry, obs)), noise)
-        return state[:-1], state[-1], columns
+        start = tuple(item.clone() for item in (*carry, obs, *states))
+        state, columns = scan(body, start, noise)
+        return state[:last], state[last], state[last + 1 :], columns
 
     def chunk(
-        self, carry: Carry, obs: Tensor, noise: Tensor, may_end: tuple[bool, ...], seed: Tensor
-    ) -> tuple[tuple[Tensor, ...], Tensor, list[Tensor]]:
+        self,
+        carry: Carry,
+        obs: Tensor,
+        noise: Tensor,
+        may_end: tuple[bool, ...],
+        seed: Tensor,
+        *states: Tensor,
+    ) -> tuple[tuple[Tensor, ...], Tensor, States, list[Tensor]]:
         """Several steps one after the other, each with its own entry of `may_end`."""
         rows = []
         for step_noise, flag in zip(noise.unbind(0), may_end, strict=True):
-            params, actions, env_actions = self.actor(obs, step_noise)
+            params, actions, env_actions, *after = self.actor(obs, step_noise, *states)
             carry, step = advance(self.envs.env, carry, env_actions, self.envs.env_ids, seed, flag)
             obs = step.obs
-            rows.append(_columns(params, actions, step))
-        return tuple(carry), obs, [torch.stack(column) for column in zip(*rows, strict=True)]
+            states = tuple(forget(item, step.terminated | step.truncated) for item in after)
+            rows.append(_columns(params, actions, step, states))
+        columns = [torch.stack(column) for column in zip(*rows, strict=True)]
+        return tuple(carry), obs, states, columns
 
     def _cut(self, truncated: Tensor, final_obs: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
         if not self.envs.truncates:
@@ -226,10 +281,10 @@ class NativePlayer:
         return steps, envs, final_obs.flatten(0, 1)
 
 
-def _columns(params: Tensor, actions: Tensor, step: Step) -> list[Tensor]:
-    """What a rollout keeps of a step."""
+def _columns(params: Tensor, actions: Tensor, step: Step, states: Sequence[Tensor]) -> list[Tensor]:
+    """What a rollout keeps of a step; the states are those of the next one."""
     ends = [step.terminated, step.truncated, step.success, step.final_obs]
-    return [params, actions, step.obs, step.rewards, *ends]
+    return [params, actions, step.obs, step.rewards, *ends, *states]
 
 
 class Collector:
@@ -268,10 +323,12 @@ class Collector:
         self.sums = torch.zeros(n, k, device=device)
         self.lengths = torch.zeros(n, 1, device=device)
         self.current: Tensor | None = None
+        self.states: States = ()
 
     def reset(self) -> None:
         """Start episode 0 of every environment."""
         self.current = self.envs.reset().to(self.device)
+        self.states = self.agent.initial_states(self.envs.num_envs)
         self.sums.zero_()
         self.lengths.zero_()
 
@@ -290,14 +347,20 @@ class Collector:
     @torch.no_grad()
     def __call__(self, batch_number: int, attempt: int = 0) -> tuple[Rollout, Episodes]:
         """One rollout of T steps."""
-        assert self.current is not None, "reset() comes first"
-        played = self.player.play(self.current, self.noise(batch_number, attempt))
-        self.current = played.obs[-1].clone()
+        played = self._play(self.noise(batch_number, attempt))
         rollout, episodes, self.sums, self.lengths = keep(
             self._finish(played._replace(cut=None), self.sums, self.lengths)
         )
         self._look_behind_time_limits(rollout, played.cut)
         return rollout, episodes
+
+    def _play(self, noise: Tensor) -> Played:
+        """Steps from where the last ones led; the next begin where these end."""
+        assert self.current is not None, "reset() comes first"
+        played = self.player.play(self.current, noise, self.states)
+        self.current = played.obs[-1].clone()
+        self.states = tuple(states[-1].clone() for states in played.states)
+        return played
 
     @torch.no_grad()
     def calibrate(self, num_steps: int) -> Tensor:
@@ -305,11 +368,9 @@ class Collector:
         self.reset()
         seen = []
         for chunk in range(-(-num_steps // self.num_steps)):
-            assert self.current is not None
-            played = self.player.play(self.current, self.noise(chunk, purpose="calibration"))
+            played = self._play(self.noise(chunk, purpose="calibration"))
             keep = min(self.num_steps, num_steps - chunk * self.num_steps)
             seen.append(played.obs[:keep].flatten(0, 1).clone())
-            self.current = played.obs[-1].clone()
         self.reset()
         return torch.cat(seen)
 
@@ -328,7 +389,9 @@ class Collector:
         log_probs = self.agent.distribution.log_prob(
             played.params.flatten(0, 1), played.actions.flatten(0, 1)
         )
-        values = self._values(played.obs.flatten(0, 1)).unflatten(0, played.obs.shape[:2])
+        before = [states.flatten(0, 1) for states in played.states]
+        values = self._values(played.obs.flatten(0, 1), *before)
+        values = values.unflatten(0, played.obs.shape[:2])
         rollout = Rollout(
             obs=played.obs[:-1],
             actions=played.actions,
@@ -340,6 +403,7 @@ class Collector:
             truncated=played.truncated,
             success=played.success,
             valid=played.valid,
+            context=self._context(played),
         )
         ended, steps = rollout.ended, played.valid.to(sums.dtype).unsqueeze(-1)
         # Returns and lengths are summed together, as columns of one recurrence.
@@ -347,6 +411,14 @@ class Collector:
         found, carried = episode_sums(both, ended, torch.cat([sums, lengths], -1))
         episodes = Episodes(ended & played.valid, found[..., :-1], found[..., -1])
         return rollout, episodes, carried[:, :-1].clone(), carried[:, -1:].clone()
+
+    def _context(self, played: Played) -> dict[str, Tensor]:
+        """What the update needs to go through the sequences again."""
+        if not played.states:
+            return {}
+        fresh = begins_anew(played.terminated, played.truncated, played.valid)
+        starts = torch.cat([torch.zeros_like(fresh[:1]), fresh[:-1]])
+        return {"states": played.states[0][:-1], "starts": starts}
 
     def _look_behind_time_limits(
         self, rollout: Rollout, cut: tuple[Tensor, Tensor, Tensor] | None
@@ -357,17 +429,25 @@ class Collector:
         steps, envs, reached = cut
         at_limit = rollout.truncated[steps, envs].unsqueeze(-1)
         next_values = rollout.next_values
+        # What was remembered in the last step of the episode, of which the new one knows nothing.
+        before = [states[steps, envs] for states in self._states_of(rollout)]
+        _, *after = self.agent.act(rollout.obs[steps, envs], *before) if before else (None,)
         next_values[steps, envs] = torch.where(
-            at_limit, self._values(reached), next_values[steps, envs]
+            at_limit, self._values(reached, *after), next_values[steps, envs]
         )
 
-    def _values(self, obs: Tensor) -> Tensor:
+    def _states_of(self, rollout: Rollout) -> States:
+        return (rollout.context["states"],) if rollout.context else ()
+
+    def _values(self, obs: Tensor, *states: Tensor) -> Tensor:
         """Values in reward units, [B, K]."""
-        return self.value_scale.from_norm(self.agent.values_norm(obs))
+        return self.value_scale.from_norm(self.agent.values_norm(obs, *states))
 
     def state_dict(self) -> dict[str, Tensor]:
         assert self.current is not None
+        memory = {"states": self.states[0]} if self.states else {}
         return {
+            **memory,
             "sums": self.sums,
             "lengths": self.lengths,
             "obs": self.current,
@@ -377,6 +457,7 @@ class Collector:
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         self.sums.copy_(state["sums"])
         self.lengths.copy_(state["lengths"])
+        self.states = (state["states"].to(self.device),) if "states" in state else ()
         saved = {name[5:]: value for name, value in state.items() if name.startswith("envs.")}
         obs = self.envs.load_state_dict(saved).to(self.device)
         self.current = state["obs"].to(self.device) if obs.shape != state["obs"].shape else obs

@@ -56,6 +56,12 @@ class EnvConfig(Section):
     calibration_steps: Annotated[int, Field(ge=0)] = setting(
         64, "steps per environment that set the first observation statistics, before batch 0"
     )
+    action_masks: Literal["auto", "never"] = setting(
+        "auto", "auto: never take an action that the environment's action mask rules out"
+    )
+    frame_stack: Annotated[int, Field(ge=1, le=64)] = setting(
+        1, "the last so many observations as one; 1: as the environment gives them"
+    )
     workers: Annotated[int, Field(ge=0)] = setting(
         0, "processes of the async backend; 0: one per core"
     )
@@ -78,6 +84,15 @@ class NetworkConfig(Section):
     )
     activation: Literal["tanh", "relu", "elu", "silu", "gelu"] = setting("tanh", "between layers")
     layer_norm: bool = setting(False, "layer normalization after each hidden layer")
+    encoder: Literal["auto", "mlp", "nature_cnn", "impala_cnn"] = setting(
+        "auto", "auto: nature_cnn for images of at least 36 pixels on a side, else mlp"
+    )
+    image_features: Count = setting(512, "units of the last layer of a convolutional encoder")
+    image_channels: Count = setting(1, "multiplies the widths of impala_cnn: 16, 32, 32")
+    memory: Literal["none", "lstm", "gru"] = setting(
+        "none", "what actor and critic remember of an episode; a minibatch is whole environments"
+    )
+    memory_size: Count = setting(64, "units of the memory")
     action_squash: Literal["clip", "tanh"] = setting(
         "clip", "how Gaussian actions are brought into their bounds"
     )

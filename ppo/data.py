@@ -7,8 +7,9 @@ A action entries, D observation entries. A value is in reward units unless its n
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 
@@ -37,6 +38,8 @@ class Rollout(NamedTuple):
     truncated: Tensor  # [T, N] bool
     success: Tensor  # [T, N] float32, NaN where unknown
     valid: Tensor  # [T, N] bool
+    # With memory: states [T, N, S] before each step, starts [T, N] bool: it begins an episode.
+    context: dict[str, Tensor] = {}
 
     @property
     def ended(self) -> Tensor:
@@ -55,11 +58,35 @@ class Batch(NamedTuple):
     advantages: Tensor  # [B] mixed over components
     valid: Tensor  # [B] float32: 1 for samples to learn from
     targets: dict[str, Tensor]  # of auxiliary tasks, by name; masks as <name>_mask
+    context: dict[str, Tensor] = {}  # with memory: states [B, S], starts [B]
+    length: int = 1  # L: samples are sequences of so many steps, time-major: row l * (B / L) + c
+
+    @property
+    def num_sequences(self) -> int:
+        """C = B / L; without memory every sample is a sequence of its own."""
+        return self.obs.shape[0] // self.length
 
     def select(self, index: Tensor) -> Batch:
-        """The samples named by `index` [b]."""
-        fields = {name: getattr(self, name)[index] for name in self._fields if name != "targets"}
-        return Batch(**fields, targets={name: t[index] for name, t in self.targets.items()})
+        """The sequences named by `index` [c]."""
+        if self.length == 1:
+            return self._rows(index)
+        steps = torch.arange(self.length, device=index.device).unsqueeze(-1)
+        rows = (steps * self.num_sequences + index).flatten()
+        return self._rows(rows)._replace(length=self.length)
+
+    def alone(self, index: Tensor) -> Batch:
+        """The samples named by `index` [b], each a sequence of one step from its own state."""
+        return self._rows(index)
+
+    def _rows(self, index: Tensor) -> Batch:
+        found: dict[str, Any] = {}
+        for name in self._fields:
+            value = getattr(self, name)
+            if isinstance(value, dict):
+                found[name] = {key: part[index] for key, part in value.items()}
+            elif name != "length":
+                found[name] = value[index]
+        return Batch(**found)
 
 
 class Prediction(NamedTuple):

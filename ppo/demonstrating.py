@@ -37,12 +37,25 @@ class Recording(NamedTuple):
         return np.hypot(self.final_obs[:, 2], self.final_obs[:, 3])
 
 
-def record(envs: Environments, act: Callable[[Tensor], Tensor], num_episodes: int) -> Recording:
-    """The first episodes of every environment, an equal number from each.
+def record(
+    envs: Environments,
+    act: Callable[[Tensor], Tensor],
+    num_episodes: int,
+    forget: Callable[[Tensor | None], None] | None = None,
+) -> Recording:
+    """The first episodes of every environment, an equal number from each; without action masks.
 
     Args:
-        act: raw observations [N, D] -> actions in the environment's units.
+        act: raw observations [N, ...] -> actions in the environment's units.
+        forget: as in `ppo.evaluation.play`, for policies with memory.
+
+    Raises:
+        UserError: observations mix images and numbers, for which files have no form.
     """
+    if envs.layout.is_packed:
+        raise UserError("--mode demonstrate: observations of images beside numbers have no file")
+    forget = forget or (lambda which: None)
+    forget(None)
     each = -(-num_episodes // envs.num_envs)
     obs, columns = envs.reset(), []
     done = torch.zeros(envs.num_envs, dtype=torch.long)
@@ -54,11 +67,14 @@ def record(envs: Environments, act: Callable[[Tensor], Tensor], num_episodes: in
         columns.append((obs, actions, step.rewards, ended, step.final_obs, step.success, keep))
         done += ended.cpu()
         obs = step.obs
+        forget(step.terminated | step.truncated | ~step.valid)
     # [N, T, ...]: the steps of one environment after each other.
     obs_, actions_, rewards, ended_, final, success, keep_ = (
         torch.stack([row.cpu() for row in column], 1).numpy()
         for column in zip(*columns, strict=True)
     )
+    if envs.layout.num_mask:
+        obs_, final = (rows[..., : envs.layout.num_floats] for rows in (obs_, final))
     ends = ended_[keep_]
     flat_actions = actions_[keep_]
     if flat_actions.dtype.kind != "f" and isinstance(envs.action_space.dtype, np.dtype):
@@ -98,16 +114,16 @@ def demonstrate(
         run: whose policy acts (its mode); None: the expert of the environment.
     """
     if run is None:
-        act, env = expert_of(config), config.env
+        act, env, forget = expert_of(config), config.env, None
     else:
         policy = load_policy(run, results)
-        act, env = policy.act, policy.config.env
+        act, env, forget = policy.act, policy.config.env, policy.reset
     with make_environments(
         env,
         run_seed=config.system.seed,
         device=torch.device("cpu"),
         num_envs=min(num_episodes, PLAYED_ENVS),
     ) as envs:
-        recording = record(envs, act, num_episodes)
+        recording = record(envs, act, num_episodes, forget)
     write(path, recording.steps)
     return recording

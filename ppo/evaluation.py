@@ -30,11 +30,18 @@ def bootstrap_interval(values: np.ndarray, seed: int) -> tuple[float, float]:
 
 
 def play(
-    envs: Environments, act: Callable[[Tensor], Tensor], episodes: int
+    envs: Environments,
+    act: Callable[[Tensor], Tensor],
+    episodes: int,
+    forget: Callable[[Tensor | None], None] | None = None,
 ) -> dict[str, np.ndarray]:
     """The first episodes of every environment, as equal a number from each as there can be.
 
     Taking whichever episodes end first would favor short ones.
+
+    Args:
+        forget: told before the first step (None), and then which environments [N] bool begin an
+            episode with the next observation; for policies with memory.
 
     Returns:
         returns, lengths, successes: [episodes], unscaled.
@@ -42,12 +49,15 @@ def play(
     n = envs.num_envs
     each = episodes // n + (torch.arange(n) < episodes % n).long()
     obs = envs.reset()
+    forget = forget or (lambda which: None)
+    forget(None)
     sums, lengths = torch.zeros(n), torch.zeros(n)
     done = torch.zeros(n, dtype=torch.long)
     found: list[tuple[float, float, float]] = []
     while bool((done < each).any()):
         step = envs.step(act(obs))
         obs = step.obs
+        forget(step.terminated | step.truncated | ~step.valid)
         sums += step.rewards.sum(-1).cpu()
         lengths += step.valid.cpu().float()
         ended = ((step.terminated | step.truncated) & step.valid).cpu()
@@ -66,14 +76,15 @@ def evaluate(
     """Mean return, deviation, 95 % interval, length and success rate over some episodes.
 
     Args:
-        envs: closed by the caller. policy: has `act(obs [N, D], deterministic, seed)`.
+        envs: closed by the caller. policy: has `act(obs [N, ...], deterministic, seed)`
+            and, with memory, `reset(which)`.
     """
     counter = iter(range(10**12))
 
     def act(obs: Tensor) -> Tensor:
         return policy.act(obs, deterministic, stream_seed(seed, "evaluation", next(counter)))
 
-    played = play(envs, act, episodes)
+    played = play(envs, act, episodes, getattr(policy, "reset", None))
     returns = played["returns"]
     known = played["successes"][np.isfinite(played["successes"])]
     low, high = bootstrap_interval(returns, seed)

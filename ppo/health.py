@@ -113,18 +113,14 @@ def after_update(
         steps: scalar, gradient steps of the update.
     """
     index = probe_index(batch.obs.shape[0], batch.obs.device)
-    few = batch.select(index)
-    prediction = objective.agent(few.obs)
+    few = batch.alone(index)
+    prediction = objective.predict(few)
     values = objective.value_scale.from_norm(prediction.values_norm)
     returns = few.returns.sum(-1, keepdim=True)
     features = prediction.features
     largest = features.abs().amax().clamp(min=1e-12)
     # Adam moves an output by at most about lr * (1 + |h|_1) a step.
     reach = learning_rate * (1.0 + features.abs().sum(-1).mean()) * steps
-    inputs = objective.agent.normalizer(few.obs)
-    raw = few.obs.float().std(0, correction=0)
-    least = torch.where(raw > 0, raw, torch.inf).amin()
-    ratio = torch.where(least.isfinite(), raw.amax() / least, 1.0)
     return {
         "explained_variance_after": explained_variance(
             returns, values.sum(-1, keepdim=True), few.valid
@@ -134,10 +130,22 @@ def after_update(
         if objective.agent.bounded_features
         else torch.full((), torch.nan),
         "dead_units": (features.std(0, correction=0) < 1e-3 * largest).float().mean(),
-        "obs_outlier_share": (inputs.abs() >= 10.0).float().mean(),
-        "obs_std_ratio": ratio,
+        **_of_inputs(objective, few),
         "action_out_of_bounds_share": _out_of_bounds(objective, few),
     }
+
+
+def _of_inputs(objective: Objective, few: Batch) -> dict[str, Tensor]:
+    """How well the normalizer does with numbers; images have no statistics."""
+    normalizer = objective.agent.normalizer
+    inputs = normalizer(few.obs)
+    if not inputs.shape[-1]:
+        nothing = torch.full((), torch.nan, device=inputs.device)
+        return {"obs_outlier_share": nothing, "obs_std_ratio": nothing}
+    raw = normalizer.read(few.obs).std(0, correction=0)
+    least = torch.where(raw > 0, raw, torch.inf).amin()
+    ratio = torch.where(least.isfinite(), raw.amax() / least, 1.0)
+    return {"obs_outlier_share": (inputs.abs() >= 10.0).float().mean(), "obs_std_ratio": ratio}
 
 
 def _out_of_bounds(objective: Objective, few: Batch) -> Tensor:
@@ -152,7 +160,7 @@ def _out_of_bounds(objective: Objective, few: Batch) -> Tensor:
 def effective_rank(objective: Objective, batch: Batch) -> Tensor:
     """`exp(-sum p log p)` of the features' singular values, over their number (Roy 2007)."""
     index = probe_index(batch.obs.shape[0], batch.obs.device)
-    features = objective.agent(batch.obs[index]).features
+    features = objective.predict(batch.alone(index)).features
     # The squares of the singular values are the eigenvalues of a small matrix.
     features = features.double()
     values = torch.linalg.eigvalsh(features.mT @ features).clamp(min=0.0).sqrt()

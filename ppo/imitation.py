@@ -15,13 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from ppo import balancers
-from ppo.build import BALANCER_RATE, build_agent
+from ppo.build import BALANCER_RATE, build_agent, encoder_kind
 from ppo.config import Config
 from ppo.demonstrations import Demonstrations, episodes
 from ppo.envs.torch_env import TorchEnvironment
 from ppo.errors import UserError
 from ppo.functional.moments import masked_moments
 from ppo.gradients import norm_of
+from ppo.layout import Layout
 from ppo.randomness import generator
 
 HELD_SAMPLES = 1e7  # weight of the statistics of a policy to start from: they hardly move
@@ -107,9 +108,11 @@ class Imitator:
         demonstrations: read for this environment.
         num_components: reward components, which size the critic that PPO will train.
         dynamics: the environment as pure functions, for errors of trajectories; or None.
+        layout: of the environment's rows; None: the demonstrations' observations are numbers.
 
     Raises:
-        UserError: trajectories are asked for where the environment has no dynamics to ask.
+        UserError: trajectories are asked for where the environment has no dynamics to ask, or
+            the network has memory or convolutions, which are not trained here.
     """
 
     def __init__(
@@ -119,14 +122,16 @@ class Imitator:
         action_space: Any,
         num_components: int,
         dynamics: TorchEnvironment | None,
+        layout: Layout | None = None,
     ) -> None:
         self.config, self.settings = config, config.imitation
         self.dynamics = dynamics
         self.uses_trajectories = self.settings.trajectory_weight > 0
         if self.uses_trajectories:
             self._check_dynamics(demonstrations, action_space)
-        size = int(demonstrations.obs[0].size)
-        self.agent, _ = build_agent(config, size, action_space, num_components)
+        layout = layout or Layout(int(demonstrations.obs[0].size))
+        _check_network(config, layout)
+        self.agent, _ = build_agent(config, layout, action_space, num_components)
         obs = torch.as_tensor(demonstrations.obs).flatten(1).float()
         normalizer: Any = self.agent.normalizer
         normalizer.update(obs, torch.ones(len(obs)))
@@ -326,6 +331,20 @@ class Imitator:
         distribution.log_std.copy_(size.sqrt().clamp(min=least).log())
 
 
+def _check_network(config: Config, layout: Layout) -> None:
+    if config.network.memory != "none":
+        raise UserError(
+            f"network.memory: {config.network.memory}: imitation learns from single steps, so it "
+            "trains no memory; write none"
+        )
+    kind = encoder_kind(config.network, layout)
+    if kind != "mlp" or layout.is_packed:
+        raise UserError(
+            f"network.encoder: {kind}: imitation learns from numbers only, and these observations "
+            "hold images"
+        )
+
+
 def _masked(errors: Tensor, mask: Tensor) -> Tensor:
     """Mean over steps that are there and entries, of [S, H, E] with mask [S, H]."""
     return (errors * mask.unsqueeze(-1)).sum() / (mask.sum() * errors.shape[-1])
@@ -340,7 +359,7 @@ def adopt(agent: Any, other: Any, run: str) -> None:
     Raises:
         UserError: the two networks differ.
     """
-    fresh = ("critic.", "critic_encoder.", "value_head.")
+    fresh = ("critic.", "critic_encoder.", "critic_memory.", "value_head.")
     own = agent.state_dict()
     taken = {k: v for k, v in other.state_dict().items() if not k.startswith(fresh)}
     for name in own:

@@ -94,13 +94,18 @@ def inspect_environment(config: Config, num_steps: int) -> dict[str, Any]:
         found = {
             "environment": config.env.id,
             "steps": per_env * config.env.num_envs,
-            "observations": columns(rollout.obs.flatten(0, 1).cpu().numpy()),
+            "observations": columns(_numbers(learner, rollout.obs.flatten(0, 1))),
             "actions": _actions(learner, rollout),
             "deterministic": is_deterministic(config),
         }
         found |= _rewards(learner, rollout)
         found["losses"] = _losses(learner, rollout)
     return found
+
+
+def _numbers(learner: Learner, obs: Tensor) -> np.ndarray:
+    """[B, D] what the normalizer sees of rows; images for a convolutional encoder are not."""
+    return learner.objective.agent.normalizer.read(obs).cpu().numpy()
 
 
 def _actions(learner: Learner, rollout: Any) -> dict[str, Any]:
@@ -151,12 +156,12 @@ def _losses(learner: Learner, rollout: Any) -> dict[str, Any]:
         batch, _ = learner.prepare(rollout)
         batch = learner.with_targets(batch, rollout)
         agent = objective.agent
-        few = batch.select(health.probe_index(batch.obs.shape[0], batch.obs.device))
+        few = batch.alone(health.probe_index(batch.obs.shape[0], batch.obs.device))
         _open_output_layers(objective, learner.config.system.seed)
-        policy = agent.policy_params(few.obs)
+        policy = agent.policy_params(few.obs, few.context.get("states"))
         log_probs = agent.distribution.log_prob(policy, few.actions)
         few = few._replace(old_log_probs=log_probs, old_values=objective.value_scale.from_norm(
-            agent.values_norm(few.obs)))  # fmt: skip
+            agent.values_norm(few.obs, few.context.get("states"))))  # fmt: skip
     knobs: Knobs = learner.knobs()[0]
     losses, _ = objective.terms(few, knobs)
     weights = {"policy": 1.0, "entropy": 1.0}
@@ -164,7 +169,10 @@ def _losses(learner: Learner, rollout: Any) -> dict[str, Any]:
     shared = shared_parameters(flat)
     norms = {name: float(norm_of(loss, shared)) for name, loss in losses.items()}
     # What the same network would meet if its output had to be the return itself.
-    raw = weights["value"] * (agent.values_norm(few.obs) - few.returns).square().sum(-1).mean()
+    raw = (
+        weights["value"]
+        * (objective.predict(few).values_norm - few.returns).square().sum(-1).mean()
+    )
     total = sum((weights[name] * loss for name, loss in losses.items()), torch.zeros(()))
     limit = learner.config.ppo.max_grad_norm
     variances = objective.target_variances(few).tolist()

@@ -87,7 +87,8 @@ class Learner:
         """First observations, and the statistics that make the first batch's inputs normal."""
         calibration = self.config.env.calibration_steps
         known = bool(self.objective.agent.normalizer.count)  # of a policy to start from
-        if known or not (self.config.env.normalize_observations and calibration):
+        learns = self.objective.agent.normalizer.enabled
+        if known or not (learns and calibration):
             self.collector.reset()
             return []
         obs = self.collector.calibrate(calibration)
@@ -174,7 +175,7 @@ class Learner:
         """What auxiliary losses need of the rollout and of the network as it was then."""
         targets = self.objective.targets(rollout)
         if self.config.ppo.feature_regularization:
-            targets["old_features"] = self.objective.agent(batch.obs).features
+            targets["old_features"] = self.objective.predict(batch).features
         return batch._replace(targets=targets)
 
     def knobs(self) -> tuple[Knobs, dict[str, float]]:

@@ -293,6 +293,7 @@ class Trainer:
             "components": list(self.envs.component_names),
             "observation_space": describe(self.envs.observation_space),
             "action_space": describe(self.envs.action_space),
+            "num_mask": self.envs.layout.num_mask,
             "restore_level": self.envs.restore_level,
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,

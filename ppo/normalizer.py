@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -14,6 +16,10 @@ class ObservationNormalizer(nn.Module):
 
     Statistics are float64 and cumulative; `mean` and `inverse_std` are their float32 copies for
     the hot path. An entry that has never varied gives 0.
+
+    Args:
+        size: D, entries of what `read` gives.
+        read: rows of observations [..., *row] -> the numbers in them [..., D] (float32).
     """
 
     count: Tensor  # [1] float64
@@ -22,9 +28,17 @@ class ObservationNormalizer(nn.Module):
     mean: Tensor  # [D]
     inverse_std: Tensor  # [D]
 
-    def __init__(self, size: int, enabled: bool, limit: float, squash: str) -> None:
+    def __init__(
+        self,
+        size: int,
+        enabled: bool,
+        limit: float,
+        squash: str,
+        read: Callable[[Tensor], Tensor],
+    ) -> None:
         super().__init__()
-        self.enabled, self.limit, self.squash = enabled, limit, squash
+        self.read = read
+        self.enabled, self.limit, self.squash = enabled and size > 0, limit, squash
         # [1], not a scalar: compiled code on a CPU loses what it writes into a tensor of no axes.
         self.register_buffer("count", torch.zeros(1, dtype=torch.float64))
         self.register_buffer("exact_mean", torch.zeros(size, dtype=torch.float64))
@@ -34,7 +48,7 @@ class ObservationNormalizer(nn.Module):
 
     def squashed(self, obs: Tensor) -> Tensor:
         """Flat observations [..., D] after the optional symlog, which tames heavy tails."""
-        obs = (obs.flatten(-3) if obs.dtype == torch.uint8 else obs).float()
+        obs = self.read(obs)
         return obs.sign() * obs.abs().log1p() if self.squash == "symlog" else obs
 
     def forward(self, obs: Tensor) -> Tensor:

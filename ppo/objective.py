@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ppo.advantage_scales.kinds import AdvantageScale
 from ppo.agent import Agent
 from ppo.balancers.base import Balancer
-from ppo.data import Batch, Rollout
+from ppo.data import Batch, Prediction, Rollout
 from ppo.losses.base import Knobs, Loss
 from ppo.value_scales.base import ValueScale
 
@@ -46,9 +46,13 @@ class Objective(nn.Module):
         self.heads = heads if heads is not None else nn.ModuleDict()
         self.free_losses, self.balanced_losses = free_losses, balanced_losses
 
+    def predict(self, batch: Batch) -> Prediction:
+        """What the network says of a batch."""
+        return self.agent(batch.obs, length=batch.length, **batch.context)
+
     def terms(self, batch: Batch, knobs: Knobs) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Every loss by name, unweighted, and every metric by name."""
-        prediction = self.agent(batch.obs)
+        prediction = self.predict(batch)
         losses: dict[str, Tensor] = {}
         metrics: dict[str, Tensor] = {}
         for loss in [*self.free_losses, *self.balanced_losses]:

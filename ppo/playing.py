@@ -9,6 +9,8 @@ import gymnasium as gym
 import numpy as np
 import torch
 
+from ppo.envs import masks
+from ppo.envs.stacking import FrameStack
 from ppo.errors import UserError
 from ppo.evaluation import evaluate
 from ppo.policy import load_policy
@@ -52,11 +54,18 @@ def render_run(run: str, results: Path, seed: int, which: str = "best") -> Path:
     settings = policy.config.env
     try:
         env = gym.make(settings.id, render_mode="rgb_array", **settings.kwargs)
+        if settings.frame_stack > 1:
+            env = FrameStack(env, settings.frame_stack)
         frames = _frames(env, policy, seed)
     except gym.error.DependencyNotInstalled as error:
         raise UserError(f"--render: {str(error).splitlines()[0]}") from None
     except (TypeError, AttributeError, gym.error.Error) as error:
         raise UserError(f"--render: {settings.id} cannot draw itself ({error})") from None
+    except ValueError as error:
+        raise UserError(
+            f"--render: {settings.id}: one environment alone shows other observations than those "
+            f"that the policy was trained on ({error})"
+        ) from None
     folder = RunFolder.open(results, run).path / "videos"
     folder.mkdir(exist_ok=True)
     path = folder / f"episode_{seed}.gif"
@@ -67,7 +76,10 @@ def render_run(run: str, results: Path, seed: int, which: str = "best") -> Path:
 
 
 def _frames(env: gym.Env, policy: Any, seed: int) -> list[np.ndarray]:
-    observation, _ = env.reset(seed=seed)
+    observation, info = env.reset(seed=seed)
+    policy.reset()
+    masked = bool(policy.agent.layout.num_mask)
+    source = masks.find_source(env, info, "auto" if masked else "never", policy.config.env.id)
     frames: list[np.ndarray] = []
     ended = False
     while not ended and len(frames) < MAX_FRAMES:
@@ -75,7 +87,9 @@ def _frames(env: gym.Env, policy: Any, seed: int) -> list[np.ndarray]:
         if not isinstance(frame, np.ndarray):
             raise TypeError("no rgb_array rendering")
         frames.append(frame)
-        observation, _, terminated, truncated, _ = env.step(policy.predict(observation))
+        mask = masks.read(env, info, source) if masked else None
+        action = policy.predict(observation, action_mask=mask)
+        observation, _, terminated, truncated, info = env.step(action)
         ended = terminated or truncated
     env.close()
     return frames

@@ -12,7 +12,7 @@ from ppo import checkpoint
 from ppo.agent import Agent
 from ppo.build import build_agent
 from ppo.config import Config
-from ppo.envs.observations import flatten_observation, observation_size
+from ppo.envs.observations import flatten_observation, layout_of
 from ppo.errors import UserError
 from ppo.run_folder import RunFolder
 from ppo.spaces import restore
@@ -20,6 +20,9 @@ from ppo.spaces import restore
 
 class Policy:
     """Acts for one environment or for several at once.
+
+    A policy with memory remembers what it was shown since the last `reset`; call that where an
+    episode begins. Without memory `reset` does nothing.
 
     Attributes:
         agent: the network, its observation statistics frozen.
@@ -31,18 +34,43 @@ class Policy:
     ) -> None:
         self.agent, self.config = agent.eval(), config
         self.observation_space, self.action_space = observation_space, action_space
+        self.states: tuple[torch.Tensor, ...] = ()
+
+    def reset(self, which: torch.Tensor | None = None) -> None:
+        """Forgets what happened in the environments of `which` [N] bool; None: in all."""
+        if which is None:
+            self.states = ()
+        else:
+            fresh = which.unsqueeze(-1)
+            self.states = tuple(
+                state.masked_fill(fresh.to(state.device), 0.0) for state in self.states
+            )
 
     @torch.no_grad()
-    def predict(self, observation: Any, deterministic: bool = True, seed: int | None = None) -> Any:
+    def predict(
+        self,
+        observation: Any,
+        deterministic: bool = True,
+        seed: int | None = None,
+        action_mask: Any = None,
+    ) -> Any:
         """The action for one raw observation, in the environment's own units and dtype.
 
         Args:
             observation: an element of the environment's observation space.
             deterministic: the mode of the policy; otherwise a sample.
             seed: of the sample; None draws from torch's global generator.
+            action_mask: [M] of 0 and 1, for a policy that was trained with masks; None: every
+                action is valid.
+
+        Raises:
+            ValueError: the observation or the mask does not fit.
         """
-        flat = flatten_observation(self.observation_space, observation)
-        actions = self.act(torch.as_tensor(np.asarray(flat)).unsqueeze(0), deterministic, seed)
+        num_mask = self.agent.layout.num_mask
+        if action_mask is not None and not num_mask:
+            raise UserError("action_mask: this policy was trained without action masks")
+        row = flatten_observation(self.observation_space, observation, num_mask, action_mask)
+        actions = self.act(torch.as_tensor(np.asarray(row)).unsqueeze(0), deterministic, seed)
         action = actions[0].numpy()
         return action.item() if action.ndim == 0 else action.astype(self.action_space.dtype)
 
@@ -50,9 +78,16 @@ class Policy:
     def act(
         self, obs: torch.Tensor, deterministic: bool = True, seed: int | None = None
     ) -> torch.Tensor:
-        """Environment actions for flat observations [N, D]."""
+        """Environment actions for rows of observations [N, ...] (see ppo/layout.py)."""
         distribution = self.agent.distribution
-        params = self.agent.policy_params(obs)
+        if self.states and self.states[0].shape[0] != obs.shape[0]:
+            raise UserError(
+                f"act: {obs.shape[0]} observations after {self.states[0].shape[0]}; a policy with "
+                "memory needs reset() before it acts for another number of environments"
+            )
+        states = self.states or self.agent.initial_states(obs.shape[0])
+        params, *after = self.agent.act(obs, *states)
+        self.states = tuple(after)
         if deterministic:
             return distribution.to_env(distribution.mode(params))
         source = None if seed is None else torch.Generator().manual_seed(seed)
@@ -92,9 +127,8 @@ def policy_of(loaded: checkpoint.Checkpoint, config: Config) -> Policy:
     """The policy inside a checkpoint."""
     observation_space = restore(loaded.meta["observation_space"])
     action_space = restore(loaded.meta["action_space"])
-    agent, _ = build_agent(
-        config, observation_size(observation_space), action_space, len(loaded.meta["components"])
-    )
+    layout = layout_of(observation_space, loaded.meta.get("num_mask", 0))
+    agent, _ = build_agent(config, layout, action_space, len(loaded.meta["components"]))
     prefix = "objective.agent."
     agent.load_state_dict(
         {k[len(prefix) :]: v for k, v in loaded.tensors.items() if k.startswith(prefix)}

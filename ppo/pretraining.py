@@ -48,14 +48,21 @@ def imitator_for(config: Config, data: Path, envs: Environments) -> Imitator:
     """An imitator of the demonstrations in `data`."""
     demonstrations = read(data, envs.observation_space, envs.action_space)
     dynamics = envs.env if isinstance(envs, TorchEnvironments) else None
-    return Imitator(config, demonstrations, envs.action_space, len(envs.component_names), dynamics)
+    return Imitator(
+        config,
+        demonstrations,
+        envs.action_space,
+        len(envs.component_names),
+        dynamics,
+        envs.layout,
+    )
 
 
 def assess(config: Config, envs: Environments, policy: Policy, episodes: int) -> dict[str, Any]:
     """Return, success rate and, where observations say it, the mean final error."""
     result = evaluate(envs, policy, episodes, config.system.seed)
     if config.env.id in REPORTS_ERROR:
-        errors = record(envs, policy.act, episodes).final_errors
+        errors = record(envs, policy.act, episodes, policy.reset).final_errors
         result["final_error"] = None if errors is None else float(errors.mean())
     return result
 
@@ -93,6 +100,7 @@ def _save(
         "components": list(envs.component_names),
         "observation_space": describe(envs.observation_space),
         "action_space": describe(envs.action_space),
+        "num_mask": envs.layout.num_mask,
         "layout": "a policy of imitation, without a critic to go on from",
         "best": result,
         "counters": {"batch": 0, "env_steps": 0, "episodes": 0},

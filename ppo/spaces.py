@@ -11,11 +11,11 @@ from ppo.errors import UserError
 
 
 def _numbers(array: np.ndarray) -> list[Any]:
-    """Nested lists in which infinities are words, because JSON has none."""
-    flat = [
-        str(x) if not np.isfinite(x) else float(x) for x in np.asarray(array, float).reshape(-1)
-    ]
-    return flat
+    """A flat list in which infinities are words, because JSON has none; one entry if all equal."""
+    flat = np.asarray(array, float).reshape(-1)
+    if flat.size > 1 and (flat == flat[0]).all():
+        flat = flat[:1]
+    return [str(x) if not np.isfinite(x) else float(x) for x in flat]
 
 
 def describe(space: gym.Space) -> dict[str, Any]:
@@ -52,13 +52,17 @@ def describe(space: gym.Space) -> dict[str, Any]:
     raise UserError(f"env.id: the space {space} cannot be saved with a policy")
 
 
+def _filled(numbers: list[float], shape: tuple[int, ...]) -> np.ndarray:
+    return np.full(shape, numbers[0]) if len(numbers) == 1 else np.asarray(numbers).reshape(shape)
+
+
 def restore(description: dict[str, Any]) -> gym.Space:
     """The space that `describe` described."""
     kind = description["kind"]
     if kind == "Box":
         shape, dtype = tuple(description["shape"]), np.dtype(description["dtype"])
         low, high = (
-            np.asarray([float(x) for x in description[side]]).reshape(shape).astype(dtype)
+            _filled([float(x) for x in description[side]], shape).astype(dtype)
             for side in ("low", "high")
         )
         return gym.spaces.Box(low, high, shape, dtype.type)

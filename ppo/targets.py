@@ -59,6 +59,8 @@ def make_batch(rollout: Rollout, settings: TargetSettings) -> Batch:
         advantages=mix(advantages.flatten(0, 1), returns, valid, settings),
         valid=valid,
         targets={},
+        context={name: part.flatten(0, 1) for name, part in rollout.context.items()},
+        length=rollout.obs.shape[0] if rollout.context else 1,
     )
 
 

@@ -62,7 +62,7 @@ class Update:
 
     def __call__(self, batch: Batch, knobs: Knobs, batch_number: int, attempt: int) -> UpdateTable:
         """Every epoch over `batch`; minibatches are drawn from a counted generator."""
-        size = batch.obs.shape[0]
+        size = batch.num_sequences
         minibatch = size // self.config.num_minibatches
         self.running.fill_(True)
         source = generator(
@@ -87,7 +87,7 @@ class Update:
         return UpdateTable(self.names, torch.stack(rows), self.config.num_minibatches)
 
     def _orders(self, size: int, source: torch.Generator, device: torch.device) -> Iterator[Tensor]:
-        """The samples in the order of each epoch, drawn on the host and sent without a wait."""
+        """The sequences in the order of each epoch, drawn on the host and sent without a wait."""
         while True:
             order = torch.randperm(size, generator=source)
             if device.type == "cuda":
@@ -95,7 +95,7 @@ class Update:
             yield order.to(device, non_blocking=True)
 
     def step(self, batch: Batch, index: Tensor, knobs: Knobs) -> Tensor:
-        """One gradient step on the samples of `index`; its metrics as one vector [M]."""
+        """One gradient step on the sequences of `index`; its metrics as one vector [M]."""
         minibatch = batch.select(index)
         gradient = self.gradient_functional if self.fused else self._gradient
         grad, metrics = gradient(self.optimizer.flat.theta, minibatch, knobs)
@@ -141,7 +141,7 @@ class Update:
             return
         with torch.no_grad():
             few = torch.arange(min(2, batch.obs.shape[0]), device=batch.obs.device)
-            metrics = self.objective(batch.select(few), knobs)[1]
+            metrics = self.objective(batch.alone(few), knobs)[1]
         self.names = [*sorted(metrics), "grad_norm", "taken", "running"]
 
     def _stopped_on_host(self) -> bool:

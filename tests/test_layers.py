@@ -24,7 +24,7 @@ LAYERS = [
     {"data", "parallel"},
     {
         "envs", "value_scales", "value_clips", "value_heads", "advantage_scales", "losses",
-        "balancers", "normalizer", "distributions", "agent", "schedules",
+        "balancers", "encoders", "memories", "normalizer", "distributions", "agent", "schedules",
     },
     {"objective", "collect", "targets", "update", "recorder", "checkpoint"},
     {"build", "loop", "console"},

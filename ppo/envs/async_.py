@@ -21,8 +21,8 @@ from gymnasium.envs.registration import EnvSpec
 
 from ppo.envs.base import episode_seed
 from ppo.envs.host import HostEnvironments
-from ppo.envs.ids import importable, make_env
-from ppo.envs.slot import Task
+from ppo.envs.ids import importable
+from ppo.envs.slot import Probed, Task, make_task_env
 from ppo.envs.supervisor import (
     CLOSE_SECONDS,
     WorkerDied,
@@ -73,7 +73,7 @@ class AsyncEnvironments(HostEnvironments):
         self._deaths: deque[int] = deque(maxlen=MAX_DEATHS)  # steps at which workers died
         self._json = importable(spec).to_json()
         self._seed = task.run_seed
-        env = make_env(spec, task.kwargs)  # for its spaces; it is never stepped
+        env = make_task_env(spec, task)  # for its spaces; it is never stepped
         self._describe(env, spec.id, num_envs, task.run_seed)
         env.close()
         self._memory: int | None = anonymous_memory()
@@ -93,7 +93,8 @@ class AsyncEnvironments(HostEnvironments):
         self._ask(self._workers, self._send_make, self._reset_timeout)
         first = self._workers[0]
         probed = self._ask([first], lambda w: w.send("probe"), self._reset_timeout)
-        self.component_names = tuple(probed[0])
+        self._probed = Probed(tuple(probed[0][0]), probed[0][1])
+        self._adopt(self._probed)
         layout = self._layout()
         assert self._memory is not None
         os.ftruncate(self._memory, layout.num_bytes())
@@ -116,7 +117,7 @@ class AsyncEnvironments(HostEnvironments):
         worker.send(
             "attach",
             layout=list(self._layout()),
-            names=self.component_names,
+            probed=list(self._probed),
             start=worker.start,
             stop=worker.stop,
         )

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal
 import gymnasium as gym
 import numpy as np
 
+from ppo.layout import Layout
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -50,7 +52,7 @@ class Environments(ABC):
             boundary: the state cannot be saved. To stay resumable the trainer calls `reset()` at
             every checkpoint, before `state_dict()`, also in a run that is never interrupted.
         events: what happened to the environments, in words; the trainer drains it each batch.
-        observation_shape: of one encoded observation: [D], or an image's three axes.
+        layout: of the row that one observation is encoded as (see ppo/layout.py).
         notes: what the user should know of how these environments are read, from the start.
     """
 
@@ -65,7 +67,12 @@ class Environments(ABC):
     restore_level: RestoreLevel
     events: list[str]
     notes: list[str]
-    observation_shape: tuple[int, ...]
+    layout: Layout
+
+    @property
+    def observation_shape(self) -> tuple[int, ...]:
+        """Of one encoded observation."""
+        return self.layout.shape
 
     @abstractmethod
     def reset(self) -> Tensor:

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from ppo.data import Step
 from ppo.envs.base import Environments
-from ppo.envs.observations import ActionDecoder, ObservationEncoder, without_text
+from ppo.envs.observations import ActionDecoder, ObservationEncoder, mask_size, without_text
 from ppo.envs.rows import Layout, Rows
+from ppo.envs.slot import Probed
 from ppo.errors import RunError
 
 
@@ -91,9 +92,9 @@ class HostEnvironments(Environments):
         self.observation_space = without_text(env.observation_space)
         self.action_space = env.action_space
         self.max_episode_steps = env.spec.max_episode_steps if env.spec else None
+        self._whole_space, self._env_id = env.observation_space, env_id
         self.encoder = ObservationEncoder(env.observation_space, env_id)
         self.decoder = ActionDecoder(env.action_space, env_id)
-        self.observation_shape = self.encoder.shape
         self.events: list[str] = []
         self.notes = [
             f"env.id: {env_id}: entry {name!r} of the observation is text and is left out"
@@ -102,6 +103,13 @@ class HostEnvironments(Environments):
         self._parity = 0
         self._log = EpisodeLog(num_envs)
         self._told_outside = False
+
+    def _adopt(self, probed: Probed) -> None:
+        """Takes over what a first reset told; from here on rows have their final layout."""
+        self.component_names = probed.component_names
+        count = mask_size(self.action_space) if probed.mask_source != "none" else 0
+        self.encoder = ObservationEncoder(self._whole_space, self._env_id, count)
+        self.layout = self.encoder.layout
 
     def _tell(self, events: list[str], outside: str | None) -> None:
         """Takes over what happened; that observations leave their space is told once a run."""

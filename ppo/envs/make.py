@@ -43,7 +43,14 @@ def make_environments(
     num_envs = config.num_envs if num_envs is None else num_envs
     spec = find_spec(config.id)
     backend = choose_backend(config, spec)
-    task = Task(dict(config.kwargs), run_seed, config.on_error, config.on_nonfinite)
+    task = Task(
+        dict(config.kwargs),
+        run_seed,
+        config.on_error,
+        config.on_nonfinite,
+        config.action_masks,
+        config.frame_stack,
+    )
     if backend == "torch":
         from ppo.envs.torch_env import TorchEnvironments
 
@@ -81,6 +88,11 @@ def choose_backend(config: EnvConfig, spec: EnvSpec) -> str:
             f"env.backend: torch: there is no torch form of {spec.id} (there is of "
             f"{', '.join(REGISTRY.names())}); write auto, sync or async"
         )
+    if config.backend == "torch" and config.frame_stack > 1:
+        raise UserError(
+            "env.backend: torch: torch environments cannot stack observations; write "
+            "env.frame_stack 1, or env.backend sync"
+        )
     if config.backend == "vector" and spec.vector_entry_point is None:
         raise UserError(
             f"env.backend: vector: {spec.id} is registered without a vectorized form; "
@@ -88,11 +100,20 @@ def choose_backend(config: EnvConfig, spec: EnvSpec) -> str:
         )
     if config.backend != "auto":
         return config.backend
+    if config.frame_stack > 1 and not is_atari(spec):
+        return "sync"
     if spec.id in TORCH_BY_DEFAULT:
         return "torch"
     from ppo.envs.vector import is_exact
 
-    return "vector" if is_exact(spec) else "sync"
+    return "vector" if is_exact(spec) or is_atari(spec) else "sync"
+
+
+def is_atari(spec: EnvSpec) -> bool:
+    """Whether ale-py's own vectorized form is there, which preprocesses as the field does."""
+    from ppo.envs.vector import ATARI
+
+    return spec.vector_entry_point == ATARI
 
 
 def _make_native(env_id: str, config: EnvConfig):

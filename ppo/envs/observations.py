@@ -14,10 +14,14 @@ import numpy as np
 from gymnasium import spaces
 
 from ppo.errors import UserError
+from ppo.layout import Layout, packed
+
+# Sides from which on an image beside other entries is kept as bytes for a convolutional network.
+MIN_IMAGE_SIDE = 36
 
 
 class Leaf(NamedTuple):
-    """One array-like entry of a space and where it lies in the row."""
+    """One array-like entry of a space and where it lies among numbers or, an image, in bytes."""
 
     path: tuple[Any, ...]  # keys from the outermost space
     start: int
@@ -33,6 +37,24 @@ def is_text(space: gym.Space) -> bool:
 def is_image(space: gym.Space) -> bool:
     """A uint8 Box of three axes."""
     return isinstance(space, spaces.Box) and space.dtype == np.uint8 and len(space.shape) == 3
+
+
+def is_large_image(space: gym.Space) -> bool:
+    """An image that is worth a convolutional network."""
+    if not is_image(space):
+        return False
+    image = packed(0, [space.shape or ()]).images[0]
+    return min(image.height_and_width) >= MIN_IMAGE_SIDE
+
+
+def mask_size(space: gym.Space) -> int:
+    """M, entries of a mask of valid actions; 0 where actions cannot be masked.
+
+    As in sb3-contrib: one per action of Discrete; those of MultiDiscrete follow one another.
+    """
+    if isinstance(space, spaces.Discrete):
+        return int(space.n)
+    return int(space.nvec.sum()) if isinstance(space, spaces.MultiDiscrete) else 0
 
 
 def without_text(space: gym.Space) -> gym.Space:
@@ -53,41 +75,81 @@ def observation_size(space: gym.Space) -> int:
     return int(np.prod(ObservationEncoder(space, "the environment").shape))
 
 
-def flatten_observation(space: gym.Space, observation: Any) -> np.ndarray:
-    """One observation as the environments hand it to the policy: float32 [D], or a uint8 image.
+def flatten_observation(
+    space: gym.Space, observation: Any, num_mask: int = 0, mask: Any = None
+) -> np.ndarray:
+    """One observation as the environments hand it to the policy (see ppo/layout.py).
+
+    Args:
+        num_mask: M, 0 without masks. mask: [M] valid actions; None: all are.
 
     Raises:
-        ValueError: the observation does not fit its space.
+        ValueError: the observation does not fit its space, or the mask its size.
     """
-    return ObservationEncoder(space, "the environment").encode(observation)
+    encoder = ObservationEncoder(space, "the environment", num_mask)
+    return encoder.encode(observation, mask)
+
+
+def layout_of(space: gym.Space, num_mask: int = 0) -> Layout:
+    """How rows of this space are laid out."""
+    return ObservationEncoder(space, "the environment", num_mask).layout
 
 
 class ObservationEncoder:
-    """Observations of a space as rows of one array.
+    """Observations of a space as rows of one array, laid out as `layout` says.
 
     Box [..] is flattened to float32 [D], but for uint8 images of three axes, which are kept.
     Discrete and MultiDiscrete become one-hot vectors. Dict and Tuple are the concatenation of
     their entries; entries that hold text are left out and named in `left_out`.
 
+    Args:
+        num_mask: M, entries of the mask of valid actions that follows an observation.
+
     Raises:
         UserError: the space holds something else.
     """
 
-    def __init__(self, space: gym.Space, env_id: str) -> None:
+    def __init__(self, space: gym.Space, env_id: str, num_mask: int = 0) -> None:
         self.space = space
         self.left_out: list[str] = []
         self._env_id = env_id
-        self.is_image = is_image(space)
         self.is_box = isinstance(space, spaces.Box)
         self.leaves: list[Leaf] = []
+        self._images: list[Leaf] = []
         size = self._collect(space, (), 0)
-        self.shape: tuple[int, ...] = space.shape if self.is_image else (size,)  # type: ignore
-        self.dtype = np.dtype(np.uint8 if self.is_image else np.float32)
+        shapes = [space.shape] if is_image(space) else [leaf.space.shape for leaf in self._images]
+        self.layout = packed(0 if is_image(space) else size, shapes, num_mask)  # type: ignore
+        self.is_image = self.layout.is_plain_image
+        self.shape: tuple[int, ...] = self.layout.shape
+        self.dtype = np.dtype(self.layout.dtype)
         self._box_shape = space.shape
         self._same_shape = self.shape == space.shape
         self._seen_dtypes: set[np.dtype] = set()  # checked once, then passed
-        if size == 0:
+        if not size and not shapes:
             raise UserError(f"env.id: {env_id}: the observation space {space} has no entries")
+
+    def floats(self, rows: np.ndarray) -> np.ndarray | None:
+        """[..., F] the numbers in rows, sharing their memory; None: these rows have none."""
+        if not self.layout.images:
+            return rows[..., : self.layout.num_floats] if self.layout.num_mask else rows
+        if not self.layout.num_floats:
+            return None
+        return rows[..., : 4 * self.layout.num_floats].view(np.float32)
+
+    def write_mask(self, mask: Any, row: np.ndarray) -> None:
+        """Writes which actions are valid into a row.
+
+        Raises:
+            ValueError: the mask has another size, or leaves nothing to do.
+        """
+        size, start = self.layout.num_mask, self.layout.mask_start
+        valid = np.asarray(mask)
+        if valid.dtype.kind not in "biuf" or valid.size != size:
+            raise ValueError(f"the action mask must have {size} entries of 0 and 1, got {mask!r}")
+        valid = valid.reshape(-1) != 0
+        if not valid.any():
+            raise ValueError("the action mask leaves no action that is valid")
+        row[start : start + size] = valid
 
     def _collect(self, space: gym.Space, path: tuple[Any, ...], start: int) -> int:
         if isinstance(space, spaces.Dict):
@@ -100,6 +162,9 @@ class ObservationEncoder:
             return start
         if path and is_text(space):
             self.left_out.append(".".join(map(str, path)))
+            return start
+        if path and is_large_image(space):
+            self._images.append(Leaf(path, 0, 0, space))
             return start
         size = self._size(space)
         self.leaves.append(Leaf(path, start, start + size, space))
@@ -119,10 +184,12 @@ class ObservationEncoder:
             "that turns it into a Box of fixed shape"
         )
 
-    def encode(self, observation: Any) -> np.ndarray:
-        """One observation as a new array [*shape]."""
+    def encode(self, observation: Any, mask: Any = None) -> np.ndarray:
+        """One observation as a new array [*shape]; without a mask, every action is valid."""
         row = np.zeros(self.shape, self.dtype)
         self.write(observation, row)
+        if self.layout.num_mask:
+            self.write_mask(np.ones(self.layout.num_mask) if mask is None else mask, row)
         return row
 
     def write(self, observation: Any, row: np.ndarray) -> None:
@@ -139,17 +206,34 @@ class ObservationEncoder:
             ):
                 observation = _checked(observation, self.space, ())
                 self._seen_dtypes.add(observation.dtype)
-            row[...] = observation if self._same_shape else observation.reshape(-1)
+            self._write_box(observation, row)
             return
+        numbers = self.floats(row)
         for path, start, stop, space in self.leaves:
-            value = observation
-            try:
-                for key in path:
-                    value = value[key]
-            except (KeyError, IndexError, TypeError):
-                name = ".".join(map(str, path))
-                raise ValueError(f"entry {name!r} is missing from the observation") from None
-            _write_leaf(space, _checked(value, space, path), row[start:stop])
+            assert numbers is not None
+            _write_leaf(space, _checked(_at(observation, path), space, path), numbers[start:stop])
+        for leaf, image in zip(self._images, self.layout.images, strict=True):
+            value = _checked(_at(observation, leaf.path), leaf.space, leaf.path)
+            row[image.start : image.start + image.size] = value.reshape(-1)
+
+    def _write_box(self, observation: np.ndarray, row: np.ndarray) -> None:
+        if self._same_shape:
+            row[...] = observation
+        elif self.layout.num_mask:
+            row[: self.layout.mask_start] = observation.reshape(-1)
+        else:
+            row[...] = observation.reshape(-1)
+
+
+def _at(observation: Any, path: tuple[Any, ...]) -> Any:
+    """The entry of a nested observation that `path` leads to."""
+    try:
+        for key in path:
+            observation = observation[key]
+    except (KeyError, IndexError, TypeError):
+        name = ".".join(map(str, path))
+        raise ValueError(f"entry {name!r} is missing from the observation") from None
+    return observation
 
 
 def _write_leaf(space: gym.Space, value: np.ndarray, part: np.ndarray) -> None:

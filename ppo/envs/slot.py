@@ -9,14 +9,17 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+import gymnasium as gym
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
+from ppo.envs import masks
 from ppo.envs.base import episode_seed
 from ppo.envs.checks import bounds_of, first_nonfinite, scalar, shortened
 from ppo.envs.ids import make_env
-from ppo.envs.observations import ActionDecoder, ObservationEncoder
+from ppo.envs.observations import ActionDecoder, ObservationEncoder, mask_size
 from ppo.envs.rows import Rows
+from ppo.envs.stacking import FrameStack
 from ppo.errors import EnvironmentFault, UserError
 
 MAX_FAILURES_IN_A_ROW = 3
@@ -29,6 +32,21 @@ class Task(NamedTuple):
     run_seed: int
     on_error: str = "stop"  # or restart
     on_nonfinite: str = "stop"  # or reset
+    action_masks: str = "auto"  # or never
+    frame_stack: int = 1
+
+
+def make_task_env(spec: EnvSpec, task: Task) -> gym.Env:
+    """One environment as the task asks for it."""
+    env = make_env(spec, task.kwargs)
+    return env if task.frame_stack == 1 else FrameStack(env, task.frame_stack)
+
+
+class Probed(NamedTuple):
+    """What one reset, and where needed one step, tell of an environment."""
+
+    component_names: tuple[str, ...]
+    mask_source: str  # none, info or method
 
 
 class Slot:
@@ -39,7 +57,7 @@ class Slot:
         self.task = task
         self.run_seed = task.run_seed
         self.index = index  # over all processes
-        self.env = make_env(spec, task.kwargs)
+        self.env = make_task_env(spec, task)
         self.episode = 0
         self.steps = 0
         self.failures = 0  # episodes in a row that were cut because of a fault
@@ -78,7 +96,7 @@ class Slot:
     def restart(self) -> None:
         """Builds the environment anew after it raised an error."""
         self.close()
-        self.env = make_env(self.spec, self.task.kwargs)
+        self.env = make_task_env(self.spec, self.task)
 
 
 class SlotGroup:
@@ -98,13 +116,18 @@ class SlotGroup:
         self.events: list[str] = []
         self.outside: str | None = None
         self._names: tuple[str, ...] | None = None
+        self._masks = "none"
         self._begun = 0
         self._bounds = bounds_of(env.observation_space, self.encoder)
 
-    def probe(self) -> tuple[str, ...]:
-        """Names of the reward components that the first environment tells of, or ("reward",)."""
+    def probe(self) -> Probed:
+        """The reward components that the first environment tells of, and how it gives masks."""
         slot = self.slots[0]
         _, info = slot.reset(0)
+        source = masks.find_source(slot.env, info, self.task.action_masks, slot.spec.id)
+        return Probed(self._component_names(slot, info), source)
+
+    def _component_names(self, slot: Slot, info: dict[str, Any]) -> tuple[str, ...]:
         parts = info.get("reward_components")
         if parts is None:
             slot.env.action_space.seed(0)
@@ -122,10 +145,15 @@ class SlotGroup:
             )
         return tuple(parts)
 
-    def attach(self, rows: Rows, component_names: tuple[str, ...]) -> None:
-        """Says where to read and write, and which reward components to expect."""
+    def attach(self, rows: Rows, probed: Probed) -> None:
+        """Says where to read and write, and what the first environment told."""
         self.rows = rows
-        self._names = None if component_names == ("reward",) else component_names
+        names = probed.component_names
+        self._names = None if names == ("reward",) else names
+        self._masks = probed.mask_source
+        env = self.slots[0].env
+        count = mask_size(env.action_space) if self._masks != "none" else 0
+        self.encoder = ObservationEncoder(env.observation_space, self.slots[0].spec.id, count)
 
     def reset(self, episodes: list[int], parity: int, run_seed: int) -> None:
         """Starts the given episode of each environment; seeds are `run_seed`'s from now on."""
@@ -159,14 +187,14 @@ class SlotGroup:
         slot = self.slots[row]
         slot.run_seed = run_seed
         self._mark(row)
-        observation, _ = slot.reset(episode)
+        observation, info = slot.reset(episode)
         for action in self.decoder.decode(actions):
             self._mark(row)
-            observation, _, terminated, truncated, _ = slot.env.step(action)
+            observation, _, terminated, truncated, info = slot.env.step(action)
             slot.steps += 1
             if terminated or truncated:
                 return False
-        self._write(slot, observation, self.rows.obs[parity, row])
+        self._write(slot, observation, self.rows.obs[parity, row], info)
         return True
 
     def _mark(self, row: int) -> None:
@@ -182,12 +210,17 @@ class SlotGroup:
 
     def _begin(self, row: int, slot: Slot, episode: int, parity: int) -> None:
         self._mark(row)
-        observation, _ = slot.reset(episode)
-        self._write(slot, observation, self.rows.obs[parity, row])
+        observation, info = slot.reset(episode)
+        self._write(slot, observation, self.rows.obs[parity, row], info)
 
-    def _write(self, slot: Slot, observation: Any, row: np.ndarray) -> None:
+    def _write(self, slot: Slot, observation: Any, row: np.ndarray, info: Any) -> None:
+        """An observation and what may be done there; an end has no info: nothing is done there."""
         try:
             self.encoder.write(observation, row)
+            if self._masks != "none":
+                every = np.ones(self.encoder.layout.num_mask)
+                mask = every if info is None else masks.read(slot.env, info, self._masks)
+                self.encoder.write_mask(mask, row)
         except ValueError as error:
             raise UserError(f"{slot.where()}: {error}") from None
 
@@ -215,15 +248,15 @@ class SlotGroup:
         else:
             self._write_components(row, slot, reward, said("reward_components"))
         if not (terminated or truncated):
-            self._write(slot, observation, rows.obs[parity, row])
+            self._write(slot, observation, rows.obs[parity, row], info)
             return
         rows.terminated[row] = terminated
         rows.truncated[row] = truncated
         success = said("is_success")
         rows.success[row] = math.nan if success is None else float(bool(success))
         final = rows.final_obs[row]
-        self._write(slot, observation, final)
-        if not (np.isfinite(final).all() and np.isfinite(rows.rewards[row]).all()):
+        self._write(slot, observation, final, None)
+        if not (self._is_finite(final) and np.isfinite(rows.rewards[row]).all()):
             self._on_nonfinite(row, slot, final, parity)
             return
         slot.failures = 0
@@ -249,24 +282,29 @@ class SlotGroup:
         rows, obs = self.rows, self.rows.obs[parity]
         if self._names is not None:
             self._check_sums()
-        if not self.encoder.is_image and not np.isfinite(obs).all():
+        numbers = self.encoder.floats(obs)
+        if numbers is not None and not np.isfinite(numbers).all():
             fresh = [i for i, slot in enumerate(self.slots) if slot.steps == 0]
             self._check_reset_rows(fresh, parity)
-            for row in np.flatnonzero(~np.isfinite(obs).all(axis=1)).tolist():
+            for row in np.flatnonzero(~np.isfinite(numbers).all(axis=1)).tolist():
                 self._on_nonfinite(row, self.slots[row], obs[row].copy(), parity)
         if not np.isfinite(rows.rewards).all():
             for row in np.flatnonzero(~np.isfinite(rows.rewards).all(axis=1)).tolist():
                 self._on_nonfinite(row, self.slots[row], obs[row].copy(), parity)
-        if self._bounds is not None:
-            self._check_bounds(obs)
+        if self._bounds is not None and numbers is not None:
+            self._check_bounds(numbers)
+
+    def _is_finite(self, row: np.ndarray) -> bool:
+        numbers = self.encoder.floats(row)
+        return numbers is None or bool(np.isfinite(numbers).all())
 
     def _check_reset_rows(self, which: Any, parity: int) -> None:
         for row in which:
-            if not np.isfinite(self.rows.obs[parity, row]).all():
-                observation = self.rows.obs[parity, row]
+            numbers = self.encoder.floats(self.rows.obs[parity, row])
+            if numbers is not None and not np.isfinite(numbers).all():
                 raise EnvironmentFault(
                     f"{self.slots[row].where()}: reset gave an observation that is not finite: "
-                    f"{first_nonfinite(observation)}"
+                    f"{first_nonfinite(numbers)}"
                 )
 
     def _check_sums(self) -> None:
@@ -301,9 +339,10 @@ class SlotGroup:
     # What is done about faults.
 
     def _on_nonfinite(self, row: int, slot: Slot, reached: np.ndarray, parity: int) -> None:
+        numbers = self.encoder.floats(reached)
         what = (
-            f"the observation is not finite: {first_nonfinite(reached)}"
-            if not np.isfinite(reached).all()
+            f"the observation is not finite: {first_nonfinite(numbers)}"
+            if numbers is not None and not np.isfinite(numbers).all()
             else f"the reward is not finite (as float32): {self.rows.rewards[row].tolist()}"
         )
         if self.task.on_nonfinite == "stop":

@@ -25,10 +25,11 @@ class SyncEnvironments(HostEnvironments):
     def __init__(self, spec: EnvSpec, task: Task, num_envs: int, first_index: int = 0) -> None:
         self._group = make_group(spec, task, range(first_index, first_index + num_envs))
         self._describe(self._group.slots[0].env, spec.id, num_envs, task.run_seed)
-        self.component_names = self._group.probe()
+        probed = self._group.probe()
+        self._adopt(probed)
         layout = self._layout()
         self.rows = layout.rows(bytearray(layout.num_bytes()))
-        self._group.attach(self.rows, self.component_names)
+        self._group.attach(self.rows, probed)
 
     def _run_reset(self, episodes: list[int]) -> None:
         self._group.reset(episodes, self._parity, self.run_seed)

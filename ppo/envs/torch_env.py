@@ -7,6 +7,7 @@ is a hash of (run seed, environment, episode, draw).
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from ppo.data import Step
 from ppo.envs.base import Environments
 from ppo.envs.counted import uniforms
 from ppo.errors import RunError
+from ppo.layout import Layout
 
 
 class TorchEnvironment(ABC):
@@ -204,7 +206,7 @@ class TorchEnvironments(Environments):
         self.action_space = env.action_space
         self.component_names = env.component_names
         self.max_episode_steps = env.max_episode_steps or env.fixed_length
-        self.observation_shape = tuple(env.observation_space.shape or ())
+        self.layout = Layout(math.prod(env.observation_space.shape or ()))
         self.events: list[str] = []
         self.notes: list[str] = []
         self.env_ids = torch.arange(first_index, first_index + num_envs, device=self.device)

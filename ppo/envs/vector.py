@@ -19,11 +19,13 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from torch import Tensor
 
 from ppo.data import Step
+from ppo.envs import masks
 from ppo.envs.base import Environments, RestoreLevel, episode_seed
-from ppo.envs.observations import ActionDecoder, ObservationEncoder
+from ppo.envs.observations import ActionDecoder, ObservationEncoder, mask_size
 from ppo.envs.slot import Task
 from ppo.errors import EnvironmentFault, RunError, UserError
 
+ATARI = "ale_py.vector_env:AtariVectorEnv"
 CARTPOLE = "gymnasium.envs.classic_control.cartpole:CartPoleVectorEnv"
 
 
@@ -50,14 +52,36 @@ def make_vector(spec: EnvSpec, task: Task, num_envs: int, first_index: int = 0) 
     Raises:
         UserError: it has none, or its constructor refuses the arguments.
     """
+    kwargs = _arguments(spec, task)
     try:
-        envs = gym.make_vec(spec, num_envs, vectorization_mode="vector_entry_point", **task.kwargs)
-    except (TypeError, ImportError, gym.error.Error) as error:
+        envs = gym.make_vec(spec, num_envs, vectorization_mode="vector_entry_point", **kwargs)
+    except (TypeError, ValueError, ImportError, gym.error.Error) as error:
         raise UserError(
             f"env.backend: vector: {spec.id} cannot be made with env.kwargs {task.kwargs}: {error}"
         ) from error
-    kind = CartPoleVector if isinstance(envs.unwrapped, CartPoleVectorEnv) else VectorEnvironments
+    if isinstance(envs.unwrapped, CartPoleVectorEnv):
+        return CartPoleVector(envs, spec.id, task, first_index)
+    kind = AtariVector if spec.vector_entry_point == ATARI else VectorEnvironments
     return kind(envs, spec.id, task, first_index)
+
+
+def _arguments(spec: EnvSpec, task: Task) -> dict[str, Any]:
+    """What the constructor is given.
+
+    Raises:
+        UserError: frames are to be stacked, and only Atari's vectorized form does that itself.
+    """
+    atari = spec.vector_entry_point == ATARI
+    if task.frame_stack > 1 and not atari:
+        raise UserError(
+            f"env.backend: vector: {spec.id} cannot stack observations there; write "
+            "env.frame_stack 1, or env.backend sync"
+        )
+    if not atari:
+        return task.kwargs
+    stacking = {"stack_num": task.frame_stack} if task.frame_stack > 1 else {}
+    # No step is lost to a reset then, and the state reached is known.
+    return {"autoreset_mode": "SameStep", **stacking, **task.kwargs}
 
 
 class VectorEnvironments(Environments):
@@ -83,9 +107,11 @@ class VectorEnvironments(Environments):
         self.action_space = envs.single_action_space
         self.component_names = ("reward",)
         self.max_episode_steps = envs.spec.max_episode_steps if envs.spec else None
-        self.encoder = ObservationEncoder(self.observation_space, env_id)
         self.decoder = ActionDecoder(self.action_space, env_id)
-        self.observation_shape = self.encoder.shape
+        self.masks = self._find_masks(task)
+        count = mask_size(self.action_space) if self.masks else 0
+        self.encoder = ObservationEncoder(self.observation_space, env_id, count)
+        self.layout = self.encoder.layout
         self.events = []
         self.notes = []
         self._resets = 0
@@ -99,11 +125,49 @@ class VectorEnvironments(Environments):
 
     def reset(self) -> Tensor:
         """Starts every environment; each call begins other episodes."""
-        seed = episode_seed(self.run_seed, self.first_index, self._resets)
+        seed = self._seed_of(self._resets)
         self._resets += 1
-        observations, _ = self.envs.reset(seed=seed)
+        observations, infos = self.envs.reset(seed=seed)
         self._ended[:] = False
-        return torch.from_numpy(self._encode(observations))
+        return torch.from_numpy(self._with_masks(self._encode(observations), infos))
+
+    def _seed_of(self, reset: int) -> int:
+        """Of one call of `reset`; environment i gets this plus i."""
+        return episode_seed(self.run_seed, self.first_index, reset)
+
+    def _find_masks(self, task: Task) -> bool:
+        """Whether a reset gives masks. It is harmless: `reset` seeds the environments again."""
+        if task.action_masks == "never" or not mask_size(self.action_space):
+            return False
+        _, infos = self.envs.reset(seed=self._seed_of(0))
+        if hasattr(self.envs.unwrapped, masks.METHOD):
+            raise UserError(
+                f"env.backend: vector: {self.env_id} has a method {masks.METHOD}, which is read "
+                "from single environments only; give the masks as "
+                f"infos[{masks.KEY!r}] [N, M], write env.backend: sync, or env.action_masks: never"
+            )
+        return masks.KEY in infos
+
+    def _with_masks(
+        self, rows: np.ndarray, infos: dict[str, Any], over: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Writes the masks of all environments into their rows, but where an episode is `over`."""
+        if not self.masks or (over is not None and over.all()):
+            return rows
+        if masks.KEY not in infos:
+            raise UserError(
+                f"env.id: {self.env_id}: infos[{masks.KEY!r}] is missing, which the first reset "
+                "gave; env.action_masks: never ignores masks"
+            )
+        for env, (row, mask) in enumerate(zip(rows, infos[masks.KEY], strict=True)):
+            if over is not None and over[env]:
+                continue
+            try:
+                self.encoder.write_mask(mask, row)
+            except (ValueError, TypeError) as error:
+                number = self.first_index + env
+                raise UserError(f"environment {number} ({self.env_id}): {error}") from None
+        return rows
 
     def step(self, actions: Tensor) -> Step:
         taken = actions.detach().cpu().numpy().astype(self.envs.action_space.dtype)
@@ -112,6 +176,10 @@ class VectorEnvironments(Environments):
         ended = np.asarray(terminated | truncated)
         final = encoded
         valid = ~self._ended
+        if self.masks:
+            final = encoded.copy()
+            over = ended if self._mode == AutoresetMode.NEXT_STEP else None
+            self._with_masks(encoded, infos, over)
         if self._mode == AutoresetMode.SAME_STEP and ended.any():
             final = encoded.copy()
             for env in np.flatnonzero(ended).tolist():
@@ -134,14 +202,19 @@ class VectorEnvironments(Environments):
         """[N, ...] of our own memory."""
         if self.encoder.is_box:
             array = np.asarray(observations).astype(self.encoder.dtype)
+            if self.masks:
+                whole = np.ones((self.num_envs, *self.encoder.shape), self.encoder.dtype)
+                whole[:, : self.encoder.layout.mask_start] = array.reshape(self.num_envs, -1)
+                return whole
             return array.reshape(self.num_envs, *self.encoder.shape)
         rows = gym.vector.utils.iterate(self.envs.observation_space, observations)
         return np.stack([self.encoder.encode(row) for row in rows])
 
     def _check(self, reached: np.ndarray, rewards: np.ndarray) -> None:
-        if np.isfinite(rewards).all() and (self.encoder.is_image or np.isfinite(reached).all()):
+        numbers = self.encoder.floats(reached)
+        if np.isfinite(rewards).all() and (numbers is None or np.isfinite(numbers).all()):
             return
-        flat = reached.reshape(self.num_envs, -1)
+        flat = np.zeros((self.num_envs, 1)) if numbers is None else numbers
         fine = np.isfinite(rewards) & np.isfinite(flat).all(axis=1)
         env = int(np.flatnonzero(~fine)[0])
         raise EnvironmentFault(
@@ -175,6 +248,18 @@ def _entry(infos: dict[str, Any], key: str, env: int) -> Any:
     """What `infos[key]` holds of one environment; it may be batched as a dict of arrays."""
     found = infos[key]
     return {k: v[env] for k, v in found.items()} if isinstance(found, dict) else found[env]
+
+
+class AtariVector(VectorEnvironments):
+    """The games of ale-py in its own threads, with the preprocessing that the field uses.
+
+    By default frames are gray, 84 x 84, of every fourth the larger of two, and four of them stacked
+    (Mnih et al. 2015, methods; Machado et al. 2018, arXiv 1709.06009).
+    """
+
+    def _seed_of(self, reset: int) -> int:
+        # ALE counts seeds up from here in 32 bits with a sign.
+        return super()._seed_of(reset) % (2**31 - 1 - self.num_envs)
 
 
 class CartPoleVector(VectorEnvironments):

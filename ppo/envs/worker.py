@@ -23,7 +23,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from ppo.envs.mujoco import make_group
 from ppo.envs.rows import Layout
-from ppo.envs.slot import SlotGroup, Task
+from ppo.envs.slot import Probed, SlotGroup, Task
 from ppo.errors import EnvironmentFault, UserError
 
 STEP = (b"0", b"1")  # the commonest request: a step, and the parity of its observations
@@ -121,14 +121,15 @@ class Worker:
     def _make(self, spec: str, task: list, first: int, stop: int) -> None:
         self._group = make_group(EnvSpec.from_json(spec), Task(*task), range(first, stop))
 
-    def _probe(self) -> list[str]:
+    def _probe(self) -> list[Any]:
         return list(self.group.probe())
 
-    def _attach(self, layout: list, names: list[str], start: int, stop: int) -> None:
+    def _attach(self, layout: list, probed: list, start: int, stop: int) -> None:
         fields: Any = (tuple(item) if isinstance(item, list) else item for item in layout)
         shape = Layout(*fields)
         memory = mmap.mmap(self._memory, shape.num_bytes())
-        self.group.attach(shape.rows(memory).part(start, stop), tuple(names))
+        names, source = probed
+        self.group.attach(shape.rows(memory).part(start, stop), Probed(tuple(names), source))
 
     def _reset(self, episodes: list[int], parity: int, run_seed: int) -> None:
         self.group.reset(episodes, parity, run_seed)

@@ -12,6 +12,8 @@ SEARCHED = 10_000  # candidates tried on either side, so that huge numbers cost 
 def check_together(config: Any) -> None:
     """Raises what pydantic reports as a mistake of type `does_not_fit`."""
     _check_minibatches(config.env.num_envs, config.ppo.num_steps, config.ppo.num_minibatches)
+    if config.network.memory != "none":
+        _check_sequences(config.env.num_envs, config.ppo.num_minibatches)
 
 
 def _check_minibatches(num_envs: int, num_steps: int, num_minibatches: int) -> None:
@@ -27,6 +29,23 @@ def _check_minibatches(num_envs: int, num_steps: int, num_minibatches: int) -> N
             "keys": "ppo.num_minibatches ppo.num_steps env.num_envs",
             "text": f"{arithmetic} cannot be cut into ppo.num_minibatches {num_minibatches:,} equal"
             f" parts; nearest that fit: {' and '.join(f'{value:,}' for value in near)}",
+        },
+    )
+
+
+def _check_sequences(num_envs: int, num_minibatches: int) -> None:
+    """With memory a minibatch is the whole sequences of some environments."""
+    if num_envs % num_minibatches == 0:
+        return
+    near = [n for n in _nearest_divisors(num_envs, num_minibatches) if n <= num_envs]
+    raise PydanticCustomError(
+        "does_not_fit",
+        "{text}",
+        {
+            "keys": "ppo.num_minibatches env.num_envs network.memory",
+            "text": f"with network.memory a minibatch is whole environments, and env.num_envs "
+            f"{num_envs:,} cannot be cut into ppo.num_minibatches {num_minibatches:,} equal parts; "
+            f"nearest that fit: {' and '.join(f'{value:,}' for value in near)}",
         },
     )
 

@@ -213,3 +213,11 @@ def test_gradient_norms_become_equal_on_the_shared_encoder():
         balancer.observe_gradients(norms)
     weighted = balancer.weights(torch.ones(4)) * norms
     torch.testing.assert_close(weighted, torch.full((4,), 7.0), rtol=1e-3, atol=0)
+
+
+def test_a_seed_fixes_how_the_heads_start():
+    weights = []
+    for before in (1, 2):
+        torch.manual_seed(before)  # nothing may depend on what the process did before
+        weights.append(learner_of().objective.heads["trajectory"].weight)
+    assert torch.equal(*weights)

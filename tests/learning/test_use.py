@@ -1,0 +1,89 @@
+"""Policies with masks, memory and pixels are exported, demonstrated and drawn like any other."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tools import settings
+
+from ppo import Trainer
+from ppo.demonstrating import demonstrate
+from ppo.demonstrations import read
+from ppo.errors import UserError
+from ppo.export import export
+from ppo.playing import evaluate_run, render_run
+from ppo.pretraining import pretrain
+
+MASKED, PICTURE = "masked_env:MaskedInfo-v0", "image_env:Picture-v0"
+TINY = {"ppo__num_steps": 8, "train__total_timesteps": 32, "evaluation__interval": 0,
+        "network__image_features": 16}  # fmt: skip
+
+
+def run(folder, env, **more):
+    trainer = Trainer(settings(env, **TINY, **more), folder)
+    trainer.train()
+    return trainer
+
+
+@pytest.mark.parametrize(
+    ("env", "more", "inputs"),
+    [
+        (MASKED, {}, (8,)),
+        ("TMaze-v0", {"network__memory": "lstm"}, (4,)),
+        ("TMaze-v0", {"network__memory": "gru", "network__shared_encoder": "false"}, (4,)),
+        (PICTURE, {}, (40, 48, 3)),
+        (PICTURE, {"env__kwargs": "{numbers: true}"}, (5780,)),
+    ],
+)
+def test_what_is_exported_acts_as_the_policy(tmp_path, env, more, inputs):
+    run(tmp_path, env, **more)
+    done = export("run0001", tmp_path, "torch_export")
+    assert done.inputs == inputs and done.largest_difference <= 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("env", "more"), [(MASKED, {}), ("TMaze-v0", {"network__memory": "lstm"}), (PICTURE, {})]
+)
+def test_onnx_acts_as_the_policy(tmp_path, env, more):
+    run(tmp_path, env, **more)
+    done = export("run0001", tmp_path, "onnx")
+    assert done.runtime == "onnxruntime" and done.largest_difference <= 1e-4
+
+
+def test_rows_of_bytes_are_not_given_to_onnx(tmp_path):
+    run(tmp_path, PICTURE, env__kwargs="{numbers: true}")
+    with pytest.raises(UserError, match="torch_export"):
+        export("run0001", tmp_path, "onnx")
+
+
+def test_demonstrations_of_a_masked_policy_hold_observations_alone_and_can_be_imitated(tmp_path):
+    trainer = run(tmp_path, MASKED)
+    path = tmp_path / "played.npz"
+    demonstrate(trainer.config, path, 4, "run0001", tmp_path)
+    found = read(path, trainer.envs.observation_space, trainer.envs.action_space)
+    assert found.obs.shape[1:] == (3,)
+    config = settings(MASKED, **TINY, imitation__epochs=2)
+    assert np.isfinite(pretrain(config, path, tmp_path).result["mean_return"])
+    trained = run(tmp_path, MASKED, train__initial_policy="run0002")
+    assert trained.status == "finished"
+
+
+def test_imitation_refuses_what_it_cannot_train(tmp_path):
+    run(tmp_path, "TMaze-v0", network__memory="lstm")
+    path = tmp_path / "played.npz"
+    demonstrate(settings("TMaze-v0"), path, 4, "run0001", tmp_path)
+    with pytest.raises(UserError, match="network.memory"):
+        pretrain(settings("TMaze-v0", network__memory="lstm"), path, tmp_path)
+
+
+def test_memory_and_masks_are_evaluated(tmp_path):
+    run(tmp_path, "TMaze-v0", network__memory="gru")
+    assert evaluate_run("run0001", tmp_path, 6, 1)["episodes"] == 6
+    run(tmp_path, MASKED)
+    assert evaluate_run("run0002", tmp_path, 6, 1, deterministic=False)["mean_length"] == 7
+
+
+def test_an_episode_of_a_policy_with_memory_is_drawn(tmp_path):
+    run(tmp_path, "TMaze-v0", network__memory="gru")
+    assert render_run("run0001", tmp_path, 1).stat().st_size > 0
