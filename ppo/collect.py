@@ -22,6 +22,7 @@ from ppo.envs.base import Environments
 from ppo.envs.torch_env import Carry, TorchEnvironments, advance
 from ppo.functional.returns import episode_sums
 from ppo.randomness import generator
+from ppo.signals import Grace
 
 Act = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 
@@ -57,12 +58,14 @@ class HostPlayer:
 
     def __init__(self, act: Act, envs: Environments, device: torch.device) -> None:
         self.act, self.envs, self.device = act, envs, device
+        self.poll = Grace()
         self.buffers: dict[str, Tensor] = {}
 
     def play(self, obs: Tensor, noise: Tensor) -> Played:
         """As many steps as `noise` [T, N, P] has rows."""
         cut: list[tuple[Tensor, Tensor, Tensor]] = []
         for t in range(noise.shape[0]):
+            self.poll()
             params, actions, env_actions = self.act(obs, noise[t])
             step = self.envs.step(env_actions)
             if not self.buffers:
@@ -135,6 +138,7 @@ class NativePlayer:
 
     def __init__(self, actor: Actor, envs: TorchEnvironments) -> None:
         self.actor, self.envs = actor, envs
+        self.poll = Grace()
         self.loops = envs.device.type == "cpu"
         self._steps = compiled(self.loop if self.loops else self.chunk, envs.device)
 
@@ -142,6 +146,7 @@ class NativePlayer:
         """As many steps as `noise` [T, N, P] has rows."""
         first, parts = obs, []
         for rows, may_end in self._pieces(noise):
+            self.poll()
             carry, obs, part = keep(
                 self._steps(self.envs.carry, obs, rows, may_end, self.envs.seed)
             )
@@ -268,9 +273,25 @@ class Collector:
         self.sums = torch.zeros(n, k, device=device)
         self.lengths = torch.zeros(n, 1, device=device)
         self.current: Tensor | None = None
+        self._marked: tuple[Tensor, Tensor, Tensor] | None = None
+        self._rewound = False
+
+    def mark(self) -> None:
+        """Remember this moment, so that an unfinished batch can be dropped without a trace."""
+        assert self.current is not None, "reset() comes first"
+        self._marked = self.sums.clone(), self.lengths.clone(), self.current.clone()
+        self.envs.mark()
+
+    def rewind(self) -> None:
+        """Back to the mark, for `state_dict` only: the environments themselves stay where they
+        are, so nothing more can be played until `reset` or `load_state_dict`."""
+        assert self._marked is not None, "mark() comes first"
+        self.sums, self.lengths, self.current = self._marked
+        self._rewound = True
 
     def reset(self) -> None:
         """Start episode 0 of every environment."""
+        self._rewound = False
         self.current = self.envs.reset().to(self.device)
         self.sums.zero_()
         self.lengths.zero_()
@@ -290,7 +311,7 @@ class Collector:
     @torch.no_grad()
     def __call__(self, batch_number: int, attempt: int = 0) -> tuple[Rollout, Episodes]:
         """One rollout of T steps."""
-        assert self.current is not None, "reset() comes first"
+        assert self.current is not None and not self._rewound, "reset() comes first"
         played = self.player.play(self.current, self.noise(batch_number, attempt))
         self.current = played.obs[-1].clone()
         rollout, episodes, self.sums, self.lengths = keep(
@@ -367,14 +388,16 @@ class Collector:
 
     def state_dict(self) -> dict[str, Tensor]:
         assert self.current is not None
+        envs = self.envs.marked_state() if self._rewound else self.envs.state_dict()
         return {
             "sums": self.sums,
             "lengths": self.lengths,
             "obs": self.current,
-            **{f"envs.{name}": value for name, value in self.envs.state_dict().items()},
+            **{f"envs.{name}": value for name, value in envs.items()},
         }
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        self._rewound = False
         self.sums.copy_(state["sums"])
         self.lengths.copy_(state["lengths"])
         saved = {name[5:]: value for name, value in state.items() if name.startswith("envs.")}

@@ -30,11 +30,17 @@ def bootstrap_interval(values: np.ndarray, seed: int) -> tuple[float, float]:
 
 
 def play(
-    envs: Environments, act: Callable[[Tensor], Tensor], episodes: int
+    envs: Environments,
+    act: Callable[[Tensor], Tensor],
+    episodes: int,
+    poll: Callable[[], None] | None = None,
 ) -> dict[str, np.ndarray]:
     """The first episodes of every environment, as equal a number from each as there can be.
 
     Taking whichever episodes end first would favor short ones.
+
+    Args:
+        poll: called before every step; what it raises ends the evaluation.
 
     Returns:
         returns, lengths, successes: [episodes], unscaled.
@@ -46,6 +52,8 @@ def play(
     done = torch.zeros(n, dtype=torch.long)
     found: list[tuple[float, float, float]] = []
     while bool((done < each).any()):
+        if poll is not None:
+            poll()
         step = envs.step(act(obs))
         obs = step.obs
         sums += step.rewards.sum(-1).cpu()
@@ -61,19 +69,25 @@ def play(
 
 
 def evaluate(
-    envs: Environments, policy: Any, episodes: int, seed: int, deterministic: bool = True
+    envs: Environments,
+    policy: Any,
+    episodes: int,
+    seed: int,
+    deterministic: bool = True,
+    poll: Callable[[], None] | None = None,
 ) -> dict[str, Any]:
     """Mean return, deviation, 95 % interval, length and success rate over some episodes.
 
     Args:
         envs: closed by the caller. policy: has `act(obs [N, D], deterministic, seed)`.
+        poll: as in `play`.
     """
     counter = iter(range(10**12))
 
     def act(obs: Tensor) -> Tensor:
         return policy.act(obs, deterministic, stream_seed(seed, "evaluation", next(counter)))
 
-    played = play(envs, act, episodes)
+    played = play(envs, act, episodes, poll)
     returns = played["returns"]
     known = played["successes"][np.isfinite(played["successes"])]
     low, high = bootstrap_interval(returns, seed)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 from torch import distributed as dist
 
+from ppo.errors import RunError
 from ppo.functional.moments import merge_moments
 
 
@@ -55,6 +58,46 @@ def max_(tensor: Tensor) -> Tensor:
     if is_active():
         dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
     return tensor
+
+
+def any_(flag: bool, device: torch.device) -> bool:
+    """Whether it holds on any rank; waits for the device where there are several."""
+    return bool(max_(torch.tensor(float(flag), device=device))) if is_active() else flag
+
+
+@contextlib.contextmanager
+def together(device: torch.device) -> Iterator[None]:
+    """Around what one rank does while the others wait: where it fails, all of them end.
+
+    Raises:
+        RunError: on the ranks that did not fail.
+    """
+    error = None
+    try:
+        yield
+    except BaseException as found:
+        error = found
+    failed = any_(error is not None, device)
+    if error is not None:
+        raise error
+    if failed:
+        raise RunError("another process could not go on; it says why")
+
+
+def gather_bytes(data: bytes, device: torch.device) -> list[bytes]:
+    """What every rank has given, in the order of ranks."""
+    if not is_active():
+        return [data]
+    sizes = [torch.zeros(1, dtype=torch.int64, device=device) for _ in range(world_size())]
+    dist.all_gather(sizes, torch.tensor([len(data)], dtype=torch.int64, device=device))
+    lengths = [int(size) for size in sizes]
+    padded = data.ljust(max(1, *lengths), b"\0")
+    mine = torch.frombuffer(bytearray(padded), dtype=torch.uint8).to(device)
+    found = [torch.empty_like(mine) for _ in lengths]
+    dist.all_gather(found, mine)
+    return [
+        part.cpu().numpy().tobytes()[:length] for part, length in zip(found, lengths, strict=True)
+    ]
 
 
 def merge_over_ranks(
