@@ -38,10 +38,24 @@ def stop() -> None:
         dist.destroy_process_group()
 
 
+@contextlib.contextmanager
+def _others() -> Iterator[None]:
+    """Around an exchange: that another process is gone is no mistake of ours."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        raise RunError(
+            f"another process of this run is gone, or cannot be reached ({reason}); torchrun "
+            "--max-restarts with --resume latest starts all of them from the newest checkpoint"
+        ) from error
+
+
 def mean_(tensor: Tensor) -> Tensor:
     """Mean over ranks, in place."""
     if is_active():
-        dist.all_reduce(tensor)
+        with _others():
+            dist.all_reduce(tensor)
         tensor.div_(world_size())
     return tensor
 
@@ -49,14 +63,16 @@ def mean_(tensor: Tensor) -> Tensor:
 def sum_(tensor: Tensor) -> Tensor:
     """Sum over ranks, in place."""
     if is_active():
-        dist.all_reduce(tensor)
+        with _others():
+            dist.all_reduce(tensor)
     return tensor
 
 
 def max_(tensor: Tensor) -> Tensor:
     """Maximum over ranks, in place."""
     if is_active():
-        dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
+        with _others():
+            dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
     return tensor
 
 
@@ -89,12 +105,14 @@ def gather_bytes(data: bytes, device: torch.device) -> list[bytes]:
     if not is_active():
         return [data]
     sizes = [torch.zeros(1, dtype=torch.int64, device=device) for _ in range(world_size())]
-    dist.all_gather(sizes, torch.tensor([len(data)], dtype=torch.int64, device=device))
+    with _others():
+        dist.all_gather(sizes, torch.tensor([len(data)], dtype=torch.int64, device=device))
     lengths = [int(size) for size in sizes]
     padded = data.ljust(max(1, *lengths), b"\0")
     mine = torch.frombuffer(bytearray(padded), dtype=torch.uint8).to(device)
     found = [torch.empty_like(mine) for _ in lengths]
-    dist.all_gather(found, mine)
+    with _others():
+        dist.all_gather(found, mine)
     return [
         part.cpu().numpy().tobytes()[:length] for part, length in zip(found, lengths, strict=True)
     ]
@@ -108,7 +126,8 @@ def merge_over_ranks(
         return weight, mean, variance
     packed = torch.cat([weight.reshape(1), mean.reshape(-1), variance.reshape(-1)])
     gathered = [torch.empty_like(packed) for _ in range(world_size())]
-    dist.all_gather(gathered, packed)
+    with _others():
+        dist.all_gather(gathered, packed)
     size = mean.numel()
     parts = [(p[0], p[1 : 1 + size].view_as(mean), p[1 + size :].view_as(mean)) for p in gathered]
     total = parts[0]

@@ -35,12 +35,13 @@ HANG = 120.0  # seconds after which a child counts as hung
 class Trial:
     """One run of the command line in a forked child."""
 
-    def __init__(self, zygote: Zygote, argv: list[str], stderr: Path, phases: Path) -> None:
-        self.zygote, self.stderr_path = zygote, stderr
+    def __init__(self, zygote: Zygote, argv: list[str], base: Path, env: dict[str, str]) -> None:
+        self.zygote, self.stderr_path = zygote, base.with_suffix(".stderr")
+        phases = base.with_suffix(".phases")
         phases.write_bytes(bytes(8 * len(PHASES) + 8))
         with phases.open("r+b") as file:
             self.shared = memoryview(mmap.mmap(file.fileno(), 0)).cast("q")
-        order = {"argv": argv, "stderr": str(stderr), "phases": str(phases)}
+        order = {"argv": argv, "stderr": str(self.stderr_path), "phases": str(phases), "env": env}
         self.pid = zygote.ask({"do": "start", **order})
 
     @property
@@ -102,10 +103,9 @@ class Zygote:
         self.process.wait()
         self.folder.cleanup()
 
-    def start(self, argv: list[str]) -> Trial:
+    def start(self, argv: list[str], **env: str) -> Trial:
         self.count += 1
-        folder = Path(self.folder.name)
-        return Trial(self, argv, folder / f"{self.count}.stderr", folder / f"{self.count}.phases")
+        return Trial(self, argv, Path(self.folder.name) / str(self.count), env)
 
     def run(self, argv: list[str]) -> tuple[int, str]:
         """Exit status and stderr of a run that nobody disturbs."""
@@ -154,6 +154,7 @@ def child(order: dict[str, Any]) -> None:
     os.setsid()
     out = os.open(order["stderr"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(out, 2)
+    os.environ.update(order["env"])
     with open(order["phases"], "r+b") as file:
         mark_phases(memoryview(mmap.mmap(file.fileno(), 0)).cast("q"))
     from ppo.cli import main
