@@ -408,6 +408,8 @@ class Trainer:
     def _end(self) -> dict[str, Any]:
         assert self.folder is not None
         summary = self._summary()
+        self.folder.set_status(**summary)
+        self.folder.close()
         if self.tensorboard is not None:
             finals = {
                 "hparam/final_return": summary["final_return"],
@@ -417,8 +419,6 @@ class Trainer:
                 self.config, {k: v for k, v in finals.items() if v is not None}
             )
             self.tensorboard.close()
-        self.folder.set_status(**summary)
-        self.folder.close()
         self._tell_end(summary)
         return summary
 

@@ -18,6 +18,7 @@ from zygote import PHASES, waits
 
 from ppo import Config, Trainer
 from ppo.errors import Dropped
+from ppo.run_folder import RunFolder
 from ppo.signals import Grace
 
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143}
@@ -169,6 +170,9 @@ def stop_somewhere(zygote, results, batches, draw, **more):
     trial.send(number, group)
     status = trial.wait()
     seconds = time.monotonic() - sent
+    if status == 0:  # it came while the last files were written
+        assert RunFolder.open(results, "latest").status() == "finished"
+        return None
     assert status == STATUS[number], (status, phase, trial.stderr)
     assert "Traceback" not in trial.stderr
     assert waits(lambda: not workers_of(trial.pid), 2), "a process is left"

@@ -23,7 +23,7 @@ from typing import Any
 
 PHASES = ("start", "collect", "update", "metrics", "checkpoint", "evaluation", "end")
 IMPORTS = [  # what a training imports on its way
-    "torch._dynamo", "scipy.stats", "tensorboard.summary.writer.event_file_writer",
+    "torch._dynamo", "scipy.stats", "tensorboard.summary.writer.record_writer",
     "tensorboard.compat.proto.summary_pb2", "tensorboard.plugins.hparams.summary_v2",
     "gymnasium.envs.classic_control", "ppo.modes.train", "ppo.loop", "ppo.console",
     "ppo.imitation", "ppo.envs.sync", "ppo.envs.async_", "ppo.envs.vector",
