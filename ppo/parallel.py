@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 from torch import distributed as dist
+from torch.distributed.rendezvous import rendezvous
 
 from ppo.errors import RunError
 from ppo.functional.moments import merge_moments
@@ -28,9 +29,24 @@ def world_size() -> int:
 
 
 def start(device: torch.device) -> None:
-    """Join the group that `torchrun` describes in the environment, if there is one."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    """Join the group that `torchrun` describes in the environment, if there is one.
+
+    torchrun keeps one store over its restarts, where a rank that comes early finds the addresses
+    of processes that are gone. So each restart has names of its own. The number of restarts is
+    surely equal on all ranks where there is one node; for several see docs/distributed.md.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) <= 1 or dist.is_initialized():
+        return
+    single_node = os.environ.get("GROUP_WORLD_SIZE", "1") == "1"
+    restarts = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") if single_node else "0"
+    with _others():
+        store, number, size = next(rendezvous("env://"))
+        dist.init_process_group(
+            "nccl" if device.type == "cuda" else "gloo",
+            store=dist.PrefixStore(f"restart{restarts}", store),
+            rank=number,
+            world_size=size,
+        )
 
 
 def stop() -> None:
