@@ -129,7 +129,8 @@ def test_torchrun_starts_again_from_the_newest_checkpoint(tmp_path, kills):
             os.kill(draw.choice(ranks_of(agent.pid)), signal.SIGKILL)
         assert agent.wait(600) == 0, (tmp_path / "log").read_text()[-3000:]
     finally:
-        agent.poll() is None and os.killpg(agent.pid, signal.SIGKILL)
+        for pid in [*ranks_of(agent.pid), *([agent.pid] if agent.poll() is None else [])]:
+            os.kill(pid, signal.SIGKILL)
         agent.wait()
         log.close()
     whole = tmp_path / "whole"

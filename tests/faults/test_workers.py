@@ -85,6 +85,21 @@ def test_fifty_killed_workers_change_no_bit(zygote, tmp_path):
     )
 
 
+def test_a_signal_to_all_processes_ends_no_worker_that_is_starting(zygote, tmp_path):
+    """As SLURM and `timeout` send it; the trainer alone decides."""
+    trial = zygote.start(command(tmp_path, 10**6, **MORE))
+    end = time.monotonic() + 60
+    while len(starting := workers_of(trial.pid)) < 2:
+        assert time.monotonic() < end and not trial.is_over(), trial.stderr
+    for worker in starting:
+        os.kill(worker, signal.SIGTERM)
+        os.kill(worker, signal.SIGINT)
+    assert trial.until("metrics", 2), trial.stderr
+    assert workers_of(trial.pid) == starting
+    trial.send(signal.SIGINT)
+    assert trial.wait() == 130
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_workers_end_with_their_trainer(zygote, tmp_path, number):
     """Also in the middle of a step that would never end."""
