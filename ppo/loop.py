@@ -14,12 +14,13 @@ import torch
 from ppo import build, checkpoint, parallel, provenance, saving
 from ppo.config import Config
 from ppo.doctor import Watch
-from ppo.errors import Diverged, Dropped, RunError, UserError
-from ppo.evaluation import bootstrap_interval, evaluate
+from ppo.errors import Diverged, Dropped, RunError
+from ppo.evaluation import evaluate
 from ppo.policy import Policy, load_policy
 from ppo.randomness import stream_seed
-from ppo.run_folder import RunFolder, run_names
+from ppo.run_folder import RunFolder
 from ppo.signals import SignalGuard
+from ppo.summary import changed_settings, summarize
 from ppo.tensorboard_log import TensorBoardLog
 
 RECENT_EPISODES = 100
@@ -210,7 +211,7 @@ class Trainer:
                 "total_steps": self.config.train.total_timesteps,
                 "path": str(self.folder.path),
                 "batch": self.learner.counters["batch"],
-                **self._differences(),
+                **({} if self.resumed else changed_settings(self.config, self.folder)),
             },
         )
         if self.resumed and not loaded:
@@ -225,24 +226,6 @@ class Trainer:
             "this environment's state cannot be saved: episodes start anew at each checkpoint, in "
             "every run; a run that is stopped in between is not the same afterwards"
         ]
-
-    def _differences(self) -> dict[str, Any]:
-        """The settings that differ from those of the run before this one."""
-        assert self.folder is not None
-        earlier = [name for name in run_names(self.results) if name < self.folder.name]
-        if not earlier or self.resumed:
-            return {}
-        try:
-            before = Config.load(self.results / earlier[-1] / "config.yaml").to_dict()
-        except UserError:  # written by another version: nothing to compare with
-            return {}
-        changes = [
-            f"{section}.{key} {before[section].get(key)} -> {value}"
-            for section, values in self.config.to_dict().items()
-            for key, value in values.items()
-            if before[section].get(key) != value
-        ]
-        return {"previous": earlier[-1], "differs": changes} if changes else {}
 
     def _adopt_policy(self) -> None:
         """Start from the actor that `train.initial_policy` names."""
@@ -407,7 +390,7 @@ class Trainer:
 
     def _end(self) -> dict[str, Any]:
         assert self.folder is not None
-        summary = self._summary()
+        summary = summarize(self)
         self.folder.set_status(**summary)
         self.folder.close()
         if self.tensorboard is not None:
@@ -434,25 +417,3 @@ class Trainer:
                 "return_episodes": len(self.recent),
             }
         )
-
-    def _summary(self) -> dict[str, Any]:
-        import numpy as np
-
-        returns = np.asarray(self.recent)
-        interval = bootstrap_interval(returns, 0) if len(returns) else (None, None)
-        findings = self.watch.findings if self.watch else []
-        return {
-            "status": self.status,
-            "exit_status": self.exit_status,
-            "reason": self.reason,
-            "final_return": float(returns.mean()) if len(returns) else None,
-            "final_return_ci95": list(interval),
-            "best_return": self.best["mean_return"] if self.best else None,
-            "best_evaluation": self.best,
-            "batches": self.learner.counters["batch"],
-            "env_steps": self.learner.counters["env_steps"],
-            "episodes": self.learner.counters["episodes"],
-            "wall_time_s": self.learner.wall_time,
-            "time": {**self.learner.timing, "evaluation": self.evaluating},
-            "findings": [finding.illness for finding in findings],
-        }
