@@ -26,6 +26,10 @@ MUTATIONS = {
         "envs/worker", "    if tied and sys.platform", "    return\n    if tied and sys.platform",
         "workers", "end_with_their_trainer",
     ),
+    "signals wait until a worker knows what to do about them": (
+        "envs/supervisor", "signal.SIG_BLOCK, LEFT_TO_TRAINER", "signal.SIG_BLOCK, ()",
+        "workers", "that_is_starting",
+    ),
     "lock": (
         "run_folder", "fcntl.LOCK_EX | fcntl.LOCK_NB", "fcntl.LOCK_SH", "starts", "second_resume",
     ),
