@@ -132,8 +132,8 @@ def train_one(values: dict[str, Any], results) -> str:
 QUICK = 15
 
 
-# 99: rewards of which a reward_outlier_limit below 1 leaves none inside
-@pytest.mark.parametrize("seed", [*range(QUICK - 1), 99])
+# 99: rewards of which a reward_outlier_limit below 1 leaves none inside; 162: Adam without epsilon
+@pytest.mark.parametrize("seed", [*range(QUICK - 2), 99, 162])
 def test_a_random_configuration_trains_a_batch_or_names_the_keys(tmp_path, seed):
     train_one(drawn(seed), tmp_path)
 

@@ -111,6 +111,30 @@ def test_a_rollback_halves_the_learning_rate_and_is_told(tmp_path, monkeypatch):
     assert all(math.isfinite(record["total_loss"]) for record in records)
 
 
+def test_a_parameter_that_is_not_a_number_is_rolled_back(tmp_path, monkeypatch):
+    trainer = make(tmp_path)
+    update, original, count = trainer.learner.update, trainer.learner.update._step, iter(range(99))
+
+    def step(batch, index, knobs):
+        row = original(batch, index, knobs)
+        if next(count) == 7:
+            with torch.no_grad():
+                trainer.learner.optimizer.flat.theta.fill_(math.nan)
+        return row
+
+    monkeypatch.setattr(update, "_step", step)
+    trainer.train()
+    assert any("a parameter is not finite: rolled back" in e for e in events(tmp_path))
+    assert torch.isfinite(trainer.learner.optimizer.flat.theta).all()
+
+
+def test_adam_without_an_epsilon_leaves_what_has_no_gradient_alone(tmp_path):
+    trainer = make(tmp_path, 2, ppo__adam_epsilon=0)
+    trainer.train()
+    assert not any("rolled back" in e for e in events(tmp_path))
+    assert torch.isfinite(trainer.learner.optimizer.flat.theta).all()
+
+
 def test_the_fourth_rollback_stops_with_a_diagnosis(tmp_path, monkeypatch):
     trainer = make(tmp_path)
     poison(trainer, monkeypatch, *range(4, 1000))
