@@ -31,7 +31,7 @@ DRIFT = {"env__id": "drift_env:Drift-v0", "env__backend": "vector"}
 def cases():
     yield pytest.param({"env__id": "DoubleIntegrator-v0"}, id="torch")
     for env in CLASSIC:
-        marks = () if env in ("Acrobot-v1", "MountainCar-v0") else pytest.mark.slow
+        marks = () if env in ("Acrobot-v1",) else pytest.mark.slow
         yield pytest.param({"env__id": env}, id=env, marks=marks)
     yield pytest.param({"env__id": "CartPole-v1", "env__backend": "vector"}, id="vector",
                        marks=pytest.mark.slow)  # fmt: skip

@@ -60,9 +60,9 @@ def undisturbed(zygote, tmp_path_factory):
 @pytest.mark.parametrize("env", ["DoubleIntegrator-v0", "CartPole-v1"])
 def test_a_run_killed_three_times_ends_as_the_one_left_alone(zygote, undisturbed, tmp_path, env):
     more = {"env__id": env}
-    landed = kill_until_done(zygote, tmp_path, 30, random.Random(1), 3, **more)
+    landed = kill_until_done(zygote, tmp_path, 20, random.Random(1), 3, **more)
     assert landed.total() > 0
-    assert_same(finish(zygote, tmp_path, 30, **more), undisturbed(30, **more))
+    assert_same(finish(zygote, tmp_path, 20, **more), undisturbed(20, **more))
 
 
 @pytest.mark.slow

@@ -72,7 +72,7 @@ def check(zygote, tmp_path, kills, spacing):
 
 
 def test_a_training_does_not_notice_that_its_workers_are_killed(zygote, tmp_path):
-    check(zygote, tmp_path, kills=3, spacing=4)
+    check(zygote, tmp_path, kills=3, spacing=3)
 
 
 @pytest.mark.slow

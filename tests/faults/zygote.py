@@ -58,7 +58,7 @@ class Trial:
         while self.entered(phase) < times:
             if self.is_over():
                 return False
-            time.sleep(2e-5)
+            time.sleep(1e-4)
         return True
 
     def is_over(self) -> bool:
