@@ -191,7 +191,8 @@ class Trainer:
         else:
             batch = self.learner.counters["batch"]
             earlier = self.folder.read_json("evaluations.json") or []
-            self.evaluations = [e for e in earlier if e["batch"] <= batch]
+            done = batch - self.evaluation_due
+            self.evaluations = [e for e in earlier if e["batch"] <= done]
             self.folder.truncate(batch)
             self.folder.truncate_episodes(batch)
             self.folder.write_text("config.yaml", self.config.to_yaml())
@@ -267,7 +268,7 @@ class Trainer:
         """Rank 0 plays the policy; one that a stop does not wait for is done on resume."""
         if not self.evaluation_due:
             return
-        best, done = False, True
+        best, done, earlier_best = False, True, self.best
         if self.folder is not None:
             started = time.perf_counter()
             try:
@@ -278,7 +279,11 @@ class Trainer:
             self.evaluating += time.perf_counter() - started
         self.evaluation_due = parallel.any_(not done, self.device)
         if parallel.any_(best, self.device):
-            self._save(regular=True, best=True)
+            try:
+                self._save(regular=True, best=True)
+            except BaseException:  # on resume it is found, and saved, again
+                self.best, self.evaluation_due = earlier_best, True
+                raise
 
     def _evaluate(self, poll: Callable[[], None]) -> bool:
         """Play the current policy on its own environments; whether it is the best so far."""

@@ -61,6 +61,14 @@ def test_every_file_operation_of_a_training_refused(tmp_path, healthy, fault):
     print(f"{fault}: {len(statuses)} of {healthy[1]} operations, exit statuses {counted}")
 
 
+def test_an_evaluation_that_could_not_be_saved_is_done_once_more(tmp_path, healthy):
+    """Its operations are those after the fourth batch; each is refused once."""
+    operations = record_operations(tmp_path / "count", lambda: train(tmp_path / "count"))
+    touched = [i for i, o in enumerate(operations) if "evaluations" in o.path or "best" in o.path]
+    for at in touched[:: max(1, len(touched) // 6)]:
+        check(tmp_path / str(at), healthy, at, "ENOSPC")
+
+
 def test_a_folder_that_cannot_be_made_is_said_before_the_first_step(zygote, tmp_path):
     (tmp_path / "file").write_text("")
     status, errors = zygote.run(command(tmp_path / "file" / "results", 1))

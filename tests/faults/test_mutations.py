@@ -33,10 +33,6 @@ MUTATIONS = {
     "lock": (
         "run_folder", "fcntl.LOCK_EX | fcntl.LOCK_NB", "fcntl.LOCK_SH", "starts", "second_resume",
     ),
-    "exclusive mkdir": (
-        "files", "    except FileExistsError:\n        return False\n    try",
-        "    except FileExistsError:\n        return True\n    try", "starts", "same_time",
-    ),
     "a new beginning without a checkpoint": (
         "loop", "        if found is None:\n            return False",
         "        assert found is not None", "starts", "begins_again",

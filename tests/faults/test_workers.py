@@ -100,16 +100,17 @@ def test_a_signal_to_all_processes_ends_no_worker_that_is_starting(zygote, tmp_p
     assert trial.wait() == 130
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_workers_end_with_their_trainer(zygote, tmp_path, number):
-    """Also in the middle of a step that would never end."""
+@pytest.mark.parametrize(("number", "fault"), [(signal.SIGKILL, "hang"), (signal.SIGTERM, "sleep")])
+def test_workers_end_with_their_trainer(zygote, tmp_path, number, fault):
+    """A killed one leaves none behind even in the middle of a step that would never end."""
     trial = zygote.start(
         command(tmp_path, 4, env__id="sick_env:Sick-v0", env__backend="async", env__workers=2,
-                env__kwargs="{fault: sleep, at: 2}", env__calibration_steps=0)
+                env__kwargs=f"{{fault: {fault}, at: 2}}", env__calibration_steps=0)
     )  # fmt: skip
     assert trial.until("collect")
     workers = workers_of(trial.pid)
     assert len(workers) == 2
+    time.sleep(0.3)  # they are in their second step
     trial.send(number)
     trial.wait()
     end = time.monotonic() + 20
