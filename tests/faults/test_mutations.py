@@ -39,18 +39,18 @@ MUTATIONS = {
     ),
     "a random stream of its own for each batch, saved as its number": (
         "loop", '        self.learner.counters.update(meta["counters"])\n', "",
-        "kills", "three_times",
+        "stops", "no_trace",
     ),
     "moments of Adam": (
         "learner", '        self.optimizer.load_state_dict(part("optimizer"))\n', "",
-        "kills", "three_times",
+        "stops", "no_trace",
     ),
     "lengths of running episodes": (
         "collect", '        self.lengths.copy_(state["lengths"])\n', "", "stops", "no_trace",
     ),
     "running episodes": (
         "envs/torch_env", "        self.carry = Carry(**fields)\n", "        self.reset()\n",
-        "kills", "three_times",
+        "stops", "no_trace",
     ),
     "rewinding a dropped batch": (
         "learner", "            self._rewind()\n            raise", "            raise",

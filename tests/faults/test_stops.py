@@ -62,8 +62,8 @@ def whole(tmp_path_factory):
 
 
 def polls():
-    """In the calibration, a collection, an update, an evaluation; and everywhere."""
-    for number in (3, 8, 30, 46, 90, 113):
+    """In the calibration, two collections, an update, the evaluation, after it; and everywhere."""
+    for number in (3, 30, 34, 46, 100, 113):
         yield pytest.param("DoubleIntegrator-v0", number)
     for env in ("DoubleIntegrator-v0", "CartPole-v1", "Pendulum-v1"):
         for number in range(0, 400, 7):
