@@ -83,7 +83,7 @@ MUTATIONS = {
     ),
     "rollback": (
         "learner", "            self._restore()\n            self.counters",
-        "            self.counters", "numerics", "rollback",
+        "            self.counters", "numerics", "rollback or rolled_back",
     ),
     "skipping a gradient that is not finite": (
         "optimizer", "go & torch.isfinite(norm)", "go & torch.ones_like(go)", "numerics", "skipped",

@@ -46,8 +46,9 @@ class Trial:
 
     @property
     def phase(self) -> str:
-        """What it is doing now, or was when it died."""
-        return PHASES[self.shared[0]]
+        """What it is doing now, or was when it died; `other` once it has begun to train."""
+        begun = self.shared[0] == 0 and self.entered("collect") > 0
+        return "other" if begun else PHASES[self.shared[0]]
 
     def entered(self, phase: str) -> int:
         """How often it has begun to do that."""
