@@ -195,6 +195,8 @@ def stop_until_done(zygote, results, batches, draw, most, **more):
             break
         stop = stop_somewhere(zygote, results, batches, draw, **more)
         found += [stop] if stop else []
+        if RunFolder.open(results, "latest").status() == "finished":
+            break
     return found
 
 
@@ -214,9 +216,9 @@ def test_signals_at_a_hundred_instants(zygote, tmp_path):
     while len(found) < int(os.environ.get("PPO_TEST_STOPS", "100")):
         more = STOPPED[runs % 3]
         whole, stopped = tmp_path / f"{runs}-whole", tmp_path / f"{runs}-stopped"
-        assert zygote.run(command(whole, 80, **more))[0] == 0
-        found += stop_until_done(zygote, stopped, 80, draw, 12, **more)
-        status, errors = zygote.run(resuming(stopped, 80, **more))
+        assert zygote.run(command(whole, 250, **more))[0] == 0
+        found += stop_until_done(zygote, stopped, 250, draw, 20, **more)
+        status, errors = zygote.run(resuming(stopped, 250, **more))
         assert status == 0, errors
         assert_same(result(stopped), result(whole))
         runs += 1
