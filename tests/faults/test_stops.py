@@ -157,14 +157,14 @@ def stop_somewhere(zygote, results, batches, draw, **more):
     number = draw.choice(list(STATUS))
     trial = zygote.start(resuming(results, batches, **more))
     aim = draw.choice(["anywhere", *PHASES[1:6]])
+    trial.until("collect")  # before that a signal has its ordinary effect
     if aim == "anywhere":
-        time.sleep(draw.uniform(0.1, 0.8))
+        time.sleep(draw.uniform(0.0, 0.2))
     else:
         trial.until(aim, draw.randint(1, 5))
         time.sleep(draw.uniform(0, 0.01))
     phase, group = trial.phase, draw.random() < 0.5
-    if trial.is_over() or phase in ("start", "end"):
-        # Before training begins a signal has its ordinary effect; at the end it comes too late.
+    if trial.is_over() or phase == "end":  # too late
         assert trial.wait() == 0, trial.stderr
         return None
     sent = time.monotonic()
@@ -195,6 +195,8 @@ def stop_until_done(zygote, results, batches, draw, most, **more):
             break
         stop = stop_somewhere(zygote, results, batches, draw, **more)
         found += [stop] if stop else []
+        if RunFolder.open(results, "latest").status() == "finished":
+            break
     return found
 
 
@@ -214,9 +216,9 @@ def test_signals_at_a_hundred_instants(zygote, tmp_path):
     while len(found) < int(os.environ.get("PPO_TEST_STOPS", "100")):
         more = STOPPED[runs % 3]
         whole, stopped = tmp_path / f"{runs}-whole", tmp_path / f"{runs}-stopped"
-        assert zygote.run(command(whole, 80, **more))[0] == 0
-        found += stop_until_done(zygote, stopped, 80, draw, 12, **more)
-        status, errors = zygote.run(resuming(stopped, 80, **more))
+        assert zygote.run(command(whole, 1500, **more))[0] == 0
+        found += stop_until_done(zygote, stopped, 1500, draw, 34, **more)
+        status, errors = zygote.run(resuming(stopped, 1500, **more))
         assert status == 0, errors
         assert_same(result(stopped), result(whole))
         runs += 1
