@@ -57,7 +57,7 @@ def run_ppo(config: Config, folder: Path) -> dict[str, Any]:
     resume = "latest" if any(folder.glob("run*/checkpoints/*")) else None
     trainer = Trainer(config, folder, resume=resume)
     curve: list[dict[str, Any]] = []
-    write = trainer._write
+    begun, write = time.process_time(), trainer._write
 
     def keep(record: dict[str, Any]) -> None:
         write(record)
@@ -67,6 +67,7 @@ def run_ppo(config: Config, folder: Path) -> dict[str, Any]:
                 "env_steps": record["env_steps"],
                 "mean_return": round(float(np.mean(recent)), 3) if recent else None,
                 "wall_time_s": round(record["wall_time_s"], 1),
+                "cpu_s": round(time.process_time() - begun, 1),
             }
         )
         if record["batch"] % 20 == 0:
@@ -140,7 +141,7 @@ def run_sb3(config: Config) -> dict[str, Any]:
             raise NotImplementedError("one environment alone cannot be changed")
 
     curve: list[dict[str, Any]] = []
-    started = time.perf_counter()
+    started, begun = time.perf_counter(), time.process_time()
 
     class Keep(BaseCallback):
         """One point for each rollout."""
@@ -155,6 +156,7 @@ def run_sb3(config: Config) -> dict[str, Any]:
                     "env_steps": self.num_timesteps,
                     "mean_return": round(float(np.mean(returns)), 3) if returns else None,
                     "wall_time_s": round(time.perf_counter() - started, 1),
+                    "cpu_s": round(time.process_time() - begun, 1),
                 }
             )
             if len(curve) % 20 == 1:
@@ -214,16 +216,14 @@ def main() -> None:
         config = config_for(args.game, args.steps, args.size, args.seed)
         folder = ROOT / "training_results" / "atari" / "_".join(map(str, key.values()))
         load = os.getloadavg()[0]
-        begun = time.process_time()
         found = run_ppo(config, folder) if which == "ppo" else run_sb3(config)
-        seconds = time.process_time() - begun
         curve = found.pop("curve")
         speed = curve[-1]["env_steps"] / curve[-1]["wall_time_s"]
         runs.append(
             {
                 **key,
                 "steps_per_second": round(speed, 1),
-                "cpu_seconds": round(seconds, 1),  # of a run that was resumed: of its last part
+                "cpu_seconds": curve[-1]["cpu_s"],  # of a run that was resumed: of its last part
                 "load_at_start": round(load, 2),
                 "machine": f"{platform.machine()}, {os.cpu_count()} cores, 1 torch thread",
                 "torch": torch.__version__,

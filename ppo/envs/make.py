@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import inspect
+from typing import TYPE_CHECKING, Any
 
 import torch
-from gymnasium.envs.registration import EnvSpec
+from gymnasium.envs.registration import EnvSpec, load_env_creator
 
 from ppo.envs.base import Environments
 from ppo.envs.ids import find_spec
@@ -100,20 +101,28 @@ def choose_backend(config: EnvConfig, spec: EnvSpec) -> str:
         )
     if config.backend != "auto":
         return config.backend
-    if config.frame_stack > 1 and not is_atari(spec):
+    if is_atari(spec, config.kwargs):
+        return "vector"
+    if config.frame_stack > 1:
         return "sync"
     if spec.id in TORCH_BY_DEFAULT:
         return "torch"
     from ppo.envs.vector import is_exact
 
-    return "vector" if is_exact(spec) or is_atari(spec) else "sync"
+    return "vector" if is_exact(spec) else "sync"
 
 
-def is_atari(spec: EnvSpec) -> bool:
-    """Whether ale-py's own vectorized form is there, which preprocesses as the field does."""
+def is_atari(spec: EnvSpec, kwargs: dict[str, Any]) -> bool:
+    """Whether ale-py's own vectorized form, which preprocesses as the field does, takes these.
+
+    Its single form has arguments of its own (obs_type, mode, ...); who gives those wants that one.
+    """
     from ppo.envs.vector import ATARI
 
-    return spec.vector_entry_point == ATARI
+    if spec.vector_entry_point != ATARI:
+        return False
+    known = inspect.signature(load_env_creator(ATARI)).parameters
+    return all(name in known for name in kwargs)
 
 
 def _make_native(env_id: str, config: EnvConfig):

@@ -142,7 +142,9 @@ THIRD_PARTY = [
     pytest.param("highway_env", "highway-fast-v0", {}, (25,), marks=pytest.mark.slow),
     ("Box2D", "LunarLander-v3", {}, (8,)),
     ("ale_py", "ALE/Pong-v5", {"obs_type": "ram"}, (128,)),
-    pytest.param("ale_py", "ALE/Pong-v5", {}, (210, 160, 3), marks=pytest.mark.slow),
+    pytest.param(
+        "ale_py", "ALE/Pong-v5", {"obs_type": "rgb"}, (210, 160, 3), marks=pytest.mark.slow
+    ),
     ("mujoco", "HalfCheetah-v5", {}, (17,)),
     ("mujoco", "Humanoid-v5", {}, (348,)),
 ]
