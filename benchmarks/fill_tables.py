@@ -16,7 +16,8 @@ PLACE = re.compile(r"<!-- table (\w+) -->\n.*?<!-- end table -->", re.DOTALL)
 
 def tables(name: str) -> str:
     """The table lines of a results file; one blank line between two tables."""
-    lines = (ROOT / "benchmarks" / "results" / f"{name}.md").read_text().splitlines()
+    path = ROOT / "benchmarks" / "results" / f"{name}.md"
+    lines = path.read_text().splitlines() if path.exists() else []
     kept = [line if line.startswith("|") else "" for line in lines]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip("\n")
 

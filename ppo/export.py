@@ -81,13 +81,13 @@ def export(
     """
     if kind not in FORMATS:
         raise UserError(f"--format {kind}: unknown; allowed: {', '.join(FORMATS)}")
-    _need(("onnx", "onnxscript") if kind == "onnx" else ())
     policy = load_policy(run, results, which)
     if kind == "onnx" and policy.agent.layout.is_packed:
         raise UserError(
             "--format onnx: observations of images beside numbers or masks are rows of bytes, "
             "which ONNX cannot read as numbers; write --format torch_export"
         )
+    _need(("onnx", "onnxscript") if kind == "onnx" else ())
     path = path or _default_path(run, results, kind)
     if path.suffix != FORMATS[kind]:
         raise UserError(f"--data {path}: --format {kind} writes files that end in {FORMATS[kind]}")

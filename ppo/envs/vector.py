@@ -114,8 +114,6 @@ class VectorEnvironments(Environments):
         self.layout = self.encoder.layout
         self.events = []
         self.notes = []
-        self._resets = 0
-        self._reset_seed = self.run_seed
         self._moved = False  # since the last reset
         self._ended = np.zeros(self.num_envs, bool)
         self._mode = envs.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
@@ -126,15 +124,22 @@ class VectorEnvironments(Environments):
             )
 
     def reset(self) -> Tensor:
-        """Starts every environment; each call begins other episodes."""
-        if self.run_seed != self._reset_seed:
-            self._resets, self._reset_seed = 0, self.run_seed
+        """Starts every environment; each call begins other episodes until `run_seed` is set."""
         seed = self._seed_of(self._resets)
         self._resets += 1
         observations, infos = self.envs.reset(seed=seed)
         self._ended[:] = False
         self._moved = False
         return torch.from_numpy(self._with_masks(self._encode(observations), infos))
+
+    @property
+    def run_seed(self) -> int:
+        """To set it, to the same too, is to start over: the next `reset` is the first."""
+        return self._run_seed
+
+    @run_seed.setter
+    def run_seed(self, seed: int) -> None:
+        self._run_seed, self._resets = seed, 0
 
     def _seed_of(self, reset: int) -> int:
         """Of one call of `reset`; environment i gets this plus i."""
