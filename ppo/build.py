@@ -78,6 +78,11 @@ def value_scale_kind(config: PPOConfig) -> str:
     return config.return_normalizer if config.normalize_returns else "identity"
 
 
+def normalizes_components(config: PPOConfig, num_components: int) -> bool:
+    """Whether advantages are brought to deviation 1 by component; a single one is left as it is."""
+    return config.component_mixing == "normalized" and num_components > 1
+
+
 def uses_compile(config: Config, device: torch.device, on_device: bool = False) -> bool:
     """Whether `system.compile` asks for compiled graphs in a run of this length.
 
@@ -172,7 +177,8 @@ def build_objective(config: Config, agent: Agent, scale: ValueScale) -> Objectiv
             f"ppo.value_clip: {value_clip_kind(ppo)} has no meaning in logarithmic units; "
             "set ppo.value_clip none or absolute with ppo.return_normalizer symlog"
         )
-    parts = Parts(agent.distribution, agent.value_head, scale, clip)
+    normalized = normalizes_components(ppo, scale.mean.numel())
+    parts = Parts(agent.distribution, agent.value_head, scale, clip, normalized)
     free = [losses.REGISTRY.get(name)(ppo, parts) for name in FREE_LOSSES]
     names = ["value", *(["features"] if ppo.feature_regularization else [])]
     balanced = [losses.REGISTRY.get(name)(ppo, parts) for name in names]
@@ -194,12 +200,11 @@ def build_objective(config: Config, agent: Agent, scale: ValueScale) -> Objectiv
         [loss.num_outputs for loss in balanced],
         **options,
     )
-    normalized = ppo.component_mixing == "normalized"
     if normalized and ppo.normalize_advantages == "percentile":
         raise UserError(
             "ppo.normalize_advantages: percentile divides by a range of returns, and with "
             "ppo.component_mixing normalized advantages have no reward unit any more; "
-            "write minibatch or batch"
+            "write minibatch or batch, or ppo.component_mixing sum"
         )
     # A floor in deviations of the return has been applied per component then.
     floor = 0.0 if normalized else ppo.advantage_floor
@@ -244,7 +249,7 @@ def build_learner(config: Config, envs: Environments, device: torch.device) -> L
         gae_lambda=ppo.gae_lambda,
         critic_gae_lambda=ppo.critic_gae_lambda,
         component_weights=by_component(names, ppo.component_weights, 1.0).to(device),
-        normalize_components=ppo.component_mixing == "normalized",
+        normalize_components=normalizes_components(ppo, len(names)),
         advantage_floor=ppo.advantage_floor,
     )
     update = Update(objective, optimizer, ppo, seed, compiled)

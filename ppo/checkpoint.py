@@ -210,6 +210,18 @@ def load_file(path: str | os.PathLike[str]) -> Checkpoint:
         raise UserError(_line(path, error)) from error
 
 
+def to_bytes(checkpoint: Checkpoint) -> bytes:
+    """The content of a checkpoint's file, for processes that do not see the file."""
+    return _serialize(checkpoint.batch, checkpoint.tensors, checkpoint.meta, checkpoint.score)
+
+
+def from_bytes(data: bytes) -> Checkpoint:
+    """What `to_bytes` was given."""
+    content = _content(data)
+    tensors = safetensors.torch.load(data)
+    return Checkpoint(content["batch"], tensors, content["meta"], Path(), content["score"])
+
+
 def _first(folder: RunFolder, kind: str, accept: Accept | None) -> Checkpoint | None:
     rejected: list[str] = []
     for path in _candidates(folder.checkpoints, kind):

@@ -22,6 +22,7 @@ from ppo.envs.base import Environments
 from ppo.envs.torch_env import Carry, TorchEnvironments, advance
 from ppo.functional.returns import episode_sums
 from ppo.randomness import generator
+from ppo.signals import Grace
 
 Act = Callable[..., tuple[Tensor, ...]]
 States = tuple[Tensor, ...]  # [N, S] what the agent remembers; empty without memory
@@ -60,12 +61,14 @@ class HostPlayer:
 
     def __init__(self, act: Act, envs: Environments, device: torch.device) -> None:
         self.act, self.envs, self.device = act, envs, device
+        self.poll = Grace()
         self.buffers: dict[str, Tensor] = {}
 
     def play(self, obs: Tensor, noise: Tensor, states: States = ()) -> Played:
         """As many steps as `noise` [T, N, P] has rows."""
         cut: list[tuple[Tensor, Tensor, Tensor]] = []
         for t in range(noise.shape[0]):
+            self.poll()
             params, actions, env_actions, *after = self.act(obs, noise[t], *states)
             step = self.envs.step(env_actions)
             if not self.buffers:
@@ -171,6 +174,7 @@ class NativePlayer:
 
     def __init__(self, actor: Actor, envs: TorchEnvironments) -> None:
         self.actor, self.envs = actor, envs
+        self.poll = Grace()
         self.loops = envs.device.type == "cpu"
         self._steps = compiled(self.loop if self.loops else self.chunk, envs.device)
 
@@ -178,6 +182,7 @@ class NativePlayer:
         """As many steps as `noise` [T, N, P] has rows."""
         first, before, parts = obs, states, []
         for rows, may_end in self._pieces(noise):
+            self.poll()
             carry, obs, states, part = keep(
                 self._steps(self.envs.carry, obs, rows, may_end, self.envs.seed, *states)
             )
@@ -324,9 +329,26 @@ class Collector:
         self.lengths = torch.zeros(n, 1, device=device)
         self.current: Tensor | None = None
         self.states: States = ()
+        self._marked: tuple[Tensor, Tensor, Tensor, States] | None = None
+        self._rewound = False
+
+    def mark(self) -> None:
+        """Remember this moment, so that an unfinished batch can be dropped without a trace."""
+        assert self.current is not None, "reset() comes first"
+        states = tuple(state.clone() for state in self.states)
+        self._marked = self.sums.clone(), self.lengths.clone(), self.current.clone(), states
+        self.envs.mark()
+
+    def rewind(self) -> None:
+        """Back to the mark, for `state_dict` only: the environments themselves stay where they
+        are, so nothing more can be played until `reset` or `load_state_dict`."""
+        assert self._marked is not None, "mark() comes first"
+        self.sums, self.lengths, self.current, self.states = self._marked
+        self._rewound = True
 
     def reset(self) -> None:
         """Start episode 0 of every environment."""
+        self._rewound = False
         self.current = self.envs.reset().to(self.device)
         self.states = self.agent.initial_states(self.envs.num_envs)
         self.sums.zero_()
@@ -356,7 +378,7 @@ class Collector:
 
     def _play(self, noise: Tensor) -> Played:
         """Steps from where the last ones led; the next begin where these end."""
-        assert self.current is not None, "reset() comes first"
+        assert self.current is not None and not self._rewound, "reset() comes first"
         played = self.player.play(self.current, noise, self.states)
         self.current = played.obs[-1].clone()
         self.states = tuple(states[-1].clone() for states in played.states)
@@ -446,15 +468,17 @@ class Collector:
     def state_dict(self) -> dict[str, Tensor]:
         assert self.current is not None
         memory = {"states": self.states[0]} if self.states else {}
+        envs = self.envs.marked_state() if self._rewound else self.envs.state_dict()
         return {
             **memory,
             "sums": self.sums,
             "lengths": self.lengths,
             "obs": self.current,
-            **{f"envs.{name}": value for name, value in self.envs.state_dict().items()},
+            **{f"envs.{name}": value for name, value in envs.items()},
         }
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        self._rewound = False
         self.sums.copy_(state["sums"])
         self.lengths.copy_(state["lengths"])
         self.states = (state["states"].to(self.device),) if "states" in state else ()

@@ -128,8 +128,8 @@ class PPOConfig(Section):
         {}, "weights of named reward components in the advantage; else 1"
     )
     component_mixing: Literal["sum", "normalized"] = setting(
-        "sum",
-        "sum: advantage of the summed reward; normalized: each advantage to deviation 1 first",
+        "normalized",
+        "normalized: each component's advantage to deviation 1, then weighted; sum: as one reward",
     )
     reward_scaling: Literal["none", "return_std"] = setting(
         "none",

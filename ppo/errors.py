@@ -23,6 +23,10 @@ class EnvironmentFault(RunError):
     """An environment failed in a way that the trainer may not hide."""
 
 
+class Dropped(Exception):
+    """A stop was asked for and this would outlast its grace; on resume it is done again."""
+
+
 class Diverged(RuntimeError):
     """Training diverged and was stopped; the last good checkpoint is on disk."""
 

@@ -34,6 +34,7 @@ def play(
     act: Callable[[Tensor], Tensor],
     episodes: int,
     forget: Callable[[Tensor | None], None] | None = None,
+    poll: Callable[[], None] | None = None,
 ) -> dict[str, np.ndarray]:
     """The first episodes of every environment, as equal a number from each as there can be.
 
@@ -42,6 +43,7 @@ def play(
     Args:
         forget: told before the first step (None), and then which environments [N] bool begin an
             episode with the next observation; for policies with memory.
+        poll: called before every step; what it raises ends the evaluation.
 
     Returns:
         returns, lengths, successes: [episodes], unscaled.
@@ -55,6 +57,8 @@ def play(
     done = torch.zeros(n, dtype=torch.long)
     found: list[tuple[float, float, float]] = []
     while bool((done < each).any()):
+        if poll is not None:
+            poll()
         step = envs.step(act(obs))
         obs = step.obs
         forget(step.terminated | step.truncated | ~step.valid)
@@ -71,20 +75,27 @@ def play(
 
 
 def evaluate(
-    envs: Environments, policy: Any, episodes: int, seed: int, deterministic: bool = True
+    envs: Environments,
+    policy: Any,
+    episodes: int,
+    seed: int,
+    deterministic: bool = True,
+    poll: Callable[[], None] | None = None,
 ) -> dict[str, Any]:
     """Mean return, deviation, 95 % interval, length and success rate over some episodes.
 
     Args:
         envs: closed by the caller. policy: has `act(obs [N, ...], deterministic, seed)`
             and, with memory, `reset(which)`.
+        poll: as in `play`.
     """
     counter = iter(range(10**12))
 
     def act(obs: Tensor) -> Tensor:
         return policy.act(obs, deterministic, stream_seed(seed, "evaluation", next(counter)))
 
-    played = play(envs, act, episodes, getattr(policy, "reset", None))
+    forget = getattr(policy, "reset", None)
+    played = play(envs, act, episodes, forget, poll)
     returns = played["returns"]
     known = played["successes"][np.isfinite(played["successes"])]
     low, high = bootstrap_interval(returns, seed)

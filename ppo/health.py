@@ -163,10 +163,13 @@ def effective_rank(objective: Objective, batch: Batch) -> Tensor:
     features = objective.predict(batch.alone(index)).features
     # The squares of the singular values are the eigenvalues of a small matrix.
     features = features.double()
-    values = torch.linalg.eigvalsh(features.mT @ features).clamp(min=0.0).sqrt()
+    gram = features.mT @ features
+    finite = torch.isfinite(gram).all()  # what is not is found by the learner, and rolled back
+    gram = torch.where(finite, gram, torch.eye(gram.shape[0], dtype=gram.dtype, device=gram.device))
+    values = torch.linalg.eigvalsh(gram).clamp(min=0.0).sqrt()
     share = values / values.sum().clamp(min=1e-30)
     entropy = -(share * share.clamp(min=1e-30).log()).sum()
-    return entropy.exp() / features.shape[1]
+    return torch.where(finite, entropy.exp() / features.shape[1], torch.nan)
 
 
 class SharedGradients(nn.Module):

@@ -105,8 +105,8 @@ def _rewards(found: dict[str, Any]) -> Iterator[str]:
     if len(sizes) > 1:
         apart = max(sizes) / min(sizes)
         advice = (
-            "each has its own critic and statistics; the policy hears only the largest unless "
-            "ppo.component_mixing is normalized"
+            "each has its own critic and statistics; with ppo.component_mixing sum the policy "
+            "would hear only the largest"
             if apart > 100
             else "the policy hears all of them"
         )

@@ -17,7 +17,7 @@ from ppo import gradients, outliers, parallel
 from ppo.collect import Collector, Episodes
 from ppo.config import Config
 from ppo.data import Batch, Rollout
-from ppo.errors import Diverged
+from ppo.errors import Diverged, Dropped
 from ppo.examine import Examine
 from ppo.losses.base import Knobs
 from ppo.objective import Objective
@@ -26,6 +26,7 @@ from ppo.prepare import Prepare
 from ppo.recorder import EpisodeRows, make_record, reduce_table, to_host
 from ppo.reward_scale import RewardScale
 from ppo.schedules import scheduled
+from ppo.signals import Grace
 from ppo.targets import TargetSettings
 from ppo.update import Update, UpdateTable
 
@@ -72,7 +73,9 @@ class Learner:
             objective, settings, reward_scale, config.ppo, self.last_mean, device, compile_it
         )
         self.examine = Examine(objective, optimizer.flat, device, compile_it)
+        self.grace = Grace()
         self._kept: list[tuple[Tensor, Tensor]] = []
+        self._at_start: dict[str, Any] = {}
         self.kl_factor = 1.0  # of the learning rate, moved by ppo.learning_rate_schedule kl
         self.reports: list[str] = []
         self.wall_time = 0.0
@@ -86,6 +89,7 @@ class Learner:
     def start(self) -> list[str]:
         """First observations, and the statistics that make the first batch's inputs normal."""
         calibration = self.config.env.calibration_steps
+        self.collector.player.poll = Grace() if parallel.is_active() else self.grace
         known = bool(self.objective.agent.normalizer.count)  # of a policy to start from
         learns = self.objective.agent.normalizer.enabled
         if known or not (learns and calibration):
@@ -100,12 +104,23 @@ class Learner:
     def step(self) -> dict[str, Any]:
         """One batch; on a numerical fault the parameters of its start return and it is tried again.
 
+        Whatever it raises, the learner is then back at the start of the batch: `state_dict()` is
+        what a run resumes from, though this learner itself can go on only after a reset.
+
         Raises:
             Diverged: after more than three such faults in the run.
+            Dropped: `grace` says that there is no time to finish it.
         """
         started = self.clock()
-        with torch.no_grad():
-            self._snapshot()
+        self._mark()
+        try:
+            with self.grace.during("batch"):
+                return self._step(started)
+        except BaseException:
+            self._rewind()
+            raise
+
+    def _step(self, started: float) -> dict[str, Any]:
         events = self.collector.envs.events
         for attempt in range(MAX_ROLLBACKS + 1):
             record = self._attempt(attempt, started)
@@ -133,7 +148,7 @@ class Learner:
     def _attempt(self, attempt: int, started: float) -> dict[str, Any]:
         begin = self.clock()
         knobs, numbers = self.knobs()
-        rollout, episodes = self.collector(self.counters["batch"], attempt)
+        rollout, episodes = self._collect(attempt)
         collected = self.clock()
         batch, before = self.prepare(rollout)
         batch = self.with_targets(batch, rollout)
@@ -160,6 +175,19 @@ class Learner:
         record["wall_time_s"] = self.wall_time
         record["steps_per_second"] = self.steps_per_batch / spent
         return record
+
+    def _collect(self, attempt: int) -> tuple[Rollout, Episodes]:
+        """A rollout. Ranks meet in the update, so they leave together, and here only."""
+        self.collector.player.poll = self.grace
+        self.update.poll = Grace() if parallel.is_active() else self.grace
+        found = None
+        try:
+            found = self.collector(self.counters["batch"], attempt)
+        except Dropped:
+            pass  # the others are told first
+        if parallel.any_(found is None, self.device) or found is None:
+            raise Dropped(f"batch {self.counters['batch']} was dropped")
+        return found
 
     def _report_outliers(self, rollout: Rollout) -> None:
         self.reports += outliers.describe(
@@ -289,6 +317,29 @@ class Learner:
             self.kl_factor *= KL_STEP
         low, high = (bound / ppo.learning_rate for bound in KL_RATE_BOUNDS)
         self.kl_factor = min(max(self.kl_factor, low), high)
+
+    @torch.no_grad()
+    def _mark(self) -> None:
+        """Remember the start of a batch: what a fault could spoil, and what a stop would lose."""
+        self._snapshot()
+        self.collector.mark()
+        self._at_start = {
+            "counters": dict(self.counters),
+            "kl_factor": self.kl_factor,
+            "wall_time": self.wall_time,
+            "tensors": [(t, t.clone()) for t in (*self.reward_scale.buffers(), self.last_mean)],
+        }
+
+    @torch.no_grad()
+    def _rewind(self) -> None:
+        """Back to the start of the batch, as far as `state_dict` and the counters can tell."""
+        self._restore()
+        self.collector.rewind()
+        self.counters.update(self._at_start["counters"])
+        self.kl_factor, self.wall_time = self._at_start["kl_factor"], self._at_start["wall_time"]
+        for tensor, copy in self._at_start["tensors"]:
+            tensor.copy_(copy)
+        self.reports.clear()
 
     def _snapshot(self) -> None:
         """Keep a copy of what a fault could spoil, in memory allocated once."""

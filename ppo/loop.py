@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import shlex
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ppo import build, checkpoint, parallel, provenance
+from ppo import build, checkpoint, parallel, provenance, saving
 from ppo.config import Config
 from ppo.doctor import Watch
-from ppo.errors import Diverged, RunError, UserError
-from ppo.evaluation import bootstrap_interval, evaluate
+from ppo.errors import Diverged, Dropped, RunError
+from ppo.evaluation import evaluate
 from ppo.policy import Policy, load_policy
 from ppo.randomness import stream_seed
-from ppo.run_folder import RunFolder, run_names
+from ppo.run_folder import RunFolder
 from ppo.signals import SignalGuard
-from ppo.spaces import describe
+from ppo.summary import changed_settings, summarize
 from ppo.tensorboard_log import TensorBoardLog
 
 RECENT_EPISODES = 100
@@ -63,16 +63,24 @@ class Trainer:
         self.resumed = resume is not None
         self.device = build.prepare_torch(config)
         parallel.start(self.device)
+        self.ranks = parallel.world_size()
+        if parallel.rank() > 0:
+            self.folder = None  # rank 0 alone reads and writes it
         self.envs = build.build_environments(config, self.device)
         self.learner = build.build_learner(config, self.envs, self.device)
         self.recent: list[float] = []
         self.best: dict[str, Any] | None = None
         self.evaluations: list[dict[str, Any]] = []
-        self.events: list[str] = list(self.envs.notes)
+        self.events: list[str] = []  # for the next record
+        self.evaluation_due = False
+        self.restarted_at = -1  # batch at which environments without a state were started anew
+        self.opened = False
+        self.whole = True  # whether the records written so far are those of the learner's state
         self.watch = Watch() if config.logging.doctor else None
         self.tensorboard: TensorBoardLog | None = None
         self.status = "running"
         self.exit_status = 0
+        self.reason: str | None = None
         self.evaluating = 0.0
         self.last_record: dict[str, Any] | None = None
         self._evaluation_envs: Any = None
@@ -90,56 +98,89 @@ class Trainer:
         Raises:
             Diverged: numerical faults that rollbacks did not cure; the last good state is saved.
         """
-        with SignalGuard() as guard:
-            self._open()
+        with SignalGuard(self.config.train.grace_seconds) as guard:
+            self.learner.grace = guard.grace
             try:
+                self._open()
                 self._loop(batches, guard)
+            except Dropped:
+                self.status, self.exit_status = "interrupted", self._agree(guard)[0]
             except Diverged as error:
-                self.status, self.exit_status = "failed", Diverged.exit_status
-                self.events.append(str(error))
-                raise
+                self._fail(error, Diverged.exit_status)
+                raise Diverged(self._diagnosis(error)) from error
             except Exception as error:
-                self.status, self.exit_status = "failed", 1
-                self.events.append(str(error).splitlines()[0] if str(error) else repr(error))
+                self._fail(error, 1)
                 raise
             finally:
                 summary = self._close()
         return summary
 
+    def _fail(self, error: Exception, exit_status: int) -> None:
+        self.status, self.exit_status = "failed", exit_status
+        self.reason = str(error).splitlines()[0] if str(error) else repr(error)
+
+    def _diagnosis(self, error: Diverged) -> str:
+        """The error with what the doctor makes of the batches before it."""
+        findings = self.watch.findings if self.watch else []
+        lines = [str(error), *(f"{finding.illness}: {finding.remedy}" for finding in findings[:2])]
+        if self.folder is not None:
+            lines.append(f"more: python train_cli.py --mode diagnose {self.folder.name}")
+        return "\n".join(lines)
+
     def _loop(self, batches: int | None, guard: SignalGuard) -> None:
-        counters, train = self.learner.counters, self.config.train
-        first = counters["batch"]
-        while counters["env_steps"] < train.total_timesteps or batches is not None:
-            if batches is not None and counters["batch"] - first >= batches:
-                break
+        first = self.learner.counters["batch"]
+        self._evaluate_if_due(guard)  # of the batch before an interruption
+        while not self._is_done(batches, first):
             record = self.learner.step()
             record["events"] = [*self.events, *record["events"]]
-            self.events = []
+            self.whole = False
             self._write(record)
+            self.whole, self.events = True, []
             self.last_record = record if batches is not None else None
-            done = counters["env_steps"] >= train.total_timesteps
-            interval = self.config.evaluation.interval
-            if batches is None and (done or (interval and counters["batch"] % interval == 0)):
-                self._evaluate()
-            if counters["batch"] % train.checkpoint_interval == 0 or guard.take_save_request():
-                self._save()
-            if self._agree(guard.stop_requested):
-                self.status, self.exit_status = "interrupted", guard.exit_status
+            if self._after_batch(batches, guard):
                 return
         self.status = "finished"
 
-    def _agree(self, stop: bool) -> bool:
-        """Ranks stop after the same batch."""
-        if not parallel.is_active():
-            return stop
-        return bool(parallel.max_(torch.tensor(float(stop), device=self.device)))
+    def _is_done(self, batches: int | None, first: int) -> bool:
+        counters = self.learner.counters
+        if batches is not None:
+            return counters["batch"] - first >= batches
+        return counters["env_steps"] >= self.config.train.total_timesteps
+
+    def _after_batch(self, batches: int | None, guard: SignalGuard) -> bool:
+        """Evaluation and checkpoint where they are due; whether to stop."""
+        batch, interval = self.learner.counters["batch"], self.config.evaluation.interval
+        on_time = bool(interval) and batch % interval == 0
+        self.evaluation_due = batches is None and (on_time or self._is_done(None, 0))
+        self._evaluate_if_due(guard)
+        exit_status, save_requested = self._agree(guard)
+        regular = batch % self.config.train.checkpoint_interval == 0
+        if regular or save_requested:
+            self._save(regular)
+        if exit_status:
+            self.status, self.exit_status = "interrupted", exit_status
+        return bool(exit_status)
+
+    def _agree(self, guard: SignalGuard) -> tuple[int, bool]:
+        """Exit status where any rank was asked to stop, and whether to save: equal on all."""
+        wishes = torch.tensor([guard.exit_status, guard.take_save_request()], dtype=torch.float32)
+        if parallel.is_active():
+            wishes = parallel.max_(wishes.to(self.device))
+        exit_status, save = wishes.tolist()
+        return int(exit_status), bool(save)
 
     def _open(self) -> None:
-        if not self.resumed:
+        loaded = self.resumed and self._load()
+        if not loaded:
+            self.events = [*self.envs.notes, *self._limits_of_resume()]
             self._adopt_policy()
             self.events += self.learner.start()
-        if parallel.rank() > 0:
-            return
+        with parallel.together(self.device):
+            if parallel.rank() == 0:
+                self._open_folder(loaded)
+        self.opened = True
+
+    def _open_folder(self, loaded: bool) -> None:
         facts = provenance.collect(torch=torch, device=str(self.device))
         if self.folder is None:
             texts = {
@@ -148,11 +189,13 @@ class Trainer:
             }
             self.folder = RunFolder.create(self.results, texts, room=self._checkpoint_size())
         else:
-            self.folder.lock()
-            self.folder.remove_stale()
-            self._load()
+            batch = self.learner.counters["batch"]
+            earlier = self.folder.read_json("evaluations.json") or []
+            done = batch - self.evaluation_due
+            self.evaluations = [e for e in earlier if e["batch"] <= done]
+            self.folder.truncate(batch)
+            self.folder.truncate_episodes(batch)
             self.folder.write_text("config.yaml", self.config.to_yaml())
-        self.events += self.folder.warnings
         self.folder.write_json("provenance.json", facts)
         self.folder.set_status("running", **facts)
         if self.config.logging.tensorboard:
@@ -169,27 +212,21 @@ class Trainer:
                 "total_steps": self.config.train.total_timesteps,
                 "path": str(self.folder.path),
                 "batch": self.learner.counters["batch"],
-                **self._differences(),
+                **({} if self.resumed else changed_settings(self.config, self.folder)),
             },
         )
+        if self.resumed and not loaded:
+            self.console.note("the run had no checkpoint yet: it begins again with batch 0")
+        for line in (*self.folder.warnings, *(self._limits_of_resume() if loaded else [])):
+            self.console.note(line)
 
-    def _differences(self) -> dict[str, Any]:
-        """The settings that differ from those of the run before this one."""
-        assert self.folder is not None
-        earlier = [name for name in run_names(self.results) if name < self.folder.name]
-        if not earlier or self.resumed:
-            return {}
-        try:
-            before = Config.load(self.results / earlier[-1] / "config.yaml").to_dict()
-        except UserError:  # written by another version: nothing to compare with
-            return {}
-        changes = [
-            f"{section}.{key} {before[section].get(key)} -> {value}"
-            for section, values in self.config.to_dict().items()
-            for key, value in values.items()
-            if before[section].get(key) != value
+    def _limits_of_resume(self) -> list[str]:
+        if self.envs.restore_level != "boundary":
+            return []
+        return [
+            "this environment's state cannot be saved: episodes start anew at each checkpoint, in "
+            "every run; a run that is stopped in between is not the same afterwards"
         ]
-        return {"previous": earlier[-1], "differs": changes} if changes else {}
 
     def _adopt_policy(self) -> None:
         """Start from the actor that `train.initial_policy` names."""
@@ -227,22 +264,43 @@ class Trainer:
         for event in record["events"]:
             self.console.note(event)
 
-    def _evaluate(self) -> None:
-        """Play the current policy on its own environments; the best one is kept.
+    def _evaluate_if_due(self, guard: SignalGuard) -> None:
+        """Rank 0 plays the policy; one that a stop does not wait for is done on resume."""
+        if not self.evaluation_due:
+            return
+        best, done, earlier_best = False, True, self.best
+        if self.folder is not None:
+            started = time.perf_counter()
+            try:
+                with guard.grace.during("evaluation"):
+                    best = self._evaluate(guard.grace)
+            except Dropped:
+                done = False
+            self.evaluating += time.perf_counter() - started
+        self.evaluation_due = parallel.any_(not done, self.device)
+        if parallel.any_(best, self.device):
+            try:
+                self._save(regular=True, best=True)
+            except BaseException:  # on resume it is found, and saved, again
+                self.best, self.evaluation_due = earlier_best, True
+                raise
+
+    def _evaluate(self, poll: Callable[[], None]) -> bool:
+        """Play the current policy on its own environments; whether it is the best so far.
 
         Every evaluation of a run plays the same episodes, so that a policy is the best because of
-        what it does and not because of where it started. Of equals the newest is kept.
+        what it does and not because of where it started. Of equals the newest is the best.
         """
-        if self.folder is None:
-            return
-        started = time.perf_counter()
+        assert self.folder is not None
         settings, counters = self.config.evaluation, self.learner.counters
         seed = stream_seed(self.config.system.seed, "evaluation")
         envs = self._evaluation_environments(seed)
         agent = self.learner.objective.agent
         policy = Policy(agent, self.config, self.envs.observation_space, self.envs.action_space)
-        result = evaluate(envs, policy, settings.episodes, seed, settings.deterministic)
-        agent.train()
+        try:
+            result = evaluate(envs, policy, settings.episodes, seed, settings.deterministic, poll)
+        finally:
+            agent.train()
         result |= {"batch": counters["batch"], "env_steps": counters["env_steps"]}
         self.evaluations.append(result)
         self.folder.write_json("evaluations.json", self.evaluations)
@@ -252,10 +310,10 @@ class Trainer:
                 {f"evaluation/{n}": result[n] for n in names if result[n] is not None},
                 counters["env_steps"],
             )
-        if self.best is None or result["mean_return"] >= self.best["mean_return"]:
-            self.best = result
-            self._save(best=True)
-        self.evaluating += time.perf_counter() - started
+        if self.best is not None and result["mean_return"] < self.best["mean_return"]:
+            return False
+        self.best = result
+        return True
 
     def _evaluation_environments(self, seed: int) -> Any:
         from ppo.envs.make import make_environments
@@ -268,94 +326,82 @@ class Trainer:
         self._evaluation_envs.run_seed = seed
         return self._evaluation_envs
 
-    def _save(self, best: bool = False) -> None:
-        if self.envs.restore_level == "boundary" and not best:
+    def _save(self, regular: bool, best: bool = False) -> None:
+        """Every rank takes part; rank 0 writes.
+
+        Args:
+            regular: a run that is never interrupted saves here too.
+        """
+        batch = self.learner.counters["batch"]
+        if regular and self.envs.restore_level == "boundary" and self.restarted_at != batch:
             # Its state cannot be saved, so every run starts its episodes anew here: a resumed run
             # then equals one that was never stopped.
             self.learner.collector.restart_episodes()
-        if self.folder is None:
-            return
-        checkpoint.save(
-            self.folder,
-            self.learner.counters["batch"],
-            self.learner.state_dict(),
-            self._meta(),
-            keep=self.config.train.keep_checkpoints,
-            best=best,
-        )
+            self.restarted_at = batch
+        tensors = saving.gather(self.learner)
+        with parallel.together(self.device):
+            if self.folder is not None:
+                keep = self.config.train.keep_checkpoints
+                checkpoint.save(self.folder, batch, tensors, self._meta(), keep=keep, best=best)
 
     def _meta(self) -> dict[str, Any]:
+        at_restart = self.restarted_at == self.learner.counters["batch"]
         return {
-            "counters": self.learner.counters,
-            "wall_time_s": self.learner.wall_time,
+            **saving.facts(self.learner),
             "recent": self.recent,
             "best": self.best,
-            "components": list(self.envs.component_names),
-            "observation_space": describe(self.envs.observation_space),
-            "action_space": describe(self.envs.action_space),
-            "num_mask": self.envs.layout.num_mask,
-            "restore_level": self.envs.restore_level,
-            "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
-            "device": str(self.device),
-            "layout": self._layout(),
+            "events": self.events,
+            "evaluation_due": self.evaluation_due,
+            "exact": at_restart or self.envs.restore_level != "boundary",
         }
 
-    def _layout(self) -> str:
-        """A digest of what a checkpoint must agree with to be loaded."""
-        shapes = [
-            (name, tuple(value.shape))
-            for name, value in self.learner.objective.state_dict().items()
-        ]
-        return hashlib.sha256(repr(shapes).encode()).hexdigest()[:16]
-
-    def _load(self) -> None:
-        assert self.folder is not None
-        found = checkpoint.load_latest(self.folder, self._misfit)
+    def _load(self) -> bool:
+        """Go to where the run stopped; False where it has no checkpoint yet."""
+        found = None
+        with parallel.together(self.device):
+            if self.folder is not None:
+                self.folder.lock()
+                self.folder.remove_stale()
+                found = saving.find(self.folder, self.learner)
+                checkpoint.tidy(self.folder, self.config.train.keep_checkpoints)
+        found = saving.share(found, self.device)
         if found is None:
-            raise UserError(f"--resume {self.folder.name}: it has no checkpoint yet; start anew")
-        self.events += found.rejected
-        for name, now in (
-            ("threads", torch.get_num_threads()),
-            ("torch", torch.__version__),
-            ("device", str(self.device)),
-        ):
-            if found.meta[name] != now:
-                self.events.append(
-                    f"resumed with another {name} ({found.meta[name]} -> {now}): "
-                    "the same run, not the same bits"
-                )
-        if self.envs.restore_level == "boundary":
-            self.events.append(
-                "this environment's state cannot be saved: episodes start anew at "
-                "each checkpoint, in every run"
-            )
-        self.learner.load_state_dict(found.tensors)
-        self.learner.counters.update(found.meta["counters"])
-        self.learner.wall_time = found.meta["wall_time_s"]
-        self.recent, self.best = found.meta["recent"], found.meta["best"]
-        earlier = self.folder.read_json("evaluations.json") or []
-        self.evaluations = [e for e in earlier if e["batch"] <= found.batch]
-        self.folder.truncate(found.batch)
-        self.folder.truncate_episodes(found.batch)
-
-    def _misfit(self, found: checkpoint.Checkpoint) -> str | None:
-        if found.meta["layout"] == self._layout():
-            return None
-        return "its network or critic differs from this configuration"
+            return False
+        meta = found.meta
+        self.learner.load_state_dict(saving.of_this_rank(found.tensors))
+        self.learner.counters.update(meta["counters"])
+        self.learner.wall_time = meta["wall_time_s"]
+        self.recent, self.best = meta["recent"], meta["best"]
+        self.evaluation_due = meta.get("evaluation_due", False)
+        self.restarted_at = found.batch if meta.get("exact", True) else -1
+        self.events = [*meta.get("events", []), *found.rejected]
+        self.events += saving.differences(found, self.device)
+        return True
 
     def _close(self) -> dict[str, Any]:
-        self.envs.close()
-        if self._evaluation_envs is not None:
-            self._evaluation_envs.close()
-        if self.folder is None:
-            return {}
-        summary = self._summary()
+        """Save, say how it ended, free everything. What fails first is what is raised."""
         try:
+            # After a failure on one rank the others may never answer.
+            if self.opened and self.whole and not (self.status == "failed" and self.ranks > 1):
+                self._save(regular=False)
+        except (OSError, RunError, Diverged) as error:
             if self.status != "failed":
-                self._save()
-        except (OSError, RunError) as error:
-            summary["save_error"] = str(error)
+                self._fail(error, 1)
+                raise
+        finally:
+            self.envs.close()
+            if self._evaluation_envs is not None:
+                self._evaluation_envs.close()
+            summary = self._end() if self.opened and self.folder is not None else {}
+            if self.folder is not None:
+                self.folder.release()
+        return summary
+
+    def _end(self) -> dict[str, Any]:
+        assert self.folder is not None
+        summary = summarize(self)
+        self.folder.set_status(**summary)
+        self.folder.close()
         if self.tensorboard is not None:
             finals = {
                 "hparam/final_return": summary["final_return"],
@@ -365,8 +411,6 @@ class Trainer:
                 self.config, {k: v for k, v in finals.items() if v is not None}
             )
             self.tensorboard.close()
-        self.folder.set_status(**summary)
-        self.folder.close()
         self._tell_end(summary)
         return summary
 
@@ -382,25 +426,3 @@ class Trainer:
                 "return_episodes": len(self.recent),
             }
         )
-
-    def _summary(self) -> dict[str, Any]:
-        import numpy as np
-
-        returns = np.asarray(self.recent)
-        interval = bootstrap_interval(returns, 0) if len(returns) else (None, None)
-        findings = self.watch.findings if self.watch else []
-        return {
-            "status": self.status,
-            "exit_status": self.exit_status,
-            "reason": self.events[-1] if self.status == "failed" and self.events else None,
-            "final_return": float(returns.mean()) if len(returns) else None,
-            "final_return_ci95": list(interval),
-            "best_return": self.best["mean_return"] if self.best else None,
-            "best_evaluation": self.best,
-            "batches": self.learner.counters["batch"],
-            "env_steps": self.learner.counters["env_steps"],
-            "episodes": self.learner.counters["episodes"],
-            "wall_time_s": self.learner.wall_time,
-            "time": {**self.learner.timing, "evaluation": self.evaluating},
-            "findings": [finding.illness for finding in findings],
-        }

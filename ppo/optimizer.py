@@ -96,7 +96,8 @@ class Adam:
         count = self.steps.clamp(min=1.0)
         first = self.first / (1.0 - BETA1**count)
         second = self.second / (1.0 - BETA2**count)
-        change = first / (second.sqrt() + self.epsilon)
+        size = second.sqrt() + self.epsilon
+        change = torch.where(size > 0, first / size, 0.0)  # no gradient yet, and no epsilon
         if self.decay is not None:
             change = change + self.decay * self.flat.theta
         if self.rates is not None:

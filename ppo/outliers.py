@@ -46,7 +46,7 @@ def clip(
     inside = ((rewards - middle).abs() <= limit * spread) & valid.unsqueeze(-1)
     low = torch.where(inside, rewards, torch.inf).amin((0, 1))
     high = torch.where(inside, rewards, -torch.inf).amax((0, 1))
-    known = spread > 0
+    known = (spread > 0) & inside.any(1).any(0)  # a limit below 1 may leave none inside
     low, high = torch.where(known, low, -torch.inf), torch.where(known, high, torch.inf)
     return torch.minimum(torch.maximum(rewards, low), high)
 

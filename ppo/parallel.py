@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 from torch import distributed as dist
+from torch.distributed.rendezvous import rendezvous
 
+from ppo.errors import RunError
 from ppo.functional.moments import merge_moments
 
 
@@ -25,9 +29,24 @@ def world_size() -> int:
 
 
 def start(device: torch.device) -> None:
-    """Join the group that `torchrun` describes in the environment, if there is one."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    """Join the group that `torchrun` describes in the environment, if there is one.
+
+    torchrun keeps one store over its restarts, where a rank that comes early finds the addresses
+    of processes that are gone. So each restart has names of its own. The number of restarts is
+    surely equal on all ranks where there is one node; for several see docs/distributed.md.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) <= 1 or dist.is_initialized():
+        return
+    single_node = os.environ.get("GROUP_WORLD_SIZE", "1") == "1"
+    restarts = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") if single_node else "0"
+    with _others():
+        store, number, size = next(rendezvous("env://"))
+        dist.init_process_group(
+            "nccl" if device.type == "cuda" else "gloo",
+            store=dist.PrefixStore(f"restart{restarts}", store),
+            rank=number,
+            world_size=size,
+        )
 
 
 def stop() -> None:
@@ -35,10 +54,24 @@ def stop() -> None:
         dist.destroy_process_group()
 
 
+@contextlib.contextmanager
+def _others() -> Iterator[None]:
+    """Around an exchange: that another process is gone is no mistake of ours."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        raise RunError(
+            f"another process of this run is gone, or cannot be reached ({reason}); torchrun "
+            "--max-restarts with --resume latest starts all of them from the newest checkpoint"
+        ) from error
+
+
 def mean_(tensor: Tensor) -> Tensor:
     """Mean over ranks, in place."""
     if is_active():
-        dist.all_reduce(tensor)
+        with _others():
+            dist.all_reduce(tensor)
         tensor.div_(world_size())
     return tensor
 
@@ -46,15 +79,59 @@ def mean_(tensor: Tensor) -> Tensor:
 def sum_(tensor: Tensor) -> Tensor:
     """Sum over ranks, in place."""
     if is_active():
-        dist.all_reduce(tensor)
+        with _others():
+            dist.all_reduce(tensor)
     return tensor
 
 
 def max_(tensor: Tensor) -> Tensor:
     """Maximum over ranks, in place."""
     if is_active():
-        dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
+        with _others():
+            dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
     return tensor
+
+
+def any_(flag: bool, device: torch.device) -> bool:
+    """Whether it holds on any rank; waits for the device where there are several."""
+    return bool(max_(torch.tensor(float(flag), device=device))) if is_active() else flag
+
+
+@contextlib.contextmanager
+def together(device: torch.device) -> Iterator[None]:
+    """Around what one rank does while the others wait: where it fails, all of them end.
+
+    Raises:
+        RunError: on the ranks that did not fail.
+    """
+    error = None
+    try:
+        yield
+    except BaseException as found:
+        error = found
+    failed = any_(error is not None, device)
+    if error is not None:
+        raise error
+    if failed:
+        raise RunError("another process could not go on; it says why")
+
+
+def gather_bytes(data: bytes, device: torch.device) -> list[bytes]:
+    """What every rank has given, in the order of ranks."""
+    if not is_active():
+        return [data]
+    sizes = [torch.zeros(1, dtype=torch.int64, device=device) for _ in range(world_size())]
+    with _others():
+        dist.all_gather(sizes, torch.tensor([len(data)], dtype=torch.int64, device=device))
+    lengths = [int(size) for size in sizes]
+    padded = data.ljust(max(1, *lengths), b"\0")
+    mine = torch.frombuffer(bytearray(padded), dtype=torch.uint8).to(device)
+    found = [torch.empty_like(mine) for _ in lengths]
+    with _others():
+        dist.all_gather(found, mine)
+    return [
+        part.cpu().numpy().tobytes()[:length] for part, length in zip(found, lengths, strict=True)
+    ]
 
 
 def merge_over_ranks(
@@ -65,7 +142,8 @@ def merge_over_ranks(
         return weight, mean, variance
     packed = torch.cat([weight.reshape(1), mean.reshape(-1), variance.reshape(-1)])
     gathered = [torch.empty_like(packed) for _ in range(world_size())]
-    dist.all_gather(gathered, packed)
+    with _others():
+        dist.all_gather(gathered, packed)
     size = mean.numel()
     parts = [(p[0], p[1 : 1 + size].view_as(mean), p[1 + size :].view_as(mean)) for p in gathered]
     total = parts[0]

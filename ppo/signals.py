@@ -13,8 +13,12 @@ import os
 import signal
 import sys
 import threading
+import time
+from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Any, TextIO
+
+from ppo.errors import Dropped
 
 INTERRUPTED = 130  # exit status after Ctrl-C
 TERMINATED = 143  # exit status after SIGTERM or SIGHUP
@@ -23,6 +27,51 @@ STOPS = {
     signal.SIGTERM: TERMINATED,
     signal.SIGHUP: TERMINATED,
 }
+
+
+class Grace:
+    """How long a stop that was asked for may wait for what is being done.
+
+    It is called between environment steps and between minibatches, where it costs nothing.
+
+    Args:
+        seconds: from the signal to the end.
+
+    Attributes:
+        deadline: monotonic time at which the grace ends; None while nobody asked to stop.
+    """
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.seconds = seconds
+        self.deadline: float | None = None
+        self._expected_end = float("inf")
+        self._took: dict[str, float] = {}
+
+    def start(self) -> None:
+        """A stop is asked for now."""
+        self.deadline = time.monotonic() + self.seconds
+
+    @contextlib.contextmanager
+    def during(self, work: str) -> Iterator[None]:
+        """Around work that is expected to take as long as it did the last time."""
+        begun = time.monotonic()
+        self._expected_end = begun + self._took.get(work, float("inf"))
+        try:
+            yield
+            self._took[work] = time.monotonic() - begun
+        finally:
+            self._expected_end = float("inf")
+
+    def __call__(self) -> None:
+        """Goes on unless a stop is asked for that cannot wait.
+
+        Raises:
+            Dropped: the work would end after the deadline, or nobody knows when.
+        """
+        if self.deadline is None:
+            return
+        if max(self._expected_end, time.monotonic()) > self.deadline:
+            raise Dropped("stopped before the end of a batch")
 
 
 class SignalGuard:
@@ -35,9 +84,11 @@ class SignalGuard:
     Attributes:
         stop_requested: the loop should save and end.
         exit_status: 130 or 143 once a stop is requested, else 0.
+        grace: says whether what is being done may still be finished.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, grace_seconds: float = 0.0) -> None:
+        self.grace = Grace(grace_seconds)
         self.stop_requested = False
         self.exit_status = 0
         self._save_requested = False
@@ -86,6 +137,7 @@ class SignalGuard:
         if self.stop_requested:
             leave_at_once(status)
         self.stop_requested = True
+        self.grace.start()
         self.exit_status = status
 
 

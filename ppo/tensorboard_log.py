@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from ppo import files
 from ppo.config import Config
 from ppo.metrics import METRICS
 
+FLUSH_SECONDS = 10.0
 LAYOUT = {
     "value health": [
         "explained_variance",
@@ -32,17 +37,22 @@ class TensorBoardLog:
     def __init__(self, folder: Path, purge_step: int | None = None) -> None:
         # Imported here: reading a configuration should not wait for TensorBoard.
         from tensorboard.compat.proto import event_pb2, summary_pb2
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+        from tensorboard.summary.writer.record_writer import RecordWriter
 
         self._event, self._summary = event_pb2, summary_pb2
-        folder.mkdir(parents=True, exist_ok=True)
-        self._writer = EventFileWriter(str(folder))
+        self._folder = folder
+        with self._reporting():
+            folder.mkdir(parents=True, exist_ok=True)
+            # Not TensorBoard's own writer: its thread meets a full disk with a traceback.
+            seconds, rest = divmod(time.time_ns(), 10**9)
+            name = f"events.out.tfevents.{seconds:010d}.{rest:09d}.{socket.gethostname()}"
+            self._writer = RecordWriter((folder / f"{name}.{os.getpid()}").open("wb"))
+        self._flushed = time.monotonic()
+        self._put(file_version="brain.Event:2")
         self._groups = {metric.name: metric.group for metric in METRICS}
         if purge_step is not None:
             start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
-            self._writer.add_event(
-                event_pb2.Event(wall_time=time.time(), step=purge_step, session_log=start)
-            )
+            self._put(step=purge_step, session_log=start)
         else:
             self._add_layout()
 
@@ -67,11 +77,7 @@ class TensorBoardLog:
             self._summary.Summary.Value(tag=tag, simple_value=value)
             for tag, value in values.items()
         ]
-        self._writer.add_event(
-            self._event.Event(
-                wall_time=time.time(), step=step, summary=self._summary.Summary(value=entries)
-            )
-        )
+        self._put(step=step, summary=self._summary.Summary(value=entries))
 
     def hyperparameters(self, config: Config, metrics: dict[str, float]) -> None:
         """Settings with the run's final figures, for the HPARAMS page."""
@@ -89,14 +95,16 @@ class TensorBoardLog:
                 metrics=[hp.Metric(name) for name in metrics],
             ),
         ):
-            self._writer.add_event(self._event.Event(wall_time=time.time(), summary=summary))
+            self._put(summary=summary)
         self.scalars(metrics, 0)
 
     def flush(self) -> None:
-        self._writer.flush()
+        with self._reporting():
+            self._writer.flush()
 
     def close(self) -> None:
-        self._writer.close()
+        with self._reporting():
+            self._writer.close()
 
     def _add_layout(self) -> None:
         """A dashboard of custom scalars. Written out: the package's own maker needs TensorFlow."""
@@ -128,5 +136,15 @@ class TensorBoardLog:
             metadata=self._summary.SummaryMetadata(plugin_data=plugin),
             tensor=tensor,
         )
-        summary = self._summary.Summary(value=[value])
-        self._writer.add_event(self._event.Event(wall_time=time.time(), summary=summary))
+        self._put(summary=self._summary.Summary(value=[value]))
+
+    def _put(self, **content: Any) -> None:
+        with self._reporting():
+            event = self._event.Event(wall_time=time.time(), **content)
+            self._writer.write(event.SerializeToString())
+            if time.monotonic() - self._flushed > FLUSH_SECONDS:
+                self._flushed = time.monotonic()
+                self._writer.flush()
+
+    def _reporting(self) -> AbstractContextManager[None]:
+        return files.reporting(self._folder, "write TensorBoard's events")

@@ -17,6 +17,7 @@ from ppo.losses.base import Knobs
 from ppo.objective import Objective
 from ppo.optimizer import Adam
 from ppo.randomness import generator
+from ppo.signals import Grace
 
 KL_STOP_FACTOR = 1.5  # of target_kl, as in Stable-Baselines3
 
@@ -47,6 +48,7 @@ class Update:
         self.objective, self.optimizer, self.config = objective, optimizer, config
         self.run_seed = run_seed
         self.names: list[str] = []
+        self.poll = Grace()  # asked between minibatches
         device = optimizer.flat.theta.device
         self.running = torch.ones(1, dtype=torch.bool, device=device)
         limit = config.target_kl
@@ -78,11 +80,13 @@ class Update:
         orders = self._orders(size, source, batch.obs.device)
         for _ in range(self.config.num_epochs):
             for index in next(orders).split(minibatch):
+                self.poll()
                 rows.append(keep(self._step(batch, index, knobs)))
             if self._stopped_on_host():
                 break
         for _ in range(self.config.value_epochs):
             for index in next(orders).split(minibatch):
+                self.poll()
                 self._value_step(batch, index, knobs)
         return UpdateTable(self.names, torch.stack(rows), self.config.num_minibatches)
 

@@ -8,7 +8,8 @@ from ppo import Config, build
 def learner(compile_it="never"):
     overrides = ["env.num_envs=4", "ppo.num_steps=16", "ppo.num_minibatches=2", "ppo.num_epochs=1",
                  "network.hidden_sizes=[8]", "ppo.reward_scaling=return_std",
-                 "ppo.normalize_advantages=percentile", f"system.compile={compile_it}"]  # fmt: skip
+                 "ppo.normalize_advantages=percentile", "ppo.component_mixing=sum",
+                 f"system.compile={compile_it}"]  # fmt: skip
     config, device = Config.from_dict({}, overrides), torch.device("cpu")
     made = build.build_learner(config, build.build_environments(config, device), device)
     made.start()

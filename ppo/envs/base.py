@@ -99,6 +99,14 @@ class Environments(ABC):
     def load_state_dict(self, state: dict[str, Tensor]) -> Tensor:
         """Goes back to a saved state; the observations [N, ...] to act on."""
 
+    def mark(self) -> None:
+        """Remembers where the environments are now, at next to no cost; done once a batch."""
+        self._marked = self.state_dict()
+
+    def marked_state(self) -> dict[str, Tensor]:
+        """What `state_dict` would have given at the last `mark`."""
+        return self._marked
+
     @abstractmethod
     def close(self) -> None:
         """Frees what the environments hold; bounded in time, and harmless when repeated."""

@@ -28,6 +28,7 @@ class EpisodeLog:
         self.episodes = np.zeros(num_envs, np.int64)
         self._starts = np.zeros(num_envs, np.int64)
         self._base = 0  # number of the first step kept
+        self._mark: tuple[np.ndarray, np.ndarray, int] | None = None  # episodes, starts, now
         self._steps: list[np.ndarray] = []
         self._trim_at = 256
 
@@ -40,6 +41,8 @@ class EpisodeLog:
         self._steps.append(actions)
         if len(self._steps) >= self._trim_at:
             oldest = int(self._starts.min())
+            if self._mark is not None:
+                oldest = min(oldest, int(self._mark[1].min()))
             del self._steps[: oldest - self._base]
             self._base = oldest
             self._trim_at = 2 * len(self._steps) + 256
@@ -59,6 +62,20 @@ class EpisodeLog:
         """Steps of the running episode of one environment."""
         return self.now - int(self._starts[env])
 
+    def mark(self) -> None:
+        """Keeps the running episodes so that `marked` finds them after further steps."""
+        self._mark = self.episodes.copy(), self._starts.copy(), self.now
+
+    def marked(self) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Episodes [N] and, of each, the actions [L, ...] until the mark."""
+        assert self._mark is not None, "mark() comes first"
+        episodes, starts, now = self._mark
+        found = []
+        for env, start in enumerate((starts - self._base).tolist()):
+            kept = [step[env] for step in self._steps[start : now - self._base]]
+            found.append(np.stack(kept) if kept else self._empty())
+        return episodes, found
+
     def _empty(self) -> np.ndarray:
         return self._steps[0][:0] if self._steps else np.zeros(0)
 
@@ -72,6 +89,7 @@ class EpisodeLog:
             steps[longest - len(item) :, env] = item
         self.episodes = episodes.astype(np.int64)
         self._base, self._steps, self._starts = 0, list(steps), longest - lengths
+        self._mark = None
 
 
 def digest(observation: np.ndarray) -> int:
@@ -178,12 +196,24 @@ class HostEnvironments(Environments):
         episodes [N], lengths [N], actions [sum of lengths, ...], digests [N] of the observations.
         """
         actions = [self._log.actions(env) for env in range(self.num_envs)]
+        return self._state(self._log.episodes, actions, self.rows.obs[self._parity])
+
+    def mark(self) -> None:
+        self._log.mark()
+        self._marked_obs = self.rows.obs[self._parity].copy()
+
+    def marked_state(self) -> dict[str, Tensor]:
+        return self._state(*self._log.marked(), self._marked_obs)
+
+    def _state(
+        self, episodes: np.ndarray, actions: list[np.ndarray], obs: np.ndarray
+    ) -> dict[str, Tensor]:
         lengths = [len(item) for item in actions]
         shape, dtype = self.decoder.shape, self.decoder.dtype
         joined = [item.reshape(-1, *shape).astype(dtype) for item in actions]
-        digests = [digest(row) for row in self.rows.obs[self._parity]]
+        digests = [digest(row) for row in obs]
         return {
-            "episodes": torch.from_numpy(self._log.episodes.copy()),
+            "episodes": torch.from_numpy(episodes.copy()),
             "lengths": torch.tensor(lengths, dtype=torch.int64),
             "actions": torch.from_numpy(np.concatenate(joined)),
             "digests": torch.tensor(digests, dtype=torch.int64),

@@ -18,7 +18,7 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import Any
 
-from ppo.envs.worker import DONE
+from ppo.envs.worker import DONE, LEFT_TO_TRAINER
 from ppo.errors import EnvironmentFault, UserError
 
 _START = (
@@ -57,14 +57,24 @@ class WorkerProcess:
             "parent": os.getpid(),
             "tied": threading.current_thread() is threading.main_thread(),
         }
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", _START, json.dumps(arguments)],
-            stdin=subprocess.DEVNULL,
-            stdout=2,  # what environments print must not end up in the trainer's own output
-            pass_fds=(theirs.fileno(), self._memory),
-            env={**dict.fromkeys(_THREADS, "1"), **os.environ, "PYGAME_HIDE_SUPPORT_PROMPT": "1"},
-            process_group=0,  # Ctrl-C in a terminal reaches the trainer alone
-        )
+        # A worker inherits that these wait, until it knows what to do about them: a signal to all
+        # processes of a job must not end one that is just starting.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, LEFT_TO_TRAINER)
+        try:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", _START, json.dumps(arguments)],
+                stdin=subprocess.DEVNULL,
+                stdout=2,  # what environments print must not end up in the trainer's own output
+                pass_fds=(theirs.fileno(), self._memory),
+                env={
+                    **dict.fromkeys(_THREADS, "1"),
+                    **os.environ,
+                    "PYGAME_HIDE_SUPPORT_PROMPT": "1",
+                },
+                process_group=0,  # Ctrl-C in a terminal reaches the trainer alone
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         self._finalizer = weakref.finalize(self, _end, self.process, self.connection)
 

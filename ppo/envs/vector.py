@@ -115,6 +115,8 @@ class VectorEnvironments(Environments):
         self.events = []
         self.notes = []
         self._resets = 0
+        self._reset_seed = self.run_seed
+        self._moved = False  # since the last reset
         self._ended = np.zeros(self.num_envs, bool)
         self._mode = envs.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
         if self._mode == AutoresetMode.DISABLED:
@@ -125,10 +127,13 @@ class VectorEnvironments(Environments):
 
     def reset(self) -> Tensor:
         """Starts every environment; each call begins other episodes."""
+        if self.run_seed != self._reset_seed:
+            self._resets, self._reset_seed = 0, self.run_seed
         seed = self._seed_of(self._resets)
         self._resets += 1
         observations, infos = self.envs.reset(seed=seed)
         self._ended[:] = False
+        self._moved = False
         return torch.from_numpy(self._with_masks(self._encode(observations), infos))
 
     def _seed_of(self, reset: int) -> int:
@@ -171,6 +176,7 @@ class VectorEnvironments(Environments):
 
     def step(self, actions: Tensor) -> Step:
         taken = actions.detach().cpu().numpy().astype(self.envs.action_space.dtype)
+        self._moved = True
         observations, rewards, terminated, truncated, infos = self.envs.step(taken)
         encoded = self._encode(observations)
         ended = np.asarray(terminated | truncated)
@@ -233,8 +239,11 @@ class VectorEnvironments(Environments):
         return success
 
     def state_dict(self) -> dict[str, Tensor]:
-        """How often `reset` was called; `load_state_dict` repeats the last one."""
-        return {"resets": torch.tensor(self._resets)}
+        """How often `reset` was called; `load_state_dict` repeats the last one.
+
+        Between resets it is the next one: where the episodes are now cannot be found again.
+        """
+        return {"resets": torch.tensor(self._resets + self._moved)}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> Tensor:
         self._resets = int(state["resets"]) - 1

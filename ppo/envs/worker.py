@@ -29,6 +29,7 @@ from ppo.errors import EnvironmentFault, UserError
 STEP = (b"0", b"1")  # the commonest request: a step, and the parity of its observations
 DONE = b"k"  # the commonest answer
 PR_SET_PDEATHSIG = 1
+LEFT_TO_TRAINER = (signal.SIGINT, signal.SIGTERM)
 
 
 def main(pipe: int, memory: int, parent: int, tied: bool) -> None:
@@ -67,9 +68,10 @@ def _failure(kind: str, message: str, error: BaseException) -> bytes:
 
 def _end_with(parent: int, pipe: int, tied: bool) -> None:
     """Leaves signals to the trainer, and dies when it does, even inside an endless step."""
-    for name in (signal.SIGINT, signal.SIGTERM):
+    for name in LEFT_TO_TRAINER:
         # A function and not SIG_IGN, which programs started by an environment would inherit.
         signal.signal(name, lambda *_: None)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, LEFT_TO_TRAINER)  # blocked since the start
     if tied and sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:

@@ -22,6 +22,7 @@ __all__ = [
     "read_summary",
 ]
 
+OWN_LOG = "loss_metrics.json"
 DEEPEST = 6  # folder levels below the given one that are searched for a log
 
 
@@ -52,12 +53,16 @@ def read_log(path: str | os.PathLike[str]) -> MetricsLog:
 
 
 def _read_folder(folder: Path) -> MetricsLog:
-    if (folder / "loss_metrics.json").exists():
-        return read_run(folder)
+    runs = [folder] if (folder / OWN_LOG).exists() else _runs_below(folder)
+    if runs:
+        log = read_run(runs[0])
+        if runs[0] != folder and len(runs) > 1:
+            log.notes.insert(0, f"{len(runs)} runs below {folder}: read the newest, {runs[0]}")
+        return log
     levels = _by_folder(folder)
     if not levels:
         raise UserError(
-            f"{folder}: no loss_metrics.json, TensorBoard event file, CSV or JSON-lines log in it"
+            f"{folder}: no {OWN_LOG}, TensorBoard event file, CSV or JSON-lines log in it"
         )
     newest = max(levels, key=lambda f: max(file.stat().st_mtime for file in levels[f]))
     chosen = folder if folder in levels else newest
@@ -65,6 +70,17 @@ def _read_folder(folder: Path) -> MetricsLog:
     if chosen != folder and len(levels) > 1:
         log.notes.insert(0, f"{len(levels)} logs below {folder}: read the newest, {chosen}")
     return log
+
+
+def _runs_below(folder: Path) -> list[Path]:
+    """Our own run folders below one, the newest first."""
+    found: list[Path] = []
+    for place, folders, files in os.walk(folder):
+        if OWN_LOG in files:
+            found.append(Path(place))
+        if OWN_LOG in files or len(Path(place).relative_to(folder).parts) >= DEEPEST:
+            folders.clear()
+    return sorted(found, key=lambda run: (run / OWN_LOG).stat().st_mtime, reverse=True)
 
 
 def _by_folder(folder: Path) -> dict[Path, list[Path]]:

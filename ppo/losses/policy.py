@@ -20,8 +20,7 @@ class PolicyLoss(Loss):
         self.distribution = parts.distribution
         self.per_minibatch = config.normalize_advantages == "minibatch"
         # Components that were normalized one by one have had their floor.
-        normalized = config.component_mixing == "normalized"
-        self.floor = 0.0 if normalized else config.advantage_floor
+        self.floor = 0.0 if parts.components_normalized else config.advantage_floor
         self.scale = parts.value_scale
 
     def __call__(self, prediction: Prediction, batch: Batch, knobs: Knobs) -> Term:

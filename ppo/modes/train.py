@@ -40,4 +40,6 @@ def resumed_configuration(args: argparse.Namespace) -> tuple[str | None, Any]:
     if args.config is not None:
         return resume, load_config(args)
     folder = RunFolder.open(args.results, resume)
+    if not (folder.path / "config.yaml").exists():  # killed before it had one: nothing was trained
+        return resume, load_config(args)
     return resume, Config.load(folder.path / "config.yaml", overrides=overrides(args))

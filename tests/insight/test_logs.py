@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,17 @@ def test_a_resumed_run_keeps_the_newest_record_of_a_batch(tmp_path: Path) -> Non
     records = healthy(5) + [healthy(5)[4] | {"value_loss": 7.0}]
     log = read_log(write_run(tmp_path / "run0001", records))
     assert len(log) == 5 and log.get("value_loss")[-1] == 7.0
+
+
+def test_a_folder_of_runs_means_the_newest_run_and_not_its_event_files(tmp_path: Path) -> None:
+    for number, batches in ((1, 5), (2, 7)):
+        run = write_run(tmp_path / "grid" / f"run000{number}", healthy(batches))
+        os.utime(run / "loss_metrics.json", (number, number))
+        (run / "tensorboard").mkdir()
+        (run / "tensorboard" / "events.out.tfevents.1").write_bytes(b"")
+    log = read_log(tmp_path)
+    assert len(log) == 7 and log.writer == "ppo"
+    assert "2 runs below" in log.notes[0] and "run0002" in log.notes[0]
 
 
 def test_pretty_printed_records_are_read_too(tmp_path: Path) -> None:

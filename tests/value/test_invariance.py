@@ -57,6 +57,7 @@ def inject_into_advantages(monkeypatch):
         return centered / (centered.std() + 1e-8)
 
     monkeypatch.setattr("ppo.losses.policy.normalize_advantages", with_epsilon)
+    monkeypatch.setattr("ppo.targets.normalize_advantages", with_epsilon)
 
 
 def inject_into_the_frame(monkeypatch):
@@ -107,6 +108,7 @@ def test_value_heads_keep_what_they_claim(kind):
 @pytest.mark.parametrize("floor", [0.0, 0.01])
 def test_advantage_scales_keep_what_they_claim(kind, floor):
     chosen = (f"ppo.normalize_advantages={kind}", f"ppo.advantage_floor={floor}")
+    chosen += ("ppo.component_mixing=sum",)  # otherwise components are made unit-free before
     assert same_bits(*chosen) == advantage_scales.REGISTRY.get(kind).exact
 
 
@@ -118,7 +120,7 @@ def test_balancers_see_no_reward_scale(kind):
 OTHER_TOGGLES = [
     "ppo.value_clip_floor=0.0",
     "ppo.value_loss_unit=network",
-    "ppo.component_mixing=normalized",
+    "ppo.component_mixing=sum",
     "ppo.critic_gae_lambda=1.0",
     "ppo.critic_learning_rate=3e-3",
     "ppo.critic_weight_decay=0.1",

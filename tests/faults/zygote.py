@@ -1,0 +1,210 @@
+"""Runs of the command line for a few milliseconds each: forked from one process that has it all.
+
+The process imports everything and computes nothing, so that a forked child is as good as a fresh
+one. A child leads its own session, tells in shared memory what it is doing, and calls the real
+`ppo.cli.main`; the product knows nothing of this.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import mmap
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+PHASES = ("start", "collect", "update", "metrics", "checkpoint", "evaluation", "end")
+IMPORTS = [  # what a training imports on its way
+    "torch._dynamo", "scipy.stats", "tensorboard.summary.writer.record_writer",
+    "tensorboard.compat.proto.summary_pb2", "tensorboard.plugins.hparams.summary_v2",
+    "gymnasium.envs.classic_control", "ppo.modes.train", "ppo.loop", "ppo.console",
+    "ppo.imitation", "ppo.envs.sync", "ppo.envs.async_", "ppo.envs.vector",
+    "ppo.envs.double_integrator_gym",
+]  # fmt: skip
+HANG = 120.0  # seconds after which a child counts as hung
+
+
+class Trial:
+    """One run of the command line in a forked child."""
+
+    def __init__(self, zygote: Zygote, argv: list[str], base: Path, env: dict[str, str]) -> None:
+        self.zygote, self.stderr_path = zygote, base.with_suffix(".stderr")
+        phases = base.with_suffix(".phases")
+        phases.write_bytes(bytes(8 * len(PHASES) + 8))
+        with phases.open("r+b") as file:
+            self.shared = memoryview(mmap.mmap(file.fileno(), 0)).cast("q")
+        order = {"argv": argv, "stderr": str(self.stderr_path), "phases": str(phases), "env": env}
+        self.pid = zygote.ask({"do": "start", **order})
+
+    @property
+    def phase(self) -> str:
+        """What it is doing now, or was when it died; `other` once it has begun to train."""
+        begun = self.shared[0] == 0 and self.entered("collect") > 0
+        return "other" if begun else PHASES[self.shared[0]]
+
+    def entered(self, phase: str) -> int:
+        """How often it has begun to do that."""
+        return self.shared[1 + PHASES.index(phase)]
+
+    def until(self, phase: str, times: int = 1) -> bool:
+        """Waits for it to begin that for the n-th time; False if it ends before."""
+        while self.entered(phase) < times:
+            if self.is_over():
+                return False
+            time.sleep(1e-4)
+        return True
+
+    def is_over(self) -> bool:
+        try:
+            stat = Path(f"/proc/{self.pid}/stat").read_text()
+        except FileNotFoundError:
+            return True
+        return stat.rpartition(")")[2].split()[0] in "ZX"
+
+    def send(self, number: int, group: bool = False) -> None:
+        (os.killpg if group else os.kill)(self.pid, number)
+
+    def wait(self) -> int:
+        """Its exit status, negative for a signal."""
+        return self.zygote.ask({"do": "wait", "pid": self.pid}, self.pid)
+
+    @property
+    def stderr(self) -> str:
+        return self.stderr_path.read_text()
+
+
+class Zygote:
+    """The process from which trials are forked."""
+
+    def __enter__(self) -> Zygote:
+        here = Path(__file__)
+        paths = [here.parents[2], here.parent, here.parents[1] / "envs"]
+        self.folder = tempfile.TemporaryDirectory()
+        self.count = 0
+        self.process = subprocess.Popen(
+            [sys.executable, str(here)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths)),
+                 "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
+        self.folder.cleanup()
+
+    def start(self, argv: list[str], **env: str) -> Trial:
+        self.count += 1
+        return Trial(self, argv, Path(self.folder.name) / str(self.count), env)
+
+    def run(self, argv: list[str]) -> tuple[int, str]:
+        """Exit status and stderr of a run that nobody disturbs."""
+        trial = self.start(argv)
+        return trial.wait(), trial.stderr
+
+    def ask(self, order: dict[str, Any], pid: int | None = None) -> int:
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.write(json.dumps(order).encode() + b"\n")
+        self.process.stdin.flush()
+        if not select.select([self.process.stdout], [], [], HANG)[0]:
+            if pid is not None:
+                os.killpg(pid, signal.SIGKILL)
+            raise AssertionError(f"no end after {HANG:g} s")
+        return int(self.process.stdout.readline())
+
+
+# ---- in the zygote and its children
+
+
+def serve() -> None:
+    orders, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb", buffering=0)
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nowhere, 0)
+    os.dup2(nowhere, 1)
+    for name in IMPORTS:
+        importlib.import_module(name)
+    import torch
+
+    torch.set_num_threads(1)
+    for line in orders:
+        order = json.loads(line)
+        if order["do"] == "wait":
+            status = os.waitstatus_to_exitcode(os.waitpid(order["pid"], 0)[1])
+            answers.write(f"{status}\n".encode())
+            continue
+        pid = os.fork()
+        if pid == 0:
+            answers.close()
+            orders.close()
+            child(order)
+        answers.write(f"{pid}\n".encode())
+
+
+def child(order: dict[str, Any]) -> None:
+    os.setsid()
+    out = os.open(order["stderr"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(out, 2)
+    os.environ.update(order["env"])
+    with open(order["phases"], "r+b") as file:
+        mark_phases(memoryview(mmap.mmap(file.fileno(), 0)).cast("q"))
+    from ppo.cli import main
+
+    status = 70
+    try:
+        status = main(order["argv"])
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def mark_phases(shared: Any) -> None:
+    """Tell in shared memory what is being done, by wrapping the methods that do it."""
+    from ppo.collect import HostPlayer, NativePlayer
+    from ppo.loop import Trainer
+    from ppo.update import Update
+
+    def wrap(owner: Any, name: str, phase: str) -> None:
+        number, method = PHASES.index(phase), getattr(owner, name)
+
+        def marked(*args: Any, **kwargs: Any) -> Any:
+            before, shared[0] = shared[0], number
+            shared[1 + number] += 1
+            try:
+                return method(*args, **kwargs)
+            finally:
+                shared[0] = before
+
+        setattr(owner, name, marked)
+
+    for owner, name, phase in (
+        (HostPlayer, "play", "collect"), (NativePlayer, "play", "collect"),
+        (Update, "__call__", "update"), (Trainer, "_write", "metrics"),
+        (Trainer, "_save", "checkpoint"), (Trainer, "_evaluate", "evaluation"),
+        (Trainer, "_end", "end"),
+    ):  # fmt: skip
+        wrap(owner, name, phase)
+
+
+def waits(condition: Callable[[], bool], seconds: float) -> bool:
+    """Whether it becomes true in time."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+if __name__ == "__main__":
+    serve()
