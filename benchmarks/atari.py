@@ -40,6 +40,7 @@ def config_for(game: str, steps: int, size: int, seed: int) -> Config:
             f"env.kwargs={json.dumps(kwargs)}",
             f"train.total_timesteps={steps}",
             f"system.seed={seed}",
+            "train.checkpoint_interval=100",  # batches: 102,400 steps
             "evaluation.interval=0",
             "logging.tensorboard=false",
         ],
