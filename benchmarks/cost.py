@@ -50,7 +50,7 @@ def cost(num_envs: int, width: int, compile_mode: str) -> dict[str, Any]:
         if sum(spent) > 20.0:
             break
     rollout, _ = learner.collector(0)
-    batch, _ = learner.prepare(rollout)
+    batch, _, _ = learner.prepare(rollout)
     size = sum(t.numel() * t.element_size() for t in (*rollout, *batch[:-1]))
     steps = learner.steps_per_batch
     return {

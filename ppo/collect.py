@@ -17,7 +17,7 @@ from torch.func import functional_call
 from ppo import parallel
 from ppo.agent import Agent
 from ppo.compiling import compiled, keep
-from ppo.data import Rollout, Step
+from ppo.data import Beyond, Cut, Rollout, Step
 from ppo.envs.base import Environments
 from ppo.envs.torch_env import Carry, TorchEnvironments, advance
 from ppo.functional.returns import episode_sums
@@ -47,7 +47,7 @@ class Played(NamedTuple):
     truncated: Tensor  # [T, N]
     success: Tensor  # [T, N]
     valid: Tensor  # [T, N]
-    cut: tuple[Tensor, Tensor, Tensor] | None  # steps [C], environments [C], obs reached [C, ...]
+    cut: Cut | None
     states: States = ()  # [T + 1, N, S] before each step, zero where it begins an episode
 
 
@@ -91,7 +91,7 @@ class HostPlayer:
         )
         return self._played((steps, envs, reached))
 
-    def _played(self, cut: tuple[Tensor, Tensor, Tensor] | None) -> Played:
+    def _played(self, cut: Cut | None) -> Played:
         rows = dict(self.buffers)
         states = (rows.pop("states"),) if "states" in rows else ()
         return Played(**rows, cut=cut, states=states)
@@ -273,7 +273,7 @@ class NativePlayer:
         columns = [torch.stack(column) for column in zip(*rows, strict=True)]
         return tuple(carry), obs, states, columns
 
-    def _cut(self, truncated: Tensor, final_obs: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
+    def _cut(self, truncated: Tensor, final_obs: Tensor) -> Cut | None:
         if not self.envs.truncates:
             return None
         if truncated.device.type == "cpu":
@@ -374,7 +374,9 @@ class Collector:
             self._finish(played._replace(cut=None), self.sums, self.lengths)
         )
         self._look_behind_time_limits(rollout, played.cut)
-        return rollout, episodes
+        assert self.current is not None
+        beyond = Beyond(self.current, played.cut)
+        return rollout._replace(beyond=beyond), episodes
 
     def _play(self, noise: Tensor) -> Played:
         """Steps from where the last ones led; the next begin where these end."""
@@ -442,9 +444,7 @@ class Collector:
         starts = torch.cat([torch.zeros_like(fresh[:1]), fresh[:-1]])
         return {"states": played.states[0][:-1], "starts": starts}
 
-    def _look_behind_time_limits(
-        self, rollout: Rollout, cut: tuple[Tensor, Tensor, Tensor] | None
-    ) -> None:
+    def _look_behind_time_limits(self, rollout: Rollout, cut: Cut | None) -> None:
         """Where a time limit cut the episode, the next value is that of the state reached."""
         if cut is None:
             return

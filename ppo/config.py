@@ -118,6 +118,9 @@ class PPOConfig(Section):
     critic_gae_lambda: Fraction | None = setting(
         None, "the same for the critic's targets; null: ppo.gae_lambda"
     )
+    recompute_advantages: bool = setting(
+        False, "advantages anew before each epoch, with the critic as it is then"
+    )
     value_epochs: Annotated[int, Field(ge=0)] = setting(
         0, "further passes that train the critic alone"
     )

@@ -5,6 +5,7 @@ The learner holds every state that training has and touches no file; loop.py giv
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from ppo.losses.base import Knobs
 from ppo.objective import Objective
 from ppo.optimizer import Adam
 from ppo.prepare import Prepare
+from ppo.recompute import Recompute
 from ppo.recorder import EpisodeRows, make_record, reduce_table, to_host
 from ppo.reward_scale import RewardScale
 from ppo.schedules import scheduled
@@ -71,6 +73,11 @@ class Learner:
         self.reward_scale = reward_scale
         self.prepare = Prepare(
             objective, settings, reward_scale, config.ppo, self.last_mean, device, compile_it
+        )
+        self.recompute = (
+            Recompute(objective, settings, device, compile_it)
+            if config.ppo.recompute_advantages
+            else None
         )
         self.examine = Examine(objective, optimizer.flat, device, compile_it)
         self.grace = Grace()
@@ -150,14 +157,15 @@ class Learner:
         knobs, numbers = self.knobs()
         rollout, episodes = self._collect(attempt)
         collected = self.clock()
-        batch, before = self.prepare(rollout)
+        batch, treated, before = self.prepare(rollout)
         batch = self.with_targets(batch, rollout)
         if self.objective.balancer.reads_gradients:
             norms = gradients.balanced_norms(self.objective, self.optimizer.flat, batch, knobs)
             self.objective.balancer.observe_gradients(parallel.mean_(norms))
         self.examine.remember(batch, knobs)
         prepared = self.clock()
-        table = self.update(batch, knobs, self.counters["batch"], attempt)
+        number, refresh = self.counters["batch"], self.refresh(treated)
+        table = self.update(batch, knobs, number, attempt, refresh)
         updated = self.clock()
         after = self.examine(batch, knobs, table, self.counters["batch"])
         variances = self._observe(batch, table)
@@ -175,6 +183,12 @@ class Learner:
         record["wall_time_s"] = self.wall_time
         record["steps_per_second"] = self.steps_per_batch / spent
         return record
+
+    def refresh(self, rollout: Rollout) -> Callable[[Batch], Batch] | None:
+        """What happens to the batch of a treated rollout between two epochs."""
+        if self.recompute is None:
+            return None
+        return functools.partial(self.recompute, rollout=rollout)
 
     def _collect(self, attempt: int) -> tuple[Rollout, Episodes]:
         """A rollout. Ranks meet in the update, so they leave together, and here only."""

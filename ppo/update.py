@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -62,8 +62,19 @@ class Update:
         self._step = compiled(self.step, device) if self.fused else self.step
         self._value_step = compiled(self.value_step, device) if self.fused else self.value_step
 
-    def __call__(self, batch: Batch, knobs: Knobs, batch_number: int, attempt: int) -> UpdateTable:
-        """Every epoch over `batch`; minibatches are drawn from a counted generator."""
+    def __call__(
+        self,
+        batch: Batch,
+        knobs: Knobs,
+        batch_number: int,
+        attempt: int,
+        refresh: Callable[[Batch], Batch] | None = None,
+    ) -> UpdateTable:
+        """Every epoch over `batch`; minibatches are drawn from a counted generator.
+
+        Args:
+            refresh: gives the batch of each epoch but the first.
+        """
         size = batch.num_sequences
         minibatch = size // self.config.num_minibatches
         self.running.fill_(True)
@@ -78,7 +89,9 @@ class Update:
         self._name_metrics(batch, knobs)
         rows = []
         orders = self._orders(size, source, batch.obs.device)
-        for _ in range(self.config.num_epochs):
+        for epoch in range(self.config.num_epochs):
+            if refresh is not None and epoch > 0:
+                batch = refresh(batch)
             for index in next(orders).split(minibatch):
                 self.poll()
                 rows.append(keep(self._step(batch, index, knobs)))
