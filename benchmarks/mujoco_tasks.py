@@ -1,0 +1,336 @@
+"""MuJoCo with one recipe: returns after a million steps, beside other and published figures.
+
+    python benchmarks/mujoco_tasks.py [--tasks HalfCheetah ...] [--seeds 5] [--workers 2]
+    python benchmarks/mujoco_tasks.py --variants value_clip layer_norm ... [--tasks ...] [--seeds 2]
+    python benchmarks/mujoco_tasks.py --trainer sb3 [--tasks ...] [--seeds 2]
+    python benchmarks/mujoco_tasks.py --table
+
+The recipe is configs/mujoco.yaml; a variant changes one thing of it. Stable-Baselines3 gets the
+same network, batch, epochs, minibatches, learning rate and schedule, with VecNormalize. Every run
+appends one line to benchmarks/results/mujoco.jsonl; a run that is there already is not repeated, so
+that an interrupted benchmark goes on and several can share the work. The tables, mujoco.md and
+mujoco_ablation.md, and the picture are made anew from all lines at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import json
+import multiprocessing
+import platform
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+RECIPE = ROOT / "configs" / "mujoco.yaml"
+STEPS = 1_000_000
+EPISODES = 20
+POINTS = 50  # of a learning curve
+
+# Published at 1 million steps: Tianshou's benchmark (10 seeds, mean and deviation) and rl-zoo.
+TASKS = {
+    "HalfCheetah": ("5784 +- 1244; 5819", 6000.0),
+    "Hopper": ("2609 +- 701; 2410", 2700.0),
+    "Walker2d": ("3589 +- 757; 3479", 3700.0),
+    "Ant": ("3258 +- 1079; 1327", 3300.0),
+    "Humanoid": ("787 +- 194", 1000.0),
+    "Swimmer": ("67 +- 99; 282", 120.0),
+    "Reacher": ("-4.1 +- 0.3", -4.0),
+    "InvertedPendulum": ("1000", 1000.0),
+    "InvertedDoublePendulum": ("9231", 9300.0),
+}
+VARIANTS: dict[str, list[str]] = {
+    "recipe": [],
+    "recompute": ["ppo.recompute_advantages=true"],
+    "no_recompute": ["ppo.recompute_advantages=false"],
+    "learning_rate_constant": ["ppo.learning_rate_schedule=constant"],
+    "learning_rate_1e-3": ["ppo.learning_rate=1e-3"],
+    "kl_rate": [
+        "ppo.learning_rate_schedule=kl",
+        "ppo.target_kl=0.02",
+    ],
+    "log_std_0": ["network.initial_log_std=0.0"],
+    "log_std_-1": ["network.initial_log_std=-1.0"],
+    "value_clip": ["ppo.value_clip=auto"],
+    "no_observation_normalization": ["env.normalize_observations=false"],
+    "no_return_normalization": ["ppo.normalize_returns=false"],
+    "reward_scaling": ["ppo.normalize_returns=false", "ppo.reward_scaling=return_std"],
+    "hl_gauss": ["ppo.value_loss=hl_gauss"],
+    "huber": ["ppo.value_loss=huber"],
+    "layer_norm": ["network.layer_norm=true"],
+    "critic_weight_decay": ["ppo.critic_weight_decay=0.01"],
+    "shared_encoder": ["network.shared_encoder=true"],
+    "relu": ["network.activation=relu"],
+    "width_256": ["network.hidden_sizes=[256, 256]"],
+    "relu_256": ["network.hidden_sizes=[256, 256]", "network.activation=relu"],
+    "one_environment": ["env.num_envs=1", "ppo.num_steps=2048"],
+    "sixteen_environments": ["env.num_envs=16", "ppo.num_steps=128"],
+    "separate_clipping": ["ppo.clip_gradients=separate"],
+    "max_grad_norm_1": ["ppo.max_grad_norm=1.0"],
+    "gamma_0.98": ["ppo.gamma=0.98"],
+    "lambda_0.9": ["ppo.gae_lambda=0.9"],
+    "batch_advantages": ["ppo.normalize_advantages=batch"],
+    "clip_0.1": ["ppo.clip_epsilon=0.1"],
+}
+
+Run = dict[str, Any]
+
+
+def curve(ends: list[tuple[float, float]]) -> list[float | None]:
+    """Mean return of the episodes that ended in each fiftieth of the run."""
+    bins: list[list[float]] = [[] for _ in range(POINTS)]
+    for step, episode_return in ends:
+        bins[min(POINTS - 1, int(step / STEPS * POINTS))].append(episode_return)
+    return [round(statistics.fmean(part), 2) if part else None for part in bins]
+
+
+def train_ours(task: str, variant: str, seed: int) -> Run:
+    import torch
+
+    from ppo import Config, Trainer
+    from ppo.playing import evaluate_run
+    from ppo.run_folder import RunFolder
+
+    torch.set_num_threads(1)
+    sets = [f"env.id={task}-v5", f"system.seed={seed}", *VARIANTS[variant]]
+    sets += [f"train.total_timesteps={STEPS}", "logging.tensorboard=false"]
+    config = Config.load(RECIPE, overrides=sets)
+    with tempfile.TemporaryDirectory() as folder:
+        summary = Trainer(config, folder).train()
+        played = evaluate_run("run0001", Path(folder), EPISODES, seed=10_000 + seed, which="latest")
+        run = RunFolder.open(Path(folder), "run0001")
+        steps = {record["batch"]: record["env_steps"] for record in run.records()}
+        ends = [(steps[int(e["batch"])], float(e["return"])) for e in run.episodes()]
+    return {
+        "training": summary["final_return"],
+        "evaluation": played["mean_return"],
+        "curve": curve(ends),
+    }
+
+
+def train_sb3(task: str, variant: str, seed: int) -> Run:
+    import torch
+    from stable_baselines3 import PPO
+    from stable_baselines3.common.callbacks import BaseCallback
+    from stable_baselines3.common.env_util import make_vec_env
+    from stable_baselines3.common.evaluation import evaluate_policy
+    from stable_baselines3.common.vec_env import VecNormalize
+
+    torch.set_num_threads(1)
+    ends: list[tuple[float, float]] = []
+
+    class Ends(BaseCallback):
+        def _on_step(self) -> bool:
+            for info in self.locals["infos"]:
+                if "episode" in info:
+                    ends.append((self.num_timesteps, float(info["episode"]["r"])))
+            return True
+
+    envs = VecNormalize(make_vec_env(f"{task}-v5", n_envs=8, seed=seed))
+    model = PPO(
+        "MlpPolicy",
+        envs,
+        n_steps=256,
+        batch_size=64,
+        n_epochs=10,
+        learning_rate=lambda left: 3e-4 * left,
+        policy_kwargs={
+            "log_std_init": -0.5,
+            "net_arch": {"pi": [64, 64], "vf": [64, 64]},
+            "activation_fn": torch.nn.Tanh,
+        },
+        seed=seed,
+        device="cpu",
+    )
+    model.learn(STEPS, callback=Ends())
+    envs.training = envs.norm_reward = False
+    envs.seed(10_000 + seed)
+    played, _ = evaluate_policy(model, envs, EPISODES, deterministic=True)
+    return {
+        "training": statistics.fmean(r for _, r in ends[-100:]),
+        "evaluation": float(played),
+        "curve": curve(ends),
+    }
+
+
+def train(trainer: str, task: str, variant: str, seed: int) -> Run:
+    """One training, with what it cost."""
+    import torch
+
+    wall, cpu = time.perf_counter(), time.process_time()
+    found = (train_ours if trainer == "ours" else train_sb3)(task, variant, seed)
+    return {
+        "trainer": trainer,
+        "task": task,
+        "variant": variant,
+        "seed": seed,
+        **found,
+        "wall_s": round(time.perf_counter() - wall),
+        "cpu_s": round(time.process_time() - cpu),
+        "torch": torch.__version__,
+        "machine": platform.machine(),
+    }
+
+
+def lines(path: Path) -> list[Run]:
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def spread(values: list[float]) -> str:
+    mean = statistics.fmean(values)
+    digits = 0 if abs(mean) >= 100 else 1
+    return f"{mean:.{digits}f} +- {statistics.stdev(values) if len(values) > 1 else 0:.{digits}f}"
+
+
+def results_table(runs: list[Run]) -> str:
+    """One line per task, the recipe beside Stable-Baselines3 and the published figures."""
+    rows = [
+        "| task (v5) | published | to reach | ours, last 100 training episodes | ours,"
+        " deterministic | seeds | Stable-Baselines3, training | deterministic | seeds |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for task, (published, goal) in TASKS.items():
+        cells = []
+        for trainer in ("ours", "sb3"):
+            mine = [
+                r
+                for r in runs
+                if (r["trainer"], r["task"], r["variant"]) == (trainer, task, "recipe")
+            ]
+            if not mine:
+                cells += ["", "", "0"]
+                continue
+            cells += [spread([r[k] for r in mine]) for k in ("training", "evaluation")]
+            cells.append(str(len(mine)))
+        rows.append(f"| {task} | {published} | {goal:g} | {' | '.join(cells)} |")
+    return "\n".join(rows) + "\n"
+
+
+def ablation_table(runs: list[Run]) -> str:
+    """One line per variant: training return on each task, with the recipe's on the same seeds."""
+    ours = [r for r in runs if r["trainer"] == "ours"]
+    tasks = [t for t in TASKS if any(r["task"] == t and r["variant"] != "recipe" for r in ours)]
+    rows = [
+        "| variant | " + " | ".join(tasks) + " |",
+        "| --- |" + " --- |" * len(tasks),
+    ]
+    for variant in VARIANTS:
+        cells = []
+        for task in tasks:
+            mine = {r["seed"]: r for r in ours if (r["task"], r["variant"]) == (task, variant)}
+            base = {r["seed"]: r for r in ours if (r["task"], r["variant"]) == (task, "recipe")}
+            shared = sorted(mine.keys() & base.keys())
+            if not shared:
+                cells.append("")
+                continue
+            figure = statistics.fmean(mine[s]["training"] for s in shared)
+            against = statistics.fmean(base[s]["training"] for s in shared)
+            change = "" if variant == "recipe" else f" ({figure - against:+.0f}; {len(shared)})"
+            cells.append(f"{figure:.0f}{change}")
+        if any(cells):
+            rows.append(f"| {variant} | {' | '.join(cells)} |")
+    return "\n".join(rows) + "\n"
+
+
+def picture(runs: list[Run], path: Path) -> None:
+    """Learning curves: mean and range over seeds."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import numpy as np
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(3, 3, figsize=(11, 8.5), layout="constrained")
+    steps = (np.arange(POINTS) + 1) * STEPS / POINTS / 1e6
+    for axis, (task, (_, goal)) in zip(axes.flat, TASKS.items(), strict=True):
+        for trainer, label, color in (
+            ("ours", "this project", "C0"),
+            ("sb3", "Stable-Baselines3", "C1"),
+        ):
+            mine = [
+                r["curve"]
+                for r in runs
+                if (r["trainer"], r["task"], r["variant"]) == (trainer, task, "recipe")
+            ]
+            if not mine:
+                continue
+            values = np.array(mine, dtype=float)
+            known = ~np.isnan(values).all(0)
+            mean = np.nanmean(values[:, known], 0)
+            axis.plot(steps[known], mean, color=color, label=f"{label} ({len(mine)})")
+            low, high = np.nanmin(values[:, known], 0), np.nanmax(values[:, known], 0)
+            axis.fill_between(steps[known], low, high, color=color, alpha=0.2, linewidth=0)
+        axis.axhline(goal, color="0.5", linestyle=":", linewidth=1)
+        axis.set_title(f"{task}-v5", fontsize=10)
+        axis.legend(fontsize=7, loc="lower right")
+        axis.tick_params(labelsize=8)
+    for axis in axes[-1]:
+        axis.set_xlabel("million steps", fontsize=9)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("return of training episodes", fontsize=9)
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
+def write_tables(runs: list[Run]) -> None:
+    head = "`python benchmarks/mujoco_tasks.py`\n\n"
+    (RESULTS / "mujoco.md").write_text(head + results_table(runs))
+    (RESULTS / "mujoco_ablation.md").write_text(head + ablation_table(runs))
+    picture(runs, RESULTS / "mujoco.png")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--trainer", choices=("ours", "sb3"), default="ours")
+    parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
+    parser.add_argument("--variants", nargs="+", default=["recipe"], choices=list(VARIANTS))
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--table", action="store_true", help="only make the tables anew")
+    args = parser.parse_args()
+    path = RESULTS / "mujoco.jsonl"
+    jobs = [
+        (args.trainer, task, variant, seed)
+        for seed in range(1, args.seeds + 1)
+        for variant in args.variants
+        for task in args.tasks
+    ]
+    spawn = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(
+        args.workers, mp_context=spawn, max_tasks_per_child=1
+    ) as pool:
+        waiting: set[concurrent.futures.Future[Run]] = set()
+        for job in [] if args.table else jobs:
+            key = ("trainer", "task", "variant", "seed")
+            if any(tuple(run[k] for k in key) == job for run in lines(path)):
+                continue
+            waiting.add(pool.submit(train, *job))
+            if len(waiting) == args.workers:
+                waiting = append(waiting, path)
+        while waiting:
+            waiting = append(waiting, path)
+    write_tables(lines(path))
+
+
+def append(
+    waiting: set[concurrent.futures.Future[Run]], path: Path
+) -> set[concurrent.futures.Future[Run]]:
+    """Waits for one run and writes its line; what is left."""
+    first = concurrent.futures.FIRST_COMPLETED
+    done, left = concurrent.futures.wait(waiting, return_when=first)
+    for future in done:
+        with path.open("a") as file:
+            file.write(json.dumps(future.result()) + "\n")
+        print(json.dumps(future.result()), flush=True)
+    return left
+
+
+if __name__ == "__main__":
+    main()
