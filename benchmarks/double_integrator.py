@@ -1,10 +1,11 @@
 """Return, success and final error of reference policies in DoubleIntegrator-v0.
 
-python benchmarks/double_integrator.py
+python benchmarks/double_integrator.py [--run RUN ...]     # and of trained ones
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ from ppo.envs.native.double_integrator import (  # noqa: E402
     optimal_plan,
 )
 from ppo.envs.torch_env import TorchEnvironments  # noqa: E402
+from ppo.policy import load_policy  # noqa: E402
 
 EPISODES = 4000
 
@@ -42,7 +44,16 @@ def measure(name: str, policy: Callable[[Tensor, int], Tensor]) -> str:
     )
 
 
+def learned(run: str) -> Callable[[Tensor, int], Tensor]:
+    """The deterministic policy of a finished run."""
+    policy = load_policy(run, which="latest")
+    return lambda obs, _: policy.act(obs)
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--run", nargs="+", default=[], help="run folders")
+    args = parser.parse_args()
     first = TorchEnvironments(DoubleIntegrator(), EPISODES, run_seed=1, device="cpu").reset()
     plan = optimal_plan(first, NUM_STEPS)
     generator = torch.Generator().manual_seed(0)
@@ -58,6 +69,8 @@ def main() -> None:
         measure("optimal + noise of 0.5 m/s^2", lambda o, t: optimal_control(o) + noise(0.5)(o, t))
     )
     print(measure("no control", lambda obs, _: torch.zeros(len(obs), 1)))
+    for run in args.run:
+        print(measure(Path(run).name, learned(run)))
     print(measure("noise of 8 m/s^2 (untrained)", noise(MAX_CONTROL)))
 
 
