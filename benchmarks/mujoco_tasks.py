@@ -1,15 +1,16 @@
 """MuJoCo with one recipe: returns after a million steps, beside other and published figures.
 
     python benchmarks/mujoco_tasks.py [--tasks HalfCheetah ...] [--seeds 5] [--workers 2]
-    python benchmarks/mujoco_tasks.py --variants value_clip layer_norm ... [--tasks ...] [--seeds 2]
+    python benchmarks/mujoco_tasks.py --search --variants start relu ... [--tasks ...] [--seeds 2]
     python benchmarks/mujoco_tasks.py --trainer sb3 [--tasks ...] [--seeds 2]
     python benchmarks/mujoco_tasks.py --table
 
-The recipe is configs/mujoco.yaml; a variant changes one thing of it. Stable-Baselines3 gets the
+The recipe is configs/mujoco.yaml. The search that led to it began at an initial log deviation of -0.5;
+a variant changes that start in one thing or several. Stable-Baselines3 gets the
 same network, batch, epochs, minibatches, learning rate and schedule, with VecNormalize. Every run
-appends one line to benchmarks/results/mujoco.jsonl; a run that is there already is not repeated, so
-that an interrupted benchmark goes on and several can share the work. The tables, mujoco.md and
-mujoco_ablation.md, and the picture are made anew from all lines at the end.
+appends one line to mujoco.jsonl or mujoco_search.jsonl in benchmarks/results; a run that is there
+already is not repeated, so that an interrupted benchmark goes on and several can share the work. The
+tables, mujoco.md and mujoco_search.md, and the picture are made anew from all lines at the end.
 """
 
 from __future__ import annotations
@@ -44,38 +45,32 @@ TASKS = {
     "InvertedPendulum": ("1000", 1000.0),
     "InvertedDoublePendulum": ("9231", 9300.0),
 }
+START = ["network.initial_log_std=-0.5"]
+LOW_STD, RECOMPUTE = "network.initial_log_std=-1.0", "ppo.recompute_advantages=true"
 VARIANTS: dict[str, list[str]] = {
-    "recipe": [],
-    "recompute": ["ppo.recompute_advantages=true"],
-    "no_recompute": ["ppo.recompute_advantages=false"],
-    "learning_rate_constant": ["ppo.learning_rate_schedule=constant"],
+    "start": [],
+    "log_std_-1": [LOW_STD],
+    "recompute": [RECOMPUTE],
     "learning_rate_1e-3": ["ppo.learning_rate=1e-3"],
-    "kl_rate": [
-        "ppo.learning_rate_schedule=kl",
-        "ppo.target_kl=0.02",
-    ],
-    "log_std_0": ["network.initial_log_std=0.0"],
-    "log_std_-1": ["network.initial_log_std=-1.0"],
+    "kl_rate": ["ppo.learning_rate_schedule=kl", "ppo.target_kl=0.02"],
     "value_clip": ["ppo.value_clip=auto"],
-    "no_observation_normalization": ["env.normalize_observations=false"],
-    "no_return_normalization": ["ppo.normalize_returns=false"],
-    "reward_scaling": ["ppo.normalize_returns=false", "ppo.reward_scaling=return_std"],
     "hl_gauss": ["ppo.value_loss=hl_gauss"],
-    "huber": ["ppo.value_loss=huber"],
     "layer_norm": ["network.layer_norm=true"],
     "critic_weight_decay": ["ppo.critic_weight_decay=0.01"],
-    "shared_encoder": ["network.shared_encoder=true"],
     "relu": ["network.activation=relu"],
     "width_256": ["network.hidden_sizes=[256, 256]"],
-    "relu_256": ["network.hidden_sizes=[256, 256]", "network.activation=relu"],
-    "one_environment": ["env.num_envs=1", "ppo.num_steps=2048"],
-    "sixteen_environments": ["env.num_envs=16", "ppo.num_steps=128"],
     "separate_clipping": ["ppo.clip_gradients=separate"],
     "max_grad_norm_1": ["ppo.max_grad_norm=1.0"],
     "gamma_0.98": ["ppo.gamma=0.98"],
     "lambda_0.9": ["ppo.gae_lambda=0.9"],
-    "batch_advantages": ["ppo.normalize_advantages=batch"],
-    "clip_0.1": ["ppo.clip_epsilon=0.1"],
+    "log_std_-1+recompute": [LOW_STD, RECOMPUTE],
+    "log_std_-1+recompute+max_grad_norm_1": [LOW_STD, RECOMPUTE, "ppo.max_grad_norm=1.0"],
+    "log_std_-1+recompute+max_grad_norm_1+relu": [
+        LOW_STD,
+        RECOMPUTE,
+        "ppo.max_grad_norm=1.0",
+        "network.activation=relu",
+    ],
 }
 
 Run = dict[str, Any]
@@ -97,7 +92,8 @@ def train_ours(task: str, variant: str, seed: int) -> Run:
     from ppo.run_folder import RunFolder
 
     torch.set_num_threads(1)
-    sets = [f"env.id={task}-v5", f"system.seed={seed}", *VARIANTS[variant]]
+    changes = [] if variant == "recipe" else START + VARIANTS[variant]
+    sets = [f"env.id={task}-v5", f"system.seed={seed}", *changes]
     sets += [f"train.total_timesteps={STEPS}", "logging.tensorboard=false"]
     config = Config.load(RECIPE, overrides=sets)
     with tempfile.TemporaryDirectory() as folder:
@@ -140,7 +136,7 @@ def train_sb3(task: str, variant: str, seed: int) -> Run:
         n_epochs=10,
         learning_rate=lambda left: 3e-4 * left,
         policy_kwargs={
-            "log_std_init": -0.5,
+            "log_std_init": -1.0,
             "net_arch": {"pi": [64, 64], "vf": [64, 64]},
             "activation_fn": torch.nn.Tanh,
         },
@@ -213,27 +209,23 @@ def results_table(runs: list[Run]) -> str:
     return "\n".join(rows) + "\n"
 
 
-def ablation_table(runs: list[Run]) -> str:
-    """One line per variant: training return on each task, with the recipe's on the same seeds."""
-    ours = [r for r in runs if r["trainer"] == "ours"]
-    tasks = [t for t in TASKS if any(r["task"] == t and r["variant"] != "recipe" for r in ours)]
-    rows = [
-        "| variant | " + " | ".join(tasks) + " |",
-        "| --- |" + " --- |" * len(tasks),
-    ]
+def search_table(runs: list[Run]) -> str:
+    """One line per variant: mean training return, change from the start on the same seeds, seeds."""
+    tasks = [task for task in TASKS if any(run["task"] == task for run in runs)]
+    rows = ["| variant | " + " | ".join(tasks) + " |", "| --- |" + " --- |" * len(tasks)]
     for variant in VARIANTS:
         cells = []
         for task in tasks:
-            mine = {r["seed"]: r for r in ours if (r["task"], r["variant"]) == (task, variant)}
-            base = {r["seed"]: r for r in ours if (r["task"], r["variant"]) == (task, "recipe")}
-            shared = sorted(mine.keys() & base.keys())
-            if not shared:
+            mine, start = (
+                {r["seed"]: r["training"] for r in runs if (r["task"], r["variant"]) == (task, v)}
+                for v in (variant, "start")
+            )
+            if shared := sorted(mine.keys() & start.keys()):
+                mean = statistics.fmean(mine[seed] for seed in shared)
+                change = mean - statistics.fmean(start[seed] for seed in shared)
+                cells.append(f"{mean:.0f} ({change:+.0f}; {len(shared)})")
+            else:
                 cells.append("")
-                continue
-            figure = statistics.fmean(mine[s]["training"] for s in shared)
-            against = statistics.fmean(base[s]["training"] for s in shared)
-            change = "" if variant == "recipe" else f" ({figure - against:+.0f}; {len(shared)})"
-            cells.append(f"{figure:.0f}{change}")
         if any(cells):
             rows.append(f"| {variant} | {' | '.join(cells)} |")
     return "\n".join(rows) + "\n"
@@ -279,10 +271,11 @@ def picture(runs: list[Run], path: Path) -> None:
     pyplot.close(figure)
 
 
-def write_tables(runs: list[Run]) -> None:
-    head = "`python benchmarks/mujoco_tasks.py`\n\n"
-    (RESULTS / "mujoco.md").write_text(head + results_table(runs))
-    (RESULTS / "mujoco_ablation.md").write_text(head + ablation_table(runs))
+def write_tables() -> None:
+    runs, search = lines(RESULTS / "mujoco.jsonl"), lines(RESULTS / "mujoco_search.jsonl")
+    head = "`python benchmarks/mujoco_tasks.py{}`\n\n"
+    (RESULTS / "mujoco.md").write_text(head.format("") + results_table(runs))
+    (RESULTS / "mujoco_search.md").write_text(head.format(" --search") + search_table(search))
     picture(runs, RESULTS / "mujoco.png")
 
 
@@ -290,16 +283,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trainer", choices=("ours", "sb3"), default="ours")
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
-    parser.add_argument("--variants", nargs="+", default=["recipe"], choices=list(VARIANTS))
+    parser.add_argument("--search", action="store_true", help="variants in place of the recipe")
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--table", action="store_true", help="only make the tables anew")
     args = parser.parse_args()
-    path = RESULTS / "mujoco.jsonl"
+    path = RESULTS / ("mujoco_search.jsonl" if args.search else "mujoco.jsonl")
     jobs = [
         (args.trainer, task, variant, seed)
         for seed in range(1, args.seeds + 1)
-        for variant in args.variants
+        for variant in (args.variants if args.search else ["recipe"])
         for task in args.tasks
     ]
     spawn = multiprocessing.get_context("spawn")
@@ -316,7 +310,7 @@ def main() -> None:
                 waiting = append(waiting, path)
         while waiting:
             waiting = append(waiting, path)
-    write_tables(lines(path))
+    write_tables()
 
 
 def append(
