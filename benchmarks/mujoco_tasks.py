@@ -7,7 +7,7 @@
 
 The recipe is configs/mujoco.yaml. The search that led to it began at an initial log deviation of
 -0.5; a variant changes that start in one thing or several. Stable-Baselines3 gets the same network,
-batch, epochs, minibatches, learning rate and schedule, with VecNormalize. Every run appends one line
+batch, epochs, minibatches, learning rate and schedule, with VecNormalize. Every run appends a line
 to mujoco.jsonl or mujoco_search.jsonl in benchmarks/results; a run that is there already is not
 repeated, so that an interrupted benchmark goes on and several can share the work. The tables,
 mujoco.md and mujoco_search.md, and the picture are made anew from all lines at the end.
@@ -210,7 +210,7 @@ def results_table(runs: list[Run]) -> str:
 
 
 def search_table(runs: list[Run]) -> str:
-    """One line per variant: mean training return (change from the start on the same seeds; seeds)."""
+    """One line per variant: mean training return (change from the start; seeds shared)."""
     tasks = [task for task in TASKS if any(run["task"] == task for run in runs)]
     rows = ["| variant | " + " | ".join(tasks) + " |", "| --- |" + " --- |" * len(tasks)]
     for variant in VARIANTS:
