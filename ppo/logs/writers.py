@@ -119,11 +119,24 @@ def _sb3(series: Series) -> MetricsLog:
         log.settings["ppo.value_clip_epsilon"] = float(np.nanmedian(log.columns["clip_range_vf"]))
     elif log.has("clip_range"):
         log.settings["ppo.value_clip"] = "none"
+    if (epochs := _epochs(series)) is not None:
+        log.settings["ppo.num_epochs"] = epochs
     _entropy_relative(log, discrete=True)  # a Gaussian policy logs train/std
     log.notes.append(
         "explained variance is before the update; value_loss is (v - R)^2 without a half"
     )
     return log
+
+
+def _epochs(series: Series) -> int | None:
+    """Epochs a batch: `train/n_updates` counts them all; an early stop shortens a batch."""
+    points = series.points.get("train/n_updates")
+    if points is None or not len(points):
+        return None
+    counts = points[np.isfinite(points[:, 1]), 1]
+    steps = np.diff(counts) if len(counts) > 1 else counts
+    largest = float(np.max(steps)) if len(steps) else 0.0
+    return round(largest) if 1 <= largest <= 1e6 else None
 
 
 # CleanRL ---------------------------------------------------------------------------------------

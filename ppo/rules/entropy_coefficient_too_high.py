@@ -13,6 +13,8 @@ LATE = 0.2  # of the run after which it must have fallen (J)
 LONG = 20  # batches before "still uniform" means anything
 SEES = 0.3  # explained variance: the critic knows better than the policy acts (J)
 HELD = 0.9  # relative entropy that a bonus can hold for half a run (M)
+HEAVY = 0.1  # a coefficient ten times the usual (J)
+HEAVY_HELD = 0.8  # relative entropy that is suspect with such a coefficient (J)
 STILL = 0.02  # fall of the relative entropy in that half
 MOVES = 1e-4  # KL above which the policy is being trained at all
 SPREAD = 2.718  # growth of the policy's deviation since the start (S: log-std past 1)
@@ -67,7 +69,9 @@ class EntropyCoefficientTooHigh(Rule):
         """A policy that is held near uniform while the critic knows what is better."""
         half = len(log) // 2
         entropy, quarter = log.get("entropy_relative")[half:], max(len(log) // 4, 2)
-        if len(log) < 1.5 * LONG or not float(np.nanmin(entropy, initial=1.0)) > HELD:
+        heavy = median(log.get("entropy_coefficient")) > HEAVY
+        held = HEAVY_HELD if heavy else HELD
+        if len(log) < 1.5 * LONG or not float(np.nanmin(entropy, initial=1.0)) > held:
             return False
         fell = median(entropy[:quarter]) - median(entropy[-quarter:])
         sees = median(log.get("explained_variance")[half:]) > SEES

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ppo.logs.metrics_log import MetricsLog
 from ppo.rules import (
@@ -24,6 +25,7 @@ from ppo.rules import (
 KL = 0.05  # k3 estimate, last epoch (S: "stays below 0.02"; adaptive rules act at 0.02)
 TARGETS = 4.0  # times the target KL (J)
 CLIPPED = 0.4  # share of samples outside the clip (J)
+GROWTH = 5.0  # KL of the last epoch over the first, as in too_many_epochs (J)
 VIOLENT = 0.2  # KL that no ordinary setting gives (M: 0.3 to 36 at rates of 0.02 to 0.05)
 EARLY = 10  # batches within which a rate far above the usual shows itself
 
@@ -77,6 +79,16 @@ class LearningRateTooHigh(Rule):
         sure = high or violent
         if not sure and rises(log):
             return None
+        if not high and self._grows_by_epochs(log, jumps):
+            return None
         return self.found(
             log, row, evidence, changes, 0.9 if sure else 0.5, SEVERE if sure else MILD
         )
+
+    def _grows_by_epochs(self, log: MetricsLog, jumps: NDArray[np.bool_]) -> bool:
+        """Whether the first epochs are moderate: not the step is too large, there are too many."""
+        if not log.has("approx_kl_first_epoch", "approx_kl_last_epoch"):
+            return False
+        first = median(log.get("approx_kl_first_epoch")[jumps])
+        last = median(log.get("approx_kl_last_epoch")[jumps])
+        return bool(first < KL and last > GROWTH * first)

@@ -26,6 +26,7 @@ LONG = 12  # batches before a moderate size is judged
 MODERATE = 100.0  # reward units, below which a run that rises is left in peace
 FAR = 20.0  # batches to reach the returns (M: 150 at a mean of 1000)
 BIASED = 0.5  # share of the error that is a constant offset (J)
+RATIO = 100.0  # value over policy gradient: raw returns drown the policy (M)
 CUT = 100.0  # gradient norm over the clip (M: raw returns 700 to 4,600)
 STEP = 65.0  # output moved per step is about lr * (1 + 64 saturated features) (M)
 STUCK = 0.7  # of its first root error: what the critic has not moved below
@@ -73,7 +74,14 @@ class RewardScaleTooLarge(Rule):
         if not log.has("explained_variance"):
             lost = error > STUCK * error[np.isfinite(error)][0]
         row = lasting(lost & (size > LARGE) & ((far > FAR) | biased), 5, 6, share=0.5)
-        if row is None or self._moves(error, far) or self._other_cause(log):
+        if row is not None and self._moves(error, far):
+            row = None
+        drowned = (log.get("value_to_policy_gradient") > RATIO) & (
+            log.get("grad_clip_factor") > CUT
+        )
+        if row is None:
+            row = lasting(drowned & (size > MODERATE), 5, 6, share=0.5)
+        if row is None or self._other_cause(log):
             return None
         estimated = not log.has("batches_to_reach")
         moderate = median(size[row:]) < MODERATE
@@ -108,6 +116,9 @@ class RewardScaleTooLarge(Rule):
             f"targets of size {number(median(size[row:]))}, about {number(median(far[row:]))}"
         )
         evidence += " batches away for this learning rate"
+        ratio = median(log.get("value_to_policy_gradient")[row:])
+        if ratio > RATIO:
+            evidence += f"; value gradient {number(ratio)} times the policy's"
         if np.isfinite(variance):
             evidence += f"; explained variance {number(variance)}"
         confidence = 0.9

@@ -22,6 +22,7 @@ GROWTH = 5.0  # KL of the last epoch over the first (J)
 CLIPPED = 0.2  # share of samples outside the clip, over all epochs (J)
 LEAST_KL = 0.02  # of the last epoch; below it the growth does no harm (S)
 MANY = 20  # epochs, where the log tells (J)
+FAR_TOO_MANY = 40  # epochs from which on a smaller KL is told enough (J)
 KL = 0.03  # of a log that has no KL by epoch (J)
 FAST_CRITIC = 0.35  # root error after over before the first batch: fitted within one batch (M)
 
@@ -31,7 +32,14 @@ class TooManyEpochs(Rule):
     illness = "too_many_epochs"
     number = 11
     needs = (("approx_kl_first_epoch", "approx_kl_last_epoch"), ("approx_kl", "clip_fraction"))
-    explains = ("critic_blind", "critic_overfits", "learning_rate_too_high", "entropy_collapse")
+    explains = (
+        "critic_blind",
+        "critic_overfits",
+        "learning_rate_too_high",
+        "entropy_collapse",
+        "observations_unnormalized",
+        "policy_collapse",
+    )
     sources = ("baselines #975", "No Representation, No Trust (2024)")
 
     def check(self, log: MetricsLog) -> Finding | None:
@@ -53,7 +61,8 @@ class TooManyEpochs(Rule):
         kl, clipped = log.get("approx_kl"), log.get("clip_fraction")
         epochs = log.number("ppo.num_epochs")
         told = epochs >= MANY
-        row = lasting((kl > KL) & (clipped > CLIPPED * 0.75), 3, 5, share=0.2)
+        limit = KL * (max(FAR_TOO_MANY / epochs, 0.5) if epochs > FAR_TOO_MANY else 1.0)
+        row = lasting((kl > limit) & (clipped > CLIPPED * 0.75), 3, 5, share=0.2)
         if row is None or not ordinary_rate(log) or epochs < MANY:
             return None
         error = log.get("value_rmse")

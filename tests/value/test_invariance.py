@@ -194,6 +194,14 @@ def test_sparse_rewards_wait_for_their_scale():
 def test_the_offset_of_values_is_no_unit_either():
     torch.manual_seed(0)
     scale = value_scales.REGISTRY.get("popart")(1, 10.0, 10.0)
-    returns = torch.randn(64, 1) + 1e4
+    returns = torch.randn(64, 1) + 500.0
     scale.update(returns, torch.ones(64), None)
     assert scale.to_norm(returns).std() == pytest.approx(10.0, rel=0.05)
+
+
+def test_returns_that_are_equal_to_a_thousandth_are_not_blown_up():
+    scale = value_scales.REGISTRY.get("popart")(1, 10.0, 10.0)
+    returns = 100.0 + 1e-4 * torch.randn(64, 1)
+    scale.update(returns, torch.ones(64), None)
+    assert float(scale.std) == pytest.approx(0.1, rel=0.01)
+    assert scale.to_norm(returns).std() < 0.1
