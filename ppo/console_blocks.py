@@ -192,7 +192,7 @@ def health_block(record: Record, config: Config) -> list[str]:
 
 
 _VALUE_UNITS = {
-    "variance": "unweighted, in variances of targets, summed over components",
+    "variance": "unweighted, in variances, sum of components",
     "network": "unweighted; its size depends on ppo.return_scale",
 }
 _NAMES = {

@@ -1,6 +1,12 @@
 """Shared by all tests: one torch thread, so that results do not depend on the machine."""
 
+import signal
+
 import pytest
+
+# A shell that runs the tests in the background has them ignore Ctrl-C, and their children too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
