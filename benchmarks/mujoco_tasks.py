@@ -6,7 +6,7 @@
     python benchmarks/mujoco_tasks.py --table
 
 The recipe is configs/mujoco.yaml. The search that led to it began without its return_horizon and
-its advantage_floor; a variant changes that start in one thing or several. Stable-Baselines3 gets the
+its advantage_floor; a variant changes that start in one or more things. Stable-Baselines3 gets the
 same network, batch, epochs, minibatches, learning rate and schedule, with VecNormalize. Every run
 appends a line to mujoco.jsonl or mujoco_search.jsonl in benchmarks/results; a run that is there
 already is not repeated, so that an interrupted benchmark goes on and several can share the work.
