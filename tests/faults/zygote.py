@@ -30,6 +30,7 @@ IMPORTS = [  # what a training imports on its way
     "ppo.envs.double_integrator_gym",
 ]  # fmt: skip
 HANG = 120.0  # seconds after which a child counts as hung
+WHOLE = 900.0  # seconds that a run may take which nobody stops
 
 
 class Trial:
@@ -72,9 +73,9 @@ class Trial:
     def send(self, number: int, group: bool = False) -> None:
         (os.killpg if group else os.kill)(self.pid, number)
 
-    def wait(self) -> int:
+    def wait(self, seconds: float = HANG) -> int:
         """Its exit status, negative for a signal."""
-        return self.zygote.ask({"do": "wait", "pid": self.pid}, self.pid)
+        return self.zygote.ask({"do": "wait", "pid": self.pid}, self.pid, seconds)
 
     @property
     def stderr(self) -> str:
@@ -111,16 +112,16 @@ class Zygote:
     def run(self, argv: list[str]) -> tuple[int, str]:
         """Exit status and stderr of a run that nobody disturbs."""
         trial = self.start(argv)
-        return trial.wait(), trial.stderr
+        return trial.wait(WHOLE), trial.stderr
 
-    def ask(self, order: dict[str, Any], pid: int | None = None) -> int:
+    def ask(self, order: dict[str, Any], pid: int | None = None, seconds: float = HANG) -> int:
         assert self.process.stdin is not None and self.process.stdout is not None
         self.process.stdin.write(json.dumps(order).encode() + b"\n")
         self.process.stdin.flush()
-        if not select.select([self.process.stdout], [], [], HANG)[0]:
+        if not select.select([self.process.stdout], [], [], seconds)[0]:
             if pid is not None:
                 os.killpg(pid, signal.SIGKILL)
-            raise AssertionError(f"no end after {HANG:g} s")
+            raise AssertionError(f"no end after {seconds:g} s")
         return int(self.process.stdout.readline())
 
 
