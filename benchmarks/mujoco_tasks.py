@@ -5,12 +5,12 @@
     python benchmarks/mujoco_tasks.py --trainer sb3 [--tasks ...] [--seeds 2]
     python benchmarks/mujoco_tasks.py --table
 
-The recipe is configs/mujoco.yaml. The search that led to it began without its return_horizon and
-its advantage_floor; a variant changes that start in one or more things. Stable-Baselines3 gets the
-same network, batch, epochs, minibatches, learning rate and schedule, with VecNormalize. Every run
-appends a line to mujoco.jsonl or mujoco_search.jsonl in benchmarks/results; a run that is there
-already is not repeated, so that an interrupted benchmark goes on and several can share the work.
-The tables, mujoco.md and mujoco_search.md, and the picture are made anew from all lines at the end.
+The recipe is configs/mujoco.yaml. The search that led to it began at an initial log deviation of
+-0.5; a variant changes that start in one or more things. Stable-Baselines3 gets the same network,
+batch, epochs, minibatches, learning rate and schedule, with VecNormalize. Every run appends a line
+to mujoco.jsonl or mujoco_search.jsonl in benchmarks/results; a run that is there already is not
+repeated, so that an interrupted benchmark goes on and several can share the work. The tables,
+mujoco.md and mujoco_search.md, and the picture are made anew from all lines at the end.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ TASKS = {
     "InvertedPendulum": ("1000", 1000.0),
     "InvertedDoublePendulum": ("9231", 9300.0),
 }
-START = ["ppo.return_horizon=10", "ppo.advantage_floor=0.0"]
+START = ["network.initial_log_std=-0.5"]
 LONG, FLOOR = "ppo.return_horizon=1000", "ppo.advantage_floor=0.01"
 LOW_STD, RECOMPUTE = "network.initial_log_std=-1.0", "ppo.recompute_advantages=true"
 VARIANTS: dict[str, list[str]] = {
@@ -64,6 +64,7 @@ VARIANTS: dict[str, list[str]] = {
     "max_grad_norm_1": ["ppo.max_grad_norm=1.0"],
     "gamma_0.98": ["ppo.gamma=0.98"],
     "lambda_0.9": ["ppo.gae_lambda=0.9"],
+    "return_horizon_1000+advantage_floor": [LONG, FLOOR],
     "log_std_-1+separate_clipping": [LOW_STD, "ppo.clip_gradients=separate"],
     "log_std_-1+return_horizon_1000": [LOW_STD, LONG],
     "log_std_-1+return_horizon_1000+separate_clipping": [
@@ -145,7 +146,7 @@ def train_sb3(task: str, variant: str, seed: int) -> Run:
         n_epochs=10,
         learning_rate=lambda left: 3e-4 * left,
         policy_kwargs={
-            "log_std_init": -0.5,
+            "log_std_init": -1.0,
             "net_arch": {"pi": [64, 64], "vf": [64, 64]},
             "activation_fn": torch.nn.Tanh,
         },
