@@ -69,7 +69,6 @@ def make_runs(writer: str, out: Path, seeds: list[int], only: list[str] | None) 
                 "writer": writer,
                 "seed": seed,
                 "truth": [case.truth] if case.truth else [],
-                "held_out": seed > LOOKED_AT[writer] or (writer == "own" and case.held_out),
                 "ended": ended,
             }
             (folder / "label.json").write_text(json.dumps(label, indent=1))
@@ -126,7 +125,8 @@ def judge_runs(out: Path, development: bool, held_out: bool) -> str:
     logs = {folder: read_log(_log_of(folder)) for folder in labels}
     usual = _healthy_gains(labels, logs)
     for folder, label in sorted(labels.items()):
-        if (development and label["held_out"]) or (held_out and not label["held_out"]):
+        unseen = label["seed"] > LOOKED_AT[label["writer"]]
+        if (development and unseen) or (held_out and not unseen):
             continue
         group = _group(label)
         if label["truth"] and group in usual and _gain(logs[folder]) >= 0.9 * usual[group]:
@@ -135,7 +135,7 @@ def judge_runs(out: Path, development: bool, held_out: bool) -> str:
         found = diagnose(logs[folder])
         truth = (label["truth"] or ["healthy"])[0]
         first = found[0].illness if found else "healthy"
-        confusion[truth, first, label["held_out"]] += 1
+        confusion[truth, first, unseen] += 1
         if truth != first:
             wrong.append(f"{folder.name}: {truth} taken for {first}")
     text = _table(confusion) + "\n\n" + "\n".join(f"- {line}" for line in wrong)
