@@ -218,7 +218,7 @@ OWN_CASES = [
     OwnCase(
         "no_reward",
         "no_reward_signal",
-        ("env.reward_scale=0.0",),
+        ("env.id=benchmarks.small_envs:SilentCartPole-v0",),
         _CART,
     ),
     OwnCase("cut", "gradients_always_clipped", ("ppo.max_grad_norm=1e-6",)),

@@ -1,6 +1,7 @@
-"""Two environments of bsuite's kind (Osband et al. 2020, arXiv 1908.03568), for Gymnasium.
+"""Two environments of bsuite's kind (Osband et al. 2020, arXiv 1908.03568), and one without reward.
 
 `small_envs:Catch-v0` and `small_envs:ContextualBandit-v0`; returns lie in [-1, 1] and [0, 1].
+`small_envs:SilentCartPole-v0` is CartPole whose rewards are all 0.
 """
 
 from __future__ import annotations
@@ -62,5 +63,17 @@ class ContextualBandit(gym.Env):
         return np.eye(CONTEXTS, dtype=np.float32)[self.context]
 
 
+class Silent(gym.RewardWrapper):
+    """Every reward is 0."""
+
+    def reward(self, reward: Any) -> float:
+        return 0.0
+
+
+def silent_cartpole(**kwargs: Any) -> gym.Env:
+    return Silent(gym.make("CartPole-v1", **kwargs))
+
+
+gym.register("SilentCartPole-v0", entry_point=silent_cartpole)
 gym.register("Catch-v0", entry_point=Catch)
 gym.register("ContextualBandit-v0", entry_point=ContextualBandit)

@@ -255,6 +255,15 @@ def rises(log: MetricsLog) -> bool:
     return bool(gain(log) > RISES)
 
 
+ALIKE = 1e-3  # return deviation over the mean return, at most, of a task that is solved (J)
+
+
+def alike(log: MetricsLog) -> NDArray[np.bool_]:
+    """[batches] where all returns are the same return: noise is what is left of every loss."""
+    size = np.abs(log.get("return_mean"))
+    return (log.get("return_std") < ALIKE * size) & (size > 0)
+
+
 def normalizes_returns(log: MetricsLog) -> bool | None:
     """Whether the critic is trained on normalized returns; None where the log does not tell."""
     setting = log.setting("ppo.normalize_returns")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ppo.logs.metrics_log import MetricsLog
-from ppo.rules import RULES, Change, Finding, Rule, lasting, median, number, rises
+from ppo.rules import RULES, Change, Finding, Rule, alike, lasting, median, number, rises
 
 CUT = 30.0  # gradient norm over the clip (M: healthy to 19 with a narrow policy, sick to 8,500)
 BLIND = 0.5  # explained variance: a critic that works makes large gradients harmless (M)
@@ -25,7 +25,7 @@ class GradientsAlwaysClipped(Rule):
         if not log.has("grad_clip_factor"):
             cut = log.get("grad_norm") / log.number("ppo.max_grad_norm")
         clipped = log.get("grad_clipped_fraction")
-        often = ~np.isfinite(clipped) | (clipped > SHARE)
+        often = (~np.isfinite(clipped) | (clipped > SHARE)) & ~alike(log)
         blind = ~(log.get("explained_variance") > BLIND)
         row = lasting((cut > CUT) & often & blind, 5, 6, share=0.5)
         if row is None and not rises(log):

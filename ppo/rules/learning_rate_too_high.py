@@ -47,6 +47,7 @@ class LearningRateTooHigh(Rule):
         "observations_unnormalized",
         "learning_rate_too_low",
         "actions_out_of_bounds",
+        "time_limit_as_failure",
     )
     sources = ("The 37 Implementation Details of PPO", "Stable-Baselines3: stop at 1.5 target_kl")
 

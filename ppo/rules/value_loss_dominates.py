@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ppo.logs.metrics_log import MetricsLog
-from ppo.rules import RULES, Change, Finding, Rule, lasting, median, number, value_weight
+from ppo.rules import RULES, Change, Finding, Rule, alike, lasting, median, number, value_weight
 
 RATIO = 100.0  # value over policy gradient on shared parameters (M: healthy 1 to 3, 100 converged)
 CUT = 5.0  # gradients cut, without which a large ratio is what a converged policy shows (M)
@@ -37,7 +37,7 @@ class ValueLossDominates(Rule):
         share = log.get("value_gradient_share")
         heavy = np.where(np.isfinite(ratio), ratio > RATIO, share > SHARE)
         cut = log.get("grad_clip_factor")
-        row = lasting(heavy & (cut > CUT), 5, 6, share=0.5)
+        row = lasting(heavy & (cut > CUT) & ~alike(log), 5, 6, share=0.5)
         if row is not None:
             evidence = f"gradients cut {number(median(cut[row:]))} times"
             if np.isfinite(median(ratio)):
