@@ -192,7 +192,8 @@ def lines(path: Path) -> list[Run]:
 def spread(values: list[float]) -> str:
     mean = statistics.fmean(values)
     digits = 0 if abs(mean) >= 100 else 1
-    return f"{mean:.{digits}f} +- {statistics.stdev(values) if len(values) > 1 else 0:.{digits}f}"
+    deviation = f" +- {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{mean:.{digits}f}{deviation}"
 
 
 def results_table(runs: list[Run]) -> str:
