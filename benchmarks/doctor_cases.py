@@ -1,8 +1,7 @@
 """Runs that are made ill on purpose, and healthy ones: what benchmarks/doctor.py trains.
 
 A case names an environment, what is done to it, the settings, and the illness that the doctor
-must name first (`truth`; an empty string: healthy). Seeds 1 to 3 were looked at while the
-rules were written; later seeds were not.
+must name first (`truth`; an empty string: healthy).
 """
 
 from __future__ import annotations

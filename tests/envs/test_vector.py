@@ -116,6 +116,9 @@ def test_other_vector_environments_resume_at_a_reset():
     envs.reset()
     envs.load_state_dict(state)
     assert seeds[3] == seeds[1] and len(set(seeds[:3])) == 3
+    envs.run_seed = envs.run_seed  # an evaluation starts over: it plays the same episodes
+    envs.reset()
+    assert seeds[4] == seeds[0]
 
 
 def test_an_environment_without_a_vectorized_form_says_so():

@@ -191,6 +191,50 @@ def test_value_loss_that_grows_with_the_returns_is_healthy() -> None:
     assert "value_loss_exploding" in named(records, ppo__normalize_returns=False)
 
 
+def test_large_gradients_of_a_solved_task_are_left_in_peace() -> None:
+    blind = {"grad_clip_factor": 60.0, "grad_clipped_fraction": 1.0, "explained_variance": -2.0}
+    blind |= {"value_to_policy_gradient": 500.0}
+    ill = _late(_flat(healthy()), 0, **blind, return_mean=100.0, return_std=5.0)
+    assert {"gradients_always_clipped", "value_loss_dominates"} & set(named(ill))
+    solved = _late(_flat(healthy()), 0, **blind, return_mean=100.0, return_std=0.05)
+    assert not {"gradients_always_clipped", "value_loss_dominates"} & set(named(solved))
+
+
+def test_raw_returns_that_drown_the_policy_are_the_cause_though_the_critic_could_reach_them() -> (
+    None
+):
+    raw = _late(
+        _flat(healthy()), 0, explained_variance=0.4, value_to_policy_gradient=3000.0,
+        grad_clip_factor=800.0, return_mean=-300.0, return_std=400.0, batches_to_reach=8.0,
+        bias_share=0.1, value_rmse=310.0,
+    )  # fmt: skip
+    off = {"ppo__normalize_returns": False}
+    assert named(raw, **off)[0] == "reward_scale_too_large"
+    assert "reward_scale_too_large" not in named(raw)
+
+
+@pytest.mark.parametrize(
+    ("first_epoch", "illness"), [(0.02, "too_many_epochs"), (0.2, "learning_rate_too_high")]
+)
+def test_a_kl_that_grows_over_the_epochs_is_theirs(first_epoch: float, illness: str) -> None:
+    jumps = _late(
+        _flat(healthy()), 5, approx_kl=0.25, clip_fraction=0.35, approx_kl_last_epoch=0.4,
+        approx_kl_first_epoch=first_epoch,
+    )  # fmt: skip
+    assert named(jumps)[0] == illness
+
+
+def test_a_critic_of_next_to_no_weight_is_starved_though_its_last_layer_moves() -> None:
+    starved = _late(
+        healthy(), 0, explained_variance=-0.5, explained_variance_after=0.1,
+        effective_value_weight=1e-5, value_loss_weight=1e-5,
+    )  # fmt: skip
+    assert "value_loss_weight_too_small" in named(starved)
+    assert "value_loss_weight_too_small" not in named(
+        _late(starved, 0, effective_value_weight=0.25)
+    )
+
+
 def test_imbalance_names_the_loss_that_stands_still() -> None:
     records = healthy(60)
     for i, record in enumerate(records):

@@ -108,6 +108,7 @@ def test_csv_and_json_lines_of_the_same_run_read_the_same(tmp_path: Path) -> Non
             "train/approx_kl": 0.01,
             "train/policy_gradient_loss": -0.01,
             "rollout/ep_rew_mean": float(i),
+            "train/n_updates": 20 * i - (5 if i >= 4 else 0),  # one early stop
         }
         for i in range(1, 9)
     ]
@@ -119,6 +120,7 @@ def test_csv_and_json_lines_of_the_same_run_read_the_same(tmp_path: Path) -> Non
     one, two = read_log(table), read_log(stream)
     assert one.writer == two.writer == "stable-baselines3"
     np.testing.assert_array_equal(one.get("value_loss"), two.get("value_loss"))
+    assert one.setting("ppo.num_epochs") == two.setting("ppo.num_epochs") == 20
     assert read_log(tmp_path).writer == "stable-baselines3"
 
 
