@@ -195,7 +195,7 @@ class AsyncEnvironments(HostEnvironments):
             EnvironmentFault, UserError: what a worker reported; or it died, or hung twice.
         """
         recover = recover or _refuse
-        answers: dict[int, Any] = {}
+        answers: dict[int, dict[str, Any]] = {}
         pending: dict[Any, WorkerProcess] = {}
         begun: dict[int, int] = {}
         stuck: set[int] = set()
@@ -222,8 +222,7 @@ class AsyncEnvironments(HostEnvironments):
                     ask(worker)
                     deadline = time.monotonic() + timeout
                     continue
-                answers[worker.number] = answer["answer"]
-                self._tell(answer["events"], answer["outside"])
+                answers[worker.number] = answer
             if ready:
                 continue
             for worker in [w for w in pending.values() if self._begun(w) == begun[w.number]]:
@@ -239,7 +238,10 @@ class AsyncEnvironments(HostEnvironments):
                 ask(worker)
             begun |= {worker.number: self._begun(worker) for worker in pending.values()}
             deadline = time.monotonic() + timeout
-        return [answers[worker.number] for worker in workers]
+        in_order = [answers[worker.number] for worker in workers]
+        for answer in in_order:  # told as `sync` would, whoever was the fastest
+            self._tell(answer["events"], answer["outside"])
+        return [answer["answer"] for answer in in_order]
 
     def _begun(self, worker: WorkerProcess) -> int:
         """A number that grows with every step and reset that the worker begins."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from multiprocessing.connection import wait
 
 import numpy as np
 import pytest
@@ -126,6 +127,17 @@ def test_leaving_the_observation_space_is_told_once(backend):
     assert "environment 0 (Sick-v0) left its observation space: entry 1 was 99" in event
     assert "declared [-40, 40]" in event
     assert steps[2].obs[0, 1] == 99
+
+
+def test_what_workers_tell_does_not_depend_on_who_is_the_fastest(monkeypatch):
+    def last_first(pending, timeout):
+        return [c for c in reversed(pending) if wait([c], timeout)]
+
+    monkeypatch.setattr("ppo.envs.async_.wait", last_first)
+    with make("sick_env:Sick-v0", "async", 2, kwargs={"fault": "outside"}) as envs:
+        envs.reset()
+        play(envs, random_actions(envs, 3))
+        assert "environment 0 (Sick-v0)" in envs.events[0]
 
 
 @pytest.mark.parametrize(
