@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import platform
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
@@ -18,6 +19,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 # Several learners in one process (tests, sweeps) each compile the same functions once.
 RECOMPILE_LIMIT = 256
+
+MEASURED_ON = ("x86_64", "AMD64")  # where ppo/products.py knows which library is the faster one
 
 
 def compiled(function: F, device: torch.device) -> F:
@@ -34,8 +37,18 @@ def compiled(function: F, device: torch.device) -> F:
     # kernels of a small network.
     fast = "triton.cudagraphs" if device.type == "cuda" else "cpp_wrapper"
     options: dict[str, Any] = {fast: True}
+    if chooses_products(device):
+        from ppo.products import FasterProducts
+
+        options["post_grad_custom_post_pass"] = FasterProducts()
     whole = torch.compile(function, fullgraph=True, dynamic=False, options=options)
     return cast(F, whole)
+
+
+def chooses_products(device: torch.device) -> bool:
+    """Whether compiled code takes each product to the library that ppo/products.py names."""
+    known = device.type == "cpu" and platform.machine() in MEASURED_ON
+    return known and torch.backends.mkldnn.is_available()
 
 
 @functools.cache

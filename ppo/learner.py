@@ -59,7 +59,7 @@ class Learner:
     ) -> None:
         self.config, self.objective, self.optimizer = config, objective, optimizer
         self.collector, self.update = collector, update
-        self.device = device
+        self.device, self.compiled = device, compile_it
         self.clock: Callable[[], float] = time.perf_counter
         num_components = len(collector.envs.component_names)
         self.last_mean = torch.zeros(num_components, dtype=torch.float64, device=device)

@@ -7,6 +7,7 @@ network in the same minibatches with the same library can be faster.
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ppo import build
+from ppo.compiling import chooses_products
 from ppo.config import Config
 from ppo.learner import Learner
 
@@ -88,13 +90,14 @@ def _wait(device: torch.device) -> None:
 
 
 class MatrixProducts:
-    """The matrix products of one batch, into buffers made before."""
+    """The matrix products of one batch, by the library that computes them in training."""
 
     def __init__(self, learner: Learner) -> None:
         config, agent = learner.config.ppo, learner.objective.agent
         num_envs, num_steps = learner.collector.envs.num_envs, config.num_steps
         samples = num_envs * num_steps
         self.device = learner.device
+        self.compiled = learner.compiled
         minibatch = samples // config.num_minibatches
         updates = config.num_epochs * config.num_minibatches
         acting = _layers(agent.encoder if agent.shared else agent.actor_encoder, agent.actor)
@@ -114,17 +117,24 @@ class MatrixProducts:
             if id(layer) not in first:  # observations need no gradient
                 self.products.append(self._product(minibatch, outputs, inputs, updates))
 
-    def _product(self, rows: int, inner: int, columns: int, times: int) -> tuple[Any, ...]:
-        made = (
+    def _product(
+        self, rows: int, inner: int, columns: int, times: int
+    ) -> tuple[Callable[[], Tensor], int]:
+        left, right = (
             torch.randn(shape, device=self.device) for shape in ((rows, inner), (inner, columns))
         )
-        return (*made, torch.empty(rows, columns, device=self.device), times)
+        if self.compiled and chooses_products(self.device):
+            from ppo.products import by_onednn, is_large
 
-    def __call__(self) -> Tensor:
-        for left, right, out, times in self.products:
+            if is_large(left, right):
+                return functools.partial(by_onednn, left, right.t(), None), times
+        out = torch.empty(rows, columns, device=self.device)
+        return functools.partial(torch.mm, left, right, out=out), times
+
+    def __call__(self) -> None:
+        for product, times in self.products:
             for _ in range(times):
-                torch.mm(left, right, out=out)
-        return out
+                product()
 
 
 def _layers(*modules: nn.Module) -> list[nn.Linear]:

@@ -31,7 +31,10 @@ DOUBLE_INTEGRATOR = [
     "ppo.num_minibatches=2",
     "env.calibration_steps=30",
 ]
-BOTH = pytest.mark.parametrize("settings", [CARTPOLE, DOUBLE_INTEGRATOR], ids=["cartpole", "di"])
+LARGE = [*CARTPOLE, "env.num_envs=64", "ppo.num_steps=32"]  # products by oneDNN
+ALL = pytest.mark.parametrize(
+    "settings", [CARTPOLE, DOUBLE_INTEGRATOR, LARGE], ids=["cartpole", "di", "large"]
+)
 pytestmark = pytest.mark.slow
 
 # Means near zero differ by rounding alone, so they are compared in units of their terms.
@@ -61,7 +64,7 @@ def differences(one: dict, other: dict) -> list[str]:
     return found
 
 
-@BOTH
+@ALL
 def test_compiled_and_eager_runs_agree_batch_by_batch(settings: list[str]) -> None:
     eager, compiled = (learner(settings, f"system.compile={how}") for how in ("never", "always"))
     for _ in range(4):
@@ -74,7 +77,7 @@ def test_compiled_and_eager_runs_agree_batch_by_batch(settings: list[str]) -> No
         assert compiled.counters == eager.counters
 
 
-@BOTH
+@ALL
 @pytest.mark.parametrize("how", ["never", "always"])
 def test_scaling_rewards_by_a_power_of_two_changes_no_bit(settings: list[str], how: str) -> None:
     runs = [
@@ -88,7 +91,7 @@ def test_scaling_rewards_by_a_power_of_two_changes_no_bit(settings: list[str], h
         assert torch.equal(one, other)
 
 
-@BOTH
+@ALL
 def test_nothing_is_compiled_again_after_the_second_batch(settings: list[str]) -> None:
     run = learner(settings, "system.compile=always")
     run.step()
