@@ -154,7 +154,7 @@ class PPOConfig(Section):
         0.0, "weight of the features' movement within a batch (PFO)"
     )
     target_kl: Annotated[float, Field(gt=0)] | None = setting(
-        None, "stop a batch's updates above 1.5 times this; null: never"
+        None, "stop a batch's updates above 1.5 times this, or what the rate follows; null: never"
     )
     normalize_advantages: Literal["minibatch", "batch", "percentile", "none"] = setting(
         "minibatch",

@@ -51,7 +51,10 @@ class Update:
         self.poll = Grace()  # asked between minibatches
         device = optimizer.flat.theta.device
         self.running = torch.ones(1, dtype=torch.bool, device=device)
-        limit = config.target_kl
+        # A rate that follows the target needs no stop; and a stop would hide from it what it did.
+        follows = config.learning_rate_schedule == "kl"
+        limit = None if follows else config.target_kl
+        self.stops = limit is not None
         self.kl_limit = torch.tensor(
             torch.inf if limit is None else KL_STOP_FACTOR * limit, device=device
         )
@@ -163,6 +166,6 @@ class Update:
 
     def _stopped_on_host(self) -> bool:
         """Whether to leave early. Only the CPU asks: on a GPU the answer would cost a wait."""
-        if self.config.target_kl is None or self.running.device.type != "cpu":
+        if not self.stops or self.running.device.type != "cpu":
             return False
         return not bool(self.running)
