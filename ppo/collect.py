@@ -176,7 +176,8 @@ class NativePlayer:
         self.actor, self.envs = actor, envs
         self.poll = Grace()
         self.loops = envs.device.type == "cpu"
-        self._steps = compiled(self.loop if self.loops else self.chunk, envs.device)
+        steps = self.loop if self.loops else self.chunk
+        self._steps = compiled(steps, envs.device, loops=self.loops)
 
     def play(self, obs: Tensor, noise: Tensor, states: States = ()) -> Played:
         """As many steps as `noise` [T, N, P] has rows."""

@@ -20,14 +20,19 @@ F = TypeVar("F", bound=Callable[..., Any])
 # Several learners in one process (tests, sweeps) each compile the same functions once.
 RECOMPILE_LIMIT = 256
 
+LOOPS_IN_CPP = "2.13"  # before, the calls around a loop could be compiled on some inputs only
+
 MEASURED_ON = ("x86_64", "AMD64")  # where ppo/products.py knows which library is the faster one
 
 
-def compiled(function: F, device: torch.device) -> F:
+def compiled(function: F, device: torch.device, loops: bool = False) -> F:
     """`function` as one graph; on a GPU it is captured and replayed as a CUDA graph.
 
     A CUDA graph overwrites its outputs when it is called again: what must outlive the next call is
     cloned by the caller with `keep`.
+
+    Args:
+        loops: whether the function holds a loop of torch's own.
     """
     torch._dynamo.config.recompile_limit = RECOMPILE_LIMIT
     torch._dynamo.config.accumulated_recompile_limit = 4 * RECOMPILE_LIMIT
@@ -35,8 +40,10 @@ def compiled(function: F, device: torch.device) -> F:
         _keep_freed_memory()
     # On a CPU the calls between kernels are compiled too: from Python they cost as much as the
     # kernels of a small network.
-    fast = "triton.cudagraphs" if device.type == "cuda" else "cpp_wrapper"
-    options: dict[str, Any] = {fast: True}
+    if device.type == "cuda":
+        options: dict[str, Any] = {"triton.cudagraphs": True}
+    else:
+        options = {"cpp_wrapper": not loops or torch.__version__ >= LOOPS_IN_CPP}
     if chooses_products(device):
         from ppo.products import FasterProducts
 

@@ -77,6 +77,10 @@ class Batch(NamedTuple):
         """C = B / L; without memory every sample is a sequence of its own."""
         return self.obs.shape[0] // self.length
 
+    def but(self, **fields: Any) -> Batch:
+        """This batch with other fields. torch 2.11 cannot compile `_replace` of what it has made."""
+        return Batch(**{name: fields.get(name, getattr(self, name)) for name in self._fields})
+
     def select(self, index: Tensor) -> Batch:
         """The sequences named by `index` [c]."""
         if self.length == 1:

@@ -90,11 +90,11 @@ class Prepare:
         _, means, _ = health.masked_moments(batch.returns, batch.valid)
         self.last_mean.copy_(means)
         if scale.carries_back:
-            batch = batch._replace(old_values=torch.where(first, scale.offset, batch.old_values))
+            batch = batch.but(old_values=torch.where(first, scale.offset, batch.old_values))
         advantages = objective.advantage_scale(
             batch.advantages, batch.returns.sum(-1), batch.valid, scale.std.norm()
         )
-        return batch._replace(advantages=advantages), rewards, layer, Numbers.of(found)
+        return batch.but(advantages=advantages), rewards, layer, Numbers.of(found)
 
     def _treat_rewards(self, rollout: Rollout) -> tuple[Tensor, dict[str, Tensor]]:
         """Outliers and reward scaling, before anything learns from the rewards."""

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from ppo import parallel
 from ppo.advantage_scales import REGISTRY
 from ppo.functional.policy import normalize_advantages
+from ppo.functional.quantiles import quantiles
 
 
 class AdvantageScale(nn.Module):
@@ -76,7 +77,7 @@ class Percentile(AdvantageScale):
 
     def forward(self, advantages: Tensor, returns: Tensor, weights: Tensor, std: Tensor) -> Tensor:
         stride = max(1, returns.shape[0] // 16_384)
-        ends = torch.quantile(returns[::stride], torch.tensor([0.05, 0.95], device=returns.device))
+        ends = quantiles(returns[::stride], (0.05, 0.95))
         # The mean over ranks, or each would divide by its own.
         width = parallel.mean_((ends[1] - ends[0]).double())
         self.spread.lerp_(width, self.RATE)
