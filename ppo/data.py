@@ -78,7 +78,7 @@ class Batch(NamedTuple):
         return self.obs.shape[0] // self.length
 
     def but(self, **fields: Any) -> Batch:
-        """This batch with other fields. torch 2.11 cannot compile `_replace` of what it has made."""
+        """This batch with other fields; torch 2.11 cannot compile `_replace` of what it made."""
         return Batch(**{name: fields.get(name, getattr(self, name)) for name in self._fields})
 
     def select(self, index: Tensor) -> Batch:
