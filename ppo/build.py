@@ -148,7 +148,12 @@ def build_agent(
     encoder = encoders.REGISTRY.get(encoder_kind(network, layout))
     size, read = encoder.numbers(layout)
     normalizer = ObservationNormalizer(
-        size, env.normalize_observations, env.observation_clip, env.squash_observations, read
+        size,
+        env.normalize_observations,
+        env.observation_clip,
+        env.squash_observations,
+        env.observation_scale == "tails",
+        read,
     )
     source = generator(torch.device("cpu"), config.system.seed, "initialization")
     memory = memories.REGISTRY.get(network.memory)

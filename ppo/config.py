@@ -50,6 +50,9 @@ class EnvConfig(Section):
     observation_clip: Positive = setting(
         10.0, "normalized observations are clipped to this many deviations"
     )
+    observation_scale: Literal["deviation", "tails"] = setting(
+        "deviation", "what normalizing divides by; tails: more where rare values are large"
+    )
     squash_observations: Literal["none", "symlog"] = setting(
         "none", "symlog: tame heavy tails before normalizing"
     )
