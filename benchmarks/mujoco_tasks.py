@@ -6,8 +6,9 @@
     python benchmarks/mujoco_tasks.py --table
 
 The recipe is configs/mujoco.yaml. The search that led to it began at an initial log deviation of
--0.5; a variant changes that start in one or more things. Stable-Baselines3 gets the same network,
-batch, epochs, minibatches, learning rate and schedule, with VecNormalize. Every run appends a line
+-0.5, plain observation scales and no KL limit; a variant changes that start in one or more things.
+Stable-Baselines3 gets the same network, batch, epochs, minibatches, learning rate, schedule and KL
+limit, with VecNormalize. Every run appends a line
 to mujoco.jsonl or mujoco_search.jsonl in benchmarks/results; a run that is there already is not
 repeated, so that an interrupted benchmark goes on and several can share the work. The tables,
 mujoco.md and mujoco_search.md, and the picture are made anew from all lines at the end.
@@ -45,8 +46,13 @@ TASKS = {
     "InvertedPendulum": ("1000", 1000.0),
     "InvertedDoublePendulum": ("9231", 9300.0),
 }
-START = ["network.initial_log_std=-0.5"]
+START = [
+    "network.initial_log_std=-0.5",
+    "env.observation_scale=deviation",
+    "ppo.target_kl=null",
+]
 LONG, FLOOR = "ppo.return_horizon=1000", "ppo.advantage_floor=0.01"
+TAILS, STOP = "env.observation_scale=tails", "ppo.target_kl=0.02"
 LOW_STD, RECOMPUTE = "network.initial_log_std=-1.0", "ppo.recompute_advantages=true"
 VARIANTS: dict[str, list[str]] = {
     "start": [],
@@ -65,6 +71,31 @@ VARIANTS: dict[str, list[str]] = {
     "gamma_0.98": ["ppo.gamma=0.98"],
     "lambda_0.9": ["ppo.gae_lambda=0.9"],
     "return_horizon_1000+advantage_floor": [LONG, FLOOR],
+    **{
+        f"log_std_-1+{name}": [LOW_STD, *changes]
+        for name, changes in {
+            "gamma_0.995": ["ppo.gamma=0.995"],
+            "gamma_0.999": ["ppo.gamma=0.999"],
+            "gamma_0.9999": ["ppo.gamma=0.9999"],
+            "lambda_0.9": ["ppo.gae_lambda=0.9"],
+            "64_environments": ["env.num_envs=64", "ppo.num_steps=32"],
+            "symlog": ["env.squash_observations=symlog"],
+            "observation_clip_1": ["env.observation_clip=1"],
+            "observation_clip_2": ["env.observation_clip=2"],
+            "observation_clip_3": ["env.observation_clip=3"],
+            "no_contact_forces": ["env.kwargs={include_cfrc_ext_in_observation: false}"],
+            "kl_rate_0.01": ["ppo.learning_rate_schedule=kl", "ppo.target_kl=0.01"],
+            "kl_rate_0.02": ["ppo.learning_rate_schedule=kl", "ppo.target_kl=0.02"],
+            "tails": [TAILS],
+            "tails+kl_rate_0.02": [TAILS, "ppo.learning_rate_schedule=kl", "ppo.target_kl=0.02"],
+            "tails+target_kl_0.02": [TAILS, STOP],
+            "tails+target_kl_0.03": [TAILS, "ppo.target_kl=0.03"],
+            "tails+gamma_0.995": [TAILS, "ppo.gamma=0.995"],
+            "tails+gamma_0.998": [TAILS, "ppo.gamma=0.998"],
+            "tails+target_kl_0.02+gamma_0.995": [TAILS, STOP, "ppo.gamma=0.995"],
+            "tails+target_kl_0.03+gamma_0.995": [TAILS, "ppo.target_kl=0.03", "ppo.gamma=0.995"],
+        }.items()
+    },
     "log_std_-1+separate_clipping": [LOW_STD, "ppo.clip_gradients=separate"],
     "log_std_-1+return_horizon_1000": [LOW_STD, LONG],
     "log_std_-1+return_horizon_1000+separate_clipping": [
@@ -145,6 +176,7 @@ def train_sb3(task: str, variant: str, seed: int) -> Run:
         batch_size=64,
         n_epochs=10,
         learning_rate=lambda left: 3e-4 * left,
+        target_kl=0.02,
         policy_kwargs={
             "log_std_init": -1.0,
             "net_arch": {"pi": [64, 64], "vf": [64, 64]},
