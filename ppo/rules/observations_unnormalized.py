@@ -146,6 +146,7 @@ class ObservationsUnnormalized(Rule):
     def _changes(self) -> list[Change]:
         return [
             Change("env.normalize_observations", "true"),
-            Change("env.squash_observations", "symlog", "for heavy tails"),
+            Change("env.observation_scale", "tails", "for entries that are seldom large"),
+            Change("env.squash_observations", "symlog", "for entries over many magnitudes"),
             Change("ppo.learning_rate", "", "a third, if neither is possible"),
         ]
