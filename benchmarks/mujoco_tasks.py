@@ -176,7 +176,7 @@ def train_sb3(task: str, variant: str, seed: int) -> Run:
         batch_size=64,
         n_epochs=10,
         learning_rate=lambda left: 3e-4 * left,
-        target_kl=0.02,
+        target_kl=0.03,
         policy_kwargs={
             "log_std_init": -1.0,
             "net_arch": {"pi": [64, 64], "vf": [64, 64]},
