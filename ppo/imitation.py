@@ -360,12 +360,13 @@ def adopt(agent: Any, other: Any, run: str) -> None:
         UserError: the two networks differ.
     """
     fresh = ("critic.", "critic_encoder.", "critic_memory.", "value_head.")
-    own = agent.state_dict()
-    taken = {k: v for k, v in other.state_dict().items() if not k.startswith(fresh)}
-    for name in own:
-        if name.startswith(fresh):
-            continue
-        if name not in taken or taken[name].shape != own[name].shape:
+    own, taken = (
+        {k: v for k, v in whose.state_dict().items() if not k.startswith(fresh)}
+        for whose in (agent, other)
+    )
+    for name in {**own, **taken}:
+        shapes = [part[name].shape if name in part else None for part in (own, taken)]
+        if shapes[0] != shapes[1]:
             raise UserError(
                 f"train.initial_policy: {run}: its network differs in {name}; "
                 "env and network must be as in that run"

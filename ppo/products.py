@@ -63,7 +63,8 @@ class FasterProducts(CustomGraphPass):
         for node in list(graph.nodes):
             if node.target is aten.addmm.default and not node.kwargs:
                 bias, left, right = node.args
-                if value(bias).ndim == 1 and is_large(value(left), value(right)):
+                wide = value(bias).shape == value(right).shape[1:]
+                if wide and is_large(value(left), value(right)):
                     replace(graph, node, linear, left, right, bias)
             elif node.target is aten.mm.default:
                 left, right = node.args

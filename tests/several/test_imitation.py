@@ -134,10 +134,14 @@ def test_ppo_starts_from_the_actor_and_not_from_the_critic(optimal, tmp_path):
     assert (moved < 1e-3 * source.agent.normalizer.exact_variance.sqrt()).all()
 
 
-def test_another_network_is_refused(optimal):
-    wide = imitator_of(optimal, "network.hidden_sizes=[32, 32]").agent
-    with pytest.raises(ValueError, match="its network differs in"):
-        adopt(imitator_of(optimal).agent, wide, "run0001")
+@pytest.mark.parametrize(
+    "setting", ["network.hidden_sizes=[32, 32]", "env.observation_scale=tails"]
+)
+def test_another_network_is_refused(optimal, setting):
+    agents = [imitator_of(optimal).agent, imitator_of(optimal, setting).agent]
+    for agent, other in (agents, agents[::-1]):
+        with pytest.raises(ValueError, match="its network differs in"):
+            adopt(agent, other, "run0001")
 
 
 def test_the_command_saves_a_run_that_evaluate_and_train_can_use(optimal, tmp_path, capsys):
