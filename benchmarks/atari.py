@@ -5,7 +5,8 @@
 Both step the same vectorized environment of ale-py with the settings of configs/pong.yaml, and
 train the same network (Mnih et al. 2015); --size 42 makes frames of 42 x 42, which cost a ninth.
 A run of ours that was interrupted goes on from its last checkpoint; one that is in
-benchmarks/results/atari.json is not repeated. That file holds the curves; atari.md is the table.
+benchmarks/results/atari.json is not repeated. That file holds the curves; atari.md is the table and
+atari.png the picture, made anew each time.
 Needs the extras atari and, for sb3, bench.
 """
 
@@ -28,6 +29,7 @@ from ppo import Config, Trainer
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 POINTS = 100  # of a curve
+LONG = 100_000  # steps from which a curve is drawn
 
 
 def config_for(game: str, steps: int, size: int, seed: int) -> Config:
@@ -197,6 +199,35 @@ def table(runs: list[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def picture(runs: list[dict[str, Any]], path: Path) -> None:
+    """Learning curves of the runs that are long enough to learn, a panel for each game."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    long = [run for run in runs if run["steps"] >= LONG]
+    games = list(dict.fromkeys(run["game"] for run in long))
+    figure, axes = pyplot.subplots(
+        1, len(games), figsize=(4.5 * len(games), 3.4), layout="constrained", squeeze=False
+    )
+    names = {"ppo": ("this project", "C0"), "sb3": ("Stable-Baselines3", "C1")}
+    for axis, game in zip(axes[0], games, strict=True):
+        for run in long:
+            if run["game"] == game:
+                points = [p for p in run["curve"] if p["mean_return"] is not None]
+                label, color = names[run["which"]]
+                steps = [p["env_steps"] / 1e3 for p in points]
+                axis.plot(steps, [p["mean_return"] for p in points], color=color, label=label)
+        axis.set_title(f"ALE/{game}-v5", fontsize=10)
+        axis.set_xlabel("thousand steps", fontsize=9)
+        axis.legend(fontsize=8)
+        axis.tick_params(labelsize=8)
+    axes[0][0].set_ylabel("return of training episodes, rewards clipped", fontsize=9)
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--which", nargs="+", default=["ppo", "sb3"], choices=["ppo", "sb3"])
@@ -233,10 +264,11 @@ def main() -> None:
             }
         )
         path.write_text(json.dumps({"runs": runs}) + "\n")
-        (RESULTS / "atari.md").write_text(table(runs))
-        print(table(runs), flush=True)
         if folder.exists():
             shutil.rmtree(folder)
+    (RESULTS / "atari.md").write_text(table(runs))
+    picture(runs, RESULTS / "atari.png")
+    print(table(runs), flush=True)
 
 
 if __name__ == "__main__":
