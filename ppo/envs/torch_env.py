@@ -121,8 +121,12 @@ def _move(env: TorchEnvironment, carry: Carry, actions: Tensor, may_end: bool) -
 
 def _stay(carry: Carry, moved: _Moved) -> tuple[Carry, Step]:
     """No episode ended."""
-    step = Step(
-        obs=moved.obs,
+    return Carry(moved.state, moved.steps, carry.episodes), _step(moved, moved.obs)
+
+
+def _step(moved: _Moved, obs: Tensor) -> Step:
+    return Step(
+        obs=obs,
         rewards=moved.rewards,
         terminated=moved.terminated,
         truncated=moved.truncated,
@@ -130,7 +134,6 @@ def _stay(carry: Carry, moved: _Moved) -> tuple[Carry, Step]:
         success=moved.success,
         valid=torch.ones_like(moved.terminated),
     )
-    return Carry(moved.state, moved.steps, carry.episodes), step
 
 
 def _restart(
@@ -142,7 +145,7 @@ def _restart(
     state = torch.where(ended[:, None], fresh.state, moved.state)
     obs = torch.where(ended[:, None], env.observe(fresh.state), moved.obs)
     after = Carry(state, torch.where(ended, fresh.steps, moved.steps), fresh.episodes)
-    return after, _stay(carry, moved)[1]._replace(obs=obs)
+    return after, _step(moved, obs)
 
 
 def advance(
