@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ppo.encoders.mlp import RationalTanh
+from ppo.functional.tanh import RationalTanh
 
 EVERYWHERE = torch.cat([torch.linspace(-12.0, 12.0, 100_001), torch.logspace(-30, 3, 1000)])
 
