@@ -7,6 +7,7 @@ A action entries, D observation entries. A value is in reward units unless its n
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -93,15 +94,19 @@ class Batch(NamedTuple):
         """The samples named by `index` [b], each a sequence of one step from its own state."""
         return self._rows(index)
 
-    def _rows(self, index: Tensor) -> Batch:
+    def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """Every tensor changed, as single steps."""
         found: dict[str, Any] = {}
         for name in self._fields:
             value = getattr(self, name)
             if isinstance(value, dict):
-                found[name] = {key: part[index] for key, part in value.items()}
+                found[name] = {key: change(part) for key, part in value.items()}
             elif name != "length":
-                found[name] = value[index]
+                found[name] = change(value)
         return Batch(**found)
+
+    def _rows(self, index: Tensor) -> Batch:
+        return self.map(lambda rows: rows[index])
 
 
 class Prediction(NamedTuple):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, grad_and_value
 
-from ppo import parallel
+from ppo import parallel, pieces
 from ppo.compiling import compiled, fix_addresses, keep
 from ppo.config import PPOConfig
 from ppo.data import Batch
@@ -47,7 +47,8 @@ class Update:
     ) -> None:
         self.objective, self.optimizer, self.config = objective, optimizer, config
         self.run_seed = run_seed
-        self.names: list[str] = []
+        self.metrics: list[str] = []  # of a gradient
+        self.names: list[str] = []  # of a step
         self.poll = Grace()  # asked between minibatches
         device = optimizer.flat.theta.device
         self.running = torch.ones(1, dtype=torch.bool, device=device)
@@ -60,10 +61,16 @@ class Update:
         )
         fix_addresses(optimizer.flat.theta, *optimizer.state_dict().values(), self.running)
         # Gradients that ranks must average leave the graph half way; one process fuses it all.
+        self.compiles = compile_it
         self.fused = compile_it and not parallel.is_active()
         self._gradient = compiled(self.gradient_functional, device) if compile_it else self.gradient
         self._step = compiled(self.step, device) if self.fused else self.step
         self._value_step = compiled(self.value_step, device) if self.fused else self.value_step
+        # What fills the cache of a processor's core; a GPU wants as many samples as there are.
+        self.cuts = device.type == "cpu" and objective.separable
+        self._open = compiled(self.open, device) if compile_it else self.open
+        self._piece = compiled(self.piece, device) if compile_it else self.piece
+        self._close = compiled(self.close, device) if self.fused else self.close
 
     def __call__(
         self,
@@ -80,6 +87,8 @@ class Update:
         """
         size = batch.num_sequences
         minibatch = size // self.config.num_minibatches
+        cuts = self.cuts and batch.length == 1
+        parts = pieces.number_of_pieces(minibatch) if cuts else 1
         self.running.fill_(True)
         source = generator(
             torch.device("cpu"),
@@ -97,13 +106,19 @@ class Update:
                 batch = refresh(batch)
             for index in next(orders).split(minibatch):
                 self.poll()
-                rows.append(keep(self._step(batch, index, knobs)))
+                if parts > 1:
+                    rows.append(self.in_pieces(batch, index, knobs, parts))
+                else:
+                    rows.append(keep(self._step(batch, index, knobs)))
             if self._stopped_on_host():
                 break
         for _ in range(self.config.value_epochs):
             for index in next(orders).split(minibatch):
                 self.poll()
-                self._value_step(batch, index, knobs)
+                if parts > 1:
+                    self.in_pieces(batch, index, knobs, parts, value_only=True)
+                else:
+                    self._value_step(batch, index, knobs)
         return UpdateTable(self.names, torch.stack(rows), self.config.num_minibatches)
 
     def _orders(self, size: int, source: torch.Generator, device: torch.device) -> Iterator[Tensor]:
@@ -116,42 +131,96 @@ class Update:
 
     def step(self, batch: Batch, index: Tensor, knobs: Knobs) -> Tensor:
         """One gradient step on the sequences of `index`; its metrics as one vector [M]."""
-        minibatch = batch.select(index)
         gradient = self.gradient_functional if self.fused else self._gradient
-        grad, metrics = gradient(self.optimizer.flat.theta, minibatch, knobs)
-        parallel.mean_(grad)
-        kl = parallel.mean_(metrics["approx_kl"])
-        self.running.logical_and_(kl <= self.kl_limit)
-        norm, taken = self.optimizer.step(grad, knobs.learning_rate, self.running)
-        extra = [norm, *taken.to(norm.dtype), *self.running.to(norm.dtype)]
-        return torch.stack([*(metrics[name] for name in sorted(metrics)), *extra])
+        grad, metrics = gradient(self.optimizer.flat.theta, batch.select(index), knobs)
+        return self.advance(grad, in_order(metrics), knobs)
 
     def value_step(self, batch: Batch, index: Tensor, knobs: Knobs) -> None:
         """One gradient step of the critic alone (value error explains most of PPO's gain over
         plain policy gradients: arXiv 2505.19247)."""
         gradient = self.gradient_functional if self.fused else self._gradient
         grad, _ = gradient(self.optimizer.flat.theta, batch.select(index), knobs, True)
+        self.advance_value(grad, knobs)
+
+    def advance(self, grad: Tensor, row: Tensor, knobs: Knobs) -> Tensor:
+        """Moves the parameters by a gradient [P]; its metrics and what became of it as one row."""
+        parallel.mean_(grad)
+        kl = parallel.mean_(row[self.names.index("approx_kl")])
+        self.running.logical_and_(kl <= self.kl_limit)
+        norm, taken = self.optimizer.step(grad, knobs.learning_rate, self.running)
+        became = [norm, *taken.to(norm.dtype), *self.running.to(norm.dtype)]
+        return torch.cat([row, torch.stack(became)])
+
+    def advance_value(self, grad: Tensor, knobs: Knobs) -> None:
         parallel.mean_(grad)
         self.optimizer.step(grad, knobs.learning_rate, torch.ones_like(self.running))
 
+    def in_pieces(
+        self, batch: Batch, index: Tensor, knobs: Knobs, parts: int, value_only: bool = False
+    ) -> Tensor:
+        """What `step` (or `value_step`) does, for a minibatch that the cache cannot hold."""
+        theta = self.optimizer.flat.theta
+        minibatch, share = self._open(batch, index, parts)
+        found = [
+            self._piece(theta, piece, knobs, value_only) for piece in pieces.cut(minibatch, parts)
+        ]
+        grads, rows = (torch.stack(several) for several in zip(*found, strict=True))
+        return self._close(grads, rows, share, knobs, value_only)
+
+    def open(self, batch: Batch, index: Tensor, parts: int) -> tuple[Batch, Tensor]:
+        """A minibatch as its pieces need it, and the share of each [n]."""
+        minibatch = self.objective.whole(batch.select(index))
+        return minibatch, pieces.shares(minibatch.valid, parts)
+
+    def piece(
+        self, theta: Tensor, piece: Batch, knobs: Knobs, value_only: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Gradient [P] and metrics [M] of a piece."""
+        gradient = self.gradient_functional if self.compiles else self.gradient
+        grad, metrics = gradient(theta, piece, knobs, value_only, True)
+        return grad, in_order(metrics)
+
+    def close(
+        self, grads: Tensor, rows: Tensor, share: Tensor, knobs: Knobs, value_only: bool
+    ) -> Tensor:
+        """One step by the gradients [n, P] and metrics [n, M] of all pieces."""
+        grad = (grads * share.unsqueeze(-1)).sum(0)
+        row = pieces.merge(rows, share, [self.objective.is_peak(name) for name in self.metrics])
+        if not value_only:
+            return self.advance(grad, row, knobs)
+        self.advance_value(grad, knobs)
+        return row
+
     def gradient(
-        self, theta: Tensor, minibatch: Batch, knobs: Knobs, value_only: bool = False
+        self,
+        theta: Tensor,
+        minibatch: Batch,
+        knobs: Knobs,
+        value_only: bool = False,
+        piece: bool = False,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Gradient [P] and metrics by autograd: the eager way."""
-        total, metrics = self.objective(minibatch, knobs, value_only)
+        total, metrics = self.objective(minibatch, knobs, value_only, piece)
         parts = torch.autograd.grad(
             total, self.optimizer.flat.parameters, allow_unused=True, materialize_grads=True
         )
         return torch.cat([part.reshape(-1) for part in parts]), metrics
 
     def gradient_functional(
-        self, theta: Tensor, minibatch: Batch, knobs: Knobs, value_only: bool = False
+        self,
+        theta: Tensor,
+        minibatch: Batch,
+        knobs: Knobs,
+        value_only: bool = False,
+        piece: bool = False,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The same as a pure function of `theta`, which compiles into one graph."""
 
         def total_of(flat: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
             parameters = self.optimizer.flat.unflatten(flat)
-            return functional_call(self.objective, parameters, (minibatch, knobs, value_only))
+            return functional_call(
+                self.objective, parameters, (minibatch, knobs, value_only, piece)
+            )
 
         grad, (_, metrics) = grad_and_value(total_of, has_aux=True)(theta)
         return grad, metrics
@@ -162,10 +231,16 @@ class Update:
         with torch.no_grad():
             few = torch.arange(min(2, batch.obs.shape[0]), device=batch.obs.device)
             metrics = self.objective(batch.alone(few), knobs)[1]
-        self.names = [*sorted(metrics), "grad_norm", "taken", "running"]
+        self.metrics = sorted(metrics)
+        self.names = [*self.metrics, "grad_norm", "taken", "running"]
 
     def _stopped_on_host(self) -> bool:
         """Whether to leave early. Only the CPU asks: on a GPU the answer would cost a wait."""
         if not self.stops or self.running.device.type != "cpu":
             return False
         return not bool(self.running)
+
+
+def in_order(metrics: dict[str, Tensor]) -> Tensor:
+    """[M] sorted by name."""
+    return torch.stack([metrics[name] for name in sorted(metrics)])

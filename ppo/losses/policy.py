@@ -15,6 +15,8 @@ class PolicyLoss(Loss):
     """Schulman et al. 2017, eq. 7, with advantages normalized over the minibatch if so set."""
 
     name = "policy"
+    separable = True
+    peaks = ("ratio_deviation",)
 
     def __init__(self, config: PPOConfig, parts: Parts) -> None:
         self.distribution = parts.distribution
@@ -23,12 +25,14 @@ class PolicyLoss(Loss):
         self.floor = 0.0 if parts.components_normalized else config.advantage_floor
         self.scale = parts.value_scale
 
+    def whole(self, batch: Batch) -> Batch:
+        if not self.per_minibatch:
+            return batch
+        floor = self.floor * self.scale.std.norm() if self.floor else 0.0
+        return batch.but(advantages=normalize_advantages(batch.advantages, batch.valid, floor))
+
     def __call__(self, prediction: Prediction, batch: Batch, knobs: Knobs) -> Term:
-        weights = batch.valid
-        advantages = batch.advantages
-        if self.per_minibatch:
-            floor = self.floor * self.scale.std.norm() if self.floor else 0.0
-            advantages = normalize_advantages(advantages, weights, floor)
+        weights, advantages = batch.valid, batch.advantages
         log_prob = self.distribution.log_prob(prediction.policy, batch.actions)
         log_ratio = log_prob - batch.old_log_probs
         ratio = log_ratio.exp()
