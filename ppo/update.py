@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -63,14 +64,15 @@ class Update:
         # Gradients that ranks must average leave the graph half way; one process fuses it all.
         self.compiles = compile_it
         self.fused = compile_it and not parallel.is_active()
-        self._gradient = compiled(self.gradient_functional, device) if compile_it else self.gradient
-        self._step = compiled(self.step, device) if self.fused else self.step
-        self._value_step = compiled(self.value_step, device) if self.fused else self.value_step
+        build = functools.partial(compiled, device=device, fixed=True)
+        self._gradient = build(self.gradient_functional) if compile_it else self.gradient
+        self._step = build(self.step) if self.fused else self.step
+        self._value_step = build(self.value_step) if self.fused else self.value_step
         # What fills the cache of a processor's core; a GPU wants as many samples as there are.
         self.cuts = device.type == "cpu" and objective.separable
-        self._open = compiled(self.open, device) if compile_it else self.open
-        self._piece = compiled(self.piece, device) if compile_it else self.piece
-        self._close = compiled(self.close, device) if self.fused else self.close
+        self._open = build(self.open) if compile_it else self.open
+        self._piece = build(self.piece) if compile_it else self.piece
+        self._close = build(self.close) if self.fused else self.close
 
     def __call__(
         self,

@@ -1,0 +1,109 @@
+"""Compiled functions that look at their arguments alone, and what that asks of the rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from ppo import build, collect, examine, prepare, recompute, update
+from ppo.balancers import REGISTRY as BALANCERS
+from ppo.compiling import FixedGraphs, look
+from ppo.config import Config
+from ppo.losses.base import Knobs
+
+SMALL = [
+    "env.num_envs=4",
+    "ppo.num_steps=25",
+    "ppo.num_epochs=2",
+    "ppo.num_minibatches=2",
+    "env.calibration_steps=25",
+    "train.total_timesteps=1000",
+    "system.device=cpu",
+    "system.compile=always",
+]
+KINDS = [
+    [],
+    ["ppo.value_loss=hl_gauss", "ppo.recompute_advantages=true"],
+    ["ppo.learning_rate_schedule=kl", "ppo.target_kl=0.001", "ppo.clip_schedule=linear"],
+    ["ppo.learning_rate_schedule=linear", "ppo.target_kl=0.0001", "ppo.value_epochs=1"],
+    ["ppo.normalize_advantages=percentile", "ppo.component_mixing=sum"],
+    ["network.memory=gru", "env.observation_scale=tails"],
+    *(
+        [f"balancing.kind={kind}", "auxiliary.trajectory_weight=1.0", "auxiliary.success_weight=1"]
+        for kind in BALANCERS.names()
+    ),
+]
+
+
+@pytest.mark.parametrize("more", KINDS, ids=lambda more: " ".join(more) or "shipped")
+def test_nothing_changes_that_only_torch_itself_would_look_at(more: list[str], monkeypatch) -> None:
+    """Here torch does look, and would refuse to compile again."""
+    torch._dynamo.reset()
+
+    def compiled(function: Any, device: Any, loops: bool = False, fixed: bool = False) -> Any:
+        if not fixed:
+            return function
+        return torch.compile(function, backend="eager", fullgraph=True, dynamic=False)
+
+    for module in (collect, examine, prepare, recompute, update):
+        monkeypatch.setattr(module, "compiled", compiled)
+    config = Config.from_dict({}, [*SMALL, *more])
+    device = build.prepare_torch(config)
+    envs = build.build_environments(config, device)
+    learner = build.build_learner(config, envs, device)
+    learner.start()
+    learner.step()
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        for _ in range(6):
+            learner.step()
+
+
+def test_a_graph_is_for_arguments_of_one_look_and_for_no_others() -> None:
+    x = torch.zeros(4, 6)
+    different = [
+        x,
+        x.double(),
+        x[:3],
+        x.T.contiguous().T,
+        (x,),
+        Knobs(x, x, x),
+        (x, x, x),
+        {"a": x},
+        {"b": x},
+        3,
+        3.0,
+        True,
+        1,
+        None,
+        "a",
+    ]
+    found = [look(value) for value in different]
+    for i, one in enumerate(found):
+        for j, other in enumerate(found):
+            assert (one == other) == (i == j), (different[i], different[j])
+    assert look({"a": x + 1}) == look({"a": x})
+    assert hash(tuple(found))
+
+
+@pytest.mark.slow
+def test_it_computes_what_the_function_does_for_every_look() -> None:
+    scale = torch.nn.Parameter(torch.tensor(2.0))
+    calls: list[int] = []
+
+    def function(x: torch.Tensor, twice: bool) -> torch.Tensor:
+        calls.append(1)
+        return (x * scale).sum() * (2 if twice else 1)
+
+    fixed: Any = FixedGraphs(function, {"cpp_wrapper": True})
+    for x in (torch.ones(3), torch.ones(2, 2), torch.ones(3)):
+        for twice in (True, False):
+            for grad in (True, False):
+                with torch.set_grad_enabled(grad):
+                    total = fixed(x, twice)
+                assert total.item() == 2.0 * x.numel() * (1 + twice)
+                assert total.requires_grad == grad
+    with torch.no_grad():
+        scale.fill_(3.0)  # a tensor it reads may change, and does in every gradient step
+    assert fixed(torch.ones(3), False).item() == 9.0
