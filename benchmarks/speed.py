@@ -1,6 +1,6 @@
-"""Environment steps per second of training, side by side with Stable-Baselines3.
+"""Environment steps per second of training, side by side with Stable-Baselines3 or skrl.
 
-    python benchmarks/speed.py [--only NAME ...] [--rounds 5] [--seconds 4]
+    python benchmarks/speed.py [--peer skrl] [--only NAME ...] [--rounds 5] [--seconds 4]
 
 Both trainers run in this one process on one torch thread, with the same network, batch, epochs
 and minibatches, and take turns: in each round both train for some seconds. Reported are medians of
@@ -21,7 +21,12 @@ from typing import Any, NamedTuple
 
 import torch
 
+import peers
+
 RESULTS = Path(__file__).parent / "results"
+NAMES = {"stable_baselines3": "Stable-Baselines3", "skrl": "skrl"}
+SKRL_GOALS = {"halfcheetah_8": 3}
+FILES = {"stable_baselines3": "speed_cpu.json", "skrl": "speed_skrl.json"}
 
 
 class Workload(NamedTuple):
@@ -32,19 +37,19 @@ class Workload(NamedTuple):
     num_steps: int
     num_epochs: int
     num_minibatches: int
-    goal: float  # times Stable-Baselines3
+    goal: int  # times Stable-Baselines3
     backend: str = "torch"  # of ours
     normalize: bool = False  # observations and rewards
 
 
 WORKLOADS = {
-    "cartpole_8": Workload("CartPole-v1", 8, 128, 4, 4, 4.0),
-    "cartpole_64": Workload("CartPole-v1", 64, 128, 4, 4, 5.0),
-    "cartpole_2048": Workload("CartPole-v1", 2048, 128, 4, 4, 6.0),
-    "cartpole_8_sync": Workload("CartPole-v1", 8, 128, 4, 4, 4.0, "sync"),
-    "pendulum_8": Workload("Pendulum-v1", 8, 128, 4, 4, 4.0),
-    "pendulum_8_sync": Workload("Pendulum-v1", 8, 128, 4, 4, 4.0, "sync"),
-    "halfcheetah_8": Workload("HalfCheetah-v5", 8, 256, 10, 32, 4.0, "sync", True),
+    "cartpole_8": Workload("CartPole-v1", 8, 128, 4, 4, 4),
+    "cartpole_64": Workload("CartPole-v1", 64, 128, 4, 4, 5),
+    "cartpole_2048": Workload("CartPole-v1", 2048, 128, 4, 4, 6),
+    "cartpole_8_sync": Workload("CartPole-v1", 8, 128, 4, 4, 4, "sync"),
+    "pendulum_8": Workload("Pendulum-v1", 8, 128, 4, 4, 4),
+    "pendulum_8_sync": Workload("Pendulum-v1", 8, 128, 4, 4, 4, "sync"),
+    "halfcheetah_8": Workload("HalfCheetah-v5", 8, 256, 10, 32, 4, "sync", True),
 }
 
 
@@ -104,40 +109,9 @@ def ours(work: Workload, compile_mode: str = "always") -> Contestant:
     return Contestant(learner.step, learner.steps_per_batch, time.perf_counter() - begin)
 
 
-def stable_baselines3(work: Workload) -> Contestant:
-    from stable_baselines3 import PPO
-    from stable_baselines3.common.env_util import make_vec_env
-    from stable_baselines3.common.vec_env import VecEnv, VecNormalize
-
-    envs: VecEnv = make_vec_env(work.env_id, work.num_envs)
-    if work.normalize:
-        envs = VecNormalize(envs)
-    size = work.num_envs * work.num_steps
-    net = {"pi": [64, 64], "vf": [64, 64]}
-    begin = time.perf_counter()
-    model = PPO(
-        "MlpPolicy",
-        envs,
-        n_steps=work.num_steps,
-        batch_size=size // work.num_minibatches,
-        n_epochs=work.num_epochs,
-        learning_rate=3e-4,
-        device="cpu",
-        policy_kwargs={"net_arch": net},
-    )
-    model.learn(2 * size)
-
-    def batch() -> None:
-        model.collect_rollouts(model.env, callback, model.rollout_buffer, work.num_steps)
-        model.train()
-
-    _, callback = model._setup_learn(10**9)
-    return Contestant(batch, size, time.perf_counter() - begin)
-
-
-def compare(work: Workload, rounds: int, seconds: float) -> dict[str, Any]:
+def compare(work: Workload, peer: str, rounds: int, seconds: float) -> dict[str, Any]:
     """Rounds in which both train in turn."""
-    mine, theirs = ours(work), stable_baselines3(work)
+    mine, theirs = ours(work), Contestant(*getattr(peers, peer)(work))
     pairs = [(mine.measure(seconds), theirs.measure(seconds)) for _ in range(rounds)]
 
     def median(pick: Callable[[tuple[Clock, Clock]], float]) -> float:
@@ -146,10 +120,10 @@ def compare(work: Workload, rounds: int, seconds: float) -> dict[str, Any]:
     return {
         **work._asdict(),
         "ours": round(median(lambda pair: pair[0].wall)),
-        "stable_baselines3": round(median(lambda pair: pair[1].wall)),
+        peer: round(median(lambda pair: pair[1].wall)),
         "ratio": round(median(lambda pair: pair[0].wall / pair[1].wall), 2),
         "ours_cpu": round(median(lambda pair: pair[0].cpu)),
-        "stable_baselines3_cpu": round(median(lambda pair: pair[1].cpu)),
+        f"{peer}_cpu": round(median(lambda pair: pair[1].cpu)),
         "ratio_cpu": round(median(lambda pair: pair[0].cpu / pair[1].cpu), 2),
         "startup_seconds": round(mine.startup, 1),
     }
@@ -177,16 +151,17 @@ def rollout_alone(num_envs: int, rounds: int, seconds: float) -> dict[str, Any]:
     }
 
 
-def table(results: dict[str, dict[str, Any]]) -> str:
-    head = "| workload | ours | Stable-Baselines3 | ratio | ratio of processor time | goal | |"
+def table(results: dict[str, dict[str, Any]], peer: str) -> str:
+    head = f"| workload | ours | {NAMES[peer]} | ratio | ratio of processor time | goal | |"
     lines = [head, "| --- | --- | --- | --- | --- | --- | --- |"]
     for name, found in results.items():
         if "ratio" not in found:
             continue
-        verdict = "reached" if found["ratio"] >= found["goal"] else "missed"
+        goal = found["goal"] if peer == "stable_baselines3" else SKRL_GOALS.get(name)
+        verdict = "" if goal is None else "reached" if found["ratio"] >= goal else "missed"
         lines.append(
-            f"| {name} | {found['ours']:,} | {found['stable_baselines3']:,} | "
-            f"{found['ratio']:.1f} | {found['ratio_cpu']:.1f} | {found['goal']:.0f} | {verdict} |"
+            f"| {name} | {found['ours']:,} | {found[peer]:,} | "
+            f"{found['ratio']:.1f} | {found['ratio_cpu']:.1f} | {goal or '-'} | {verdict} |"
         )
     return "\n".join(lines)
 
@@ -197,22 +172,23 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=names, default=names)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0, help="of each trainer in a round")
+    parser.add_argument("--peer", choices=list(NAMES), default="stable_baselines3")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    file = RESULTS / "speed_cpu.json"
+    file = RESULTS / FILES[args.peer]
     results = json.loads(file.read_text())["results"] if file.exists() else {}
     for name in args.only:
         if name == "rollout_4096":
             results[name] = rollout_alone(4096, args.rounds, args.seconds)
         else:
-            results[name] = compare(WORKLOADS[name], args.rounds, args.seconds)
+            results[name] = compare(WORKLOADS[name], args.peer, args.rounds, args.seconds)
         print(json.dumps({name: results[name]}), flush=True)
         results = {known: results[known] for known in names if known in results}
         machine = {"torch": torch.__version__, "machine": platform.machine(), "threads": 1}
         RESULTS.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps({"machine": machine, "results": results}, indent=1) + "\n")
-        (RESULTS / "speed_cpu.md").write_text(table(results) + "\n")
-    print(table(results))
+        file.with_suffix(".md").write_text(table(results, args.peer) + "\n")
+    print(table(results, args.peer))
 
 
 if __name__ == "__main__":

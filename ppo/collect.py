@@ -322,7 +322,7 @@ class Collector:
         if isinstance(envs, TorchEnvironments) and (compile_it or device.type != "cpu"):
             self.player = NativePlayer(actor, envs)
         else:
-            act = compiled(actor.forward, device, fixed=True) if compile_it else actor
+            act = compiled(actor.forward, device) if compile_it else actor
             self.player = HostPlayer(act, envs, device)
         self._finish = compiled(self.finish, device) if compile_it else self.finish
         n, k = envs.num_envs, len(envs.component_names)

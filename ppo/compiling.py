@@ -33,8 +33,6 @@ def compiled(function: F, device: torch.device, loops: bool = False, fixed: bool
 
     Args:
         loops: whether the function holds a loop of torch's own.
-        fixed: whether all that it reads beside its arguments and tensors stays what it is, so that
-            a CPU need not look at it again in every call (`FixedGraphs`).
     """
     torch._dynamo.config.recompile_limit = RECOMPILE_LIMIT
     torch._dynamo.config.accumulated_recompile_limit = 4 * RECOMPILE_LIMIT
@@ -50,7 +48,7 @@ def compiled(function: F, device: torch.device, loops: bool = False, fixed: bool
         from ppo.products import FasterProducts
 
         options["post_grad_custom_post_pass"] = FasterProducts()
-    if fixed and device.type == "cpu":
+    if device.type == "cpu":
         return cast(F, FixedGraphs(function, options))
     whole = torch.compile(function, fullgraph=True, dynamic=False, options=options)
     return cast(F, whole)

@@ -64,7 +64,7 @@ class Update:
         # Gradients that ranks must average leave the graph half way; one process fuses it all.
         self.compiles = compile_it
         self.fused = compile_it and not parallel.is_active()
-        build = functools.partial(compiled, device=device, fixed=True)
+        build = functools.partial(compiled, device=device)
         self._gradient = build(self.gradient_functional) if compile_it else self.gradient
         self._step = build(self.step) if self.fused else self.step
         self._value_step = build(self.value_step) if self.fused else self.value_step

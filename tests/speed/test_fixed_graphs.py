@@ -42,9 +42,7 @@ def test_nothing_changes_that_only_torch_itself_would_look_at(more: list[str], m
     """Here torch does look, and would refuse to compile again."""
     torch._dynamo.reset()
 
-    def compiled(function: Any, device: Any, loops: bool = False, fixed: bool = False) -> Any:
-        if not fixed:
-            return function
+    def compiled(function: Any, device: Any, loops: bool = False) -> Any:
         return torch.compile(function, backend="eager", fullgraph=True, dynamic=False)
 
     for module in (collect, examine, prepare, recompute, update):
