@@ -19,9 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-
 import peers
+import torch
 
 RESULTS = Path(__file__).parent / "results"
 NAMES = {"stable_baselines3": "Stable-Baselines3", "skrl": "skrl"}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import platform
+import types
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
@@ -59,8 +60,8 @@ class FixedGraphs:
 
     Before every call torch looks through all that the function read when it was compiled: modules,
     settings, globals. For a gradient step on 64 samples that takes as long as a third of the step.
-    What a learner reads of these stays as it was built (tests/speed/test_compiled.py lets torch
-    look), so that only the arguments need a look: their shapes, types and constants.
+    What a learner reads of these stays as it was built (tests/speed/test_fixed_graphs.py lets
+    torch look), so that only the arguments need a look: their shapes, types and constants.
 
     Args:
         function: takes positional arguments.
@@ -68,19 +69,48 @@ class FixedGraphs:
     """
 
     def __init__(self, function: Callable[..., Any], options: dict[str, Any]) -> None:
-        # What the graph is for is told by the key alone; nothing else is kept with it.
-        options = {**options, "guard_filter_fn": lambda entries: [False] * len(entries)}
-        self._whole: Any = torch.compile(
-            lambda *args: function(*args), fullgraph=True, dynamic=False, options=options
-        )
+        self._function = function
+        # What a graph is for is told by its key; torch need not keep anything of it.
+        self._options = {**options, "guard_filter_fn": lambda entries: [False] * len(entries)}
         self._graphs: dict[Any, Callable[..., Any]] = {}
 
     def __call__(self, *args: Any) -> Any:
         key = torch.is_grad_enabled(), *map(look, args)
         graph = self._graphs.get(key)
-        if graph is None:
-            graph = self._graphs[key] = self._whole.aot_compile((args, {})).fn
-        return graph(*args)
+        if graph is not None:
+            return graph(*args)
+        fresh = self._fresh()
+        whole = torch.compile(fresh, fullgraph=True, dynamic=False, options=self._options)
+        result = whole(*args)
+        self._graphs[key] = bytecode(fresh) or whole
+        return result
+
+    def _fresh(self) -> types.FunctionType:
+        """The function under a code of its own: torch files what it compiles under the code."""
+        function = self._function
+
+        def whole(*args: Any) -> Any:
+            return function(*args)
+
+        return types.FunctionType(
+            whole.__code__.replace(), whole.__globals__, "whole", None, whole.__closure__
+        )
+
+
+def bytecode(function: types.FunctionType) -> Callable[..., Any] | None:
+    """What torch runs in place of a function that it compiled, without its questions before it.
+
+    None where this torch does not show it.
+    """
+    try:
+        from torch._C._dynamo.eval_frame import _debug_get_cache_entry_list as entries
+    except ImportError:
+        return None
+    found = entries(function.__code__)
+    if len(found) != 1:
+        return None
+    code, closure = found[0].code, function.__closure__
+    return types.FunctionType(code, function.__globals__, function.__name__, None, closure)
 
 
 def look(value: Any) -> Any:
