@@ -152,6 +152,8 @@ def _keep_freed_memory() -> None:
 
 def keep(tensors: Any) -> Any:
     """Tensors that the next call of a compiled function cannot overwrite, copied only on a GPU."""
+    if isinstance(tensors, Tensor):
+        return tensors.clone() if tensors.is_cuda else tensors
     return torch.utils._pytree.tree_map_only(
         Tensor, lambda tensor: tensor.clone() if tensor.is_cuda else tensor, tensors
     )

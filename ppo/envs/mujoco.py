@@ -161,18 +161,19 @@ class MujocoGroup(SlotGroup):
         self._bind()
 
     def _bind(self) -> None:
-        """Keeps a view on each environment's own arrays."""
+        """Keeps a view on each environment's own arrays, [1, ...] as `concatenate` wants them."""
         cores: list[Any] = [slot.env.unwrapped for slot in self.slots]
         self._bound = [slot.env for slot in self.slots]
         self._cores = cores
         self._physics = [(core.model, core.data, core.data.ctrl) for core in cores]
-        self._qpos = [core.data.qpos for core in cores]
-        self._qvel = [core.data.qvel for core in cores]
+        self._qpos = [core.data.qpos[None] for core in cores]
+        self._qvel = [core.data.qvel[None] for core in cores]
         if self._form.place == "body":
-            self._place = [core.data.body(core._main_body).xpos for core in cores]
+            self._place = [core.data.body(core._main_body).xpos[None] for core in cores]
         else:
-            self._place = [qpos[:3] for qpos in self._qpos]
-        self._forces = [core.data.cfrc_ext for core in cores] if self._form.needs_forces else []
+            self._place = [qpos[:, :3] for qpos in self._qpos]
+        forces = cores if self._form.needs_forces else []
+        self._forces = [core.data.cfrc_ext[None] for core in forces]
         self._frames = cores[0].frame_skip
 
     def step(self, parity: int) -> None:
@@ -180,16 +181,16 @@ class MujocoGroup(SlotGroup):
         if any(slot.env is not env for slot, env in zip(self.slots, self._bound, strict=True)):
             self._bind()  # an environment was built anew after a fault
         actions = np.ascontiguousarray(self.decoder.decode(rows.actions))
-        before = np.stack(self._place)
+        before = np.concatenate(self._place)
         self._advance(actions)
         state = State(
             self._cores[0],
-            np.stack(self._qpos),
-            np.stack(self._qvel),
+            np.concatenate(self._qpos),
+            np.concatenate(self._qvel),
             before,
-            np.stack(self._place),
+            np.concatenate(self._place),
             actions,
-            np.stack(self._forces) if self._forces else np.zeros(0),
+            np.concatenate(self._forces) if self._forces else np.zeros(0),
         )
         with np.errstate(over="ignore", invalid="ignore"):  # reported below as not finite
             observations, rewards, terminated = self._form.compute(state)
