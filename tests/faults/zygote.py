@@ -171,8 +171,8 @@ def child(order: dict[str, Any]) -> None:
 
 def mark_phases(shared: Any) -> None:
     """Tell in shared memory what is being done, by wrapping the methods that do it."""
-    from ppo.collect import HostPlayer, NativePlayer
     from ppo.loop import Trainer
+    from ppo.players import HostPlayer, NativePlayer
     from ppo.update import Update
 
     def wrap(owner: Any, name: str, phase: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from ppo import build, collect, examine, prepare, recompute, update
+from ppo import build, collect, examine, players, prepare, recompute, update
 from ppo.balancers import REGISTRY as BALANCERS
 from ppo.compiling import FixedGraphs, look
 from ppo.config import Config
@@ -45,7 +45,7 @@ def test_nothing_changes_that_only_torch_itself_would_look_at(more: list[str], m
     def compiled(function: Any, device: Any, loops: bool = False) -> Any:
         return torch.compile(function, backend="eager", fullgraph=True, dynamic=False)
 
-    for module in (collect, examine, prepare, recompute, update):
+    for module in (collect, examine, players, prepare, recompute, update):
         monkeypatch.setattr(module, "compiled", compiled)
     config = Config.from_dict({}, [*SMALL, *more])
     device = build.prepare_torch(config)
