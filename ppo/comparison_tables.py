@@ -7,7 +7,8 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ppo.comparison import METRICS, Comparison, Figures, Group
+from ppo.compared_run import METRICS, Figures
+from ppo.comparison import Comparison, Group
 
 if TYPE_CHECKING:
     from rich.console import Console

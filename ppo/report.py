@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ppo.comparison import METRICS, Comparison, Group, Run, Verdict
+from ppo.compared_run import METRICS, Run
+from ppo.comparison import Comparison, Group, Verdict
 from ppo.comparison_tables import FIGURES, HEADS, interval, show, stability_of
 from ppo.report_script import SCRIPT, STYLE
 
