@@ -7,6 +7,8 @@ gradient of the whole is the sum of the pieces' gradients, each by its share of 
 
 from __future__ import annotations
 
+from operator import itemgetter
+
 import torch
 from torch import Tensor
 
@@ -31,10 +33,8 @@ def number_of_pieces(samples: int) -> int:
 def cut(minibatch: Batch, pieces: int) -> list[Batch]:
     """Equal pieces of a minibatch of single steps, as views of it."""
     size = minibatch.obs.shape[0] // pieces
-    return [
-        minibatch.map(lambda rows, begin=begin: rows[begin : begin + size])  # type: ignore[misc]
-        for begin in range(0, pieces * size, size)
-    ]
+    starts = range(0, pieces * size, size)
+    return [minibatch.map(itemgetter(slice(start, start + size))) for start in starts]
 
 
 def shares(valid: Tensor, pieces: int) -> Tensor:
