@@ -50,6 +50,7 @@ START = [
     "network.initial_log_std=-0.5",
     "env.observation_scale=deviation",
     "ppo.target_kl=null",
+    "ppo.gamma=0.99",
 ]
 LONG, FLOOR = "ppo.return_horizon=1000", "ppo.advantage_floor=0.01"
 TAILS, STOP = "env.observation_scale=tails", "ppo.target_kl=0.02"
@@ -90,12 +91,24 @@ VARIANTS: dict[str, list[str]] = {
             "tails+kl_rate_0.02": [TAILS, "ppo.learning_rate_schedule=kl", "ppo.target_kl=0.02"],
             "tails+target_kl_0.02": [TAILS, STOP],
             "tails+target_kl_0.03": [TAILS, "ppo.target_kl=0.03"],
+            "tails+target_kl_0.05": [TAILS, "ppo.target_kl=0.05"],
             "tails+gamma_0.995": [TAILS, "ppo.gamma=0.995"],
             "tails+gamma_0.998": [TAILS, "ppo.gamma=0.998"],
             "tails+target_kl_0.02+gamma_0.995": [TAILS, STOP, "ppo.gamma=0.995"],
             "tails+target_kl_0.03+gamma_0.995": [TAILS, "ppo.target_kl=0.03", "ppo.gamma=0.995"],
+            "tails+target_kl_0.05+gamma_0.995": [TAILS, "ppo.target_kl=0.05", "ppo.gamma=0.995"],
+            **{
+                f"tails+target_kl_{kl}+gamma_0.995+advantage_floor_{floor}": [
+                    TAILS,
+                    f"ppo.target_kl={kl}",
+                    "ppo.gamma=0.995",
+                    f"ppo.advantage_floor={floor}",
+                ]
+                for kl, floor in ((0.03, 0.02), (0.03, 0.05), (0.05, 0.05))
+            },
         }.items()
     },
+    "tails+target_kl_0.05+gamma_0.995": [TAILS, "ppo.target_kl=0.05", "ppo.gamma=0.995"],
     "log_std_-1+separate_clipping": [LOW_STD, "ppo.clip_gradients=separate"],
     "log_std_-1+return_horizon_1000": [LOW_STD, LONG],
     "log_std_-1+return_horizon_1000+separate_clipping": [
@@ -168,13 +181,15 @@ def train_sb3(task: str, variant: str, seed: int) -> Run:
                     ends.append((self.num_timesteps, float(info["episode"]["r"])))
             return True
 
-    envs = VecNormalize(make_vec_env(f"{task}-v5", n_envs=8, seed=seed))
+    gamma = 0.995
+    envs = VecNormalize(make_vec_env(f"{task}-v5", n_envs=8, seed=seed), gamma=gamma)
     model = PPO(
         "MlpPolicy",
         envs,
         n_steps=256,
         batch_size=64,
         n_epochs=10,
+        gamma=gamma,
         learning_rate=lambda left: 3e-4 * left,
         target_kl=0.03,
         policy_kwargs={

@@ -26,7 +26,7 @@ LOOPS_IN_CPP = "2.13"  # before, the calls around a loop could be compiled on so
 MEASURED_ON = ("x86_64", "AMD64")  # where ppo/products.py knows which library is the faster one
 
 
-def compiled(function: F, device: torch.device, loops: bool = False, fixed: bool = False) -> F:
+def compiled(function: F, device: torch.device, loops: bool = False) -> F:
     """`function` as one graph; on a GPU it is captured and replayed as a CUDA graph.
 
     A CUDA graph overwrites its outputs when it is called again: what must outlive the next call is
