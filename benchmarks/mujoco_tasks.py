@@ -50,7 +50,6 @@ START = [
     "network.initial_log_std=-0.5",
     "env.observation_scale=deviation",
     "ppo.target_kl=null",
-    "ppo.gamma=0.99",
 ]
 LONG, FLOOR = "ppo.return_horizon=1000", "ppo.advantage_floor=0.01"
 TAILS, STOP = "env.observation_scale=tails", "ppo.target_kl=0.02"
@@ -181,15 +180,13 @@ def train_sb3(task: str, variant: str, seed: int) -> Run:
                     ends.append((self.num_timesteps, float(info["episode"]["r"])))
             return True
 
-    gamma = 0.995
-    envs = VecNormalize(make_vec_env(f"{task}-v5", n_envs=8, seed=seed), gamma=gamma)
+    envs = VecNormalize(make_vec_env(f"{task}-v5", n_envs=8, seed=seed))
     model = PPO(
         "MlpPolicy",
         envs,
         n_steps=256,
         batch_size=64,
         n_epochs=10,
-        gamma=gamma,
         learning_rate=lambda left: 3e-4 * left,
         target_kl=0.03,
         policy_kwargs={
