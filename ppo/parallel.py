@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import importlib
 import os
 from collections.abc import Iterator
 
@@ -37,6 +39,9 @@ def start(device: torch.device) -> None:
     """
     if int(os.environ.get("WORLD_SIZE", "1")) <= 1 or dist.is_initialized():
         return
+    # Imported while a group exists, it keeps that group and its threads for ever, and the process is
+    # now and then aborted by them at its end, after all work is done.
+    importlib.import_module("torch._dynamo")
     single_node = os.environ.get("GROUP_WORLD_SIZE", "1") == "1"
     restarts = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") if single_node else "0"
     with _others():
@@ -47,6 +52,7 @@ def start(device: torch.device) -> None:
             rank=number,
             world_size=size,
         )
+    atexit.register(stop)
 
 
 def stop() -> None:
