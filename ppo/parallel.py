@@ -39,7 +39,7 @@ def start(device: torch.device) -> None:
     """
     if int(os.environ.get("WORLD_SIZE", "1")) <= 1 or dist.is_initialized():
         return
-    # Imported while a group exists, it keeps that group and its threads for ever, and the process is
+    # Imported while a group exists, it keeps that group and its threads for ever, and a process is
     # now and then aborted by them at its end, after all work is done.
     importlib.import_module("torch._dynamo")
     single_node = os.environ.get("GROUP_WORLD_SIZE", "1") == "1"
