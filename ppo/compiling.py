@@ -74,8 +74,15 @@ class FixedGraphs:
         self._options = {**options, "guard_filter_fn": lambda entries: [False] * len(entries)}
         self._graphs: dict[Any, Callable[..., Any]] = {}
 
+    def graph(self, *args: Any) -> Callable[..., Any]:
+        """What is called for arguments of this look, for calls with nothing else."""
+        return self._graphs.get(self._key(args), self)
+
+    def _key(self, args: tuple[Any, ...]) -> Any:
+        return torch.is_grad_enabled(), *map(look, args)
+
     def __call__(self, *args: Any) -> Any:
-        key = torch.is_grad_enabled(), *map(look, args)
+        key = self._key(args)
         graph = self._graphs.get(key)
         if graph is not None:
             return graph(*args)
@@ -95,6 +102,11 @@ class FixedGraphs:
         return types.FunctionType(
             whole.__code__.replace(), whole.__globals__, "whole", None, whole.__closure__
         )
+
+
+def settled(function: F, *args: Any) -> F:
+    """`function` for many calls whose arguments all look like these: they are looked at once."""
+    return cast(F, function.graph(*args)) if isinstance(function, FixedGraphs) else function
 
 
 def bytecode(function: types.FunctionType) -> Callable[..., Any] | None:

@@ -14,7 +14,7 @@ from torch._higher_order_ops.scan import scan
 from torch.func import functional_call
 
 from ppo.agent import Agent
-from ppo.compiling import compiled, keep
+from ppo.compiling import compiled, keep, settled
 from ppo.data import Cut, Step
 from ppo.envs.base import Environments
 from ppo.envs.torch_env import Carry, TorchEnvironments, advance
@@ -51,16 +51,21 @@ class HostPlayer:
         self.act, self.envs, self.device = act, envs, device
         self.poll = Grace()
         self.buffers: dict[str, Tensor] = {}
+        self._places: list[tuple[Tensor, ...]] = []
 
     def play(self, obs: Tensor, noise: Tensor, states: States = ()) -> Played:
         """As many steps as `noise` [T, N, P] has rows."""
         cut: list[tuple[Tensor, Tensor, Tensor]] = []
-        for t in range(noise.shape[0]):
+        act = self.act
+        for t, row in enumerate(noise.unbind(0)):
             self.poll()
-            params, actions, env_actions, *after = self.act(obs, noise[t], *states)
+            if t == 1:  # from here on observations and states come from the buffers
+                act = settled(self.act, obs, row, *states)
+            params, actions, env_actions, *after = act(obs, row, *states)
             step = self.envs.step(env_actions)
             if not self.buffers:
                 self.buffers = self._allocate(noise.shape[0], obs, params, actions, states)
+                self._places = self._views(noise.shape[0])
             if t == 0:
                 self.buffers["obs"][0].copy_(obs)
                 for first in states:
@@ -92,12 +97,17 @@ class HostPlayer:
         return tuple(self.buffers["states"][t + 1] for _ in after)
 
     def _store(self, t: int, params: Tensor, actions: Tensor, step: Step) -> None:
-        rows = {"params": params, "actions": actions}
-        for name in ("rewards", "terminated", "truncated", "success", "valid"):
-            rows[name] = getattr(step, name)
-        self.buffers["obs"][t + 1].copy_(step.obs, non_blocking=True)
-        for name, row in rows.items():
-            self.buffers[name][t].copy_(row, non_blocking=True)
+        found = (step.obs, params, actions, step.rewards, step.terminated, step.truncated)
+        for place, row in zip(self._places[t], (*found, step.success, step.valid), strict=True):
+            place.copy_(row, non_blocking=True)
+
+    def _views(self, num_steps: int) -> list[tuple[Tensor, ...]]:
+        """Where each step goes; the observation it leads to is that of the next."""
+        names = ("params", "actions", "rewards", "terminated", "truncated", "success", "valid")
+        return [
+            (self.buffers["obs"][t + 1], *(self.buffers[name][t] for name in names))
+            for t in range(num_steps)
+        ]
 
     def _allocate(
         self, num_steps: int, obs: Tensor, params: Tensor, actions: Tensor, states: States

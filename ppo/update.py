@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.func import functional_call, grad_and_value
 
 from ppo import parallel, pieces
-from ppo.compiling import compiled, fix_addresses, keep
+from ppo.compiling import compiled, fix_addresses, keep, settled
 from ppo.config import PPOConfig
 from ppo.data import Batch
 from ppo.losses.base import Knobs
@@ -103,6 +103,7 @@ class Update:
         self._name_metrics(batch, knobs)
         rows = []
         orders = self._orders(size, source, batch.obs.device)
+        step = None
         for epoch in range(self.config.num_epochs):
             if refresh is not None and epoch > 0:
                 batch = refresh(batch)
@@ -111,7 +112,8 @@ class Update:
                 if parts > 1:
                     rows.append(self.in_pieces(batch, index, knobs, parts))
                 else:
-                    rows.append(keep(self._step(batch, index, knobs)))
+                    step = step or settled(self._step, batch, index, knobs)
+                    rows.append(keep(step(batch, index, knobs)))
             if self._stopped_on_host():
                 break
         for _ in range(self.config.value_epochs):
