@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils._pytree import tree_leaves
 
 from ppo import build
 from ppo.config import Config
@@ -51,7 +52,8 @@ def cost(num_envs: int, width: int, compile_mode: str) -> dict[str, Any]:
             break
     rollout, _ = learner.collector(0)
     batch, _, _ = learner.prepare(rollout)
-    size = sum(t.numel() * t.element_size() for t in (*rollout, *batch[:-1]))
+    kept = tree_leaves((rollout._replace(beyond=None), batch))
+    size = sum(t.numel() * t.element_size() for t in kept if isinstance(t, torch.Tensor))
     steps = learner.steps_per_batch
     return {
         "num_envs": num_envs,
