@@ -18,7 +18,7 @@ from torch import Tensor
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# Several learners in one process (tests, sweeps) each compile the same functions once.
+# On a GPU torch counts the graphs of a function over all learners of a process (tests, sweeps).
 RECOMPILE_LIMIT = 256
 
 LOOPS_IN_CPP = "2.13"  # before, the calls around a loop could be compiled on some inputs only
@@ -35,8 +35,6 @@ def compiled(function: F, device: torch.device, loops: bool = False) -> F:
     Args:
         loops: whether the function holds a loop of torch's own.
     """
-    torch._dynamo.config.recompile_limit = RECOMPILE_LIMIT
-    torch._dynamo.config.accumulated_recompile_limit = 4 * RECOMPILE_LIMIT
     if device.type == "cpu":
         _keep_freed_memory()
     # On a CPU the calls between kernels are compiled too: from Python they cost as much as the
@@ -51,6 +49,8 @@ def compiled(function: F, device: torch.device, loops: bool = False) -> F:
         options["post_grad_custom_post_pass"] = FasterProducts()
     if device.type == "cpu":
         return cast(F, FixedGraphs(function, options))
+    torch._dynamo.config.recompile_limit = RECOMPILE_LIMIT
+    torch._dynamo.config.accumulated_recompile_limit = 4 * RECOMPILE_LIMIT
     whole = torch.compile(function, fullgraph=True, dynamic=False, options=options)
     return cast(F, whole)
 

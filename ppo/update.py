@@ -65,7 +65,7 @@ class Update:
         self.compiles = compile_it
         self.fused = compile_it and not parallel.is_active()
         build = functools.partial(compiled, device=device)
-        self._gradient = build(self.gradient_functional) if compile_it else self.gradient
+        self._gradient = build(self.gradient) if compile_it else self.gradient
         self._step = build(self.step) if self.fused else self.step
         self._value_step = build(self.value_step) if self.fused else self.value_step
         # What fills the cache of a processor's core; a GPU wants as many samples as there are.
@@ -135,14 +135,14 @@ class Update:
 
     def step(self, batch: Batch, index: Tensor, knobs: Knobs) -> Tensor:
         """One gradient step on the sequences of `index`; its metrics as one vector [M]."""
-        gradient = self.gradient_functional if self.fused else self._gradient
+        gradient = self.gradient if self.fused else self._gradient
         grad, metrics = gradient(self.optimizer.flat.theta, batch.select(index), knobs)
         return self.advance(grad, in_order(metrics), knobs)
 
     def value_step(self, batch: Batch, index: Tensor, knobs: Knobs) -> None:
         """One gradient step of the critic alone (value error explains most of PPO's gain over
         plain policy gradients: arXiv 2505.19247)."""
-        gradient = self.gradient_functional if self.fused else self._gradient
+        gradient = self.gradient if self.fused else self._gradient
         grad, _ = gradient(self.optimizer.flat.theta, batch.select(index), knobs, True)
         self.advance_value(grad, knobs)
 
@@ -180,8 +180,7 @@ class Update:
         self, theta: Tensor, piece: Batch, knobs: Knobs, value_only: bool
     ) -> tuple[Tensor, Tensor]:
         """Gradient [P] and metrics [M] of a piece."""
-        gradient = self.gradient_functional if self.compiles else self.gradient
-        grad, metrics = gradient(theta, piece, knobs, value_only, True)
+        grad, metrics = self.gradient(theta, piece, knobs, value_only, True)
         return grad, in_order(metrics)
 
     def close(
@@ -203,28 +202,18 @@ class Update:
         value_only: bool = False,
         piece: bool = False,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Gradient [P] and metrics by autograd: the eager way."""
-        total, metrics = self.objective(minibatch, knobs, value_only, piece)
-        parts = torch.autograd.grad(
-            total, self.optimizer.flat.parameters, allow_unused=True, materialize_grads=True
-        )
-        return torch.cat([part.reshape(-1) for part in parts]), metrics
-
-    def gradient_functional(
-        self,
-        theta: Tensor,
-        minibatch: Batch,
-        knobs: Knobs,
-        value_only: bool = False,
-        piece: bool = False,
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The same as a pure function of `theta`, which compiles into one graph."""
-
-        def total_of(flat: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-            parameters = self.optimizer.flat.unflatten(flat)
-            return functional_call(
-                self.objective, parameters, (minibatch, knobs, value_only, piece)
+        """Gradient [P] and metrics: by autograd, or as a pure function of `theta`, which compiles
+        into one graph."""
+        flat, what = self.optimizer.flat, (minibatch, knobs, value_only, piece)
+        if not self.compiles:
+            total, metrics = self.objective(*what)
+            parts = torch.autograd.grad(
+                total, flat.parameters, allow_unused=True, materialize_grads=True
             )
+            return torch.cat([part.reshape(-1) for part in parts]), metrics
+
+        def total_of(theta: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+            return functional_call(self.objective, flat.unflatten(theta), what)
 
         grad, (_, metrics) = grad_and_value(total_of, has_aux=True)(theta)
         return grad, metrics
