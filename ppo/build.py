@@ -23,6 +23,7 @@ from ppo import (
 from ppo.agent import Agent
 from ppo.collect import Collector
 from ppo.config import Config, NetworkConfig, PPOConfig
+from ppo.discount import Discount
 from ppo.distributions import distribution_for
 from ppo.envs.base import Environments
 from ppo.envs.make import make_environments
@@ -259,8 +260,9 @@ def build_learner(config: Config, envs: Environments, device: torch.device) -> L
         agent, scale, envs, config.ppo.num_steps, config.env.reward_scale, seed, device, compiled
     )
     ppo, names = config.ppo, envs.component_names
+    discount = Discount(ppo, names).to(device)
     settings = TargetSettings(
-        gamma=by_component(names, ppo.component_gammas, ppo.gamma).to(device),
+        gamma=discount.gamma,
         gae_lambda=ppo.gae_lambda,
         critic_gae_lambda=ppo.critic_gae_lambda,
         component_weights=by_component(names, ppo.component_weights, 1.0).to(device),
@@ -268,9 +270,19 @@ def build_learner(config: Config, envs: Environments, device: torch.device) -> L
         advantage_floor=ppo.advantage_floor,
     )
     update = Update(objective, optimizer, ppo, seed, compiled)
-    scaling = RewardScale(envs.num_envs, ppo.gamma, ppo.reward_scaling == "return_std").to(device)
+    scales = ppo.reward_scaling == "return_std"
+    scaling = RewardScale(envs.num_envs, discount.total, scales).to(device)
     return Learner(
-        config, objective, optimizer, collector, update, settings, scaling, device, compiled
+        config,
+        objective,
+        optimizer,
+        collector,
+        update,
+        settings,
+        discount,
+        scaling,
+        device,
+        compiled,
     )
 
 

@@ -116,7 +116,14 @@ class PPOConfig(Section):
     num_steps: Count = setting(60, "steps per environment in a batch")
     num_epochs: Count = setting(10, "passes over a batch")
     num_minibatches: Count = setting(16, "parts of a batch, one gradient step each")
-    gamma: Fraction = setting(0.99, "discount")
+    gamma: Fraction = setting(0.99, "discount; the least one where it follows the episodes")
+    gamma_schedule: Literal["constant", "episode_length"] = setting(
+        "constant", "episode_length: the horizon 1 / (1 - gamma) grows with the length of episodes"
+    )
+    episode_horizon: Positive = setting(
+        0.4, "that horizon, as a share of the mean length of the last episodes"
+    )
+    max_gamma: Fraction = setting(0.998, "largest discount of that schedule")
     gae_lambda: Fraction = setting(0.95, "of generalized advantage estimation")
     critic_gae_lambda: Fraction | None = setting(
         None, "the same for the critic's targets; null: ppo.gae_lambda"

@@ -18,6 +18,7 @@ from ppo import gradients, outliers, parallel
 from ppo.collect import Collector, Episodes
 from ppo.config import Config
 from ppo.data import Batch, Rollout
+from ppo.discount import Discount
 from ppo.errors import Diverged, Dropped
 from ppo.examine import Examine
 from ppo.losses.base import Knobs
@@ -53,6 +54,7 @@ class Learner:
         collector: Collector,
         update: Update,
         settings: TargetSettings,
+        discount: Discount,
         reward_scale: RewardScale,
         device: torch.device,
         compile_it: bool = False,
@@ -70,7 +72,7 @@ class Learner:
             "rollbacks": 0,
             "slow_until": 0,
         }
-        self.reward_scale = reward_scale
+        self.discount, self.reward_scale = discount, reward_scale
         self.prepare = Prepare(
             objective, settings, reward_scale, config.ppo, self.last_mean, device, compile_it
         )
@@ -156,6 +158,7 @@ class Learner:
         begin = self.clock()
         knobs, numbers = self.knobs()
         rollout, episodes = self._collect(attempt)
+        self.discount.observe(episodes)
         collected = self.clock()
         batch, treated, before = self.prepare(rollout)
         batch = self.with_targets(batch, rollout)
@@ -341,8 +344,12 @@ class Learner:
             "counters": dict(self.counters),
             "kl_factor": self.kl_factor,
             "wall_time": self.wall_time,
-            "tensors": [(t, t.clone()) for t in (*self.reward_scale.buffers(), self.last_mean)],
+            "tensors": [(tensor, tensor.clone()) for tensor in self._moving()],
         }
+
+    def _moving(self) -> list[Tensor]:
+        """States of what only a batch moves, beside the objective and the optimizer."""
+        return [*self.discount.buffers(), *self.reward_scale.buffers(), self.last_mean]
 
     @torch.no_grad()
     def _rewind(self) -> None:
@@ -375,6 +382,7 @@ class Learner:
             "objective": self.objective.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "collector": self.collector.state_dict(),
+            "discount": self.discount.state_dict(),
             "reward_scale": self.reward_scale.state_dict(),
             "learner": {
                 "last_mean": self.last_mean,
@@ -395,6 +403,7 @@ class Learner:
         self.objective.load_state_dict(part("objective"))
         self.optimizer.load_state_dict(part("optimizer"))
         self.collector.load_state_dict(part("collector"))
+        self.discount.load_state_dict(part("discount"))
         self.reward_scale.load_state_dict(part("reward_scale"))
         self.last_mean.copy_(state["learner.last_mean"])
         self.kl_factor = float(state["learner.kl_factor"])

@@ -61,6 +61,7 @@ METRICS: list[Metric] = [
         bias_share="share of the squared error that is offset: 1 is an offset not learned",
         error_over_std="root mean squared error over the returns' deviation; 1 is untrained",
         batches_to_reach="batches that the critic needs at full speed to cross its error",
+        gamma="largest discount in force",
         return_drift="change of the returns' mean since the last batch, in deviations",
         frame_age="distance of the frame's mean from this batch's, in deviations",
         effective_value_weight="value_loss_weight times the squared unit of the loss",

@@ -80,6 +80,7 @@ class Prepare:
         objective: Any = self.objective
         scale = objective.value_scale
         rewards, found = self._treat_rewards(rollout)
+        found["gamma"] = self.settings.gamma.amax()
         rollout = rollout._replace(rewards=rewards)
         batch = make_batch(rollout, self.settings)
         layer = self._layer()

@@ -18,7 +18,7 @@ class RewardScale(nn.Module):
     powers of two. Note that G sums past rewards, not future ones.
 
     Args:
-        gamma: of the trainer. enabled: otherwise rewards pass unchanged.
+        gamma: [1] of the trainer, as it is then. enabled: otherwise rewards pass unchanged.
     """
 
     carried: Tensor  # [N] discounted sums of episodes that go on
@@ -26,7 +26,7 @@ class RewardScale(nn.Module):
     mean: Tensor  # [1] float64 of the discounted sums
     variance: Tensor  # [1] float64
 
-    def __init__(self, num_envs: int, gamma: float, enabled: bool) -> None:
+    def __init__(self, num_envs: int, gamma: Tensor, enabled: bool) -> None:
         super().__init__()
         self.gamma, self.enabled = gamma, enabled
         self.register_buffer("carried", torch.zeros(num_envs))

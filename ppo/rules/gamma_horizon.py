@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ppo.logs.metrics_log import MetricsLog
 from ppo.rules import MILD, RULES, Change, Finding, Rule, lasting, median, number, rises
 
@@ -20,8 +22,9 @@ class GammaHorizon(Rule):
     sources = ("andyljones.com/posts/rl-debugging.html: smaller discount or longer chunks",)
 
     def check(self, log: MetricsLog) -> Finding | None:
-        gamma = log.number("ppo.gamma")
-        if not 0 <= gamma < 1 or rises(log):
+        gamma = log.get("gamma")  # in force; it may follow the episodes
+        gamma = np.where(np.isfinite(gamma), gamma, log.number("ppo.gamma"))
+        if not ((gamma >= 0) & (gamma < 1)).all() or rises(log):
             return None
         horizon = 1 / (1 - gamma)
         length = log.get("mean_episode_length")
@@ -31,6 +34,6 @@ class GammaHorizon(Rule):
         if row is None:
             return None
         mean = median(length[row:])
-        evidence = f"horizon {number(horizon)} steps, episodes {number(mean)}"
+        evidence = f"horizon {number(median(horizon[row:]))} steps, episodes {number(mean)}"
         better = number(1 - 1 / max(mean / 2, 2.0))
         return self.found(log, row, evidence, [Change("ppo.gamma", better)], confidence=0.4)

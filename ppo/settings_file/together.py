@@ -14,6 +14,16 @@ def check_together(config: Any) -> None:
     _check_minibatches(config.env.num_envs, config.ppo.num_steps, config.ppo.num_minibatches)
     if config.network.memory != "none":
         _check_sequences(config.env.num_envs, config.ppo.num_minibatches)
+    if config.ppo.gamma_schedule != "constant" and config.ppo.gamma > config.ppo.max_gamma:
+        raise PydanticCustomError(
+            "does_not_fit",
+            "{text}",
+            {
+                "keys": "ppo.max_gamma ppo.gamma ppo.gamma_schedule",
+                "text": f"ppo.max_gamma {config.ppo.max_gamma} is below ppo.gamma "
+                f"{config.ppo.gamma}, from which the schedule starts",
+            },
+        )
 
 
 def _check_minibatches(num_envs: int, num_steps: int, num_minibatches: int) -> None:

@@ -297,3 +297,12 @@ def test_a_healthy_run_is_healthy_at_every_length(sample: str) -> None:
             nonfinite={name: marks[:rows] for name, marks in whole.nonfinite.items()},
         )
         assert diagnose(part) == []
+
+
+def test_the_horizon_is_that_of_the_discount_in_force() -> None:
+    """Episodes of 150 steps: 0.9999 looks far beyond them, unless the discount follows them."""
+    blind = {"explained_variance": 0.1, "explained_variance_after": 0.1}
+    far = {"ppo__gamma": 0.9999}
+    assert "gamma_horizon" in named(_late(_flat(healthy()), 0, **blind), **far)
+    assert "gamma_horizon" in named(_late(_flat(healthy()), 0, **blind, gamma=0.9999))
+    assert "gamma_horizon" not in named(_late(_flat(healthy()), 0, **blind, gamma=0.99), **far)

@@ -154,6 +154,11 @@ def test_following_the_kl_sees_no_reward_scale():
     assert same_bits("ppo.learning_rate_schedule=kl", "ppo.target_kl=0.01")
 
 
+def test_a_discount_that_follows_episodes_sees_no_reward_scale():
+    follows = ("ppo.gamma_schedule=episode_length", "ppo.gamma=0.5")
+    assert same_bits(*ENVIRONMENTS["discrete, gymnasium"], *follows)
+
+
 def test_a_floor_beside_normalized_components_sees_no_reward_scale():
     assert same_bits("ppo.component_mixing=normalized", "ppo.advantage_floor=0.01")
 
