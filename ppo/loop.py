@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,16 +14,14 @@ from ppo import build, checkpoint, parallel, provenance, saving
 from ppo.config import Config
 from ppo.doctor import Watch
 from ppo.errors import Diverged, Dropped, RunError
-from ppo.evaluation import evaluate
-from ppo.policy import Policy, load_policy
-from ppo.randomness import stream_seed
+from ppo.policy import load_policy
+from ppo.run_evaluations import RunEvaluations
 from ppo.run_folder import RunFolder
 from ppo.signals import SignalGuard
 from ppo.summary import changed_settings, summarize
 from ppo.tensorboard_log import TensorBoardLog
 
 RECENT_EPISODES = 100
-EVALUATION_ENVS = 16
 
 
 class Quiet:
@@ -69,8 +66,7 @@ class Trainer:
         self.envs = build.build_environments(config, self.device)
         self.learner = build.build_learner(config, self.envs, self.device)
         self.recent: list[float] = []
-        self.best: dict[str, Any] | None = None
-        self.evaluations: list[dict[str, Any]] = []
+        self.evaluated = RunEvaluations(config, self.device)
         self.events: list[str] = []  # for the next record
         self.evaluation_due = False
         self.restarted_at = -1  # batch at which environments without a state were started anew
@@ -81,13 +77,16 @@ class Trainer:
         self.status = "running"
         self.exit_status = 0
         self.reason: str | None = None
-        self.evaluating = 0.0
         self.last_record: dict[str, Any] | None = None
-        self._evaluation_envs: Any = None
 
     @property
     def num_parameters(self) -> int:
         return self.learner.optimizer.flat.theta.numel()
+
+    @property
+    def evaluations(self) -> list[dict[str, Any]]:
+        """What evaluations.json holds."""
+        return self.evaluated.rows
 
     def train(self, batches: int | None = None) -> dict[str, Any]:
         """Train to `train.total_timesteps`, or for so many batches.
@@ -190,9 +189,7 @@ class Trainer:
             self.folder = RunFolder.create(self.results, texts, room=self._checkpoint_size())
         else:
             batch = self.learner.counters["batch"]
-            earlier = self.folder.read_json("evaluations.json") or []
-            done = batch - self.evaluation_due
-            self.evaluations = [e for e in earlier if e["batch"] <= done]
+            self.evaluated.load(self.folder, before=batch - self.evaluation_due)
             self.folder.truncate(batch)
             self.folder.truncate_episodes(batch)
             self.folder.write_text("config.yaml", self.config.to_yaml())
@@ -268,63 +265,27 @@ class Trainer:
         """Rank 0 plays the policy; one that a stop does not wait for is done on resume."""
         if not self.evaluation_due:
             return
-        best, done, earlier_best = False, True, self.best
+        best, done, earlier_best = False, True, self.evaluated.best
         if self.folder is not None:
-            started = time.perf_counter()
             try:
                 with guard.grace.during("evaluation"):
                     best = self._evaluate(guard.grace)
             except Dropped:
                 done = False
-            self.evaluating += time.perf_counter() - started
         self.evaluation_due = parallel.any_(not done, self.device)
         if parallel.any_(best, self.device):
             try:
                 self._save(regular=True, best=True)
             except BaseException:  # on resume it is found, and saved, again
-                self.best, self.evaluation_due = earlier_best, True
+                self.evaluated.best, self.evaluation_due = earlier_best, True
                 raise
 
     def _evaluate(self, poll: Callable[[], None]) -> bool:
-        """Play the current policy on its own environments; whether it is the best so far.
-
-        Every evaluation of a run plays the same episodes, so that a policy is the best because of
-        what it does and not because of where it started. Of equals the newest is the best.
-        """
+        """Whether the current policy is the best so far."""
         assert self.folder is not None
-        settings, counters = self.config.evaluation, self.learner.counters
-        seed = stream_seed(self.config.system.seed, "evaluation")
-        envs = self._evaluation_environments(seed)
-        agent = self.learner.objective.agent
-        policy = Policy(agent, self.config, self.envs.observation_space, self.envs.action_space)
-        try:
-            result = evaluate(envs, policy, settings.episodes, seed, settings.deterministic, poll)
-        finally:
-            agent.train()
-        result |= {"batch": counters["batch"], "env_steps": counters["env_steps"]}
-        self.evaluations.append(result)
-        self.folder.write_json("evaluations.json", self.evaluations)
-        if self.tensorboard is not None:
-            names = ("mean_return", "mean_length", "success_rate")
-            self.tensorboard.scalars(
-                {f"evaluation/{n}": result[n] for n in names if result[n] is not None},
-                counters["env_steps"],
-            )
-        if self.best is not None and result["mean_return"] < self.best["mean_return"]:
-            return False
-        self.best = result
-        return True
-
-    def _evaluation_environments(self, seed: int) -> Any:
-        from ppo.envs.make import make_environments
-
-        count = min(self.config.evaluation.episodes, EVALUATION_ENVS)
-        if self._evaluation_envs is None:
-            self._evaluation_envs = make_environments(
-                self.config.env, run_seed=seed, device=self.device, num_envs=count
-            )
-        self._evaluation_envs.run_seed = seed
-        return self._evaluation_envs
+        best = self.evaluated.play(self.learner, poll)
+        self.evaluated.write(self.folder, self.tensorboard)
+        return best
 
     def _save(self, regular: bool, best: bool = False) -> None:
         """Every rank takes part; rank 0 writes.
@@ -349,7 +310,7 @@ class Trainer:
         return {
             **saving.facts(self.learner),
             "recent": self.recent,
-            "best": self.best,
+            "best": self.evaluated.best,
             "events": self.events,
             "evaluation_due": self.evaluation_due,
             "exact": at_restart or self.envs.restore_level != "boundary",
@@ -371,7 +332,7 @@ class Trainer:
         self.learner.load_state_dict(saving.of_this_rank(found.tensors))
         self.learner.counters.update(meta["counters"])
         self.learner.wall_time = meta["wall_time_s"]
-        self.recent, self.best = meta["recent"], meta["best"]
+        self.recent, self.evaluated.best = meta["recent"], meta["best"]
         self.evaluation_due = meta.get("evaluation_due", False)
         self.restarted_at = found.batch if meta.get("exact", True) else -1
         self.events = [*meta.get("events", []), *found.rejected]
@@ -390,8 +351,7 @@ class Trainer:
                 raise
         finally:
             self.envs.close()
-            if self._evaluation_envs is not None:
-                self._evaluation_envs.close()
+            self.evaluated.close()
             summary = self._end() if self.opened and self.folder is not None else {}
             if self.folder is not None:
                 self.folder.release()

@@ -20,20 +20,20 @@ def summarize(trainer: Trainer) -> dict[str, Any]:
     returns = np.asarray(trainer.recent)
     interval = bootstrap_interval(returns, 0) if len(returns) else (None, None)
     findings = trainer.watch.findings if trainer.watch else []
-    learner = trainer.learner
+    learner, best = trainer.learner, trainer.evaluated.best
     return {
         "status": trainer.status,
         "exit_status": trainer.exit_status,
         "reason": trainer.reason,
         "final_return": float(returns.mean()) if len(returns) else None,
         "final_return_ci95": list(interval),
-        "best_return": trainer.best["mean_return"] if trainer.best else None,
-        "best_evaluation": trainer.best,
+        "best_return": best["mean_return"] if best else None,
+        "best_evaluation": best,
         "batches": learner.counters["batch"],
         "env_steps": learner.counters["env_steps"],
         "episodes": learner.counters["episodes"],
         "wall_time_s": learner.wall_time,
-        "time": {**learner.timing, "evaluation": trainer.evaluating},
+        "time": {**learner.timing, "evaluation": trainer.evaluated.seconds},
         "findings": [finding.illness for finding in findings],
     }
 
