@@ -116,14 +116,19 @@ class PPOConfig(Section):
     num_steps: Count = setting(60, "steps per environment in a batch")
     num_epochs: Count = setting(10, "passes over a batch")
     num_minibatches: Count = setting(16, "parts of a batch, one gradient step each")
-    gamma: Fraction = setting(0.99, "discount; the least one where it follows the episodes")
-    gamma_schedule: Literal["constant", "episode_length"] = setting(
-        "constant", "episode_length: the horizon 1 / (1 - gamma) grows with the length of episodes"
+    gamma: Fraction = setting(0.99, "discount; the least one of a schedule")
+    gamma_schedule: Literal["constant", "critic", "episode_length"] = setting(
+        "constant",
+        "critic: the horizon 1 / (1 - gamma) grows while the critic explains the returns, as far as"
+        " episodes are long; episode_length: as far as these",
     )
+    max_gamma: Fraction = setting(0.999, "largest discount of a schedule")
     episode_horizon: Positive = setting(
-        0.4, "that horizon, as a share of the mean length of the last episodes"
+        1.0, "longest horizon of a schedule, in mean lengths of the last episodes"
     )
-    max_gamma: Fraction = setting(0.998, "largest discount of that schedule")
+    horizon_explained_variance: Finite = setting(
+        0.9, "explained variance above which the critic's horizon grows; below it shrinks"
+    )
     gae_lambda: Fraction = setting(0.95, "of generalized advantage estimation")
     critic_gae_lambda: Fraction | None = setting(
         None, "the same for the critic's targets; null: ppo.gae_lambda"

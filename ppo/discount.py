@@ -1,12 +1,15 @@
-"""The discount of each reward component, which may follow the length of episodes.
+"""The discount of each reward component, which may follow the episodes and the critic.
 
-A policy that falls after fifty steps learns nothing from a horizon of four hundred but noise; one
-that walks for a thousand needs it. François-Lavet et al. 2015 (arXiv 1512.02011) raise the discount
-while training goes on; here the episodes set the pace, so that one setting serves tasks that end
-early, late or only by their time limit.
+A long horizon 1 / (1 - gamma) is worth only what the critic makes of it: a policy that falls after
+fifty steps, or a critic that cannot predict the sum of a thousand rewards, adds noise to every
+advantage; a swimmer whose strokes the critic foresees learns nothing without it. François-Lavet et
+al. 2015 (arXiv 1512.02011) raise the discount as training goes on, by a plan made beforehand. Here
+the data set the pace, so that one setting serves tasks that want a hundred steps or a thousand.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor, nn
@@ -17,44 +20,67 @@ from ppo.config import PPOConfig
 from ppo.targets import by_component
 
 MEMORY = 0.99  # weight that an episode keeps with each later one: about the last hundred count
+STEP = 1.05  # of the horizon, in a batch
 
 
 class Discount(nn.Module):
-    """Discounts in force; `observe` moves them before a batch's targets are made.
+    """Discounts in force; `observe` before a batch's targets are made, `follow` after.
+
+    The horizon begins at that of `gamma`, and no shorter one is ever taken. No longer one is taken
+    than that of `max_gamma`, than `episode_horizon` times the mean length of the last episodes, or
+    before an episode has ended. Between these bounds `gamma_schedule` chooses:
+
+    - episode_length: the longest.
+    - critic: a twentieth longer after each batch of whose returns the critic explained more than
+      the share `horizon_explained_variance`, else a twentieth shorter.
 
     Args:
-        config: with `gamma_schedule` episode_length the horizon 1 / (1 - gamma) is
-            `episode_horizon` times the mean length of the last episodes, within `gamma` and
-            `max_gamma`; before the first episode has ended the discount is `gamma`.
         names: of the reward components; those of `component_gammas` keep their own discount.
     """
 
     total: Tensor  # [1] of the trainer as a whole
     gamma: Tensor  # [K] of each component
+    horizon: Tensor  # [1] float64 steps
     seen: Tensor  # [2] float64: steps of the episodes remembered, and how many those are
 
     def __init__(self, config: PPOConfig, names: tuple[str, ...]) -> None:
         super().__init__()
-        self.follows = config.gamma_schedule == "episode_length"
-        self.share, self.bounds = config.episode_horizon, (config.gamma, config.max_gamma)
+        self.schedule, self.share = config.gamma_schedule, config.episode_horizon
+        self.enough = config.horizon_explained_variance
+        self.bounds = (config.gamma, config.max_gamma)
         self.free = torch.tensor([name not in config.component_gammas for name in names])
         own = by_component(names, config.component_gammas, config.gamma)
         self.register_buffer("total", torch.tensor([config.gamma]))
         self.register_buffer("gamma", own)
+        self.register_buffer("horizon", torch.ones(1, dtype=torch.float64))
         self.register_buffer("seen", torch.zeros(2, dtype=torch.float64))
 
     @torch.no_grad()
     def observe(self, episodes: Episodes) -> None:
         """Take in the episodes that ended in a rollout, on all ranks."""
-        if not self.follows:
+        if self.schedule == "constant":
             return
         ended = episodes.finished.double()
         found = torch.stack([(episodes.lengths * ended).sum(), ended.sum()])
         found = parallel.sum_(found)
         self.seen.mul_(MEMORY ** found[1]).add_(found)
         steps, count = self.seen.unbind()
-        length = torch.where(count > 0, steps / count, 0.0)
-        gamma = 1.0 - 1.0 / (self.share * length).clamp(min=1.0)
+        longest = self.share * torch.where(count > 0, steps / count, 0.0)
         low, high = self.bounds
+        if self.schedule == "episode_length":
+            self.horizon.copy_(longest)
+        else:
+            self.horizon.copy_(torch.minimum(self.horizon, longest))
+        gamma = 1.0 - 1.0 / self.horizon.clamp(min=1.0)
         self.total.copy_(gamma.clamp(low, high))
         self.gamma.copy_(torch.where(self.free.to(gamma.device), self.total, self.gamma))
+        self.horizon.copy_(1.0 / (1.0 - gamma.clamp(low, high)))
+
+    @torch.no_grad()
+    def follow(self, explained_variance: float | None) -> None:
+        """Move the horizon of the next batch, on all ranks alike; None explains nothing."""
+        if self.schedule != "critic":
+            return
+        known = math.nan if explained_variance is None else explained_variance
+        explained = parallel.mean_(torch.tensor([known], device=self.horizon.device)).item()
+        self.horizon.mul_(STEP if explained > self.enough else 1.0 / STEP)

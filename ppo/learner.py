@@ -151,6 +151,7 @@ class Learner:
         events.clear()
         self.reports.clear()
         self._follow_kl(record["approx_kl"])
+        self.discount.follow(record["explained_variance"])
         self.counters["batch"] += 1
         return record
 

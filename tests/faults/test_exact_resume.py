@@ -30,7 +30,7 @@ DRIFT = {"env__id": "drift_env:Drift-v0", "env__backend": "vector"}
 
 def cases():
     yield pytest.param({"env__id": "DoubleIntegrator-v0"}, id="torch")
-    follows = {"ppo__gamma_schedule": "episode_length", "ppo__gamma": 0.5}
+    follows = {"ppo__gamma_schedule": "critic", "ppo__gamma": 0.5}
     yield pytest.param({"env__id": "CartPole-v1", **follows}, id="discount of episodes")
     for env in CLASSIC:
         marks = () if env in ("Acrobot-v1",) else pytest.mark.slow

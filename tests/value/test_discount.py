@@ -16,8 +16,8 @@ from ppo.errors import UserError
 FOLLOWS = "ppo.gamma_schedule=episode_length"
 
 
-def schedule(**more):
-    return PPOConfig(gamma_schedule="episode_length", **more)
+def schedule(kind, **more):
+    return PPOConfig(gamma_schedule=kind, **more)
 
 
 def rollout_of(lengths, steps=64, envs=4):
@@ -30,33 +30,43 @@ def rollout_of(lengths, steps=64, envs=4):
     return Episodes(finished.view(shape), torch.zeros(*shape, 1), so_far.view(shape))
 
 
+def mean_length(remembered, lengths):
+    """Every episode weighs 0.99 for each that ended in a later batch or with it."""
+    remembered[:] = [(weight * 0.99 ** len(lengths), length) for weight, length in remembered]
+    remembered += [(1.0, length) for length in lengths]
+    if not remembered:
+        return 0.0
+    return sum(w * length for w, length in remembered) / sum(w for w, _ in remembered)
+
+
+ANY = st.tuples(st.lists(st.integers(1, 5000), max_size=30), st.floats(-2, 1) | st.none())
+
+
+@pytest.mark.parametrize("kind", ["episode_length", "critic"])
 @settings(max_examples=50, deadline=None)
-@given(
-    st.lists(st.lists(st.integers(1, 5000), max_size=30), min_size=1, max_size=6),
-    st.floats(0.01, 10.0),
-    st.floats(0.5, 0.99),
-)
-def test_it_is_an_oracle_s(batches, share, least):
-    """The oracle weighs every episode by 0.99 for each that ended in a later batch or with it."""
-    config = schedule(gamma=least, episode_horizon=share, max_gamma=0.9995)
+@given(st.lists(ANY, min_size=1, max_size=40), st.floats(0.01, 10.0), st.floats(0.5, 0.99))
+def test_it_is_an_oracle_s(kind, batches, share, least):
+    config = schedule(kind, gamma=least, episode_horizon=share, max_gamma=0.9995)
     discount = Discount(config, ("reward",))
+    shortest, horizon = 1 / (1 - least), 1 / (1 - least)
     remembered: list[tuple[float, float]] = []
-    for lengths in batches:
+    for lengths, explained in batches:
         discount.observe(rollout_of(lengths))
-        remembered = [(weight * 0.99 ** len(lengths), length) for weight, length in remembered]
-        remembered += [(1.0, length) for length in lengths]
-        expected = least
-        if remembered:
-            mean = sum(w * length for w, length in remembered) / sum(w for w, _ in remembered)
-            expected = min(max(1 - 1 / max(share * mean, 1.0), least), 0.9995)
-        assert discount.gamma.item() == pytest.approx(expected, abs=1e-6)
+        longest = min(share * mean_length(remembered, lengths), 2000.0)
+        horizon = max(shortest, longest if kind == "episode_length" else min(horizon, longest))
+        assert discount.gamma.item() == pytest.approx(1 - 1 / horizon, abs=1e-6)
         assert discount.total.item() == discount.gamma.item()
+        discount.follow(explained)
+        horizon *= 1.05 if explained is not None and explained > 0.9 else 1 / 1.05
 
 
-def test_named_components_keep_their_own():
-    config = schedule(component_gammas={"plain": 0.5})
+@pytest.mark.parametrize("kind", ["episode_length", "critic"])
+def test_named_components_keep_their_own(kind):
+    config = schedule(kind, component_gammas={"plain": 0.5}, max_gamma=0.9975)
     discount = Discount(config, ("large", "plain", "small"))
-    discount.observe(rollout_of([1000] * 5))
+    for _ in range(50):
+        discount.observe(rollout_of([1000] * 5))
+        discount.follow(0.95)
     torch.testing.assert_close(discount.gamma, torch.tensor([0.9975, 0.5, 0.9975]))
 
 
@@ -82,7 +92,8 @@ def test_targets_and_scaled_rewards_use_it(compile_it):
 
 
 def test_before_an_episode_has_ended_it_is_the_least():
-    learner = make_learner(FOLLOWS, "ppo.num_steps=6", "ppo.gamma=0.5", env=ThreeScales())
+    learner = make_learner(FOLLOWS, "ppo.num_steps=6", "ppo.gamma=0.5", "ppo.episode_horizon=0.4",
+                           env=ThreeScales())  # fmt: skip
     assert [round(learner.step()["gamma"], 4) for _ in range(3)] == [0.5, 0.7917, 0.7917]
 
 
@@ -91,11 +102,23 @@ def test_a_largest_discount_below_the_least_is_refused():
         make_learner(FOLLOWS, "ppo.max_gamma=0.9")
 
 
+@pytest.mark.parametrize("enough", [-100.0, 0.999])
+def test_the_horizon_follows_the_critic(enough):
+    """Episodes of 12 steps let it go from 2 to 12; a critic that is never good enough does not."""
+    chosen = ("ppo.gamma_schedule=critic", "ppo.gamma=0.5", "ppo.component_gammas={small: 0.25}")
+    learner = make_learner(*chosen, f"ppo.horizon_explained_variance={enough}", env=ThreeScales())
+    horizons = [1 / (1 - learner.step()["gamma"]) for _ in range(6)]
+    expected = [2 * 1.05**n for n in range(6)] if enough < 0 else [2.0] * 6
+    assert horizons == pytest.approx(expected, rel=1e-4)
+    assert learner.discount.gamma[2] == 0.25
+
+
 def test_it_goes_with_the_checkpoint():
-    chosen = (FOLLOWS, "ppo.gamma=0.5", "ppo.num_steps=6")
+    chosen = ("ppo.gamma_schedule=critic", "ppo.gamma=0.5", "ppo.num_steps=6")
     learner, other = (make_learner(*chosen, env=ThreeScales()) for _ in range(2))
     for _ in range(3):
         learner.step()
+        learner.discount.follow(0.99)
     other.load_state_dict(learner.state_dict())
     for name, value in learner.discount.state_dict().items():
         assert torch.equal(other.discount.state_dict()[name], value)
