@@ -6,10 +6,10 @@
     python benchmarks/mujoco_tasks.py --table
 
 The recipe is configs/mujoco.yaml. The search that led to it began at an initial log deviation of
--0.5, plain observation scales and no KL limit; a variant changes that start in one or more things.
-Stable-Baselines3 gets the same network, batch, epochs, minibatches, learning rate, schedule and KL
-limit, with VecNormalize. Every run appends a line
-to mujoco.jsonl or mujoco_search.jsonl in benchmarks/results; a run that is there already is not
+-0.5, plain observation scales, no KL limit and a constant discount; a variant changes that start in
+one or more things. Stable-Baselines3 gets the same network, batch, epochs, minibatches, learning
+rate, schedule, KL limit and least discount, with VecNormalize. Every run appends a line to
+mujoco.jsonl or mujoco_search.jsonl in benchmarks/results; a run that is there already is not
 repeated, so that an interrupted benchmark goes on and several can share the work. The tables,
 mujoco.md and mujoco_search.md, and the picture are made anew from all lines at the end.
 """
@@ -50,9 +50,12 @@ START = [
     "network.initial_log_std=-0.5",
     "env.observation_scale=deviation",
     "ppo.target_kl=null",
+    "ppo.gamma_schedule=constant",
 ]
 LONG, FLOOR = "ppo.return_horizon=1000", "ppo.advantage_floor=0.01"
 TAILS, STOP = "env.observation_scale=tails", "ppo.target_kl=0.02"
+STOP_LATER, CRITIC = "ppo.target_kl=0.03", "ppo.gamma_schedule=critic"
+MANY = ["env.num_envs=64", "ppo.num_steps=32"]
 LOW_STD, RECOMPUTE = "network.initial_log_std=-1.0", "ppo.recompute_advantages=true"
 VARIANTS: dict[str, list[str]] = {
     "start": [],
@@ -78,7 +81,7 @@ VARIANTS: dict[str, list[str]] = {
             "gamma_0.999": ["ppo.gamma=0.999"],
             "gamma_0.9999": ["ppo.gamma=0.9999"],
             "lambda_0.9": ["ppo.gae_lambda=0.9"],
-            "64_environments": ["env.num_envs=64", "ppo.num_steps=32"],
+            "64_environments": MANY,
             "symlog": ["env.squash_observations=symlog"],
             "observation_clip_1": ["env.observation_clip=1"],
             "observation_clip_2": ["env.observation_clip=2"],
@@ -89,13 +92,39 @@ VARIANTS: dict[str, list[str]] = {
             "tails": [TAILS],
             "tails+kl_rate_0.02": [TAILS, "ppo.learning_rate_schedule=kl", "ppo.target_kl=0.02"],
             "tails+target_kl_0.02": [TAILS, STOP],
-            "tails+target_kl_0.03": [TAILS, "ppo.target_kl=0.03"],
+            "tails+target_kl_0.03": [TAILS, STOP_LATER],
             "tails+target_kl_0.05": [TAILS, "ppo.target_kl=0.05"],
             "tails+gamma_0.995": [TAILS, "ppo.gamma=0.995"],
             "tails+gamma_0.998": [TAILS, "ppo.gamma=0.998"],
             "tails+target_kl_0.02+gamma_0.995": [TAILS, STOP, "ppo.gamma=0.995"],
-            "tails+target_kl_0.03+gamma_0.995": [TAILS, "ppo.target_kl=0.03", "ppo.gamma=0.995"],
+            "tails+target_kl_0.03+gamma_0.995": [TAILS, STOP_LATER, "ppo.gamma=0.995"],
             "tails+target_kl_0.05+gamma_0.995": [TAILS, "ppo.target_kl=0.05", "ppo.gamma=0.995"],
+            "tails+target_kl_0.03+64_environments": [TAILS, STOP_LATER, *MANY],
+            **{
+                f"tails+target_kl_0.03+episode_length_{share}": [
+                    TAILS,
+                    STOP_LATER,
+                    "ppo.gamma_schedule=episode_length",
+                    f"ppo.episode_horizon={share}",
+                    f"ppo.max_gamma={limit}",
+                ]
+                for share, limit in (
+                    (0.2, 0.995),
+                    (0.3, 0.9967),
+                    (0.4, 0.9975),
+                    (0.5, 0.9967),
+                    (1, 0.999),
+                    (10, 0.9999),
+                )
+            },
+            "tails+target_kl_0.03+critic": [TAILS, STOP_LATER, CRITIC],
+            "tails+target_kl_0.03+critic_0.95": [
+                TAILS,
+                STOP_LATER,
+                CRITIC,
+                "ppo.horizon_explained_variance=0.95",
+            ],
+            "tails+target_kl_0.03+critic+64_environments": [TAILS, STOP_LATER, CRITIC, *MANY],
             **{
                 f"tails+target_kl_{kl}+gamma_0.995+advantage_floor_{floor}": [
                     TAILS,

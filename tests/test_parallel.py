@@ -35,10 +35,12 @@ learner.start()
 for _ in range(4):
     record = learner.step()
     state = learner.objective.state_dict() | learner.optimizer.state_dict()
+    state |= learner.discount.state_dict()
     raw = b"".join(value.contiguous().numpy().tobytes() for value in state.values())
     digest = hashlib.sha256(raw).hexdigest()
     taken = int(learner.optimizer.steps)
-    line = f"batch {record['batch']} steps {record['env_steps']} taken {taken} {digest}"
+    gamma = learner.discount.total.item()
+    line = f"batch {record['batch']} steps {record['env_steps']} taken {taken} {gamma} {digest}"
     sys.stdout.write(line + chr(10))  # one write, so that ranks do not mix
     sys.stdout.flush()
 parallel.stop()
@@ -79,8 +81,14 @@ def sets(*settings: str) -> list[str]:
             "network.shared_encoder=false",
         ],
         ["ppo.target_kl=0.0001", "ppo.learning_rate=0.01"],
+        [
+            "env.id=CartPole-v1",
+            "ppo.gamma_schedule=critic",
+            "ppo.gamma=0.5",
+            "ppo.horizon_explained_variance=-100",
+        ],
     ],
-    ids=["shipped", "rewards scaled", "percentile", "stopped by its divergence"],
+    ids=["shipped", "rewards scaled", "percentile", "stopped by its divergence", "horizon moves"],
 )
 def test_ranks_agree_bit_for_bit_after_every_batch(tmp_path: Path, more: list[str]) -> None:
     program = tmp_path / "ranks.py"
@@ -94,6 +102,8 @@ def test_ranks_agree_bit_for_bit_after_every_batch(tmp_path: Path, more: list[st
     assert [line for line in lines if line.startswith("left")] == ["left []"] * 2
     if "ppo.target_kl=0.0001" in more:  # the test is worth nothing unless an update stopped
         assert int(found[-1].split()[5]) < 4 * 4
+    if "ppo.gamma=0.5" in more:
+        assert len({line.split()[6] for line in found}) > 1
 
 
 def test_a_run_of_two_processes_writes_one_run_folder(tmp_path: Path) -> None:
