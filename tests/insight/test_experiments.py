@@ -14,15 +14,8 @@ import pytest
 
 from ppo.errors import UserError
 from ppo.experiment_tables import last_record, overview_line, report
-from ppo.experiments import (
-    Axis,
-    Experiment,
-    Plan,
-    open_experiment,
-    parse_axis,
-    run_experiment,
-    run_grid_of,
-)
+from ppo.experiments import Experiment, open_experiment, run_experiment, run_grid_of
+from ppo.grid import Axis, Plan, parse_axis
 from ppo.launchers import LocalLauncher
 from tests.insight.runs import healthy, write_run
 
