@@ -26,9 +26,9 @@ STEP = 1.05  # of the horizon, in a batch
 class Discount(nn.Module):
     """Discounts in force; `observe` before a batch's targets are made, `follow` after.
 
-    The horizon begins at that of `gamma`, and no shorter one is ever taken. No longer one is taken
-    than that of `max_gamma`, than `episode_horizon` times the mean length of the last episodes, or
-    before an episode has ended. Between these bounds `gamma_schedule` chooses:
+    The horizon is never shorter than that of `gamma`, with which it begins, and never longer than
+    that of `max_gamma` or `episode_horizon` times the mean length of the last episodes. Between
+    these bounds, as soon as an episode has ended, `gamma_schedule` chooses:
 
     - episode_length: the longest.
     - critic: a twentieth longer after each batch of whose returns the critic explained more than
@@ -38,6 +38,7 @@ class Discount(nn.Module):
         names: of the reward components; those of `component_gammas` keep their own discount.
     """
 
+    free: Tensor  # [K] bool: those that follow
     total: Tensor  # [1] of the trainer as a whole
     gamma: Tensor  # [K] of each component
     horizon: Tensor  # [1] float64 steps
@@ -48,8 +49,9 @@ class Discount(nn.Module):
         self.schedule, self.share = config.gamma_schedule, config.episode_horizon
         self.enough = config.horizon_explained_variance
         self.bounds = (config.gamma, config.max_gamma)
-        self.free = torch.tensor([name not in config.component_gammas for name in names])
         own = by_component(names, config.component_gammas, config.gamma)
+        free = torch.tensor([name not in config.component_gammas for name in names])
+        self.register_buffer("free", free, persistent=False)
         self.register_buffer("total", torch.tensor([config.gamma]))
         self.register_buffer("gamma", own)
         self.register_buffer("horizon", torch.ones(1, dtype=torch.float64))
@@ -73,7 +75,7 @@ class Discount(nn.Module):
             self.horizon.copy_(torch.minimum(self.horizon, longest))
         gamma = 1.0 - 1.0 / self.horizon.clamp(min=1.0)
         self.total.copy_(gamma.clamp(low, high))
-        self.gamma.copy_(torch.where(self.free.to(gamma.device), self.total, self.gamma))
+        self.gamma.copy_(torch.where(self.free, self.total, self.gamma))
         self.horizon.copy_(1.0 / (1.0 - gamma.clamp(low, high)))
 
     @torch.no_grad()
