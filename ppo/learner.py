@@ -26,7 +26,7 @@ from ppo.objective import Objective
 from ppo.optimizer import Adam
 from ppo.prepare import Prepare
 from ppo.recompute import Recompute
-from ppo.recorder import EpisodeRows, make_record, reduce_table, to_host
+from ppo.recorder import EpisodeRows, component_values, make_record, reduce_table, to_host
 from ppo.reward_scale import RewardScale
 from ppo.schedules import scheduled
 from ppo.signals import Grace
@@ -283,34 +283,14 @@ class Learner:
         values["batches_to_reach"] = gap / reach if reach else math.nan
         if self.counters["batch"] == 0:
             values["return_drift"] = math.nan
-        record = make_record(values, self._components(values), [])
+        auxiliary = tuple(part.name for part in self.objective.balanced_losses[1:])
+        parts = component_values(values, self.collector.envs.component_names, auxiliary)
+        record = make_record(values, parts, [])
         record["finite"] = bool(values["finite"])
         record["skipped_share"] = values["skipped_minibatches"] / max(
             1.0, values["num_minibatches"]
         )
         return record
-
-    def _components(self, values: dict[str, float]) -> dict[str, dict[str, float | None]]:
-        out: dict[str, dict[str, float | None]] = {}
-        for k, name in enumerate(self.collector.envs.component_names):
-            variance = values[f"component_target_variance/{k}"]
-            error = values[f"component_squared_error/{k}"]
-            out[name] = {
-                "loss": _finite(values[f"component_loss/{k}"]),
-                "normalized_loss": _finite(error / variance if variance else math.nan),
-                "weight": _finite(values["weight/value"]),
-                "explained_variance": _finite(values[f"component_explained_variance/{k}"]),
-            }
-        for j, part in enumerate(self.objective.balanced_losses[1:], 1):
-            loss, variance = values[f"loss/{part.name}"], values[f"target_variance/{j}"]
-            share = loss / variance if variance else math.nan
-            out[part.name] = {
-                "loss": _finite(loss),
-                "normalized_loss": _finite(share),
-                "weight": _finite(values[f"weight/{part.name}"]),
-                "explained_variance": _finite(1.0 - share),
-            }
-        return out
 
     def _fault(self, record: dict[str, Any]) -> str:
         finite, skipped = record.pop("finite"), record.pop("skipped_share")
@@ -408,7 +388,3 @@ class Learner:
         self.reward_scale.load_state_dict(part("reward_scale"))
         self.last_mean.copy_(state["learner.last_mean"])
         self.kl_factor = float(state["learner.kl_factor"])
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -118,6 +118,38 @@ class EpisodeRows:
         ]
 
 
+def component_values(
+    values: dict[str, float], names: tuple[str, ...], auxiliary: tuple[str, ...]
+) -> dict[str, dict[str, float | None]]:
+    """What a record says of each reward component and of each auxiliary loss.
+
+    Args:
+        values: of the batch, those of component k as `component_loss/k` and so on.
+        names: of the reward components. auxiliary: of the losses that are balanced beside value.
+    """
+    weight = clean(values["weight/value"])
+    out: dict[str, dict[str, float | None]] = {}
+    for k, name in enumerate(names):
+        variance = values[f"component_target_variance/{k}"]
+        error = values[f"component_squared_error/{k}"]
+        out[name] = {
+            "loss": clean(values[f"component_loss/{k}"]),
+            "normalized_loss": clean(error / variance if variance else math.nan),
+            "weight": weight,
+            "explained_variance": clean(values[f"component_explained_variance/{k}"]),
+        }
+    for j, name in enumerate(auxiliary, 1):
+        loss, variance = values[f"loss/{name}"], values[f"target_variance/{j}"]
+        share = loss / variance if variance else math.nan
+        out[name] = {
+            "loss": clean(loss),
+            "normalized_loss": clean(share),
+            "weight": clean(values[f"weight/{name}"]),
+            "explained_variance": clean(1.0 - share),
+        }
+    return out
+
+
 def make_record(
     values: dict[str, float], components: dict[str, dict[str, float | None]], events: list[str]
 ) -> dict[str, Any]:
