@@ -125,6 +125,28 @@ VARIANTS: dict[str, list[str]] = {
                 "ppo.horizon_explained_variance=0.95",
             ],
             "tails+target_kl_0.03+critic+64_environments": [TAILS, STOP_LATER, CRITIC, *MANY],
+            "tails+target_kl_0.03+critic+max_grad_norm_1": [
+                TAILS,
+                STOP_LATER,
+                CRITIC,
+                "ppo.max_grad_norm=1.0",
+            ],
+            "tails+target_kl_0.05+critic": [TAILS, "ppo.target_kl=0.05", CRITIC],
+            "target_kl_0.03+return_std": [
+                STOP_LATER,
+                "ppo.normalize_returns=false",
+                "ppo.reward_scaling=return_std",
+                "ppo.value_loss_weight=0.5",
+            ],
+            **{
+                f"tails+target_kl_0.03+critic+entropy_{weight}": [
+                    TAILS,
+                    STOP_LATER,
+                    CRITIC,
+                    f"ppo.entropy_coefficient={weight}",
+                ]
+                for weight in (-0.003, -0.005, -0.01)
+            },
             **{
                 f"tails+target_kl_{kl}+gamma_0.995+advantage_floor_{floor}": [
                     TAILS,
