@@ -52,8 +52,9 @@ class Discount(nn.Module):
         own = by_component(names, config.component_gammas, config.gamma)
         free = torch.tensor([name not in config.component_gammas for name in names])
         self.register_buffer("free", free, persistent=False)
-        self.register_buffer("total", torch.tensor([config.gamma]))
-        self.register_buffer("gamma", own)
+        # Not saved: a resumed run takes them from its configuration or from the horizon.
+        self.register_buffer("total", torch.tensor([config.gamma]), persistent=False)
+        self.register_buffer("gamma", own, persistent=False)
         self.register_buffer("horizon", torch.ones(1, dtype=torch.float64))
         self.register_buffer("seen", torch.zeros(2, dtype=torch.float64))
 

@@ -384,7 +384,8 @@ class Learner:
         self.objective.load_state_dict(part("objective"))
         self.optimizer.load_state_dict(part("optimizer"))
         self.collector.load_state_dict(part("collector"))
-        self.discount.load_state_dict(part("discount"))
+        if discount := part("discount"):  # runs of earlier versions have none
+            self.discount.load_state_dict(discount)
         self.reward_scale.load_state_dict(part("reward_scale"))
         self.last_mean.copy_(state["learner.last_mean"])
         self.kl_factor = float(state["learner.kl_factor"])

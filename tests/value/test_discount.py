@@ -123,3 +123,19 @@ def test_it_goes_with_the_checkpoint():
     for name, value in learner.discount.state_dict().items():
         assert torch.equal(other.discount.state_dict()[name], value)
     assert other.discount.seen.tolist()[1] > 0
+
+
+def test_a_resumed_run_takes_the_discount_of_its_configuration():
+    learner, other = make_learner("ppo.gamma=0.5"), make_learner("ppo.gamma=0.75")
+    learner.step()
+    state = learner.state_dict()
+    other.load_state_dict(state)
+    assert other.step()["gamma"] == 0.75
+
+
+def test_a_checkpoint_from_before_there_was_a_schedule_is_loaded():
+    learner, other = make_learner(), make_learner("ppo.gamma_schedule=critic", "ppo.gamma=0.5")
+    learner.step()
+    old = {k: v for k, v in learner.state_dict().items() if not k.startswith("discount.")}
+    other.load_state_dict(old)
+    assert other.step()["gamma"] == 0.5
