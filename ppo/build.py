@@ -246,7 +246,11 @@ def build_optimizer(config: Config, objective: Objective) -> Adam:
     if balances:
         rates = (1.0 if rates is None else rates) + (BALANCER_RATE - 1.0) * learned
         groups = [*(groups or [1.0 - learned]), learned]
-    return Adam(flat, ppo.adam_epsilon, ppo.max_grad_norm, rates, decay, groups)
+    alone = None
+    if ppo.value_epochs:  # all that the policy does not have to itself
+        alone = flat.mask(lambda name: not name.startswith(("agent.actor", "agent.distribution")))
+        alone = alone.bool()
+    return Adam(flat, ppo.adam_epsilon, ppo.max_grad_norm, rates, decay, groups, alone)
 
 
 def build_learner(config: Config, envs: Environments, device: torch.device) -> Learner:

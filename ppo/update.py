@@ -157,7 +157,8 @@ class Update:
 
     def advance_value(self, grad: Tensor, knobs: Knobs) -> None:
         parallel.mean_(grad)
-        self.optimizer.step(grad, knobs.learning_rate, torch.ones_like(self.running))
+        go = torch.ones_like(self.running)
+        self.optimizer.step(grad, knobs.learning_rate, go, critic_alone=True)
 
     def in_pieces(
         self, batch: Batch, index: Tensor, knobs: Knobs, parts: int, value_only: bool = False
