@@ -27,6 +27,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from mujoco_variants import START, VARIANTS
+
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 RECIPE = ROOT / "configs" / "mujoco.yaml"
@@ -45,136 +47,6 @@ TASKS = {
     "Reacher": ("-4.1 +- 0.3", -4.0),
     "InvertedPendulum": ("1000", 1000.0),
     "InvertedDoublePendulum": ("9231", 9300.0),
-}
-START = [
-    "network.initial_log_std=-0.5",
-    "env.observation_scale=deviation",
-    "ppo.target_kl=null",
-    "ppo.gamma_schedule=constant",
-]
-LONG, FLOOR = "ppo.return_horizon=1000", "ppo.advantage_floor=0.01"
-TAILS, STOP = "env.observation_scale=tails", "ppo.target_kl=0.02"
-STOP_LATER, CRITIC = "ppo.target_kl=0.03", "ppo.gamma_schedule=critic"
-MANY = ["env.num_envs=64", "ppo.num_steps=32"]
-LOW_STD, RECOMPUTE = "network.initial_log_std=-1.0", "ppo.recompute_advantages=true"
-VARIANTS: dict[str, list[str]] = {
-    "start": [],
-    "log_std_-1": [LOW_STD],
-    "recompute": [RECOMPUTE],
-    "learning_rate_1e-3": ["ppo.learning_rate=1e-3"],
-    "kl_rate": ["ppo.learning_rate_schedule=kl", "ppo.target_kl=0.02"],
-    "value_clip": ["ppo.value_clip=auto"],
-    "hl_gauss": ["ppo.value_loss=hl_gauss"],
-    "layer_norm": ["network.layer_norm=true"],
-    "critic_weight_decay": ["ppo.critic_weight_decay=0.01"],
-    "relu": ["network.activation=relu"],
-    "width_256": ["network.hidden_sizes=[256, 256]"],
-    "separate_clipping": ["ppo.clip_gradients=separate"],
-    "max_grad_norm_1": ["ppo.max_grad_norm=1.0"],
-    "gamma_0.98": ["ppo.gamma=0.98"],
-    "lambda_0.9": ["ppo.gae_lambda=0.9"],
-    "return_horizon_1000+advantage_floor": [LONG, FLOOR],
-    **{
-        f"log_std_-1+{name}": [LOW_STD, *changes]
-        for name, changes in {
-            "gamma_0.995": ["ppo.gamma=0.995"],
-            "gamma_0.999": ["ppo.gamma=0.999"],
-            "gamma_0.9999": ["ppo.gamma=0.9999"],
-            "lambda_0.9": ["ppo.gae_lambda=0.9"],
-            "64_environments": MANY,
-            "symlog": ["env.squash_observations=symlog"],
-            "observation_clip_1": ["env.observation_clip=1"],
-            "observation_clip_2": ["env.observation_clip=2"],
-            "observation_clip_3": ["env.observation_clip=3"],
-            "no_contact_forces": ["env.kwargs={include_cfrc_ext_in_observation: false}"],
-            "kl_rate_0.01": ["ppo.learning_rate_schedule=kl", "ppo.target_kl=0.01"],
-            "kl_rate_0.02": ["ppo.learning_rate_schedule=kl", "ppo.target_kl=0.02"],
-            "tails": [TAILS],
-            "tails+kl_rate_0.02": [TAILS, "ppo.learning_rate_schedule=kl", "ppo.target_kl=0.02"],
-            "tails+target_kl_0.02": [TAILS, STOP],
-            "tails+target_kl_0.03": [TAILS, STOP_LATER],
-            "tails+target_kl_0.05": [TAILS, "ppo.target_kl=0.05"],
-            "tails+gamma_0.995": [TAILS, "ppo.gamma=0.995"],
-            "tails+gamma_0.998": [TAILS, "ppo.gamma=0.998"],
-            "tails+target_kl_0.02+gamma_0.995": [TAILS, STOP, "ppo.gamma=0.995"],
-            "tails+target_kl_0.03+gamma_0.995": [TAILS, STOP_LATER, "ppo.gamma=0.995"],
-            "tails+target_kl_0.05+gamma_0.995": [TAILS, "ppo.target_kl=0.05", "ppo.gamma=0.995"],
-            "tails+target_kl_0.03+64_environments": [TAILS, STOP_LATER, *MANY],
-            **{
-                f"tails+target_kl_0.03+episode_length_{share}": [
-                    TAILS,
-                    STOP_LATER,
-                    "ppo.gamma_schedule=episode_length",
-                    f"ppo.episode_horizon={share}",
-                    f"ppo.max_gamma={limit}",
-                ]
-                for share, limit in (
-                    (0.2, 0.995),
-                    (0.3, 0.9967),
-                    (0.4, 0.9975),
-                    (0.5, 0.9967),
-                    (1, 0.999),
-                    (10, 0.9999),
-                )
-            },
-            "tails+target_kl_0.03+critic": [TAILS, STOP_LATER, CRITIC],
-            "tails+target_kl_0.03+critic_0.95": [
-                TAILS,
-                STOP_LATER,
-                CRITIC,
-                "ppo.horizon_explained_variance=0.95",
-            ],
-            "tails+target_kl_0.03+critic+64_environments": [TAILS, STOP_LATER, CRITIC, *MANY],
-            "tails+target_kl_0.03+critic+max_grad_norm_1": [
-                TAILS,
-                STOP_LATER,
-                CRITIC,
-                "ppo.max_grad_norm=1.0",
-            ],
-            "tails+target_kl_0.05+critic": [TAILS, "ppo.target_kl=0.05", CRITIC],
-            "target_kl_0.03+return_std": [
-                STOP_LATER,
-                "ppo.normalize_returns=false",
-                "ppo.reward_scaling=return_std",
-                "ppo.value_loss_weight=0.5",
-            ],
-            **{
-                f"tails+target_kl_0.03+critic+entropy_{weight}": [
-                    TAILS,
-                    STOP_LATER,
-                    CRITIC,
-                    f"ppo.entropy_coefficient={weight}",
-                ]
-                for weight in (-0.003, -0.005, -0.01)
-            },
-            **{
-                f"tails+target_kl_{kl}+gamma_0.995+advantage_floor_{floor}": [
-                    TAILS,
-                    f"ppo.target_kl={kl}",
-                    "ppo.gamma=0.995",
-                    f"ppo.advantage_floor={floor}",
-                ]
-                for kl, floor in ((0.03, 0.02), (0.03, 0.05), (0.05, 0.05))
-            },
-        }.items()
-    },
-    "tails+target_kl_0.05+gamma_0.995": [TAILS, "ppo.target_kl=0.05", "ppo.gamma=0.995"],
-    "log_std_-1+separate_clipping": [LOW_STD, "ppo.clip_gradients=separate"],
-    "log_std_-1+return_horizon_1000": [LOW_STD, LONG],
-    "log_std_-1+return_horizon_1000+separate_clipping": [
-        LOW_STD,
-        LONG,
-        "ppo.clip_gradients=separate",
-    ],
-    "log_std_-1+return_horizon_1000+advantage_floor": [LOW_STD, LONG, FLOOR],
-    "log_std_-1+recompute": [LOW_STD, RECOMPUTE],
-    "log_std_-1+recompute+max_grad_norm_1": [LOW_STD, RECOMPUTE, "ppo.max_grad_norm=1.0"],
-    "log_std_-1+recompute+max_grad_norm_1+relu": [
-        LOW_STD,
-        RECOMPUTE,
-        "ppo.max_grad_norm=1.0",
-        "network.activation=relu",
-    ],
 }
 
 Run = dict[str, Any]
