@@ -160,7 +160,12 @@ def build_agent(
     memory = memories.REGISTRY.get(network.memory)
     agent = Agent(
         layout,
-        distribution_for(action_space, network.action_squash, network.initial_log_std),
+        distribution_for(
+            action_space,
+            network.action_squash,
+            network.initial_log_std,
+            network.state_dependent_std,
+        ),
         num_components,
         normalizer,
         head,

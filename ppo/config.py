@@ -102,6 +102,9 @@ class NetworkConfig(Section):
     initial_log_std: Finite = setting(
         0.0, "log deviation of the policy at the start, in normalized action units"
     )
+    state_dependent_std: bool = setting(
+        False, "the network adds to the log deviation of each action, as the state asks for"
+    )
 
 
 class PPOConfig(Section):

@@ -85,7 +85,7 @@ class ActionFrame:
         return torch.where(self.squashed > 0, inside.atanh(), unit)
 
     def mode(self, output: Tensor) -> Tensor:
-        return self.mean + self.std * output
+        return self.mean + self.std * self.distribution.mode(output)
 
     def to_env(self, output: Tensor) -> Tensor:
         """Actions in the environment's units, not clipped: clipping would leave no gradient."""
@@ -96,8 +96,9 @@ class ActionFrame:
     @torch.no_grad()
     def fold(self, layer: nn.Linear) -> None:
         if not self.discrete:
-            layer.weight.mul_(self.std.unsqueeze(-1))
-            layer.bias.mul_(self.std).add_(self.mean)
+            size = len(self.mean)  # the rows after these are of deviations
+            layer.weight[:size].mul_(self.std.unsqueeze(-1))
+            layer.bias[:size].mul_(self.std).add_(self.mean)
 
 
 class Imitator:
@@ -324,8 +325,8 @@ class Imitator:
         if self.frame.discrete:
             return
         batch, distribution = self.validation, self.agent.distribution
-        mode = self.agent.policy_params(batch.obs.flatten(0, 1).flatten(1))
-        error = mode - self.frame.inner(batch.actions.flatten(0, 1))
+        params = self.agent.policy_params(batch.obs.flatten(0, 1).flatten(1))
+        error = distribution.mode(params) - self.frame.inner(batch.actions.flatten(0, 1))
         size = (error.square() * batch.mask.reshape(-1, 1)).sum(0) / batch.mask.sum()
         least = self.settings.min_policy_std
         distribution.log_std.copy_(size.sqrt().clamp(min=least).log())

@@ -73,7 +73,8 @@ class TrajectoryLoss(AuxiliaryLoss):
         return nn.Linear(inputs, self.num_outputs)
 
     def _action_entries(self) -> int:
-        return int(self.agent.distribution.num_params)
+        distribution = self.agent.distribution
+        return int(distribution.num_params if distribution.discrete else distribution.num_actions)
 
     def _encoded(self, actions: Tensor) -> Tensor:
         """Actions as the head sees them: normalized units, or one-hot."""

@@ -30,6 +30,7 @@ KINDS = [
     ["ppo.learning_rate_schedule=linear", "ppo.target_kl=0.0001", "ppo.value_epochs=1"],
     ["ppo.normalize_advantages=percentile", "ppo.component_mixing=sum"],
     ["network.memory=gru", "env.observation_scale=tails"],
+    ["network.state_dependent_std=true", "auxiliary.trajectory_weight=1.0"],
     *(
         [f"balancing.kind={kind}", "auxiliary.trajectory_weight=1.0", "auxiliary.success_weight=1"]
         for kind in BALANCERS.names()

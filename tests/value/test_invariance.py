@@ -131,6 +131,7 @@ OTHER_TOGGLES = [
     "ppo.reward_outlier=clip",
     "network.layer_norm=true",
     "network.shared_encoder=false",
+    "network.state_dependent_std=true",
 ]
 
 
