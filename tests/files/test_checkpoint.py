@@ -22,12 +22,6 @@ from ppo.errors import Diverged, RunError, UserError
 from ppo.run_folder import RunFolder
 
 
-@pytest.fixture
-def folder(tmp_path):
-    with RunFolder.create(tmp_path / "results") as made:
-        yield made
-
-
 def tensors(seed: int = 0) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
     return {"agent.weight": torch.randn(8, 5, generator=generator), "step": torch.tensor(seed)}
