@@ -7,12 +7,16 @@ START = [
     "env.observation_scale=deviation",
     "ppo.target_kl=null",
     "ppo.gamma_schedule=constant",
+    "network.layer_norm=false",
 ]
 LONG, FLOOR = "ppo.return_horizon=1000", "ppo.advantage_floor=0.01"
 TAILS, STOP = "env.observation_scale=tails", "ppo.target_kl=0.02"
 STOP_LATER, CRITIC = "ppo.target_kl=0.03", "ppo.gamma_schedule=critic"
 MANY = ["env.num_envs=64", "ppo.num_steps=32"]
 LOW_STD, RECOMPUTE = "network.initial_log_std=-1.0", "ppo.recompute_advantages=true"
+NORM, STATE = "network.layer_norm=true", "network.state_dependent_std=true"
+WIDE, HL_GAUSS = "network.hidden_sizes=[256, 256]", "ppo.value_loss=hl_gauss"
+ENTROPY, WEIGHTS = "ppo.entropy_coefficient=", ("-0.003", "-0.005", "-0.01")
 VARIANTS: dict[str, list[str]] = {
     "start": [],
     "log_std_-1": [LOW_STD],
@@ -20,11 +24,11 @@ VARIANTS: dict[str, list[str]] = {
     "learning_rate_1e-3": ["ppo.learning_rate=1e-3"],
     "kl_rate": ["ppo.learning_rate_schedule=kl", "ppo.target_kl=0.02"],
     "value_clip": ["ppo.value_clip=auto"],
-    "hl_gauss": ["ppo.value_loss=hl_gauss"],
-    "layer_norm": ["network.layer_norm=true"],
+    "hl_gauss": [HL_GAUSS],
+    "layer_norm": [NORM],
     "critic_weight_decay": ["ppo.critic_weight_decay=0.01"],
     "relu": ["network.activation=relu"],
-    "width_256": ["network.hidden_sizes=[256, 256]"],
+    "width_256": [WIDE],
     "separate_clipping": ["ppo.clip_gradients=separate"],
     "max_grad_norm_1": ["ppo.max_grad_norm=1.0"],
     "gamma_0.98": ["ppo.gamma=0.98"],
@@ -54,6 +58,33 @@ VARIANTS: dict[str, list[str]] = {
             "tails+gamma_0.998": [TAILS, "ppo.gamma=0.998"],
             "tails+target_kl_0.02+gamma_0.995": [TAILS, STOP, "ppo.gamma=0.995"],
             "tails+target_kl_0.03+gamma_0.995": [TAILS, STOP_LATER, "ppo.gamma=0.995"],
+            **{
+                f"tails+target_kl_{kl}+critic{'+' if name else ''}{name}": [
+                    TAILS,
+                    f"ppo.target_kl={kl}",
+                    CRITIC,
+                    *changes,
+                ]
+                for kl, name, changes in (
+                    (0.03, "64_environments", MANY),
+                    (0.03, "max_grad_norm_1", ["ppo.max_grad_norm=1.0"]),
+                    *((0.03, f"entropy_{weight}", [ENTROPY + weight]) for weight in WEIGHTS),
+                    (0.03, "hl_gauss", [HL_GAUSS]),
+                    (0.03, "critic_weight_decay", ["ppo.critic_weight_decay=0.01"]),
+                    (0.03, "width_256", [WIDE]),
+                    (0.03, "state_dependent_std", [STATE]),
+                    (0.03, "state_dependent_std+layer_norm", [STATE, NORM]),
+                    (0.03, "layer_norm", [NORM]),
+                    (0.05, "", []),
+                    (0.05, "entropy_-0.003", [ENTROPY + "-0.003"]),
+                    (0.05, "state_dependent_std", [STATE]),
+                    (0.05, "state_dependent_std+layer_norm", [STATE, NORM]),
+                    (0.05, "layer_norm", [NORM]),
+                    (0.05, "layer_norm+entropy_-0.003", [NORM, ENTROPY + "-0.003"]),
+                    (0.05, "layer_norm+hl_gauss", [NORM, HL_GAUSS]),
+                    (0.08, "", []),
+                )
+            },
             "tails+target_kl_0.05+gamma_0.995": [TAILS, "ppo.target_kl=0.05", "ppo.gamma=0.995"],
             "tails+target_kl_0.03+64_environments": [TAILS, STOP_LATER, *MANY],
             **{
@@ -80,29 +111,12 @@ VARIANTS: dict[str, list[str]] = {
                 CRITIC,
                 "ppo.horizon_explained_variance=0.95",
             ],
-            "tails+target_kl_0.03+critic+64_environments": [TAILS, STOP_LATER, CRITIC, *MANY],
-            "tails+target_kl_0.03+critic+max_grad_norm_1": [
-                TAILS,
-                STOP_LATER,
-                CRITIC,
-                "ppo.max_grad_norm=1.0",
-            ],
-            "tails+target_kl_0.05+critic": [TAILS, "ppo.target_kl=0.05", CRITIC],
             "target_kl_0.03+return_std": [
                 STOP_LATER,
                 "ppo.normalize_returns=false",
                 "ppo.reward_scaling=return_std",
                 "ppo.value_loss_weight=0.5",
             ],
-            **{
-                f"tails+target_kl_0.03+critic+entropy_{weight}": [
-                    TAILS,
-                    STOP_LATER,
-                    CRITIC,
-                    f"ppo.entropy_coefficient={weight}",
-                ]
-                for weight in (-0.003, -0.005, -0.01)
-            },
             **{
                 f"tails+target_kl_{kl}+gamma_0.995+advantage_floor_{floor}": [
                     TAILS,
