@@ -7,6 +7,7 @@ START = [
     "env.observation_scale=deviation",
     "ppo.target_kl=null",
     "ppo.gamma_schedule=constant",
+    "ppo.max_gamma=0.999",
     "network.layer_norm=false",
 ]
 LONG, FLOOR = "ppo.return_horizon=1000", "ppo.advantage_floor=0.01"
@@ -16,6 +17,8 @@ MANY = ["env.num_envs=64", "ppo.num_steps=32"]
 LOW_STD, RECOMPUTE = "network.initial_log_std=-1.0", "ppo.recompute_advantages=true"
 NORM, STATE = "network.layer_norm=true", "network.state_dependent_std=true"
 WIDE, HL_GAUSS = "network.hidden_sizes=[256, 256]", "ppo.value_loss=hl_gauss"
+LONGER = ["ppo.max_gamma=0.9998", "ppo.episode_horizon=5"]
+SURE, DECAY = "ppo.horizon_explained_variance=0.97", "ppo.critic_weight_decay=0.01"
 ENTROPY, WEIGHTS = "ppo.entropy_coefficient=", ("-0.003", "-0.005", "-0.01")
 VARIANTS: dict[str, list[str]] = {
     "start": [],
@@ -26,7 +29,7 @@ VARIANTS: dict[str, list[str]] = {
     "value_clip": ["ppo.value_clip=auto"],
     "hl_gauss": [HL_GAUSS],
     "layer_norm": [NORM],
-    "critic_weight_decay": ["ppo.critic_weight_decay=0.01"],
+    "critic_weight_decay": [DECAY],
     "relu": ["network.activation=relu"],
     "width_256": [WIDE],
     "separate_clipping": ["ppo.clip_gradients=separate"],
@@ -70,11 +73,18 @@ VARIANTS: dict[str, list[str]] = {
                     (0.03, "max_grad_norm_1", ["ppo.max_grad_norm=1.0"]),
                     *((0.03, f"entropy_{weight}", [ENTROPY + weight]) for weight in WEIGHTS),
                     (0.03, "hl_gauss", [HL_GAUSS]),
-                    (0.03, "critic_weight_decay", ["ppo.critic_weight_decay=0.01"]),
+                    (0.03, "critic_weight_decay", [DECAY]),
                     (0.03, "width_256", [WIDE]),
                     (0.03, "state_dependent_std", [STATE]),
                     (0.03, "state_dependent_std+layer_norm", [STATE, NORM]),
                     (0.03, "layer_norm", [NORM]),
+                    (0.03, "layer_norm+return_scale_1", [NORM, "ppo.return_scale=1"]),
+                    (0.03, "layer_norm+return_scale_30", [NORM, "ppo.return_scale=30"]),
+                    (0.03, "layer_norm+lambda_0.97", [NORM, "ppo.gae_lambda=0.97"]),
+                    (0.03, "layer_norm+max_gamma_0.9998", [NORM, *LONGER]),
+                    (0.03, "layer_norm+critic_weight_decay", [NORM, DECAY]),
+                    (0.03, "layer_norm+width_256", [NORM, WIDE]),
+                    (0.04, "layer_norm", [NORM]),
                     (0.05, "", []),
                     (0.05, "entropy_-0.003", [ENTROPY + "-0.003"]),
                     (0.05, "state_dependent_std", [STATE]),
@@ -111,6 +121,22 @@ VARIANTS: dict[str, list[str]] = {
                 CRITIC,
                 "ppo.horizon_explained_variance=0.95",
             ],
+            **{
+                f"tails+target_kl_{kl}+critic_0.97+layer_norm{'+' if name else ''}{name}": [
+                    TAILS,
+                    f"ppo.target_kl={kl}",
+                    CRITIC,
+                    SURE,
+                    NORM,
+                    *changes,
+                ]
+                for kl, name, changes in (
+                    (0.03, "", []),
+                    (0.03, "return_horizon_1000+advantage_floor", [LONG, FLOOR]),
+                    (0.04, "", []),
+                    (0.04, "return_horizon_1000+advantage_floor", [LONG, FLOOR]),
+                )
+            },
             "target_kl_0.03+return_std": [
                 STOP_LATER,
                 "ppo.normalize_returns=false",
