@@ -20,6 +20,7 @@ from ppo.settings_file.scalars import resolve
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 32
+TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep"
 MAX_ENTRIES = 20_000  # reading more than this would be felt
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -151,7 +152,7 @@ class _Builder:
             return self._scalar(event, path)
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            raise UserError(f"{self._at(event)}: nested more than {MAX_DEPTH} levels deep")
+            raise UserError(f"{self._at(event)}: {TOO_DEEP}")
         mapping = isinstance(event, yaml.MappingStartEvent)
         value = self._mapping(events, path) if mapping else self._sequence(events, path)
         self.depth -= 1
@@ -210,6 +211,8 @@ def _yaml_mistake(error: yaml.YAMLError, text: str, place: Callable[[int], str])
         problem = str(getattr(error, "problem", "") or error)
         problem = _HINTS.get(problem, problem)
         where = place(mark.line + 1)
+        if "nesting depth" in problem:  # PyYAML's own limit, from 6.0.4 on
+            return f"{where}: {TOO_DEEP}"
         where = where if where.startswith("--") else f"{where}:{mark.column + 1}"
         return f"{where}: not valid YAML: {one_line(problem)}"
     position = getattr(error, "position", 0) or 0
