@@ -17,6 +17,7 @@ from ppo.compiling import compiled, keep
 from ppo.data import Beyond, Cut, Rollout
 from ppo.envs.base import Environments
 from ppo.envs.torch_env import TorchEnvironments
+from ppo.functional.noise import colored
 from ppo.functional.returns import episode_sums
 from ppo.players import Actor, HostPlayer, NativePlayer, Played, States, begins_anew
 from ppo.randomness import generator
@@ -96,18 +97,24 @@ class Collector:
         """Begin new episodes everywhere, for environments whose state cannot be saved."""
         self.reset()
 
-    def noise(self, *counters: int, purpose: str = "actions") -> Tensor:
-        """Noise of one rollout [T, N, P], from a counted generator."""
+    def noise(self, *counters: int, color: float = 0.0, purpose: str = "actions") -> Tensor:
+        """Noise of one rollout [T, N, P], from a counted generator; only normal noise has a color.
+
+        Log-probabilities take each step for itself, whatever the color (Hollenstein et al. 2024).
+        """
         distribution = self.agent.distribution
         shape = (self.num_steps, self.envs.num_envs, distribution.num_noise)
         source = generator(self.device, self.run_seed, purpose, *counters, parallel.rank())
-        draw = torch.randn if distribution.normal_noise else torch.rand
-        return draw(shape, generator=source, device=self.device)
+        if not distribution.normal_noise:
+            return torch.rand(shape, generator=source, device=self.device)
+        return colored(torch.randn(shape, generator=source, device=self.device), color)
 
     @torch.no_grad()
-    def __call__(self, batch_number: int, attempt: int = 0) -> tuple[Rollout, Episodes]:
+    def __call__(
+        self, batch_number: int, attempt: int = 0, noise_color: float = 0.0
+    ) -> tuple[Rollout, Episodes]:
         """One rollout of T steps."""
-        played = self._play(self.noise(batch_number, attempt))
+        played = self._play(self.noise(batch_number, attempt, color=noise_color))
         rollout, episodes, self.sums, self.lengths = keep(
             self._finish(played._replace(cut=None), self.sums, self.lengths)
         )
@@ -125,12 +132,12 @@ class Collector:
         return played
 
     @torch.no_grad()
-    def calibrate(self, num_steps: int) -> Tensor:
+    def calibrate(self, num_steps: int, noise_color: float = 0.0) -> Tensor:
         """Raw observations [B, D] of a short rollout that is forgotten: only statistics remain."""
         self.reset()
         seen = []
         for chunk in range(-(-num_steps // self.num_steps)):
-            played = self._play(self.noise(chunk, purpose="calibration"))
+            played = self._play(self.noise(chunk, color=noise_color, purpose="calibration"))
             keep = min(self.num_steps, num_steps - chunk * self.num_steps)
             seen.append(played.obs[:keep].flatten(0, 1).clone())
         self.reset()

@@ -161,6 +161,15 @@ class PPOConfig(Section):
         "constant", "linear: falls to 0 at train.total_timesteps"
     )
     entropy_coefficient: Finite = setting(0.0, "weight of the entropy bonus")
+    noise_color: Annotated[float, Field(ge=0, le=4)] = setting(
+        0.0, "of continuous actions' noise, power 1 / frequency^color: 0 white, 1 pink, 2 red"
+    )
+    noise_color_share: Fraction = setting(
+        1.0, "share of train.total_timesteps, from the start, with that color; then white"
+    )
+    noise_color_when: Literal["always", "survived"] = setting(
+        "always", "survived: white unless most of the last episodes reached their time limit"
+    )
     max_grad_norm: Positive = setting(0.5, "gradients are scaled down to this norm")
     clip_gradients: Literal["joint", "separate"] = setting(
         "joint", "separate: what only the critic has is clipped on its own"

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from ppo import parallel
 from ppo.collect import Episodes
 from ppo.config import PPOConfig
+from ppo.functional.moments import remember
 from ppo.targets import by_component
 
-MEMORY = 0.99  # weight that an episode keeps with each later one: about the last hundred count
 STEP = 1.05  # of the horizon, in a batch
 
 
@@ -65,8 +65,7 @@ class Discount(nn.Module):
             return
         ended = episodes.finished.double()
         found = torch.stack([(episodes.lengths * ended).sum(), ended.sum()])
-        found = parallel.sum_(found)
-        self.seen.mul_(MEMORY ** found[1]).add_(found)
+        remember(self.seen, parallel.sum_(found))
         steps, count = self.seen.unbind()
         longest = self.share * torch.where(count > 0, steps / count, 0.0)
         low, high = self.bounds

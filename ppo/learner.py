@@ -22,6 +22,7 @@ from ppo.discount import Discount
 from ppo.errors import Diverged, Dropped
 from ppo.examine import Examine
 from ppo.losses.base import Knobs
+from ppo.noise_color import NoiseColor
 from ppo.objective import Objective
 from ppo.optimizer import Adam
 from ppo.prepare import Prepare
@@ -85,6 +86,7 @@ class Learner:
         self.grace = Grace()
         self._kept: list[tuple[Tensor, Tensor]] = []
         self._at_start: dict[str, Any] = {}
+        self.color = NoiseColor(config.ppo).to(device)
         self.kl_factor = 1.0  # of the learning rate, moved by ppo.learning_rate_schedule kl
         self.reports: list[str] = []
         self.wall_time = 0.0
@@ -95,20 +97,34 @@ class Learner:
     def steps_per_batch(self) -> int:
         return self.collector.num_steps * self.collector.envs.num_envs * parallel.world_size()
 
+    @property
+    def progress(self) -> float:
+        """Share of the run that is done."""
+        return min(1.0, self.counters["env_steps"] / self.config.train.total_timesteps)
+
+    @property
+    def noise_color(self) -> float:
+        """Of the next rollout."""
+        return self.color.at(self.progress)
+
     def start(self) -> list[str]:
         """First observations, and the statistics that make the first batch's inputs normal."""
+        notes = []
+        if self.config.ppo.noise_color and not self.objective.agent.distribution.normal_noise:
+            notes.append("ppo.noise_color has no effect: the noise of these actions is not normal")
         calibration = self.config.env.calibration_steps
         self.collector.player.poll = Grace() if parallel.is_active() else self.grace
         known = bool(self.objective.agent.normalizer.count)  # of a policy to start from
         learns = self.objective.agent.normalizer.enabled
         if known or not (learns and calibration):
             self.collector.reset()
-            return []
-        obs = self.collector.calibrate(calibration)
+            return notes
+        obs = self.collector.calibrate(calibration, self.noise_color)
         weights = torch.ones(obs.shape[0], device=obs.device)
         self.objective.agent.normalizer.update(obs, weights)
         steps = calibration * self.collector.envs.num_envs * parallel.world_size()
-        return [f"observation statistics start from {steps} calibration steps, not learned from"]
+        told = f"observation statistics start from {steps} calibration steps, not learned from"
+        return [*notes, told]
 
     def step(self) -> dict[str, Any]:
         """One batch; on a numerical fault the parameters of its start return and it is tried again.
@@ -160,6 +176,7 @@ class Learner:
         knobs, numbers = self.knobs()
         rollout, episodes = self._collect(attempt)
         self.discount.observe(episodes)
+        self.color.observe(episodes.finished, rollout.terminated)
         collected = self.clock()
         batch, treated, before = self.prepare(rollout)
         batch = self.with_targets(batch, rollout)
@@ -200,7 +217,7 @@ class Learner:
         self.update.poll = Grace() if parallel.is_active() else self.grace
         found = None
         try:
-            found = self.collector(self.counters["batch"], attempt)
+            found = self.collector(self.counters["batch"], attempt, self.noise_color)
         except Dropped:
             pass  # the others are told first
         if parallel.any_(found is None, self.device) or found is None:
@@ -226,7 +243,7 @@ class Learner:
 
     def knobs(self) -> tuple[Knobs, dict[str, float]]:
         ppo = self.config.ppo
-        progress = min(1.0, self.counters["env_steps"] / self.config.train.total_timesteps)
+        progress = self.progress
         rate = scheduled(ppo.learning_rate, ppo.learning_rate_schedule, progress)
         rate *= self.kl_factor
         if self.counters["batch"] < self.counters["slow_until"]:
@@ -238,7 +255,7 @@ class Learner:
             "entropy_coefficient": ppo.entropy_coefficient,
         }
         tensors = (torch.tensor(value, device=self.device) for value in numbers.values())
-        return Knobs(*tensors), numbers
+        return Knobs(*tensors), numbers | {"noise_color": self.noise_color}
 
     @torch.no_grad()
     def _observe(self, batch: Batch, table: UpdateTable) -> Tensor:
@@ -332,7 +349,8 @@ class Learner:
 
     def _moving(self) -> list[Tensor]:
         """States of what only a batch moves, beside the objective and the optimizer."""
-        return [*self.discount.buffers(), *self.reward_scale.buffers(), self.last_mean]
+        parts = (self.discount, self.color, self.reward_scale)
+        return [*(buffer for part in parts for buffer in part.buffers()), self.last_mean]
 
     @torch.no_grad()
     def _rewind(self) -> None:
@@ -366,6 +384,7 @@ class Learner:
             "optimizer": self.optimizer.state_dict(),
             "collector": self.collector.state_dict(),
             "discount": self.discount.state_dict(),
+            "noise_color": self.color.state_dict(),
             "reward_scale": self.reward_scale.state_dict(),
             "learner": {
                 "last_mean": self.last_mean,
@@ -386,8 +405,9 @@ class Learner:
         self.objective.load_state_dict(part("objective"))
         self.optimizer.load_state_dict(part("optimizer"))
         self.collector.load_state_dict(part("collector"))
-        if discount := part("discount"):  # runs of earlier versions have none
-            self.discount.load_state_dict(discount)
+        for name, module in (("discount", self.discount), ("noise_color", self.color)):
+            if known := part(name):  # runs of earlier versions have none
+                module.load_state_dict(known)
         self.reward_scale.load_state_dict(part("reward_scale"))
         self.last_mean.copy_(state["learner.last_mean"])
         self.kl_factor = float(state["learner.kl_factor"])

@@ -16,3 +16,8 @@ def scheduled(start: float, kind: str, progress: float) -> float:
         return start * max(0.0, 1.0 - progress)
     assert kind in ("constant", "kl"), kind
     return start
+
+
+def at_first(value: float, share: float, progress: float) -> float:
+    """A value for the first `share` of the run, then 0."""
+    return value if progress < share else 0.0

@@ -80,7 +80,7 @@ def sets(*settings: str) -> list[str]:
             "ppo.component_mixing=sum",
             "network.shared_encoder=false",
         ],
-        ["ppo.target_kl=0.0001", "ppo.learning_rate=0.01"],
+        ["ppo.target_kl=0.0001", "ppo.learning_rate=0.01", "ppo.noise_color=1.0"],
         [
             "env.id=CartPole-v1",
             "ppo.gamma_schedule=critic",

@@ -48,6 +48,18 @@ def merge_moments(
     return total, mean, variance
 
 
+EPISODE_MEMORY = 0.99  # weight that an episode keeps with each later one
+
+
+def remember(seen: Tensor, found: Tensor) -> None:
+    """Takes a batch of episodes into sums over about the last hundred, in place.
+
+    Args:
+        seen, found: [2] something summed over episodes, and how many those are.
+    """
+    seen.mul_(EPISODE_MEMORY ** found[1]).add_(found)
+
+
 def explained_variance(targets: Tensor, predictions: Tensor, weights: Tensor) -> Tensor:
     """`1 - Var(R - V) / Var(R)` per component; NaN where the targets do not vary.
 

@@ -29,7 +29,8 @@ DRIFT = {"env__id": "drift_env:Drift-v0", "env__backend": "vector"}
 
 
 def cases():
-    yield pytest.param({"env__id": "DoubleIntegrator-v0"}, id="torch")
+    pink_at_first = {"ppo__noise_color": 1.0, "ppo__noise_color_share": 0.6}
+    yield pytest.param({"env__id": "DoubleIntegrator-v0", **pink_at_first}, id="torch")
     follows = {"ppo__gamma_schedule": "critic", "ppo__gamma": 0.5}
     yield pytest.param({"env__id": "CartPole-v1", **follows}, id="discount of episodes")
     for env in CLASSIC:

@@ -132,6 +132,7 @@ OTHER_TOGGLES = [
     "network.layer_norm=true",
     "network.shared_encoder=false",
     "network.state_dependent_std=true",
+    "ppo.noise_color=1.0",
 ]
 
 
