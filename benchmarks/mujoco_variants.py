@@ -19,6 +19,7 @@ NORM, STATE = "network.layer_norm=true", "network.state_dependent_std=true"
 WIDE, HL_GAUSS = "network.hidden_sizes=[256, 256]", "ppo.value_loss=hl_gauss"
 LONGER = ["ppo.max_gamma=0.9998", "ppo.episode_horizon=5"]
 SURE, DECAY = "ppo.horizon_explained_variance=0.97", "ppo.critic_weight_decay=0.01"
+PINK, SURVIVED = "ppo.noise_color=1.0", "ppo.noise_color_when=survived"
 ENTROPY, WEIGHTS = "ppo.entropy_coefficient=", ("-0.003", "-0.005", "-0.01")
 VARIANTS: dict[str, list[str]] = {
     "start": [],
@@ -135,6 +136,23 @@ VARIANTS: dict[str, list[str]] = {
                     (0.03, "return_horizon_1000+advantage_floor", [LONG, FLOOR]),
                     (0.04, "", []),
                     (0.04, "return_horizon_1000+advantage_floor", [LONG, FLOOR]),
+                )
+            },
+            **{
+                f"tails+target_kl_0.03+critic_to_0.995+layer_norm+{name}": [
+                    TAILS,
+                    STOP_LATER,
+                    CRITIC,
+                    NORM,
+                    "ppo.max_gamma=0.995",
+                    *changes,
+                ]
+                for name, changes in (
+                    ("pink", [PINK]),
+                    ("pink_0.1", [PINK, "ppo.noise_color_share=0.1"]),
+                    ("pink_0.2", [PINK, "ppo.noise_color_share=0.2"]),
+                    ("pink_0.3", [PINK, "ppo.noise_color_share=0.3"]),
+                    ("pink_0.2_survived", [PINK, "ppo.noise_color_share=0.2", SURVIVED]),
                 )
             },
             "target_kl_0.03+return_std": [

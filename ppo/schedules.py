@@ -19,5 +19,5 @@ def scheduled(start: float, kind: str, progress: float) -> float:
 
 
 def at_first(value: float, share: float, progress: float) -> float:
-    """A value for the first `share` of the run, then 0."""
-    return value if progress < share else 0.0
+    """A value for the first `share` of the run, then 0; a share of 1 has no end."""
+    return value if progress < share or share == 1.0 else 0.0

@@ -31,6 +31,9 @@ DRIFT = {"env__id": "drift_env:Drift-v0", "env__backend": "vector"}
 def cases():
     pink_at_first = {"ppo__noise_color": 1.0, "ppo__noise_color_share": 0.6}
     yield pytest.param({"env__id": "DoubleIntegrator-v0", **pink_at_first}, id="torch")
+    survived = {"ppo__noise_color": 1.0, "ppo__noise_color_when": "survived"}
+    short = {"env__id": "Pendulum-v1", "env__kwargs": "{max_episode_steps: 20}"}
+    yield pytest.param({**short, **survived}, id="color of survivors")
     follows = {"ppo__gamma_schedule": "critic", "ppo__gamma": 0.5}
     yield pytest.param({"env__id": "CartPole-v1", **follows}, id="discount of episodes")
     for env in CLASSIC:
@@ -64,7 +67,10 @@ def test_stopped_and_killed_it_is_the_run_that_went_through(zygote, tmp_path, mo
     stop(zygote, stopped, signal.SIGKILL, draw, **more)
     status, errors = zygote.run(resuming(stopped, BATCHES, **more))
     assert status == 0, errors
-    assert_same(result(stopped), result(tmp_path / "whole"))
+    whole = result(tmp_path / "whole")
+    assert_same(result(stopped), whole)
+    if "ppo__noise_color" in more:  # the test is worth nothing unless the color changed
+        assert {record["noise_color"] for record in whole["records"]} == {0.0, 1.0}
 
 
 def test_without_a_state_a_killed_run_goes_on_exactly_from_its_checkpoint(zygote, tmp_path):

@@ -163,6 +163,10 @@ def test_a_discount_that_follows_sees_no_reward_scale(kind):
     assert same_bits(*ENVIRONMENTS["discrete, gymnasium"], *follows)
 
 
+def test_noise_that_waits_for_survivors_sees_no_reward_scale():
+    assert same_bits("ppo.noise_color=1.0", "ppo.noise_color_when=survived")
+
+
 def test_a_floor_beside_normalized_components_sees_no_reward_scale():
     assert same_bits("ppo.component_mixing=normalized", "ppo.advantage_floor=0.01")
 
