@@ -265,10 +265,18 @@ def build_learner(config: Config, envs: Environments, device: torch.device) -> L
     optimizer = build_optimizer(config, objective)
     compiled = uses_compile(config, device, envs.backend == "torch")
     seed = config.system.seed
-    collector = Collector(
-        agent, scale, envs, config.ppo.num_steps, config.env.reward_scale, seed, device, compiled
-    )
     ppo, names = config.ppo, envs.component_names
+    collector = Collector(
+        agent,
+        scale,
+        envs,
+        ppo.num_steps,
+        config.env.reward_scale,
+        seed,
+        device,
+        compiled,
+        ppo.noise_color,
+    )
     discount = Discount(ppo, names).to(device)
     settings = TargetSettings(
         gamma=discount.gamma,

@@ -39,6 +39,7 @@ class Collector:
         value_scale: brings the critic's output into reward units.
         reward_scale: multiplies rewards; episode returns are reported without it.
         compile_it: compile the policy step, together with environments that live on the device.
+        noise_color: of what noise has one.
     """
 
     def __init__(
@@ -51,10 +52,11 @@ class Collector:
         run_seed: int,
         device: torch.device,
         compile_it: bool = False,
+        noise_color: float = 0.0,
     ) -> None:
         self.agent, self.value_scale, self.envs = agent, value_scale, envs
         self.num_steps, self.reward_scale = num_steps, reward_scale
-        self.run_seed, self.device = run_seed, device
+        self.run_seed, self.device, self.noise_color = run_seed, device, noise_color
         self.player: HostPlayer | NativePlayer
         actor = Actor(agent)
         if isinstance(envs, TorchEnvironments) and (compile_it or device.type != "cpu"):
@@ -97,24 +99,31 @@ class Collector:
         """Begin new episodes everywhere, for environments whose state cannot be saved."""
         self.reset()
 
-    def noise(self, *counters: int, color: float = 0.0, purpose: str = "actions") -> Tensor:
+    def noise(self, *counters: int, share: float = 0.0, purpose: str = "actions") -> Tensor:
         """Noise of one rollout [T, N, P], from a counted generator; only normal noise has a color.
 
         Log-probabilities take each step for itself, whatever the color (Hollenstein et al. 2024).
+
+        Args:
+            share: of the environments, the first ones, whose noise is colored.
         """
         distribution = self.agent.distribution
         shape = (self.num_steps, self.envs.num_envs, distribution.num_noise)
         source = generator(self.device, self.run_seed, purpose, *counters, parallel.rank())
         if not distribution.normal_noise:
             return torch.rand(shape, generator=source, device=self.device)
-        return colored(torch.randn(shape, generator=source, device=self.device), color)
+        white = torch.randn(shape, generator=source, device=self.device)
+        first = round(share * self.envs.num_envs)
+        if not first:
+            return white
+        return torch.cat([colored(white[:, :first], self.noise_color), white[:, first:]], 1)
 
     @torch.no_grad()
     def __call__(
-        self, batch_number: int, attempt: int = 0, noise_color: float = 0.0
+        self, batch_number: int, attempt: int = 0, colored_share: float = 0.0
     ) -> tuple[Rollout, Episodes]:
-        """One rollout of T steps."""
-        played = self._play(self.noise(batch_number, attempt, color=noise_color))
+        """One rollout of T steps, a share of the environments with colored noise."""
+        played = self._play(self.noise(batch_number, attempt, share=colored_share))
         rollout, episodes, self.sums, self.lengths = keep(
             self._finish(played._replace(cut=None), self.sums, self.lengths)
         )
@@ -132,12 +141,12 @@ class Collector:
         return played
 
     @torch.no_grad()
-    def calibrate(self, num_steps: int, noise_color: float = 0.0) -> Tensor:
+    def calibrate(self, num_steps: int, colored_share: float = 0.0) -> Tensor:
         """Raw observations [B, D] of a short rollout that is forgotten: only statistics remain."""
         self.reset()
         seen = []
         for chunk in range(-(-num_steps // self.num_steps)):
-            played = self._play(self.noise(chunk, color=noise_color, purpose="calibration"))
+            played = self._play(self.noise(chunk, share=colored_share, purpose="calibration"))
             keep = min(self.num_steps, num_steps - chunk * self.num_steps)
             seen.append(played.obs[:keep].flatten(0, 1).clone())
         self.reset()

@@ -165,7 +165,10 @@ class PPOConfig(Section):
         0.0, "of continuous actions' noise, power 1 / frequency^color: 0 white, 1 pink, 2 red"
     )
     noise_color_share: Fraction = setting(
-        1.0, "share of train.total_timesteps, from the start, with that color; then white"
+        1.0, "share of the environments whose noise has that color; the others' is white"
+    )
+    noise_color_schedule: Literal["constant", "linear"] = setting(
+        "constant", "linear: that share falls to 0 at train.total_timesteps"
     )
     noise_color_when: Literal["always", "survived"] = setting(
         "always", "survived: white unless most of the last episodes reached their time limit"

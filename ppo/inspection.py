@@ -90,7 +90,7 @@ def inspect_environment(config: Config, num_steps: int) -> dict[str, Any]:
     with build_environments(config, device) as envs:
         learner = build_learner(config, envs, device)
         learner.start()
-        rollout, _ = learner.collector(0, 0, learner.noise_color)
+        rollout, _ = learner.collector(0, 0, learner.colored_share)
         found = {
             "environment": config.env.id,
             "steps": per_env * config.env.num_envs,

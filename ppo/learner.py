@@ -86,7 +86,8 @@ class Learner:
         self.grace = Grace()
         self._kept: list[tuple[Tensor, Tensor]] = []
         self._at_start: dict[str, Any] = {}
-        self.color = NoiseColor(config.ppo).to(device)
+        normal_noise = objective.agent.distribution.normal_noise
+        self.color = NoiseColor(config.ppo, normal_noise).to(device)
         self.kl_factor = 1.0  # of the learning rate, moved by ppo.learning_rate_schedule kl
         self.reports: list[str] = []
         self.wall_time = 0.0
@@ -103,9 +104,9 @@ class Learner:
         return min(1.0, self.counters["env_steps"] / self.config.train.total_timesteps)
 
     @property
-    def noise_color(self) -> float:
-        """Of the next rollout."""
-        return self.color.at(self.progress)
+    def colored_share(self) -> float:
+        """Share of the environments whose noise is colored in the next rollout."""
+        return self.color.share(self.progress)
 
     def start(self) -> list[str]:
         """First observations, and the statistics that make the first batch's inputs normal."""
@@ -119,7 +120,7 @@ class Learner:
         if known or not (learns and calibration):
             self.collector.reset()
             return notes
-        obs = self.collector.calibrate(calibration, self.noise_color)
+        obs = self.collector.calibrate(calibration, self.colored_share)
         weights = torch.ones(obs.shape[0], device=obs.device)
         self.objective.agent.normalizer.update(obs, weights)
         steps = calibration * self.collector.envs.num_envs * parallel.world_size()
@@ -217,7 +218,7 @@ class Learner:
         self.update.poll = Grace() if parallel.is_active() else self.grace
         found = None
         try:
-            found = self.collector(self.counters["batch"], attempt, self.noise_color)
+            found = self.collector(self.counters["batch"], attempt, self.colored_share)
         except Dropped:
             pass  # the others are told first
         if parallel.any_(found is None, self.device) or found is None:
@@ -255,7 +256,7 @@ class Learner:
             "entropy_coefficient": ppo.entropy_coefficient,
         }
         tensors = (torch.tensor(value, device=self.device) for value in numbers.values())
-        return Knobs(*tensors), numbers | {"noise_color": self.noise_color}
+        return Knobs(*tensors), numbers | {"colored_share": self.colored_share}
 
     @torch.no_grad()
     def _observe(self, batch: Batch, table: UpdateTable) -> Tensor:

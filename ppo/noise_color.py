@@ -14,32 +14,36 @@ from torch import Tensor, nn
 from ppo import parallel
 from ppo.config import PPOConfig
 from ppo.functional.moments import remember
-from ppo.schedules import at_first
+from ppo.schedules import scheduled
 
 
 class NoiseColor(nn.Module):
-    """The color of the next rollout: `at` before it, `observe` after it.
+    """Which environments explore with colored noise: `share` before a rollout, `observe` after it.
 
-    With `noise_color_when: always` that is `noise_color` for the first `noise_color_share` of the
-    run; with `survived` only while most of the last hundred episodes or so reached their time
-    limit. It is white (0) else.
+    That is `noise_color_share` of them, or less by its schedule. With `noise_color_when: survived`
+    it is none until most of the last hundred episodes or so have reached their time limit. An
+    environment that says `terminated` at its time limit survives nothing.
+
+    Args:
+        normal_noise: whether the actions have any that can be colored.
     """
 
     seen: Tensor  # [2] float64: episodes remembered, those that reached their time limit and all
 
-    def __init__(self, config: PPOConfig) -> None:
+    def __init__(self, config: PPOConfig, normal_noise: bool = True) -> None:
         super().__init__()
-        self.color, self.share = config.noise_color, config.noise_color_share
+        self.largest = config.noise_color_share if config.noise_color and normal_noise else 0.0
+        self.schedule = config.noise_color_schedule
         self.waits = config.noise_color_when == "survived"
         self.register_buffer("seen", torch.zeros(2, dtype=torch.float64))
 
-    def at(self, progress: float) -> float:
-        """At this share of the run that is done."""
-        color = at_first(self.color, self.share, progress)
-        if color == 0.0 or not self.waits:
-            return color
+    def share(self, progress: float) -> float:
+        """Of the environments, at this share of the run that is done."""
+        share = scheduled(self.largest, self.schedule, progress)
+        if share == 0.0 or not self.waits:
+            return share
         survived, count = self.seen.tolist()
-        return color if survived > count / 2 else 0.0
+        return share if survived > count / 2 else 0.0
 
     @torch.no_grad()
     def observe(self, finished: Tensor, terminated: Tensor) -> None:

@@ -16,8 +16,3 @@ def scheduled(start: float, kind: str, progress: float) -> float:
         return start * max(0.0, 1.0 - progress)
     assert kind in ("constant", "kl"), kind
     return start
-
-
-def at_first(value: float, share: float, progress: float) -> float:
-    """A value for the first `share` of the run, then 0; a share of 1 has no end."""
-    return value if progress < share or share == 1.0 else 0.0

@@ -10,47 +10,56 @@ from tools import learner
 
 from ppo.config import PPOConfig
 from ppo.noise_color import NoiseColor
-from ppo.schedules import at_first
 
 PINK = {"ppo__noise_color": 1.0, "ppo__num_steps": 64, "env__num_envs": 16}
+SURVIVED = {"ppo__noise_color": 1.0, "ppo__noise_color_when": "survived"}
 
 
 def likeness(run):
-    """Mean product of neighboring steps' noise in the next rollout: its correlation."""
-    rollout, _ = run.collector(run.counters["batch"], 0, run.noise_color)
+    """Of each environment in the next rollout, the correlation of neighboring steps' noise."""
+    rollout, _ = run.collector(run.counters["batch"], 0, run.colored_share)
     distribution = run.objective.agent.distribution
     params, *_ = run.objective.agent.act(rollout.obs.flatten(0, 1))
     actions = rollout.actions.flatten(0, 1)
     noise = (actions - distribution.mode(params)) / distribution.log_std.exp()
     noise = noise.view_as(rollout.actions)
-    return float((noise[1:] * noise[:-1]).mean())
+    return (noise[1:] * noise[:-1]).mean((0, 2))
 
 
 @pytest.mark.parametrize(("color", "least", "most"), [(0.0, -0.1, 0.1), (1.0, 0.4, 0.8)])
 @torch.no_grad()
 def test_neighboring_steps_are_as_alike_as_the_color_says(color, least, most):
     run = learner("DoubleIntegrator-v0", **{**PINK, "ppo__noise_color": color})
-    assert least < likeness(run) < most
+    assert least < float(likeness(run).mean()) < most
 
 
 @torch.no_grad()
-def test_after_its_share_of_the_run_the_noise_is_white():
-    more = {**PINK, "ppo__noise_color_share": 0.5, "train__total_timesteps": 4 * 64 * 16}
-    run, alike = learner("DoubleIntegrator-v0", **more), []
-    for batch in range(4):
+def test_a_share_of_the_environments_has_the_color_and_the_others_noise_is_untouched():
+    mixed, white = (
+        learner("DoubleIntegrator-v0", **{**PINK, "ppo__noise_color_share": share})
+        for share in (0.25, 0.0)
+    )
+    first, second = mixed.collector.noise(7, share=0.25), white.collector.noise(7)
+    assert torch.equal(first[:, 4:], second[:, 4:])
+    assert not (first[:, :4] == second[:, :4]).all(0).any()
+    alike = likeness(mixed)
+    assert float(alike[:4].mean()) > 0.3 > float(alike[4:].mean())
+
+
+@torch.no_grad()
+def test_by_a_linear_schedule_the_environments_lose_it_one_by_one():
+    more = {**PINK, "ppo__noise_color_schedule": "linear", "train__total_timesteps": 4 * 64 * 16}
+    run, shares = learner("DoubleIntegrator-v0", **more), []
+    for batch in range(5):
         run.counters["batch"], run.counters["env_steps"] = batch, batch * 64 * 16
-        alike.append(likeness(run) > 0.3)
-    assert alike == [True, True, False, False]
-
-
-def test_a_share_of_nothing_never_colors_and_one_of_all_always_does():
-    assert at_first(1.0, 0.0, 0.0) == 0.0
-    assert at_first(1.0, 1.0, 0.999) == at_first(1.0, 1.0, 1.0) == 1.0
+        shares.append(run.colored_share)
+    assert shares == [1.0, 0.75, 0.5, 0.25, 0.0]
 
 
 def test_where_actions_are_discrete_the_run_says_that_it_has_no_effect():
     run = learner("CartPole-v1", ppo__noise_color=1.0)
     assert any("ppo.noise_color has no effect" in line for line in run.start())
+    assert run.step()["colored_share"] == 0.0
     assert not any("noise_color" in line for line in learner("CartPole-v1").start())
 
 
@@ -77,26 +86,24 @@ def ended(lasted, fell, seed, steps=16, envs=8):
 def test_it_waits_until_most_of_the_last_episodes_survive(rollouts):
     config = PPOConfig(noise_color=1.5, noise_color_share=0.5, noise_color_when="survived")
     color = NoiseColor(config)
-    assert color.at(0.0) == 0.0  # nothing is known
+    assert color.share(0.0) == 0.0  # nothing is known
     survived = count = 0.0
     for number, (lasted, fell) in enumerate(rollouts):
         color.observe(*ended(lasted, fell, number))
         fade = 0.99 ** (lasted + fell)
         survived, count = survived * fade + lasted, count * fade + lasted + fell
         if abs(survived - count / 2) > 1e-9:
-            assert color.at(0.0) == (1.5 if survived > count / 2 else 0.0)
-        assert color.at(0.5) == 0.0
+            assert color.share(0.0) == (0.5 if survived > count / 2 else 0.0)
 
 
 def test_an_episode_that_falls_at_its_limit_has_not_survived():
     color = NoiseColor(PPOConfig(noise_color=1.0, noise_color_when="survived"))
     color.observe(*ended(0, 3, 0))
-    assert color.at(0.0) == 0.0
+    assert color.share(0.0) == 0.0
 
 
-@pytest.mark.parametrize(("env", "color"), [("Pendulum-v1", 1.0), ("InvertedPendulum-v5", 0.0)])
-def test_a_run_tells_which_color_it_had(env, color):
+@pytest.mark.parametrize(("env", "share"), [("Pendulum-v1", 1.0), ("InvertedPendulum-v5", 0.0)])
+def test_a_run_tells_whose_noise_was_colored(env, share):
     """Pendulum ends at its limit alone; an untrained InvertedPendulum falls."""
-    more = {"ppo__noise_color": 1.0, "ppo__noise_color_when": "survived", "ppo__num_steps": 256}
-    run = learner(env, **more)
-    assert [run.step()["noise_color"] for _ in range(3)] == [0.0, color, color]
+    run = learner(env, **SURVIVED, ppo__num_steps=256)
+    assert [run.step()["colored_share"] for _ in range(3)] == [0.0, share, share]
