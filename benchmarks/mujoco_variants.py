@@ -20,6 +20,10 @@ WIDE, HL_GAUSS = "network.hidden_sizes=[256, 256]", "ppo.value_loss=hl_gauss"
 LONGER = ["ppo.max_gamma=0.9998", "ppo.episode_horizon=5"]
 SURE, DECAY = "ppo.horizon_explained_variance=0.97", "ppo.critic_weight_decay=0.01"
 PINK, SURVIVED = "ppo.noise_color=1.0", "ppo.noise_color_when=survived"
+FADES, UNDISCOUNTED = (
+    "ppo.noise_color_schedule=linear",
+    ["ppo.gamma=0.9999", "ppo.gamma_schedule=constant"],
+)
 ENTROPY, WEIGHTS = "ppo.entropy_coefficient=", ("-0.003", "-0.005", "-0.01")
 VARIANTS: dict[str, list[str]] = {
     "start": [],
@@ -148,13 +152,30 @@ VARIANTS: dict[str, list[str]] = {
                     *changes,
                 ]
                 for name, changes in (
+                    ("steps_64", ["ppo.num_steps=64", "ppo.num_minibatches=8"]),
+                    ("steps_128", ["ppo.num_steps=128", "ppo.num_minibatches=16"]),
+                    ("steps_512", ["ppo.num_steps=512", "ppo.num_minibatches=64"]),
+                    ("tanh", ["network.action_squash=tanh"]),
+                    ("elu", ["network.activation=elu"]),
+                    ("return_scale_1", ["ppo.return_scale=1"]),
+                    ("log_std_-0.5", ["network.initial_log_std=-0.5"]),
+                    ("gamma_0.9999", UNDISCOUNTED),
+                    ("gamma_0.9999+lambda_0.98", [*UNDISCOUNTED, "ppo.gae_lambda=0.98"]),
+                    ("gamma_0.9999+log_std_0", [*UNDISCOUNTED, "network.initial_log_std=0.0"]),
                     ("pink", [PINK]),
-                    ("pink_0.1", [PINK, "ppo.noise_color_share=0.1"]),
-                    ("pink_0.2", [PINK, "ppo.noise_color_share=0.2"]),
-                    ("pink_0.3", [PINK, "ppo.noise_color_share=0.3"]),
-                    ("pink_0.2_survived", [PINK, "ppo.noise_color_share=0.2", SURVIVED]),
+                    ("pink+gamma_0.9999", [PINK, *UNDISCOUNTED]),
+                    ("pink_linear", [PINK, FADES]),
+                    ("pink_linear_survived", [PINK, FADES, SURVIVED]),
+                    ("pink_quarter", [PINK, "ppo.noise_color_share=0.25"]),
                 )
             },
+            "tails+target_kl_0.03+critic+layer_norm+pink": [
+                TAILS,
+                STOP_LATER,
+                CRITIC,
+                NORM,
+                PINK,
+            ],
             "target_kl_0.03+return_std": [
                 STOP_LATER,
                 "ppo.normalize_returns=false",

@@ -21,6 +21,7 @@ from ppo.data import Batch, Rollout
 from ppo.discount import Discount
 from ppo.errors import Diverged, Dropped
 from ppo.examine import Examine
+from ppo.kl_rate import KLRate
 from ppo.losses.base import Knobs
 from ppo.noise_color import NoiseColor
 from ppo.objective import Objective
@@ -35,8 +36,6 @@ from ppo.targets import TargetSettings
 from ppo.update import Update, UpdateTable
 
 MAX_ROLLBACKS = 3  # in a run; then it has diverged
-KL_STEP = 1.5
-KL_RATE_BOUNDS = (1e-5, 1e-2)
 ROLLBACK_BATCHES = 10  # batches at a halved learning rate after a rollback
 
 
@@ -88,7 +87,7 @@ class Learner:
         self._at_start: dict[str, Any] = {}
         normal_noise = objective.agent.distribution.normal_noise
         self.color = NoiseColor(config.ppo, normal_noise).to(device)
-        self.kl_factor = 1.0  # of the learning rate, moved by ppo.learning_rate_schedule kl
+        self.kl_rate = KLRate(config.ppo)
         self.reports: list[str] = []
         self.wall_time = 0.0
         self.timing = {"collect": 0.0, "update": 0.0, "other": 0.0}
@@ -167,7 +166,7 @@ class Learner:
         record["events"] = [*record["events"], *self.reports, *events]
         events.clear()
         self.reports.clear()
-        self._follow_kl(record["approx_kl"])
+        self.kl_rate.follow(record["approx_kl"])
         self.discount.follow(record["explained_variance"])
         self.counters["batch"] += 1
         return record
@@ -246,7 +245,7 @@ class Learner:
         ppo = self.config.ppo
         progress = self.progress
         rate = scheduled(ppo.learning_rate, ppo.learning_rate_schedule, progress)
-        rate *= self.kl_factor
+        rate *= self.kl_rate.factor.item()  # on the host
         if self.counters["batch"] < self.counters["slow_until"]:
             rate *= 0.5 ** self.counters["rollbacks"]
         clip = scheduled(ppo.clip_epsilon, ppo.clip_schedule, progress)
@@ -324,18 +323,6 @@ class Learner:
             )
         return ""
 
-    def _follow_kl(self, kl: float | None) -> None:
-        """Schulman's adaptive rate as in rsl_rl: a policy that moves too far learns slower."""
-        ppo = self.config.ppo
-        if ppo.learning_rate_schedule != "kl" or ppo.target_kl is None or kl is None:
-            return
-        if kl > 2.0 * ppo.target_kl:
-            self.kl_factor /= KL_STEP
-        elif kl < 0.5 * ppo.target_kl:
-            self.kl_factor *= KL_STEP
-        low, high = (bound / ppo.learning_rate for bound in KL_RATE_BOUNDS)
-        self.kl_factor = min(max(self.kl_factor, low), high)
-
     @torch.no_grad()
     def _mark(self) -> None:
         """Remember the start of a batch: what a fault could spoil, and what a stop would lose."""
@@ -343,14 +330,13 @@ class Learner:
         self.collector.mark()
         self._at_start = {
             "counters": dict(self.counters),
-            "kl_factor": self.kl_factor,
             "wall_time": self.wall_time,
             "tensors": [(tensor, tensor.clone()) for tensor in self._moving()],
         }
 
     def _moving(self) -> list[Tensor]:
         """States of what only a batch moves, beside the objective and the optimizer."""
-        parts = (self.discount, self.color, self.reward_scale)
+        parts = (self.discount, self.color, self.reward_scale, self.kl_rate)
         return [*(buffer for part in parts for buffer in part.buffers()), self.last_mean]
 
     @torch.no_grad()
@@ -359,7 +345,7 @@ class Learner:
         self._restore()
         self.collector.rewind()
         self.counters.update(self._at_start["counters"])
-        self.kl_factor, self.wall_time = self._at_start["kl_factor"], self._at_start["wall_time"]
+        self.wall_time = self._at_start["wall_time"]
         for tensor, copy in self._at_start["tensors"]:
             tensor.copy_(copy)
         self.reports.clear()
@@ -389,7 +375,7 @@ class Learner:
             "reward_scale": self.reward_scale.state_dict(),
             "learner": {
                 "last_mean": self.last_mean,
-                "kl_factor": torch.tensor(self.kl_factor, dtype=torch.float64),
+                "kl_factor": self.kl_rate.factor,
             },
         }
         return {
@@ -411,4 +397,4 @@ class Learner:
                 module.load_state_dict(known)
         self.reward_scale.load_state_dict(part("reward_scale"))
         self.last_mean.copy_(state["learner.last_mean"])
-        self.kl_factor = float(state["learner.kl_factor"])
+        self.kl_rate.factor.copy_(state["learner.kl_factor"])
