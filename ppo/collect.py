@@ -102,7 +102,7 @@ class Collector:
     def noise(self, *counters: int, share: float = 0.0, purpose: str = "actions") -> Tensor:
         """Noise of one rollout [T, N, P], from a counted generator; only normal noise has a color.
 
-        Log-probabilities take each step for itself, whatever the color (Hollenstein et al. 2024).
+        Log-probabilities take each step for itself, whatever the color.
 
         Args:
             share: of the environments, the first ones, whose noise is colored.

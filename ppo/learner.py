@@ -110,8 +110,11 @@ class Learner:
     def start(self) -> list[str]:
         """First observations, and the statistics that make the first batch's inputs normal."""
         notes = []
-        if self.config.ppo.noise_color and not self.objective.agent.distribution.normal_noise:
-            notes.append("ppo.noise_color has no effect: the noise of these actions is not normal")
+        if self.config.ppo.noise_color and not self.color.possible:
+            notes.append(
+                "ppo.noise_color has no effect: it takes continuous actions and batches of several "
+                "steps of each environment"
+            )
         calibration = self.config.env.calibration_steps
         self.collector.player.poll = Grace() if parallel.is_active() else self.grace
         known = bool(self.objective.agent.normalizer.count)  # of a policy to start from

@@ -32,7 +32,8 @@ class NoiseColor(nn.Module):
 
     def __init__(self, config: PPOConfig, normal_noise: bool = True) -> None:
         super().__init__()
-        self.largest = config.noise_color_share if config.noise_color and normal_noise else 0.0
+        self.possible = normal_noise and config.num_steps > 1
+        self.largest = config.noise_color_share if config.noise_color and self.possible else 0.0
         self.schedule = config.noise_color_schedule
         self.waits = config.noise_color_when == "survived"
         self.register_buffer("seen", torch.zeros(2, dtype=torch.float64))

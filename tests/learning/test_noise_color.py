@@ -56,11 +56,14 @@ def test_by_a_linear_schedule_the_environments_lose_it_one_by_one():
     assert shares == [1.0, 0.75, 0.5, 0.25, 0.0]
 
 
-def test_where_actions_are_discrete_the_run_says_that_it_has_no_effect():
-    run = learner("CartPole-v1", ppo__noise_color=1.0)
+@pytest.mark.parametrize(
+    ("env", "more"), [("CartPole-v1", {}), ("DoubleIntegrator-v0", {"ppo__num_steps": 1})]
+)
+def test_where_noise_can_have_no_color_the_run_says_so(env, more):
+    run = learner(env, ppo__noise_color=1.0, **more)
     assert any("ppo.noise_color has no effect" in line for line in run.start())
     assert run.step()["colored_share"] == 0.0
-    assert not any("noise_color" in line for line in learner("CartPole-v1").start())
+    assert not any("noise_color" in line for line in learner(env, **more).start())
 
 
 def test_the_learner_s_own_step_explores_with_it():
