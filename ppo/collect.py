@@ -19,6 +19,7 @@ from ppo.envs.base import Environments
 from ppo.envs.torch_env import TorchEnvironments
 from ppo.functional.noise import colored
 from ppo.functional.returns import episode_sums
+from ppo.noise_color import colored_count
 from ppo.players import Actor, HostPlayer, NativePlayer, Played, States, begins_anew
 from ppo.randomness import generator
 
@@ -113,7 +114,7 @@ class Collector:
         if not distribution.normal_noise:
             return torch.rand(shape, generator=source, device=self.device)
         white = torch.randn(shape, generator=source, device=self.device)
-        first = round(share * self.envs.num_envs)
+        first = colored_count(share, self.envs.num_envs)
         if not first:
             return white
         return torch.cat([colored(white[:, :first], self.noise_color), white[:, first:]], 1)

@@ -167,8 +167,10 @@ class PPOConfig(Section):
     noise_color_share: Fraction = setting(
         1.0, "share of the environments whose noise has that color; the others' is white"
     )
-    noise_color_schedule: Literal["constant", "linear"] = setting(
-        "constant", "linear: that share falls to 0 at train.total_timesteps"
+    noise_color_schedule: Literal["constant", "linear", "contest"] = setting(
+        "constant",
+        "linear: that share falls to 0 at train.total_timesteps; contest: it begins at a half and"
+        " follows whose episodes reach higher",
     )
     noise_color_when: Literal["always", "survived"] = setting(
         "always", "survived: white unless most of the last episodes reached their time limit"

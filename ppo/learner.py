@@ -179,7 +179,8 @@ class Learner:
         knobs, numbers = self.knobs()
         rollout, episodes = self._collect(attempt)
         self.discount.observe(episodes)
-        self.color.observe(episodes.finished, rollout.terminated)
+        ended = episodes.finished, rollout.terminated, episodes.returns
+        self.color.observe(*ended, self.progress)
         collected = self.clock()
         batch, treated, before = self.prepare(rollout)
         batch = self.with_targets(batch, rollout)

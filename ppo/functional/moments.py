@@ -51,13 +51,14 @@ def merge_moments(
 EPISODE_MEMORY = 0.99  # weight that an episode keeps with each later one
 
 
-def remember(seen: Tensor, found: Tensor) -> None:
-    """Takes a batch of episodes into sums over about the last hundred, in place.
+def remember(seen: Tensor, found: Tensor, memory: float = EPISODE_MEMORY) -> None:
+    """Takes a batch of episodes into sums over the last ones, in place: by default about a hundred.
 
     Args:
-        seen, found: [2] something summed over episodes, and how many those are.
+        seen, found: [M] things summed over episodes, the last how many those are.
+        memory: weight that an episode keeps with each later one.
     """
-    seen.mul_(EPISODE_MEMORY ** found[1]).add_(found)
+    seen.mul_(memory ** found[-1]).add_(found)
 
 
 def explained_variance(targets: Tensor, predictions: Tensor, weights: Tensor) -> Tensor:

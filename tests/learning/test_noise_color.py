@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tools import learner
 
 from ppo.config import PPOConfig
-from ppo.noise_color import NoiseColor
+from ppo.noise_color import NoiseColor, colored_count
 
 PINK = {"ppo__noise_color": 1.0, "ppo__num_steps": 64, "env__num_envs": 16}
 SURVIVED = {"ppo__noise_color": 1.0, "ppo__noise_color_when": "survived"}
@@ -92,7 +92,7 @@ def test_it_waits_until_most_of_the_last_episodes_survive(rollouts):
     assert color.share(0.0) == 0.0  # nothing is known
     survived = count = 0.0
     for number, (lasted, fell) in enumerate(rollouts):
-        color.observe(*ended(lasted, fell, number))
+        color.observe(*ended(lasted, fell, number), torch.zeros(16, 8, 1), 0.0)
         fade = 0.99 ** (lasted + fell)
         survived, count = survived * fade + lasted, count * fade + lasted + fell
         if abs(survived - count / 2) > 1e-9:
@@ -101,7 +101,7 @@ def test_it_waits_until_most_of_the_last_episodes_survive(rollouts):
 
 def test_an_episode_that_falls_at_its_limit_has_not_survived():
     color = NoiseColor(PPOConfig(noise_color=1.0, noise_color_when="survived"))
-    color.observe(*ended(0, 3, 0))
+    color.observe(*ended(0, 3, 0), torch.zeros(16, 8, 1), 0.0)
     assert color.share(0.0) == 0.0
 
 
@@ -110,3 +110,69 @@ def test_a_run_tells_whose_noise_was_colored(env, share):
     """Pendulum ends at its limit alone; an untrained InvertedPendulum falls."""
     run = learner(env, **SURVIVED, ppo__num_steps=256)
     assert [run.step()["colored_share"] for _ in range(3)] == [0.0, share, share]
+
+
+def contest(**more):
+    return NoiseColor(PPOConfig(noise_color=1.0, noise_color_schedule="contest", **more))
+
+
+def played(color, of_white, of_colored, envs=16, progress=0.0):
+    """A rollout [2, N] in whose last step every episode ends, with these returns by kind."""
+    returns = torch.zeros(2, envs, 1)
+    first = colored_count(color.share(progress), envs)
+    returns[1, :first], returns[1, first:] = of_colored, of_white
+    finished = torch.zeros(2, envs, dtype=torch.bool)
+    finished[1] = True
+    color.observe(finished, torch.zeros_like(finished), returns, progress)
+    return color.share(progress)
+
+
+def test_environments_go_over_to_the_noise_that_reaches_higher():
+    color = contest()
+    shares = [color.share(0.0), *(played(color, 1.0, 2.0) for _ in range(5))]
+    assert shares == [0.5, 0.625, 0.75, 0.875, 0.875, 0.875]
+    shares = [played(color, 3.0, 0.0) for _ in range(40)]
+    lost = shares.index(0.125)
+    assert shares[:lost] == sorted(shares[:lost], reverse=True) and shares[lost + 1] == 0.125
+    assert shares[-1] == 0.0  # it has lost too often, for good
+    assert played(color, 0.0, 9.0) == 0.0
+
+
+def test_of_equal_means_the_wider_reaches_higher():
+    color, draw = contest(), torch.Generator().manual_seed(0)
+    for _ in range(20):
+        first = colored_count(color.share(0.0), 16)
+        spread = torch.randn(first, 1, generator=draw)
+        share = played(color, 5.0, 5.0 + spread)
+    assert share == 0.875
+
+
+def test_defeats_with_a_victory_between_them_do_not_end_it():
+    color = contest()
+    for _ in range(6):
+        for _ in range(9):
+            played(color, 2.0, 1.0, envs=64)
+        color.returns.zero_()  # so that one rollout decides the next
+        assert played(color, 1.0, 2.0, envs=64) > 0.125
+        color.returns.zero_()
+    assert color.contest[2] == 0
+
+
+def test_a_contest_waits_for_survivors_and_not_for_ever():
+    early, late = (contest(noise_color_when="survived") for _ in range(2))
+    assert early.share(0.0) == 0.0
+    assert played(early, 1.0, 1.0) == 0.5
+    assert played(late, 1.0, 1.0, progress=0.1) == 0.0
+    assert played(late, 1.0, 1.0, progress=0.2) == 0.0
+    assert played(late, 1.0, 1.0) == 0.0
+
+
+@given(st.integers(-30, 30), st.integers(0, 1000))
+@settings(max_examples=20, deadline=None)
+def test_a_contest_does_not_see_the_size_of_returns(power, seed):
+    plain, scaled = contest(), contest()
+    draw = torch.Generator().manual_seed(seed)
+    for _ in range(12):
+        white, tinted = torch.randn(2, generator=draw).tolist()
+        share = played(plain, white, tinted)
+        assert played(scaled, white * 2.0**power, tinted * 2.0**power) == share
