@@ -9,6 +9,9 @@ START = [
     "ppo.gamma_schedule=constant",
     "ppo.max_gamma=0.999",
     "network.layer_norm=false",
+    "ppo.noise_color=0.0",
+    "ppo.noise_color_schedule=constant",
+    "ppo.noise_color_when=always",
 ]
 LONG, FLOOR = "ppo.return_horizon=1000", "ppo.advantage_floor=0.01"
 TAILS, STOP = "env.observation_scale=tails", "ppo.target_kl=0.02"

@@ -87,8 +87,16 @@ def sets(*settings: str) -> list[str]:
             "ppo.gamma=0.5",
             "ppo.horizon_explained_variance=-100",
         ],
+        ["env.id=Pendulum-v1", "ppo.noise_color=1", "ppo.noise_color_schedule=contest"],
     ],
-    ids=["shipped", "rewards scaled", "percentile", "stopped by its divergence", "horizon moves"],
+    ids=[
+        "shipped",
+        "rewards scaled",
+        "percentile",
+        "stopped by its divergence",
+        "horizon moves",
+        "noises contend",
+    ],
 )
 def test_ranks_agree_bit_for_bit_after_every_batch(tmp_path: Path, more: list[str]) -> None:
     program = tmp_path / "ranks.py"

@@ -34,6 +34,8 @@ def cases():
     survived = {"ppo__noise_color": 1.0, "ppo__noise_color_when": "survived"}
     short = {"env__id": "Pendulum-v1", "env__kwargs": "{max_episode_steps: 20}"}
     yield pytest.param({**short, **survived}, id="color of survivors")
+    contest = {"ppo__noise_color": 1.0, "ppo__noise_color_schedule": "contest"}
+    yield pytest.param({**short, **contest}, id="contest of noises")
     follows = {"ppo__gamma_schedule": "critic", "ppo__gamma": 0.5}
     yield pytest.param({"env__id": "CartPole-v1", **follows}, id="discount of episodes")
     for env in CLASSIC:

@@ -165,6 +165,7 @@ def test_a_discount_that_follows_sees_no_reward_scale(kind):
 
 def test_noise_that_waits_for_survivors_sees_no_reward_scale():
     assert same_bits("ppo.noise_color=1.0", "ppo.noise_color_when=survived")
+    assert same_bits("ppo.noise_color=1.0", "ppo.noise_color_schedule=contest")
 
 
 def test_a_floor_beside_normalized_components_sees_no_reward_scale():
