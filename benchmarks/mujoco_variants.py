@@ -146,7 +146,7 @@ VARIANTS: dict[str, list[str]] = {
                 )
             },
             **{
-                f"tails+target_kl_0.03+critic_to_0.995+layer_norm+{name}": [
+                f"tails+target_kl_0.03+critic_to_0.995+layer_norm{'+' if name else ''}{name}": [
                     TAILS,
                     STOP_LATER,
                     CRITIC,
@@ -155,6 +155,7 @@ VARIANTS: dict[str, list[str]] = {
                     *changes,
                 ]
                 for name, changes in (
+                    ("", []),
                     ("steps_64", ["ppo.num_steps=64", "ppo.num_minibatches=8"]),
                     ("steps_128", ["ppo.num_steps=128", "ppo.num_minibatches=16"]),
                     ("steps_512", ["ppo.num_steps=512", "ppo.num_minibatches=64"]),
