@@ -58,11 +58,13 @@ class NoiseColor(nn.Module):
 
     def share(self, progress: float) -> float:
         """Of the environments, at this share of the run that is done."""
-        if self.schedule == "contest" and self.largest:
+        if not self.largest:
+            return 0.0
+        if self.schedule == "contest":
             state, share, _ = self.contest.tolist()
             return share if state == GOING_ON else 0.0
         share = scheduled(self.largest, self.schedule, progress)
-        return share if not share or not self.waits or self._survived() else 0.0
+        return share if not self.waits or self._survived() else 0.0
 
     @torch.no_grad()
     def observe(

@@ -127,6 +127,10 @@ def played(color, of_white, of_colored, envs=16, progress=0.0):
     return color.share(progress)
 
 
+def test_a_contest_without_a_color_has_no_share():
+    assert NoiseColor(PPOConfig(noise_color_schedule="contest")).share(0.0) == 0.0
+
+
 def test_environments_go_over_to_the_noise_that_reaches_higher():
     color = contest()
     shares = [color.share(0.0), *(played(color, 1.0, 2.0) for _ in range(5))]
