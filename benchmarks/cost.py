@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch.utils._pytree import tree_leaves
 
-from ppo import build
+from ppo.algorithm import build
 from ppo.config import Config
 
 RESULTS = Path(__file__).parent / "results"

@@ -27,7 +27,7 @@ LOOKED_AT = {"sb3": 3, "own": 5}  # seeds up to which the rules were calibrated
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from ppo.logs.metrics_log import MetricsLog  # noqa: E402
+from ppo.insight.logs.log import MetricsLog  # noqa: E402
 
 
 def main() -> None:
@@ -116,8 +116,8 @@ def _train(case, folder: Path, seed: int) -> str:
 
 def judge_runs(out: Path, development: bool, held_out: bool) -> str:
     """A confusion table in Markdown: truth in rows, what the doctor named first in columns."""
-    from ppo.doctor import diagnose
-    from ppo.logs import read_log
+    from ppo.insight.doctor import diagnose
+    from ppo.insight.logs import read_log
 
     confusion: Counter[tuple[str, str, bool]] = Counter()
     wrong, learned = [], []

@@ -15,14 +15,14 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from ppo.envs.double_integrator_gym import MAX_CONTROL, NUM_STEPS  # noqa: E402
 from ppo.envs.native.double_integrator import (  # noqa: E402
     DoubleIntegrator,
     optimal_control,
     optimal_plan,
 )
+from ppo.envs.tasks.double_integrator import MAX_CONTROL, NUM_STEPS  # noqa: E402
 from ppo.envs.torch_env import TorchEnvironments  # noqa: E402
-from ppo.policy import load_policy  # noqa: E402
+from ppo.policies.policy import load_policy  # noqa: E402
 
 EPISODES = 4000
 

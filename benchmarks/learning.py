@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from ppo import Config, Trainer
-from ppo.playing import evaluate_run
+from ppo.policies.evaluate import evaluate_run
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"

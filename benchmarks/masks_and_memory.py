@@ -20,8 +20,8 @@ import torch
 from runs import RESULTS, ResultsFile, mean, rounded, say, spread
 
 from ppo.config import Config
-from ppo.functional import packing
-from ppo.loop import Trainer
+from ppo.networks import packing
+from ppo.training.trainer import Trainer
 
 COMMON = [
     "env.backend=sync", "env.num_envs=16", "ppo.num_minibatches=4", "ppo.num_epochs=4",

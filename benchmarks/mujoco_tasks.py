@@ -64,8 +64,8 @@ def train_ours(task: str, variant: str, seed: int) -> Run:
     import torch
 
     from ppo import Config, Trainer
-    from ppo.playing import evaluate_run
-    from ppo.run_folder import RunFolder
+    from ppo.policies.evaluate import evaluate_run
+    from ppo.runs.folder import RunFolder
 
     torch.set_num_threads(1)
     changes = [] if variant == "recipe" else START + VARIANTS[variant]

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from ppo import build
+from ppo.algorithm import build
 from ppo.config import Config
 
 RESULTS = Path(__file__).resolve().parent / "results"

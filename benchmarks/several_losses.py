@@ -24,10 +24,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ppo import balancers
 from ppo.config import Config
-from ppo.demonstrating import demonstrate, record
-from ppo.envs.double_integrator_gym import MAX_CONTROL, NUM_STEPS
+from ppo.core.errors import Diverged
 from ppo.envs.make import make_environments
 from ppo.envs.native.double_integrator import (
     DoubleIntegrator,
@@ -35,10 +33,12 @@ from ppo.envs.native.double_integrator import (
     optimal_control,
     optimal_plan,
 )
-from ppo.errors import Diverged
-from ppo.loop import Trainer
-from ppo.policy import Policy, load_policy
-from ppo.pretraining import assess, environments_for, imitator_for, pretrain
+from ppo.envs.tasks.double_integrator import MAX_CONTROL, NUM_STEPS
+from ppo.losses import balancers
+from ppo.policies.demonstrate import demonstrate, record
+from ppo.policies.policy import Policy, load_policy
+from ppo.policies.pretrain import assess, environments_for, imitator_for, pretrain
+from ppo.training.trainer import Trainer
 
 RESULTS = Path(__file__).parent / "results"
 CPU = torch.device("cpu")

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from ppo import Config, Trainer
-from ppo.loop import Quiet
+from ppo.training.trainer import Quiet
 
 SETTINGS = {
     "env.num_envs": 2, "env.calibration_steps": 8, "ppo.num_steps": 8, "ppo.num_epochs": 1,

@@ -80,7 +80,7 @@ class Contestant(NamedTuple):
 
 
 def ours(work: Workload, compile_mode: str = "always") -> Contestant:
-    from ppo import build
+    from ppo.algorithm import build
     from ppo.config import Config
 
     settings = {
@@ -130,7 +130,7 @@ def compare(work: Workload, peer: str, rounds: int, seconds: float) -> dict[str,
 
 def rollout_alone(num_envs: int, rounds: int, seconds: float) -> dict[str, Any]:
     """The shipped environment with actor and critic (2x64, shared), without learning."""
-    from ppo import build
+    from ppo.algorithm import build
     from ppo.config import Config
 
     settings = [f"env.num_envs={num_envs}", "system.compile=always", "system.device=cpu"]

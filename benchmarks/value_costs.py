@@ -15,7 +15,7 @@ import time
 import torch
 from runs import RESULTS, say
 
-from ppo import build
+from ppo.algorithm import build
 from ppo.config import Config
 
 BASE = ["system.device=cpu", "system.compile=never", "env.num_envs=64", "ppo.num_minibatches=8"]

@@ -7,10 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ppo.config import Config
-    from ppo.loop import Trainer
-    from ppo.policy import Policy, load_policy
+    from ppo.policies.policy import Policy, load_policy
+    from ppo.training.trainer import Trainer
 
-_HOMES = {"Config": "config", "Trainer": "loop", "Policy": "policy", "load_policy": "policy"}
+_HOMES = {
+    "Config": "config",
+    "Trainer": "training.trainer",
+    "Policy": "policies.policy",
+    "load_policy": "policies.policy",
+}
 __all__ = ["Config", "Policy", "Trainer", "load_policy"]
 __version__ = "0.1.0"
 

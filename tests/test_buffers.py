@@ -2,7 +2,8 @@
 
 import torch
 
-from ppo import Config, build
+from ppo import Config
+from ppo.algorithm import build
 
 
 def learner(compile_it="never"):

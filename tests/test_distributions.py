@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import distributions as td
 
-from ppo.distributions import distribution_for
-from ppo.errors import UserError
+from ppo.core.errors import UserError
+from ppo.networks.distributions import distribution_for
 
 GENERATOR = torch.Generator().manual_seed(0)
 

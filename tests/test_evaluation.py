@@ -6,8 +6,8 @@ import torch
 
 from ppo.config import EnvConfig
 from ppo.envs.make import make_environments
-from ppo.evaluation import bootstrap_interval, evaluate, play
-from ppo.spaces import describe, restore
+from ppo.envs.spaces import describe, restore
+from ppo.policies.play import bootstrap_interval, evaluate, play
 
 
 class Constant:

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ppo.build import build_environments, build_learner
+from ppo.algorithm.build import build_environments, build_learner
+from ppo.algorithm.optimizer import Adam, FlatParameters
 from ppo.config import Config
-from ppo.optimizer import Adam, FlatParameters
 
 RATE, EPSILON, LIMIT = 0.01, 1e-5, 0.5
 GO = torch.ones(1, dtype=torch.bool)

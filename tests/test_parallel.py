@@ -24,7 +24,8 @@ SETTINGS = [
 # Each rank prints a digest of everything it has learned after every batch.
 PROGRAM = """
 import glob, hashlib, sys, torch
-from ppo import build, parallel
+from ppo.algorithm import build
+from ppo.core import parallel
 from ppo.config import Config
 torch.set_num_threads(1)
 config = Config.from_dict({}, sys.argv[1:])

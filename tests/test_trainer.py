@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ppo import Config, Trainer, load_policy
-from ppo.metrics import DECLARED
+from ppo.core.metrics import DECLARED
 
 REQUIRED = """
 batch env_steps episodes wall_time_s steps_per_second total_loss policy_loss value_loss

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 __all__ = ["Environments", "episode_seed", "make_environments"]
 
 OWN = {
-    "DoubleIntegrator-v0": ("ppo.envs.double_integrator_gym:DoubleIntegratorEnv", None),
-    "RawInputs-v0": ("ppo.envs.raw_inputs:make_raw_inputs", 500),
-    "TMaze-v0": ("ppo.envs.tmaze:TMazeEnv", None),
-    "ThreeScales-v0": ("ppo.envs.raw_inputs:ThreeScalesEnv", None),
+    "DoubleIntegrator-v0": ("ppo.envs.tasks.double_integrator:DoubleIntegratorEnv", None),
+    "RawInputs-v0": ("ppo.envs.tasks.raw_inputs:make_raw_inputs", 500),
+    "TMaze-v0": ("ppo.envs.tasks.tmaze:TMazeEnv", None),
+    "ThreeScales-v0": ("ppo.envs.tasks.raw_inputs:ThreeScalesEnv", None),
 }
 for _id, (_entry, _limit) in OWN.items():
     if _id not in gym.registry:

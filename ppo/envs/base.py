@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Literal
 import gymnasium as gym
 import numpy as np
 
-from ppo.layout import Layout
+from ppo.core.layout import Layout
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ppo.data import Step
+    from ppo.core.data import Step
 
 RestoreLevel = Literal["native", "state", "replay", "boundary"]
 
@@ -52,7 +52,7 @@ class Environments(ABC):
             boundary: the state cannot be saved. To stay resumable the trainer calls `reset()` at
             every checkpoint, before `state_dict()`, also in a run that is never interrupted.
         events: what happened to the environments, in words; the trainer drains it each batch.
-        layout: of the row that one observation is encoded as (see ppo/layout.py).
+        layout: of the row that one observation is encoded as (see ppo/core/layout.py).
         notes: what the user should know of how these environments are read, from the start.
     """
 

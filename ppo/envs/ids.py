@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
-from ppo.errors import UserError
+from ppo.core.errors import UserError
 
 
 class Package(NamedTuple):

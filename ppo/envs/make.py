@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 
+from ppo.core.errors import UserError
 from ppo.envs.base import Environments
+from ppo.envs.host.slot import Task
 from ppo.envs.ids import find_spec
 from ppo.envs.native import REGISTRY
-from ppo.envs.slot import Task
-from ppo.errors import UserError
 
 if TYPE_CHECKING:
     from ppo.config import EnvConfig
@@ -58,11 +58,11 @@ def make_environments(
         native = _make_native(spec.id, config)
         return TorchEnvironments(native, num_envs, run_seed, device, first_index)
     if backend == "sync":
-        from ppo.envs.sync import SyncEnvironments
+        from ppo.envs.host.sync import SyncEnvironments
 
         return SyncEnvironments(spec, task, num_envs, first_index)
     if backend == "async":
-        from ppo.envs.async_ import AsyncEnvironments
+        from ppo.envs.workers.async_ import AsyncEnvironments
 
         return AsyncEnvironments(
             spec,

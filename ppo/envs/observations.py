@@ -13,8 +13,8 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
-from ppo.errors import UserError
-from ppo.layout import Layout, packed
+from ppo.core.errors import UserError
+from ppo.core.layout import Layout, packed
 
 # Sides from which on an image beside other entries is kept as bytes for a convolutional network.
 MIN_IMAGE_SIDE = 36
@@ -78,7 +78,7 @@ def observation_size(space: gym.Space) -> int:
 def flatten_observation(
     space: gym.Space, observation: Any, num_mask: int = 0, mask: Any = None
 ) -> np.ndarray:
-    """One observation as the environments hand it to the policy (see ppo/layout.py).
+    """One observation as the environments hand it to the policy (see ppo/core/layout.py).
 
     Args:
         num_mask: M, 0 without masks. mask: [M] valid actions; None: all are.

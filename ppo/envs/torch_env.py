@@ -15,11 +15,11 @@ import gymnasium as gym
 import torch
 from torch import Tensor
 
-from ppo.data import Step
+from ppo.core.data import Step
+from ppo.core.errors import RunError
+from ppo.core.layout import Layout
 from ppo.envs.base import Environments
 from ppo.envs.counted import uniforms
-from ppo.errors import RunError
-from ppo.layout import Layout
 
 
 class TorchEnvironment(ABC):

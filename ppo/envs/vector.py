@@ -18,12 +18,12 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from torch import Tensor
 
-from ppo.data import Step
-from ppo.envs import masks
+from ppo.core.data import Step
+from ppo.core.errors import EnvironmentFault, RunError, UserError
 from ppo.envs.base import Environments, RestoreLevel, episode_seed
+from ppo.envs.host import masks
+from ppo.envs.host.slot import Task
 from ppo.envs.observations import ActionDecoder, ObservationEncoder, mask_size
-from ppo.envs.slot import Task
-from ppo.errors import EnvironmentFault, RunError, UserError
 
 ATARI = "ale_py.vector_env:AtariVectorEnv"
 CARTPOLE = "gymnasium.envs.classic_control.cartpole:CartPoleVectorEnv"

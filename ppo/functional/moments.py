@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ppo.core import parallel
+
 
 def masked_mean(values: Tensor, weights: Tensor) -> Tensor:
     """Mean over the samples with weight, or 0 where there are none.
@@ -46,6 +48,24 @@ def merge_moments(
     mean = mean_a + share * delta
     variance = var_a + share * (var_b - var_a) + share * (1.0 - share) * delta.square()
     return total, mean, variance
+
+
+def merge_over_ranks(
+    weight: Tensor, mean: Tensor, variance: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Moments of the union of all ranks' samples, merged in rank order so that all agree."""
+    if not parallel.is_active():
+        return weight, mean, variance
+    packed = torch.cat([weight.reshape(1), mean.reshape(-1), variance.reshape(-1)])
+    size = mean.numel()
+    parts = [
+        (part[0], part[1 : 1 + size].view_as(mean), part[1 + size :].view_as(mean))
+        for part in parallel.gather(packed)
+    ]
+    total = parts[0]
+    for part in parts[1:]:
+        total = merge_moments(*total, *part)
+    return total
 
 
 EPISODE_MEMORY = 0.99  # weight that an episode keeps with each later one

@@ -1,5 +1,5 @@
 """Prediction x Batch -> a named loss."""
 
-from ppo.registry import Registry
+from ppo.core.registry import Registry
 
 REGISTRY = Registry("ppo.losses")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ppo.config import AuxiliaryConfig
-from ppo.data import Batch, Prediction, Rollout
+from ppo.core.data import Batch, Prediction, Rollout
 from ppo.functional.horizons import at_end, until_end, window_mask, windows
 from ppo.losses import REGISTRY
 from ppo.losses.base import Knobs, Loss, Term

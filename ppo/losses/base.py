@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ppo.data import Batch, Prediction, Rollout
+from ppo.core.data import Batch, Prediction, Rollout
 
 
 class Knobs(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ppo.config import PPOConfig
-from ppo.data import Batch, Prediction
+from ppo.core.data import Batch, Prediction
 from ppo.functional.moments import masked_mean
 from ppo.functional.policy import approximate_kl, clipped_surrogate, normalize_advantages
 from ppo.losses import REGISTRY

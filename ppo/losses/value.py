@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ppo.config import PPOConfig
-from ppo.data import Batch, Prediction
+from ppo.core.data import Batch, Prediction
 from ppo.functional.moments import masked_mean, masked_moments
 from ppo.functional.value import blocked, clip_to_old, pessimistic
 from ppo.losses import REGISTRY

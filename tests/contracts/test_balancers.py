@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ppo.balancers import REGISTRY
+from ppo.losses.balancers import REGISTRY
 
 KINDS = REGISTRY.names()
 SIZES = torch.tensor([2.0, 500.0, 0.03])

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ppo.functional.value import blocked, clip_to_old, pessimistic, squared_error
-from ppo.value_clips import REGISTRY
+from ppo.values.clips import REGISTRY
 
 STD, SIZE = torch.tensor([300.0], dtype=torch.float64), torch.tensor([30.0])
 OLD = torch.tensor([[-1000.0], [-1.0], [0.0], [50.0], [2000.0]])

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ppo.functional.bins import expectation, hl_gauss_targets, symexp, symlog, two_hot_targets
-from ppo.value_heads import REGISTRY
+from ppo.values.heads import REGISTRY
 
 KINDS = REGISTRY.names()
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from ppo.value_scales import REGISTRY
+from ppo.values.scales import REGISTRY
 
 KINDS = REGISTRY.names()
 HONEST = [kind for kind in KINDS if REGISTRY.get(kind).carries_back]

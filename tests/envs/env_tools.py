@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ppo.config import EnvConfig
-from ppo.data import Step
+from ppo.core.data import Step
 from ppo.envs import make_environments
 from ppo.envs.base import Environments
 

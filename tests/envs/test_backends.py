@@ -16,8 +16,8 @@ import pytest
 import torch
 from env_tools import assert_same_bits, make, play, random_actions
 
+from ppo.core.errors import EnvironmentFault, RunError
 from ppo.envs import episode_seed
-from ppo.errors import EnvironmentFault, RunError
 
 ROOT = Path(__file__).parents[2]
 
@@ -287,7 +287,7 @@ def test_workers_end_with_a_killed_trainer_even_inside_a_step(in_thread):
 
 
 def test_closing_leaves_no_process_and_may_be_repeated(monkeypatch):
-    monkeypatch.setattr("ppo.envs.async_.CLOSE_SECONDS", 0.2)
+    monkeypatch.setattr("ppo.envs.workers.async_.CLOSE_SECONDS", 0.2)
     envs = make("sick_env:Sick-v0", "async", 2, workers=2, kwargs={"fault": "hang", "at": 2})
     envs.reset()
     envs.step(torch.zeros(2, 2))

@@ -10,9 +10,9 @@ import pytest
 import torch
 from env_tools import assert_same_bits, make, play, random_actions
 
+from ppo.core.errors import EnvironmentFault, UserError
 from ppo.envs import episode_seed
-from ppo.envs.checks import scalar
-from ppo.errors import EnvironmentFault, UserError
+from ppo.envs.host.checks import scalar
 
 FAULTS = {  # fault: (error, what the message says)
     "raise": (EnvironmentFault, "the simulator fell over"),
@@ -133,7 +133,7 @@ def test_what_workers_tell_does_not_depend_on_who_is_the_fastest(monkeypatch):
     def last_first(pending, timeout):
         return [c for c in reversed(pending) if wait([c], timeout)]
 
-    monkeypatch.setattr("ppo.envs.async_.wait", last_first)
+    monkeypatch.setattr("ppo.envs.workers.async_.wait", last_first)
     with make("sick_env:Sick-v0", "async", 2, kwargs={"fault": "outside"}) as envs:
         envs.reset()
         play(envs, random_actions(envs, 3))

@@ -13,8 +13,8 @@ import pytest
 import torch
 from env_tools import make, play, random_actions
 
+from ppo.core.errors import UserError
 from ppo.envs.ids import importable, package_of
-from ppo.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 
@@ -132,7 +132,7 @@ def test_workers_do_not_run_the_users_script_again(tmp_path):
 
 
 def test_workers_do_not_import_torch():
-    code = "import ppo.envs.worker, sys; print('torch' in sys.modules)"
+    code = "import ppo.envs.workers.worker, sys; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout == "False\n", done.stderr
 

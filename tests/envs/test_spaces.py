@@ -10,13 +10,13 @@ from env_tools import make, play
 from gymnasium import spaces
 from sick_env import SPACES
 
+from ppo.core.errors import UserError
 from ppo.envs.observations import (
     ObservationEncoder,
     flatten_observation,
     observation_size,
     without_text,
 )
-from ppo.errors import UserError
 
 FLAT = ["discrete", "multi_discrete", "multi_binary", "matrix", "integers", "dict", "tuple"]
 

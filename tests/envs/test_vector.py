@@ -10,9 +10,9 @@ from env_tools import assert_same_bits, make, play, random_actions
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 
-from ppo.envs.slot import Task
+from ppo.core.errors import EnvironmentFault, UserError
+from ppo.envs.host.slot import Task
 from ppo.envs.vector import VectorEnvironments
-from ppo.errors import EnvironmentFault, UserError
 
 
 class Counting(VectorEnv):

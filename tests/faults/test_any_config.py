@@ -14,8 +14,8 @@ import pytest
 from pydantic.fields import FieldInfo
 
 from ppo import Config, Trainer
-from ppo.errors import Diverged, UserError
-from ppo.run_folder import RunFolder
+from ppo.core.errors import Diverged, UserError
+from ppo.runs.folder import RunFolder
 
 ENVS = ["CartPole-v1", "Pendulum-v1", "DoubleIntegrator-v0"]
 SECTIONS = ("env", "network", "ppo", "balancing", "auxiliary", "train", "evaluation", "logging")

@@ -10,7 +10,7 @@ import time
 import pytest
 from trials import assert_same, command, result, resuming
 
-from ppo.run_folder import RunFolder
+from ppo.runs.folder import RunFolder
 
 BATCHES = 9
 CLASSIC = ["CartPole-v1", "Pendulum-v1", "Acrobot-v1", "MountainCar-v0", "MountainCarContinuous-v0"]

@@ -9,10 +9,10 @@ import torch
 from trials import assert_same, command, result, resuming, settings
 
 from ppo import Config, Trainer
+from ppo.core.errors import Diverged, EnvironmentFault
 from ppo.envs import episode_seed
-from ppo.errors import Diverged, EnvironmentFault
-from ppo.metrics_log import strict_loads
-from ppo.run_folder import RunFolder
+from ppo.runs.folder import RunFolder
+from ppo.runs.metrics_file import strict_loads
 
 
 def sick(fault, at=3, first=1, **more):

@@ -7,7 +7,7 @@ import signal
 import pytest
 from trials import command
 
-from ppo.run_folder import RunFolder, run_names
+from ppo.runs.folder import RunFolder, run_names
 
 
 def start_at_once(zygote, results, count):

@@ -18,9 +18,9 @@ from trials import assert_same, command, result, resuming, settings
 from zygote import PHASES, waits
 
 from ppo import Config, Trainer
-from ppo.errors import Dropped
-from ppo.run_folder import RunFolder
-from ppo.signals import Grace
+from ppo.core.errors import Dropped
+from ppo.core.signals import Grace
+from ppo.runs.folder import RunFolder
 
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143}
 BATCHES = 6

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from trials import assert_readable, assert_same, command, result
 
-from ppo.run_folder import RunFolder
+from ppo.runs.folder import RunFolder
 
 # Slow enough steps that kills can be spread: one death in 200 steps is a fault, four are too many.
 MORE = {
@@ -29,7 +29,7 @@ def workers_of(pid: int) -> list[int]:
             words = Path(f"/proc/{entry}/cmdline").read_bytes()
         except OSError:
             continue
-        if int(fields[1]) == pid and fields[0] != "Z" and b"ppo.envs.worker" in words:
+        if int(fields[1]) == pid and fields[0] != "Z" and b"ppo.envs.workers.worker" in words:
             found.append(int(entry))
     return found
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from ppo import checkpoint
-from ppo.metrics_log import strict_loads
-from ppo.run_folder import RunFolder, run_names
+from ppo.runs import checkpoint
+from ppo.runs.folder import RunFolder, run_names
+from ppo.runs.metrics_file import strict_loads
 
 CLOCK = {"wall_time_s", "steps_per_second"}
 TINY = {

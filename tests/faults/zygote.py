@@ -25,9 +25,10 @@ PHASES = ("start", "collect", "update", "metrics", "checkpoint", "evaluation", "
 IMPORTS = [  # what a training imports on its way
     "torch._dynamo", "scipy.stats", "tensorboard.summary.writer.record_writer",
     "tensorboard.compat.proto.summary_pb2", "tensorboard.plugins.hparams.summary_v2",
-    "gymnasium.envs.classic_control", "ppo.modes.train", "ppo.loop", "ppo.console",
-    "ppo.imitation", "ppo.envs.sync", "ppo.envs.async_", "ppo.envs.vector",
-    "ppo.envs.double_integrator_gym",
+    "gymnasium.envs.classic_control", "ppo.cli.modes.train", "ppo.training.trainer",
+    "ppo.cli.console",
+    "ppo.policies.imitation", "ppo.envs.host.sync", "ppo.envs.workers.async_", "ppo.envs.vector",
+    "ppo.envs.tasks.double_integrator",
 ]  # fmt: skip
 HANG = 120.0  # seconds after which a child counts as hung
 WHOLE = 900.0  # seconds that a run may take which nobody stops
@@ -171,9 +172,9 @@ def child(order: dict[str, Any]) -> None:
 
 def mark_phases(shared: Any) -> None:
     """Tell in shared memory what is being done, by wrapping the methods that do it."""
-    from ppo.loop import Trainer
-    from ppo.players import HostPlayer, NativePlayer
-    from ppo.update import Update
+    from ppo.algorithm.rollout.players import HostPlayer, NativePlayer
+    from ppo.algorithm.update import Update
+    from ppo.training.trainer import Trainer
 
     def wrap(owner: Any, name: str, phase: str) -> None:
         number, method = PHASES.index(phase), getattr(owner, name)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ppo.run_folder import RunFolder
+from ppo.runs.folder import RunFolder
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ppo.errors import RunError, UserError
+from ppo.core.errors import RunError, UserError
 
 BY_PATH = ("open", "mkdir", "rmdir", "unlink", "remove", "replace", "rename", "link", "truncate")
 BY_DESCRIPTOR = ("write", "pwrite", "fsync", "ftruncate", "posix_fallocate")
@@ -66,7 +66,7 @@ class Shim:
 
     def _refuse_builtin_open(self, file: Any, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
         inside = isinstance(file, str | os.PathLike) and self._is_watched(os.fspath(file))
-        assert not (inside and set(mode) & set("wax+")), f"{file} written past ppo.files"
+        assert not (inside and set(mode) & set("wax+")), f"{file} written past ppo.runs.files"
         return self._builtin_open(file, mode, *args, **kwargs)
 
     def _is_watched(self, path: str) -> bool:

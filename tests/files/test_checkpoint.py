@@ -17,9 +17,9 @@ import pytest
 import torch
 from fault_shim import in_child
 
-from ppo import checkpoint
-from ppo.errors import Diverged, RunError, UserError
-from ppo.run_folder import RunFolder
+from ppo.core.errors import Diverged, RunError, UserError
+from ppo.runs import checkpoint
+from ppo.runs.folder import RunFolder
 
 
 def tensors(seed: int = 0) -> dict[str, torch.Tensor]:

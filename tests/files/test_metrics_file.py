@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from fault_shim import Shim
 
-from ppo.errors import RunError, UserError
-from ppo.metrics_log import strict_loads
-from ppo.run_folder import RunFolder, read_records
+from ppo.core.errors import RunError, UserError
+from ppo.runs.folder import RunFolder, read_records
+from ppo.runs.metrics_file import strict_loads
 
 
 def text(folder: RunFolder) -> str:

@@ -10,9 +10,9 @@ import tiny_run
 from fault_shim import Operation, Shim
 from power_loss import replay
 
-from ppo import checkpoint
-from ppo.metrics_log import strict_loads
-from ppo.run_folder import RunFolder, run_names
+from ppo.runs import checkpoint
+from ppo.runs.folder import RunFolder, run_names
+from ppo.runs.metrics_file import strict_loads
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import subprocess
 
 import torch
 
-from ppo import provenance
+from ppo.runs import provenance
 
 
 def git(folder, *arguments):

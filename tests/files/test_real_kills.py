@@ -12,8 +12,8 @@ import time
 
 import pytest
 
-from ppo.metrics_log import strict_loads
-from ppo.run_folder import RunFolder
+from ppo.runs.folder import RunFolder
+from ppo.runs.metrics_file import strict_loads
 
 
 def append_without_end(results) -> None:
@@ -50,9 +50,9 @@ def test_random_kills_of_a_writer_in_a_tight_loop_leave_valid_json(tmp_path, pla
 
 FILL = """
 import sys
-from ppo.errors import RunError, UserError
-from ppo.metrics_log import strict_loads
-from ppo.run_folder import RunFolder, read_records
+from ppo.core.errors import RunError, UserError
+from ppo.runs.metrics_file import strict_loads
+from ppo.runs.folder import RunFolder, read_records
 folder = RunFolder.create(sys.argv[1])
 try:
     for batch in range(10_000):

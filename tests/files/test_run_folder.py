@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from fault_shim import Shim, in_child, record_operations
 
-from ppo import files
-from ppo.errors import UserError
-from ppo.run_folder import RunFolder
+from ppo.core.errors import UserError
+from ppo.runs import files
+from ppo.runs.folder import RunFolder
 
 # ---- creating
 
@@ -204,7 +204,6 @@ def test_a_file_system_without_locks_gives_a_warning(tmp_path, monkeypatch):
 
 
 def test_reading_runs_needs_no_torch():
-    code = (
-        "import sys, ppo.run_folder, ppo.provenance, ppo.signals; assert 'torch' not in sys.modules"
-    )
+    modules = "ppo.runs.folder, ppo.runs.provenance, ppo.core.signals"
+    code = f"import sys, {modules}; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ppo.errors import UserError
-from ppo.run_folder import RunFolder, read_records, run_names
+from ppo.core.errors import UserError
+from ppo.runs.folder import RunFolder, read_records, run_names
 
 
 def test_runs_are_numbered_in_order(tmp_path):

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from fault_shim import in_child
 
-from ppo.signals import SignalGuard, say
+from ppo.core.signals import SignalGuard, say
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_outside_the_main_thread_it_does_nothing():
 
 def test_a_reader_that_leaves_does_not_end_the_training():
     code = (
-        "from ppo.signals import SignalGuard, say\n"
+        "from ppo.core.signals import SignalGuard, say\n"
         "import sys\n"
         "with SignalGuard():\n"
         "    for batch in range(100_000): say(f'batch {batch}')\n"

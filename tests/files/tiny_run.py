@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 
-from ppo import checkpoint
-from ppo.metrics_log import strict_loads
-from ppo.run_folder import RunFolder, run_names
+from ppo.runs import checkpoint
+from ppo.runs.folder import RunFolder, run_names
+from ppo.runs.metrics_file import strict_loads
 
 NUM_BATCHES = 8
 SAVE_AFTER = (3, 6, 8)

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ppo import cli, modes
+from ppo import cli
+from ppo.cli import modes
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,8 +31,8 @@ def add_arguments(parser):
 def run(args):
     import errno
 
-    from ppo.cli import load_config
-    from ppo.errors import Diverged, RunError, UserError
+    from ppo.cli.flags import load_config
+    from ppo.core.errors import Diverged, RunError, UserError
 
     endings = {
         "user": UserError("a.yaml:1 x: wrong", "a.yaml:2 y: wrong"),
@@ -70,7 +71,7 @@ def probe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def loaded_modes() -> list[str]:
-    return [name for name in sys.modules if name.startswith("ppo.modes.")]
+    return [name for name in sys.modules if name.startswith("ppo.cli.modes.")]
 
 
 def script(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -200,7 +201,7 @@ def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
 def test_nothing_heavy_is_imported_for_help_and_for_mistakes(tmp_path: Path) -> None:
     code = textwrap.dedent("""
         import sys
-        from ppo import modes
+        from ppo.cli import modes
         from ppo.cli import main
         status = [main(["--help"]), main(["--mode", "nonsense"])]
         status += [main(["--mode", name, "--help"]) for name in modes.names()]

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from ppo.cli.blocks import fixes, header, next_command
+from ppo.cli.columns import batch_line, compact, number, table_header
+from ppo.cli.console import LINES_BETWEEN_HEADERS, Console
 from ppo.config import Config
-from ppo.console import LINES_BETWEEN_HEADERS, Console
-from ppo.console_blocks import fixes, header, next_command
-from ppo.console_text import batch_line, compact, number, table_header
 
 HEALTHY: dict[str, Any] = {
     "batch": 3,

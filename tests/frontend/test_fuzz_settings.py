@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ppo.config import Config
-from ppo.errors import UserError
-from ppo.settings_file import load
-from ppo.settings_file.describing import known_paths, literals
-from ppo.settings_file.loading import _finish
-from ppo.settings_file.reading import _decode, parse
+from ppo.config.file import load
+from ppo.config.file.describing import known_paths, literals
+from ppo.config.file.loading import _finish
+from ppo.config.file.reading import _decode, parse
+from ppo.core.errors import UserError
 
 SHIPPED = Config().to_yaml().encode()
 KEYS = [path for path in known_paths(Config) if "." in path]

@@ -10,9 +10,9 @@ import yaml
 from pydantic import BaseModel
 
 from ppo.config import Config
-from ppo.errors import UserError
-from ppo.settings_file.describing import known_paths
-from ppo.settings_file.writing import plain
+from ppo.config.file.describing import known_paths
+from ppo.config.file.writing import plain
+from ppo.core.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 
@@ -77,7 +77,7 @@ def test_other_yaml_readers_agree_on_the_written_defaults() -> None:
 
 def test_the_config_yaml_of_the_project_is_the_defaults() -> None:
     text = (ROOT / "config.yaml").read_text()
-    assert text == Config().to_yaml(), "run: python -m ppo.settings_file > config.yaml"
+    assert text == Config().to_yaml(), "run: python -m ppo.config.file > config.yaml"
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda f: f.stem)

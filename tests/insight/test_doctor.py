@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from ppo.doctor import Watch, diagnose, report, rules, to_json
-from ppo.logs import from_records, read_log
-from ppo.logs.own import flatten
-from ppo.rules import RULES
+from ppo.insight.doctor import Watch, diagnose, report, rules, to_json
+from ppo.insight.logs import from_records, read_log
+from ppo.insight.logs.own import flatten
+from ppo.insight.rules import RULES
 from tests.insight.runs import SETTINGS, healthy
 
 SAMPLES = Path(__file__).parent / "samples"

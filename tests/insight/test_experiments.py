@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from ppo.errors import UserError
-from ppo.experiment_tables import last_record, overview_line, report
-from ppo.experiments import Experiment, open_experiment, run_experiment, run_grid_of
-from ppo.grid import Axis, Plan, parse_axis
-from ppo.launchers import LocalLauncher
+from ppo.core.errors import UserError
+from ppo.insight.experiments.grid import Axis, Plan, parse_axis
+from ppo.insight.experiments.launchers import LocalLauncher
+from ppo.insight.experiments.run import Experiment, open_experiment, run_experiment, run_grid_of
+from ppo.insight.experiments.tables import last_record, overview_line, report
 from tests.insight.runs import healthy, write_run
 
 ROOT = Path(__file__).parents[2]
@@ -112,7 +112,7 @@ import sys
 sys.path.insert(0, {root!r})
 from pathlib import Path
 from tests.insight.test_experiments import StandIn, _plan
-from ppo.experiments import open_experiment, run_experiment
+from ppo.insight.experiments.run import open_experiment, run_experiment
 run_experiment(open_experiment(_plan("0.99", "0.9", seeds=3), Path({results!r})), StandIn(), jobs=2)
 """
 
@@ -183,7 +183,7 @@ def test_two_settings_make_a_heat_map(tmp_path: Path) -> None:
 
 
 def test_without_ray_the_launcher_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ppo.launchers import RayLauncher
+    from ppo.insight.experiments.launchers import RayLauncher
 
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UserError, match="pip install"):
@@ -218,7 +218,7 @@ def test_a_ray_cluster_of_two_nodes_trains_the_same_jobs(tmp_path: Path) -> None
     ray = pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
-    from ppo.launchers import RayLauncher
+    from ppo.insight.experiments.launchers import RayLauncher
 
     class StandInOnRay(RayLauncher):
         def start(self, command: list[str], output: Path) -> object:

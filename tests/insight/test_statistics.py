@@ -11,7 +11,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ppo.statistics import (
+from ppo.insight.comparison.statistics import (
     area,
     difference,
     holm,

@@ -11,13 +11,13 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from tools import HOST, learner, records, settings
 
 from ppo import Trainer, load_policy
-from ppo.agent import RULED_OUT
-from ppo.distributions import distribution_for
+from ppo.core.errors import UserError
+from ppo.envs.host.slot import Task
 from ppo.envs.make import make_environments
-from ppo.envs.slot import Task
 from ppo.envs.vector import VectorEnvironments
-from ppo.errors import UserError
-from ppo.functional import packing
+from ppo.networks import packing
+from ppo.networks.agent import RULED_OUT
+from ppo.networks.distributions import distribution_for
 
 INFO, METHOD = "masked_env:MaskedInfo-v0", "masked_env:MaskedMethod-v0"
 KINDS = [

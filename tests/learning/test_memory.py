@@ -7,9 +7,10 @@ import pytest
 import torch
 from tools import learner, records, settings
 
-from ppo import Trainer, load_policy, memories
-from ppo.data import Batch
-from ppo.errors import UserError
+from ppo import Trainer, load_policy
+from ppo.core.data import Batch
+from ppo.core.errors import UserError
+from ppo.networks import memories
 
 KINDS = pytest.mark.parametrize("kind", ["lstm", "gru"])
 CUT = "{max_episode_steps: 10}"  # episodes of CartPole that end both ways

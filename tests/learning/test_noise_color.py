@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tools import learner
 
+from ppo.algorithm.rollout.exploration import NoiseColor, colored_count
 from ppo.config import PPOConfig
-from ppo.noise_color import NoiseColor, colored_count
 
 PINK = {"ppo__noise_color": 1.0, "ppo__num_steps": 64, "env__num_envs": 16}
 SURVIVED = {"ppo__noise_color": 1.0, "ppo__noise_color_when": "survived"}

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ppo import Config, Trainer
-from ppo.normalizer import ObservationNormalizer
+from ppo.networks.normalizer import ObservationNormalizer
 
 
 def normalizer(size: int, tails: bool) -> ObservationNormalizer:

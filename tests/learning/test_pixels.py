@@ -12,14 +12,14 @@ import torch
 from gymnasium import spaces
 from tools import HOST, learner, records, settings
 
-from ppo import Trainer, encoders, load_policy
-from ppo.build import encoder_kind
+from ppo import Trainer, load_policy
+from ppo.algorithm.build import encoder_kind
 from ppo.config import NetworkConfig
+from ppo.core.errors import UserError
+from ppo.envs.host.stacking import FrameStack
 from ppo.envs.make import make_environments
 from ppo.envs.observations import ObservationEncoder, layout_of
-from ppo.envs.stacking import FrameStack
-from ppo.errors import UserError
-from ppo.functional import packing
+from ppo.networks import encoders, packing
 
 PICTURE = "image_env:Picture-v0"
 FEW = {"network__image_features": 16, "ppo__num_steps": 8, "train__total_timesteps": 96}

@@ -7,12 +7,12 @@ import pytest
 from tools import settings
 
 from ppo import Trainer
-from ppo.demonstrating import demonstrate
-from ppo.demonstrations import read
-from ppo.errors import UserError
-from ppo.export import export
-from ppo.playing import evaluate_run, render_run
-from ppo.pretraining import pretrain
+from ppo.core.errors import UserError
+from ppo.policies.demonstrate import demonstrate
+from ppo.policies.demonstrations import read
+from ppo.policies.evaluate import evaluate_run, render_run
+from ppo.policies.export import export
+from ppo.policies.pretrain import pretrain
 
 MASKED, PICTURE = "masked_env:MaskedInfo-v0", "image_env:Picture-v0"
 TINY = {"ppo__num_steps": 8, "train__total_timesteps": 32, "evaluation__interval": 0,

@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 
-from ppo import Config, build
-from ppo.learner import Learner
+from ppo import Config
+from ppo.algorithm import build
+from ppo.algorithm.learner import Learner
 
 HOST = torch.device("cpu")
 SMALL = {

@@ -7,10 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ppo.balancers import REGISTRY
-from ppo.build import build_environments, build_learner
+from ppo.algorithm.build import build_environments, build_learner
 from ppo.config import Config
-from ppo.data import Rollout
+from ppo.core.data import Rollout
+from ppo.losses.balancers import REGISTRY
 
 TASKS = ["trajectory", "time_to_end", "success"]
 SMALL = [
@@ -129,7 +129,7 @@ def test_a_loss_does_not_depend_on_masked_elements_or_on_the_number_of_samples()
     ended = torch.rand(12, 2) < 0.2
     rollout = random_rollout(ended, ended)
     target = loss.targets(rollout)
-    from ppo.targets import make_batch
+    from ppo.algorithm.targets import make_batch
 
     batch = make_batch(
         rollout._replace(rewards=torch.zeros(12, 2, 4), values=torch.zeros(12, 2, 4),

@@ -6,8 +6,8 @@ import pytest
 from gymnasium import spaces
 
 from ppo.cli import main
-from ppo.demonstrations import Demonstrations, episodes, read, write
-from ppo.errors import UserError
+from ppo.core.errors import UserError
+from ppo.policies.demonstrations import Demonstrations, episodes, read, write
 
 OBS = spaces.Box(-np.inf, np.inf, (3,), np.float32)
 BOX = spaces.Box(-2.0, 2.0, (1,), np.float32)
@@ -117,8 +117,8 @@ def test_the_command_writes_what_the_optimal_control_does(tmp_path, capsys):
     path = tmp_path / "d.npz"
     assert main(["--mode", "demonstrate", "--episodes", "8", "--data", str(path), "--quiet"]) == 0
     assert "8 episodes, 120 steps" in capsys.readouterr().out
-    from ppo.envs.double_integrator_gym import DoubleIntegratorEnv
     from ppo.envs.native.double_integrator import optimal_control
+    from ppo.envs.tasks.double_integrator import DoubleIntegratorEnv
 
     env = DoubleIntegratorEnv()
     found = read(path, env.observation_space, env.action_space)

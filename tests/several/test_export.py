@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from ppo import export as exporting
 from ppo.cli import main
-from ppo.errors import UserError
-from ppo.export import export
-from ppo.policy import load_policy
+from ppo.core.errors import UserError
+from ppo.policies import export as exporting
+from ppo.policies.export import export
+from ppo.policies.policy import load_policy
 
 TINY = ["env.num_envs=4", "ppo.num_steps=16", "ppo.num_minibatches=2", "env.calibration_steps=8"]
 

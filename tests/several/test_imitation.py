@@ -5,17 +5,17 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from ppo.balancers import REGISTRY
 from ppo.cli import main
 from ppo.config import Config
-from ppo.demonstrating import expert_of, record
-from ppo.demonstrations import Demonstrations, write
 from ppo.envs.make import make_environments
 from ppo.envs.native.double_integrator import DoubleIntegrator
-from ppo.imitation import Imitator, adopt, cut
-from ppo.loop import Trainer
-from ppo.policy import Policy, load_policy
-from ppo.pretraining import pretrain
+from ppo.losses.balancers import REGISTRY
+from ppo.policies.demonstrate import expert_of, record
+from ppo.policies.demonstrations import Demonstrations, write
+from ppo.policies.imitation import Imitator, adopt, cut
+from ppo.policies.policy import Policy, load_policy
+from ppo.policies.pretrain import pretrain
+from ppo.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 SMALL = ["imitation.epochs=4", "imitation.batch_size=128", "evaluation.episodes=16"]

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from ppo.cli import main
+from ppo.cli.inspection import text_of
 from ppo.config import Config
-from ppo.demonstrations import Demonstrations, write
 from ppo.envs.native import REGISTRY as NATIVE
 from ppo.envs.torch_env import TorchEnvironments
-from ppo.inspection import column, columns, inspect_environment, verdict
-from ppo.inspection_text import text_of
+from ppo.policies.demonstrations import Demonstrations, write
+from ppo.training.inspection import column, columns, inspect_environment, verdict
 
 SMALL = ["env.num_envs=16", "env.calibration_steps=8"]
 
@@ -84,7 +84,7 @@ class Drunk(NATIVE.get("DoubleIntegrator-v0")):
 
 
 def test_an_environment_that_no_seed_repeats_is_told(monkeypatch):
-    from ppo import inspection
+    from ppo.training import inspection
 
     def make(config, run_seed, device, num_envs):
         return TorchEnvironments(Drunk(), num_envs, run_seed, device)

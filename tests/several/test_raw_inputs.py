@@ -7,7 +7,7 @@ import torch
 
 from ppo.envs.native.double_integrator import DoubleIntegrator
 from ppo.envs.native.three_scales import ThreeScales
-from ppo.envs.raw_inputs import LARGEST, TYPICAL, RawInputs, ThreeScalesEnv
+from ppo.envs.tasks.raw_inputs import LARGEST, TYPICAL, RawInputs, ThreeScalesEnv
 
 
 def test_raw_inputs_are_large_bounded_and_invertible():

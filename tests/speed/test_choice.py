@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from ppo import build, compiling
+from ppo.algorithm import build
 from ppo.config import Config
+from ppo.core import compiling
 
 CPU = torch.device("cpu")
 

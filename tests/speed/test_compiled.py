@@ -10,9 +10,9 @@ import math
 import pytest
 import torch
 
-from ppo import build
+from ppo.algorithm import build
+from ppo.algorithm.learner import Learner
 from ppo.config import Config
-from ppo.learner import Learner
 
 CARTPOLE = [
     "env.id=CartPole-v1",

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 import torch
 
-from ppo import build, collect, examine, players, prepare, recompute, update
-from ppo.balancers import REGISTRY as BALANCERS
-from ppo.compiling import FixedGraphs, look
+from ppo.algorithm import build, examine, prepare, recompute, update
+from ppo.algorithm.rollout import collect, players
 from ppo.config import Config
+from ppo.core.compiling import FixedGraphs, look
+from ppo.losses.balancers import REGISTRY as BALANCERS
 from ppo.losses.base import Knobs
 
 SMALL = [

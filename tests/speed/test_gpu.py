@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ppo import build
+from ppo.algorithm import build
+from ppo.algorithm.learner import Learner
 from ppo.config import Config
-from ppo.learner import Learner
 
 pytestmark = pytest.mark.gpu
 

@@ -7,10 +7,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ppo import build, pieces
+from ppo.algorithm import build, pieces
+from ppo.algorithm.learner import Learner
 from ppo.config import Config
-from ppo.data import Batch
-from ppo.learner import Learner
+from ppo.core.data import Batch
 
 SETTINGS = ["system.device=cpu", "system.compile=never", "env.num_envs=8"]
 SETTINGS += ["ppo.num_steps=24", "ppo.num_minibatches=4"]

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from ppo.compiling import chooses_products, compiled
-from ppo.products import FasterProducts
+from ppo.core.compiling import chooses_products, compiled
+from ppo.core.products import FasterProducts
 
 needs_onednn = pytest.mark.skipif(
     not chooses_products(torch.device("cpu")),

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from value_tools import ThreeScales, make_learner
 
-from ppo.collect import Episodes
+from ppo.algorithm.discount import Discount
+from ppo.algorithm.rollout.collect import Episodes
 from ppo.config import PPOConfig
-from ppo.discount import Discount
-from ppo.errors import UserError
+from ppo.core.errors import UserError
 
 FOLLOWS = "ppo.gamma_schedule=episode_length"
 

@@ -4,7 +4,11 @@ import pytest
 import torch
 from value_tools import ThreeScales, first_difference, history, make_learner
 
-from ppo import advantage_scales, balancers, value_clips, value_heads, value_scales
+from ppo.losses import advantages as advantage_scales
+from ppo.losses import balancers
+from ppo.values import clips as value_clips
+from ppo.values import heads as value_heads
+from ppo.values import scales as value_scales
 
 POWERS = (-30, -20, 20, 30)
 BATCHES = 4
@@ -57,7 +61,7 @@ def inject_into_advantages(monkeypatch):
         return centered / (centered.std() + 1e-8)
 
     monkeypatch.setattr("ppo.losses.policy.normalize_advantages", with_epsilon)
-    monkeypatch.setattr("ppo.targets.normalize_advantages", with_epsilon)
+    monkeypatch.setattr("ppo.algorithm.targets.normalize_advantages", with_epsilon)
 
 
 def inject_into_the_frame(monkeypatch):

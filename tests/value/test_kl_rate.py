@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ppo import Config
-from ppo.build import build_environments, build_learner
+from ppo.algorithm.build import build_environments, build_learner
 
 CPU = torch.device("cpu")
 TARGET = 0.01

@@ -4,7 +4,7 @@ import pytest
 import torch
 from value_tools import make_learner
 
-from ppo import outliers
+from ppo.algorithm import outliers
 
 OUTLIER = -65_882.0
 ENV, STEP, BATCH = 3, 17, 2

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from ppo import Config
-from ppo.build import build_environments, build_learner
-from ppo.errors import UserError
+from ppo.algorithm.build import build_environments, build_learner
+from ppo.core.errors import UserError
 
 CPU = torch.device("cpu")
 PLAIN = ("ppo.normalize_returns=false", "ppo.component_mixing=sum", "ppo.num_steps=230")

@@ -8,7 +8,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from ppo import build
+from ppo.algorithm import build
 from ppo.config import Config
 from ppo.envs.torch_env import TorchEnvironment, TorchEnvironments
 

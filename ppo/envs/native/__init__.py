@@ -1,5 +1,5 @@
 """Torch-native environments, one file each, filed under their Gymnasium id."""
 
-from ppo.registry import Registry
+from ppo.core.registry import Registry
 
 REGISTRY = Registry("ppo.envs.native")  # Gymnasium id -> TorchEnvironment

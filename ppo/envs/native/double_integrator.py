@@ -1,6 +1,6 @@
 """DoubleIntegrator-v0: reach a target position and velocity at a set time with little control.
 
-The numbers are in `ppo/envs/double_integrator_gym.py`, the description in
+The numbers are in `ppo/envs/tasks/double_integrator.py`, the description in
 docs/double_integrator.md.
 """
 
@@ -13,7 +13,8 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from ppo.envs.double_integrator_gym import (
+from ppo.envs.native import REGISTRY
+from ppo.envs.tasks.double_integrator import (
     BONUS,
     COMPONENTS,
     DT,
@@ -31,7 +32,6 @@ from ppo.envs.double_integrator_gym import (
     START_VELOCITY,
     SUCCESS_ERROR,
 )
-from ppo.envs.native import REGISTRY
 from ppo.envs.torch_env import TorchEnvironment
 
 Array = TypeVar("Array", Tensor, np.ndarray)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ppo.envs.native import REGISTRY
 from ppo.envs.native.double_integrator import DoubleIntegrator
-from ppo.envs.raw_inputs import EQUAL_SIZES, SCALED_COMPONENTS
+from ppo.envs.tasks.raw_inputs import EQUAL_SIZES, SCALED_COMPONENTS
 
 
 @REGISTRY.register("ThreeScales-v0")

@@ -1,0 +1,331 @@
+"""The one place that knows every part: from a configuration to a learner."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import torch
+from torch import nn
+
+from ppo import losses
+from ppo.algorithm.discount import Discount
+from ppo.algorithm.learner import Learner
+from ppo.algorithm.optimizer import Adam, FlatParameters
+from ppo.algorithm.reward_scale import RewardScale
+from ppo.algorithm.rollout.collect import Collector
+from ppo.algorithm.targets import TargetSettings, by_component
+from ppo.algorithm.update import Update
+from ppo.config import Config, NetworkConfig, PPOConfig
+from ppo.core import compiling, parallel
+from ppo.core.errors import UserError
+from ppo.core.layout import Layout
+from ppo.core.randomness import generator, stream_seed
+from ppo.envs.base import Environments
+from ppo.envs.make import make_environments
+from ppo.envs.observations import MIN_IMAGE_SIDE
+from ppo.losses import advantages as advantage_scales
+from ppo.losses import balancers
+from ppo.losses.base import Parts
+from ppo.losses.objective import Objective
+from ppo.networks import encoders, memories
+from ppo.networks.agent import Agent
+from ppo.networks.distributions import distribution_for
+from ppo.networks.normalizer import ObservationNormalizer
+from ppo.values import clips as value_clips
+from ppo.values import heads as value_heads
+from ppo.values import scales as value_scales
+from ppo.values.scales.base import ValueScale
+
+BALANCER_RATE = 10.0  # multiple of the learning rate
+FREE_LOSSES = ("policy", "entropy")
+AUXILIARY = ("trajectory", "time_to_end", "success")
+
+
+def device_for(name: str) -> torch.device:
+    """The device that `system.device` names.
+
+    Raises:
+        UserError: it is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        if device.type == "cuda" and not torch.cuda.is_available():
+            raise RuntimeError("no CUDA device is available")
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"system.device: {name!r} cannot be used ({reason}); allowed: auto, cpu, "
+            "cuda, cuda:0, ..."
+        ) from None
+    return device
+
+
+def value_clip_kind(config: PPOConfig) -> str:
+    """The clip that the two settings together ask for."""
+    if config.value_clip != "auto":
+        return config.value_clip
+    return "relative" if config.use_relative_value_clip else "absolute"
+
+
+def value_scale_kind(config: PPOConfig) -> str:
+    return config.return_normalizer if config.normalize_returns else "identity"
+
+
+def normalizes_components(config: PPOConfig, num_components: int) -> bool:
+    """Whether advantages are brought to deviation 1 by component; a single one is left as it is."""
+    return config.component_mixing == "normalized" and num_components > 1
+
+
+def uses_compile(config: Config, device: torch.device, on_device: bool = False) -> bool:
+    """Whether `system.compile` asks for compiled graphs in a run of this length.
+
+    Args:
+        on_device: environments are torch functions.
+
+    Raises:
+        UserError: compiling is asked for and cannot be done here.
+    """
+    if config.system.compile == "never":
+        return False
+    obstacle = compiling.obstacle(device)
+    if config.system.compile == "always":
+        if obstacle:
+            raise UserError(f"system.compile: always: {obstacle}; allowed here: never, auto")
+        return True
+    if config.network.memory != "none":
+        return False  # a graph of a whole sequence takes minutes to compile
+    ppo = config.ppo
+    batches = config.train.total_timesteps / (config.env.num_envs * ppo.num_steps)
+    gradient_steps = (ppo.num_epochs + ppo.value_epochs) * ppo.num_minibatches
+    return not obstacle and compiling.repays(batches, ppo.num_steps, gradient_steps, on_device)
+
+
+def encoder_kind(config: NetworkConfig, layout: Layout) -> str:
+    """The encoder that `network.encoder` means for these observations."""
+    if config.encoder != "auto":
+        return config.encoder
+    sides = [side for image in layout.images for side in image.height_and_width]
+    return "nature_cnn" if sides and min(sides) >= MIN_IMAGE_SIDE else "mlp"
+
+
+def build_agent(
+    config: Config, observations: Layout | int, action_space: gym.Space, num_components: int
+) -> tuple[Agent, ValueScale]:
+    """The network and the critic's frame, on the CPU, from the run's seed alone.
+
+    Args:
+        observations: how rows are laid out; D, where they are D numbers.
+    """
+    network, ppo = config.network, config.ppo
+    layout = Layout(observations) if isinstance(observations, int) else observations
+    scale = value_scales.REGISTRY.get(value_scale_kind(ppo))(
+        num_components, ppo.return_scale, ppo.return_horizon
+    )
+    loss_unit = scale.unit if ppo.value_loss_unit == "variance" else 1.0
+    head_kind = value_heads.REGISTRY.get(ppo.value_loss)
+    if not head_kind.linear and scale.support is None:
+        raise UserError(
+            f"ppo.value_loss: {ppo.value_loss} needs bounded targets; set "
+            "ppo.normalize_returns true or ppo.return_normalizer symlog"
+        )
+    head = head_kind(
+        scale.unit,
+        loss_unit,
+        huber_delta=ppo.huber_delta,
+        support=(scale.support or 1.0) * scale.unit,
+        bins=ppo.value_bins,
+        logarithmic=not scale.affine,
+    )
+    scale.output_gain = head.gain
+    env = config.env
+    encoder = encoders.REGISTRY.get(encoder_kind(network, layout))
+    size, read = encoder.numbers(layout)
+    normalizer = ObservationNormalizer(
+        size,
+        env.normalize_observations,
+        env.observation_clip,
+        env.squash_observations,
+        env.observation_scale == "tails",
+        read,
+    )
+    source = generator(torch.device("cpu"), config.system.seed, "initialization")
+    memory = memories.REGISTRY.get(network.memory)
+    agent = Agent(
+        layout,
+        distribution_for(
+            action_space,
+            network.action_squash,
+            network.initial_log_std,
+            network.state_dependent_std,
+        ),
+        num_components,
+        normalizer,
+        head,
+        network.shared_encoder,
+        lambda: encoder(layout, network, source),
+        lambda features: memory(features, network.memory_size, source),
+        source,
+    )
+    return agent, scale
+
+
+def build_objective(config: Config, agent: Agent, scale: ValueScale) -> Objective:
+    """Losses and balancer around the agent."""
+    ppo = config.ppo
+    clip = value_clips.REGISTRY.get(value_clip_kind(ppo))(
+        ppo.value_clip_epsilon, ppo.value_clip_floor
+    )
+    if clip.active and not scale.affine and value_clip_kind(ppo) != "absolute":
+        raise UserError(
+            f"ppo.value_clip: {value_clip_kind(ppo)} has no meaning in logarithmic units; "
+            "set ppo.value_clip none or absolute with ppo.return_normalizer symlog"
+        )
+    normalized = normalizes_components(ppo, scale.mean.numel())
+    parts = Parts(agent.distribution, agent.value_head, scale, clip, normalized)
+    free = [losses.REGISTRY.get(name)(ppo, parts) for name in FREE_LOSSES]
+    names = ["value", *(["features"] if ppo.feature_regularization else [])]
+    balanced = [losses.REGISTRY.get(name)(ppo, parts) for name in names]
+    heads = nn.ModuleDict()
+    # Heads start as torch makes them, but from the run's seed, whatever the process drew before.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream_seed(config.system.seed, "initialization", 1))
+        for name in AUXILIARY:
+            if getattr(config.auxiliary, f"{name}_weight"):
+                loss = losses.REGISTRY.get(name)(
+                    config.auxiliary, agent, agent.num_features, agent.observation_size
+                )
+                heads[name] = loss.head
+                balanced.append(loss)
+    options = config.balancing.model_dump()
+    balancer = balancers.REGISTRY.get(options.pop("kind"))(
+        [loss.name for loss in balanced],
+        [loss.weight for loss in balanced],
+        [loss.num_outputs for loss in balanced],
+        **options,
+    )
+    if ppo.recompute_advantages and config.network.memory != "none":
+        raise UserError(
+            f"ppo.recompute_advantages: true needs network.memory none, not "
+            f"{config.network.memory}: what was remembered belongs to the network of the rollout"
+        )
+    if ppo.recompute_advantages and ppo.normalize_advantages == "percentile":
+        raise UserError(
+            "ppo.recompute_advantages: true needs ppo.normalize_advantages minibatch, batch or "
+            "none: the range of percentile moves once a batch"
+        )
+    if normalized and ppo.normalize_advantages == "percentile":
+        raise UserError(
+            "ppo.normalize_advantages: percentile divides by a range of returns, and with "
+            "ppo.component_mixing normalized advantages have no reward unit any more; "
+            "write minibatch or batch, or ppo.component_mixing sum"
+        )
+    # A floor in deviations of the return has been applied per component then.
+    floor = 0.0 if normalized else ppo.advantage_floor
+    advantages = advantage_scales.REGISTRY.get(ppo.normalize_advantages)(floor)
+    return Objective(agent, scale, free, balanced, balancer, advantages, heads)
+
+
+def build_optimizer(config: Config, objective: Objective) -> Adam:
+    """Adam with the critic's own rate, decay and clipping where they are asked for."""
+    ppo, flat = config.ppo, FlatParameters(objective)
+    critic = flat.mask(lambda name: name.startswith(("agent.critic", "heads.")))
+    hidden = flat.mask(lambda name: name.startswith("agent.critic_encoder"))
+    # Learned weights of losses: a slow one would be a constant.
+    learned = flat.mask(lambda name: name.startswith("balancer."))
+    balances = any(name.startswith("balancer.") for name in flat.names)
+    rates = decay = groups = None
+    if ppo.critic_learning_rate is not None:
+        rates = 1.0 + critic * (ppo.critic_learning_rate / ppo.learning_rate - 1.0)
+    if ppo.critic_weight_decay:
+        decay = hidden * ppo.critic_weight_decay
+    if ppo.clip_gradients == "separate":
+        groups = [critic, 1.0 - critic - learned]
+    if balances:
+        rates = (1.0 if rates is None else rates) + (BALANCER_RATE - 1.0) * learned
+        groups = [*(groups or [1.0 - learned]), learned]
+    alone = None
+    if ppo.value_epochs:  # all that the policy does not have to itself
+        alone = flat.mask(lambda name: not name.startswith(("agent.actor", "agent.distribution")))
+        alone = alone.bool()
+    return Adam(flat, ppo.adam_epsilon, ppo.max_grad_norm, rates, decay, groups, alone)
+
+
+def build_learner(config: Config, envs: Environments, device: torch.device) -> Learner:
+    """A learner on these environments."""
+    agent, scale = build_agent(config, envs.layout, envs.action_space, len(envs.component_names))
+    objective = build_objective(config, agent, scale).to(device)
+    optimizer = build_optimizer(config, objective)
+    compiled = uses_compile(config, device, envs.backend == "torch")
+    seed = config.system.seed
+    ppo, names = config.ppo, envs.component_names
+    collector = Collector(
+        agent,
+        scale,
+        envs,
+        ppo.num_steps,
+        config.env.reward_scale,
+        seed,
+        device,
+        compiled,
+        ppo.noise_color,
+    )
+    discount = Discount(ppo, names).to(device)
+    settings = TargetSettings(
+        gamma=discount.gamma,
+        gae_lambda=ppo.gae_lambda,
+        critic_gae_lambda=ppo.critic_gae_lambda,
+        component_weights=by_component(names, ppo.component_weights, 1.0).to(device),
+        normalize_components=normalizes_components(ppo, len(names)),
+        advantage_floor=ppo.advantage_floor,
+    )
+    update = Update(objective, optimizer, ppo, seed, compiled)
+    scales = ppo.reward_scaling == "return_std"
+    scaling = RewardScale(envs.num_envs, discount.total, scales).to(device)
+    return Learner(
+        config,
+        objective,
+        optimizer,
+        collector,
+        update,
+        settings,
+        discount,
+        scaling,
+        device,
+        compiled,
+    )
+
+
+def build_environments(config: Config, device: torch.device, **options: Any) -> Environments:
+    """The training environments of this rank."""
+    ranks = parallel.world_size()
+    if config.env.num_envs % ranks:
+        raise UserError(
+            f"env.num_envs: {config.env.num_envs} cannot be shared by {ranks} processes; "
+            f"nearest: {config.env.num_envs // ranks * ranks or ranks}"
+        )
+    share = config.env.num_envs // ranks
+    if config.network.memory != "none" and share % config.ppo.num_minibatches:
+        raise UserError(
+            f"ppo.num_minibatches: {config.ppo.num_minibatches} does not divide the {share} "
+            f"environments of each of {ranks} processes, and with network.memory a minibatch is "
+            "whole environments"
+        )
+    return make_environments(
+        config.env,
+        run_seed=config.system.seed,
+        device=device,
+        num_envs=share,
+        first_index=parallel.rank() * share,
+        **options,
+    )
+
+
+def prepare_torch(config: Config) -> torch.device:
+    """Threads and device, before the first tensor."""
+    if config.system.threads:
+        torch.set_num_threads(config.system.threads)
+    return device_for(config.system.device)

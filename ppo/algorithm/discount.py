@@ -1,0 +1,88 @@
+"""The discount of each reward component, which may follow the episodes and the critic.
+
+A long horizon 1 / (1 - gamma) is worth only what the critic makes of it: a policy that falls after
+fifty steps, or a critic that cannot predict the sum of a thousand rewards, adds noise to every
+advantage; a swimmer whose strokes the critic foresees learns nothing without it. François-Lavet et
+al. 2015 (arXiv 1512.02011) raise the discount as training goes on, by a plan made beforehand. Here
+the data set the pace, so that one setting serves tasks that want a hundred steps or a thousand.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from ppo.algorithm.rollout.collect import Episodes
+from ppo.algorithm.targets import by_component
+from ppo.config import PPOConfig
+from ppo.core import parallel
+from ppo.functional.moments import remember
+
+STEP = 1.05  # of the horizon, in a batch
+
+
+class Discount(nn.Module):
+    """Discounts in force; `observe` before a batch's targets are made, `follow` after.
+
+    The horizon is never shorter than that of `gamma`, with which it begins, and never longer than
+    that of `max_gamma` or `episode_horizon` times the mean length of the last episodes. Between
+    these bounds, as soon as an episode has ended, `gamma_schedule` chooses:
+
+    - episode_length: the longest.
+    - critic: a twentieth longer after each batch of whose returns the critic explained more than
+      the share `horizon_explained_variance`, else a twentieth shorter.
+
+    Args:
+        names: of the reward components; those of `component_gammas` keep their own discount.
+    """
+
+    free: Tensor  # [K] bool: those that follow
+    total: Tensor  # [1] of the trainer as a whole
+    gamma: Tensor  # [K] of each component
+    horizon: Tensor  # [1] float64 steps
+    seen: Tensor  # [2] float64: steps of the episodes remembered, and how many those are
+
+    def __init__(self, config: PPOConfig, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.schedule, self.share = config.gamma_schedule, config.episode_horizon
+        self.enough = config.horizon_explained_variance
+        self.bounds = (config.gamma, config.max_gamma)
+        own = by_component(names, config.component_gammas, config.gamma)
+        free = torch.tensor([name not in config.component_gammas for name in names])
+        self.register_buffer("free", free, persistent=False)
+        # Not saved: a resumed run takes them from its configuration or from the horizon.
+        self.register_buffer("total", torch.tensor([config.gamma]), persistent=False)
+        self.register_buffer("gamma", own, persistent=False)
+        self.register_buffer("horizon", torch.ones(1, dtype=torch.float64))
+        self.register_buffer("seen", torch.zeros(2, dtype=torch.float64))
+
+    @torch.no_grad()
+    def observe(self, episodes: Episodes) -> None:
+        """Take in the episodes that ended in a rollout, on all ranks."""
+        if self.schedule == "constant":
+            return
+        ended = episodes.finished.double()
+        found = torch.stack([(episodes.lengths * ended).sum(), ended.sum()])
+        remember(self.seen, parallel.sum_(found))
+        steps, count = self.seen.unbind()
+        longest = self.share * torch.where(count > 0, steps / count, 0.0)
+        low, high = self.bounds
+        if self.schedule == "episode_length":
+            self.horizon.copy_(longest)
+        else:
+            self.horizon.copy_(torch.minimum(self.horizon, longest))
+        gamma = 1.0 - 1.0 / self.horizon.clamp(min=1.0)
+        self.total.copy_(gamma.clamp(low, high))
+        self.gamma.copy_(torch.where(self.free, self.total, self.gamma))
+        self.horizon.copy_(1.0 / (1.0 - gamma.clamp(low, high)))
+
+    @torch.no_grad()
+    def follow(self, explained_variance: float | None) -> None:
+        """Move the horizon of the next batch, on all ranks alike; None explains nothing."""
+        if self.schedule != "critic":
+            return
+        known = math.nan if explained_variance is None else explained_variance
+        explained = parallel.mean_(torch.tensor([known], device=self.horizon.device)).item()
+        self.horizon.mul_(STEP if explained > self.enough else 1.0 / STEP)

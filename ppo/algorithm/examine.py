@@ -1,0 +1,74 @@
+"""After the update: the health of critic and network, and the observation statistics' lesson.
+
+One function of whole tensors, compiled where `system.compile` asks for it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ppo.algorithm import health
+from ppo.algorithm.optimizer import FlatParameters
+from ppo.algorithm.prepare import Numbers
+from ppo.algorithm.update import UpdateTable
+from ppo.core import parallel
+from ppo.core.compiling import compiled, keep
+from ppo.core.data import Batch
+from ppo.losses.base import Knobs
+from ppo.losses.objective import Objective
+
+
+class Examine:
+    """Measures, then lets the observation normalizer learn, so that a batch sees one of it.
+
+    The gradients that reach a shared encoder are those before the update: `remember` takes them.
+    """
+
+    def __init__(
+        self, objective: Objective, flat: FlatParameters, device: torch.device, compile_it: bool
+    ) -> None:
+        self.objective, self.flat = objective, flat
+        self.shared = health.SharedGradients(objective, flat)
+        fused = compile_it and not parallel.is_active()
+        self._examine = compiled(self.examine, device) if fused else self.examine
+        self._measure = compiled(self.shared.measure, device) if compile_it else self.shared.measure
+        self._shares = torch.full((2,), torch.nan, device=device)
+
+    def remember(self, batch: Batch, knobs: Knobs) -> None:
+        """Call it before the update."""
+        if not self.shared.applies:
+            return
+        size, device = batch.obs.shape[0], batch.obs.device
+        few = batch.alone(health.probe_index(size, device, health.GRADIENT_SAMPLES))
+        self._shares = keep(self._measure(self.flat.theta, few, knobs)).detach()
+
+    @torch.no_grad()
+    def __call__(
+        self, batch: Batch, knobs: Knobs, table: UpdateTable, batch_number: int
+    ) -> Numbers:
+        """The numbers of a batch that are known after its update."""
+        steps = torch.tensor(float(table.rows.shape[0]), device=self.flat.theta.device)
+        found = keep(self._examine(batch, knobs.learning_rate, steps, self._shares))
+        if batch_number % health.RANK_INTERVAL == 0:
+            rank = health.effective_rank(self.objective, batch).double().reshape(1)
+            found = Numbers((*found.names, "effective_rank"), torch.cat([found.values, rank]))
+        return found
+
+    def examine(
+        self, batch: Batch, learning_rate: Tensor, steps: Tensor, shares: Tensor
+    ) -> Numbers:
+        agent: Any = self.objective.agent
+        scale: Any = self.objective.value_scale
+        found = health.after_update(self.objective, batch, steps, learning_rate)
+        found["value_gradient_share"], found["value_to_policy_gradient"] = shares.unbind()
+        std = agent.distribution.mean_std()
+        if std is not None:
+            found["policy_std"] = std
+        # The summed value moves by the sum of what its heads can; one without a scale stands still.
+        found["scale_size"] = (scale.size.double() * scale.ready).sum() * scale.output_gain
+        found["finite"] = torch.isfinite(self.flat.theta).all()
+        agent.normalizer.update(batch.obs, batch.valid)
+        return Numbers.of(found)

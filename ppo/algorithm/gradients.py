@@ -1,0 +1,45 @@
+"""How long each loss's gradient is on the parameters that several losses share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ppo.algorithm.health import probe_index
+from ppo.algorithm.optimizer import FlatParameters
+from ppo.core.data import Batch
+from ppo.losses.base import Knobs
+from ppo.losses.objective import Objective
+
+CRITIC_ENCODERS = ("agent.encoder.", "agent.critic_encoder.")
+
+
+def shared_parameters(flat: FlatParameters) -> list[Tensor]:
+    """Parameters of the encoder whose features the critic and all auxiliary heads read."""
+    return [
+        parameter
+        for name, parameter in zip(flat.names, flat.parameters, strict=True)
+        if name.startswith(CRITIC_ENCODERS)
+    ]
+
+
+def norm_of(loss: Tensor, parameters: Sequence[Tensor]) -> Tensor:
+    """Norm of the gradient of `loss`; its graph is kept for the next loss."""
+    grads = torch.autograd.grad(
+        loss, parameters, retain_graph=True, allow_unused=True, materialize_grads=True
+    )
+    return torch.cat([grad.reshape(-1) for grad in grads]).norm()
+
+
+def balanced_norms(
+    objective: Objective, flat: FlatParameters, batch: Batch, knobs: Knobs
+) -> Tensor:
+    """[J] gradient norms of the unweighted balanced losses, measured on a probe of the batch."""
+    parameters = shared_parameters(flat)
+    few = batch.select(probe_index(batch.obs.shape[0], batch.obs.device))
+    losses, _ = objective.terms(few, knobs)
+    return torch.stack(
+        [norm_of(losses[loss.name], parameters) for loss in objective.balanced_losses]
+    )

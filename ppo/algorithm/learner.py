@@ -1,0 +1,405 @@
+"""One batch: collect, targets, update, statistics, in an order that never turns back.
+
+The learner holds every state that training has and touches no file; loop.py gives it a run folder.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ppo.algorithm import gradients, outliers
+from ppo.algorithm.discount import Discount
+from ppo.algorithm.examine import Examine
+from ppo.algorithm.kl_rate import KLRate
+from ppo.algorithm.optimizer import Adam
+from ppo.algorithm.prepare import Prepare
+from ppo.algorithm.recompute import Recompute
+from ppo.algorithm.record import EpisodeRows, component_values, make_record, reduce_table, to_host
+from ppo.algorithm.reward_scale import RewardScale
+from ppo.algorithm.rollout.collect import Collector, Episodes
+from ppo.algorithm.rollout.exploration import NoiseColor
+from ppo.algorithm.schedules import scheduled
+from ppo.algorithm.targets import TargetSettings
+from ppo.algorithm.update import Update, UpdateTable
+from ppo.config import Config
+from ppo.core import parallel
+from ppo.core.data import Batch, Rollout
+from ppo.core.errors import Diverged, Dropped
+from ppo.core.signals import Grace
+from ppo.losses.base import Knobs
+from ppo.losses.objective import Objective
+
+MAX_ROLLBACKS = 3  # in a run; then it has diverged
+ROLLBACK_BATCHES = 10  # batches at a halved learning rate after a rollback
+
+
+class Learner:
+    """Everything that learns, and its counters.
+
+    `step()` does one batch and returns its record; `state_dict()` and `load_state_dict()` carry a
+    run from one process to the next without changing a bit.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        objective: Objective,
+        optimizer: Adam,
+        collector: Collector,
+        update: Update,
+        settings: TargetSettings,
+        discount: Discount,
+        reward_scale: RewardScale,
+        device: torch.device,
+        compile_it: bool = False,
+    ) -> None:
+        self.config, self.objective, self.optimizer = config, objective, optimizer
+        self.collector, self.update = collector, update
+        self.device, self.compiled = device, compile_it
+        self.clock: Callable[[], float] = time.perf_counter
+        num_components = len(collector.envs.component_names)
+        self.last_mean = torch.zeros(num_components, dtype=torch.float64, device=device)
+        self.counters: dict[str, int] = {
+            "batch": 0,
+            "env_steps": 0,
+            "episodes": 0,
+            "rollbacks": 0,
+            "slow_until": 0,
+        }
+        self.discount, self.reward_scale = discount, reward_scale
+        self.prepare = Prepare(
+            objective, settings, reward_scale, config.ppo, self.last_mean, device, compile_it
+        )
+        self.recompute = (
+            Recompute(objective, settings, device, compile_it)
+            if config.ppo.recompute_advantages
+            else None
+        )
+        self.examine = Examine(objective, optimizer.flat, device, compile_it)
+        self.grace = Grace()
+        self._kept: list[tuple[Tensor, Tensor]] = []
+        self._at_start: dict[str, Any] = {}
+        normal_noise = objective.agent.distribution.normal_noise
+        self.color = NoiseColor(config.ppo, normal_noise).to(device)
+        self.kl_rate = KLRate(config.ppo)
+        self.reports: list[str] = []
+        self.wall_time = 0.0
+        self.timing = {"collect": 0.0, "update": 0.0, "other": 0.0}
+        self.finished: EpisodeRows | None = None
+
+    @property
+    def steps_per_batch(self) -> int:
+        return self.collector.num_steps * self.collector.envs.num_envs * parallel.world_size()
+
+    @property
+    def progress(self) -> float:
+        """Share of the run that is done."""
+        return min(1.0, self.counters["env_steps"] / self.config.train.total_timesteps)
+
+    @property
+    def colored_share(self) -> float:
+        """Share of the environments whose noise is colored in the next rollout."""
+        return self.color.share(self.progress)
+
+    def start(self) -> list[str]:
+        """First observations, and the statistics that make the first batch's inputs normal."""
+        notes = []
+        if self.config.ppo.noise_color and not self.color.possible:
+            notes.append(
+                "ppo.noise_color has no effect: it takes continuous actions and batches of several "
+                "steps of each environment"
+            )
+        calibration = self.config.env.calibration_steps
+        self.collector.player.poll = Grace() if parallel.is_active() else self.grace
+        known = bool(self.objective.agent.normalizer.count)  # of a policy to start from
+        learns = self.objective.agent.normalizer.enabled
+        if known or not (learns and calibration):
+            self.collector.reset()
+            return notes
+        obs = self.collector.calibrate(calibration, self.colored_share)
+        weights = torch.ones(obs.shape[0], device=obs.device)
+        self.objective.agent.normalizer.update(obs, weights)
+        steps = calibration * self.collector.envs.num_envs * parallel.world_size()
+        told = f"observation statistics start from {steps} calibration steps, not learned from"
+        return [*notes, told]
+
+    def step(self) -> dict[str, Any]:
+        """One batch; on a numerical fault the parameters of its start return and it is tried again.
+
+        Whatever it raises, the learner is then back at the start of the batch: `state_dict()` is
+        what a run resumes from, though this learner itself can go on only after a reset.
+
+        Raises:
+            Diverged: after more than three such faults in the run.
+            Dropped: `grace` says that there is no time to finish it.
+        """
+        started = self.clock()
+        self._mark()
+        try:
+            with self.grace.during("batch"):
+                return self._step(started)
+        except BaseException:
+            self._rewind()
+            raise
+
+    def _step(self, started: float) -> dict[str, Any]:
+        events = self.collector.envs.events
+        for attempt in range(MAX_ROLLBACKS + 1):
+            record = self._attempt(attempt, started)
+            faults = self._fault(record)
+            if not faults:
+                break
+            self._restore()
+            self.counters["rollbacks"] += 1
+            self.counters["slow_until"] = self.counters["batch"] + ROLLBACK_BATCHES
+            if self.counters["rollbacks"] > MAX_ROLLBACKS:
+                raise Diverged(
+                    f"batch {self.counters['batch']}: {faults}; "
+                    f"{MAX_ROLLBACKS} rollbacks did not help"
+                )
+            events.append(
+                f"{faults}: rolled back, learning rate halved for {ROLLBACK_BATCHES} batches"
+            )
+        record["events"] = [*record["events"], *self.reports, *events]
+        events.clear()
+        self.reports.clear()
+        self.kl_rate.follow(record["approx_kl"])
+        self.discount.follow(record["explained_variance"])
+        self.counters["batch"] += 1
+        return record
+
+    def _attempt(self, attempt: int, started: float) -> dict[str, Any]:
+        begin = self.clock()
+        knobs, numbers = self.knobs()
+        rollout, episodes = self._collect(attempt)
+        self.discount.observe(episodes)
+        ended = episodes.finished, rollout.terminated, episodes.returns
+        self.color.observe(*ended, self.progress)
+        collected = self.clock()
+        batch, treated, before = self.prepare(rollout)
+        batch = self.with_targets(batch, rollout)
+        if self.objective.balancer.reads_gradients:
+            norms = gradients.balanced_norms(self.objective, self.optimizer.flat, batch, knobs)
+            self.objective.balancer.observe_gradients(parallel.mean_(norms))
+        self.examine.remember(batch, knobs)
+        prepared = self.clock()
+        number, refresh = self.counters["batch"], self.refresh(treated)
+        table = self.update(batch, knobs, number, attempt, refresh)
+        updated = self.clock()
+        after = self.examine(batch, knobs, table, self.counters["batch"])
+        variances = self._observe(batch, table)
+        values = to_host(before, after)
+        values |= {f"target_variance/{k}": v for k, v in enumerate(variances.tolist())}
+        if values["reward_outliers"]:
+            self._report_outliers(rollout)
+        record = self._record(table, values | numbers, rollout, episodes)
+        now = self.clock()
+        self.timing["collect"] += collected - begin
+        self.timing["update"] += updated - prepared
+        self.timing["other"] += (now - begin) - (collected - begin) - (updated - prepared)
+        spent = max(now - started, 1e-9)
+        self.wall_time += spent
+        record["wall_time_s"] = self.wall_time
+        record["steps_per_second"] = self.steps_per_batch / spent
+        return record
+
+    def refresh(self, rollout: Rollout) -> Callable[[Batch], Batch] | None:
+        """What happens to the batch of a treated rollout between two epochs."""
+        if self.recompute is None:
+            return None
+        return functools.partial(self.recompute, rollout=rollout)
+
+    def _collect(self, attempt: int) -> tuple[Rollout, Episodes]:
+        """A rollout. Ranks meet in the update, so they leave together, and here only."""
+        self.collector.player.poll = self.grace
+        self.update.poll = Grace() if parallel.is_active() else self.grace
+        found = None
+        try:
+            found = self.collector(self.counters["batch"], attempt, self.colored_share)
+        except Dropped:
+            pass  # the others are told first
+        if parallel.any_(found is None, self.device) or found is None:
+            raise Dropped(f"batch {self.counters['batch']} was dropped")
+        return found
+
+    def _report_outliers(self, rollout: Rollout) -> None:
+        self.reports += outliers.describe(
+            rollout.rewards,
+            rollout.valid,
+            self.config.ppo.reward_outlier_limit,
+            self.collector.envs.component_names,
+            parallel.rank() * self.collector.envs.num_envs,
+        )
+
+    @torch.no_grad()
+    def with_targets(self, batch: Batch, rollout: Rollout) -> Batch:
+        """What auxiliary losses need of the rollout and of the network as it was then."""
+        targets = self.objective.targets(rollout)
+        if self.config.ppo.feature_regularization:
+            targets["old_features"] = self.objective.predict(batch).features
+        return batch._replace(targets=targets)
+
+    def knobs(self) -> tuple[Knobs, dict[str, float]]:
+        ppo = self.config.ppo
+        progress = self.progress
+        rate = scheduled(ppo.learning_rate, ppo.learning_rate_schedule, progress)
+        rate *= self.kl_rate.factor.item()  # on the host
+        if self.counters["batch"] < self.counters["slow_until"]:
+            rate *= 0.5 ** self.counters["rollbacks"]
+        clip = scheduled(ppo.clip_epsilon, ppo.clip_schedule, progress)
+        numbers = {
+            "learning_rate": rate,
+            "clip_epsilon": clip,
+            "entropy_coefficient": ppo.entropy_coefficient,
+        }
+        tensors = (torch.tensor(value, device=self.device) for value in numbers.values())
+        return Knobs(*tensors), numbers | {"colored_share": self.colored_share}
+
+    @torch.no_grad()
+    def _observe(self, batch: Batch, table: UpdateTable) -> Tensor:
+        """Tells the balancer what the batch's losses were; returns their targets' variances [J]."""
+        names = [f"loss/{part.name}" for part in self.objective.balanced_losses]
+        columns = [table.names.index(name) for name in names]
+        used = table.rows[:, table.names.index("taken")] > 0
+        rows = torch.where(used.unsqueeze(-1), table.rows[:, columns], torch.nan)
+        losses = parallel.mean_(rows.nanmean(0))
+        variances = parallel.mean_(self.objective.target_variances(batch))
+        if bool(torch.isfinite(losses).all()):
+            self.objective.balancer.observe(losses, variances, float(self.counters["batch"] + 1))
+        return variances
+
+    def _record(
+        self,
+        table: UpdateTable,
+        values: dict[str, float],
+        rollout: Rollout,
+        episodes: Episodes,
+    ) -> dict[str, Any]:
+        values.update(reduce_table(table, self.config.ppo.max_grad_norm))
+        self.finished = EpisodeRows(rollout, episodes)
+        self.counters["env_steps"] += self.steps_per_batch
+        self.counters["episodes"] += len(self.finished)
+        values.update(self.finished.summary(self.collector.envs.max_episode_steps))
+        values.update({name: self.counters[name] for name in ("batch", "env_steps", "episodes")})
+        distribution = self.objective.agent.distribution
+        if distribution.max_entropy:
+            values["entropy_relative"] = values["entropy"] / distribution.max_entropy
+        if not distribution.discrete and "policy_std" not in values:
+            values["policy_std"] = distribution.std_of_entropy(values["entropy"])
+        values["value_loss_weight"] = values["weight/value"]
+        head = self.objective.agent.value_head
+        values["effective_value_weight"] = (
+            values["weight/value"] * (head.unit / head.loss_unit) ** 2
+        )
+        variance = values["mean_target_variance"]
+        values["normalized_value_loss"] = (
+            values["squared_error"] / variance if variance else math.nan
+        )
+        reach = values["critic_reach"] * values["scale_size"]
+        gap = max(values["largest_offset"], values["return_std"])
+        values["batches_to_reach"] = gap / reach if reach else math.nan
+        if self.counters["batch"] == 0:
+            values["return_drift"] = math.nan
+        auxiliary = tuple(part.name for part in self.objective.balanced_losses[1:])
+        parts = component_values(values, self.collector.envs.component_names, auxiliary)
+        record = make_record(values, parts, [])
+        record["finite"] = bool(values["finite"])
+        record["skipped_share"] = values["skipped_minibatches"] / max(
+            1.0, values["num_minibatches"]
+        )
+        return record
+
+    def _fault(self, record: dict[str, Any]) -> str:
+        finite, skipped = record.pop("finite"), record.pop("skipped_share")
+        if not finite:
+            return "a parameter is not finite"
+        if skipped > 0.5:
+            return "more than half of the gradients are not finite"
+        if record["skipped_minibatches"]:
+            record["events"].append(
+                f"{int(record['skipped_minibatches'])} minibatches skipped: gradient not finite"
+            )
+        return ""
+
+    @torch.no_grad()
+    def _mark(self) -> None:
+        """Remember the start of a batch: what a fault could spoil, and what a stop would lose."""
+        self._snapshot()
+        self.collector.mark()
+        self._at_start = {
+            "counters": dict(self.counters),
+            "wall_time": self.wall_time,
+            "tensors": [(tensor, tensor.clone()) for tensor in self._moving()],
+        }
+
+    def _moving(self) -> list[Tensor]:
+        """States of what only a batch moves, beside the objective and the optimizer."""
+        parts = (self.discount, self.color, self.reward_scale, self.kl_rate)
+        return [*(buffer for part in parts for buffer in part.buffers()), self.last_mean]
+
+    @torch.no_grad()
+    def _rewind(self) -> None:
+        """Back to the start of the batch, as far as `state_dict` and the counters can tell."""
+        self._restore()
+        self.collector.rewind()
+        self.counters.update(self._at_start["counters"])
+        self.wall_time = self._at_start["wall_time"]
+        for tensor, copy in self._at_start["tensors"]:
+            tensor.copy_(copy)
+        self.reports.clear()
+
+    def _snapshot(self) -> None:
+        """Keep a copy of what a fault could spoil, in memory allocated once."""
+        if not self._kept:
+            flat, optimizer = self.optimizer.flat, self.optimizer.state_dict()
+            live = [flat.theta, *optimizer.values(), *self.objective.buffers()]
+            self._kept = [(tensor, torch.empty_like(tensor)) for tensor in live]
+        for tensor, copy in self._kept:
+            copy.copy_(tensor)
+
+    @torch.no_grad()
+    def _restore(self) -> None:
+        for tensor, copy in self._kept:
+            tensor.copy_(copy)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Every tensor that training has, by dotted name."""
+        parts = {
+            "objective": self.objective.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "collector": self.collector.state_dict(),
+            "discount": self.discount.state_dict(),
+            "noise_color": self.color.state_dict(),
+            "reward_scale": self.reward_scale.state_dict(),
+            "learner": {
+                "last_mean": self.last_mean,
+                "kl_factor": self.kl_rate.factor,
+            },
+        }
+        return {
+            f"{part}.{name}": value
+            for part, state in parts.items()
+            for name, value in state.items()
+        }
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        def part(name: str) -> dict[str, Tensor]:
+            prefix = f"{name}."
+            return {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
+
+        self.objective.load_state_dict(part("objective"))
+        self.optimizer.load_state_dict(part("optimizer"))
+        self.collector.load_state_dict(part("collector"))
+        for name, module in (("discount", self.discount), ("noise_color", self.color)):
+            if known := part(name):  # runs of earlier versions have none
+                module.load_state_dict(known)
+        self.reward_scale.load_state_dict(part("reward_scale"))
+        self.last_mean.copy_(state["learner.last_mean"])
+        self.kl_rate.factor.copy_(state["learner.kl_factor"])

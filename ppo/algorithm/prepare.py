@@ -1,0 +1,117 @@
+"""Rollout -> what the update learns from, with the health of both: one function of whole tensors.
+
+Compiled where `system.compile` asks for it. Nothing here waits for the device: numbers leave as one
+vector, which the recorder reads together with those of the update.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ppo.algorithm import health, outliers
+from ppo.algorithm.reward_scale import RewardScale
+from ppo.algorithm.targets import TargetSettings, make_batch
+from ppo.config import PPOConfig
+from ppo.core import parallel
+from ppo.core.compiling import compiled, keep
+from ppo.core.data import Batch, Rollout
+from ppo.losses.objective import Objective
+
+
+class Numbers(NamedTuple):
+    """Scalars by name, as one vector."""
+
+    names: tuple[str, ...]
+    values: Tensor  # [M] float64
+
+    @classmethod
+    def of(cls, scalars: dict[str, Tensor]) -> Numbers:
+        columns = [value.detach().double().reshape(()) for value in scalars.values()]
+        return cls(tuple(scalars), torch.stack(columns))
+
+
+class _Layer(NamedTuple):
+    """A linear layer that is corrected in place of the critic's, which then takes it over.
+
+    The critic's own parameters are views of one vector, and a graph that changes views is slow.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    out_features: int
+
+
+class Prepare:
+    """Rewards -> targets -> frame of the critic -> advantages, in this order.
+
+    Args:
+        last_mean: [K] mean of the previous batch's returns; kept up to date here.
+        compile_it: compile; several processes, whose statistics meet in the middle, do not.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        settings: TargetSettings,
+        reward_scale: RewardScale,
+        config: PPOConfig,
+        last_mean: Tensor,
+        device: torch.device,
+        compile_it: bool,
+    ) -> None:
+        self.objective, self.settings, self.reward_scale = objective, settings, reward_scale
+        self.config, self.last_mean = config, last_mean
+        fused = compile_it and not parallel.is_active()
+        self._prepare = compiled(self.prepare, device) if fused else self.prepare
+
+    @torch.no_grad()
+    def __call__(self, rollout: Rollout) -> tuple[Batch, Rollout, Numbers]:
+        """The batch, the rollout with the rewards it was made of, the numbers known already."""
+        batch, rewards, layer, numbers = keep(self._prepare(rollout._replace(beyond=None)))
+        if layer is not None:
+            critic = self.objective.agent.critic
+            critic.weight.copy_(layer.weight)
+            critic.bias.copy_(layer.bias)
+        return batch, rollout._replace(rewards=rewards), numbers
+
+    def prepare(self, rollout: Rollout) -> tuple[Batch, Tensor, _Layer | None, Numbers]:
+        objective: Any = self.objective
+        scale = objective.value_scale
+        rewards, found = self._treat_rewards(rollout)
+        found["gamma"] = self.settings.gamma.amax()
+        rollout = rollout._replace(rewards=rewards)
+        batch = make_batch(rollout, self.settings)
+        layer = self._layer()
+        first = scale.update(batch.returns, batch.valid, layer)
+        found.update(health.value_health(batch, batch.old_values, scale, self.last_mean))
+        for name, values in health.component_health(batch, scale).items():
+            found.update({f"component_{name}/{k}": v for k, v in enumerate(values.unbind())})
+        _, means, _ = health.masked_moments(batch.returns, batch.valid)
+        self.last_mean.copy_(means)
+        if scale.carries_back:
+            batch = batch.but(old_values=torch.where(first, scale.offset, batch.old_values))
+        advantages = objective.advantage_scale(
+            batch.advantages, batch.returns.sum(-1), batch.valid, scale.std.norm()
+        )
+        return batch.but(advantages=advantages), rewards, layer, Numbers.of(found)
+
+    def _treat_rewards(self, rollout: Rollout) -> tuple[Tensor, dict[str, Tensor]]:
+        """Outliers and reward scaling, before anything learns from the rewards."""
+        rewards, limit = rollout.rewards, self.config.reward_outlier_limit
+        center = outliers.center_and_spread(rewards)
+        far = outliers.find(rewards, rollout.valid, limit, center)
+        found = health.reward_health(rewards, rollout.valid, center)  # as they came
+        if self.config.reward_outlier == "clip":
+            rewards = outliers.clip(rewards, rollout.valid, limit, center)
+        found["reward_outliers"] = far.sum()
+        return self.reward_scale(rewards, rollout.ended), found
+
+    def _layer(self) -> _Layer | None:
+        agent: Any = self.objective.agent
+        if not agent.value_head.linear or not self.objective.value_scale.preserves_outputs:
+            return None
+        weight, bias = (p.detach().clone() for p in (agent.critic.weight, agent.critic.bias))
+        return _Layer(weight, bias, agent.critic.out_features)

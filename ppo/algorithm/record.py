@@ -1,0 +1,164 @@
+"""Device tensors of one batch -> one plain record: where all numbers leave the device."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ppo.algorithm.prepare import Numbers
+from ppo.algorithm.rollout.collect import Episodes
+from ppo.algorithm.update import UpdateTable
+from ppo.core.data import Rollout
+from ppo.core.metrics import DECLARED, clean
+
+
+def to_host(*parts: Numbers) -> dict[str, float]:
+    """Scalars by name, in a single transfer."""
+    names = [name for part in parts for name in part.names]
+    return dict(zip(names, torch.cat([part.values for part in parts]).tolist(), strict=True))
+
+
+def reduce_table(table: UpdateTable, max_grad_norm: float) -> dict[str, float]:
+    """Metrics of all minibatches as one number each, by the reduction that metrics.py declares."""
+    rows = table.rows.double().cpu().numpy()
+    column = {name: rows[:, i] for i, name in enumerate(table.names)}
+    running = column["running"] > 0
+    counted = running & (column["taken"] > 0)
+    used = counted if counted.any() else np.ones_like(running)
+    means, largest = rows[used].mean(0).tolist(), rows[used].max(0).tolist()
+    out: dict[str, float] = {}
+    for i, name in enumerate(table.names):
+        declared = DECLARED.get(name)
+        takes_max = declared is not None and declared.reduction == "max"
+        out[name] = largest[i] if takes_max else means[i]
+    for name in table.names:
+        if name.startswith("weight/"):
+            out[name] = _mean_weight(column[name][used], column[f"loss/{name[7:]}"][used])
+    norms = column["grad_norm"]
+    finite = used & np.isfinite(norms)
+    out["grad_norm"] = float(norms[finite].mean()) if finite.any() else math.nan
+    out["grad_clip_factor"] = out["grad_norm"] / max_grad_norm
+    out["grad_clipped_fraction"] = float((norms[used] > max_grad_norm).mean())
+    out["skipped_minibatches"] = float((running & (column["taken"] == 0)).sum())
+    out["num_minibatches"] = float(running.sum())
+    kl, per_epoch = column["approx_kl"], table.steps_per_epoch
+    last = int(running.sum()) or 1
+    out["approx_kl_first_epoch"] = float(kl[:per_epoch].mean())
+    out["approx_kl_last_epoch"] = float(kl[max(0, last - per_epoch) : last].mean())
+    out["ratio_first"] = float(column["ratio_deviation"][0])
+    return out
+
+
+def _mean_weight(weights: np.ndarray, losses: np.ndarray) -> float:
+    """What the mean loss must be multiplied by for the mean of the weighted loss."""
+    total = losses.sum()
+    if (weights == weights[0]).all() or not total > 0:
+        return float(weights.mean())
+    return float((weights * losses).sum() / total)
+
+
+class EpisodeRows:
+    """Finished episodes of one rollout, on the host, as float64 arrays [E] (components [E, K])."""
+
+    def __init__(self, rollout: Rollout, episodes: Episodes) -> None:
+        steps, envs = episodes.finished.cpu().numpy().nonzero()
+        self.steps, self.envs = steps.tolist(), envs.tolist()
+
+        def chosen(tensor: Tensor) -> np.ndarray:
+            return tensor.cpu().numpy()[steps, envs].astype(np.float64)
+
+        self.components = chosen(episodes.returns)
+        self.returns = self.components.sum(-1)
+        self.lengths = chosen(episodes.lengths)
+        self.truncated = chosen(rollout.truncated) > chosen(rollout.terminated)
+        self.success = chosen(rollout.success)
+
+    def __len__(self) -> int:
+        return len(self.envs)
+
+    def summary(self, limit: int | None) -> dict[str, float]:
+        """Means over the episodes; NaN where there are none."""
+        if not len(self):
+            names = (
+                "mean_episode_return",
+                "mean_episode_length",
+                "success_rate",
+                "timeout_share",
+                "at_limit_share",
+            )
+            return dict.fromkeys(names, math.nan)
+        known = self.success[~np.isnan(self.success)]
+        longest = float("inf") if limit is None else limit
+        return {
+            "mean_episode_return": float(self.returns.mean()),
+            "mean_episode_length": float(self.lengths.mean()),
+            "success_rate": float(known.mean()) if known.size else math.nan,
+            "timeout_share": float(self.truncated.mean()),
+            "at_limit_share": float((self.lengths >= longest).mean()),
+        }
+
+    def csv_rows(
+        self, batch: int, names: tuple[str, ...], first_env: int = 0
+    ) -> list[dict[str, Any]]:
+        """Rows for episodes.csv."""
+        return [
+            {
+                "batch": batch,
+                "env": env + first_env,
+                "return": float(self.returns[i]),
+                "length": int(self.lengths[i]),
+                "end": "truncated" if bool(self.truncated[i]) else "terminated",
+                **{name: float(self.components[i, k]) for k, name in enumerate(names)},
+            }
+            for i, env in enumerate(self.envs)
+        ]
+
+
+def component_values(
+    values: dict[str, float], names: tuple[str, ...], auxiliary: tuple[str, ...]
+) -> dict[str, dict[str, float | None]]:
+    """What a record says of each reward component and of each auxiliary loss.
+
+    Args:
+        values: of the batch, those of component k as `component_loss/k` and so on.
+        names: of the reward components. auxiliary: of the losses that are balanced beside value.
+    """
+    weight = clean(values["weight/value"])
+    out: dict[str, dict[str, float | None]] = {}
+    for k, name in enumerate(names):
+        variance = values[f"component_target_variance/{k}"]
+        error = values[f"component_squared_error/{k}"]
+        out[name] = {
+            "loss": clean(values[f"component_loss/{k}"]),
+            "normalized_loss": clean(error / variance if variance else math.nan),
+            "weight": weight,
+            "explained_variance": clean(values[f"component_explained_variance/{k}"]),
+        }
+    for j, name in enumerate(auxiliary, 1):
+        loss, variance = values[f"loss/{name}"], values[f"target_variance/{j}"]
+        share = loss / variance if variance else math.nan
+        out[name] = {
+            "loss": clean(loss),
+            "normalized_loss": clean(share),
+            "weight": clean(values[f"weight/{name}"]),
+            "explained_variance": clean(1.0 - share),
+        }
+    return out
+
+
+def make_record(
+    values: dict[str, float], components: dict[str, dict[str, float | None]], events: list[str]
+) -> dict[str, Any]:
+    """A record in declared order; what was not measured is null."""
+    counters = ("batch", "env_steps", "episodes")
+    record: dict[str, Any] = {}
+    for name in DECLARED:
+        value = clean(values.get(name, math.nan))
+        record[name] = int(value) if name in counters and value is not None else value
+    record["components"] = components
+    record["events"] = events
+    return record

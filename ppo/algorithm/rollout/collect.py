@@ -1,0 +1,249 @@
+"""Agent + environments -> Rollout, into buffers made once.
+
+A step asks the network for the policy alone. Log-probabilities and values of the whole rollout
+follow in one pass each: the same numbers, without T small forward passes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ppo.algorithm.rollout.exploration import colored_count
+from ppo.algorithm.rollout.players import (
+    Actor,
+    HostPlayer,
+    NativePlayer,
+    Played,
+    States,
+    begins_anew,
+)
+from ppo.core import parallel
+from ppo.core.compiling import compiled, keep
+from ppo.core.data import Beyond, Cut, Rollout
+from ppo.core.randomness import generator
+from ppo.envs.base import Environments
+from ppo.envs.torch_env import TorchEnvironments
+from ppo.functional.noise import colored
+from ppo.functional.returns import episode_sums
+from ppo.networks.agent import Agent
+
+
+class Episodes(NamedTuple):
+    """Of every step of a rollout, the episode so far; meaningful where `finished`."""
+
+    finished: Tensor  # [T, N] bool
+    returns: Tensor  # [T, N, K] unscaled
+    lengths: Tensor  # [T, N]
+
+
+class Collector:
+    """Plays the policy in the environments and keeps what continues from batch to batch.
+
+    Args:
+        agent: its observation normalizer stands still during a rollout.
+        value_scale: brings the critic's output into reward units.
+        reward_scale: multiplies rewards; episode returns are reported without it.
+        compile_it: compile the policy step, together with environments that live on the device.
+        noise_color: of what noise has one.
+    """
+
+    def __init__(
+        self,
+        agent: Agent,
+        value_scale: Any,
+        envs: Environments,
+        num_steps: int,
+        reward_scale: float,
+        run_seed: int,
+        device: torch.device,
+        compile_it: bool = False,
+        noise_color: float = 0.0,
+    ) -> None:
+        self.agent, self.value_scale, self.envs = agent, value_scale, envs
+        self.num_steps, self.reward_scale = num_steps, reward_scale
+        self.run_seed, self.device, self.noise_color = run_seed, device, noise_color
+        self.player: HostPlayer | NativePlayer
+        actor = Actor(agent)
+        if isinstance(envs, TorchEnvironments) and (compile_it or device.type != "cpu"):
+            self.player = NativePlayer(actor, envs)
+        else:
+            act = compiled(actor.forward, device) if compile_it else actor
+            self.player = HostPlayer(act, envs, device)
+        self._finish = compiled(self.finish, device) if compile_it else self.finish
+        n, k = envs.num_envs, len(envs.component_names)
+        self.sums = torch.zeros(n, k, device=device)
+        self.lengths = torch.zeros(n, 1, device=device)
+        self.current: Tensor | None = None
+        self.states: States = ()
+        self._marked: tuple[Tensor, Tensor, Tensor, States] | None = None
+        self._rewound = False
+
+    def mark(self) -> None:
+        """Remember this moment, so that an unfinished batch can be dropped without a trace."""
+        assert self.current is not None, "reset() comes first"
+        states = tuple(state.clone() for state in self.states)
+        self._marked = self.sums.clone(), self.lengths.clone(), self.current.clone(), states
+        self.envs.mark()
+
+    def rewind(self) -> None:
+        """Back to the mark, for `state_dict` only: the environments themselves stay where they
+        are, so nothing more can be played until `reset` or `load_state_dict`."""
+        assert self._marked is not None, "mark() comes first"
+        self.sums, self.lengths, self.current, self.states = self._marked
+        self._rewound = True
+
+    def reset(self) -> None:
+        """Start episode 0 of every environment."""
+        self._rewound = False
+        self.current = self.envs.reset().to(self.device)
+        self.states = self.agent.initial_states(self.envs.num_envs)
+        self.sums.zero_()
+        self.lengths.zero_()
+
+    def restart_episodes(self) -> None:
+        """Begin new episodes everywhere, for environments whose state cannot be saved."""
+        self.reset()
+
+    def noise(self, *counters: int, share: float = 0.0, purpose: str = "actions") -> Tensor:
+        """Noise of one rollout [T, N, P], from a counted generator; only normal noise has a color.
+
+        Log-probabilities take each step for itself, whatever the color.
+
+        Args:
+            share: of the environments, the first ones, whose noise is colored.
+        """
+        distribution = self.agent.distribution
+        shape = (self.num_steps, self.envs.num_envs, distribution.num_noise)
+        source = generator(self.device, self.run_seed, purpose, *counters, parallel.rank())
+        if not distribution.normal_noise:
+            return torch.rand(shape, generator=source, device=self.device)
+        white = torch.randn(shape, generator=source, device=self.device)
+        first = colored_count(share, self.envs.num_envs)
+        if not first:
+            return white
+        return torch.cat([colored(white[:, :first], self.noise_color), white[:, first:]], 1)
+
+    @torch.no_grad()
+    def __call__(
+        self, batch_number: int, attempt: int = 0, colored_share: float = 0.0
+    ) -> tuple[Rollout, Episodes]:
+        """One rollout of T steps, a share of the environments with colored noise."""
+        played = self._play(self.noise(batch_number, attempt, share=colored_share))
+        rollout, episodes, self.sums, self.lengths = keep(
+            self._finish(played._replace(cut=None), self.sums, self.lengths)
+        )
+        self._look_behind_time_limits(rollout, played.cut)
+        assert self.current is not None
+        beyond = Beyond(self.current, played.cut)
+        return rollout._replace(beyond=beyond), episodes
+
+    def _play(self, noise: Tensor) -> Played:
+        """Steps from where the last ones led; the next begin where these end."""
+        assert self.current is not None and not self._rewound, "reset() comes first"
+        played = self.player.play(self.current, noise, self.states)
+        self.current = played.obs[-1].clone()
+        self.states = tuple(states[-1].clone() for states in played.states)
+        return played
+
+    @torch.no_grad()
+    def calibrate(self, num_steps: int, colored_share: float = 0.0) -> Tensor:
+        """Raw observations [B, D] of a short rollout that is forgotten: only statistics remain."""
+        self.reset()
+        seen = []
+        for chunk in range(-(-num_steps // self.num_steps)):
+            played = self._play(self.noise(chunk, share=colored_share, purpose="calibration"))
+            keep = min(self.num_steps, num_steps - chunk * self.num_steps)
+            seen.append(played.obs[:keep].flatten(0, 1).clone())
+        self.reset()
+        return torch.cat(seen)
+
+    def finish(
+        self, played: Played, sums: Tensor, lengths: Tensor
+    ) -> tuple[Rollout, Episodes, Tensor, Tensor]:
+        """Log-probabilities, values and episode sums of what was played, as one pure function.
+
+        Args:
+            sums: [N, K] returns and lengths: [N, 1] steps of the episodes that were running.
+
+        Returns:
+            The rollout, its episodes, and both sums as the next rollout begins with them.
+        """
+        shape = played.rewards.shape[:2]
+        log_probs = self.agent.distribution.log_prob(
+            played.params.flatten(0, 1), played.actions.flatten(0, 1)
+        )
+        before = [states.flatten(0, 1) for states in played.states]
+        values = self._values(played.obs.flatten(0, 1), *before)
+        values = values.unflatten(0, played.obs.shape[:2])
+        rollout = Rollout(
+            obs=played.obs[:-1],
+            actions=played.actions,
+            log_probs=log_probs.unflatten(0, shape),
+            values=values[:-1],
+            next_values=values[1:].clone(),
+            rewards=played.rewards * self.reward_scale,
+            terminated=played.terminated,
+            truncated=played.truncated,
+            success=played.success,
+            valid=played.valid,
+            context=self._context(played),
+        )
+        ended, steps = rollout.ended, played.valid.to(sums.dtype).unsqueeze(-1)
+        # Returns and lengths are summed together, as columns of one recurrence.
+        both = torch.cat([played.rewards, steps], -1)
+        found, carried = episode_sums(both, ended, torch.cat([sums, lengths], -1))
+        episodes = Episodes(ended & played.valid, found[..., :-1], found[..., -1])
+        return rollout, episodes, carried[:, :-1].clone(), carried[:, -1:].clone()
+
+    def _context(self, played: Played) -> dict[str, Tensor]:
+        """What the update needs to go through the sequences again."""
+        if not played.states:
+            return {}
+        fresh = begins_anew(played.terminated, played.truncated, played.valid)
+        starts = torch.cat([torch.zeros_like(fresh[:1]), fresh[:-1]])
+        return {"states": played.states[0][:-1], "starts": starts}
+
+    def _look_behind_time_limits(self, rollout: Rollout, cut: Cut | None) -> None:
+        """Where a time limit cut the episode, the next value is that of the state reached."""
+        if cut is None:
+            return
+        steps, envs, reached = cut
+        at_limit = rollout.truncated[steps, envs].unsqueeze(-1)
+        next_values = rollout.next_values
+        # What was remembered in the last step of the episode, of which the new one knows nothing.
+        before = [states[steps, envs] for states in self._states_of(rollout)]
+        _, *after = self.agent.act(rollout.obs[steps, envs], *before) if before else (None,)
+        next_values[steps, envs] = torch.where(
+            at_limit, self._values(reached, *after), next_values[steps, envs]
+        )
+
+    def _states_of(self, rollout: Rollout) -> States:
+        return (rollout.context["states"],) if rollout.context else ()
+
+    def _values(self, obs: Tensor, *states: Tensor) -> Tensor:
+        """Values in reward units, [B, K]."""
+        return self.value_scale.from_norm(self.agent.values_norm(obs, *states))
+
+    def state_dict(self) -> dict[str, Tensor]:
+        assert self.current is not None
+        memory = {"states": self.states[0]} if self.states else {}
+        envs = self.envs.marked_state() if self._rewound else self.envs.state_dict()
+        return {
+            **memory,
+            "sums": self.sums,
+            "lengths": self.lengths,
+            "obs": self.current,
+            **{f"envs.{name}": value for name, value in envs.items()},
+        }
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        self._rewound = False
+        self.sums.copy_(state["sums"])
+        self.lengths.copy_(state["lengths"])
+        self.states = (state["states"].to(self.device),) if "states" in state else ()
+        saved = {name[5:]: value for name, value in state.items() if name.startswith("envs.")}
+        obs = self.envs.load_state_dict(saved).to(self.device)
+        self.current = state["obs"].to(self.device) if obs.shape != state["obs"].shape else obs

@@ -1,0 +1,231 @@
+"""The terminal during a run: a header, one line per batch, findings, and what to do next.
+
+The trainer drives it and never has to ask whether anybody is looking: a closed pipe or terminal
+silences the console and ends nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TextIO
+
+from tqdm import tqdm
+
+from ppo.cli import blocks
+from ppo.cli.columns import WIDTH, Record, batch_line, losses_line, table_header
+from ppo.config.file.mistakes import one_line
+
+if TYPE_CHECKING:
+    from ppo.config import Config
+
+SECONDS_BETWEEN_LINES = 0.5
+LINES_BETWEEN_HEADERS = 25
+_RED, _YELLOW, _PLAIN = "\033[31m", "\033[33m", "\033[0m"
+
+
+class _Shielded:
+    """A stream whose reader may go away: from then on what is written is dropped."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._gone = False
+
+    def write(self, text: str) -> int:
+        if not self._gone:
+            try:
+                self._stream.write(text)
+            except UnicodeEncodeError:
+                self._stream.write(text.encode("ascii", "backslashreplace").decode())
+            except (OSError, ValueError):  # ValueError: the stream is closed
+                self._gone = True
+        return len(text)
+
+    def flush(self) -> None:
+        if not self._gone:
+            try:
+                self._stream.flush()
+            except (OSError, ValueError):
+                self._gone = True
+
+    def isatty(self) -> bool:
+        try:
+            return not self._gone and self._stream.isatty()
+        except (OSError, ValueError):
+            return False
+
+    def __getattr__(self, name: str) -> Any:  # tqdm asks for encoding and fileno
+        return getattr(self._stream, name)
+
+
+class Console:
+    """What a run prints.
+
+    Args:
+        stream: where to; standard output by default.
+        verbosity: normal; verbose adds the losses of every batch shown and the figures of
+            findings; quiet prints the end only.
+        total_steps: length of the progress bar; None shows no bar.
+        health: whether the end explains the last batch, figure by figure.
+        clock: seconds, never going back; replaced in tests.
+    """
+
+    def __init__(
+        self,
+        stream: TextIO | None = None,
+        verbosity: str = "normal",
+        total_steps: int | None = None,
+        health: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        assert verbosity in ("quiet", "normal", "verbose"), verbosity
+        self._stream = _Shielded(sys.stdout if stream is None else stream)
+        self._verbosity = verbosity
+        self._total_steps = total_steps
+        self._health = health
+        self._clock = clock
+        terminal = self._stream.isatty() and os.environ.get("TERM") != "dumb"
+        self._color = terminal and not os.environ.get("NO_COLOR")
+        self._live = terminal and verbosity != "quiet" and total_steps is not None
+        self._bar: tqdm | None = None
+        self._lines_since_header = LINES_BETWEEN_HEADERS
+        self._last_line_at: float | None = None
+        self._skipped: list[str] = []  # the newest batch, where its line was held back
+        self._config: Config | None = None
+        self._record: Record = {}  # of the newest batch
+        self._told: dict[str, Mapping[str, Any]] = {}  # every finding of the run, for the verdict
+        self._ill: set[str] = set()  # illnesses of this batch
+        self._ill_before: set[str] = set()  # and of the batch before
+
+    def start(self, run: Any, config: Config, facts: Mapping[str, Any]) -> None:
+        """Prints the header, at most five lines.
+
+        Args:
+            run: a run folder with `name` and `path`, or the name alone.
+            facts: what the configuration cannot know; each may be missing: backend, device,
+                threads, parameters, batch (at which a resumed run goes on), previous (a run)
+                and differs (its settings that changed, as sentences).
+        """
+        self._config = config
+        known = {"total_steps": self._total_steps, "path": getattr(run, "path", None)}
+        if self._verbosity != "quiet":
+            name = str(getattr(run, "name", run))
+            self._print(*blocks.header(name, config, {**known, **facts}))
+        if self._live:
+            self._bar = tqdm(
+                total=self._total_steps,
+                unit=" steps",
+                unit_scale=True,
+                leave=False,
+                file=self._stream,
+                ncols=min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns - 1),
+                bar_format="{percentage:3.0f}%|{bar}| {n_fmt} of"
+                " {total_fmt} steps [{elapsed}, {remaining} left, {rate_fmt}]",
+            )
+
+    def batch(self, record: Record, eta_s: float | None = None) -> None:
+        """One batch: always printed where a figure is outside its healthy range, else in time."""
+        self._ill_before, self._ill = self._ill, set()
+        self._record = record
+        line, bad = batch_line(record, eta_s)
+        lines = [line.replace("!", f"{_RED}!{_PLAIN}") if self._color else line]
+        if self._verbosity == "verbose":
+            lines.append(losses_line(record))
+        now = self._clock()
+        due = self._last_line_at is None or now - self._last_line_at >= SECONDS_BETWEEN_LINES
+        self._skipped = lines
+        if due or bad:
+            self._show_batch(now)
+        if self._bar is not None and record.get("env_steps") is not None:
+            self._bar.update(record["env_steps"] - self._bar.n)
+
+    def finding(
+        self, illness: str, evidence: str, remedy: str, run: str, figures: str = ""
+    ) -> None:
+        """One finding of the batch just given; printed at its onset only.
+
+        It may be reported in every batch in which it holds: a batch without it ends it.
+
+        Args:
+            remedy: the setting to try, as KEY=VALUE.
+            figures: added by --verbose.
+        """
+        new = illness not in self._ill_before | self._ill
+        self._ill.add(illness)
+        if illness not in self._told:
+            self._told[illness] = {"since_batch": self._record.get("batch"), "remedy": remedy}
+        if not new or self._verbosity == "quiet":
+            return
+        if figures and self._verbosity == "verbose":
+            evidence = f"{evidence} ({figures})"
+        self._show_batch(self._clock())
+        lines = blocks.finding_lines(illness, evidence, remedy, run)
+        self._print(*(self._colored(line, _YELLOW) for line in lines), safe=True)
+
+    def note(self, text: str) -> None:
+        """One indented line about something that happened."""
+        if self._verbosity != "quiet":
+            self._show_batch(self._clock())
+            self._print(f"          {text}")
+
+    def single_batch(self, record: Record, config: Config) -> None:
+        """The active fixes and the health of one batch, each figure with what is normal."""
+        self.close()
+        self._print("active fixes", *(f"  {text}" for text in blocks.fixes(config.ppo)), "")
+        self._print(*blocks.health_block(record, config))
+
+    def end(self, summary: Mapping[str, Any]) -> None:
+        """The last batch if it was held back, then the end block; also with --quiet.
+
+        Args:
+            summary: each may be missing: run, path, status (finished, interrupted, failed),
+                reason, env_steps, wall_time_s, final_return, final_return_ci95, success_rate,
+                best_evaluation (mean_return and batch), findings (names of illnesses), time
+                (seconds by name), next (a command).
+        """
+        self._show_batch(self._clock())
+        self.close()
+        if self._verbosity != "quiet":
+            self._print("")
+            if self._health and self._record and self._config is not None:
+                self.single_batch(self._record, self._config)
+                self._print("")
+        if self._health and summary.get("status") == "finished":
+            summary = {"next": "python train_cli.py --mode train", **summary}
+        self._print(*blocks.end_block(summary, self._told))
+
+    def close(self) -> None:
+        """Takes the progress bar away; safe to call again."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+        self._stream.flush()
+
+    def _show_batch(self, now: float) -> None:
+        """Prints the newest batch unless it stands there already."""
+        if not self._skipped or self._verbosity == "quiet":
+            return
+        if self._lines_since_header >= LINES_BETWEEN_HEADERS:
+            self._print(table_header())
+            self._lines_since_header = 0
+        self._print(*self._skipped, safe=True)
+        self._skipped = []
+        self._lines_since_header += 1
+        self._last_line_at = now
+
+    def _colored(self, text: str, color: str) -> str:
+        text = one_line(text)
+        return f"{color}{text}{_PLAIN}" if self._color else text
+
+    def _print(self, *lines: str, safe: bool = False) -> None:
+        """Lines above the progress bar. Names from outside cannot steer the terminal."""
+        if self._bar is not None:
+            self._bar.clear()
+        for line in lines:
+            self._stream.write((line if safe else one_line(line)) + "\n")
+        if self._bar is not None:
+            self._bar.refresh()
+        self._stream.flush()

@@ -1,0 +1,166 @@
+"""The command line: which mode, with which settings, and what exit status each end has.
+
+0 done; 1 the run could not go on; 2 the user's mistake; 4 diverged; 130 after Ctrl-C.
+Nothing here imports torch: help and mistakes answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ppo.cli import modes
+from ppo.cli.flags import DEFAULT_CONFIG, Parser
+from ppo.core.errors import Diverged, RunError, UserError
+from ppo.core.registry import nearest
+
+if TYPE_CHECKING:
+    pass
+
+# Trouble of the machine that a traceback would not explain any better.
+_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one mode; returns the exit status and never lets an exception out."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a name the terminal cannot show is no reason to die
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        status = _run(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+        return status
+    except SystemExit as end:  # argparse after --help
+        return end.code if isinstance(end.code, int) else 1
+    except KeyboardInterrupt:
+        return _say(130, "interrupted")
+    except BrokenPipeError:  # `| head` has seen enough
+        _silence_stdout()
+        return 0
+    except UserError as error:
+        return _say(error.exit_status, *error.messages)
+    except (RunError, Diverged) as error:
+        return _say(error.exit_status, str(error))
+    except MemoryError:
+        return _say(1, "out of memory; smaller env.num_envs, ppo.num_steps or network.hidden_sizes")
+    except Exception as error:
+        return _say_unexpected(error)
+
+
+def _run(argv: list[str]) -> int:
+    first = Parser(add_help=False)
+    first.add_argument("--mode")
+    chosen, rest = first.parse_known_args(argv)
+    if chosen.mode is None and ("-h" in rest or "--help" in rest):
+        _parser(None).print_help()
+        return 0
+    mode = chosen.mode or modes.DEFAULT
+    module = modes.load(mode)
+    parser = _parser(mode)
+    module.add_arguments(parser.add_argument_group(f"flags of --mode {mode}"))
+    args, unknown = _parse(parser, argv, mode)
+    if unknown:
+        raise UserError(*(_unknown(word, mode, parser) for word in unknown))
+    args.mode = mode
+    args.verbosity = "verbose" if args.verbose else "quiet" if args.quiet else "normal"
+    return int(module.run(args) or 0)
+
+
+def _parse(parser: Parser, argv: list[str], mode: str) -> tuple[argparse.Namespace, list[str]]:
+    """Arguments, and the words that are too many (a flag's value is not counted as one)."""
+    args, extra = parser.parse_known_args(argv)
+    flags = [word for word in extra if word.startswith("-") and len(word) > 1]
+    return args, flags or extra
+
+
+def _parser(mode: str | None) -> Parser:
+    """Every common flag; the modes are listed below the help."""
+    width = max((len(name) for name in modes.names()), default=0)
+    lines = [f"  {name:<{width}}  {modes.summary(name)}" for name in modes.names()]
+    about = "PPO with a value function that holds when returns get large."
+    if mode is not None:
+        about = modes.summary(mode)
+    ending = "modes:\n" + "\n".join(lines) + "\n\n--mode MODE --help shows the flags of a mode"
+    program = "ppo" if Path(sys.argv[0]).stem != "train_cli" else "python train_cli.py"
+    parser = Parser(
+        prog=program,
+        description=about,
+        epilog=ending if mode is None else None,
+        usage=f"{program} --mode {mode or 'MODE'} [flags]",
+    )
+    parser.add_argument("--mode", default=modes.DEFAULT, help=f"what to do ({modes.DEFAULT})")
+    parser.add_argument(
+        "--config", metavar="FILE", help=f"settings ({DEFAULT_CONFIG} of this folder, if there)"
+    )
+    parser.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        dest="overrides",
+        action="append",
+        default=[],
+        help="override a setting, such as ppo.learning_rate=1e-3; may be repeated",
+    )
+    parser.add_argument(
+        "--results",
+        metavar="FOLDER",
+        type=Path,
+        default=Path("training_results"),
+        help="where runs are kept (training_results)",
+    )
+    parser.add_argument("--seed", type=int, metavar="N", help="sets system.seed")
+    volume = parser.add_mutually_exclusive_group()
+    volume.add_argument("--verbose", action="store_true", help="print the losses too")
+    volume.add_argument("--quiet", action="store_true", help="print only the end")
+    return parser
+
+
+def _unknown(word: str, mode: str, parser: Parser) -> str:
+    """What to say of a word that no flag takes."""
+    flag = word.partition("=")[0]
+    if not flag.startswith("-"):
+        if "=" in word:
+            return f"{word}: write --set {word}"
+        return f"{word}: --mode {mode} takes no such argument (see --mode {mode} --help)"
+    owners = modes.owners(flag)
+    if owners:
+        return f"{flag} belongs to --mode {' and '.join(owners)}, not to --mode {mode}"
+    known = [name for name in parser._option_string_actions if name.startswith("--")]
+    return f"{flag}: unknown flag{nearest(flag, known)} (see --mode {mode} --help)"
+
+
+def _say(status: int, *messages: str) -> int:
+    """Each message as one `error:` line on stderr; returns `status`."""
+    from ppo.config.file.mistakes import one_line
+
+    try:
+        for message in messages:
+            for line in message.split("\n"):
+                print(f"error: {one_line(line)}", file=sys.stderr)
+        sys.stderr.flush()
+    except BrokenPipeError:
+        pass
+    return status
+
+
+def _say_unexpected(error: Exception) -> int:
+    """Trouble of the machine in one line; a mistake of ours with what helps to mend it."""
+    if isinstance(error, OSError) and error.errno in _MACHINE:
+        where = f"{error.filename}: " if error.filename else ""
+        return _say(1, f"{where}{error.strerror}")
+    traceback.print_exception(error)
+    print(f"internal error: {type(error).__name__}: {error}", file=sys.stderr)
+    return 1
+
+
+def _silence_stdout() -> None:
+    """Keeps the interpreter from complaining about a closed pipe when it ends."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError, AttributeError):
+        pass

@@ -1,0 +1,40 @@
+"""What ablate and sweep share: their flags, and one call of the API."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """Flags of both modes."""
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds each (3)")
+    parser.add_argument("--jobs", type=int, default=0, metavar="N", help="at a time (one per core)")
+    parser.add_argument("--launcher", choices=["local", "ray"], default="local", help="where")
+    parser.add_argument("--address", default="auto", help="of the Ray cluster (auto)")
+    parser.add_argument("--fresh", action="store_true", help="a new experiment, not the last one")
+    parser.add_argument("--retry", action="store_true", help="train failed runs again")
+
+
+def run_grid(args: argparse.Namespace, axes: list[str], design: str) -> int:
+    """Trains the grid and prints its matrix; 1 where a run failed."""
+    from ppo.insight.experiments.run import run_grid_of
+    from ppo.insight.experiments.tables import Overview, report
+
+    experiment, outcomes = run_grid_of(
+        axes,
+        design,
+        seeds=args.seeds,
+        first_seed=args.seed,
+        config=args.config,
+        overrides=args.overrides,
+        results=args.results,
+        jobs=args.jobs,
+        launcher=args.launcher,
+        address=args.address,
+        fresh=args.fresh,
+        retry_failed=args.retry,
+        quiet=args.quiet,
+        watch=Overview(args.quiet),
+    )
+    print(report(experiment))
+    return 0 if all(outcome.status == "finished" for outcome in outcomes) else 1

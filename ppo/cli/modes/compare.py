@@ -1,0 +1,31 @@
+"""run folders side by side: tables in the terminal, and one self-contained HTML page"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The mode's own flags."""
+    parser.add_argument("runs", metavar="RUN", nargs="+", help="run0007, latest, paths, other logs")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write the page there")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the figures there")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints the comparison and writes what is asked for."""
+    from ppo.insight.comparison.compare import compare
+    from ppo.insight.comparison.tables import print_tables, write_csv
+    from ppo.insight.logs import find_run
+
+    comparison = compare([find_run(name, args.results) for name in args.runs])
+    print_tables(comparison)
+    if args.csv:
+        write_csv(comparison, args.csv)
+    if args.html:
+        from ppo.insight.comparison.page import write_html
+
+        write_html(comparison, args.html)
+        print(f"page: {args.html}")
+    return 0

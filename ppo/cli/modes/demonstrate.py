@@ -1,0 +1,42 @@
+"""writes demonstrations of an optimal control, or of a saved policy, to a file"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+
+def add_arguments(parser: Any) -> None:
+    parser.add_argument(
+        "--data", type=Path, metavar="FILE", help="written: .npz, .hdf5 or .safetensors"
+    )
+    parser.add_argument("--episodes", type=int, default=1000, metavar="N", help="episodes (1000)")
+    parser.add_argument("--run", metavar="RUN", help="whose policy acts; default: the expert")
+
+
+def run(args: argparse.Namespace) -> int:
+    from ppo.cli.flags import load_config
+    from ppo.core.errors import UserError
+
+    if args.data is None:
+        raise UserError("--mode demonstrate needs --data FILE (.npz, .hdf5 or .safetensors)")
+    if args.episodes < 1:
+        raise UserError(f"--episodes: {args.episodes}; allowed: 1 or more")
+    config = load_config(args)
+    from ppo.policies.demonstrate import demonstrate
+    from ppo.policies.demonstrations import check_name
+
+    check_name(args.data)
+    recording = demonstrate(config, args.data, args.episodes, args.run, args.results)
+    steps = recording.steps
+    print(f"wrote {steps.num_episodes:,} episodes, {len(steps.obs):,} steps to {args.data}")
+    rewards = steps.rewards
+    if rewards is not None:
+        print(f"return   {rewards.sum() / steps.num_episodes:.5g}")
+    known = recording.successes[recording.successes == recording.successes]
+    if len(known):
+        print(f"success  {known.mean():.1%}")
+    if recording.final_errors is not None and config.env.id == "DoubleIntegrator-v0":
+        print(f"final error {recording.final_errors.mean():.4f}")
+    return 0

@@ -1,0 +1,22 @@
+"""says what is wrong with a run, since which batch, and which setting to change"""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The mode's own flags."""
+    parser.add_argument("run", metavar="RUN_OR_FOLDER", help="run0007, latest, or any log")
+    parser.add_argument("--json", action="store_true", help="findings as JSON on stdout")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints the findings; 0 also where there are some."""
+    from ppo.insight.doctor import diagnose, report, to_json
+    from ppo.insight.logs import find_run, read_log
+
+    log = read_log(find_run(args.run, args.results))
+    findings = diagnose(log)
+    print(to_json(findings) if args.json else report(log, findings, args.verbose))
+    return 0

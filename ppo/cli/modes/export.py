@@ -1,0 +1,37 @@
+"""the policy with its normalization baked in, as ONNX or torch.export program, checked"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+
+def add_arguments(parser: Any) -> None:
+    parser.add_argument("--run", default="latest", metavar="RUN", help="run0007, latest or a path")
+    parser.add_argument(
+        "--format", default="onnx", metavar="FORMAT", help="onnx or torch_export (onnx)"
+    )
+    parser.add_argument("--which", choices=["best", "latest"], default="best", help="checkpoint")
+    parser.add_argument(
+        "--data", type=Path, metavar="FILE", help="written; default: policy.onnx in the run"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    from ppo.policies.export import export
+
+    done = export(args.run, args.results, args.format, args.data, args.which)
+    print(f"wrote {done.path}")
+    print(
+        f"raw observations [N, {', '.join(map(str, done.inputs))}] in, environment actions out "
+        "(the mode of the policy)"
+    )
+    if done.runtime:
+        print(
+            f"checked with {done.runtime}: largest difference from the policy "
+            f"{done.largest_difference:.2g}"
+        )
+    else:
+        print('not checked: onnxruntime is not installed; run: pip install -e ".[export]"')
+    return 0

@@ -1,0 +1,47 @@
+"""measures scales before any training, and says what needs normalizing or other weights"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+
+def add_arguments(parser: Any) -> None:
+    parser.add_argument(
+        "--steps", type=int, default=20_000, metavar="N", help="environment steps (20000)"
+    )
+    parser.add_argument(
+        "--data", type=Path, metavar="FILE", help="inspect these demonstrations instead"
+    )
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON alone")
+
+
+def run(args: argparse.Namespace) -> int:
+    from ppo.cli.flags import load_config
+    from ppo.core.errors import UserError
+
+    if args.steps < 1:
+        raise UserError(f"--steps: {args.steps}; allowed: 1 or more")
+    config = load_config(args)
+    from ppo.cli.inspection import text_of
+    from ppo.training.inspection import inspect_data, inspect_environment
+
+    if args.data is not None:
+        found = inspect_data(config, args.data)
+    else:
+        found = inspect_environment(config, args.steps)
+    print(json.dumps(_plain(found)) if args.json else text_of(found))
+    return 0
+
+
+def _plain(value: Any) -> Any:
+    """Without numbers that JSON does not have."""
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
+    if isinstance(value, float) and value - value != 0.0:
+        return None
+    return value

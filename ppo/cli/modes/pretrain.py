@@ -1,0 +1,50 @@
+"""imitation: warm start of the actor from a file of demonstrations"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+
+def add_arguments(parser: Any) -> None:
+    parser.add_argument(
+        "--data", type=Path, metavar="FILE", help="demonstrations: .npz, .hdf5, .safetensors"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    from ppo.cli.flags import load_config
+    from ppo.core.errors import UserError
+
+    if args.data is None:
+        raise UserError(
+            "--mode pretrain needs --data FILE (write one with --mode demonstrate --data FILE)"
+        )
+    config = load_config(args)
+    from ppo.policies.pretrain import pretrain
+
+    every = max(1, config.imitation.epochs // 10)
+
+    def tell(record: dict[str, Any]) -> None:
+        last = record["epoch"] + 1 == config.imitation.epochs
+        if args.verbosity == "quiet" or (record["epoch"] % every and not last):
+            return
+        parts = [
+            f"{name} {loss:.4g} (held out {record['validation'][name]:.4g}, "
+            f"{record['shares'][name] or 0:.0%} of the loss)"
+            for name, loss in record["losses"].items()
+        ]
+        print(f"epoch {record['epoch']:4d}  {'  '.join(parts)}")
+
+    found = pretrain(config, args.data, args.results, tell)
+    result = found.result
+    low, high = result["ci95"]
+    print(f"return   {result['mean_return']:.5g}  (95 % interval {low:.5g} .. {high:.5g})")
+    if result["success_rate"] is not None:
+        print(f"success  {result['success_rate']:.1%}")
+    if result.get("final_error") is not None:
+        print(f"final error {result['final_error']:.4f}")
+    print(f"saved as {found.folder.path}")
+    print(f"go on from it: --mode train --set train.initial_policy={found.folder.name}")
+    return 0

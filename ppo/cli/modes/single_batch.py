@@ -1,0 +1,27 @@
+"""one batch from config.yaml, then the active fixes and the health of the batch"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+
+def add_arguments(parser: Any) -> None:
+    parser.add_argument("--batches", type=int, default=1, metavar="N", help="batches to do (1)")
+
+
+def run(args: argparse.Namespace) -> int:
+    from ppo.cli.console import Console
+    from ppo.cli.flags import load_config
+    from ppo.core.errors import UserError
+
+    if args.batches < 1:
+        raise UserError(f"--batches: {args.batches}; allowed: 1 or more")
+    config = load_config(args)
+    from ppo.training.trainer import Trainer
+
+    steps = args.batches * config.env.num_envs * config.ppo.num_steps
+    console = Console(verbosity=args.verbosity, total_steps=steps)
+    trainer = Trainer(config, args.results, console)
+    trainer.train(batches=args.batches)
+    return trainer.exit_status

@@ -1,0 +1,45 @@
+"""trains to train.total_timesteps, with evaluation, checkpoints and TensorBoard"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+
+def add_arguments(parser: Any) -> None:
+    parser.add_argument(
+        "--resume",
+        metavar="RUN",
+        help="continue this run exactly; latest starts one if there is none",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    from ppo.cli.console import Console
+
+    resume, config = resumed_configuration(args)
+    from ppo.training.trainer import Trainer
+
+    console = Console(verbosity=args.verbosity, total_steps=config.train.total_timesteps)
+    trainer = Trainer(config, args.results, console, resume=resume)
+    trainer.train()
+    return trainer.exit_status
+
+
+def resumed_configuration(args: argparse.Namespace) -> tuple[str | None, Any]:
+    """The run to continue and its configuration; its own config.yaml unless --config is given."""
+    from ppo.cli.flags import load_config, overrides
+    from ppo.config import Config
+    from ppo.runs.folder import RunFolder, run_names
+
+    resume = args.resume
+    if resume == "latest" and not run_names(args.results):
+        resume = None
+    if resume is None:
+        return None, load_config(args)
+    if args.config is not None:
+        return resume, load_config(args)
+    folder = RunFolder.open(args.results, resume)
+    if not (folder.path / "config.yaml").exists():  # killed before it had one: nothing was trained
+        return resume, load_config(args)
+    return resume, Config.load(folder.path / "config.yaml", overrides=overrides(args))

@@ -1,0 +1,10 @@
+"""config.yaml: read without surprises, refused with all mistakes at once, written with comments.
+
+`python -m ppo.config.file > config.yaml` writes the defaults. Nothing here imports torch.
+"""
+
+from ppo.config.file.checking import build
+from ppo.config.file.loading import from_dict, load, with_overrides
+from ppo.config.file.writing import plain, to_yaml
+
+__all__ = ["build", "from_dict", "load", "plain", "to_yaml", "with_overrides"]

@@ -1,0 +1,220 @@
+"""The one place that says how functions are compiled.
+
+A compiled function is the same Python as the eager one. `fullgraph=True` everywhere: a construct
+that would fall back to eager in the middle is an error, not a slow run.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import platform
+import types
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import torch
+from torch import Tensor
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# On a GPU torch counts the graphs of a function over all learners of a process (tests, sweeps).
+RECOMPILE_LIMIT = 256
+
+LOOPS_IN_CPP = "2.13"  # before, the calls around a loop could be compiled on some inputs only
+
+MEASURED_ON = (
+    "x86_64",
+    "AMD64",
+)  # where ppo/core/products.py knows which library is the faster one
+
+
+def compiled(function: F, device: torch.device, loops: bool = False) -> F:
+    """`function` as one graph; on a GPU it is captured and replayed as a CUDA graph.
+
+    A CUDA graph overwrites its outputs when it is called again: what must outlive the next call is
+    cloned by the caller with `keep`.
+
+    Args:
+        loops: whether the function holds a loop of torch's own.
+    """
+    if device.type == "cpu":
+        _keep_freed_memory()
+    # On a CPU the calls between kernels are compiled too: from Python they cost as much as the
+    # kernels of a small network.
+    if device.type == "cuda":
+        options: dict[str, Any] = {"triton.cudagraphs": True}
+    else:
+        options = {"cpp_wrapper": not loops or torch.__version__ >= LOOPS_IN_CPP}
+    if chooses_products(device):
+        from ppo.core.products import FasterProducts
+
+        options["post_grad_custom_post_pass"] = FasterProducts()
+    if device.type == "cpu":
+        return cast(F, FixedGraphs(function, options))
+    torch._dynamo.config.recompile_limit = RECOMPILE_LIMIT
+    torch._dynamo.config.accumulated_recompile_limit = 4 * RECOMPILE_LIMIT
+    whole = torch.compile(function, fullgraph=True, dynamic=False, options=options)
+    return cast(F, whole)
+
+
+class FixedGraphs:
+    """A compiled function that finds its graph by what its arguments look like.
+
+    Before every call torch looks through all that the function read when it was compiled: modules,
+    settings, globals. For a gradient step on 64 samples that takes as long as a third of the step.
+    What a learner reads of these stays as it was built (tests/speed/test_fixed_graphs.py lets
+    torch look), so that only the arguments need a look: their shapes, types and constants.
+
+    Args:
+        function: takes positional arguments.
+        options: of torch.compile.
+    """
+
+    def __init__(self, function: Callable[..., Any], options: dict[str, Any]) -> None:
+        self._function = function
+        # What a graph is for is told by its key; torch need not keep anything of it.
+        self._options = {**options, "guard_filter_fn": lambda entries: [False] * len(entries)}
+        self._graphs: dict[Any, Callable[..., Any]] = {}
+
+    def graph(self, *args: Any) -> Callable[..., Any]:
+        """What is called for arguments of this look, for calls with nothing else."""
+        return self._graphs.get(self._key(args), self)
+
+    def _key(self, args: tuple[Any, ...]) -> Any:
+        return torch.is_grad_enabled(), *map(look, args)
+
+    def __call__(self, *args: Any) -> Any:
+        key = self._key(args)
+        graph = self._graphs.get(key)
+        if graph is not None:
+            return graph(*args)
+        fresh = self._fresh()
+        whole = torch.compile(fresh, fullgraph=True, dynamic=False, options=self._options)
+        result = whole(*args)
+        self._graphs[key] = bytecode(fresh) or whole
+        return result
+
+    def _fresh(self) -> types.FunctionType:
+        """The function under a code of its own: torch files what it compiles under the code."""
+        function = self._function
+
+        def whole(*args: Any) -> Any:
+            return function(*args)
+
+        return types.FunctionType(
+            whole.__code__.replace(), whole.__globals__, "whole", None, whole.__closure__
+        )
+
+
+def settled(function: F, *args: Any) -> F:
+    """`function` for many calls whose arguments all look like these: they are looked at once."""
+    return cast(F, function.graph(*args)) if isinstance(function, FixedGraphs) else function
+
+
+def bytecode(function: types.FunctionType) -> Callable[..., Any] | None:
+    """What torch runs in place of a function that it compiled, without its questions before it.
+
+    None where this torch does not show it.
+    """
+    try:
+        from torch._C._dynamo.eval_frame import _debug_get_cache_entry_list as entries
+    except ImportError:
+        return None
+    found = entries(function.__code__)
+    if len(found) != 1:
+        return None
+    code, closure = found[0].code, function.__closure__
+    return types.FunctionType(code, function.__globals__, function.__name__, None, closure)
+
+
+def look(value: Any) -> Any:
+    """What a graph depends on in an argument: the form of a tensor, the value of anything else."""
+    kind = type(value)
+    if kind is Tensor:
+        return value.dtype, value.shape, value.stride()
+    if isinstance(value, tuple):
+        return kind, *map(look, value)
+    if kind is dict:
+        return kind, *((name, look(part)) for name, part in value.items())
+    return kind, value
+
+
+def chooses_products(device: torch.device) -> bool:
+    """Whether compiled code takes each product to the library that ppo/core/products.py names."""
+    known = device.type == "cpu" and platform.machine() in MEASURED_ON
+    return known and torch.backends.mkldnn.is_available()
+
+
+@functools.cache
+def _keep_freed_memory() -> None:
+    """Tell glibc not to give freed blocks back to the kernel.
+
+    A compiled step frees its buffers and asks for the same ones again. Those above 128 kB would
+    come back as pages that the kernel has to fill with zeros first, which takes as long as the
+    step itself (measured: 5.1 ms and 2.6 ms for minibatches of 2048). Elsewhere than on glibc
+    nothing is done.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return
+    trim_threshold, mmap_threshold = -1, -3
+    mallopt(trim_threshold, 2**31 - 1)
+    if not mallopt(mmap_threshold, 2**30):
+        mallopt(mmap_threshold, 2**25)  # the most that older versions take
+
+
+def keep(tensors: Any) -> Any:
+    """Tensors that the next call of a compiled function cannot overwrite, copied only on a GPU."""
+    if isinstance(tensors, Tensor):
+        return tensors.clone() if tensors.is_cuda else tensors
+    return torch.utils._pytree.tree_map_only(
+        Tensor, lambda tensor: tensor.clone() if tensor.is_cuda else tensor, tensors
+    )
+
+
+def fix_addresses(*tensors: Tensor) -> None:
+    """Say that these tensors are changed in place and never move, so that CUDA graphs may too."""
+    for tensor in tensors:
+        if tensor.is_cuda:
+            torch._dynamo.mark_static_address(tensor)
+
+
+def obstacle(device: torch.device) -> str | None:
+    """Why functions for this device cannot be compiled here; None if they can."""
+    if device.type == "cuda":
+        from torch.utils._triton import has_triton
+
+        return None if has_triton() else "triton is not installed"
+    from torch._inductor import cpp_builder, exc
+
+    try:
+        cpp_builder.get_cpp_compiler()
+    except exc.InvalidCxxCompiler:
+        return "no C++ compiler was found (install g++ or clang++)"
+    return None
+
+
+# What compiling costs and saves on one core of a server of 2024, torch 2.13, network 2x64
+# (docs/speed.md). The cost is that of an empty compiler cache; a full one takes a tenth.
+COMPILE_SECONDS = 50.0
+SAVED_PER_GRADIENT_STEP = 1.0e-3
+SAVED_PER_ROLLOUT_STEP = {"torch": 1.3e-4, "host": 5e-5}  # one step of all environments
+SAVED_PER_BATCH = 2.2e-3
+MARGIN = 2.0  # a run must save this many times the cost
+
+
+def repays(batches: float, num_steps: int, gradient_steps: int, on_device: bool) -> bool:
+    """Whether a run of this length is faster with compilation, by a safe margin.
+
+    Only what compiling saves in every small operation is counted, which does not depend on the
+    number of samples; its gain on large batches comes on top.
+
+    Args:
+        batches: of the run. num_steps: T. gradient_steps: of a batch.
+        on_device: environments are torch functions that compile with the policy.
+    """
+    step = SAVED_PER_ROLLOUT_STEP["torch" if on_device else "host"]
+    saved = SAVED_PER_GRADIENT_STEP * gradient_steps + step * num_steps + SAVED_PER_BATCH
+    return batches * saved > MARGIN * COMPILE_SECONDS

@@ -1,0 +1,50 @@
+"""Small judgements on what an environment gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+
+from ppo.core.errors import UserError
+from ppo.envs.observations import ObservationEncoder
+
+
+def shortened(value: Any) -> str:
+    """How a value looks, in at most 120 characters."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 120 else text[:117] + "..."
+
+
+def scalar(where: Callable[[], str], reward: Any) -> float:
+    """A reward as a Python float; bools, integers, numpy scalars and arrays of one entry pass."""
+    if isinstance(reward, (bool, int, float, np.number, np.bool_)):
+        return float(reward)
+    if isinstance(reward, np.ndarray) and reward.size == 1 and reward.dtype.kind in "fiub":
+        return float(reward.reshape(-1)[0])
+    raise UserError(f"{where()}: the reward must be one number, got {shortened(reward)}")
+
+
+def first_nonfinite(observation: np.ndarray) -> str:
+    flat = observation.reshape(-1)
+    entry = int(np.flatnonzero(~np.isfinite(flat))[0])
+    return f"entry {entry} is {flat[entry]} (as float32)"
+
+
+def bounds_of(
+    space: gym.Space, encoder: ObservationEncoder
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Flat bounds [D] with room for rounding, or None where there is nothing to leave."""
+    if not isinstance(space, spaces.Box) or encoder.is_image:
+        return None
+    low = space.low.reshape(-1).astype(np.float64)
+    high = space.high.reshape(-1).astype(np.float64)
+    if not (np.isfinite(low).any() or np.isfinite(high).any()):
+        return None
+    finite = np.isfinite(low) & np.isfinite(high)
+    span = np.subtract(high, low, out=np.zeros_like(low), where=finite)
+    room = 1e-5 * (1.0 + span)
+    return (low - room).astype(np.float32), (high + room).astype(np.float32)

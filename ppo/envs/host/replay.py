@@ -1,0 +1,261 @@
+"""What the in-process and the worker backends share: the log of running episodes, and `Step`."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import abstractmethod
+
+import gymnasium as gym
+import numpy as np
+import torch
+from torch import Tensor
+
+from ppo.core.data import Step
+from ppo.core.errors import RunError
+from ppo.envs.base import Environments
+from ppo.envs.host.slot import Probed
+from ppo.envs.observations import ActionDecoder, ObservationEncoder, mask_size, without_text
+from ppo.envs.workers.rows import Layout, Rows
+
+
+class EpisodeLog:
+    """The actions of all running episodes, by which each can be played again.
+
+    Whole steps are kept, [N, ...] each, back to the start of the oldest running episode.
+    """
+
+    def __init__(self, num_envs: int) -> None:
+        self.episodes = np.zeros(num_envs, np.int64)
+        self._starts = np.zeros(num_envs, np.int64)
+        self._base = 0  # number of the first step kept
+        self._mark: tuple[np.ndarray, np.ndarray, int] | None = None  # episodes, starts, now
+        self._steps: list[np.ndarray] = []
+        self._trim_at = 256
+
+    @property
+    def now(self) -> int:
+        """Steps logged since the reset."""
+        return self._base + len(self._steps)
+
+    def append(self, actions: np.ndarray) -> None:
+        self._steps.append(actions)
+        if len(self._steps) >= self._trim_at:
+            oldest = int(self._starts.min())
+            if self._mark is not None:
+                oldest = min(oldest, int(self._mark[1].min()))
+            del self._steps[: oldest - self._base]
+            self._base = oldest
+            self._trim_at = 2 * len(self._steps) + 256
+
+    def next_episode(self, ended: np.ndarray) -> None:
+        """Notes that the episodes of `ended` [N] bool are over; call it after `append`."""
+        self.episodes[ended] += 1
+        self._starts[ended] = self.now
+
+    def actions(self, env: int) -> np.ndarray:
+        """[L, ...] what was done in the running episode of one environment."""
+        start = int(self._starts[env]) - self._base
+        kept = [step[env] for step in self._steps[start:]]
+        return np.stack(kept) if kept else self._empty()
+
+    def length(self, env: int) -> int:
+        """Steps of the running episode of one environment."""
+        return self.now - int(self._starts[env])
+
+    def mark(self) -> None:
+        """Keeps the running episodes so that `marked` finds them after further steps."""
+        self._mark = self.episodes.copy(), self._starts.copy(), self.now
+
+    def marked(self) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Episodes [N] and, of each, the actions [L, ...] until the mark."""
+        assert self._mark is not None, "mark() comes first"
+        episodes, starts, now = self._mark
+        found = []
+        for env, start in enumerate((starts - self._base).tolist()):
+            kept = [step[env] for step in self._steps[start : now - self._base]]
+            found.append(np.stack(kept) if kept else self._empty())
+        return episodes, found
+
+    def _empty(self) -> np.ndarray:
+        return self._steps[0][:0] if self._steps else np.zeros(0)
+
+    def restore(self, episodes: np.ndarray, actions: list[np.ndarray], shape: tuple[int, ...],
+                dtype: np.dtype) -> None:  # fmt: skip
+        """Goes back to running episodes of known actions, one array [L_i, *shape] each."""
+        lengths = np.array([len(item) for item in actions], np.int64)
+        longest = int(lengths.max(initial=0))
+        steps = np.zeros((longest, len(actions), *shape), dtype)
+        for env, item in enumerate(actions):
+            steps[longest - len(item) :, env] = item
+        self.episodes = episodes.astype(np.int64)
+        self._base, self._steps, self._starts = 0, list(steps), longest - lengths
+        self._mark = None
+
+
+def digest(observation: np.ndarray) -> int:
+    """63 bits that differ where any bit of the observation does."""
+    raw = hashlib.blake2b(np.ascontiguousarray(observation).tobytes(), digest_size=8).digest()
+    return int.from_bytes(raw, "little") >> 1
+
+
+class HostEnvironments(Environments):
+    """Gymnasium environments stepped on the host, in whatever process."""
+
+    restore_level = "replay"
+    rows: Rows
+
+    def _describe(self, env: gym.Env, env_id: str, num_envs: int, run_seed: int) -> None:
+        """Takes over what one environment says of itself."""
+        self.num_envs, self.run_seed = num_envs, run_seed
+        self.observation_space = without_text(env.observation_space)
+        self.action_space = env.action_space
+        self.max_episode_steps = env.spec.max_episode_steps if env.spec else None
+        self._whole_space, self._env_id = env.observation_space, env_id
+        self.encoder = ObservationEncoder(env.observation_space, env_id)
+        self.decoder = ActionDecoder(env.action_space, env_id)
+        self.events: list[str] = []
+        self.notes = [
+            f"env.id: {env_id}: entry {name!r} of the observation is text and is left out"
+            for name in self.encoder.left_out
+        ]
+        self._parity = 0
+        self._log = EpisodeLog(num_envs)
+        self._told_outside = False
+
+    def _adopt(self, probed: Probed) -> None:
+        """Takes over what a first reset told; from here on rows have their final layout."""
+        self.component_names = probed.component_names
+        count = mask_size(self.action_space) if probed.mask_source != "none" else 0
+        self.encoder = ObservationEncoder(self._whole_space, self._env_id, count)
+        self.layout = self.encoder.layout
+
+    def _tell(self, events: list[str], outside: str | None) -> None:
+        """Takes over what happened; that observations leave their space is told once a run."""
+        self.events += events
+        if outside and not self._told_outside:
+            self._told_outside = True
+            self.events.append(outside)
+
+    def _layout(self) -> Layout:
+        return Layout(
+            self.num_envs,
+            self.decoder.shape,
+            self.decoder.dtype.name,
+            self.encoder.shape,
+            self.encoder.dtype.name,
+            len(self.component_names),
+        )
+
+    @abstractmethod
+    def _run_reset(self, episodes: list[int]) -> None:
+        """Starts these episodes; writes rows.obs[parity]."""
+
+    @abstractmethod
+    def _run_step(self) -> None:
+        """One step from rows.actions; writes rows.obs[parity] and the rest."""
+
+    @abstractmethod
+    def _run_replay(self, episodes: list[int], actions: list[np.ndarray]) -> list[bool]:
+        """Plays these unfinished episodes again; False where one ended early this time."""
+
+    def reset(self) -> Tensor:
+        self._log = EpisodeLog(self.num_envs)
+        self._parity = 0
+        self._run_reset([0] * self.num_envs)
+        return self._current()
+
+    def step(self, actions: Tensor) -> Step:
+        taken = self._host_actions(actions)
+        rows = self.rows
+        rows.actions[...] = taken
+        self._parity ^= 1
+        self._run_step()
+        self._log.append(taken)
+        ended = rows.terminated | rows.truncated
+        obs = final_obs = self._current()
+        success = np.full(self.num_envs, np.nan, np.float32)
+        if ended.any():
+            self._log.next_episode(ended)
+            success[ended] = rows.success[ended]
+            final_obs = obs.clone()
+            index = np.flatnonzero(ended)
+            final_obs[torch.from_numpy(index)] = torch.from_numpy(rows.final_obs[index])
+        return Step(
+            obs=obs,
+            rewards=torch.from_numpy(rows.rewards.copy()),
+            terminated=torch.from_numpy(rows.terminated.copy()),
+            truncated=torch.from_numpy(rows.truncated.copy()),
+            final_obs=final_obs,
+            success=torch.from_numpy(success),
+            valid=torch.from_numpy(rows.valid.copy()),
+        )
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The running episodes: which, and what was done in them.
+
+        episodes [N], lengths [N], actions [sum of lengths, ...], digests [N] of the observations.
+        """
+        actions = [self._log.actions(env) for env in range(self.num_envs)]
+        return self._state(self._log.episodes, actions, self.rows.obs[self._parity])
+
+    def mark(self) -> None:
+        self._log.mark()
+        self._marked_obs = self.rows.obs[self._parity].copy()
+
+    def marked_state(self) -> dict[str, Tensor]:
+        return self._state(*self._log.marked(), self._marked_obs)
+
+    def _state(
+        self, episodes: np.ndarray, actions: list[np.ndarray], obs: np.ndarray
+    ) -> dict[str, Tensor]:
+        lengths = [len(item) for item in actions]
+        shape, dtype = self.decoder.shape, self.decoder.dtype
+        joined = [item.reshape(-1, *shape).astype(dtype) for item in actions]
+        digests = [digest(row) for row in obs]
+        return {
+            "episodes": torch.from_numpy(episodes.copy()),
+            "lengths": torch.tensor(lengths, dtype=torch.int64),
+            "actions": torch.from_numpy(np.concatenate(joined)),
+            "digests": torch.tensor(digests, dtype=torch.int64),
+        }
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> Tensor:
+        """Plays the running episodes again.
+
+        An environment that is not where it was is reported in `events`: it is not deterministic.
+
+        Raises:
+            RunError: the state is of another number of environments.
+        """
+        episodes = state["episodes"].numpy()
+        if len(episodes) != self.num_envs:
+            raise RunError(
+                f"the saved state has {len(episodes)} environments, env.num_envs gives "
+                f"{self.num_envs}; resume with the number that the run was started with"
+            )
+        cuts = np.cumsum(state["lengths"].numpy())[:-1]
+        actions = np.split(state["actions"].numpy(), cuts)
+        self._parity = 0
+        self._log.restore(episodes, actions, self.decoder.shape, self.decoder.dtype)
+        complete = self._run_replay(episodes.tolist(), actions)
+        digests = [digest(row) for row in self.rows.obs[0]]
+        for env, (whole, now, then) in enumerate(
+            zip(complete, digests, state["digests"].tolist(), strict=True)
+        ):
+            if not whole or now != then:
+                self.events.append(
+                    f"environment {env} is not deterministic: playing episode {episodes[env]} "
+                    "again led elsewhere, so this resume is not exact"
+                )
+        return self._current()
+
+    def _current(self) -> Tensor:
+        return torch.from_numpy(self.rows.obs[self._parity].copy())
+
+    def _host_actions(self, actions: Tensor) -> np.ndarray:
+        """An array of our own, of the right type and finite."""
+        taken = actions.detach().to("cpu").numpy().astype(self.decoder.dtype)
+        expected = (self.num_envs, *self.decoder.shape)
+        assert taken.shape == expected, f"actions {taken.shape} in place of {expected}"
+        assert self.decoder.is_discrete or np.isfinite(taken).all(), "an action is not finite"
+        return taken

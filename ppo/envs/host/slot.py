@@ -1,0 +1,379 @@
+"""Gymnasium environments with seeded episodes and checks: what runs in a worker or in process.
+
+No torch here. A fault in an environment ends in an error that names it, its step, the seed that
+reproduces it and the setting that would let the run go on.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.envs.registration import EnvSpec
+
+from ppo.core.errors import EnvironmentFault, UserError
+from ppo.envs.base import episode_seed
+from ppo.envs.host import masks
+from ppo.envs.host.checks import bounds_of, first_nonfinite, scalar, shortened
+from ppo.envs.host.stacking import FrameStack
+from ppo.envs.ids import make_env
+from ppo.envs.observations import ActionDecoder, ObservationEncoder, mask_size
+from ppo.envs.workers.rows import Rows
+
+MAX_FAILURES_IN_A_ROW = 3
+
+
+class Task(NamedTuple):
+    """What a slot needs to know of the run."""
+
+    kwargs: dict[str, Any]
+    run_seed: int
+    on_error: str = "stop"  # or restart
+    on_nonfinite: str = "stop"  # or reset
+    action_masks: str = "auto"  # or never
+    frame_stack: int = 1
+
+
+def make_task_env(spec: EnvSpec, task: Task) -> gym.Env:
+    """One environment as the task asks for it."""
+    env = make_env(spec, task.kwargs)
+    return env if task.frame_stack == 1 else FrameStack(env, task.frame_stack)
+
+
+class Probed(NamedTuple):
+    """What one reset, and where needed one step, tell of an environment."""
+
+    component_names: tuple[str, ...]
+    mask_source: str  # none, info or method
+
+
+class Slot:
+    """One environment, the number of its episode and of its step."""
+
+    def __init__(self, spec: EnvSpec, task: Task, index: int) -> None:
+        self.spec = spec
+        self.task = task
+        self.run_seed = task.run_seed
+        self.index = index  # over all processes
+        self.env = make_task_env(spec, task)
+        self.episode = 0
+        self.steps = 0
+        self.failures = 0  # episodes in a row that were cut because of a fault
+
+    @property
+    def seed(self) -> int:
+        return episode_seed(self.run_seed, self.index, self.episode)
+
+    def where(self) -> str:
+        """Names the environment and the moment, so that a user can go there again."""
+        return (
+            f"environment {self.index} ({self.spec.id}), step {self.steps} of episode "
+            f"{self.episode} (seed {self.seed})"
+        )
+
+    def reset(self, episode: int) -> tuple[Any, dict[str, Any]]:
+        """Starts an episode from its own seed; observation and info."""
+        self.episode, self.steps = episode, 0
+        try:
+            result = self.env.reset(seed=self.seed)
+        except (Exception, SystemExit) as error:
+            raise EnvironmentFault(f"{self.where()}: reset raised {error!r}") from error
+        if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict)):
+            raise UserError(
+                f"{self.where()}: reset must return (observation, info), got {shortened(result)}"
+            )
+        return result
+
+    def close(self) -> None:
+        """Closes the environment, which is thrown away whether it complains or not."""
+        try:
+            self.env.close()
+        except (Exception, SystemExit):
+            pass
+
+    def restart(self) -> None:
+        """Builds the environment anew after it raised an error."""
+        self.close()
+        self.env = make_task_env(self.spec, self.task)
+
+
+class SlotGroup:
+    """Some environments stepped one after the other, each writing its row of `rows`.
+
+    Attributes:
+        events: what happened since the last `take_events`, in words.
+        outside: the first observation outside the space since then, in words.
+    """
+
+    def __init__(self, spec: EnvSpec, task: Task, indices: range) -> None:
+        self.task = task
+        self.slots = [Slot(spec, task, index) for index in indices]
+        env = self.slots[0].env
+        self.encoder = ObservationEncoder(env.observation_space, spec.id)
+        self.decoder = ActionDecoder(env.action_space, spec.id)
+        self.events: list[str] = []
+        self.outside: str | None = None
+        self._names: tuple[str, ...] | None = None
+        self._masks = "none"
+        self._begun = 0
+        self._bounds = bounds_of(env.observation_space, self.encoder)
+
+    def probe(self) -> Probed:
+        """The reward components that the first environment tells of, and how it gives masks."""
+        slot = self.slots[0]
+        _, info = slot.reset(0)
+        source = masks.find_source(slot.env, info, self.task.action_masks, slot.spec.id)
+        return Probed(self._component_names(slot, info), source)
+
+    def _component_names(self, slot: Slot, info: dict[str, Any]) -> tuple[str, ...]:
+        parts = info.get("reward_components")
+        if parts is None:
+            slot.env.action_space.seed(0)
+            try:
+                info = slot.env.step(slot.env.action_space.sample())[4]
+                parts = info.get("reward_components")
+            except (Exception, SystemExit):
+                parts = None  # a real step will meet the same fault and report it
+        if parts is None:
+            return ("reward",)
+        if not isinstance(parts, dict) or not parts or not all(isinstance(i, str) for i in parts):
+            raise UserError(
+                f"env.id: {slot.spec.id}: info['reward_components'] must be a dict from names to "
+                f"numbers, got {shortened(parts)}"
+            )
+        return tuple(parts)
+
+    def attach(self, rows: Rows, probed: Probed) -> None:
+        """Says where to read and write, and what the first environment told."""
+        self.rows = rows
+        names = probed.component_names
+        self._names = None if names == ("reward",) else names
+        self._masks = probed.mask_source
+        env = self.slots[0].env
+        count = mask_size(env.action_space) if self._masks != "none" else 0
+        self.encoder = ObservationEncoder(env.observation_space, self.slots[0].spec.id, count)
+
+    def reset(self, episodes: list[int], parity: int, run_seed: int) -> None:
+        """Starts the given episode of each environment; seeds are `run_seed`'s from now on."""
+        for row, (slot, episode) in enumerate(zip(self.slots, episodes, strict=True)):
+            slot.run_seed = run_seed
+            self._begin(row, slot, episode, parity)
+        self._check_reset_rows(range(len(self.slots)), parity)
+
+    def step(self, parity: int) -> None:
+        """One step of each environment; the next episode begins where one ended."""
+        rows = self.rows
+        rows.terminated[:] = False
+        rows.truncated[:] = False
+        rows.valid[:] = True
+        actions = self.decoder.decode(rows.actions)
+        with np.errstate(over="ignore"):  # what does not fit float32 is reported as not finite
+            for row, slot in enumerate(self.slots):
+                self._step(row, slot, actions[row], parity)
+        self._check(parity)
+
+    def take_events(self) -> tuple[list[str], str | None]:
+        """`events` and `outside`, which are empty again after that."""
+        taken = self.events, self.outside
+        self.events, self.outside = [], None
+        return taken
+
+    def replay(
+        self, row: int, episode: int, actions: np.ndarray, parity: int, run_seed: int
+    ) -> bool:
+        """Plays an unfinished episode again; False where it ended early this time."""
+        slot = self.slots[row]
+        slot.run_seed = run_seed
+        self._mark(row)
+        observation, info = slot.reset(episode)
+        for action in self.decoder.decode(actions):
+            self._mark(row)
+            observation, _, terminated, truncated, info = slot.env.step(action)
+            slot.steps += 1
+            if terminated or truncated:
+                return False
+        self._write(slot, observation, self.rows.obs[parity, row], info)
+        return True
+
+    def _mark(self, row: int) -> None:
+        """Tells a supervisor that something new has begun, and with whom."""
+        self._begun += 1
+        self.rows.progress[row] = self._begun
+
+    def close(self) -> None:
+        """Closes the environments; one that fails even here does not keep the others open."""
+        slots, self.slots = self.slots, []
+        for slot in slots:
+            slot.close()
+
+    def _begin(self, row: int, slot: Slot, episode: int, parity: int) -> None:
+        self._mark(row)
+        observation, info = slot.reset(episode)
+        self._write(slot, observation, self.rows.obs[parity, row], info)
+
+    def _write(self, slot: Slot, observation: Any, row: np.ndarray, info: Any) -> None:
+        """An observation and what may be done there; an end has no info: nothing is done there."""
+        try:
+            self.encoder.write(observation, row)
+            if self._masks != "none":
+                every = np.ones(self.encoder.layout.num_mask)
+                mask = every if info is None else masks.read(slot.env, info, self._masks)
+                self.encoder.write_mask(mask, row)
+        except ValueError as error:
+            raise UserError(f"{slot.where()}: {error}") from None
+
+    def _step(self, row: int, slot: Slot, action: Any, parity: int) -> None:
+        rows = self.rows
+        self._mark(row)
+        slot.steps += 1
+        try:
+            result = slot.env.step(action)
+        except (Exception, SystemExit) as error:
+            self._on_error(row, slot, parity, error)
+            return
+        try:
+            observation, reward, terminated, truncated, info = result
+            said = info.get
+        except (TypeError, ValueError, AttributeError):
+            raise UserError(
+                f"{slot.where()}: step must return (observation, reward, terminated, truncated, "
+                f"info dict), got {shortened(result)}"
+            ) from None
+        if type(reward) is not float:
+            reward = scalar(slot.where, reward)
+        if self._names is None:
+            rows.rewards[row, 0] = reward
+        else:
+            self._write_components(row, slot, reward, said("reward_components"))
+        if not (terminated or truncated):
+            self._write(slot, observation, rows.obs[parity, row], info)
+            return
+        rows.terminated[row] = terminated
+        rows.truncated[row] = truncated
+        success = said("is_success")
+        rows.success[row] = math.nan if success is None else float(bool(success))
+        final = rows.final_obs[row]
+        self._write(slot, observation, final, None)
+        if not (self._is_finite(final) and np.isfinite(rows.rewards[row]).all()):
+            self._on_nonfinite(row, slot, final, parity)
+            return
+        slot.failures = 0
+        self._begin(row, slot, slot.episode + 1, parity)
+
+    def _write_components(self, row: int, slot: Slot, reward: float, parts: Any) -> None:
+        assert self._names is not None
+        try:
+            self.rows.rewards[row] = [parts[name] for name in self._names]
+            complete = len(parts) == len(self._names)
+        except (TypeError, KeyError, ValueError):
+            complete = False
+        if not complete:
+            raise UserError(
+                f"{slot.where()}: info['reward_components'] must have the entries "
+                f"{', '.join(self._names)} in every step, got {shortened(parts)}"
+            )
+        self.rows.totals[row] = reward
+
+    # Checks over all rows at once cost far less than one by one.
+
+    def _check(self, parity: int) -> None:
+        rows, obs = self.rows, self.rows.obs[parity]
+        if self._names is not None:
+            self._check_sums()
+        numbers = self.encoder.floats(obs)
+        if numbers is not None and not np.isfinite(numbers).all():
+            fresh = [i for i, slot in enumerate(self.slots) if slot.steps == 0]
+            self._check_reset_rows(fresh, parity)
+            for row in np.flatnonzero(~np.isfinite(numbers).all(axis=1)).tolist():
+                self._on_nonfinite(row, self.slots[row], obs[row].copy(), parity)
+        if not np.isfinite(rows.rewards).all():
+            for row in np.flatnonzero(~np.isfinite(rows.rewards).all(axis=1)).tolist():
+                self._on_nonfinite(row, self.slots[row], obs[row].copy(), parity)
+        if self._bounds is not None and numbers is not None:
+            self._check_bounds(numbers)
+
+    def _is_finite(self, row: np.ndarray) -> bool:
+        numbers = self.encoder.floats(row)
+        return numbers is None or bool(np.isfinite(numbers).all())
+
+    def _check_reset_rows(self, which: Any, parity: int) -> None:
+        for row in which:
+            numbers = self.encoder.floats(self.rows.obs[parity, row])
+            if numbers is not None and not np.isfinite(numbers).all():
+                raise EnvironmentFault(
+                    f"{self.slots[row].where()}: reset gave an observation that is not finite: "
+                    f"{first_nonfinite(numbers)}"
+                )
+
+    def _check_sums(self) -> None:
+        rows = self.rows
+        gap = np.abs(rows.rewards.sum(axis=1, dtype=np.float64) - rows.totals)
+        allowed = 1e-4 * (np.abs(rows.rewards).sum(axis=1) + np.abs(rows.totals))
+        wrong = np.flatnonzero((gap > allowed) & rows.valid)
+        if wrong.size:
+            row = int(wrong[0])
+            parts = dict(zip(self._names or (), rows.rewards[row].tolist(), strict=True))
+            raise UserError(
+                f"env.id: {self.slots[row].spec.id}: info['reward_components'] must sum to the "
+                f"reward, but environment {self.slots[row].index} gave {parts} and the reward "
+                f"{rows.totals[row]:g}"
+            )
+
+    def _check_bounds(self, obs: np.ndarray) -> None:
+        assert self._bounds is not None
+        low, high = self._bounds
+        outside = (obs < low) | (obs > high)
+        if not outside.any():
+            return
+        row, entry = (int(i) for i in np.argwhere(outside)[0])
+        self._bounds = None  # once is enough
+        space = self.slots[row].env.observation_space
+        declared = f"[{space.low.reshape(-1)[entry]:g}, {space.high.reshape(-1)[entry]:g}]"  # type: ignore
+        self.outside = (
+            f"environment {self.slots[row].index} ({self.slots[row].spec.id}) left its observation "
+            f"space: entry {entry} was {obs[row, entry]:g}, declared {declared}"
+        )
+
+    # What is done about faults.
+
+    def _on_nonfinite(self, row: int, slot: Slot, reached: np.ndarray, parity: int) -> None:
+        numbers = self.encoder.floats(reached)
+        what = (
+            f"the observation is not finite: {first_nonfinite(numbers)}"
+            if numbers is not None and not np.isfinite(numbers).all()
+            else f"the reward is not finite (as float32): {self.rows.rewards[row].tolist()}"
+        )
+        if self.task.on_nonfinite == "stop":
+            raise EnvironmentFault(
+                f"{slot.where()}: {what}; env.on_nonfinite: reset would cut such an episode"
+            )
+        self._cut(row, slot, parity, what)
+
+    def _on_error(self, row: int, slot: Slot, parity: int, error: BaseException) -> None:
+        what = f"step raised {error!r}"
+        if self.task.on_error == "stop":
+            raise EnvironmentFault(
+                f"{slot.where()}: {what}; env.on_error: restart would cut such an episode"
+            ) from error
+        slot.restart()
+        self._cut(row, slot, parity, what)
+
+    def _cut(self, row: int, slot: Slot, parity: int, what: str) -> None:
+        """Drops the transition and ends the episode as truncated at the last good observation."""
+        slot.failures += 1
+        if slot.failures > MAX_FAILURES_IN_A_ROW:
+            raise EnvironmentFault(
+                f"{slot.where()}: {what}; this was episode {slot.failures} in a row with a fault"
+            )
+        self.events.append(f"{slot.where()}: {what}; the episode was cut")
+        rows = self.rows
+        rows.final_obs[row] = rows.obs[1 - parity, row]
+        rows.rewards[row] = 0.0
+        rows.terminated[row] = False
+        rows.truncated[row] = True
+        rows.success[row] = math.nan
+        rows.valid[row] = False
+        self._begin(row, slot, slot.episode + 1, parity)
+        self._check_reset_rows([row], parity)

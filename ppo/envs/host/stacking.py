@@ -1,0 +1,79 @@
+"""The last few observations as one, for environments whose single frame does not say all."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+
+from ppo.core.errors import UserError
+
+
+def _axis(space: spaces.Box) -> int:
+    """Where frames are joined: at the channels of an image, else at the end."""
+    if len(space.shape) == 3:
+        return 0 if space.shape[0] < space.shape[2] else 2
+    return -1
+
+
+def _stacks(space: gym.Space) -> bool:
+    return isinstance(space, spaces.Box) and len(space.shape) >= 1
+
+
+class FrameStack(gym.Wrapper):
+    """The last `count` observations, the oldest first; a first observation is repeated.
+
+    Images [H, W, C] become [H, W, count * C], [C, H, W] become [count * C, H, W] and gray ones
+    [H, W] become [count, H, W]; numbers [D] become [count * D]. In a Dict this is done to entries
+    of numbers and of images, and other entries stay as they are.
+
+    Raises:
+        UserError: nothing in the observation can be stacked.
+    """
+
+    def __init__(self, env: gym.Env, count: int) -> None:
+        super().__init__(env)
+        self._count = count
+        self._frames: deque[Any] = deque(maxlen=count)
+        space = env.observation_space
+        if isinstance(space, spaces.Dict) and any(_stacks(s) for s in space.values()):
+            parts = {k: self._stacked(v) if _stacks(v) else v for k, v in space.items()}
+            self.observation_space = spaces.Dict(parts)
+        elif _stacks(space):
+            self.observation_space = self._stacked(space)
+        else:
+            raise UserError(
+                f"env.frame_stack: observations of {space} cannot be stacked (Box and Dict can); "
+                "write 1"
+            )
+
+    def _stacked(self, space: Any) -> spaces.Box:
+        low, high = (self._join([side] * self._count, space) for side in (space.low, space.high))
+        return spaces.Box(low, high, dtype=space.dtype)
+
+    def _join(self, frames: list[Any], space: Any) -> np.ndarray:
+        gray = len(space.shape) == 2 and space.dtype == np.uint8
+        return np.stack(frames) if gray else np.concatenate(frames, axis=_axis(space))
+
+    def _observation(self) -> Any:
+        space = self.env.observation_space
+        if not isinstance(space, spaces.Dict):
+            return self._join(list(self._frames), space)
+        last = dict(self._frames[-1])
+        for key, part in space.items():
+            if _stacks(part):
+                last[key] = self._join([frame[key] for frame in self._frames], part)
+        return last
+
+    def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+        observation, info = self.env.reset(**kwargs)
+        self._frames.extend([observation] * self._count)
+        return self._observation(), info
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        self._frames.append(observation)
+        return self._observation(), reward, terminated, truncated, info

@@ -1,0 +1,53 @@
+"""All environments in this process, one after the other."""
+
+from __future__ import annotations
+
+import numpy as np
+from gymnasium.envs.registration import EnvSpec
+
+from ppo.envs.host.mujoco import make_group
+from ppo.envs.host.replay import HostEnvironments
+from ppo.envs.host.slot import Task
+
+
+class SyncEnvironments(HostEnvironments):
+    """N Gymnasium environments in a loop.
+
+    Args:
+        spec: of one environment.
+        task: its arguments, the run's seed and what to do about faults.
+        num_envs: N.
+        first_index: index of the first one over all processes.
+    """
+
+    backend = "sync"
+
+    def __init__(self, spec: EnvSpec, task: Task, num_envs: int, first_index: int = 0) -> None:
+        self._group = make_group(spec, task, range(first_index, first_index + num_envs))
+        self._describe(self._group.slots[0].env, spec.id, num_envs, task.run_seed)
+        probed = self._group.probe()
+        self._adopt(probed)
+        layout = self._layout()
+        self.rows = layout.rows(bytearray(layout.num_bytes()))
+        self._group.attach(self.rows, probed)
+
+    def _run_reset(self, episodes: list[int]) -> None:
+        self._group.reset(episodes, self._parity, self.run_seed)
+
+    def _run_step(self) -> None:
+        self._group.step(self._parity)
+        if self._group.events or self._group.outside:
+            self._tell(*self._group.take_events())
+
+    def _run_replay(self, episodes: list[int], actions: list[np.ndarray]) -> list[bool]:
+        return [
+            self._group.replay(row, episode, actions[row], self._parity, self.run_seed)
+            for row, episode in enumerate(episodes)
+        ]
+
+    def render(self) -> np.ndarray:
+        """[H, W, 3] uint8: the first environment, if made with render_mode rgb_array."""
+        return self._group.slots[0].env.render()  # type: ignore[return-value]
+
+    def close(self) -> None:
+        self._group.close()

@@ -1,0 +1,344 @@
+"""Environments in worker processes, each with several of them, watched over.
+
+A worker that dies is replaced and its environments' running episodes are played again, which
+changes no bit of what the trainer sees. One that hangs is killed and replaced likewise. Whatever
+happens, a call ends in a result or in an error that names the environment.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import subprocess
+import time
+from collections import deque
+from collections.abc import Callable
+from multiprocessing.connection import wait
+from typing import Any
+
+import numpy as np
+from gymnasium.envs.registration import EnvSpec
+
+from ppo.core.errors import EnvironmentFault, UserError
+from ppo.envs.base import episode_seed
+from ppo.envs.host.replay import HostEnvironments
+from ppo.envs.host.slot import Probed, Task, make_task_env
+from ppo.envs.ids import importable
+from ppo.envs.workers.supervisor import (
+    CLOSE_SECONDS,
+    WorkerDied,
+    WorkerProcess,
+    anonymous_memory,
+)
+from ppo.envs.workers.worker import STEP
+
+MAX_DEATHS = 3  # of workers within
+DEATH_WINDOW = 200  # steps
+
+
+class AsyncEnvironments(HostEnvironments):
+    """N Gymnasium environments in worker processes.
+
+    Args:
+        spec: of one environment; its class must stand in a module that a worker can import.
+        task: its arguments, the run's seed and what to do about faults.
+        num_envs: N.
+        first_index: index of the first one over all processes of the trainer.
+        workers: processes; 0: one per core, at most N.
+        step_timeout: seconds for one step of one environment.
+        reset_timeout: seconds for making and first resetting one environment.
+
+    Raises:
+        UserError: the environment cannot be rebuilt in another process.
+    """
+
+    backend = "async"
+
+    def __init__(
+        self,
+        spec: EnvSpec,
+        task: Task,
+        num_envs: int,
+        first_index: int = 0,
+        *,
+        workers: int = 0,
+        step_timeout: float = 60.0,
+        reset_timeout: float = 300.0,
+    ) -> None:
+        if os.name != "posix":
+            raise UserError("env.backend: async needs Linux or macOS; write auto or sync")
+        self._workers: list[WorkerProcess] = []
+        self._spec, self._task, self._first_index = spec, task, first_index
+        self._step_timeout, self._reset_timeout = step_timeout, reset_timeout
+        self._deaths: deque[int] = deque(maxlen=MAX_DEATHS)  # steps at which workers died
+        self._json = importable(spec).to_json()
+        self._seed = task.run_seed
+        env = make_task_env(spec, task)  # for its spaces; it is never stepped
+        self._describe(env, spec.id, num_envs, task.run_seed)
+        env.close()
+        self._memory: int | None = anonymous_memory()
+        self._ready = False  # whether `rows` is there
+        self._steps = 0
+        try:
+            self._start(min(workers or _num_cores(), num_envs))
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self, count: int) -> None:
+        bounds = [self.num_envs * i // count for i in range(count + 1)]
+        for number, (start, stop) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+            assert self._memory is not None
+            self._workers.append(WorkerProcess(number, start, stop, self._memory))
+        self._ask(self._workers, self._send_make, self._reset_timeout)
+        first = self._workers[0]
+        probed = self._ask([first], lambda w: w.send("probe"), self._reset_timeout)
+        self._probed = Probed(tuple(probed[0][0]), probed[0][1])
+        self._adopt(self._probed)
+        layout = self._layout()
+        assert self._memory is not None
+        os.ftruncate(self._memory, layout.num_bytes())
+        self._mapping = mmap.mmap(self._memory, layout.num_bytes())
+        self.rows = layout.rows(self._mapping)
+        self._ready = True
+        self._ask(self._workers, self._send_attach, self._reset_timeout)
+
+    def _send_make(self, worker: WorkerProcess) -> None:
+        first = self._first_index
+        worker.send(
+            "make",
+            spec=self._json,
+            task=list(self._task),
+            first=first + worker.start,
+            stop=first + worker.stop,
+        )
+
+    def _send_attach(self, worker: WorkerProcess) -> None:
+        worker.send(
+            "attach",
+            layout=list(self._layout()),
+            probed=list(self._probed),
+            start=worker.start,
+            stop=worker.stop,
+        )
+
+    def _run_reset(self, episodes: list[int]) -> None:
+        def send(worker: WorkerProcess) -> None:
+            worker.send(
+                "reset",
+                episodes=episodes[worker.start : worker.stop],
+                parity=self._parity,
+                run_seed=self.run_seed,
+            )
+
+        def recover(worker: WorkerProcess, why: str) -> None:
+            self._replace(worker, why, replay=False)
+
+        self._seed = self.run_seed
+        self._ask(self._workers, send, self._reset_timeout, recover)
+
+    def _run_step(self) -> None:
+        request = STEP[self._parity]
+
+        def recover(worker: WorkerProcess, why: str) -> None:
+            self._replace(worker, why, replay=True)
+
+        self.rows.terminated[:] = self.rows.truncated[:] = False
+        self._ask(self._workers, lambda w: w.send_raw(request), self._step_timeout, recover)
+        self._steps += 1
+
+    def _run_replay(self, episodes: list[int], actions: list[np.ndarray]) -> list[bool]:
+        self._seed = self.run_seed
+        complete = [True] * self.num_envs
+        for turn in range(max(w.stop - w.start for w in self._workers)):
+            some = [w for w in self._workers if w.start + turn < w.stop]
+
+            def send(worker: WorkerProcess, turn: int = turn) -> None:
+                env = worker.start + turn
+                self._send_replay(worker, env, episodes[env], actions[env], self._parity)
+
+            for worker, whole in zip(some, self._ask(some, send, self._step_timeout), strict=True):
+                complete[worker.start + turn] = whole
+        return complete
+
+    def _send_replay(
+        self, worker: WorkerProcess, env: int, episode: int, actions: np.ndarray, parity: int
+    ) -> None:
+        worker.send(
+            "replay",
+            row=env - worker.start,
+            episode=episode,
+            parity=parity,
+            run_seed=self._seed,
+            dtype=self.decoder.dtype.name,
+            shape=[len(actions), *self.decoder.shape],
+        )
+        worker.send_raw(np.ascontiguousarray(actions, self.decoder.dtype).tobytes())
+
+    def _ask(
+        self,
+        workers: list[WorkerProcess],
+        send: Callable[[WorkerProcess], None],
+        timeout: float,
+        recover: Recover | None = None,
+    ) -> list[Any]:
+        """Sends each worker a request and gathers the answers.
+
+        A worker has `timeout` seconds for every step or reset that it begins; one that goes on
+        is slow, one that does not is stuck.
+
+        Args:
+            recover: brings back a worker that died or hung, after which it is asked again; None:
+                that is an error.
+
+        Raises:
+            EnvironmentFault, UserError: what a worker reported; or it died, or hung twice.
+        """
+        recover = recover or _refuse
+        answers: dict[int, dict[str, Any]] = {}
+        pending: dict[Any, WorkerProcess] = {}
+        begun: dict[int, int] = {}
+        stuck: set[int] = set()
+
+        def ask(worker: WorkerProcess) -> None:
+            try:
+                send(worker)
+            except WorkerDied as death:
+                recover(worker, str(death))
+                return ask(worker)
+            pending[worker.connection] = worker
+            begun[worker.number] = self._begun(worker)
+
+        for worker in workers:
+            ask(worker)
+        deadline = time.monotonic() + timeout
+        while pending:
+            ready = wait(list(pending), max(0.0, deadline - time.monotonic()))
+            for worker in [pending.pop(connection) for connection in ready]:
+                try:
+                    answer = worker.receive()
+                except WorkerDied as death:
+                    recover(worker, str(death))
+                    ask(worker)
+                    deadline = time.monotonic() + timeout
+                    continue
+                answers[worker.number] = answer
+            if ready:
+                continue
+            for worker in [w for w in pending.values() if self._begun(w) == begun[w.number]]:
+                why = f"{self._doing(worker)} gave no answer in {timeout:g} s"
+                del pending[worker.connection]
+                worker.kill()
+                if worker.number in stuck or recover is _refuse:
+                    raise EnvironmentFault(
+                        f"{why} (env.step_timeout, for resets env.reset_timeout)"
+                    )
+                stuck.add(worker.number)
+                recover(worker, f"killed: {why}")
+                ask(worker)
+            begun |= {worker.number: self._begun(worker) for worker in pending.values()}
+            deadline = time.monotonic() + timeout
+        in_order = [answers[worker.number] for worker in workers]
+        for answer in in_order:  # told as `sync` would, whoever was the fastest
+            self._tell(answer["events"], answer["outside"])
+        return [answer["answer"] for answer in in_order]
+
+    def _begun(self, worker: WorkerProcess) -> int:
+        """A number that grows with every step and reset that the worker begins."""
+        return int(self.rows.progress[worker.start : worker.stop].max()) if self._ready else 0
+
+    def _doing(self, worker: WorkerProcess) -> str:
+        """What the worker was doing when last seen."""
+        if not self._begun(worker):
+            return f"making environment {self._first_index + worker.start} ({self._spec.id})"
+        env = worker.start + int(self.rows.progress[worker.start : worker.stop].argmax())
+        index, episode = self._first_index + env, int(self._log.episodes[env])
+        if self.rows.terminated[env] or self.rows.truncated[env]:
+            doing, episode = "the reset for", episode + 1
+        else:
+            doing = f"step {self._log.length(env) + 1} of"
+        seed = episode_seed(self._seed, index, episode)
+        return f"environment {index} ({self._spec.id}), {doing} episode {episode} (seed {seed})"
+
+    def _replace(self, worker: WorkerProcess, why: str, replay: bool) -> None:
+        """A new process in place of one that is gone, brought to where that one was.
+
+        Raises:
+            EnvironmentFault: workers die too often.
+        """
+        while True:
+            worker.kill()
+            if len(self._deaths) > MAX_DEATHS - 1 and self._steps - self._deaths[0] < DEATH_WINDOW:
+                raise EnvironmentFault(
+                    f"worker {worker.number} died ({why}); that is {MAX_DEATHS + 1} workers in "
+                    f"{DEATH_WINDOW} steps. With env.backend: sync the fault shows in this process"
+                )
+            self._deaths.append(self._steps)
+            self.rows.progress[worker.start : worker.stop] = 0
+            worker.launch()
+            try:
+                self._ask([worker], self._send_make, self._reset_timeout, _report)
+                self._ask([worker], self._send_attach, self._reset_timeout, _report)
+                replayed = self._replay_all(worker) if replay else 0
+            except WorkerDied as death:
+                why = str(death)
+                continue
+            self.events.append(
+                f"worker {worker.number} died ({why}), replaced, {replayed} steps replayed"
+            )
+            return
+
+    def _replay_all(self, worker: WorkerProcess) -> int:
+        """Plays the running episodes of a new worker; how many steps that took."""
+        before = self._parity ^ 1
+        replayed = 0
+        for env in range(worker.start, worker.stop):
+            actions = self._log.actions(env)
+            there = self.rows.obs[before, env].copy()
+
+            def send(worker: WorkerProcess, env: int = env, actions: Any = actions) -> None:
+                episode = int(self._log.episodes[env])
+                self._send_replay(worker, env, episode, actions, before)
+
+            whole = self._ask([worker], send, self._step_timeout, _report)[0]
+            replayed += len(actions)
+            if not whole or self.rows.obs[before, env].tobytes() != there.tobytes():
+                self.events.append(
+                    f"environment {self._first_index + env} is not deterministic: after its "
+                    "worker was replaced, its episode went another way"
+                )
+        return replayed
+
+    def close(self) -> None:
+        """Asks all workers to leave, and ends those that do not within 2 s."""
+        for worker in self._workers:
+            worker.close()
+        deadline = time.monotonic() + CLOSE_SECONDS
+        for worker in self._workers:
+            try:
+                worker.process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                pass  # `kill` is next
+            worker.kill()
+        self._workers = []
+        if self._memory is not None:
+            os.close(self._memory)
+            self._memory = None
+
+
+Recover = Callable[[WorkerProcess, str], None]
+
+
+def _refuse(worker: WorkerProcess, why: str) -> None:
+    raise EnvironmentFault(f"worker {worker.number} died ({why}) before the first step")
+
+
+def _report(worker: WorkerProcess, why: str) -> None:
+    raise WorkerDied(why)
+
+
+def _num_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

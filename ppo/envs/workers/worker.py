@@ -1,0 +1,142 @@
+"""A worker process: some environments stepped on request, their rows in shared memory.
+
+It is started as a fresh interpreter and imports no torch. Requests and answers are JSON, arrays
+travel as raw bytes or in shared memory, errors as text: nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import mmap
+import os
+import select
+import signal
+import sys
+import threading
+import traceback
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+from gymnasium.envs.registration import EnvSpec
+
+from ppo.core.errors import EnvironmentFault, UserError
+from ppo.envs.host.mujoco import make_group
+from ppo.envs.host.slot import Probed, SlotGroup, Task
+from ppo.envs.workers.rows import Layout
+
+STEP = (b"0", b"1")  # the commonest request: a step, and the parity of its observations
+DONE = b"k"  # the commonest answer
+PR_SET_PDEATHSIG = 1
+LEFT_TO_TRAINER = (signal.SIGINT, signal.SIGTERM)
+
+
+def main(pipe: int, memory: int, parent: int, tied: bool) -> None:
+    """Serves until told to stop, or until the trainer is gone.
+
+    Args:
+        pipe: file descriptor of this end of the connection.
+        memory: file descriptor of the memory that all workers share.
+        parent: process id of the trainer.
+        tied: die with the thread that started this process; right for a main thread only.
+    """
+    _end_with(parent, pipe, tied)
+    connection = Connection(pipe)
+    worker = Worker(memory)
+    while True:
+        try:
+            request = connection.recv_bytes()
+        except (EOFError, OSError):
+            return
+        try:
+            answer = worker.serve(request, connection)
+        except (EnvironmentFault, UserError) as error:
+            kind = "mistake" if isinstance(error, UserError) else "fault"
+            answer = _failure(kind, str(error), error)
+        except Exception as error:
+            answer = _failure("fault", f"an environment worker failed: {error!r}", error)
+        if answer is None:
+            return
+        connection.send_bytes(answer)
+
+
+def _failure(kind: str, message: str, error: BaseException) -> bytes:
+    text = "".join(traceback.format_exception(error))
+    return json.dumps({"error": kind, "message": message, "traceback": text}).encode()
+
+
+def _end_with(parent: int, pipe: int, tied: bool) -> None:
+    """Leaves signals to the trainer, and dies when it does, even inside an endless step."""
+    for name in LEFT_TO_TRAINER:
+        # A function and not SIG_IGN, which programs started by an environment would inherit.
+        signal.signal(name, lambda *_: None)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, LEFT_TO_TRAINER)  # blocked since the start
+    if tied and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)  # it died before we asked to be told
+    threading.Thread(target=_watch, args=(pipe,), daemon=True).start()
+
+
+def _watch(pipe: int) -> None:
+    """Where the kernel does not tell of a parent's death, its closed end of the pipe does."""
+    poll = select.poll()
+    poll.register(pipe, select.POLLHUP)
+    poll.poll()
+    os._exit(1)
+
+
+class Worker:
+    """What a worker holds between requests."""
+
+    def __init__(self, memory: int) -> None:
+        self._memory = memory
+        self._group: SlotGroup | None = None
+
+    @property
+    def group(self) -> SlotGroup:
+        assert self._group is not None, "make comes first"
+        return self._group
+
+    def serve(self, request: bytes, connection: Connection) -> bytes | None:
+        """The answer to one request; None: it was the last."""
+        if request in STEP:
+            self.group.step(STEP.index(request))
+            return self._done()
+        message = json.loads(request)
+        if message["do"] == "close":
+            self.group.close()
+            return None
+        if message["do"] == "replay":
+            raw = np.frombuffer(connection.recv_bytes(), message.pop("dtype"))
+            message["actions"] = raw.reshape(message.pop("shape"))
+        answer = getattr(self, "_" + message.pop("do"))(**message)
+        return self._done(answer)
+
+    def _done(self, answer: Any = None) -> bytes:
+        events, outside = self.group.take_events()
+        if answer is None and not events and not outside:
+            return DONE
+        return json.dumps({"answer": answer, "events": events, "outside": outside}).encode()
+
+    def _make(self, spec: str, task: list, first: int, stop: int) -> None:
+        self._group = make_group(EnvSpec.from_json(spec), Task(*task), range(first, stop))
+
+    def _probe(self) -> list[Any]:
+        return list(self.group.probe())
+
+    def _attach(self, layout: list, probed: list, start: int, stop: int) -> None:
+        fields: Any = (tuple(item) if isinstance(item, list) else item for item in layout)
+        shape = Layout(*fields)
+        memory = mmap.mmap(self._memory, shape.num_bytes())
+        names, source = probed
+        self.group.attach(shape.rows(memory).part(start, stop), Probed(tuple(names), source))
+
+    def _reset(self, episodes: list[int], parity: int, run_seed: int) -> None:
+        self.group.reset(episodes, parity, run_seed)
+
+    def _replay(
+        self, row: int, episode: int, actions: np.ndarray, parity: int, run_seed: int
+    ) -> bool:
+        return self.group.replay(row, episode, actions, parity, run_seed)

@@ -1,0 +1,343 @@
+"""A comparison as one HTML page: opens from disk, asks for nothing, readable on a phone.
+
+Tables are written here; the curves are drawn as SVG in the page by the script of
+`report_script.py`, so that they answer to the pointer. Every text that comes from a run is escaped.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ppo.insight.comparison.compare import Comparison, Group, Verdict
+from ppo.insight.comparison.page_script import SCRIPT, STYLE
+from ppo.insight.comparison.run import METRICS, Run
+from ppo.insight.comparison.tables import FIGURES, HEADS, interval, show, stability_of
+
+CURVES = (
+    "mean_episode_return",
+    "success_rate",
+    "explained_variance",
+    "normalized_value_loss",
+    "total_loss",
+    "grad_clip_factor",
+    "approx_kl",
+    "steps_per_second",
+)
+POINTS = 160  # of a curve at most
+ALL_POINTS = 60_000  # of the page, so that 200 runs stay below 2 MB
+GRID = 80  # points of a group's mean and band
+NOT_SAFE_IN_SCRIPT = {
+    "<": "\\u003c",
+    ">": "\\u003e",
+    "&": "\\u0026",
+    "\u2028": "\\u2028",
+    "\u2029": "\\u2029",
+}
+
+
+def write_html(comparison: Comparison, file: Path) -> None:
+    """Writes the page."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(page(comparison), encoding="utf-8")
+
+
+def page(comparison: Comparison, title: str = "", extra: str = "") -> str:
+    """The page as text; `extra` is ready HTML that is put before the curves."""
+    runs, groups = comparison.runs, len(comparison.groups)
+    tasks = sorted({str(run.settings["env.id"]) for run in runs if "env.id" in run.settings})
+    title = title or f"{len(runs)} runs of {groups} settings" * (groups > 1) or runs[0].name
+    title += f": {', '.join(tasks)}" if 0 < len(tasks) < 4 else ""
+    sections = [
+        _warnings(comparison),
+        _differing(comparison),
+        _headline(comparison),
+        _verdicts(comparison),
+        extra,
+        _curves(),
+        _stability(comparison),
+        _figures(comparison),
+        _cost(comparison),
+        _findings(comparison),
+    ]
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
+        "style-src 'unsafe-inline'; script-src 'unsafe-inline'\">\n"
+        '<link rel="icon" href="data:,">\n'
+        f"<title>{_e(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
+        f"<h1>{_e(title)}</h1>\n" + "\n".join(part for part in sections if part) + "\n</main>\n"
+        f'<script type="application/json" id="data">{_json(_data(comparison))}</script>\n'
+        f"<script>{SCRIPT}</script>\n</body>\n</html>\n"
+    )
+
+
+def _e(value: Any) -> str:
+    return html.escape(str(value))
+
+
+def _json(value: Any) -> str:
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    for character, replacement in NOT_SAFE_IN_SCRIPT.items():
+        text = text.replace(character, replacement)
+    return text
+
+
+def table(heads: list[str], rows: list[list[str]], name: str = "") -> str:
+    """An HTML table of ready cells; the first cell of a row is its head."""
+    head = "".join(f"<th>{cell}</th>" for cell in heads)
+    body = "".join(
+        f"<tr><th>{row[0]}</th>" + "".join(f"<td>{cell}</td>" for cell in row[1:]) + "</tr>"
+        for row in rows
+    )
+    label = f' id="{name}"' if name else ""
+    return (
+        f'<div class="wide"><table{label}><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def _swatch(index: int) -> str:
+    return f'<i class="swatch c{index % 8}"></i>'
+
+
+def _group_heads(comparison: Comparison) -> list[str]:
+    return [f"{_swatch(i)}{_e(group.label)}" for i, group in enumerate(comparison.groups)]
+
+
+def _warnings(comparison: Comparison) -> str:
+    if not comparison.warnings:
+        return ""
+    return '<ul class="warn">' + "".join(f"<li>{_e(w)}</li>" for w in comparison.warnings) + "</ul>"
+
+
+def _differing(comparison: Comparison) -> str:
+    if not comparison.differing:
+        if len(comparison.groups) == 1:
+            return ""
+        return "<h2>What differs</h2><p>No setting that is known.</p>"
+    heads = ["setting", *_group_heads(comparison)]
+    rows = [
+        [
+            f"<code>{_e(key)}</code>",
+            *("-" if v is None else f"<code>{_e(v)}</code>" for v in values),
+        ]
+        for key, values in comparison.differing.items()
+    ]
+    return "<h2>What differs</h2>" + table(heads, rows, "differing")
+
+
+def _headline(comparison: Comparison) -> str:
+    heads = ["runs", "seeds", "return", "area under the return", "success", "explained variance"]
+    heads += ["steps to threshold", "seconds"]
+    rows = []
+    for index, group in enumerate(comparison.groups):
+        count, steps, seconds = comparison.reach(group)
+        cells = [
+            _e(interval(comparison, group, name, figure))
+            for name, figure in (
+                ("mean_episode_return", "final"),
+                ("mean_episode_return", "auc"),
+                ("success_rate", "final"),
+                ("explained_variance", "final"),
+            )
+        ]
+        reached = f"{show(steps)} ({count} of {len(group.runs)})" if count else "-"
+        rows.append(
+            [_swatch(index) + _e(group.label), str(len(group.runs)), *cells, reached, show(seconds)]
+        )
+    note = (
+        "Interquartile mean over seeds with 95 % stratified bootstrap interval, of the last tenth "
+        f"of each run; threshold: a return of {show(comparison.threshold)}."
+    )
+    return f"<h2>Result</h2>{table(heads, rows, 'headline')}<p class='note'>{_e(note)}</p>"
+
+
+def _verdicts(comparison: Comparison) -> str:
+    if not comparison.verdicts:
+        return ""
+
+    def lines(chosen: list[Verdict]) -> str:
+        items = (f'<li class="{v.word.split()[0]}">{_e(v.line())}</li>' for v in chosen)
+        return f'<ul class="verdicts">{"".join(items)}</ul>'
+
+    first = [v for v in comparison.verdicts if v.metric.name == "mean_episode_return"]
+    rest = [v for v in comparison.verdicts if v.metric.name != "mean_episode_return"]
+    note = "Welch's or the paired t-test at 5 %, corrected for the number of groups (Holm)."
+    more = f"<details><summary>Other verdicts</summary>{lines(rest)}</details>" if rest else ""
+    return f'<div id="verdicts">{lines(first)}{more}</div><p class="note">{_e(note)}</p>'
+
+
+def _curves() -> str:
+    return (
+        "<h2>Curves</h2><p class='note'>Thick: interquartile mean of the seeds with its 95 % "
+        "interval; thin: single seeds; marks: findings of the doctor. Point at a curve to read it, "
+        "press a name to hide it.</p>"
+        '<div class="controls"><label>over <select id="axis"><option value="steps">steps</option>'
+        '<option value="seconds">seconds</option></select></label>'
+        '<label><input type="checkbox" id="single" checked> single seeds</label></div>'
+        '<div id="legend"></div><div id="charts"></div>'
+    )
+
+
+def _stability(comparison: Comparison) -> str:
+    names = sorted({name for run in comparison.runs for name in run.stability})
+    if not names:
+        return ""
+    rows = [
+        [_e(name), *(show(stability_of(group, name)) for group in comparison.groups)]
+        for name in names
+    ]
+    heads = ["median of the seeds", *_group_heads(comparison)]
+    return "<h2>Stability</h2>" + table(heads, rows, "stability")
+
+
+def _figures(comparison: Comparison) -> str:
+    rows = []
+    for index, group in enumerate(comparison.groups):
+        for metric in METRICS:
+            if group.scores(metric.name):
+                cells = [comparison.aggregate(group, metric.name, f)[0] for f in FIGURES]
+                head = f"{_swatch(index)}{_e(group.label)}: {_e(metric.label)}"
+                rows.append([head, *map(show, cells)])
+    heads = ["interquartile mean of the seeds", *(HEADS[figure] for figure in FIGURES)]
+    body = table(heads, rows, "figures")
+    return f"<details><summary>All figures</summary>{body}{_runs_table(comparison)}</details>"
+
+
+def _runs_table(comparison: Comparison) -> str:
+    heads = ["run", "seed", "status", "batches", "return, last tenth", "best return", "note"]
+    rows = []
+    for index, group in enumerate(comparison.groups):
+        for run in group.runs:
+            figures = run.figures.get("mean_episode_return")
+            final, best = (show(figures.final), show(figures.best)) if figures else ("-", "-")
+            cells = [_swatch(index) + _e(run.name), _e("-" if run.seed is None else run.seed)]
+            cells += [_e(run.status or "-"), str(run.batches), final, best, _e(run.note or "-")]
+            rows.append(cells)
+    return table(heads, rows, "runs")
+
+
+def _cost(comparison: Comparison) -> str:
+    rows = []
+    parts = sorted({name for run in comparison.runs for name in run.time})
+    for index, group in enumerate(comparison.groups):
+        spent = [
+            float(np.median([run.time.get(name, 0.0) for run in group.runs])) for name in parts
+        ]
+        speed = interval(comparison, group, "steps_per_second", "final")
+        rows.append([_swatch(index) + _e(group.label), _e(speed), *map(show, spent)])
+    heads = ["runs", "steps per second", *(f"{_e(name)}, seconds" for name in parts)]
+    return "<h2>Cost</h2>" + table(heads, rows, "cost")
+
+
+def _findings(comparison: Comparison) -> str:
+    items = []
+    for run in comparison.runs:
+        for finding in run.findings[:3]:
+            items.append(
+                f"<li><b>{_e(run.name)}</b> {_e(finding.illness)} since batch "
+                f"{finding.since_batch}: {_e(finding.evidence)}; try {_e(finding.remedy)}</li>"
+            )
+    if not items:
+        return ""
+    return '<h2>Findings of the doctor</h2><ul id="findings">' + "".join(items[:60]) + "</ul>"
+
+
+# The data of the curves ---------------------------------------------------------------------------
+
+
+def _data(comparison: Comparison) -> dict[str, Any]:
+    runs = comparison.runs
+    points = int(max(24, min(POINTS, ALL_POINTS / max(len(runs), 1) / len(CURVES))))
+    labels = {metric.name: metric.label for metric in METRICS}
+    present = [name for name in CURVES if any(name in run.figures for run in runs)]
+    return {
+        "metrics": [{"name": name, "label": labels[name]} for name in present],
+        "groups": [
+            {
+                "label": group.label,
+                "runs": [_run_data(run, present, points) for run in group.runs],
+                "bands": {name: _band(group, name) for name in present},
+            }
+            for group in comparison.groups
+        ],
+    }
+
+
+def _axes(run: Run) -> tuple[np.ndarray, np.ndarray]:
+    steps = run.log.get("env_steps")
+    if not np.isfinite(steps).any():
+        steps = run.log.batches.astype(np.float64)
+    return steps, run.log.get("wall_time_s")
+
+
+def _run_data(run: Run, names: list[str], points: int) -> dict[str, Any]:
+    steps, seconds = _axes(run)
+    chosen = np.unique(np.linspace(0, max(len(run.log) - 1, 0), points).astype(int))
+    chosen = chosen[chosen < len(run.log)]
+    marks = []
+    for finding in run.findings[:3]:
+        row = int(np.searchsorted(run.log.batches, finding.since_batch))
+        if row < len(run.log):
+            marks.append([_short(steps[row]), _short(seconds[row]), finding.illness])
+    return {
+        "name": run.name,
+        "steps": [_short(value) for value in steps[chosen]],
+        "seconds": [_short(value) for value in seconds[chosen]],
+        "y": {
+            name: [_short(value) for value in run.log.get(name)[chosen]]
+            for name in names
+            if name in run.figures
+        },
+        "marks": marks,
+    }
+
+
+def _short(value: float) -> float | None:
+    """Five digits are more than a screen shows; null for what is not a number."""
+    return float(f"{value:.5g}") if math.isfinite(value) else None
+
+
+def _band(group: Group, name: str) -> dict[str, list[float | None]]:
+    """Interquartile mean and its bootstrap interval on a common grid of steps."""
+    curves = []
+    for run in group.runs:
+        steps, _ = _axes(run)
+        values = run.log.get(name)
+        good = np.isfinite(steps) & np.isfinite(values)
+        if good.sum() >= 2:
+            curves.append((steps[good], values[good]))
+    if len(curves) < 2:
+        return {"x": [], "mean": [], "low": [], "high": []}
+    start, end = max(c[0][0] for c in curves), max(c[0][-1] for c in curves)
+    grid = np.linspace(start, end, GRID)
+    stack = np.array([np.interp(grid, x, y, right=np.nan) for x, y in curves])  # [runs, GRID]
+    enough = np.isfinite(stack).sum(axis=0) >= 2
+    mean, low, high = _band_of(stack[:, enough])
+    return {
+        "x": [_short(value) for value in grid[enough]],
+        "mean": [_short(value) for value in mean],
+        "low": [_short(value) for value in low],
+        "high": [_short(value) for value in high],
+    }
+
+
+def _band_of(stack: np.ndarray, resamples: int = 200) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of curves [runs, points]; each point is resampled over its own runs."""
+    draw = np.random.default_rng(0)
+    mean, low, high = (np.empty(stack.shape[1]) for _ in range(3))
+    for column in range(stack.shape[1]):
+        values = stack[:, column][np.isfinite(stack[:, column])]
+        cut = int(0.25 * len(values))
+        inner = slice(cut, len(values) - cut)
+        mean[column] = np.sort(values)[inner].mean()
+        draws = np.sort(values[draw.integers(len(values), size=(resamples, len(values)))], axis=1)
+        low[column], high[column] = np.percentile(draws[:, inner].mean(axis=1), [2.5, 97.5])
+    return mean, low, high

@@ -1,0 +1,186 @@
+"""What comparing wants to know of one run: its settings, figures, steadiness and findings."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ppo.insight.comparison.statistics import area, smooth_last
+from ppo.insight.doctor import diagnose
+from ppo.insight.logs import MetricsLog, from_records, read_log, read_settings, read_summary
+from ppo.insight.logs.log import Column
+from ppo.insight.logs.thin import read_thin
+from ppo.insight.rules import Finding
+
+MANY = 24  # runs from which on they are read in several processes
+SHOCK = 0.5  # fall of explained variance from one batch to the next that counts as a value shock
+RECOVERED = 0.8  # of the explained variance before the shock
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A column that is compared; `better` is 1, -1 or 0 (neither more nor less is better)."""
+
+    name: str
+    label: str
+    better: int
+
+
+METRICS = (
+    Metric("mean_episode_return", "return", 1),
+    Metric("success_rate", "success", 1),
+    Metric("explained_variance", "explained variance", 1),
+    Metric("normalized_value_loss", "value loss (normalized)", -1),
+    Metric("value_loss", "value loss", -1),
+    Metric("total_loss", "total loss", 0),
+    Metric("grad_clip_factor", "gradient cut", 0),
+    Metric("approx_kl", "KL", 0),
+    Metric("entropy", "entropy", 0),
+    Metric("steps_per_second", "steps per second", 1),
+)
+
+
+@dataclass
+class Figures:
+    """One metric of one run; `final` is the mean of the last tenth, `auc` the mean height."""
+
+    first: float = float("nan")
+    best: float = float("nan")
+    last: float = float("nan")
+    final: float = float("nan")
+    auc: float = float("nan")
+
+
+@dataclass
+class Run:
+    """A run as far as comparing needs it."""
+
+    name: str
+    path: str
+    writer: str
+    settings: dict[str, Any]
+    status: str
+    batches: int
+    seed: int | None
+    log: MetricsLog
+    figures: dict[str, Figures]
+    findings: list[Finding]
+    version: str
+    time: dict[str, float]
+    stability: dict[str, float]
+    note: str = ""
+
+
+def load_runs(paths: list[Path]) -> list[Run]:
+    """The runs in the order of their paths, read side by side where there are many."""
+    workers = min(os.cpu_count() or 1, 8)
+    if len(paths) < MANY or workers == 1:
+        return [load_run(path) for path in paths]
+    with ProcessPoolExecutor(workers) as pool:
+        return list(pool.map(load_run, paths, chunksize=4))
+
+
+def load_run(path: Path) -> Run:
+    """One run folder, or a log of another library."""
+    whole: dict[str, Column] = {}
+    if (path / "loss_metrics.json").exists():
+        thin = read_thin(path / "loss_metrics.json", ("mean_episode_return", "env_steps"))
+        settings, summary = read_settings(path), read_summary(path)
+        log = from_records(thin.records, settings, "ppo", str(summary.get("status", "")))
+        whole, length = thin.columns, thin.length
+        note = f"every {thin.every}th of {length} batches read" if thin.every > 1 else ""
+    else:
+        log, summary, note = read_log(path), {}, ""
+        length = len(log)
+    seed = log.settings.get("system.seed")
+    git = summary.get("git")
+    time = summary.get("time")
+    return Run(
+        name=path.resolve().name,
+        path=str(path),
+        writer=log.writer,
+        settings=log.settings,
+        status=str(summary.get("status", "")),
+        batches=length,
+        seed=seed if isinstance(seed, int) else None,
+        log=log,
+        figures=_all_figures(log, whole),
+        findings=diagnose(log),
+        version=str(git.get("commit", ""))[:10] if isinstance(git, dict) else "",
+        time={str(k): float(v) for k, v in time.items() if isinstance(v, int | float)}
+        if isinstance(time, dict)
+        else {},
+        stability=stability(log),
+        note=note,
+    )
+
+
+def _all_figures(log: MetricsLog, whole: dict[str, Column]) -> dict[str, Figures]:
+    found = {}
+    for metric in METRICS:
+        steps = log.get("env_steps") if log.has("env_steps") else log.batches.astype(np.float64)
+        values = log.get(metric.name)
+        if metric.name in whole and len(whole.get("env_steps", ())) == len(whole[metric.name]):
+            steps, values = whole["env_steps"], whole[metric.name]
+        if np.isfinite(values).any():
+            found[metric.name] = figures(steps, values, metric.better)
+    return found
+
+
+def figures(steps: Column, values: Column, better: int) -> Figures:
+    """First, best, last, mean of the last tenth and area of one curve; NaN are left out."""
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return Figures()
+    best = {1: float(finite.max()), -1: float(finite.min()), 0: float("nan")}[better]
+    return Figures(
+        float(finite[0]), best, float(finite[-1]), smooth_last(values), area(steps, values)
+    )
+
+
+def stability(log: MetricsLog) -> dict[str, float]:
+    """How steady a run was, in figures without a unit."""
+    found: dict[str, float] = {}
+    variance = log.get("explained_variance")
+    steps = log.get("env_steps")
+    seen = np.isfinite(variance)
+    if seen.any():
+        shocks = _shocks(variance)
+        span = float(np.nanmax(steps)) if np.isfinite(steps).any() else float("nan")
+        found["value shocks per million steps"] = len(shocks) / span * 1e6 if span > 0 else np.nan
+        found["batches with negative explained variance"] = float((variance[seen] < 0).mean())
+        if shocks:
+            found["batches to recover from a shock"] = float(
+                np.median([_recovery(variance, row) for row in shocks])
+            )
+    returns = log.get("mean_episode_return")
+    returns = returns[np.isfinite(returns)]
+    if len(returns) > 1:
+        peak = np.maximum.accumulate(returns)
+        gain = float(returns.max() - returns.min())
+        found["worst drawdown, share of the gain"] = (
+            float((peak - returns).max()) / gain if gain else 0.0
+        )
+    cut = log.get("grad_clip_factor")
+    if np.isfinite(cut).any():
+        found["batches with cut gradients"] = float((cut[np.isfinite(cut)] > 1).mean())
+    return found
+
+
+def _shocks(variance: Column) -> list[int]:
+    rows = np.flatnonzero(np.isfinite(variance))
+    values = np.clip(variance[rows], -1, 1)
+    falls = np.flatnonzero((np.diff(values) < -SHOCK) & (values[:-1] > 0)) + 1
+    return [int(rows[place]) for place in falls]
+
+
+def _recovery(variance: Column, row: int) -> float:
+    """Batches until most of the explained variance is back; the rest of the run if never."""
+    before = variance[:row][np.isfinite(variance[:row])][-1]
+    back = np.flatnonzero(variance[row:] >= RECOVERED * before)
+    return float(back[0]) if len(back) else float(len(variance) - row)

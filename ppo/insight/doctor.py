@@ -1,0 +1,159 @@
+"""Says what is wrong with a run, since which batch, and which setting to change."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from ppo.insight.logs import MetricsLog, from_records
+from ppo.insight.logs.own import flatten
+from ppo.insight.rules import FATAL, MILD, RULES, SEVERE, Finding, Rule
+
+__all__ = ["Finding", "Watch", "diagnose", "report", "to_json", "unasked"]
+
+MOST = 3  # findings that are told; the first is the cause
+_RANK = {FATAL: 0, SEVERE: 1, MILD: 2}
+
+
+def rules() -> list[Rule]:
+    """Every rule, in causal order."""
+    return sorted((RULES.get(name)() for name in RULES.names()), key=lambda rule: rule.number)
+
+
+def diagnose(log: MetricsLog) -> list[Finding]:
+    """All findings, the cause first; empty for a healthy run.
+
+    Order: fatal ones; then those that no other finding explains, first those which explain
+    others; then by severity and by the batch where they began.
+    """
+    return rank(_check(rules(), log))
+
+
+def _check(some: Iterable[Rule], log: MetricsLog) -> list[Finding]:
+    findings = []
+    with np.errstate(all="ignore"):  # foreign figures overflow and divide by zero
+        for rule in some:
+            if rule.applies(log):
+                finding = rule.check(log)
+                if finding is not None:
+                    findings.append(finding)
+    return findings
+
+
+def rank(findings: list[Finding]) -> list[Finding]:
+    """Causes before what they explain."""
+    numbers = {rule.illness: rule.number for rule in rules()}
+    present = {finding.illness: finding for finding in findings}
+
+    def effects(finding: Finding) -> set[str]:
+        names = set(present) if "*" in finding.explains else set(finding.explains)
+        return {name for name in names & set(present) if name != finding.illness}
+
+    def outranks(cause: Finding, effect: Finding) -> bool:
+        if effect.illness not in effects(cause) or _RANK[cause.severity] > _RANK[effect.severity]:
+            return False
+        mutual = cause.illness in effects(effect)
+        return not mutual or _key(cause, numbers) < _key(effect, numbers)
+
+    explained = {e.illness for e in findings for c in findings if outranks(c, e)}
+    return sorted(
+        findings,
+        key=lambda f: (
+            f.severity != FATAL,
+            f.illness in explained,
+            _RANK[f.severity],
+            not effects(f),
+            f.since_batch,
+            numbers.get(f.illness, 99),
+        ),
+    )
+
+
+def _key(finding: Finding, numbers: dict[str, int]) -> tuple[int, float, int]:
+    """Which of two findings that explain each other is taken for the cause."""
+    return _RANK[finding.severity], -finding.confidence, numbers.get(finding.illness, 99)
+
+
+def unasked(log: MetricsLog) -> dict[str, tuple[str, ...]]:
+    """Illnesses that this log cannot show, and the metrics it lacks for them."""
+    lacking = {}
+    for rule in rules():
+        if rule.needs and not any(log.has(*names) for names in rule.needs):
+            lacking[rule.illness] = tuple(n for n in rule.needs[0] if not log.has(n))
+    return lacking
+
+
+def to_json(findings: list[Finding]) -> str:
+    """The contract's JSON, at most three findings."""
+    keys = ("illness", "severity", "since_batch", "evidence", "remedy")
+    chosen = [{key: getattr(finding, key) for key in keys} for finding in findings[:MOST]]
+    return json.dumps({"findings": chosen})
+
+
+def report(log: MetricsLog, findings: list[Finding], verbose: bool = False) -> str:
+    """The findings in words, for a terminal."""
+    lines = [f"{len(log)} batches, written by {log.writer}"]
+    if not findings:
+        lines.append("healthy: no rule fired" if len(log) else "no batch in this log")
+    for place, finding in enumerate(findings[:MOST]):
+        head = "cause" if place == 0 and len(findings) > 1 else "found"
+        sure = f"{round(100 * finding.confidence)} % sure"
+        lines.append(f"{head}: {finding.illness} ({finding.severity}, {sure})")
+        lines.append(f"    since batch {finding.since_batch}: {finding.evidence}")
+        lines.append(f"    try {finding.remedy}")
+        shown = [f.illness for f in findings[:MOST] if f.illness in finding.explains]
+        if shown:
+            lines.append(f"    explains {', '.join(shown)}")
+        if finding.sources:
+            lines.append(f"    see {'; '.join(finding.sources)}")
+    if len(findings) > MOST:
+        lines.append(f"{len(findings) - MOST} more, likely consequences")
+    lacking = unasked(log)
+    if lacking:
+        lines.append(f"not asked, for want of metrics: {', '.join(lacking)}")
+    if verbose:
+        lines += [f"  {name}: lacks {', '.join(names)}" for name, names in lacking.items()]
+        lines += [f"  note: {note}" for note in log.notes]
+    return "\n".join(lines)
+
+
+class Watch:
+    """The doctor while training goes on: new findings only, each illness at most once.
+
+    Keeps a bounded history: the last `WINDOW` records as they are, older ones thinned out, so
+    that the cost of a batch does not grow. Fatal rules and outliers are asked each batch, the
+    others every `every` batches.
+    """
+
+    WINDOW = 64
+
+    def __init__(self, settings: dict[str, Any] | None = None, every: int = 10) -> None:
+        """`settings` are those of the run, nested as in config.yaml or with dotted keys."""
+        self.findings: list[Finding] = []  # of the run so far
+        self._settings = flatten(settings or {})
+        self._every = every
+        self._records: list[dict[str, Any]] = []
+        self._seen: set[str] = set()
+        self._count = 0
+        self._rules = rules()
+        self._urgent = [rule for rule in self._rules if rule.number <= 1]
+
+    def update(self, record: dict[str, Any]) -> list[Finding]:
+        """Takes one batch record of the contract; returns findings that were not there before."""
+        self._records.append(record)
+        self._count += 1
+        if len(self._records) > 2 * self.WINDOW:
+            self._records = self._records[: self.WINDOW : 2] + self._records[self.WINDOW :]
+        if self._count % self._every == 0:
+            return self._new(self._rules, self._records)
+        return self._new(self._urgent, self._records[-2:])
+
+    def _new(self, some: list[Rule], records: list[dict[str, Any]]) -> list[Finding]:
+        ask = [rule for rule in some if rule.illness not in self._seen]
+        found = rank(_check(ask, from_records(records, self._settings)))
+        self._seen |= {finding.illness for finding in found}
+        self.findings += found
+        return found[:MOST]

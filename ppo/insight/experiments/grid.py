@@ -1,0 +1,119 @@
+"""Which runs a grid of settings x seeds is made of. Pure: nothing is started here."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ppo.core.errors import UserError
+
+DESIGNS = ("full", "leave_one_out", "one_at_a_time")
+MOST_JOBS = 10_000
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One setting and the values it takes; the first is the base of a leave-one-out."""
+
+    key: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run: the settings that the grid gives it, and its seed."""
+
+    number: int
+    settings: tuple[str, ...]  # KEY=VALUE
+    seed: int
+
+    @property
+    def label(self) -> str:
+        """What tells this job from the others."""
+        pairs = [setting.partition("=") for setting in self.settings]
+        short = [f"{key.rpartition('.')[2]}={value}" for key, _, value in pairs]
+        return ", ".join([*short, f"seed {self.seed}"])
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What was asked for; the same plan again is the same experiment."""
+
+    axes: tuple[Axis, ...]
+    design: str
+    seeds: tuple[int, ...]
+    config: str | None
+    overrides: tuple[str, ...]
+
+    def jobs(self) -> list[Job]:
+        """Every combination of the design with every seed, the base first."""
+        rows = _combinations(self.axes, self.design)
+        pairs = itertools.product(rows, self.seeds)
+        return [Job(i + 1, tuple(row), seed) for i, (row, seed) in enumerate(pairs)]
+
+    def identity(self) -> str:
+        """A digest of the plan and of the configuration file's content."""
+        text = "" if self.config is None else Path(self.config).read_text(encoding="utf-8")
+        content = json.dumps([asdict(self), text], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def _combinations(axes: Sequence[Axis], design: str) -> list[list[str]]:
+    """Rows of KEY=VALUE. The base row holds every first (or, one at a time, every last) value."""
+    assert design in DESIGNS, design
+    if design == "full":
+        choices = itertools.product(*(axis.values for axis in axes))
+        return [[f"{a.key}={v}" for a, v in zip(axes, row, strict=True)] for row in choices]
+    place = 0 if design == "leave_one_out" else -1
+    base = [axis.values[place] for axis in axes]
+    rows = [base]
+    for index, axis in enumerate(axes):
+        for value in axis.values:
+            if value != base[index]:
+                rows.append([*base[:index], value, *base[index + 1 :]])
+    return [[f"{a.key}={v}" for a, v in zip(axes, row, strict=True)] for row in rows]
+
+
+def parse_axis(text: str) -> Axis:
+    """`KEY=V1,V2`; commas inside brackets belong to the value.
+
+    Raises:
+        UserError: no key, fewer than two values, or one twice.
+    """
+    key, sign, rest = text.partition("=")
+    values = [value.strip() for value in re.split(r",(?![^\[{]*[\]}])", rest)]
+    if not sign or not key.strip():
+        raise UserError(f"{text!r}: write KEY=V1,V2, such as ppo.normalize_returns=true,false")
+    if len(values) < 2 or not all(values):
+        raise UserError(f"{text!r}: give at least two values, such as {key}=V1,V2")
+    if len(set(values)) < len(values):
+        raise UserError(f"{text!r}: the same value twice")
+    return Axis(key.strip(), tuple(values))
+
+
+def validate(plan: Plan) -> None:
+    """Every combination is a valid configuration, before anything is started.
+
+    Raises:
+        UserError: one line for each mistake.
+    """
+    from ppo.config import Config
+
+    jobs = plan.jobs()
+    if not plan.seeds:
+        raise UserError("--seeds: at least 1")
+    if len(jobs) > MOST_JOBS:
+        raise UserError(f"{len(jobs)} runs; allowed: up to {MOST_JOBS}")
+    mistakes: list[str] = []
+    for settings in dict.fromkeys(job.settings for job in jobs):
+        try:
+            Config.load(plan.config, overrides=[*plan.overrides, *settings])
+        except UserError as error:
+            mistakes += [line for line in error.messages if line not in mistakes]
+    if mistakes:
+        raise UserError(*mistakes)

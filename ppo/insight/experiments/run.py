@@ -1,0 +1,309 @@
+"""Grids of settings x seeds: independent runs in parallel processes, resumable, then compared.
+
+An experiment is a folder: `experiment.json` holds what was asked for, `jobs/0001/` one run each
+with its output, and the results are written beside them. Nothing else is remembered: which job is
+done is read from its run folder, so that a kill at any instant loses nothing. The same command
+again continues the experiment: finished jobs are left alone, half-done runs are resumed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ppo.core.errors import UserError
+from ppo.insight.experiments.grid import Job, Plan, parse_axis, validate
+from ppo.insight.experiments.launchers import Launcher, LocalLauncher
+from ppo.runs import files
+from ppo.runs.folder import RunFolder, run_names
+
+STATE = "experiment.json"
+POLL = 0.2  # seconds between two looks at the running jobs
+
+
+@dataclass
+class Outcome:
+    """Where one job stands."""
+
+    job: Job
+    folder: Path
+    status: str  # waiting, running, finished, failed, interrupted, killed, unknown
+    run: Path | None = None
+    error: str = ""
+
+
+@dataclass
+class Experiment:
+    """A plan in its folder."""
+
+    folder: Path
+    plan: Plan
+    runs: list[Outcome] = field(default_factory=list)
+
+    def outcomes(self) -> list[Outcome]:
+        """Every job as its run folder tells it."""
+        return [self.outcome(job) for job in self.plan.jobs()]
+
+    def outcome(self, job: Job) -> Outcome:
+        """One job as its run folder tells it."""
+        folder = self.folder / "jobs" / f"{job.number:04d}"
+        names = run_names(folder)
+        if not names:
+            error = _last_error(folder)
+            return Outcome(job, folder, "failed" if error else "waiting", None, error)
+        run = RunFolder.open(folder, names[-1])
+        status = "running" if run.is_alive() else run.status()
+        run.release()
+        error = _last_error(folder) if status == "failed" else ""
+        return Outcome(job, folder, status, run.path, error)
+
+    def finished(self) -> list[Path]:
+        """The runs that there is something to compare of."""
+        return [o.run for o in self.outcomes() if o.run is not None and _has_records(o.run)]
+
+
+def _has_records(run: Path) -> bool:
+    try:
+        return b'{"batch"' in (run / "loss_metrics.json").read_bytes()[:4096]
+    except OSError:
+        return False
+
+
+def _last_error(folder: Path) -> str:
+    """The last line that the job's process wrote about its failure."""
+    try:
+        lines = (folder / "output.txt").read_text(errors="replace").splitlines()
+    except OSError:
+        return ""
+    marked = [line for line in lines if "error" in line.lower()]
+    return marked[-1].removeprefix("error: ")[:200] if marked else ""
+
+
+def open_experiment(plan: Plan, results: str | os.PathLike[str], fresh: bool = False) -> Experiment:
+    """The experiment of this plan in the results folder: the newest one, or a new folder.
+
+    Raises:
+        UserError: a setting of the plan is not valid, or no folder can be made.
+    """
+    validate(plan)
+    root = Path(results)
+    identity = plan.identity()
+    if not fresh:
+        for folder in sorted(root.glob("experiment*"), reverse=True):
+            if _identity(folder) == identity:
+                return Experiment(folder, plan)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        folder = _take_number(root)
+        content = {"identity": identity, **asdict(plan)}
+        files.atomic_write(folder / STATE, json.dumps(content, indent=2).encode())
+    except OSError as error:
+        raise UserError(f"{root}: cannot create an experiment there ({error.strerror})") from error
+    return Experiment(folder, plan)
+
+
+def _identity(folder: Path) -> str:
+    try:
+        content = json.loads((folder / STATE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+    return str(content.get("identity", "")) if isinstance(content, dict) else ""
+
+
+def _take_number(root: Path) -> Path:
+    """The next experiment's folder, by an exclusive mkdir."""
+    numbers = [
+        int(m[1]) for p in root.iterdir() if (m := re.fullmatch(r"experiment(\d{4,})", p.name))
+    ]
+    for number in itertools.count(1 + max(numbers, default=0)):
+        try:
+            (root / f"experiment{number:04d}").mkdir()
+            return root / f"experiment{number:04d}"
+        except FileExistsError:
+            continue
+    raise AssertionError("unreachable")
+
+
+Watcher = Callable[[list[Outcome]], None]
+
+
+def run_experiment(
+    experiment: Experiment,
+    launcher: Launcher | None = None,
+    jobs: int = 1,
+    watch: Watcher | None = None,
+    retry_failed: bool = False,
+) -> list[Outcome]:
+    """Trains what is not trained yet, `jobs` at a time; returns where every job stands then.
+
+    A job that fails is left failed and the others go on. On Ctrl-C or SIGTERM the running ones are
+    told to save and stop, and KeyboardInterrupt (SystemExit 143) goes on its way.
+    """
+    launcher = launcher or LocalLauncher()
+    outcomes = experiment.outcomes()
+    waiting = [o.job.number for o in outcomes if _is_due(o, retry_failed)]
+    running: dict[int, Any] = {}
+    with _orderly_stop():
+        try:
+            while waiting or running:
+                for number in list(waiting):
+                    if len(running) >= max(jobs, 1):
+                        break
+                    if not _is_free(experiment, outcomes, number):
+                        continue
+                    waiting.remove(number)
+                    if _is_due(outcomes[number - 1], retry_failed):
+                        running[number] = _start(experiment, outcomes[number - 1], launcher)
+                        outcomes[number - 1].status = "running"
+                _collect(experiment, outcomes, running, launcher)
+                if watch is not None:
+                    watch(outcomes)
+                time.sleep(POLL if running or waiting else 0)
+        except BaseException:
+            for handle in running.values():
+                launcher.stop(handle)
+            for handle in running.values():
+                launcher.wait(handle)
+            raise
+    return experiment.outcomes()
+
+
+def _is_free(experiment: Experiment, outcomes: list[Outcome], number: int) -> bool:
+    """Whether no process is at work on a job: one may still save for a parent that was killed."""
+    outcomes[number - 1] = experiment.outcome(outcomes[number - 1].job)
+    return outcomes[number - 1].status != "running"
+
+
+def _is_due(outcome: Outcome, retry_failed: bool) -> bool:
+    return outcome.status != "finished" and (retry_failed or outcome.status != "failed")
+
+
+def command(experiment: Experiment, outcome: Outcome) -> list[str]:
+    """The command line that trains one job, or goes on with its half-done run."""
+    parts = [sys.executable, "-m", "ppo", "--mode", "train", "--quiet"]
+    parts += ["--results", str(outcome.folder)]
+    if outcome.run is not None and _has_checkpoint(outcome.run):
+        return [*parts, "--resume", outcome.run.name]
+    if experiment.plan.config is not None:
+        parts += ["--config", str(experiment.plan.config)]
+    for setting in (*experiment.plan.overrides, *outcome.job.settings):
+        parts += ["--set", setting]
+    return [*parts, "--seed", str(outcome.job.seed)]
+
+
+def _has_checkpoint(run: Path) -> bool:
+    """A run that was killed before its first checkpoint is begun again, under the next number."""
+    try:
+        return any(entry.is_file() for entry in os.scandir(run / "checkpoints"))
+    except OSError:
+        return False
+
+
+def _start(experiment: Experiment, outcome: Outcome, launcher: Launcher) -> Any:
+    outcome.folder.mkdir(parents=True, exist_ok=True)
+    return launcher.start(command(experiment, outcome), outcome.folder / "output.txt")
+
+
+def _collect(
+    experiment: Experiment, outcomes: list[Outcome], running: dict[int, Any], launcher: Launcher
+) -> None:
+    """Takes note of the jobs that have ended, and of the run folders of those that have not."""
+    for place, outcome in enumerate(outcomes):
+        number = outcome.job.number
+        if number not in running:
+            continue
+        status = launcher.poll(running[number])
+        now = experiment.outcome(outcome.job)
+        if status is None:
+            now.status = "running"
+        else:
+            del running[number]
+            if now.status != "finished":
+                now.status = "failed"
+                now.error = now.error or f"the process ended with status {status}"
+                _note_failure(now, status)
+        outcomes[place] = now
+
+
+def _note_failure(outcome: Outcome, status: int) -> None:
+    """So that the next start knows: a process that was killed leaves no word of its own."""
+    with (outcome.folder / "output.txt").open("a", encoding="utf-8") as file:
+        file.write(f"error: {outcome.error or f'the process ended with status {status}'}\n")
+
+
+@contextmanager
+def _orderly_stop() -> Iterator[None]:
+    """SIGTERM raises SystemExit 143 within, where this is the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(*_: Any) -> None:
+        raise SystemExit(143)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def run_grid_of(
+    axes: Sequence[str],
+    design: str = "full",
+    *,
+    seeds: int = 3,
+    first_seed: int | None = None,
+    config: str | os.PathLike[str] | None = None,
+    overrides: Sequence[str] = (),
+    results: str | os.PathLike[str] = "training_results",
+    jobs: int = 0,
+    launcher: str = "local",
+    address: str = "auto",
+    fresh: bool = False,
+    retry_failed: bool = False,
+    quiet: bool = False,
+    watch: Watcher | None = None,
+) -> tuple[Experiment, list[Outcome]]:
+    """Plans, trains or continues a grid; `jobs` 0 is one per core.
+
+    Raises:
+        UserError: an axis or a setting is not valid; all of them are named.
+    """
+    parsed = tuple(parse_axis(axis) for axis in axes)
+    keys = [axis.key for axis in parsed]
+    if len(set(keys)) < len(keys):
+        raise UserError(f"the same setting twice: {', '.join(keys)}")
+    if "system.seed" in keys:
+        raise UserError("system.seed is varied by --seeds N")
+    if seeds < 1:
+        raise UserError(f"--seeds: {seeds}; allowed: 1 or more")
+    if jobs < 0:
+        raise UserError(f"--jobs: {jobs}; allowed: 0 (one per core) or more")
+    start = 1 if first_seed is None else first_seed
+    place = None if config is None else str(Path(config).resolve())
+    if place is None and Path("config.yaml").exists():
+        place = str(Path("config.yaml").resolve())
+    plan = Plan(parsed, design, tuple(range(start, start + seeds)), place, tuple(overrides))
+    experiment = open_experiment(plan, results, fresh)
+    if not quiet:
+        total = len(plan.jobs())
+        print(f"{experiment.folder}: {total} runs of {total // seeds} settings", file=sys.stderr)
+    chosen: Launcher = LocalLauncher()
+    if launcher == "ray":
+        from ppo.insight.experiments.launchers import RayLauncher
+
+        chosen = RayLauncher(address)
+    count = jobs or os.cpu_count() or 1
+    return experiment, run_experiment(experiment, chosen, count, watch, retry_failed)

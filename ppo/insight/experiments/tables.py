@@ -1,0 +1,224 @@
+"""What an experiment found: a live overview, the matrix, and the heat map of two settings."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from ppo.insight.comparison.compare import Comparison, Group, compare
+from ppo.insight.comparison.page import page, table
+from ppo.insight.comparison.tables import interval, show, write_csv
+from ppo.insight.experiments.run import Experiment, Outcome
+from ppo.runs import files
+
+STEADY = 30.0  # seconds between two lines of overview where the output is no terminal
+TAIL = 8192  # bytes at the end of loss_metrics.json that hold the last record
+
+
+class Overview:
+    """One line that is redrawn on a terminal; elsewhere a line for each job that ends."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._terminal = sys.stderr.isatty()
+        self._said: dict[int, str] = {}
+        self._last = 0.0
+
+    def __call__(self, outcomes: list[Outcome]) -> None:
+        if self._quiet:
+            return
+        for outcome in outcomes:
+            before = self._said.get(outcome.job.number)
+            if outcome.status != before and outcome.status in ("finished", "failed"):
+                self._said[outcome.job.number] = outcome.status
+                if before is None and not self._last:
+                    continue  # done before this start
+                error = f": {outcome.error}" if outcome.error else ""
+                self._print(f"{outcome.status} {outcome.job.label}{error}")
+        now = time.monotonic()
+        if now - self._last >= (1.0 if self._terminal else STEADY):
+            self._last = now
+            self._print(overview_line(outcomes), stay=not self._terminal)
+
+    def _print(self, text: str, stay: bool = True) -> None:
+        clear = "\r\x1b[K" if self._terminal else ""
+        print(clear + text, end="\n" if stay else "", file=sys.stderr, flush=True)
+
+
+def overview_line(outcomes: list[Outcome]) -> str:
+    """How many jobs stand where, and how far the running ones are."""
+    counts = {name: sum(o.status == name for o in outcomes) for name in ("finished", "failed")}
+    running = [o for o in outcomes if o.status == "running"]
+    parts = [f"{counts['finished']} of {len(outcomes)} finished"]
+    if counts["failed"]:
+        parts.append(f"{counts['failed']} failed")
+    parts += [f"{o.job.label}: {_progress(o)}" for o in running[:4]]
+    return " | ".join(parts)
+
+
+def _progress(outcome: Outcome) -> str:
+    record = last_record(outcome.run) if outcome.run else {}
+    if not record:
+        return "starting"
+    value = record.get("mean_episode_return")
+    shown = show(float(value)) if isinstance(value, int | float) else "-"
+    return f"batch {record.get('batch')}, return {shown}"
+
+
+def last_record(run: Path) -> dict[str, Any]:
+    """The last complete record of a run, read from the end of its file."""
+    try:
+        with (run / "loss_metrics.json").open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(size - TAIL, 0))
+            lines = file.read().split(b"\n")
+    except OSError:
+        return {}
+    for line in reversed(lines):
+        try:
+            record = json.loads(line.strip().rstrip(b","))
+        except ValueError:
+            continue
+        if isinstance(record, dict) and "batch" in record:
+            return record
+    return {}
+
+
+def report(experiment: Experiment) -> str:
+    """Writes results.csv, matrix.md and report.html into the folder; returns the matrix as text."""
+    outcomes = experiment.outcomes()
+    runs = experiment.finished()
+    failed = [o for o in outcomes if o.status != "finished"]
+    lines = [
+        f"not finished: {o.job.label} ({o.status}{': ' + o.error if o.error else ''})"
+        for o in failed
+    ]
+    if not runs:
+        return "\n".join(["no run has a record", *lines])
+    comparison = compare(runs)
+    text = matrix(experiment, comparison)
+    write_csv(comparison, experiment.folder / "results.csv")
+    files.atomic_write(experiment.folder / "matrix.md", (text + "\n").encode())
+    extra = heat_map(experiment, comparison) + _matrix_html(experiment, comparison)
+    title = f"{experiment.folder.name}: {', '.join(axis.key for axis in experiment.plan.axes)}"
+    files.atomic_write(experiment.folder / "report.html", page(comparison, title, extra).encode())
+    verdicts = [v.line() for v in comparison.verdicts if v.metric.name == "mean_episode_return"]
+    places = f"files: {experiment.folder}/report.html, matrix.md, results.csv"
+    return "\n".join([text, "", *verdicts, *lines, places])
+
+
+def _rows(experiment: Experiment, comparison: Comparison) -> list[tuple[tuple[str, ...], Group]]:
+    """Each combination of the plan with the group of its runs, in the order of the plan."""
+    by_path = {run.path: group for group in comparison.groups for run in group.runs}
+    rows: dict[tuple[str, ...], Group] = {}
+    for outcome in experiment.outcomes():
+        group = by_path.get(str(outcome.run))
+        if group is not None:
+            rows.setdefault(outcome.job.settings, group)
+    return list(rows.items())
+
+
+_COLUMNS = (
+    ("return", "mean_episode_return", "final"),
+    ("area", "mean_episode_return", "auc"),
+    ("success", "success_rate", "final"),
+    ("explained variance", "explained_variance", "final"),
+    ("steps/s", "steps_per_second", "final"),
+)
+
+
+def _cells(experiment: Experiment, comparison: Comparison) -> tuple[list[str], list[list[str]]]:
+    axes = [axis.key for axis in experiment.plan.axes]
+    heads = [*axes, "seeds", *(name for name, _, _ in _COLUMNS), "against the first"]
+    words = {
+        id(v.group): f"{v.word} ({v.difference.mean:+.3g}, p {v.p_value:.2g})"
+        for v in comparison.verdicts
+        if v.metric.name == "mean_episode_return" and v.figure == "final"
+    }
+    rows = []
+    for settings, group in _rows(experiment, comparison):
+        values = [setting.partition("=")[2] for setting in settings]
+        figures = [interval(comparison, group, metric, figure) for _, metric, figure in _COLUMNS]
+        rows.append([*values, str(len(group.runs)), *figures, words.get(id(group), "")])
+    return heads, rows
+
+
+def matrix(experiment: Experiment, comparison: Comparison) -> str:
+    """One row a combination, as a Markdown table; interquartile means with 95 % intervals."""
+    heads, rows = _cells(experiment, comparison)
+    widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]
+    grid = [
+        [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        for row in [heads, *rows]
+    ]
+    grid.insert(1, ["-" * width for width in widths])
+    text = "\n".join("| " + " | ".join(row) + " |" for row in grid)
+    heat = _grid(experiment, comparison)
+    if heat is None:
+        return text
+    first, second, values = heat
+    lines = [f"| {first.key} \\ {second.key} | " + " | ".join(second.values) + " |"]
+    lines.append("|-" * (len(second.values) + 1) + "|")
+    for value, row in zip(first.values, values, strict=True):
+        lines.append(f"| {value} | " + " | ".join(show(cell) for cell in row) + " |")
+    return text + "\n\nreturn (interquartile mean of the last tenth):\n\n" + "\n".join(lines)
+
+
+def _matrix_html(experiment: Experiment, comparison: Comparison) -> str:
+    import html
+
+    heads, rows = _cells(experiment, comparison)
+    cells = [[html.escape(cell) for cell in row] for row in rows]
+    return "<h2>Matrix</h2>" + table([html.escape(head) for head in heads], cells, "matrix")
+
+
+def _grid(
+    experiment: Experiment, comparison: Comparison
+) -> tuple[Any, Any, list[list[float]]] | None:
+    """Returns over two settings of a full design; None for any other experiment."""
+    axes = experiment.plan.axes
+    if len(axes) != 2 or experiment.plan.design != "full":
+        return None
+    found = dict(_rows(experiment, comparison))
+    values = []
+    for one in axes[0].values:
+        row = []
+        for two in axes[1].values:
+            group = found.get((f"{axes[0].key}={one}", f"{axes[1].key}={two}"))
+            score = comparison.aggregate(group, "mean_episode_return", "final") if group else None
+            row.append(score[0] if score else math.nan)
+        values.append(row)
+    return axes[0], axes[1], values
+
+
+def heat_map(experiment: Experiment, comparison: Comparison) -> str:
+    """Two settings as a colored table: the darker, the higher the return."""
+    import html
+
+    heat = _grid(experiment, comparison)
+    if heat is None:
+        return ""
+    first, second, values = heat
+    finite = [cell for row in values for cell in row if math.isfinite(cell)]
+    if not finite:
+        return ""
+    low, high = min(finite), max(finite)
+    span = (high - low) or 1.0
+    body = ""
+    for value, row in zip(first.values, values, strict=True):
+        cells = ""
+        for cell in row:
+            strength = round(8 + 62 * (cell - low) / span) if math.isfinite(cell) else 0
+            color = f"background:color-mix(in srgb,var(--c0) {strength}%,transparent)"
+            cells += f'<td style="{color}">{show(cell)}</td>'
+        body += f"<tr><th>{html.escape(value)}</th>{cells}</tr>"
+    head = "".join(f"<th>{html.escape(value)}</th>" for value in second.values)
+    corner = html.escape(f"{first.key} \\ {second.key}")
+    return (
+        "<h2>Return over both settings</h2><div class='wide'><table class='heat' id='heat'>"
+        f"<thead><tr><th>{corner}</th>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )

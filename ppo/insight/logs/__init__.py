@@ -1,0 +1,126 @@
+"""Readers of training logs: our own run folders, and those that other libraries write."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ppo.core.errors import UserError
+from ppo.insight.logs.log import MetricsLog, from_records
+from ppo.insight.logs.own import read_records, read_run, read_settings, read_summary
+from ppo.runs.names import RUN_NAME
+from ppo.runs.names import find_run as find_own_run
+
+__all__ = [
+    "MetricsLog",
+    "find_run",
+    "from_records",
+    "read_log",
+    "read_records",
+    "read_run",
+    "read_settings",
+    "read_summary",
+]
+
+OWN_LOG = "loss_metrics.json"
+DEEPEST = 6  # folder levels below the given one that are searched for a log
+
+
+def find_run(run: str, results: str | os.PathLike[str] = "training_results") -> Path:
+    """The folder or file that a user means: a run's name, `latest`, or a path to any log.
+
+    Raises:
+        UserError: there is none.
+    """
+    if run != "latest" and not RUN_NAME.fullmatch(run) and Path(run).exists():
+        return Path(run)
+    return find_own_run(Path(results), run)
+
+
+def read_log(path: str | os.PathLike[str]) -> MetricsLog:
+    """A log of any kind, found in a folder or given as a file.
+
+    Raises:
+        UserError: nothing there is a log that can be read.
+    """
+    place = Path(path)
+    if not place.exists():
+        raise UserError(f"{place}: no such file or folder")
+    try:
+        return _read_file(place) if place.is_file() else _read_folder(place)
+    except OSError as fault:
+        raise UserError(f"{place}: cannot be read ({fault.strerror or fault})") from None
+
+
+def _read_folder(folder: Path) -> MetricsLog:
+    runs = [folder] if (folder / OWN_LOG).exists() else _runs_below(folder)
+    if runs:
+        log = read_run(runs[0])
+        if runs[0] != folder and len(runs) > 1:
+            log.notes.insert(0, f"{len(runs)} runs below {folder}: read the newest, {runs[0]}")
+        return log
+    levels = _by_folder(folder)
+    if not levels:
+        raise UserError(
+            f"{folder}: no {OWN_LOG}, TensorBoard event file, CSV or JSON-lines log in it"
+        )
+    newest = max(levels, key=lambda f: max(file.stat().st_mtime for file in levels[f]))
+    chosen = folder if folder in levels else newest
+    log = _read_files(sorted(levels[chosen]))
+    if chosen != folder and len(levels) > 1:
+        log.notes.insert(0, f"{len(levels)} logs below {folder}: read the newest, {chosen}")
+    return log
+
+
+def _runs_below(folder: Path) -> list[Path]:
+    """Our own run folders below one, the newest first."""
+    found: list[Path] = []
+    for place, folders, files in os.walk(folder):
+        if OWN_LOG in files:
+            found.append(Path(place))
+        if OWN_LOG in files or len(Path(place).relative_to(folder).parts) >= DEEPEST:
+            folders.clear()
+    return sorted(found, key=lambda run: (run / OWN_LOG).stat().st_mtime, reverse=True)
+
+
+def _by_folder(folder: Path) -> dict[Path, list[Path]]:
+    """Log files by the folder that holds them, event files before tables."""
+    events: dict[Path, list[Path]] = {}
+    tables: dict[Path, list[Path]] = {}
+    for place, folders, files in os.walk(folder):
+        if len(Path(place).relative_to(folder).parts) >= DEEPEST:
+            folders.clear()
+        for name in files:
+            file = Path(place) / name
+            if "tfevents" in name:
+                events.setdefault(Path(place), []).append(file)
+            elif name.endswith((".csv", ".jsonl")) or name in (
+                "progress.json",
+                "loss_metrics.json",
+            ):
+                tables.setdefault(Path(place), []).append(file)
+    return events or tables
+
+
+def _read_files(files: list[Path]) -> MetricsLog:
+    if "tfevents" in files[0].name:
+        from ppo.insight.logs.dialects import interpret
+        from ppo.insight.logs.event_files import read_event_files
+
+        return interpret(read_event_files(files))
+    preferred = [f for f in files if f.stem in ("progress", "metrics", "loss_metrics", "log")]
+    return _read_file((preferred or files)[0])
+
+
+def _read_file(file: Path) -> MetricsLog:
+    from ppo.insight.logs.dialects import interpret
+    from ppo.insight.logs.tables import read_csv, read_json_lines
+
+    if "tfevents" in file.name:
+        return _read_files([file])
+    if file.suffix == ".csv":
+        return interpret(read_csv(file))
+    head = file.read_bytes()[:65536]
+    if b'"batches"' in head or b'"schema_version"' in head:
+        return read_run(file)
+    return interpret(read_json_lines(file))

@@ -1,0 +1,47 @@
+"""The policy asks for actions that the environment cuts off."""
+
+from __future__ import annotations
+
+from ppo.insight.logs.log import MetricsLog
+from ppo.insight.rules import (
+    MILD,
+    RULES,
+    SEVERE,
+    Change,
+    Finding,
+    Rule,
+    lasting,
+    median,
+    number,
+    rises,
+)
+
+OUTSIDE = 0.3  # share of sampled actions (J)
+MOST = 0.7  # share at which the gradient sees next to nothing
+
+
+@RULES.register("actions_out_of_bounds")
+class ActionsOutOfBounds(Rule):
+    illness = "actions_out_of_bounds"
+    number = 28
+    waits = 20
+    needs = (("action_out_of_bounds_share",),)
+    explains = ("reward_outlier", "entropy_coefficient_too_high")
+    sources = ("baselines #371", "rl_games bounds_loss")
+
+    def check(self, log: MetricsLog) -> Finding | None:
+        outside = log.get("action_out_of_bounds_share")
+        if log.setting("network.action_squash") == "tanh" or rises(log):
+            return None  # bang-bang control that learns is no illness
+        row = lasting(outside > OUTSIDE, 9, 10)
+        if row is None:
+            return None
+        share = median(outside[row:])
+        evidence = f"{number(100 * share)} % of the actions lie outside their bounds"
+        changes = [
+            Change("network.action_squash", "tanh"),
+            Change("network.initial_log_std", "-1.0"),
+            Change("ppo.entropy_coefficient", "0.0"),
+        ]
+        severity = SEVERE if share > MOST else MILD
+        return self.found(log, row, evidence, changes, confidence=0.6, severity=severity)

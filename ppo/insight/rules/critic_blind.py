@@ -1,0 +1,53 @@
+"""The critic cannot fit even the batch in front of it: its inputs lack what it needs."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ppo.insight.logs.log import MetricsLog
+from ppo.insight.rules import MILD, RULES, Change, Finding, Rule, lasting, median, number, rises
+
+BLIND = 0.1  # explained variance (J)
+LONG = 20  # batches
+BIASED = 0.2  # bias share above which the offset, not the features, is missing (J)
+BLOCKED = 0.1  # share of samples held by the value clip (J)
+FITS = 0.02  # explained variance after minus before the update (J)
+WORKS = 0.02  # root error now over that of the first batch: nothing left to explain
+
+
+@RULES.register("critic_blind")
+class CriticBlind(Rule):
+    illness = "critic_blind"
+    number = 15
+    severity = MILD
+    waits = LONG
+    needs = (("explained_variance",),)
+    sources = ("andyljones.com/posts/rl-debugging.html: residual variance near 1",)
+
+    def check(self, log: MetricsLog) -> Finding | None:
+        variance = log.get("explained_variance")
+        cannot = (variance < BLIND) & ~(log.get("bias_share") > BIASED)
+        cannot &= ~(log.get("value_clip_fraction") > BLOCKED)
+        cannot &= ~(log.get("explained_variance_after") - variance > FITS)
+        row = lasting(cannot, LONG - 2, LONG)
+        if row is None or rises(log) or self._nothing_left(log):
+            return None
+        evidence = (
+            f"explained variance {number(median(variance[row:]))} for {len(log) - row} batches"
+        )
+        if log.has("explained_variance_after"):
+            evidence += (
+                f", {number(median(log.get('explained_variance_after')[row:]))} after the update"
+            )
+        changes = [
+            Change("env.normalize_observations", "true"),
+            Change("network.hidden_sizes", "[256, 256]"),
+            Change("", "", "add what is missing to the observation: time left, goal, memory"),
+        ]
+        direct = log.has("explained_variance_after")
+        return self.found(log, row, evidence, changes, confidence=0.7 if direct else 0.4)
+
+    def _nothing_left(self, log: MetricsLog) -> bool:
+        error = log.get("value_rmse")
+        finite = error[np.isfinite(error)]
+        return len(finite) > 0 and median(finite[-5:]) < WORKS * finite[0]

@@ -1,0 +1,32 @@
+"""The critic memorizes each batch and knows nothing of the next."""
+
+from __future__ import annotations
+
+from ppo.insight.logs.log import MetricsLog
+from ppo.insight.rules import RULES, Change, Finding, Rule, lasting, median, number
+
+AFTER, BEFORE = 0.9, 0.3  # explained variance after and before the update (J)
+
+
+@RULES.register("critic_overfits")
+class CriticOverfits(Rule):
+    illness = "critic_overfits"
+    number = 16
+    needs = (("explained_variance", "explained_variance_after"),)
+    sources = ("calibrated here",)
+
+    def check(self, log: MetricsLog) -> Finding | None:
+        before, after = log.get("explained_variance"), log.get("explained_variance_after")
+        row = lasting((after > AFTER) & (before < BEFORE), 9, 10)
+        if row is None:
+            return None
+        evidence = (
+            f"explained variance {number(median(before[row:]))} before the update, "
+            f"{number(median(after[row:]))} after"
+        )
+        changes = [
+            Change("ppo.num_epochs", "", "half as many epochs"),
+            Change("ppo.num_steps", "", "twice as many steps a batch"),
+            Change("network.layer_norm", "true"),
+        ]
+        return self.found(log, row, evidence, changes, confidence=0.6)

@@ -1,0 +1,105 @@
+"""The entropy bonus beats the advantages: the policy stays random, or spreads without end."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ppo.insight.logs.log import MetricsLog
+from ppo.insight.rules import RULES, Change, Finding, Rule, known, median, number, rises
+
+UNIFORM = 0.98  # relative entropy (J)
+ALL = 0.993  # relative entropy that says the same though the return may creep (M)
+LATE = 0.2  # of the run after which it must have fallen (J)
+LONG = 20  # batches before "still uniform" means anything
+SEES = 0.3  # explained variance: the critic knows better than the policy acts (J)
+HELD = 0.9  # relative entropy that a bonus can hold for half a run (M)
+HEAVY = 0.1  # a coefficient ten times the usual (J)
+HEAVY_HELD = 0.8  # relative entropy that is suspect with such a coefficient (J)
+STILL = 0.02  # fall of the relative entropy in that half
+MOVES = 1e-4  # KL above which the policy is being trained at all
+SPREAD = 2.718  # growth of the policy's deviation since the start (S: log-std past 1)
+RISING = 10  # batches in a row
+
+
+@RULES.register("entropy_coefficient_too_high")
+class EntropyCoefficientTooHigh(Rule):
+    illness = "entropy_coefficient_too_high"
+    number = 14
+    waits = RISING
+    needs = (("entropy_relative",), ("policy_std",))
+    explains = (
+        "learning_rate_too_low",
+        "learning_rate_too_high",
+        "too_many_epochs",
+        "actions_out_of_bounds",
+        "observations_unnormalized",
+        "policy_collapse",
+        "critic_blind",
+    )
+    sources = ("Stable-Baselines3 #2240", "rlpyt #124")
+
+    def check(self, log: MetricsLog) -> Finding | None:
+        row, evidence = self._spreads(log) if log.has("policy_std") else self._uniform(log)
+        if row is None:
+            return None
+        coefficient = median(log.get("entropy_coefficient"))
+        if not np.isfinite(coefficient):
+            coefficient = log.number("ppo.entropy_coefficient")
+        if coefficient <= 0:
+            return None
+        lower = number(coefficient / 10) if np.isfinite(coefficient) else "0.0"
+        changes = [
+            Change("ppo.entropy_coefficient", lower),
+            Change("ppo.normalize_returns", "true", "if advantages are not normalized"),
+        ]
+        return self.found(log, row, evidence, changes, confidence=0.8)
+
+    def _spreads(self, log: MetricsLog) -> tuple[int | None, str]:
+        rows, deviation = known(log.get("policy_std"))
+        if len(deviation) < RISING + 1:
+            return None, ""
+        grown = deviation[-1] / deviation[0]
+        rising = np.diff(deviation)[-RISING:] > 0
+        if grown < SPREAD or rising.mean() < 0.8:
+            return None, ""
+        past = int(rows[np.flatnonzero(deviation > 1.5 * deviation[0])[0]])
+        return past, f"policy deviation grew {number(grown)} times and is rising"
+
+    def _stands_still(self, log: MetricsLog) -> bool:
+        """A policy that is held near uniform while the critic knows what is better."""
+        half = len(log) // 2
+        entropy, quarter = log.get("entropy_relative")[half:], max(len(log) // 4, 2)
+        heavy = median(log.get("entropy_coefficient")) > HEAVY
+        held = HEAVY_HELD if heavy else HELD
+        if len(log) < 1.5 * LONG or not float(np.nanmin(entropy, initial=1.0)) > held:
+            return False
+        fell = median(entropy[:quarter]) - median(entropy[-quarter:])
+        sees = median(log.get("explained_variance")[half:]) > SEES
+        later = MetricsLog(
+            columns={"mean_episode_return": log.get("mean_episode_return")[half:]},
+            batches=log.batches[half:],
+            writer=log.writer,
+        )
+        return bool(fell < STILL and sees and not rises(later))
+
+    def _uniform(self, log: MetricsLog) -> tuple[int | None, str]:
+        entropy = log.get("entropy_relative")
+        start = int(LATE * len(log))
+        late = entropy[start:]
+        if self._stands_still(log):
+            half = len(log) // 2
+            level = number(100 * median(entropy[half:]))
+            return (
+                half,
+                f"entropy stays at {level} % of its maximum, the critic sees, the return stands",
+            )
+        if len(log) < LONG or not median(late) > UNIFORM or not median(late[-5:]) > UNIFORM:
+            return None, ""
+        sees = bool(np.nanmax(log.get("explained_variance")[start:], initial=-1.0) > SEES)
+        trained = median(log.get("approx_kl")) > MOVES
+        if not trained or not (sees or not rises(log) or median(late) > ALL):
+            return None, ""
+        return (
+            start,
+            f"entropy is {number(100 * median(late))} % of its maximum after {len(log)} batches",
+        )

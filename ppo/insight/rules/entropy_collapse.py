@@ -1,0 +1,78 @@
+"""The policy stops exploring before it has found anything."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ppo.insight.logs.log import MetricsLog
+from ppo.insight.rules import RULES, Change, Finding, Rule, known, median, number
+
+COLLAPSED = 0.1  # relative entropy that a fast collapse passes (S: falls by 90 %)
+GONE = 0.05  # relative entropy, or policy deviation over that of the start (J)
+EARLY = 0.35  # of the run within which it falls (J)
+SOON = 15  # batches, for runs that are still short
+DONE = 0.85  # of the run's whole gain: a policy that is this far may be sure of itself (J)
+NARROW = 0.05  # policy deviation in action units, where it starts there (J; not unit-free)
+
+
+@RULES.register("entropy_collapse")
+class EntropyCollapse(Rule):
+    illness = "entropy_collapse"
+    number = 13
+    needs = (("entropy_relative",), ("policy_std",))
+    explains = ("policy_collapse", "no_reward_signal", "critic_blind", "learning_rate_too_low")
+    sources = ("andyljones.com/posts/rl-debugging.html: close to zero is collapsed",)
+
+    def check(self, log: MetricsLog) -> Finding | None:
+        spread = log.get("entropy_relative")
+        what = "entropy"
+        if not log.has("entropy_relative"):
+            deviation = log.get("policy_std")
+            _, values = known(deviation)
+            if values[0] < NARROW:
+                return self._report(log, 0, f"policy deviation {number(values[0])} from the start")
+            spread, what = deviation / values[0], "policy deviation"
+        rows = np.flatnonzero(spread < COLLAPSED)
+        if not len(rows) or median(spread[-5:]) > GONE * 2:
+            return None
+        row = int(rows[0])
+        if row > max(EARLY * len(log), SOON) or self._succeeded(log, row):
+            return None
+        evidence = (
+            f"{what} fell to {number(100 * spread[row])} % of its maximum in {row + 1} batches"
+        )
+        return self._report(log, row, evidence + f", now {number(100 * median(spread[-5:]))} %")
+
+    def _succeeded(self, log: MetricsLog, row: int) -> bool:
+        """Whether the return had its gain when the policy became sure, and kept it: healthy."""
+        rows, returns = known(log.get("mean_episode_return"))
+        if len(returns) < 3:
+            return not log.has("explained_variance")
+        before = returns[rows <= row]
+        if not len(before):
+            return False
+        best, start = float(np.max(returns)), float(returns[0])
+        if best <= start:
+            return False
+        had = float(before[-1]) - start >= DONE * (best - start)
+        kept = median(returns[-5:]) - start >= DONE / 2 * (best - start)
+        return bool(had and kept)
+
+    def _report(self, log: MetricsLog, row: int, evidence: str) -> Finding:
+        coefficient = median(log.get("entropy_coefficient"))
+        more = number(max(10 * coefficient, 0.01)) if np.isfinite(coefficient) else "0.01"
+        changes = [
+            Change("ppo.entropy_coefficient", more),
+            Change("ppo.learning_rate", "", "a third of what it was"),
+            Change("network.initial_log_std", "0.0"),
+        ]
+        finding = self.found(log, row, evidence, changes, confidence=0.8 if row else 0.95)
+        if row == 0:  # a policy that starts narrow makes every step a jump
+            more_explained = (
+                *self.explains,
+                "learning_rate_too_high",
+                "too_many_epochs",
+                "observations_unnormalized",
+            )
+            return Finding(**{**vars(finding), "explains": more_explained})
+        return finding

@@ -1,0 +1,39 @@
+"""The discount looks much further, or much less far, than an episode lasts."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ppo.insight.logs.log import MetricsLog
+from ppo.insight.rules import MILD, RULES, Change, Finding, Rule, lasting, median, number, rises
+
+FAR, NEAR = 10.0, 0.1  # horizon 1 / (1 - gamma) over the mean length of an episode (J)
+BLIND = 0.3  # explained variance (J)
+
+
+@RULES.register("gamma_horizon")
+class GammaHorizon(Rule):
+    illness = "gamma_horizon"
+    number = 26
+    severity = MILD
+    waits = 20
+    needs = (("mean_episode_length", "explained_variance"),)
+    explains = ("critic_blind",)
+    sources = ("andyljones.com/posts/rl-debugging.html: smaller discount or longer chunks",)
+
+    def check(self, log: MetricsLog) -> Finding | None:
+        gamma = log.get("gamma")  # in force; it may follow the episodes
+        gamma = np.where(np.isfinite(gamma), gamma, log.number("ppo.gamma"))
+        if not ((gamma >= 0) & (gamma < 1)).all() or rises(log):
+            return None
+        horizon = 1 / (1 - gamma)
+        length = log.get("mean_episode_length")
+        ratio = horizon / length
+        wrong = ((ratio > FAR) | (ratio < NEAR)) & (log.get("explained_variance") < BLIND)
+        row = lasting(wrong, 18, 20)
+        if row is None:
+            return None
+        mean = median(length[row:])
+        evidence = f"horizon {number(median(horizon[row:]))} steps, episodes {number(mean)}"
+        better = number(1 - 1 / max(mean / 2, 2.0))
+        return self.found(log, row, evidence, [Change("ppo.gamma", better)], confidence=0.4)

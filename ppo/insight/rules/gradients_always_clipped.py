@@ -1,0 +1,44 @@
+"""Every step is cut far down: the clip sets the step, the larger loss its direction."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ppo.insight.logs.log import MetricsLog
+from ppo.insight.rules import RULES, Change, Finding, Rule, alike, lasting, median, number, rises
+
+CUT = 30.0  # gradient norm over the clip (M: healthy to 19 with a narrow policy, sick to 8,500)
+BLIND = 0.5  # explained variance: a critic that works makes large gradients harmless (M)
+SHARE = 0.9  # of the steps
+
+
+@RULES.register("gradients_always_clipped")
+class GradientsAlwaysClipped(Rule):
+    illness = "gradients_always_clipped"
+    number = 8
+    needs = (("grad_clip_factor",), ("grad_norm",))
+    explains = ("learning_rate_too_low",)
+    sources = ("regressions whose gradients were cut 60 to 141 times and learned nothing",)
+
+    def check(self, log: MetricsLog) -> Finding | None:
+        cut = log.get("grad_clip_factor")
+        if not log.has("grad_clip_factor"):
+            cut = log.get("grad_norm") / log.number("ppo.max_grad_norm")
+        clipped = log.get("grad_clipped_fraction")
+        often = (~np.isfinite(clipped) | (clipped > SHARE)) & ~alike(log)
+        blind = ~(log.get("explained_variance") > BLIND)
+        row = lasting((cut > CUT) & often & blind, 5, 6, share=0.5)
+        if row is None and not rises(log):
+            row = lasting((cut > CUT) & often, 5, 6, share=0.5)
+        if row is None:
+            return None
+        evidence = f"gradients are {number(median(cut[row:]))} times the clip in the median"
+        if np.isfinite(median(clipped)):
+            evidence += f", {number(100 * median(clipped[row:]))} % of the steps are cut"
+        changes = [
+            Change("ppo.normalize_returns", "true"),
+            Change("ppo.return_scale", "1.0", "or ppo.value_loss_weight=0.01"),
+            Change("network.shared_encoder", "false"),
+            Change("ppo.max_grad_norm", "1.0", "only after these"),
+        ]
+        return self.found(log, row, evidence, changes, confidence=0.8)

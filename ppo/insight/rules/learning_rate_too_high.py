@@ -1,0 +1,95 @@
+"""The policy jumps further in a batch than its clip was meant to allow."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ppo.insight.logs.log import MetricsLog
+from ppo.insight.rules import (
+    MILD,
+    ORDINARY_RATE,
+    RULES,
+    SEVERE,
+    Change,
+    Finding,
+    Rule,
+    lasting,
+    median,
+    number,
+    onset,
+    ordinary_rate,
+    rises,
+)
+
+KL = 0.05  # k3 estimate, last epoch (S: "stays below 0.02"; adaptive rules act at 0.02)
+TARGETS = 4.0  # times the target KL (J)
+CLIPPED = 0.4  # share of samples outside the clip (J)
+GROWTH = 5.0  # KL of the last epoch over the first, as in too_many_epochs (J)
+VIOLENT = 0.2  # KL that no ordinary setting gives (M: 0.3 to 36 at rates of 0.02 to 0.05)
+EARLY = 10  # batches within which a rate far above the usual shows itself
+
+
+@RULES.register("learning_rate_too_high")
+class LearningRateTooHigh(Rule):
+    illness = "learning_rate_too_high"
+    number = 10
+    needs = (("approx_kl",), ("clip_fraction",))
+    explains = (
+        "too_many_epochs",
+        "entropy_collapse",
+        "entropy_coefficient_too_high",
+        "critic_blind",
+        "policy_collapse",
+        "value_loss_exploding",
+        "no_reward_signal",
+        "dead_units",
+        "observations_unnormalized",
+        "learning_rate_too_low",
+        "actions_out_of_bounds",
+        "time_limit_as_failure",
+    )
+    sources = ("The 37 Implementation Details of PPO", "Stable-Baselines3: stop at 1.5 target_kl")
+
+    def check(self, log: MetricsLog) -> Finding | None:
+        kl, clipped = log.get("approx_kl"), log.get("clip_fraction")
+        last = log.get("approx_kl_last_epoch")
+        kl = np.where(np.isfinite(last), last, kl)
+        target = log.number("ppo.target_kl")
+        limit = KL if not np.isfinite(target) else max(KL, TARGETS * target)
+        jumps = (kl > limit) | (clipped > CLIPPED)
+        row = lasting(jumps, 3, 5, share=0.2)
+        usual = ordinary_rate(log)
+        rate = median(log.get("learning_rate"))
+        high = rate > ORDINARY_RATE[1]
+        if row is None and high:
+            row = onset(jumps[:EARLY], 2, 5)
+        if row is None:
+            return None
+        violent = bool(np.nanquantile(np.where(np.isfinite(kl), kl, 0.0), 0.8) > VIOLENT)
+        evidence = f"KL {number(median(kl[jumps]))} in {int(jumps.sum())} of {len(log)} batches"
+        evidence += f", clip fraction {number(median(clipped[jumps]))}"
+        if np.isfinite(rate):
+            evidence += f", learning rate {number(rate)}"
+        lower = number(rate / 3 if usual else 3e-4) if np.isfinite(rate) else "a third"
+        changes = [
+            Change("ppo.learning_rate", lower),
+            Change("ppo.target_kl", "0.01", "stops a batch's updates early"),
+            Change("ppo.num_epochs", "", "half as many epochs"),
+        ]
+        sure = high or violent
+        if not sure and rises(log):
+            return None
+        if not high and self._grows_by_epochs(log, jumps):
+            return None
+        return self.found(
+            log, row, evidence, changes, 0.9 if sure else 0.5, SEVERE if sure else MILD
+        )
+
+    def _grows_by_epochs(self, log: MetricsLog, jumps: NDArray[np.bool_]) -> bool:
+        """Whether the first epochs are moderate: not the step is too large, there are too many."""
+        if not log.has("approx_kl_first_epoch", "approx_kl_last_epoch"):
+            return False
+        first = median(log.get("approx_kl_first_epoch")[jumps])
+        last = median(log.get("approx_kl_last_epoch")[jumps])
+        return bool(first < KL and last > GROWTH * first)

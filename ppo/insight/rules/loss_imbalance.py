@@ -1,0 +1,62 @@
+"""One of several losses learns, another stands still."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ppo.insight.logs.log import Column, MetricsLog
+from ppo.insight.rules import RULES, Change, Finding, Rule, known, median, number
+
+WINDOW = 20  # batches
+STILL, LEARNS = 0.01, 0.2  # relative improvement (documented case: 0 against 44 %)
+SHARE = 0.01  # of the gradient
+DONE = 0.1  # of its first loss, or unexplained share: a loss this small has nothing to learn
+
+
+@RULES.register("loss_imbalance")
+class LossImbalance(Rule):
+    illness = "loss_imbalance"
+    number = 25
+    waits = WINDOW
+    sources = ("learned uncertainty weights: Kendall et al. 2018",)
+
+    def check(self, log: MetricsLog) -> Finding | None:
+        losses = {
+            name: table["loss"]
+            for name, table in log.components.items()
+            if "loss" in table and np.isfinite(table["loss"]).sum() >= WINDOW
+        }
+        if len(losses) < 2:
+            return None
+        improved = {name: _improvement(loss) for name, loss in losses.items()}
+        best = max(improved, key=lambda name: improved[name])
+        worst = min(improved, key=lambda name: improved[name])
+        solved = self._solved(log, worst)
+        if improved[best] < LEARNS or improved[worst] > STILL or solved:
+            return None
+        evidence = (
+            f"{worst} improved {number(100 * improved[worst])} %, "
+            f"{best} {number(100 * improved[best])} % in {len(losses[worst])} batches"
+        )
+        changes = [
+            Change("balancing.kind", "uncertainty"),
+            Change("balancing.kind", "running_mean", "with its sqrt(n) correction"),
+            Change("", "", f"a larger fixed weight for {worst}"),
+        ]
+        row = max(len(log) - WINDOW, 0)
+        return self.found(log, row, evidence, changes, confidence=0.6)
+
+    def _solved(self, log: MetricsLog, name: str) -> bool:
+        table = log.components[name]
+        loss = known(table["loss"])[1]
+        small = median(loss[-5:]) < DONE * float(np.max(loss[:5]))
+        variance = table.get("explained_variance")
+        return small or (variance is not None and median(variance[-5:]) > 1 - DONE)
+
+
+def _improvement(loss: Column) -> float:
+    """Relative fall of a loss over the last WINDOW batches, or since the start if that is more."""
+    _, values = known(loss)
+    first = median(values[: max(len(values) // 4, 3)])
+    last = median(values[-5:])
+    return (first - last) / abs(first) if first else 0.0

@@ -1,0 +1,152 @@
+"""Inputs off scale: features saturate, and an ordinary step is a jump for some states."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from ppo.insight.logs.log import MetricsLog
+from ppo.insight.rules import (
+    RULES,
+    SEVERE,
+    Change,
+    Finding,
+    Rule,
+    first_finite,
+    lasting,
+    median,
+    number,
+    ordinary_rate,
+    rises,
+)
+
+OUTLIERS = 0.01  # share of entries beyond ten deviations (S: the clip of VecNormalize)
+RATIO = 100.0  # raw deviation of the largest dimension over that of the smallest (J)
+SATURATED = 0.5  # share of tanh units (J)
+# From a log without figures on inputs, what saturation does to the rest (M, weak):
+LONG = 20  # batches
+JUMP = 0.025  # KL at an ordinary rate
+ROUGH = (0.08, 0.6)  # root of the unexplained share at which the critic then stays
+DEAD_FEATURES = 1e-4  # explained variance of a critic whose features are constant
+OFFSET_LEARNED = 0.7  # of its first root error
+ERRATIC = 0.55  # median change of log10 KL from batch to batch
+TRACES_EXPLAIN = ("critic_blind", "learning_rate_too_high", "learning_rate_too_low")
+UNMOVED = 0.03  # of the policy's deviation or relative entropy
+QUIET = 1.5e-3  # KL, while it is erratic
+
+
+@RULES.register("observations_unnormalized")
+class ObservationsUnnormalized(Rule):
+    illness = "observations_unnormalized"
+    number = 17
+    waits = 10
+    needs = (
+        ("obs_outlier_share",),
+        ("obs_std_ratio",),
+        ("saturated_units",),
+        ("explained_variance", "approx_kl"),
+    )
+    explains = (
+        "critic_blind",
+        "dead_units",
+        "gradients_always_clipped",
+        "learning_rate_too_high",
+        "learning_rate_too_low",
+        "entropy_collapse",
+    )
+    sources = ("VecNormalize clips at 10", "Andrychowicz et al. 2021, C64")
+
+    def check(self, log: MetricsLog) -> Finding | None:
+        if log.setting("env.normalize_observations") is True:
+            return None
+        figures = ("obs_outlier_share", "obs_std_ratio", "saturated_units")
+        if any(log.has(name) for name in figures):
+            return self._by_inputs(log)
+        return self._by_traces(log) if log.writer == "stable-baselines3" else None
+
+    def _by_inputs(self, log: MetricsLog) -> Finding | None:
+        signs = (
+            ("obs_outlier_share", OUTLIERS, 100.0, "{} % of the entries beyond ten deviations"),
+            ("obs_std_ratio", RATIO, 1.0, "deviations of the dimensions differ {} times"),
+            ("saturated_units", SATURATED, 100.0, "{} % of the units saturated"),
+        )
+        rows, parts = [], []
+        for name, limit, factor, words in signs:
+            column = log.get(name)
+            row = lasting(column > limit, 4, 5, share=0.5)
+            if name == "saturated_units" and not first_finite(column) > limit:
+                continue  # training saturates units too (M: to 0.99 in healthy runs)
+            if name == "obs_std_ratio" and log.setting("env.normalize_observations") is not False:
+                continue  # of the raw observations
+            if row is not None:
+                rows.append(row)
+                parts.append(words.format(number(factor * median(column[row:]))))
+        if not rows:
+            return None
+        return self.found(log, min(rows), "; ".join(parts), self._changes(), 0.9, SEVERE)
+
+    def _by_traces(self, log: MetricsLog) -> Finding | None:
+        if not ordinary_rate(log):
+            return None
+        for trace in (self._jumps, self._constant, self._erratic):
+            row, evidence = trace(log)
+            if row is not None:
+                evidence += " at an ordinary learning rate (weak: no figures on inputs in this log)"
+                finding = self.found(log, row, evidence, self._changes(), 0.4, SEVERE)
+                return replace(finding, explains=TRACES_EXPLAIN)
+        return None
+
+    def _jumps(self, log: MetricsLog) -> tuple[int | None, str]:
+        """KL too high in spite of an ordinary rate, and a critic that stays rough."""
+        if len(log) < LONG:
+            return None, ""
+        kl = log.get("approx_kl")
+        rough = np.sqrt(np.clip(1 - log.get("explained_variance"), 0, None))
+        late = median(rough[len(log) // 2 :])
+        jumps = kl > JUMP
+        jumps[: len(log) // 2] = False  # early jumps have other causes
+        row = lasting(jumps, 4, 5, share=0.1)
+        if row is None or not ROUGH[0] < late < ROUGH[1]:
+            return None, ""
+        return (
+            row,
+            f"KL {number(median(kl[row:]))}, {number(100 * late)} % of the deviation unexplained",
+        )
+
+    def _constant(self, log: MetricsLog) -> tuple[int | None, str]:
+        """The critic learns the mean of the returns and nothing else."""
+        variance, error = log.get("explained_variance"), log.get("value_rmse")
+        row = lasting(np.abs(variance) < DEAD_FEATURES, 8, 10)
+        finite = error[np.isfinite(error)]
+        if row is None or rises(log) or not len(finite):
+            return None, ""
+        fallen = median(finite[-5:]) / finite[0]
+        if not 0.02 < fallen < OFFSET_LEARNED:
+            return None, ""
+        return row, "the critic learns the returns' mean only: its features are constant"
+
+    def _erratic(self, log: MetricsLog) -> tuple[int | None, str]:
+        """Most batches do not move the policy, single ones do: a saturated network."""
+        kl = np.abs(log.get("approx_kl"))
+        kl = kl[np.isfinite(kl)]
+        if len(kl) < 20 or not 1e-5 < median(kl) < QUIET:
+            return None, ""
+        change = median(np.abs(np.diff(np.log10(kl + 1e-8))))
+        if change < ERRATIC or self._moved(log):
+            return None, ""
+        return 1, f"KL changes {number(10**change)} times from batch to batch"
+
+    def _moved(self, log: MetricsLog) -> bool:
+        """Whether the policy's spread changed since the start, as that of one that learns does."""
+        spread = log.get("policy_std" if log.has("policy_std") else "entropy_relative")
+        first = first_finite(spread)
+        return not abs(median(spread[-5:]) / first - 1) < UNMOVED
+
+    def _changes(self) -> list[Change]:
+        return [
+            Change("env.normalize_observations", "true"),
+            Change("env.observation_scale", "tails", "for entries that are seldom large"),
+            Change("env.squash_observations", "symlog", "for entries over many magnitudes"),
+            Change("ppo.learning_rate", "", "a third, if neither is possible"),
+        ]

@@ -1,0 +1,31 @@
+"""Rollout and update see different policies: the first minibatch's ratio is not 1."""
+
+from __future__ import annotations
+
+from ppo.insight.logs.log import MetricsLog
+from ppo.insight.rules import RULES, Change, Finding, Rule, lasting, median, number
+
+LARGEST = 1e-4  # max |ratio - 1| on the first minibatch (S: "if ratios are not 1, there is a bug")
+
+
+@RULES.register("ratio_not_one")
+class RatioNotOne(Rule):
+    illness = "ratio_not_one"
+    number = 4
+    needs = (("ratio_first",),)
+    explains = ("learning_rate_too_high", "learning_rate_too_low")
+    sources = ("The 37 Implementation Details of PPO, debugging",)
+
+    def check(self, log: MetricsLog) -> Finding | None:
+        ratio = log.get("ratio_first")
+        row = lasting(ratio > LARGEST, 4, 5, share=0.5)
+        if row is None:
+            return None
+        evidence = (
+            f"ratio is off 1 by {number(median(ratio[row:]))} before the first step of a batch"
+        )
+        changes = [
+            Change("", "", "update the observation statistics after the policy, not before"),
+            Change("", "", "no dropout or batch normalization in the policy"),
+        ]
+        return self.found(log, row, evidence, changes, confidence=0.9)

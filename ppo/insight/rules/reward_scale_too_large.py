@@ -1,0 +1,132 @@
+"""A critic on raw returns that lie outside what its head can reach."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ppo.insight.logs.log import Column, MetricsLog
+from ppo.insight.rules import (
+    ORDINARY_RATE,
+    RULES,
+    Change,
+    Finding,
+    Rule,
+    lasting,
+    median,
+    normalizes_returns,
+    number,
+    rises,
+    value_weight,
+)
+
+LARGE = 10.0  # reward units: value targets belong in [-10, 10] (S, Andy Jones); not unit-free
+BLIND = 0.1  # explained variance (J)
+ERROR = 0.9  # root error in deviations of the return (J)
+LONG = 12  # batches before a moderate size is judged
+MODERATE = 100.0  # reward units, below which a run that rises is left in peace
+FAR = 20.0  # batches to reach the returns (M: 150 at a mean of 1000)
+BIASED = 0.5  # share of the error that is a constant offset (J)
+RATIO = 100.0  # value over policy gradient: raw returns drown the policy (M)
+CUT = 100.0  # gradient norm over the clip (M: raw returns 700 to 4,600)
+STEP = 65.0  # output moved per step is about lr * (1 + 64 saturated features) (M)
+STUCK = 0.7  # of its first root error: what the critic has not moved below
+WEIGHTLESS = 1e-3  # a value loss weight below which the weight is the cause
+
+
+@RULES.register("reward_scale_too_large")
+class RewardScaleTooLarge(Rule):
+    illness = "reward_scale_too_large"
+    number = 5
+    needs = (("explained_variance", "value_rmse"), ("value_rmse", "mean_episode_return"))
+    explains = (
+        "reward_scale_too_small",
+        "value_clip_too_tight",
+        "gradients_always_clipped",
+        "value_loss_dominates",
+        "learning_rate_too_low",
+        "no_reward_signal",
+        "entropy_collapse",
+        "entropy_coefficient_too_high",
+        "critic_blind",
+        "value_loss_weight_too_small",
+        "value_loss_exploding",
+        "observations_unnormalized",
+        "policy_collapse",
+        "loss_imbalance",
+    )
+    sources = (
+        "andyljones.com/posts/rl-debugging.html",
+        "RLlib: abs(reward) / vf_clip_param > 200",
+    )
+
+    def check(self, log: MetricsLog) -> Finding | None:
+        if normalizes_returns(log) is not False:
+            return None
+        error = log.get("value_rmse")
+        size = np.fmax(np.abs(log.get("return_mean")), log.get("return_std"))
+        size = np.where(np.isfinite(size), size, error)
+        far = log.get("batches_to_reach")
+        if not log.has("batches_to_reach"):
+            far = error / self._reach(log)
+        biased = log.get("bias_share") > BIASED
+        lost = (log.get("explained_variance") < BLIND) | (log.get("error_over_std") > ERROR)
+        lost |= log.get("grad_clip_factor") > CUT  # a critic that sees a little is still too far
+        if not log.has("explained_variance"):
+            lost = error > STUCK * error[np.isfinite(error)][0]
+        row = lasting(lost & (size > LARGE) & ((far > FAR) | biased), 5, 6, share=0.5)
+        if row is not None and self._moves(error, far):
+            row = None
+        drowned = (log.get("value_to_policy_gradient") > RATIO) & (
+            log.get("grad_clip_factor") > CUT
+        )
+        if row is None:
+            row = lasting(drowned & (size > MODERATE), 5, 6, share=0.5)
+        if row is None or self._other_cause(log):
+            return None
+        estimated = not log.has("batches_to_reach")
+        moderate = median(size[row:]) < MODERATE
+        if estimated and moderate and (rises(log) or len(log) < LONG):
+            return None
+        return self._report(log, row, size, far)
+
+    def _reach(self, log: MetricsLog) -> Column:
+        """Reward units by which the critic can move in a batch, as far as the log tells."""
+        rate = median(log.get("learning_rate"))
+        rate = rate if np.isfinite(rate) else 3e-4
+        epochs, minibatches = log.number("ppo.num_epochs"), log.number("ppo.num_minibatches")
+        steps = epochs * minibatches
+        if not np.isfinite(steps):  # Stable-Baselines3's defaults: 10 epochs, minibatches of 64
+            batch = median(np.diff(log.get("env_steps")))
+            steps = 10 * batch / 64 if np.isfinite(batch) else 300.0
+        return np.full(len(log), max(rate * STEP * steps, 1e-300))
+
+    def _moves(self, error: Column, far: Column) -> bool:
+        """Whether the critic is on its way and near enough to arrive."""
+        finite = error[np.isfinite(error)]
+        return bool(median(finite[-5:]) < STUCK * finite[0] and median(far[-5:]) < FAR)
+
+    def _other_cause(self, log: MetricsLog) -> bool:
+        rate = median(log.get("learning_rate"))
+        weight = value_weight(log)
+        return bool(rate < ORDINARY_RATE[0] or weight < WEIGHTLESS)
+
+    def _report(self, log: MetricsLog, row: int, size: Column, far: Column) -> Finding:
+        variance = median(log.get("explained_variance")[row:])
+        evidence = (
+            f"targets of size {number(median(size[row:]))}, about {number(median(far[row:]))}"
+        )
+        evidence += " batches away for this learning rate"
+        ratio = median(log.get("value_to_policy_gradient")[row:])
+        if ratio > RATIO:
+            evidence += f"; value gradient {number(ratio)} times the policy's"
+        if np.isfinite(variance):
+            evidence += f"; explained variance {number(variance)}"
+        confidence = 0.9
+        if log.writer == "rsl_rl":
+            evidence, confidence = evidence + " (weak: no explained variance in this log)", 0.4
+        changes = [
+            Change("ppo.normalize_returns", "true"),
+            Change("env.reward_scale", number(1 / max(median(size[row:]), 1e-300))),
+            Change("ppo.value_loss_weight", "0.25"),
+        ]
+        return self.found(log, row, evidence, changes, confidence)

@@ -1,0 +1,50 @@
+"""Absolute floors and bonuses drown small rewards."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ppo.insight.logs.log import MetricsLog
+from ppo.insight.rules import (
+    RULES,
+    Change,
+    Finding,
+    Rule,
+    lasting,
+    median,
+    normalizes_returns,
+    number,
+    rises,
+)
+
+SMALL = 1e-2  # deviation of returns that floors such as 1e-4 under a root already bend (S); a unit
+BONUS = 0.5  # entropy bonus over the deviation of raw advantages (J)
+
+
+@RULES.register("reward_scale_too_small")
+class RewardScaleTooSmall(Rule):
+    illness = "reward_scale_too_small"
+    number = 6
+    needs = (("return_std",),)
+    explains = ("observations_unnormalized", "entropy_coefficient_too_high", "critic_blind")
+    sources = ("floors of 1e-4 to 1 in the return normalizers of Gymnasium, DreamerV3, MAPPO",)
+
+    def check(self, log: MetricsLog) -> Finding | None:
+        if normalizes_returns(log) is not False or rises(log):
+            return None
+        spread = log.get("return_std")
+        small = (spread < SMALL) & (spread > 0)
+        blind = ~(log.get("explained_variance") > 0.5)
+        row = lasting(small & blind, 8, 10)
+        if row is None:
+            return None
+        evidence = f"returns differ by {number(median(spread[row:]))} only"
+        bonus = np.abs(log.get("entropy_coefficient") * log.get("entropy"))
+        share = median(bonus[row:]) / max(median(spread[row:]), 1e-300)
+        if share > BONUS:
+            evidence += f", the entropy bonus is {number(share)} times that"
+        changes = [
+            Change("ppo.normalize_returns", "true"),
+            Change("env.reward_scale", number(1 / max(median(spread[row:]), 1e-300))),
+        ]
+        return self.found(log, row, evidence, changes, confidence=0.6)

@@ -1,0 +1,48 @@
+"""The critic is starved: its loss weighs next to nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ppo.insight.logs.log import MetricsLog
+from ppo.insight.rules import RULES, Change, Finding, Rule, lasting, median, number, value_weight
+
+WEIGHT = 0.01  # value loss weight x return_scale^2 (J)
+NOTHING = 1e-3  # a weight that total losses imply, where none is logged
+FITS = 0.02  # explained variance after minus before the update (J)
+BLIND = 0.1  # explained variance
+
+
+@RULES.register("value_loss_weight_too_small")
+class ValueLossWeightTooSmall(Rule):
+    illness = "value_loss_weight_too_small"
+    number = 23
+    waits = 8
+    needs = (("explained_variance", "value_loss"),)
+    explains = ("critic_blind", "reward_scale_too_large", "value_clip_too_tight", "frame_lag")
+    sources = ("calibrated here",)
+
+    def check(self, log: MetricsLog) -> Finding | None:
+        weight = value_weight(log)
+        scale = log.number("ppo.return_scale")
+        scaled = log.setting("ppo.normalize_returns") is True and np.isfinite(scale)
+        share = weight * scale**2 if scaled else weight
+        if log.has("effective_value_weight"):
+            share = median(log.get("effective_value_weight"))
+        limit = WEIGHT if log.has("value_loss_weight") else NOTHING
+        if not abs(share) < limit:
+            return None
+        variance = log.get("explained_variance")
+        still = ~(log.get("explained_variance_after") - variance > FITS)
+        # A weight of next to nothing needs no such proof: Adam moves the last layer all the same.
+        starved = still | (abs(share) < NOTHING)
+        row = lasting((variance < BLIND) & starved, 7, 8)
+        if row is None:
+            return None
+        evidence = f"the value loss weighs about {number(abs(share))}"
+        evidence += f", explained variance {number(median(variance[row:]))}"
+        changes = [
+            Change("ppo.value_loss_weight", "0.25" if log.writer == "ppo" else "0.5"),
+            Change("ppo.num_epochs", "", "more epochs for the critic"),
+        ]
+        return self.found(log, row, evidence, changes, confidence=0.8)

@@ -1,0 +1,5 @@
+"""How several losses become one: [J] -> total."""
+
+from ppo.core.registry import Registry
+
+REGISTRY = Registry("ppo.losses.balancers")

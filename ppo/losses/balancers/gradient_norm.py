@@ -1,0 +1,50 @@
+"""Losses whose gradients on the shared parameters are equally long."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ppo.losses.balancers import REGISTRY
+from ppo.losses.balancers.base import Balancer
+
+
+@REGISTRY.register("gradient_norm")
+class GradientNorm(Balancer):
+    """`w_j = max_k |g_k| / |g_j|`: the gradient balancing of DB-MTL (Lin et al. 2023, arXiv
+    2308.12029, section 3.2) as weights.
+
+    Norms are moving means of measurements on a probe of each batch, before its update. Deviations:
+    the paper measures at every step and averages gradients, not norms; its logarithm of the loss
+    changes no direction once the norms are equal, and is left out. Ratios are bounded. A loss
+    without a gradient (an output layer that is still zero) keeps its weight.
+    """
+
+    reads_gradients = True
+    mean: Tensor
+
+    def __init__(
+        self,
+        names: list[str],
+        weights: list[float],
+        num_outputs: list[int],
+        momentum: float = 0.95,
+        bound: float = 100.0,
+        **options: float,
+    ) -> None:
+        super().__init__(names, weights, num_outputs)
+        self.momentum, self.bound = momentum, bound
+        self.register_buffer("mean", torch.zeros(len(names)))
+
+    def weights(self, losses: Tensor) -> Tensor:
+        known = self.mean > 0
+        size = torch.where(known, self.mean, torch.ones_like(self.mean))
+        ratio = (self.mean.amax() / size).clamp(1.0 / self.bound, self.bound)
+        return self.base * torch.where(known, ratio, torch.ones_like(ratio))
+
+    @torch.no_grad()
+    def observe_gradients(self, norms: Tensor) -> None:
+        seen = torch.where(torch.isfinite(norms), norms, torch.zeros_like(norms))
+        moved = self.momentum * self.mean + (1.0 - self.momentum) * seen
+        moved = torch.where(self.mean > 0, moved, seen)
+        self.mean.copy_(torch.where(seen > 0, moved, self.mean))

@@ -1,0 +1,123 @@
+"""From a minibatch to one number: the only place where losses meet.
+
+One module holds everything that learns or has statistics, so its `state_dict` is what a
+checkpoint keeps and its parameters are what the optimizer moves.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ppo.core.data import Batch, Prediction, Rollout
+from ppo.losses.advantages.kinds import AdvantageScale
+from ppo.losses.balancers.base import Balancer
+from ppo.losses.base import Knobs, Loss
+from ppo.networks.agent import Agent
+from ppo.values.scales.base import ValueScale
+
+WEIGHT = "weight/"  # before the name of a loss: the metric of the weight it had
+
+
+class Objective(nn.Module):
+    """`total = policy_loss + balancer(value and auxiliary losses) - entropy_coefficient * entropy`.
+
+    Args:
+        agent: the network.
+        value_scale: the critic's frame, kept here so that it is saved with the network.
+        free_losses: terms that no balancer touches (policy, entropy).
+        balanced_losses: terms that the balancer weighs.
+        balancer: maps [J] losses to a total and the weights in force.
+        advantage_scale: applied to a batch before its update; kept here because it may have state.
+        heads: what auxiliary losses learn on the agent's features.
+    """
+
+    def __init__(
+        self,
+        agent: Agent,
+        value_scale: ValueScale,
+        free_losses: list[Loss],
+        balanced_losses: list[Loss],
+        balancer: Balancer,
+        advantage_scale: AdvantageScale,
+        heads: nn.ModuleDict | None = None,
+    ) -> None:
+        super().__init__()
+        self.agent, self.value_scale, self.balancer = agent, value_scale, balancer
+        self.advantage_scale = advantage_scale
+        self.heads = heads if heads is not None else nn.ModuleDict()
+        self.free_losses, self.balanced_losses = free_losses, balanced_losses
+
+    def predict(self, batch: Batch) -> Prediction:
+        """What the network says of a batch."""
+        return self.agent(batch.obs, length=batch.length, **batch.context)
+
+    @property
+    def separable(self) -> bool:
+        """Whether a minibatch may be taken in pieces: total and metrics are means over samples."""
+        losses = [*self.free_losses, *self.balanced_losses]
+        return self.balancer.linear and all(loss.separable for loss in losses)
+
+    def is_peak(self, metric: str) -> bool:
+        """Whether a metric of `forward` is a maximum over samples, not a mean."""
+        weight = metric.startswith(WEIGHT)  # the same for all samples
+        return weight or any(
+            metric in loss.peaks for loss in self.free_losses + self.balanced_losses
+        )
+
+    def whole(self, minibatch: Batch) -> Batch:
+        """The minibatch with what the losses need to know of all its samples."""
+        for loss in [*self.free_losses, *self.balanced_losses]:
+            minibatch = loss.whole(minibatch)
+        return minibatch
+
+    def terms(
+        self, batch: Batch, knobs: Knobs, piece: bool = False
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Every loss by name, unweighted, and every metric by name.
+
+        Args:
+            piece: the batch is a piece of what `whole` gave.
+        """
+        batch = batch if piece else self.whole(batch)
+        prediction = self.predict(batch)
+        losses: dict[str, Tensor] = {}
+        metrics: dict[str, Tensor] = {}
+        for loss in [*self.free_losses, *self.balanced_losses]:
+            term = loss(prediction, batch, knobs)
+            losses[loss.name] = term.loss
+            metrics.update(term.metrics)
+        return losses, metrics
+
+    def targets(self, rollout: Rollout) -> dict[str, Tensor]:
+        """What auxiliary losses want to know of a rollout."""
+        found: dict[str, Tensor] = {}
+        for loss in self.balanced_losses:
+            found.update(loss.targets(rollout))
+        return found
+
+    def weights(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The weights that the balancer gives to losses of these sizes, by name."""
+        names = [loss.name for loss in self.balanced_losses]
+        _, weights = self.balancer(torch.stack([losses[name].detach() for name in names]))
+        return dict(zip(names, weights.detach().unbind(), strict=True))
+
+    def target_variances(self, batch: Batch) -> Tensor:
+        """[J] losses of predicting each target's mean; NaN where that has no meaning."""
+        found = [loss.target_variance(batch) for loss in self.balanced_losses]
+        return torch.stack([value.to(batch.returns.device) for value in found]).float()
+
+    def forward(
+        self, batch: Batch, knobs: Knobs, value_only: bool = False, piece: bool = False
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Total loss (scalar), metrics (detached scalars); `value_only` leaves the policy out."""
+        losses, metrics = self.terms(batch, knobs, piece)
+        balanced = torch.stack([losses[loss.name] for loss in self.balanced_losses])
+        total, weights = self.balancer(balanced)
+        for loss in [] if value_only else self.free_losses:
+            total = total + losses[loss.name]
+        metrics["total_loss"] = total.detach()
+        for loss, weight in zip(self.balanced_losses, weights.unbind(), strict=True):
+            metrics[WEIGHT + loss.name] = weight.detach()
+            metrics[f"loss/{loss.name}"] = losses[loss.name].detach()
+        return total, metrics

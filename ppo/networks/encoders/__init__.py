@@ -1,0 +1,5 @@
+"""Encoders: from what the agent reads of observations to features."""
+
+from ppo.core.registry import Registry
+
+REGISTRY = Registry("ppo.networks.encoders")

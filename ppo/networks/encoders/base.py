@@ -1,0 +1,30 @@
+"""What every encoder gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from torch import Tensor, nn
+
+from ppo.core.layout import Layout
+from ppo.networks import packing
+
+Read = Callable[[Tensor], Tensor]
+
+
+class Encoder(nn.Module):
+    """Features [B, F] of normalized numbers [B, D] and of the rows [B, ...] they were read from.
+
+    Attributes:
+        num_features: F.
+        bounded: whether features are in [-1, 1], so that a unit near the bounds is saturated.
+    """
+
+    num_features: int
+    bounded: bool = False
+
+    @staticmethod
+    def numbers(layout: Layout) -> tuple[int, Read]:
+        """D, and how to read rows as numbers [..., D], which the normalizer then sees."""
+        return layout.num_floats + layout.num_pixels, partial(packing.everything, layout=layout)

@@ -1,0 +1,96 @@
+"""What convolutional encoders share: one network per image, hidden layers for the numbers beside.
+
+Pixels stay uint8 until here. They are divided by 255 and not normalized further, as in the papers.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from ppo.config import NetworkConfig
+from ppo.core.errors import UserError
+from ppo.core.layout import Image, Layout
+from ppo.networks import packing
+from ppo.networks.encoders.base import Encoder, Read
+from ppo.networks.encoders.mlp import hidden_layers
+from ppo.networks.initialization import orthogonal, orthogonal_linear
+
+
+class Convolutional(Encoder):
+    """Features of every image and of the numbers beside them, side by side.
+
+    Raises:
+        UserError: there is no image, or it is too small for the layers.
+    """
+
+    kind: str
+    least_side: int  # pixels
+
+    def __init__(self, layout: Layout, config: NetworkConfig, source: torch.Generator) -> None:
+        super().__init__()
+        if not layout.images:
+            raise UserError(
+                f"network.encoder: {self.kind}: the observations hold no image (uint8 of three "
+                "axes; inside a Dict, at least 36 pixels on a side); write auto or mlp"
+            )
+        self.layout = layout
+        self.columns = nn.ModuleList(
+            [self._column(image, config, source) for image in layout.images]
+        )
+        self.beside = nn.Sequential(
+            *(hidden_layers(layout.num_floats, config, source) if layout.num_floats else [])
+        )
+        self.num_features = config.image_features * len(layout.images)
+        self.num_features += config.hidden_sizes[-1] if layout.num_floats else 0
+
+    def _column(
+        self, image: Image, config: NetworkConfig, source: torch.Generator
+    ) -> nn.Sequential:
+        height, width = image.height_and_width
+        if min(height, width) < self.least_side:
+            raise UserError(
+                f"network.encoder: {self.kind} needs images of at least {self.least_side} pixels "
+                f"on a side, these have {height} x {width}; write impala_cnn or mlp"
+            )
+        layers = self.layers(image.channels, config, source)
+        with torch.no_grad():
+            size = nn.Sequential(*layers)(torch.zeros(1, image.channels, height, width)).numel()
+        last = orthogonal_linear(size, config.image_features, math.sqrt(2.0), source)
+        return nn.Sequential(*layers, nn.Flatten(), last, nn.ReLU())
+
+    def layers(
+        self, channels: int, config: NetworkConfig, source: torch.Generator
+    ) -> list[nn.Module]:
+        """Convolutions on [B, channels, H, W] in [0, 1]."""
+        raise NotImplementedError
+
+    @staticmethod
+    def numbers(layout: Layout) -> tuple[int, Read]:
+        return layout.num_floats, partial(packing.floats, layout=layout)
+
+    def forward(self, numbers: Tensor, obs: Tensor) -> Tensor:
+        found = []
+        pixels = packing.images(obs, self.layout)
+        for image, rows, column in zip(self.layout.images, pixels, self.columns, strict=True):
+            first = rows if image.channels_first else rows.movedim(-1, -3)
+            found.append(column(first.float() * (1.0 / 255.0)))
+        if self.layout.num_floats:
+            found.append(self.beside(numbers))
+        return torch.cat(found, -1) if len(found) > 1 else found[0]
+
+
+def convolution(
+    inputs: int,
+    outputs: int,
+    size: int,
+    stride: int,
+    source: torch.Generator,
+    padding: int = 0,
+    gain: float = math.sqrt(2.0),
+) -> nn.Conv2d:
+    """A convolution with orthogonal weights."""
+    return orthogonal(nn.Conv2d(inputs, outputs, size, stride, padding), gain, source)

@@ -1,0 +1,93 @@
+"""Running statistics of observations, saved with the policy and frozen while a batch is used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from ppo.functional.moments import masked_moments, merge_moments, merge_over_ranks
+
+
+class ObservationNormalizer(nn.Module):
+    """`clip((squash(obs) - mean) / scale, -limit, limit)`, per entry.
+
+    Statistics are float64 and cumulative; `mean` and `inverse_std` are their float32 copies for
+    the hot path. An entry that has never varied gives 0.
+
+    With `tails` the scale is the larger of the deviation and `sqrt(E d^4 / (3 E d^2))`, where d is
+    the distance from the mean. The two are equal for a normal entry. One that is 0 but in a share p
+    of the samples, such as a contact force, has a deviation of `sqrt(p)` times its size there, so
+    that dividing by it makes `1 / sqrt(p)` of a contact; the second scale makes sqrt(3) of it.
+
+    Args:
+        size: D, entries of what `read` gives.
+        tails: whether the scale heeds rare large values.
+        read: rows of observations [..., *row] -> the numbers in them [..., D] (float32).
+    """
+
+    count: Tensor  # [1] float64
+    exact_mean: Tensor  # [D] float64
+    exact_variance: Tensor  # [D] float64
+    exact_fourth: Tensor  # [D] float64, of the distance from the mean at the time; with `tails`
+    mean: Tensor  # [D]
+    inverse_std: Tensor  # [D]
+
+    def __init__(
+        self,
+        size: int,
+        enabled: bool,
+        limit: float,
+        squash: str,
+        tails: bool,
+        read: Callable[[Tensor], Tensor],
+    ) -> None:
+        super().__init__()
+        self.read = read
+        self.enabled, self.limit, self.squash = enabled and size > 0, limit, squash
+        # [1], not a scalar: compiled code on a CPU loses what it writes into a tensor of no axes.
+        self.register_buffer("count", torch.zeros(1, dtype=torch.float64))
+        self.register_buffer("exact_mean", torch.zeros(size, dtype=torch.float64))
+        self.register_buffer("exact_variance", torch.ones(size, dtype=torch.float64))
+        self.tails = tails
+        if tails:
+            self.register_buffer("exact_fourth", torch.zeros(size, dtype=torch.float64))
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("inverse_std", torch.ones(size))
+
+    def squashed(self, obs: Tensor) -> Tensor:
+        """Flat observations [..., D] after the optional symlog, which tames heavy tails."""
+        obs = self.read(obs)
+        return obs.sign() * obs.abs().log1p() if self.squash == "symlog" else obs
+
+    def forward(self, obs: Tensor) -> Tensor:
+        obs = self.squashed(obs)
+        if not self.enabled:
+            return obs
+        return ((obs - self.mean) * self.inverse_std).clamp(-self.limit, self.limit)
+
+    @torch.no_grad()
+    def update(self, obs: Tensor, weights: Tensor) -> None:
+        """Learn from observations [B, D] with weights [B] of 0 and 1, over all ranks."""
+        if not self.enabled:
+            return
+        obs = self.squashed(obs)
+        seen = merge_over_ranks(*masked_moments(obs, weights))
+        count, mean, variance = merge_moments(
+            self.count, self.exact_mean, self.exact_variance, *seen
+        )
+        self.count.copy_(count)
+        self.exact_mean.copy_(mean)
+        self.exact_variance.copy_(variance)
+        std = variance.sqrt()
+        # Rounding noise of a constant entry must not be blown up to deviation 1.
+        varies = std > 1e-6 * mean.abs().clamp(min=1e-6)
+        if self.tails:
+            powers = (obs.double() - mean) ** 4
+            added, fourth, _ = merge_over_ranks(*masked_moments(powers, weights))
+            self.exact_fourth.lerp_(fourth, added / count)
+            tail = (self.exact_fourth / (3.0 * variance)).sqrt()
+            std = torch.where(varies, torch.maximum(std, tail), std)
+        self.mean.copy_(mean)
+        self.inverse_std.copy_(torch.where(varies, 1.0 / std, torch.zeros_like(std)))

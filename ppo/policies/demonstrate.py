@@ -1,0 +1,129 @@
+"""Playing episodes and keeping every step: for demonstrations and for measuring final errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ppo.config import Config
+from ppo.core.errors import UserError
+from ppo.envs.base import Environments
+from ppo.envs.make import make_environments
+from ppo.policies.demonstrations import Demonstrations, write
+from ppo.policies.policy import load_policy
+
+PLAYED_ENVS = 64
+EXPERTS = {"DoubleIntegrator-v0": "the optimal control"}
+
+
+class Recording(NamedTuple):
+    """Whole episodes, one after the other."""
+
+    steps: Demonstrations
+    components: np.ndarray  # [B, K] rewards
+    final_obs: np.ndarray  # [E, D] the states that the episodes truly ended in
+    successes: np.ndarray  # [E] 1, 0 or NaN
+
+    @property
+    def final_errors(self) -> np.ndarray | None:
+        """[E] distance from the target, in environments whose observations say it."""
+        if self.final_obs.shape[1] != 5:
+            return None
+        return np.hypot(self.final_obs[:, 2], self.final_obs[:, 3])
+
+
+def record(
+    envs: Environments,
+    act: Callable[[Tensor], Tensor],
+    num_episodes: int,
+    forget: Callable[[Tensor | None], None] | None = None,
+) -> Recording:
+    """The first episodes of every environment, an equal number from each; without action masks.
+
+    Args:
+        act: raw observations [N, ...] -> actions in the environment's units.
+        forget: as in `ppo.policies.play.play`, for policies with memory.
+
+    Raises:
+        UserError: observations mix images and numbers, for which files have no form.
+    """
+    if envs.layout.is_packed:
+        raise UserError("--mode demonstrate: observations of images beside numbers have no file")
+    forget = forget or (lambda which: None)
+    forget(None)
+    each = -(-num_episodes // envs.num_envs)
+    obs, columns = envs.reset(), []
+    done = torch.zeros(envs.num_envs, dtype=torch.long)
+    while bool((done < each).any()):
+        actions = act(obs)
+        step = envs.step(actions)
+        ended = (step.terminated | step.truncated) & step.valid
+        keep = step.valid.cpu() & (done < each)
+        columns.append((obs, actions, step.rewards, ended, step.final_obs, step.success, keep))
+        done += ended.cpu()
+        obs = step.obs
+        forget(step.terminated | step.truncated | ~step.valid)
+    # [N, T, ...]: the steps of one environment after each other.
+    obs_, actions_, rewards, ended_, final, success, keep_ = (
+        torch.stack([row.cpu() for row in column], 1).numpy()
+        for column in zip(*columns, strict=True)
+    )
+    if envs.layout.num_mask:
+        obs_, final = (rows[..., : envs.layout.num_floats] for rows in (obs_, final))
+    ends = ended_[keep_]
+    flat_actions = actions_[keep_]
+    if flat_actions.dtype.kind != "f" and isinstance(envs.action_space.dtype, np.dtype):
+        flat_actions = flat_actions.astype(np.int64)
+    steps = Demonstrations(
+        obs_[keep_], flat_actions.reshape(len(ends), -1), ends, rewards[keep_].sum(-1)
+    )
+    return Recording(steps, rewards[keep_], final[keep_][ends], success[keep_][ends])
+
+
+def expert_of(config: Config) -> Callable[[Tensor], Tensor]:
+    """The best known way to act in an environment.
+
+    Raises:
+        UserError: none is known.
+    """
+    if config.env.id not in EXPERTS:
+        raise UserError(
+            f"--mode demonstrate: no expert is known for {config.env.id} (known: "
+            f"{', '.join(EXPERTS)}); give a trained policy with --run"
+        )
+    from ppo.envs.native.double_integrator import optimal_control
+    from ppo.envs.tasks.double_integrator import MAX_CONTROL
+
+    def act(obs: Tensor) -> Tensor:
+        return optimal_control(obs).clamp(-MAX_CONTROL, MAX_CONTROL).float()
+
+    return act
+
+
+def demonstrate(
+    config: Config, path: Path, num_episodes: int, run: str | None = None, results: Any = None
+) -> Recording:
+    """Plays episodes and writes them to a file.
+
+    Args:
+        run: whose policy acts (its mode); None: the expert of the environment.
+    """
+    if run is None:
+        act, env, forget = expert_of(config), config.env, None
+    else:
+        policy = load_policy(run, results)
+        act, env, forget = policy.act, policy.config.env, policy.reset
+    with make_environments(
+        env,
+        run_seed=config.system.seed,
+        device=torch.device("cpu"),
+        num_envs=min(num_episodes, PLAYED_ENVS),
+    ) as envs:
+        recording = record(envs, act, num_episodes, forget)
+    write(path, recording.steps)
+    return recording

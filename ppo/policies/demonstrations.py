@@ -1,0 +1,343 @@
+"""Files of demonstrations: observations and actions that a policy can learn from.
+
+Formats by file name: .npz, .safetensors, .hdf5 or .h5 (needs the extra `demos`), and a Minari data
+set (its folder or its main_data.hdf5). Nothing in such a file is executed. docs/demonstrations.md
+describes the fields.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+
+from ppo.core.errors import UserError
+from ppo.envs.observations import ObservationEncoder
+
+ENDS = ("episode_ends", "ends", "dones", "terminals", "timeouts", "terminations", "truncations")
+MASKS = ("masks", "mask")
+EXTRA = 'pip install -e ".[demos]"'
+TOLERANCE = 1e-3  # of an action's range, that actions may lie beyond their bounds
+
+
+class Demonstrations(NamedTuple):
+    """B steps of whole episodes, one after the other."""
+
+    obs: np.ndarray  # [B, D] float32, as environments hand them to the policy
+    actions: np.ndarray  # [B, A] in the environment's units: float32, or int64 choices
+    ends: np.ndarray  # [B] bool: the last step of its episode
+    rewards: np.ndarray | None = None  # [B] float64, where the file has them
+
+    @property
+    def num_episodes(self) -> int:
+        return int(self.ends.sum())
+
+
+Raw = dict[str, np.ndarray]
+
+
+def read(path: str | Path, observation_space: gym.Space, action_space: gym.Space) -> Demonstrations:
+    """The demonstrations in a file, checked against the environment's spaces.
+
+    Raises:
+        UserError: the file cannot be read, lacks a field, or does not fit the environment.
+    """
+    path = Path(path)
+    raw = _flat_rows(_load(path), path)
+    try:
+        obs = _observations(raw["observations"], observation_space)
+        actions = _actions(raw["actions"], action_space)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    if len(obs) != len(actions):
+        raise UserError(f"{path}: {len(obs)} observations but {len(actions)} actions")
+    if not len(obs):
+        raise UserError(f"{path}: no steps in it")
+    rewards = raw.get("rewards")
+    return Demonstrations(obs, actions, raw["ends"], rewards)
+
+
+def write(path: str | Path, demonstrations: Demonstrations) -> None:
+    """Writes .npz, .safetensors, .hdf5 or .h5.
+
+    Raises:
+        UserError: another ending, or the file cannot be written.
+    """
+    path = Path(path)
+    arrays: Raw = {
+        "observations": demonstrations.obs,
+        "actions": demonstrations.actions,
+        "episode_ends": demonstrations.ends,
+    }
+    if demonstrations.rewards is not None:
+        arrays["rewards"] = demonstrations.rewards
+    writer = _WRITERS.get(path.suffix)
+    if writer is None:
+        raise UserError(f"--data {path}: unknown ending; allowed: {', '.join(sorted(_WRITERS))}")
+    try:
+        writer(path, arrays)
+    except OSError as error:
+        raise UserError(f"--data {path}: cannot be written ({_reason(error)})") from None
+
+
+def check_name(path: str | Path) -> None:
+    """Refuses a name that `write` could not use, before any work is done."""
+    path = Path(path)
+    if path.suffix not in _WRITERS:
+        raise UserError(f"--data {path}: unknown ending; allowed: {', '.join(sorted(_WRITERS))}")
+    if not path.absolute().parent.is_dir():
+        raise UserError(f"--data {path}: there is no folder {path.absolute().parent}")
+
+
+def episodes(demonstrations: Demonstrations) -> Iterator[slice]:
+    """The steps of each episode; a last one that was not finished counts too."""
+    start = 0
+    for end in np.flatnonzero(demonstrations.ends):
+        yield slice(start, int(end) + 1)
+        start = int(end) + 1
+    if start < len(demonstrations.obs):
+        yield slice(start, len(demonstrations.obs))
+
+
+# ---- files
+
+
+def _load(path: Path) -> list[Raw]:
+    """The file's arrays: one dictionary, or one for each episode of a Minari data set."""
+    if path.is_dir():
+        path = _minari_file(path)
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file")
+    reader = _READERS.get(path.suffix)
+    if reader is None:
+        raise UserError(f"{path}: unknown ending; allowed: {', '.join(sorted(_READERS))}")
+    try:
+        return reader(path)
+    except UserError:
+        raise
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, RuntimeError) as error:
+        raise UserError(f"{path}: cannot be read ({_reason(error)})") from None
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] == "safetensors":
+            raise UserError(f"{path}: cannot be read ({_reason(error)})") from None
+        raise
+
+
+def _minari_file(folder: Path) -> Path:
+    for name in ("data/main_data.hdf5", "main_data.hdf5"):
+        if (folder / name).is_file():
+            return folder / name
+    raise UserError(f"{folder}: no data/main_data.hdf5 in it; give a file or a Minari data set")
+
+
+def _reason(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    return text[0][:160] if text else type(error).__name__
+
+
+def _read_npz(path: Path) -> list[Raw]:
+    with np.load(path, allow_pickle=False) as file:
+        return [{name: file[name] for name in file.files}]
+
+
+def _read_safetensors(path: Path) -> list[Raw]:
+    from safetensors.numpy import load_file
+
+    return [load_file(path)]
+
+
+def _h5py() -> Any:
+    try:
+        import h5py
+    except ImportError:
+        raise UserError(f"--data: .hdf5 files need the package h5py; run: {EXTRA}") from None
+    return h5py
+
+
+def _read_hdf5(path: Path) -> list[Raw]:
+    with _h5py().File(path, "r") as file:
+        names = [name for name in file if name.startswith("episode_") and _is_group(file[name])]
+        if names:
+            names.sort(key=lambda name: int(name[8:]) if name[8:].isdigit() else -1)
+            return [_minari_episode(file[name]) for name in names]
+        return [{name: _array(file[name]) for name in file}]
+
+
+def _is_group(node: Any) -> bool:
+    return hasattr(node, "keys")
+
+
+def _array(node: Any) -> np.ndarray:
+    """A data set, or a group of them side by side, in the order of their names."""
+    if not _is_group(node):
+        return np.asarray(node)
+    parts = [_array(node[name]) for name in sorted(node)]
+    return np.concatenate([part.reshape(len(part), -1) for part in parts], 1)
+
+
+def _minari_episode(group: Any) -> Raw:
+    """Minari keeps one observation more than actions: the last one is not acted on."""
+    fields = ("observations", "actions", "rewards")
+    found = {name: _array(group[name]) for name in fields if name in group}
+    if "observations" in found and "actions" in found:
+        found["observations"] = found["observations"][: len(found["actions"])]
+        ends = np.zeros(len(found["actions"]), bool)
+        ends[-1:] = True
+        found["episode_ends"] = ends
+    return found
+
+
+def _write_npz(path: Path, arrays: Raw) -> None:
+    with open(path, "wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+
+
+def _write_safetensors(path: Path, arrays: Raw) -> None:
+    from safetensors.numpy import save_file
+
+    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path)
+
+
+def _write_hdf5(path: Path, arrays: Raw) -> None:
+    with _h5py().File(path, "w") as file:
+        for name, array in arrays.items():
+            file.create_dataset(name, data=array)
+
+
+_READERS: dict[str, Callable[[Path], list[Raw]]] = {
+    ".npz": _read_npz,
+    ".safetensors": _read_safetensors,
+    ".hdf5": _read_hdf5,
+    ".h5": _read_hdf5,
+}
+_WRITERS: dict[str, Callable[[Path, Raw], None]] = {
+    ".npz": _write_npz,
+    ".safetensors": _write_safetensors,
+    ".hdf5": _write_hdf5,
+    ".h5": _write_hdf5,
+}
+
+
+# ---- from the file's arrays to rows
+
+
+def _flat_rows(parts: list[Raw], path: Path) -> Raw:
+    rows = [_one_part(part, path) for part in parts]
+    together = {
+        name: np.concatenate([row[name] for row in rows])
+        for name in rows[0]
+        if all(name in row for row in rows)
+    }
+    together["ends"][-1:] = True
+    return together
+
+
+def _one_part(raw: Mapping[str, np.ndarray], path: Path) -> Raw:
+    """Arrays [B, ...] or [E, T, ...] as rows, without the steps that a mask leaves out."""
+    for name in ("observations", "actions"):
+        if name not in raw:
+            known = ", ".join(sorted(raw)) or "nothing"
+            raise UserError(f"{path}: no field {name!r} (the file has: {known})")
+    out = {name: np.asarray(raw[name]) for name in ("observations", "actions")}
+    if "rewards" in raw:
+        out["rewards"] = np.asarray(raw["rewards"], np.float64)
+    mask = next((np.asarray(raw[name]).astype(bool) for name in MASKS if name in raw), None)
+    ends = [np.asarray(raw[name]).astype(bool) for name in ENDS if name in raw]
+    shapes = {name: array.shape for name, array in out.items()}
+    lead = mask.ndim if mask is not None else ends[0].ndim if ends else 1
+    size = out["actions"].shape[:lead]
+    for array in [*out.values(), *ends, *([] if mask is None else [mask])]:
+        if array.shape[:lead] != size:
+            raise UserError(f"{path}: fields of unequal length: {shapes}")
+    end = np.logical_or.reduce(ends) if ends else np.zeros(size, bool)
+    if lead == 2:
+        end[:, -1] = True
+    out["ends"] = end
+    out = {name: array.reshape(-1, *array.shape[lead:]) for name, array in out.items()}
+    return out if mask is None else _without_masked(out, mask)
+
+
+def _without_masked(rows: Raw, mask: np.ndarray) -> Raw:
+    """An episode whose last step is masked ends at its last step that is not."""
+    keep = mask.reshape(-1)
+    episode = np.concatenate([[0], np.cumsum(rows["ends"])[:-1]])[keep]
+    kept = {name: array[keep] for name, array in rows.items()}
+    kept["ends"] = np.append(episode[1:] != episode[:-1], True)[: len(episode)]
+    return kept
+
+
+# ---- against the environment
+
+
+def _finite(name: str, rows: np.ndarray) -> None:
+    if rows.dtype.kind == "f" and not np.isfinite(rows).all():
+        bad = np.flatnonzero(~np.isfinite(rows.reshape(len(rows), -1)).all(1))
+        raise UserError(f"{name}: {len(bad)} rows are not finite numbers (the first: row {bad[0]})")
+    if rows.dtype.kind not in "fiub":
+        raise UserError(f"{name}: numbers are needed, not {rows.dtype}")
+
+
+def _observations(rows: np.ndarray, space: gym.Space) -> np.ndarray:
+    _finite("observations", rows)
+    encoder = ObservationEncoder(space, "the environment")
+    if rows.shape[1:] == tuple(encoder.shape):
+        return rows.astype(encoder.dtype)
+    if isinstance(space, gym.spaces.Discrete | gym.spaces.MultiDiscrete):
+        return np.stack([encoder.encode(row) for row in rows.astype(np.int64)])
+    size = int(np.prod(encoder.shape))
+    if len(rows) and rows[0].size == size:
+        return rows.reshape(-1, *encoder.shape).astype(encoder.dtype)
+    raise UserError(
+        f"observations: {list(rows.shape[1:])} entries a step, but the environment's have "
+        f"{list(encoder.shape)} (env.id is the environment that they were made in)"
+    )
+
+
+def _actions(rows: np.ndarray, space: gym.Space) -> np.ndarray:
+    _finite("actions", rows)
+    if isinstance(space, gym.spaces.Box):
+        size = int(np.prod(space.shape))
+        if len(rows) and rows[0].size != size:
+            raise UserError(
+                f"actions: {rows[0].size} entries a step, but the environment's have {size}"
+            )
+        flat = rows.reshape(len(rows), size).astype(np.float32)
+        _in_bounds(flat, space)
+        return flat
+    sizes, start = _choices(space)
+    flat = rows.reshape(len(rows), -1)
+    if flat.shape[1] != len(sizes):
+        raise UserError(f"actions: {flat.shape[1]} entries a step, not {len(sizes)}")
+    choices = flat.astype(np.int64)
+    if (choices != flat).any() or (choices < start).any() or (choices >= start + sizes).any():
+        raise UserError(
+            f"actions: whole numbers from {start.tolist()} to {(start + sizes - 1).tolist()} are "
+            f"needed, not {flat.min():.4g} .. {flat.max():.4g}"
+        )
+    return choices
+
+
+def _choices(space: gym.Space) -> tuple[np.ndarray, np.ndarray]:
+    if isinstance(space, gym.spaces.Discrete):
+        return np.array([space.n]), np.array([space.start])
+    if isinstance(space, gym.spaces.MultiDiscrete):
+        return space.nvec.reshape(-1), np.asarray(space.start).reshape(-1)
+    size = int(np.prod(space.shape or (1,)))
+    return np.full(size, 2), np.zeros(size, int)
+
+
+def _in_bounds(rows: np.ndarray, space: gym.spaces.Box) -> None:
+    low, high = space.low.reshape(-1), space.high.reshape(-1)
+    finite = np.isfinite(low) & np.isfinite(high)
+    width = np.where(finite, high - low, 1.0) * TOLERANCE
+    outside = ((rows < low - width) | (rows > high + width)).any(1)
+    if outside.any():
+        raise UserError(
+            f"actions: {outside.mean():.1%} lie outside the environment's bounds ({rows.min():.4g} "
+            f".. {rows.max():.4g}, allowed {low.min():.4g} .. {high.max():.4g}); give them in the "
+            "environment's own units, clipped to its bounds"
+        )

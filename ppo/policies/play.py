@@ -1,0 +1,109 @@
+"""Playing a policy without learning: return, length and success with a confidence interval."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ppo.core.randomness import stream_seed
+from ppo.envs.base import Environments
+
+BOOTSTRAP_SAMPLES = 2000
+
+
+def bootstrap_interval(values: np.ndarray, seed: int) -> tuple[float, float]:
+    """95 % bootstrap interval of the mean (bias-corrected and accelerated, by scipy)."""
+    if len(values) < 2 or np.ptp(values) == 0:
+        mean = float(np.mean(values)) if len(values) else float("nan")
+        return mean, mean
+    from scipy import stats
+
+    found = stats.bootstrap(
+        (values,), np.mean, n_resamples=BOOTSTRAP_SAMPLES, rng=np.random.default_rng(seed)
+    )
+    low, high = found.confidence_interval
+    return float(low), float(high)
+
+
+def play(
+    envs: Environments,
+    act: Callable[[Tensor], Tensor],
+    episodes: int,
+    forget: Callable[[Tensor | None], None] | None = None,
+    poll: Callable[[], None] | None = None,
+) -> dict[str, np.ndarray]:
+    """The first episodes of every environment, as equal a number from each as there can be.
+
+    Taking whichever episodes end first would favor short ones.
+
+    Args:
+        forget: told before the first step (None), and then which environments [N] bool begin an
+            episode with the next observation; for policies with memory.
+        poll: called before every step; what it raises ends the evaluation.
+
+    Returns:
+        returns, lengths, successes: [episodes], unscaled.
+    """
+    n = envs.num_envs
+    each = episodes // n + (torch.arange(n) < episodes % n).long()
+    obs = envs.reset()
+    forget = forget or (lambda which: None)
+    forget(None)
+    sums, lengths = torch.zeros(n), torch.zeros(n)
+    done = torch.zeros(n, dtype=torch.long)
+    found: list[tuple[float, float, float]] = []
+    while bool((done < each).any()):
+        if poll is not None:
+            poll()
+        step = envs.step(act(obs))
+        obs = step.obs
+        forget(step.terminated | step.truncated | ~step.valid)
+        sums += step.rewards.sum(-1).cpu()
+        lengths += step.valid.cpu().float()
+        ended = ((step.terminated | step.truncated) & step.valid).cpu()
+        for i in ended.nonzero().squeeze(-1).tolist():
+            if done[i] < each[i]:
+                found.append((float(sums[i]), float(lengths[i]), float(step.success[i])))
+            done[i] += 1
+            sums[i] = lengths[i] = 0.0
+    returns, steps, successes = np.asarray(found).T
+    return {"returns": returns, "lengths": steps, "successes": successes}
+
+
+def evaluate(
+    envs: Environments,
+    policy: Any,
+    episodes: int,
+    seed: int,
+    deterministic: bool = True,
+    poll: Callable[[], None] | None = None,
+) -> dict[str, Any]:
+    """Mean return, deviation, 95 % interval, length and success rate over some episodes.
+
+    Args:
+        envs: closed by the caller. policy: has `act(obs [N, ...], deterministic, seed)`
+            and, with memory, `reset(which)`.
+        poll: as in `play`.
+    """
+    counter = iter(range(10**12))
+
+    def act(obs: Tensor) -> Tensor:
+        return policy.act(obs, deterministic, stream_seed(seed, "evaluation", next(counter)))
+
+    forget = getattr(policy, "reset", None)
+    played = play(envs, act, episodes, forget, poll)
+    returns = played["returns"]
+    known = played["successes"][np.isfinite(played["successes"])]
+    low, high = bootstrap_interval(returns, seed)
+    return {
+        "mean_return": float(returns.mean()),
+        "std_return": float(returns.std()),
+        "ci95": [low, high],
+        "mean_length": float(played["lengths"].mean()),
+        "success_rate": float(known.mean()) if len(known) else None,
+        "episodes": len(returns),
+    }

@@ -1,0 +1,93 @@
+"""The names of runs: run0001, run0002, ... in a results folder, and what a user may call them."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from pathlib import Path
+
+from ppo.core.errors import UserError
+from ppo.core.registry import nearest
+from ppo.runs import files
+
+RUN_NAME = re.compile(r"run\d{4,}")
+MARKS = ("loss_metrics.json", "config.yaml", "summary.json", "checkpoints")  # of a run folder
+
+
+def run_names(results: str | os.PathLike[str]) -> list[str]:
+    """The runs in a results folder, oldest number first."""
+    try:
+        found = [entry.name for entry in os.scandir(results) if entry.is_dir()]
+    except OSError:
+        return []
+    return sorted(filter(_is_run_name, found), key=_number)
+
+
+def _is_run_name(name: str) -> bool:
+    return RUN_NAME.fullmatch(name) is not None and name == f"run{_number(name):04d}"
+
+
+def _number(name: str) -> int:
+    return int(name.removeprefix("run"))
+
+
+def take_number(results: Path) -> Path:
+    """Make the folder of the next run; of several processes that ask at once, each gets its own.
+
+    Raises:
+        OSError: no folder can be made in `results`.
+    """
+    names = filter(_is_run_name, os.listdir(results))
+    for number in itertools.count(1 + max(map(_number, names), default=0)):
+        path = results / f"run{number:04d}"
+        if files.make_folder(path):
+            return path
+    raise AssertionError("unreachable")
+
+
+def find_run(results: Path, run: str) -> Path:
+    """The folder of `run0007`, of `latest` (the highest number), or at a path.
+
+    Raises:
+        UserError: there is no such run, or the name leads out of the results folder.
+    """
+    if run == "latest":
+        names = run_names(results)
+        if not names:
+            raise UserError(f"latest: no run in {files.shown(results)} yet")
+        run = names[-1]
+    if RUN_NAME.fullmatch(run):
+        return _find_by_name(results, run)
+    real = _real_folder(Path(run)) if run else None
+    if real is None:
+        raise UserError(_unknown(results, run))
+    if not any((real / mark).exists() for mark in MARKS):
+        raise UserError(f"{run!r} is not a run folder: no loss_metrics.json or config.yaml in it")
+    return real
+
+
+def _find_by_name(results: Path, run: str) -> Path:
+    real = _real_folder(results / run)
+    if real is None or not _is_run_name(run):
+        raise UserError(_unknown(results, run))
+    if real.parent != Path(os.path.realpath(results)):
+        raise UserError(f"{run} in {files.shown(results)} links to another place; give that path")
+    return results / run
+
+
+def _real_folder(path: Path) -> Path | None:
+    try:
+        real = Path(os.path.realpath(path))
+        return real if real.is_dir() else None
+    except (OSError, ValueError):  # too long a name, or one with a null byte
+        return None
+
+
+def _unknown(results: Path, run: str) -> str:
+    names = run_names(results)
+    known = f"the latest is {names[-1]}" if names else "it has no runs yet"
+    digits = re.fullmatch(r"(?:run)?_?-?(\d{1,9})", run)
+    guess = f"run{int(digits[1]):04d}" if digits else ""
+    hint = f"; did you mean {guess}?" if guess in names and guess != run else nearest(run, names)
+    return f"no run {run!r} in {files.shown(results)} ({known}){hint}"

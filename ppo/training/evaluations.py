@@ -1,0 +1,91 @@
+"""The evaluations that a run makes of its own policy, and which policy was the best."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from ppo.algorithm.learner import Learner
+from ppo.config import Config
+from ppo.core.randomness import stream_seed
+from ppo.policies.play import evaluate
+from ppo.policies.policy import Policy
+from ppo.runs.folder import RunFolder
+
+EVALUATION_ENVS = 16
+SHOWN = ("mean_return", "mean_length", "success_rate")  # in TensorBoard
+
+
+class RunEvaluations:
+    """Evaluations of one run, oldest first.
+
+    Every evaluation plays the same episodes, so that a policy is the best because of what it does
+    and not because of where it started. Of equals the newest is the best.
+    """
+
+    def __init__(self, config: Config, device: torch.device) -> None:
+        self.config, self.device = config, device
+        self.rows: list[dict[str, Any]] = []
+        self.best: dict[str, Any] | None = None
+        self.seconds = 0.0
+        self._envs: Any = None
+
+    def play(self, learner: Learner, poll: Callable[[], None]) -> bool:
+        """Play the policy as it is now; whether it is the best so far.
+
+        Raises:
+            Dropped: `poll` says that there is no time to finish it.
+        """
+        started = time.perf_counter()
+        try:
+            self.rows.append(self._result(learner, poll))
+        finally:
+            self.seconds += time.perf_counter() - started
+        if self.best is not None and self.rows[-1]["mean_return"] < self.best["mean_return"]:
+            return False
+        self.best = self.rows[-1]
+        return True
+
+    def _result(self, learner: Learner, poll: Callable[[], None]) -> dict[str, Any]:
+        settings, trained = self.config.evaluation, learner.collector.envs
+        seed = stream_seed(self.config.system.seed, "evaluation")
+        agent = learner.objective.agent
+        policy = Policy(agent, self.config, trained.observation_space, trained.action_space)
+        envs = self._environments(seed)
+        try:
+            result = evaluate(envs, policy, settings.episodes, seed, settings.deterministic, poll)
+        finally:
+            agent.train()
+        counters = learner.counters
+        return result | {"batch": counters["batch"], "env_steps": counters["env_steps"]}
+
+    def _environments(self, seed: int) -> Any:
+        from ppo.envs.make import make_environments
+
+        count = min(self.config.evaluation.episodes, EVALUATION_ENVS)
+        if self._envs is None:
+            self._envs = make_environments(
+                self.config.env, run_seed=seed, device=self.device, num_envs=count
+            )
+        self._envs.run_seed = seed
+        return self._envs
+
+    def write(self, folder: RunFolder, tensorboard: Any) -> None:
+        """All of them to evaluations.json, the newest to TensorBoard."""
+        folder.write_json("evaluations.json", self.rows)
+        if tensorboard is not None:
+            newest = self.rows[-1]
+            found = {f"evaluation/{n}": newest[n] for n in SHOWN if newest[n] is not None}
+            tensorboard.scalars(found, newest["env_steps"])
+
+    def load(self, folder: RunFolder, before: int) -> None:
+        """Those in the run folder of batches up to `before`."""
+        earlier = folder.read_json("evaluations.json") or []
+        self.rows = [row for row in earlier if row["batch"] <= before]
+
+    def close(self) -> None:
+        if self._envs is not None:
+            self._envs.close()

@@ -1,0 +1,132 @@
+"""What a checkpoint of a run holds, gathered from all processes, and the way back from it.
+
+Parameters and statistics are equal on all ranks and saved once. Environments, running episodes and
+discounted sums belong to a rank: those of rank 1 are saved as `rank1.collector.sums` and so on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from ppo.algorithm.learner import Learner
+from ppo.core import parallel
+from ppo.core.errors import UserError
+from ppo.envs.spaces import describe
+from ppo.runs import checkpoint
+from ppo.runs.checkpoint import Checkpoint
+from ppo.runs.folder import RunFolder
+
+OF_A_RANK = ("collector.", "reward_scale.")
+
+
+def gather(learner: Learner) -> dict[str, Tensor]:
+    """Every tensor of the run; all ranks call it, rank 0 gets those of the others too."""
+    state = learner.state_dict()
+    if not parallel.is_active():
+        return state
+    own = {
+        name: value.detach().to("cpu", copy=True).contiguous()
+        for name, value in state.items()
+        if name.startswith(OF_A_RANK)
+    }
+    parts = parallel.gather_bytes(safetensors.torch.save(own), learner.device)
+    for number, part in enumerate(parts[1:], 1):
+        for name, value in safetensors.torch.load(part).items():
+            state[f"rank{number}.{name}"] = value
+    return state
+
+
+def of_this_rank(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors that this rank loads."""
+    prefix = f"rank{parallel.rank()}."
+    shared = {name: value for name, value in tensors.items() if not name.startswith("rank")}
+    own = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+    return shared | own
+
+
+def share(found: Checkpoint | None, device: torch.device) -> Checkpoint | None:
+    """Rank 0's checkpoint, on all ranks: they need not see its files."""
+    if not parallel.is_active():
+        return found
+    is_first = parallel.rank() == 0
+    data = checkpoint.to_bytes(found) if is_first and found is not None else b""
+    sent = parallel.gather_bytes(data, device)[0]
+    if is_first or not sent:
+        return found
+    return checkpoint.from_bytes(sent)
+
+
+def facts(learner: Learner) -> dict[str, Any]:
+    """What a checkpoint says of the process that wrote it and of what it must be loaded into."""
+    envs = learner.collector.envs
+    return {
+        "counters": learner.counters,
+        "wall_time_s": learner.wall_time,
+        "components": list(envs.component_names),
+        "observation_space": describe(envs.observation_space),
+        "action_space": describe(envs.action_space),
+        "num_mask": envs.layout.num_mask,
+        "restore_level": envs.restore_level,
+        "processes": parallel.world_size(),
+        "num_envs": envs.num_envs * parallel.world_size(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "device": str(learner.device),
+        "layout": layout(learner),
+    }
+
+
+def layout(learner: Learner) -> str:
+    """A digest of what a checkpoint must agree with to be loaded."""
+    shapes = [(name, tuple(value.shape)) for name, value in learner.objective.state_dict().items()]
+    return hashlib.sha256(repr(shapes).encode()).hexdigest()[:16]
+
+
+def find(folder: RunFolder, learner: Learner) -> Checkpoint | None:
+    """The newest usable checkpoint of a run; None where it has none yet.
+
+    Raises:
+        UserError: it is of another number of processes or environments.
+        RunError: none of its checkpoints can be used.
+    """
+
+    def misfit(found: Checkpoint) -> str | None:
+        processes, envs = found.meta.get("processes", 1), found.meta.get("num_envs")
+        if processes != parallel.world_size():
+            raise UserError(
+                f"--resume {folder.name}: it was trained by {processes} process(es) and this is "
+                f"{parallel.world_size()}; start it with torchrun --nproc-per-node {processes}"
+            )
+        now = learner.collector.envs.num_envs * processes
+        if envs not in (None, now):
+            raise UserError(
+                f"env.num_envs: {now} differs from the {envs} that {folder.name} was started "
+                f"with; resume it with env.num_envs={envs}"
+            )
+        if found.meta["layout"] == layout(learner):
+            return None
+        return "its network or critic differs from this configuration"
+
+    return checkpoint.load_latest(folder, misfit)
+
+
+def differences(found: Checkpoint, device: torch.device) -> list[str]:
+    """Why a resumed run will not have the same bits, in words."""
+    now = {"threads": torch.get_num_threads(), "torch": torch.__version__, "device": str(device)}
+    lines = [
+        f"resumed with another {name} ({found.meta[name]} -> {value}): "
+        "the same run, not the same bits"
+        for name, value in now.items()
+        if found.meta[name] != value
+    ]
+    if not found.meta.get("exact", True):
+        lines.append(
+            "resumed between two checkpoints: this environment's state cannot be saved, so its "
+            "episodes began anew and the run is not the one that was never stopped"
+        )
+    return lines

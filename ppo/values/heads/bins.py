@@ -1,0 +1,78 @@
+"""Critics that predict a distribution over bins and learn it by cross-entropy."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ppo.functional.bins import (
+    cross_entropy,
+    expectation,
+    hl_gauss_targets,
+    symexp,
+    symlog,
+    two_hot_targets,
+)
+from ppo.values.heads import REGISTRY
+from ppo.values.heads.base import ValueHead
+
+SMOOTHING = 0.75  # deviation of HL-Gauss in bins, the paper's choice
+
+
+class BinsHead(ValueHead):
+    """Evenly spaced bins over `[-support, support]` network units.
+
+    The head is zero at first, so every bin is equally likely and the value is 0. Moving the frame
+    cannot preserve its outputs, because bins do not move with it. A value clip has no meaning.
+    """
+
+    clippable = False
+    linear = False
+
+    def __init__(
+        self,
+        unit: float,
+        loss_unit: float,
+        support: float = 8.0,
+        bins: float = 101,
+        logarithmic: bool = False,
+        **_: float,
+    ) -> None:
+        super().__init__(unit, loss_unit)
+        self.num_outputs = int(bins)
+        self.logarithmic = logarithmic
+        self.width = 2.0 * support / self.num_outputs
+        edges = (torch.arange(self.num_outputs + 1) - self.num_outputs / 2) * self.width
+        self.edges: Tensor  # [O + 1] network units
+        self.centers: Tensor  # [O]
+        self.register_buffer("edges", edges, persistent=False)
+        self.register_buffer("centers", (edges[1:] + edges[:-1]) / 2, persistent=False)
+
+    def decode(self, output: Tensor) -> Tensor:
+        if self.logarithmic:
+            # The mean belongs to reward units; the mean of logarithms would lie below it.
+            return symlog(expectation(output, symexp(self.centers)))
+        return expectation(output, self.centers)
+
+    def distribution(self, targets_norm: Tensor) -> Tensor:
+        """Target probabilities [B, K, O]."""
+        raise NotImplementedError
+
+    def loss(self, output: Tensor, values_norm: Tensor, targets_norm: Tensor) -> Tensor:
+        return cross_entropy(output, self.distribution(targets_norm))
+
+
+@REGISTRY.register("hl_gauss")
+class HLGaussHead(BinsHead):
+    """Histogram loss with Gaussian targets (Imani and White 2018; Farebrother et al. 2024)."""
+
+    def distribution(self, targets_norm: Tensor) -> Tensor:
+        return hl_gauss_targets(targets_norm, self.edges, SMOOTHING * self.width)
+
+
+@REGISTRY.register("two_hot")
+class TwoHotHead(BinsHead):
+    """Two-hot targets (Hafner et al. 2023, DreamerV3); meant for the symlog scale."""
+
+    def distribution(self, targets_norm: Tensor) -> Tensor:
+        return two_hot_targets(targets_norm, self.centers)

@@ -1,0 +1,122 @@
+"""What every value scale keeps: the frame of the critic, one per reward component."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ppo.core import parallel
+from ppo.functional.moments import masked_moments, merge_over_ranks
+from ppo.functional.popart import relative_floor
+
+
+class ValueScale(nn.Module):
+    """The frame `V = offset + size * n` between reward units V and network units n, per component.
+
+    Statistics of the returns are kept in float64 whether or not the frame uses them, because clips
+    and metrics measure in deviations of the return. Nothing here has an absolute epsilon or an
+    absolute first value: until returns that are not all zero have been seen, a component is not
+    `ready`, its values are 0 and it is not trained.
+
+    Args:
+        num_components: K.
+        return_scale: standard deviation given to standardized returns.
+        horizon: batches that the statistics remember.
+    """
+
+    unit: float  # deviation of the targets in network units
+    preserves_outputs = False  # whether a move of the frame leaves predictions as they were
+    exact = True  # whether scaling rewards by 2^k changes no bit of what is learned
+    affine = True  # whether network units are an affine map of reward units
+    support: float | None = 8.0  # deviations of the target that bins cover; None: no bound known
+    output_gain = 1.0  # network units per unit of the critic's output layer, as its head decodes it
+    carries_back = True  # whether values return to reward units before they meet rewards
+
+    mean: Tensor  # [K] float64 of the returns
+    variance: Tensor  # [K] float64 of the returns
+    std: Tensor  # [K] float64 of the returns, floored relative to their size; 0 until ready
+    seen: Tensor  # [K] batches learned from
+    ready: Tensor  # [K] bool
+    offset: Tensor  # [K] float32 reward units
+    size: Tensor  # [K] float32 reward units per network unit
+
+    def __init__(self, num_components: int, return_scale: float, horizon: float) -> None:
+        super().__init__()
+        self.return_scale, self.horizon = return_scale, horizon
+        self.unit = return_scale
+        self.register_buffer("mean", torch.zeros(num_components, dtype=torch.float64))
+        self.register_buffer("std", torch.zeros(num_components, dtype=torch.float64))
+        self.register_buffer("variance", torch.ones(num_components, dtype=torch.float64))
+        self.register_buffer("seen", torch.zeros(num_components, dtype=torch.float64))
+        self.register_buffer("ready", torch.zeros(num_components, dtype=torch.bool))
+        self.register_buffer("offset", torch.zeros(num_components))
+        self.register_buffer("size", torch.ones(num_components))
+
+    def from_norm(self, values_norm: Tensor) -> Tensor:
+        """Network units to reward units, [..., K]."""
+        return self.offset + self.size * values_norm
+
+    def to_norm(self, values: Tensor) -> Tensor:
+        """Reward units to network units, [..., K]."""
+        return (values - self.offset) / self.size
+
+    def frame(self, mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
+        """Offset and size [K] float64 that the statistics give."""
+        raise NotImplementedError
+
+    def memory(self, seen: Tensor) -> Tensor:
+        """Share [K] that the newest batch has in the statistics."""
+        return 1.0 / torch.clamp(seen, max=self.horizon)
+
+    def correct(
+        self,
+        critic: nn.Linear,
+        changed: Tensor,
+        before: tuple[Tensor, Tensor],
+        after: tuple[Tensor, Tensor],
+    ) -> None:
+        """Adjust the critic's output layer to a frame that moved; by default it is left alone."""
+
+    @torch.no_grad()
+    def update(self, returns: Tensor, weights: Tensor, critic: nn.Linear | None) -> Tensor:
+        """Learn from the returns of a batch, reduced over ranks first.
+
+        Args:
+            returns: [B, K] reward units. weights: [B] of 0 and 1.
+            critic: the output layer, corrected by kinds that preserve outputs; None where it is
+                not linear in the values.
+
+        Returns:
+            [K] bool: the components whose frame was set for the first time. Their predictions
+            jumped from 0 to the mean, so values predicted before are no center for a clip.
+        """
+        count, batch_mean, batch_variance = merge_over_ranks(*masked_moments(returns, weights))
+        largest = parallel.max_((returns * weights.unsqueeze(-1)).abs().amax(0).double())
+        usable = (largest > 0) & (count > 0)
+        seen = self.seen + usable.double()
+        share = torch.where(usable, self.memory(seen.clamp(min=1.0)), torch.zeros_like(seen))
+        delta = batch_mean - self.mean
+        # Centered exponential moving moments: no difference of large squares.
+        moved_mean = self.mean + share * delta
+        moved_variance = (
+            self.variance
+            + share * (batch_variance - self.variance)
+            + share * (1.0 - share) * delta.square()
+        )
+        first = usable & ~self.ready
+        mean = torch.where(first, batch_mean, moved_mean)
+        variance = torch.where(first, batch_variance, moved_variance)
+        std = torch.where(usable, relative_floor(variance.sqrt(), mean, largest), self.std)
+        mean = torch.where(usable, mean, self.mean)
+        before = self.frame(self.mean, self.std)
+        after = self.frame(mean, std)
+        if critic is not None:
+            self.correct(critic, usable & ~first, before, after)
+        self.mean.copy_(mean)
+        self.variance.copy_(torch.where(usable, variance, self.variance))
+        self.std.copy_(std)
+        self.seen.copy_(seen)
+        self.ready.logical_or_(usable)
+        self.offset.copy_(after[0])
+        self.size.copy_(after[1])
+        return first

@@ -1,0 +1,69 @@
+"""Z-scored returns times `return_scale`, carried back to reward units wherever rewards are met."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ppo.functional.popart import preserve_outputs
+from ppo.values.scales import REGISTRY
+from ppo.values.scales.base import ValueScale
+
+
+@REGISTRY.register("running")
+class Running(ValueScale):
+    """Moving mean and deviation; predictions jump with the frame (rl_games, skrl do so)."""
+
+    def frame(self, mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
+        known = torch.where(std > 0, std, torch.ones_like(std))  # before there is a scale
+        return mean, known / self.return_scale
+
+
+@REGISTRY.register("popart")
+class PopArt(Running):
+    """Moving statistics with outputs preserved (van Hasselt et al. 2016, arXiv 1602.07714)."""
+
+    preserves_outputs = True
+
+    def correct(
+        self,
+        critic: nn.Linear,
+        changed: Tensor,
+        before: tuple[Tensor, Tensor],
+        after: tuple[Tensor, Tensor],
+    ) -> None:
+        outputs = critic.out_features // changed.numel()
+        wide = [tensor.repeat_interleave(outputs) for tensor in (*before, *after, changed)]
+        offset, size, new_offset, new_size, moved = wide
+        weight, bias = preserve_outputs(
+            critic.weight, critic.bias, offset, size, new_offset, new_size, 1.0 / self.output_gain
+        )
+        critic.weight.copy_(torch.where(moved.unsqueeze(-1), weight, critic.weight))
+        critic.bias.copy_(torch.where(moved, bias, critic.bias))
+
+
+@REGISTRY.register("batch")
+class Batch(Running):
+    """Statistics of the newest batch alone: the documented z-score, made consistent.
+
+    Values are carried back with the statistics they were made in, so that GAE and bootstrapping
+    stay in reward units; noise of the statistics is noise of the targets.
+    """
+
+    def memory(self, seen: Tensor) -> Tensor:
+        return torch.ones_like(seen)
+
+
+@REGISTRY.register("naive_batch_zscore_without_carrying_back")
+class NaiveBatch(Batch):
+    """The z-score of each batch beside raw rewards: for the experiment that shows its harm.
+
+    Old values stay in network units, so GAE subtracts numbers of deviation `return_scale` from
+    raw rewards and the critic is next to no baseline at all.
+    """
+
+    exact = False
+    carries_back = False
+
+    def from_norm(self, values_norm: Tensor) -> Tensor:
+        return values_norm
