@@ -5,8 +5,7 @@ from __future__ import annotations
 import ast
 
 import pytest
-
-from tests.sources import Source, package
+from sources import Source, package
 
 UNSAFE_MODULES = {"pickle", "cPickle", "cloudpickle", "dill", "marshal", "shelve", "joblib"}
 UNSAFE_CALLS = {

@@ -9,8 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
-from tests.sources import ROOT, Source, package
+from sources import ROOT, Source, package
 
 ROOMS = (
     "core config functional envs networks values losses algorithm "

@@ -63,7 +63,7 @@ class FixedGraphs:
 
     Before every call torch looks through all that the function read when it was compiled: modules,
     settings, globals. For a gradient step on 64 samples that takes as long as a third of the step.
-    What a learner reads of these stays as it was built (tests/speed/test_fixed_graphs.py lets
+    What a learner reads of these stays as it was built (tests/core/test_fixed_graphs.py lets
     torch look), so that only the arguments need a look: their shapes, types and constants.
 
     Args:

@@ -2,7 +2,7 @@
 
 Sampling takes its noise as an argument: the trainer draws the noise of a whole rollout from one
 counted generator, so that a policy step has no hidden state and compiles into one graph.
-Formulas agree with torch.distributions (tests/test_distributions.py).
+Formulas agree with torch.distributions (tests/networks/test_distributions.py).
 """
 
 from __future__ import annotations

@@ -255,7 +255,7 @@ def children_of(pid: int) -> list[int]:
 def test_workers_end_with_a_killed_trainer_even_inside_a_step(in_thread):
     script = f"""
         import sys, threading
-        sys.path[:0] = [{str(ROOT)!r}, {str(Path(__file__).parent)!r}]
+        sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests" / "tools")!r}]
         import torch
         from env_tools import make
         envs = []

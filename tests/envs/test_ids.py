@@ -119,7 +119,7 @@ def test_workers_do_not_run_the_users_script_again(tmp_path):
     script.write_text(
         textwrap.dedent(f"""
         import sys
-        sys.path[:0] = [{str(ROOT)!r}, {str(Path(__file__).parent)!r}]
+        sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests" / "tools")!r}]
         print("once")
         from env_tools import make, play, random_actions
         with make("CartPole-v1", "async", 2, workers=2) as envs:

@@ -24,7 +24,7 @@ SET_STATE = {
 
 def test_every_native_environment_is_known_to_gymnasium():
     assert [name for name in REGISTRY.names() if name not in gym.registry] == []
-    # ThreeScales-v0 is stepped against its original in tests/several/test_raw_inputs.py.
+    # ThreeScales-v0 is stepped against its original in tests/envs/test_raw_inputs.py.
     assert REGISTRY.names() == [*NATIVE, "ThreeScales-v0"]
 
 

@@ -110,7 +110,7 @@ def run_tests(root: Path, file: str, selection: str) -> int:
 def test_a_safeguard_taken_out_is_noticed(tmp_path, safeguard):
     code, replacement, file, selection = MUTATIONS[safeguard]
     ignore = shutil.ignore_patterns("__pycache__", "test_removed_guards.py")
-    for name in ("ppo", "tests/faults", "tests/envs", "tests/files"):
+    for name in ("ppo", "tests/faults", "tests/tools"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=ignore)
     shutil.copy(ROOT / "tests/conftest.py", tmp_path / "tests")
     shutil.copy(ROOT / "pyproject.toml", tmp_path)

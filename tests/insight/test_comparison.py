@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from insight_runs import SETTINGS, healthy, write_run
 
 from ppo.core.errors import UserError
 from ppo.insight.comparison.compare import compare
 from ppo.insight.comparison.page import page, write_html
 from ppo.insight.comparison.statistics import iqm
 from ppo.insight.comparison.tables import print_tables, write_csv
-from tests.insight.runs import SETTINGS, healthy, write_run
 
 SAMPLES = Path(__file__).parent / "samples"
 

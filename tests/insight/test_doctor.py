@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from insight_runs import SETTINGS, healthy
 
 from ppo.insight.doctor import Watch, diagnose, report, rules, to_json
 from ppo.insight.logs import from_records, read_log
 from ppo.insight.logs.own import flatten
 from ppo.insight.rules import RULES
-from tests.insight.runs import SETTINGS, healthy
 
 SAMPLES = Path(__file__).parent / "samples"
 NAMED_IN_CONTRACT = """reward_scale_too_large value_clip_too_tight value_loss_dominates

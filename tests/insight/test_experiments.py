@@ -11,20 +11,20 @@ import time
 from pathlib import Path
 
 import pytest
+from insight_runs import healthy, write_run
 
 from ppo.core.errors import UserError
 from ppo.insight.experiments.grid import Axis, Plan, parse_axis
 from ppo.insight.experiments.launchers import LocalLauncher
 from ppo.insight.experiments.run import Experiment, open_experiment, run_experiment, run_grid_of
 from ppo.insight.experiments.tables import last_record, overview_line, report
-from tests.insight.runs import healthy, write_run
 
 ROOT = Path(__file__).parents[2]
-TRAINER = Path(__file__).with_name("trainer.py")
+TRAINER = ROOT / "tests" / "tools" / "stand_in_trainer.py"
 
 
 class StandIn(LocalLauncher):
-    """Starts tests/insight/trainer.py in place of the real one."""
+    """Starts tests/tools/stand_in_trainer.py in place of the real one."""
 
     def start(self, command: list[str], output: Path) -> subprocess.Popen[bytes]:
         assert command[1:3] == ["-m", "ppo"]
@@ -109,9 +109,9 @@ def test_a_failure_stands_alone_and_is_retried_on_demand(tmp_path: Path) -> None
 
 DRIVER = """
 import sys
-sys.path.insert(0, {root!r})
+sys.path[:0] = [{root!r}, {root!r} + "/tests/tools", {root!r} + "/tests/insight"]
 from pathlib import Path
-from tests.insight.test_experiments import StandIn, _plan
+from test_experiments import StandIn, _plan
 from ppo.insight.experiments.run import open_experiment, run_experiment
 run_experiment(open_experiment(_plan("0.99", "0.9", seeds=3), Path({results!r})), StandIn(), jobs=2)
 """

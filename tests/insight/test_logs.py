@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from insight_runs import event_file, healthy, write_run
 
 from ppo.core.errors import UserError
 from ppo.insight.doctor import diagnose, report, to_json
 from ppo.insight.logs import find_run, read_log, read_records
-from tests.insight.runs import event_file, healthy, write_run
 
 SAMPLES = Path(__file__).parent / "samples"
 

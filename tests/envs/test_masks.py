@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
-from tools import HOST, learner, records, settings
+from learner_tools import HOST, learner, records, settings
 
 from ppo import Trainer, load_policy
 from ppo.core.errors import UserError

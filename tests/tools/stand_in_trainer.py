@@ -14,8 +14,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from insight_runs import healthy  # noqa: E402
+
 from ppo.runs.folder import RunFolder  # noqa: E402
-from tests.insight.runs import healthy  # noqa: E402
 
 
 def main() -> int:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tools import learner
+from learner_tools import learner
 
 from ppo.algorithm.rollout.exploration import NoiseColor, colored_count
 from ppo.config import PPOConfig

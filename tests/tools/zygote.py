@@ -88,7 +88,7 @@ class Zygote:
 
     def __enter__(self) -> Zygote:
         here = Path(__file__)
-        paths = [here.parents[2], here.parent, here.parents[1] / "envs"]
+        paths = [here.parents[2], here.parent]
         self.folder = tempfile.TemporaryDirectory()
         self.count = 0
         self.process = subprocess.Popen(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tools import learner, records, settings
+from learner_tools import learner, records, settings
 
 from ppo import Trainer, load_policy
 from ppo.core.data import Batch

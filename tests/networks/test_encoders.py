@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
-from tools import HOST, learner, records, settings
+from learner_tools import HOST, learner, records, settings
 
 from ppo import Trainer, load_policy
 from ppo.algorithm.build import encoder_kind

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tools import settings
+from learner_tools import settings
 
 from ppo import Trainer
 from ppo.core.errors import UserError
