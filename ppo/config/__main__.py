@@ -1,8 +1,21 @@
-"""`python -m ppo.config.file > config.yaml` writes every option with its default."""
+"""`python -m ppo.config > config.yaml` writes the common options with their defaults."""
 
+import argparse
 import sys
 
 from ppo.config import Config
+from ppo.config.listing import markdown
+
+
+def main() -> None:
+    """Writes the chosen text to stdout."""
+    parser = argparse.ArgumentParser(prog="python -m ppo.config", description=__doc__)
+    parser.add_argument("--all", action="store_true", help="every option, also those for experts")
+    parser.add_argument("--markdown", action="store_true", help="the page docs/options.md")
+    args = parser.parse_args()
+    text = Config().to_yaml(common_only=not args.all)
+    sys.stdout.write(markdown(Config) if args.markdown else text)
+
 
 if __name__ == "__main__":
-    sys.stdout.write(Config().to_yaml())
+    main()

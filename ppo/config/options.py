@@ -1,6 +1,9 @@
 """The typed tree of settings. Each part receives its own section and nothing else.
 
-The descriptions below are the comments of config.yaml, which `Config().to_yaml()` writes.
+The descriptions below are the comments of config.yaml and the text of docs/options.md. Both are
+generated: `python -m ppo.config > config.yaml` writes the settings that are marked as common,
+`python -m ppo.config --all` every setting, `python -m ppo.config --markdown > docs/options.md`
+the reference. A new setting is for experts unless it is marked.
 """
 
 from __future__ import annotations
@@ -27,80 +30,99 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
-def setting(default: Any, description: str) -> Any:
-    """A field with its one-line comment."""
-    return Field(default, description=description)
+def setting(default: Any, description: str, *, common: bool = False, source: str = "") -> Any:
+    """A field with its one-line comment.
+
+    Args:
+        common: shown in config.yaml; every other setting is for experts.
+        source: the paper or library that the setting comes from.
+    """
+    extra: dict[str, Any] = {"common": common, "source": source}
+    return Field(default, description=description, json_schema_extra=extra)
 
 
 class EnvConfig(Section):
     id: str = setting(
-        "DoubleIntegrator-v0", "Gymnasium id, or package.module:EnvId (imports that module)"
+        "DoubleIntegrator-v0",
+        "Gymnasium id, or package.module:EnvId (imports that module)",
+        common=True,
     )
-    num_envs: Count = setting(256, "environments stepped side by side")
+    num_envs: Count = setting(256, "environments stepped side by side", common=True)
     backend: Literal["auto", "sync", "async", "vector", "torch"] = setting(
-        "auto", "auto picks the fastest that gives the same data; torch: on the training device"
+        "auto",
+        "sync, async, vector, torch; auto: the fastest that gives the same data",
+        common=True,
     )
-    kwargs: dict[str, Any] = setting({}, "arguments of the environment's constructor")
+    kwargs: dict[str, Any] = setting({}, "arguments of the environment's constructor", common=True)
     reward_scale: Positive = setting(
-        1.0, "multiplies the rewards, for experiments; reports stay unscaled"
+        1.0, "factor on the rewards, for experiments; reports stay unscaled", common=True
     )
     normalize_observations: bool = setting(
-        True, "running mean and deviation of observations, saved with the policy"
+        True, "observations to running mean 0, standard deviation 1", common=True
     )
     observation_clip: Positive = setting(
-        10.0, "normalized observations are clipped to this many deviations"
+        10.0, "largest normalized observation, in standard deviations"
     )
     observation_scale: Literal["deviation", "tails"] = setting(
-        "deviation", "what normalizing divides by; tails: more where rare values are large"
+        "deviation",
+        "what normalization divides by: the standard deviation, or more where rare values"
+        " are large (tails)",
     )
     squash_observations: Literal["none", "symlog"] = setting(
-        "none", "symlog: tame heavy tails before normalizing"
+        "none", "symlog: tame heavy tails before normalization", source="Hafner et al. 2023"
     )
     calibration_steps: Annotated[int, Field(ge=0)] = setting(
-        64, "steps per environment that set the first observation statistics, before batch 0"
+        64, "steps per environment before batch 0 that set the first observation statistics"
     )
     action_masks: Literal["auto", "never"] = setting(
         "auto", "auto: never take an action that the environment's action mask rules out"
     )
     frame_stack: Annotated[int, Field(ge=1, le=64)] = setting(
-        1, "the last so many observations as one; 1: as the environment gives them"
+        1, "number of stacked frames (1 = off)", common=True
     )
     workers: Annotated[int, Field(ge=0)] = setting(
-        0, "processes of the async backend; 0: one per core"
+        0, "processes of the async backend (0 = one per core)"
     )
     step_timeout: Positive = setting(
         60.0, "seconds before an environment that does not answer is replaced"
     )
-    reset_timeout: Positive = setting(300.0, "the same for the first reset")
+    reset_timeout: Positive = setting(
+        300.0, "seconds before an environment whose first reset does not end is replaced"
+    )
     on_error: Literal["stop", "restart"] = setting(
-        "stop", "an exception in an environment: stop, or cut the episode"
+        "stop", "an exception in an environment: stop the run, or cut the episode"
     )
     on_nonfinite: Literal["stop", "reset"] = setting(
-        "stop", "NaN or infinity from an environment: stop, or cut the episode"
+        "stop", "NaN or infinity from an environment: stop the run, or cut the episode"
     )
 
 
 class NetworkConfig(Section):
-    shared_encoder: bool = setting(True, "actor and critic share their encoder")
+    shared_encoder: bool = setting(True, "one encoder for actor and critic", common=True)
     hidden_sizes: Annotated[list[Count], Field(min_length=1)] = setting(
-        [64, 64], "width of each hidden layer"
+        [64, 64], "width of each hidden layer", common=True
     )
-    activation: Literal["tanh", "relu", "elu", "silu", "gelu"] = setting("tanh", "between layers")
-    layer_norm: bool = setting(False, "layer normalization after each hidden layer")
+    activation: Literal["tanh", "relu", "elu", "silu", "gelu"] = setting(
+        "tanh", "nonlinearity between layers: tanh, relu, elu, silu, gelu", common=True
+    )
+    layer_norm: bool = setting(False, "layer normalization after each hidden layer", common=True)
     encoder: Literal["auto", "mlp", "nature_cnn", "impala_cnn"] = setting(
-        "auto", "auto: nature_cnn for images of at least 36 pixels on a side, else mlp"
+        "auto",
+        "mlp, nature_cnn, impala_cnn; auto: nature_cnn for images, else mlp",
+        common=True,
+        source="nature_cnn: Mnih et al. 2015; impala_cnn: Espeholt et al. 2018",
     )
     image_features: Count = setting(512, "units of the last layer of a convolutional encoder")
     image_channels: Count = setting(1, "multiplies the widths of impala_cnn: 16, 32, 32")
     memory: Literal["none", "lstm", "gru"] = setting(
-        "none", "what actor and critic remember of an episode; a minibatch is whole environments"
+        "none", "none, lstm, gru; with memory a minibatch is whole environments", common=True
     )
     memory_size: Count = setting(64, "units of the memory")
     action_squash: Literal["clip", "tanh"] = setting(
         "clip", "how Gaussian actions are brought into their bounds"
     )
     initial_log_std: Finite = setting(
-        0.0, "log deviation of the policy at the start, in normalized action units"
+        0.0, "log standard deviation of the policy at the start, in normalized action units"
     )
     state_dependent_std: bool = setting(
         False, "the network adds to the log deviation of each action, as the state asks for"
@@ -108,31 +130,43 @@ class NetworkConfig(Section):
 
 
 class PPOConfig(Section):
-    learning_rate: Positive = setting(1e-3, "of Adam")
+    learning_rate: Positive = setting(
+        1e-3, "Adam step size", common=True, source="Kingma & Ba 2015"
+    )
     learning_rate_schedule: Literal["constant", "linear", "kl"] = setting(
-        "constant", "linear: falls to 0 at train.total_timesteps; kl: follows ppo.target_kl"
+        "constant",
+        "constant, linear (to 0 at the end), kl (follows ppo.target_kl)",
+        common=True,
+        source="kl: rsl_rl",
     )
     critic_learning_rate: Positive | None = setting(
-        None, "of what only the critic has; null: ppo.learning_rate"
+        None, "Adam step size of the parameters that only the critic has (null = ppo.learning_rate)"
     )
     adam_epsilon: NonNegative = setting(1e-5, "of Adam; gradients are unit-free, so it is too")
-    num_steps: Count = setting(60, "steps per environment in a batch")
-    num_epochs: Count = setting(10, "passes over a batch")
-    num_minibatches: Count = setting(16, "parts of a batch, one gradient step each")
-    gamma: Fraction = setting(0.99, "discount; the least one of a schedule")
+    num_steps: Count = setting(60, "steps per environment in a batch", common=True)
+    num_epochs: Count = setting(10, "passes over a batch", common=True)
+    num_minibatches: Count = setting(
+        16, "equal parts of a batch, one gradient step each", common=True
+    )
+    gamma: Fraction = setting(0.99, "discount factor", common=True)
     gamma_schedule: Literal["constant", "critic", "episode_length"] = setting(
         "constant",
-        "critic: the horizon 1 / (1 - gamma) grows while the critic explains the returns, as far as"
-        " episodes are long; episode_length: as far as these",
+        "critic: the horizon 1 / (1 - gamma) grows while the critic explains the returns,"
+        " up to the length of the episodes; episode_length: that length",
     )
-    max_gamma: Fraction = setting(0.999, "largest discount of a schedule")
+    max_gamma: Fraction = setting(0.999, "largest discount factor of a schedule")
     episode_horizon: Positive = setting(
         1.0, "longest horizon of a schedule, in mean lengths of the last episodes"
     )
     horizon_explained_variance: Finite = setting(
         0.9, "explained variance above which the critic's horizon grows; below it shrinks"
     )
-    gae_lambda: Fraction = setting(0.95, "of generalized advantage estimation")
+    gae_lambda: Fraction = setting(
+        0.95,
+        "lambda of generalized advantage estimation",
+        common=True,
+        source="Schulman et al. 2016",
+    )
     critic_gae_lambda: Fraction | None = setting(
         None, "the same for the critic's targets; null: ppo.gae_lambda"
     )
@@ -143,41 +177,53 @@ class PPOConfig(Section):
         0, "further passes that train the critic alone"
     )
     component_gammas: dict[str, Fraction] = setting(
-        {}, "discounts of named reward components; else ppo.gamma"
+        {}, "discount factors of named reward components (default: ppo.gamma)"
     )
     component_weights: dict[str, Finite] = setting(
-        {}, "weights of named reward components in the advantage; else 1"
+        {}, "weights of named reward components in the advantage (default: 1)"
     )
     component_mixing: Literal["sum", "normalized"] = setting(
         "normalized",
-        "normalized: each component's advantage to deviation 1, then weighted; sum: as one reward",
+        "normalized: each component's advantages get standard deviation 1 and are"
+        " weighted; sum: components are added like one reward",
     )
     reward_scaling: Literal["none", "return_std"] = setting(
         "none",
-        "return_std: divide rewards by the deviation of their discounted sum, as VecNormalize",
+        "return_std: divide rewards by the standard deviation of their discounted sum,"
+        " like VecNormalize",
+        source="Stable-Baselines3 VecNormalize",
     )
-    clip_epsilon: Positive = setting(0.2, "of the policy's probability ratio")
+    clip_epsilon: Positive = setting(
+        0.2,
+        "clip range of the policy's probability ratio",
+        common=True,
+        source="Schulman et al. 2017",
+    )
     clip_schedule: Literal["constant", "linear"] = setting(
-        "constant", "linear: falls to 0 at train.total_timesteps"
+        "constant", "linear: the clip range falls to 0 at train.total_timesteps"
     )
-    entropy_coefficient: Finite = setting(0.0, "weight of the entropy bonus")
+    entropy_coefficient: Finite = setting(0.0, "weight of the entropy bonus", common=True)
     noise_color: Annotated[float, Field(ge=0, le=4)] = setting(
-        0.0, "of continuous actions' noise, power 1 / frequency^color: 0 white, 1 pink, 2 red"
+        0.0,
+        "color of the noise of continuous actions, power 1 / frequency^color: 0 white, 1"
+        " pink, 2 red",
+        source="Eberhard et al. 2023",
     )
     noise_color_share: Fraction = setting(
-        1.0, "share of the environments whose noise has that color; the others' is white"
+        1.0,
+        "share of the environments whose noise has that color; the noise of the others is white",
     )
     noise_color_schedule: Literal["constant", "linear", "contest"] = setting(
         "constant",
-        "linear: that share falls to 0 at train.total_timesteps; contest: it begins at a half and"
-        " follows whose episodes reach higher",
+        "linear: the share falls to 0 at train.total_timesteps; contest: the share begins"
+        " at a half and follows the environments with higher returns",
     )
     noise_color_when: Literal["always", "survived"] = setting(
-        "always", "survived: white unless most of the last episodes reached their time limit"
+        "always", "survived: white noise unless most of the last episodes reached their time limit"
     )
-    max_grad_norm: Positive = setting(0.5, "gradients are scaled down to this norm")
+    max_grad_norm: Positive = setting(0.5, "largest gradient norm", common=True)
     clip_gradients: Literal["joint", "separate"] = setting(
-        "joint", "separate: what only the critic has is clipped on its own"
+        "joint", "separate: the parameters that only the critic has are clipped on their own"
     )
     critic_weight_decay: NonNegative = setting(
         0.0, "decoupled decay of what only the critic has, but its output layer"
@@ -186,54 +232,68 @@ class PPOConfig(Section):
         0.0, "weight of the features' movement within a batch (PFO)"
     )
     target_kl: Annotated[float, Field(gt=0)] | None = setting(
-        None, "stop a batch's updates above 1.5 times this, or what the rate follows; null: never"
+        None,
+        "target KL divergence; at 1.5 times its value a batch ends early (null = off)",
+        common=True,
+        source="Stable-Baselines3",
     )
     normalize_advantages: Literal["minibatch", "batch", "percentile", "none"] = setting(
         "minibatch",
-        "over what advantages get mean 0, deviation 1; percentile: divided by a range of returns",
+        "minibatch, batch or none: where advantages get mean 0, standard deviation 1",
+        common=True,
     )
     advantage_floor: NonNegative = setting(
         0.0, "least deviation of advantages, in deviations of the return"
     )
     reward_outlier: Literal["report", "clip"] = setting(
-        "report", "what to do about a reward far outside the others"
+        "report",
+        "what to do about a reward far outside the others: report, or clip to the farthest"
+        " other reward",
     )
     reward_outlier_limit: Positive = setting(
         1000.0, "robust deviations from the median that make an outlier"
     )
     value_clip_epsilon: NonNegative = setting(
-        0.2, "width of the value clip, in the unit of its kind"
+        0.2, "clip range of the critic's change, in the unit of its kind", common=True
     )
     use_relative_value_clip: bool = setting(
-        True, "clip the critic's change as a share of its old value"
+        True, "clip the critic's change as a share of its old value", common=True
     )
     value_clip: Literal["auto", "relative", "sigma", "absolute", "none"] = setting(
-        "auto", "auto: relative or absolute by use_relative_value_clip"
+        "auto", "unit of the value clip; auto: relative or absolute, by ppo.use_relative_value_clip"
     )
     value_clip_form: Literal["pessimistic", "plain"] = setting(
         "pessimistic",
-        "pessimistic: the larger of clipped and unclipped loss; plain: the clipped one",
+        "pessimistic: the larger of clipped and unclipped loss; plain: the clipped loss",
     )
     value_clip_floor: NonNegative = setting(
-        1.0, "least |old value| of the relative clip, in deviations of the return; 0: literal"
+        1.0,
+        "smallest |old value| of the relative clip, in standard deviations of the return"
+        " (0 = no floor)",
     )
-    normalize_returns: bool = setting(True, "train the critic on standardized returns")
+    normalize_returns: bool = setting(True, "train the critic on standardized returns", common=True)
     return_normalizer: Literal[
         "popart", "running", "batch", "symlog", "naive_batch_zscore_without_carrying_back"
     ] = setting(
-        "popart", "how the return's frame moves; the naive kind is for the experiment alone"
+        "popart",
+        "how the statistics of returns move; the naive kind is for experiments only",
+        source="popart: van Hasselt et al. 2016; symlog: Hafner et al. 2023",
     )
     return_horizon: Annotated[float, Field(ge=1)] = setting(
-        10.0, "batches that the return's statistics remember"
+        10.0, "batches that the statistics of returns remember"
     )
-    return_scale: Positive = setting(10.0, "standard deviation given to the standardized returns")
-    value_loss_weight: NonNegative = setting(0.25, "weight of the value loss")
+    return_scale: Positive = setting(
+        10.0, "standard deviation given to the standardized returns", common=True
+    )
+    value_loss_weight: NonNegative = setting(0.25, "weight of the value loss", common=True)
     value_loss_unit: Literal["variance", "network"] = setting(
         "variance",
-        "variance: loss in variances of its targets; network: times return_scale squared",
+        "variance: value loss in variances of its targets; network: times return_scale squared",
     )
     value_loss: Literal["squared", "huber", "hl_gauss", "two_hot"] = setting(
-        "squared", "what the critic's output means and how its error is measured"
+        "squared",
+        "meaning of the critic's output and measure of its error",
+        source="huber: Huber 1964; hl_gauss: Farebrother et al. 2024; two_hot: Hafner et al. 2023",
     )
     value_bins: Annotated[int, Field(ge=3, le=1001)] = setting(101, "bins of hl_gauss and two_hot")
     huber_delta: Positive = setting(
@@ -252,13 +312,22 @@ class BalancingConfig(Section):
         "curriculum",
         "adaptive",
         "gradient_norm",
-    ] = setting("fixed", "how value and auxiliary losses are weighed; the policy loss never is")
-    momentum: Fraction = setting(0.95, "of moving means: running_mean, adaptive, gradient_norm")
-    warmup: Annotated[int, Field(ge=0)] = setting(10, "batches of plain means before: running_mean")
-    delay: NonNegative = setting(
-        50.0, "batches before other losses than the first count: curriculum"
+    ] = setting(
+        "fixed",
+        "fixed, or how value and auxiliary losses are weighed automatically",
+        common=True,
+        source="uncertainty: Kendall et al. 2018; gradient_norm: Lin et al. 2023",
     )
-    ramp: Positive = setting(100.0, "batches until they count in full: curriculum")
+    momentum: Fraction = setting(
+        0.95, "momentum of moving means: running_mean, adaptive, gradient_norm"
+    )
+    warmup: Annotated[int, Field(ge=0)] = setting(
+        10, "batches of plain means at the start: running_mean"
+    )
+    delay: NonNegative = setting(
+        50.0, "batches before losses other than the first count: curriculum"
+    )
+    ramp: Positive = setting(100.0, "batches until those losses count in full: curriculum")
     bound: Annotated[float, Field(ge=1)] = setting(
         100.0, "largest ratio of weights: adaptive, gradient_norm"
     )
@@ -266,45 +335,53 @@ class BalancingConfig(Section):
 
 class AuxiliaryConfig(Section):
     trajectory_weight: NonNegative = setting(
-        0.0, "predict the next observations from the features and the actions taken"
+        0.0,
+        "weight of a loss that predicts the next observations from the features and the"
+        " actions taken",
     )
-    trajectory_horizon: Count = setting(5, "observations ahead")
-    time_to_end_weight: NonNegative = setting(0.0, "predict when the episode ends")
-    time_to_end_horizon: Count = setting(100, "steps ahead that count as far")
+    trajectory_horizon: Count = setting(5, "observations ahead that the trajectory loss predicts")
+    time_to_end_weight: NonNegative = setting(
+        0.0, "weight of a loss that predicts when the episode ends"
+    )
+    time_to_end_horizon: Count = setting(100, "steps ahead beyond which an end counts as far")
     time_to_end_outputs: Literal["scalar", "per_step"] = setting(
         "scalar", "one number, or one output per step ahead"
     )
-    success_weight: NonNegative = setting(0.0, "predict whether the episode ends in success")
+    success_weight: NonNegative = setting(
+        0.0, "weight of a loss that predicts whether the episode ends in success"
+    )
 
 
 class TrainConfig(Section):
-    total_timesteps: Count = setting(600_000, "environment steps of --mode train")
-    checkpoint_interval: Count = setting(10, "batches between checkpoints")
+    total_timesteps: Count = setting(600_000, "environment steps of --mode train", common=True)
+    checkpoint_interval: Count = setting(10, "batches between checkpoints", common=True)
     keep_checkpoints: Annotated[int, Field(ge=2)] = setting(
         3, "newest checkpoints kept, beside the best"
     )
     initial_policy: str | None = setting(
-        None, "run whose actor, encoder and observation statistics to start from; the critic is new"
+        None, "run to start the policy from; the critic is new (null = none)", common=True
     )
     grace_seconds: NonNegative = setting(
-        10.0, "on a signal, finish the batch if it takes no longer than this"
+        10.0, "seconds that a batch may still take after a stop signal"
     )
 
 
 class ImitationConfig(Section):
     epochs: Count = setting(100, "passes of --mode pretrain over the demonstrations")
-    batch_size: Count = setting(512, "steps in each gradient step")
-    learning_rate: Positive = setting(2e-3, "of Adam at the start; falls to a tenth")
-    max_grad_norm: Positive = setting(1.0, "gradients are scaled down to this norm")
+    batch_size: Count = setting(512, "steps of the demonstrations in each gradient step")
+    learning_rate: Positive = setting(2e-3, "Adam step size at the start; falls to a tenth")
+    max_grad_norm: Positive = setting(1.0, "largest gradient norm")
     trajectory_weight: NonNegative = setting(
-        0.0, "of errors of trajectories through the environment's own dynamics"
+        0.0, "weight of errors of trajectories through the environment's own dynamics"
     )
     trajectory_horizon: Count = setting(15, "steps of a trajectory")
     unit: Literal["deviation", "raw"] = setting(
-        "deviation", "errors in deviations of the demonstrations, or in the environment's units"
+        "deviation",
+        "unit of errors: standard deviations of the demonstrations, or the environment's"
+        " units (raw)",
     )
     validation_share: Annotated[float, Field(ge=0, lt=1)] = setting(
-        0.1, "share of the episodes that is not learned from"
+        0.1, "share of the episodes that is held out"
     )
     min_policy_std: Positive = setting(
         0.1, "least deviation of the policy afterwards, in normalized action units"
@@ -313,25 +390,31 @@ class ImitationConfig(Section):
 
 class EvaluationConfig(Section):
     interval: Annotated[int, Field(ge=0)] = setting(
-        10, "batches between evaluations; 0: only at the end"
+        10, "batches between evaluations (0 = only at the end)", common=True
     )
-    episodes: Count = setting(20, "episodes of an evaluation")
-    deterministic: bool = setting(True, "evaluate the mode of the policy")
+    episodes: Count = setting(20, "episodes of an evaluation", common=True)
+    deterministic: bool = setting(True, "evaluate the mode of the policy in place of samples")
 
 
 class LoggingConfig(Section):
-    tensorboard: bool = setting(True, "write event files")
+    tensorboard: bool = setting(True, "write TensorBoard files", common=True)
     episodes: bool = setting(True, "write episodes.csv")
     doctor: bool = setting(True, "run the rules of --mode diagnose during training")
 
 
 class SystemConfig(Section):
-    device: str = setting("auto", "auto, cpu, cuda, cuda:0, ...")
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = setting(1, "of everything random in the run")
-    compile: Literal["auto", "never", "always"] = setting(
-        "auto", "auto: compile where the run is long enough to repay it"
+    device: str = setting("auto", "auto, cpu, cuda, cuda:0", common=True)
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = setting(
+        1, "seed of everything random in the run", common=True
     )
-    threads: Annotated[int, Field(ge=0)] = setting(1, "of torch on the CPU; 0: torch's default")
+    compile: Literal["auto", "never", "always"] = setting(
+        "auto",
+        "auto (where the run is long enough to repay it), never, always",
+        common=True,
+    )
+    threads: Annotated[int, Field(ge=0)] = setting(
+        1, "CPU threads of torch (0 = torch's default)", common=True
+    )
 
 
 class Config(Section):
@@ -375,6 +458,6 @@ class Config(Section):
         """Every setting as plain nested values."""
         return settings_file.plain(self)
 
-    def to_yaml(self) -> str:
-        """The text of a config.yaml: every key, each with its comment."""
-        return settings_file.to_yaml(self)
+    def to_yaml(self, common_only: bool = False) -> str:
+        """The text of a config.yaml: every key or the common ones, each with its comment."""
+        return settings_file.to_yaml(self, common_only)

@@ -1,6 +1,6 @@
 """config.yaml: read without surprises, refused with all mistakes at once, written with comments.
 
-`python -m ppo.config.file > config.yaml` writes the defaults. Nothing here imports torch.
+`python -m ppo.config > config.yaml` writes the common defaults. Nothing here imports torch.
 """
 
 from ppo.config.file.checking import build

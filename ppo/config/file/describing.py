@@ -20,6 +20,21 @@ def is_model(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
+def is_common(field: FieldInfo) -> bool:
+    """Whether config.yaml shows a setting; one without a marker is for experts."""
+    return bool(_extra(field).get("common"))
+
+
+def source_of(field: FieldInfo) -> str:
+    """The paper or library that a setting comes from, or nothing."""
+    return str(_extra(field).get("source", ""))
+
+
+def _extra(field: FieldInfo) -> dict[str, Any]:
+    extra = field.json_schema_extra
+    return dict(extra) if isinstance(extra, dict) else {}
+
+
 def field_type(field: FieldInfo) -> Any:
     """The full type of a field; pydantic moves its constraints aside."""
     if not field.metadata:

@@ -1,4 +1,4 @@
-"""A configuration -> config.yaml: every key, each with its one-line comment."""
+"""A configuration -> config.yaml: every key or the common ones, each with its one-line comment."""
 
 from __future__ import annotations
 
@@ -8,11 +8,16 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from ppo.config.file.describing import is_common
 from ppo.config.file.mistakes import dotted, show
 from ppo.config.file.scalars import resolve
 from ppo.core.errors import UserError
 
 _HEADER = "# Every option with its value. Override one with --set section.key=value.\n"
+_SHORT_HEADER = (
+    "# The common settings. All of them: docs/options.md, or --mode options. This file takes any.\n"
+    "# Override one with --set section.key=value.\n"
+)
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*(:[A-Za-z0-9_][A-Za-z0-9_./-]*)?\Z")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
 COMMENT_COLUMN = 40
@@ -23,50 +28,59 @@ def plain(config: BaseModel) -> dict[str, Any]:
     return _plain(config.model_dump(mode="python"), ())
 
 
-def to_yaml(config: BaseModel) -> str:
+def to_yaml(config: BaseModel, common_only: bool = False) -> str:
     """The text of a configuration file that loads back to an equal configuration.
+
+    With `common_only` it holds the common settings; what is left out reads back as its default.
 
     Raises:
         UserError: a value cannot be written, such as a function in env.kwargs.
     """
-    return _HEADER + "".join(f"\n{block}" for block in _sections(config))
+    header = _SHORT_HEADER if common_only else _HEADER
+    return header + "".join(f"\n{block}" for block in _sections(config, common_only))
 
 
-def _sections(config: BaseModel) -> list[str]:
+def _sections(config: BaseModel, common_only: bool) -> list[str]:
     values = plain(config)
     blocks = []
     for name, field in type(config).model_fields.items():
         section = getattr(config, name)
         if isinstance(section, BaseModel):
-            lines = _section(section, values[name], "  ")
+            lines = _section(section, values[name], "  ", common_only)
+            if common_only and not lines:
+                continue
             comment = f"  # {field.description}" if field.description else ""
             head = f"{name}:{comment}" if lines else f"{name}: {{}}{comment}"
             blocks.append("\n".join([head, *lines]) + "\n")
-        else:
+        elif is_common(field) or not common_only:
             blocks.append(_line("", name, values[name], field.description) + "\n")
     return blocks
 
 
-def _section(section: BaseModel, values: dict[str, Any], indent: str) -> list[str]:
+def _section(
+    section: BaseModel, values: dict[str, Any], indent: str, common_only: bool
+) -> list[str]:
     lines = []
     for name, field in type(section).model_fields.items():
         inner = getattr(section, name)
         if isinstance(inner, BaseModel):
             comment = f"  # {field.description}" if field.description else ""
-            below = _section(inner, values[name], indent + "  ")
+            below = _section(inner, values[name], indent + "  ", common_only)
+            if common_only and not below:
+                continue
             lines.append(f"{indent}{name}:{'' if below else ' {}'}{comment}")
             lines += below
-        else:
+        elif is_common(field) or not common_only:
             lines.append(_line(indent, name, values[name], field.description))
     return lines
 
 
 def _line(indent: str, name: str, value: Any, description: str | None) -> str:
-    text = f"{indent}{name}: {_text(value)}"
+    text = f"{indent}{name}: {text_of(value)}"
     return f"{text.ljust(COMMENT_COLUMN - 1)} # {description}" if description else text
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
     """A value in YAML's flow style."""
     if value is None:
         return "null"
@@ -77,8 +91,10 @@ def _text(value: Any) -> str:
     if isinstance(value, str):
         return value if _PLAIN.match(value) and resolve(value) == value else _quoted(value)
     if isinstance(value, list):
-        return "[" + ", ".join(_text(item) for item in value) + "]"
-    pairs = (f"{key if _is_plain_key(key) else _quoted(key)}: {_text(value[key])}" for key in value)
+        return "[" + ", ".join(text_of(item) for item in value) + "]"
+    pairs = (
+        f"{key if _is_plain_key(key) else _quoted(key)}: {text_of(value[key])}" for key in value
+    )
     return "{" + ", ".join(pairs) + "}"
 
 

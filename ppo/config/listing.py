@@ -1,0 +1,105 @@
+"""Every setting with tier, default, range, meaning, source: docs/options.md and --mode options."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from ppo.config.file.describing import allowed, field_type, is_common, is_model, source_of
+from ppo.config.file.writing import text_of
+from ppo.core.errors import UserError
+
+_HEAD = """# Options
+
+Every setting of a configuration. `config.yaml` shows the common ones and accepts all; the
+`config.yaml` of a run folder holds all with their values. `python train_cli.py --mode options WORD`
+searches this list.
+
+This page is generated: `python -m ppo.config --markdown > docs/options.md`.
+"""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting, in words."""
+
+    name: str  # dotted
+    tier: str  # common or expert
+    default: Any
+    allowed: str  # range or choices
+    meaning: str
+    source: str  # paper or library, may be empty
+
+
+def settings(model: type[BaseModel], root: str = "") -> list[Setting]:
+    """Every setting of a section and of the sections in it, in the order of the tree."""
+    found: list[Setting] = []
+    for name, field in model.model_fields.items():
+        if is_model(field.annotation):
+            found += settings(field.annotation, f"{root}{name}.")  # type: ignore[arg-type]
+        else:
+            found.append(_setting(root + name, field))
+    return found
+
+
+def _setting(name: str, field: FieldInfo) -> Setting:
+    return Setting(
+        name=name,
+        tier="common" if is_common(field) else "expert",
+        default=field.default,
+        allowed=allowed(field_type(field)).removeprefix("one of "),
+        meaning=field.description or "",
+        source=source_of(field),
+    )
+
+
+def matching(model: type[BaseModel], word: str | None) -> list[Setting]:
+    """The settings whose name or meaning holds `word`; all without a word.
+
+    Raises:
+        UserError: none holds it; the message names the nearest.
+    """
+    every = settings(model)
+    if word is None:
+        return every
+    wanted = word.lower()
+    found = [item for item in every if wanted in f"{item.name} {item.meaning}".lower()]
+    if not found:
+        near = ", ".join(_nearest(wanted, [item.name for item in every]))
+        hint = f"; nearest: {near}" if near else ""
+        raise UserError(f"{word}: no setting has this word in its name or meaning{hint}")
+    return found
+
+
+def _nearest(word: str, names: list[str]) -> list[str]:
+    """The three names that are most like `word`, with or without their section."""
+
+    def likeness(name: str) -> float:
+        leaf = name.rpartition(".")[2]
+        candidates = (name, leaf, *leaf.split("_"))
+        return max(difflib.SequenceMatcher(None, word, item).ratio() for item in candidates)
+
+    ranked = sorted(names, key=likeness, reverse=True)[:3]
+    return [name for name in ranked if likeness(name) >= 0.5]
+
+
+def markdown(model: type[BaseModel]) -> str:
+    """The reference page: a table for each section."""
+    tables: dict[str, list[str]] = {}
+    for item in settings(model):
+        section, _, name = item.name.partition(".")
+        cells = (name, item.tier, text_of(item.default), item.allowed, item.meaning, item.source)
+        tables.setdefault(section, []).append(_row(f"`{cells[0]}`", cells[1], f"`{cells[2]}`",
+                                                   *cells[3:]))  # fmt: skip
+    head = _row("name", "tier", "default", "range or choices", "meaning", "source")
+    line = "|" + " --- |" * 6
+    blocks = ["\n".join([f"\n## {name}\n", head, line, *rows]) for name, rows in tables.items()]
+    return _HEAD + "\n".join(blocks) + "\n"
+
+
+def _row(*cells: str) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -1,0 +1,42 @@
+"""Every setting in words: the generated page and the search."""
+
+from pathlib import Path
+
+import pytest
+
+from ppo.config import Config
+from ppo.config.file.describing import is_model, known_paths
+from ppo.config.listing import markdown, matching, settings
+from ppo.core.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_committed_page_is_what_is_generated() -> None:
+    text = (ROOT / "docs" / "options.md").read_text()
+    assert text == markdown(Config), "run: python -m ppo.config --markdown > docs/options.md"
+
+
+def test_every_setting_is_listed_once_with_its_default_and_meaning() -> None:
+    names = [name for name, f in known_paths(Config).items() if not is_model(f.annotation)]
+    found = settings(Config)
+    assert [item.name for item in found] == names
+    defaults = Config().to_dict()
+    for item in found:
+        section, _, key = item.name.partition(".")
+        assert item.default == defaults[section][key]
+        assert item.meaning and item.allowed and item.tier in ("common", "expert")
+
+
+def test_a_word_is_looked_for_in_names_and_meanings() -> None:
+    assert "ppo.learning_rate" in [item.name for item in matching(Config, "Adam step")]
+    assert all("clip" in item.name + item.meaning for item in matching(Config, "CLIP"))
+    assert matching(Config, None) == settings(Config)
+
+
+def test_a_word_that_matches_nothing_gets_the_nearest_names() -> None:
+    with pytest.raises(UserError, match=r"lerning_rate: .*nearest: ppo\.learning_rate"):
+        matching(Config, "lerning_rate")
+    with pytest.raises(UserError) as caught:
+        matching(Config, "qxjzk")
+    assert "nearest" not in str(caught.value)
