@@ -51,7 +51,7 @@ def cost(num_envs: int, width: int, compile_mode: str) -> dict[str, Any]:
         if sum(spent) > 20.0:
             break
     rollout, _ = learner.collector(0)
-    batch, _, _ = learner.prepare(rollout)
+    batch, _ = learner.prepare(rollout)
     kept = tree_leaves((rollout._replace(beyond=None), batch))
     size = sum(t.numel() * t.element_size() for t in kept if isinstance(t, torch.Tensor))
     steps = learner.steps_per_batch

@@ -191,7 +191,9 @@ def search_table(runs: list[Run]) -> str:
     """One line per variant: mean training return and, in brackets, the number of seeds."""
     tasks = [task for task in TASKS if any(run["task"] == task for run in runs)]
     rows = ["| variant | " + " | ".join(tasks) + " |", "| --- |" + " --- |" * len(tasks)]
-    for variant in VARIANTS:
+    # Measured variants stay in the table when a setting of theirs is removed.
+    measured = [run["variant"] for run in runs if run["variant"] != "recipe"]
+    for variant in dict.fromkeys([*VARIANTS, *measured]):
         cells = []
         for task in tasks:
             found = [r["training"] for r in runs if (r["task"], r["variant"]) == (task, variant)]

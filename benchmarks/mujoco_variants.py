@@ -17,7 +17,7 @@ LONG, FLOOR = "ppo.return_horizon=1000", "ppo.advantage_floor=0.01"
 TAILS, STOP = "env.observation_scale=tails", "ppo.target_kl=0.02"
 STOP_LATER, CRITIC = "ppo.target_kl=0.03", "ppo.gamma_schedule=critic"
 MANY = ["env.num_envs=64", "ppo.num_steps=32"]
-LOW_STD, RECOMPUTE = "network.initial_log_std=-1.0", "ppo.recompute_advantages=true"
+LOW_STD = "network.initial_log_std=-1.0"
 NORM, STATE = "network.layer_norm=true", "network.state_dependent_std=true"
 WIDE, HL_GAUSS = "network.hidden_sizes=[256, 256]", "ppo.value_loss=hl_gauss"
 LONGER = ["ppo.max_gamma=0.9998", "ppo.episode_horizon=5"]
@@ -31,7 +31,6 @@ ENTROPY, WEIGHTS = "ppo.entropy_coefficient=", ("-0.003", "-0.005", "-0.01")
 VARIANTS: dict[str, list[str]] = {
     "start": [],
     "log_std_-1": [LOW_STD],
-    "recompute": [RECOMPUTE],
     "learning_rate_1e-3": ["ppo.learning_rate=1e-3"],
     "kl_rate": ["ppo.learning_rate_schedule=kl", "ppo.target_kl=0.02"],
     "value_clip": ["ppo.value_clip=auto"],
@@ -206,12 +205,4 @@ VARIANTS: dict[str, list[str]] = {
         "ppo.clip_gradients=separate",
     ],
     "log_std_-1+return_horizon_1000+advantage_floor": [LOW_STD, LONG, FLOOR],
-    "log_std_-1+recompute": [LOW_STD, RECOMPUTE],
-    "log_std_-1+recompute+max_grad_norm_1": [LOW_STD, RECOMPUTE, "ppo.max_grad_norm=1.0"],
-    "log_std_-1+recompute+max_grad_norm_1+relu": [
-        LOW_STD,
-        RECOMPUTE,
-        "ppo.max_grad_norm=1.0",
-        "network.activation=relu",
-    ],
 }

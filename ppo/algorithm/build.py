@@ -207,16 +207,6 @@ def build_objective(config: Config, agent: Agent, scale: ValueScale) -> Objectiv
         [loss.num_outputs for loss in balanced],
         **options,
     )
-    if ppo.recompute_advantages and config.network.memory != "none":
-        raise UserError(
-            f"ppo.recompute_advantages: true needs network.memory none, not "
-            f"{config.network.memory}: what was remembered belongs to the network of the rollout"
-        )
-    if ppo.recompute_advantages and ppo.normalize_advantages == "percentile":
-        raise UserError(
-            "ppo.recompute_advantages: true needs ppo.normalize_advantages minibatch, batch or "
-            "none: the range of percentile moves once a batch"
-        )
     if normalized and ppo.normalize_advantages == "percentile":
         raise UserError(
             "ppo.normalize_advantages: percentile divides by a range of returns, and with "

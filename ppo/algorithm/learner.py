@@ -5,7 +5,6 @@ The learner holds every state that training has and touches no file; loop.py giv
 
 from __future__ import annotations
 
-import functools
 import math
 import time
 from collections.abc import Callable
@@ -20,7 +19,6 @@ from ppo.algorithm.examine import Examine
 from ppo.algorithm.kl_rate import KLRate
 from ppo.algorithm.optimizer import Adam
 from ppo.algorithm.prepare import Prepare
-from ppo.algorithm.recompute import Recompute
 from ppo.algorithm.record import EpisodeRows, component_values, make_record, reduce_table, to_host
 from ppo.algorithm.reward_scale import RewardScale
 from ppo.algorithm.rollout.collect import Collector, Episodes
@@ -76,11 +74,6 @@ class Learner:
         self.discount, self.reward_scale = discount, reward_scale
         self.prepare = Prepare(
             objective, settings, reward_scale, config.ppo, self.last_mean, device, compile_it
-        )
-        self.recompute = (
-            Recompute(objective, settings, device, compile_it)
-            if config.ppo.recompute_advantages
-            else None
         )
         self.examine = Examine(objective, optimizer.flat, device, compile_it)
         self.grace = Grace()
@@ -183,15 +176,14 @@ class Learner:
         ended = episodes.finished, rollout.terminated, episodes.returns
         self.color.observe(*ended, self.progress)
         collected = self.clock()
-        batch, treated, before = self.prepare(rollout)
+        batch, before = self.prepare(rollout)
         batch = self.with_targets(batch, rollout)
         if self.objective.balancer.reads_gradients:
             norms = gradients.balanced_norms(self.objective, self.optimizer.flat, batch, knobs)
             self.objective.balancer.observe_gradients(parallel.mean_(norms))
         self.examine.remember(batch, knobs)
         prepared = self.clock()
-        number, refresh = self.counters["batch"], self.refresh(treated)
-        table = self.update(batch, knobs, number, attempt, refresh)
+        table = self.update(batch, knobs, self.counters["batch"], attempt)
         updated = self.clock()
         after = self.examine(batch, knobs, table, self.counters["batch"])
         variances = self._observe(batch, table)
@@ -209,12 +201,6 @@ class Learner:
         record["wall_time_s"] = self.wall_time
         record["steps_per_second"] = self.steps_per_batch / spent
         return record
-
-    def refresh(self, rollout: Rollout) -> Callable[[Batch], Batch] | None:
-        """What happens to the batch of a treated rollout between two epochs."""
-        if self.recompute is None:
-            return None
-        return functools.partial(self.recompute, rollout=rollout)
 
     def _collect(self, attempt: int) -> tuple[Rollout, Episodes]:
         """A rollout. Ranks meet in the update, so they leave together, and here only."""

@@ -68,16 +68,16 @@ class Prepare:
         self._prepare = compiled(self.prepare, device) if fused else self.prepare
 
     @torch.no_grad()
-    def __call__(self, rollout: Rollout) -> tuple[Batch, Rollout, Numbers]:
-        """The batch, the rollout with the rewards it was made of, the numbers known already."""
-        batch, rewards, layer, numbers = keep(self._prepare(rollout._replace(beyond=None)))
+    def __call__(self, rollout: Rollout) -> tuple[Batch, Numbers]:
+        """The batch, and the numbers known already."""
+        batch, layer, numbers = keep(self._prepare(rollout))
         if layer is not None:
             critic = self.objective.agent.critic
             critic.weight.copy_(layer.weight)
             critic.bias.copy_(layer.bias)
-        return batch, rollout._replace(rewards=rewards), numbers
+        return batch, numbers
 
-    def prepare(self, rollout: Rollout) -> tuple[Batch, Tensor, _Layer | None, Numbers]:
+    def prepare(self, rollout: Rollout) -> tuple[Batch, _Layer | None, Numbers]:
         objective: Any = self.objective
         scale = objective.value_scale
         rewards, found = self._treat_rewards(rollout)
@@ -96,7 +96,7 @@ class Prepare:
         advantages = objective.advantage_scale(
             batch.advantages, batch.returns.sum(-1), batch.valid, scale.std.norm()
         )
-        return batch.but(advantages=advantages), rewards, layer, Numbers.of(found)
+        return batch.but(advantages=advantages), layer, Numbers.of(found)
 
     def _treat_rewards(self, rollout: Rollout) -> tuple[Tensor, dict[str, Tensor]]:
         """Outliers and reward scaling, before anything learns from the rewards."""

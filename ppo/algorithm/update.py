@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -81,13 +81,8 @@ class Update:
         knobs: Knobs,
         batch_number: int,
         attempt: int,
-        refresh: Callable[[Batch], Batch] | None = None,
     ) -> UpdateTable:
-        """Every epoch over `batch`; minibatches are drawn from a counted generator.
-
-        Args:
-            refresh: gives the batch of each epoch but the first.
-        """
+        """Every epoch over `batch`; minibatches are drawn from a counted generator."""
         size = batch.num_sequences
         minibatch = size // self.config.num_minibatches
         cuts = self.cuts and batch.length == 1
@@ -105,9 +100,7 @@ class Update:
         rows = []
         orders = self._orders(size, source, batch.obs.device)
         step = None
-        for epoch in range(self.config.num_epochs):
-            if refresh is not None and epoch > 0:
-                batch = refresh(batch)
+        for _ in range(self.config.num_epochs):
             for index in next(orders).split(minibatch):
                 self.poll()
                 if parts > 1:

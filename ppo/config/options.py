@@ -170,9 +170,6 @@ class PPOConfig(Section):
     critic_gae_lambda: Fraction | None = setting(
         None, "the same for the critic's targets; null: ppo.gae_lambda"
     )
-    recompute_advantages: bool = setting(
-        False, "advantages anew before each epoch, with the critic as it is then"
-    )
     value_epochs: Annotated[int, Field(ge=0)] = setting(
         0, "further passes that train the critic alone"
     )
@@ -444,6 +441,14 @@ class Config(Section):
             UserError: one line for each mistake, naming file and line or the override.
         """
         return settings_file.load(cls, path, overrides)
+
+    @classmethod
+    def load_run(cls, path: str | Path, overrides: Iterable[str] = ()) -> tuple[Config, list[str]]:
+        """The configuration of a run folder, and a line for each setting that it no longer holds.
+
+        Settings that were removed since the run are dropped; those that did something are named.
+        """
+        return settings_file.load_run(cls, path, overrides)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], overrides: Iterable[str] = ()) -> Config:

@@ -29,13 +29,6 @@ class Step(NamedTuple):
 Cut = tuple[Tensor, Tensor, Tensor]  # steps [C], environments [C], states reached [C, ...]
 
 
-class Beyond(NamedTuple):
-    """States whose value `next_values` holds and that no row of the rollout begins with."""
-
-    last: Tensor  # [N, ...] after the last step
-    cut: Cut | None  # reached where a time limit cut the episode
-
-
 class Rollout(NamedTuple):
     """T steps of N environments, in reward units. Nothing in it is normalized."""
 
@@ -51,7 +44,6 @@ class Rollout(NamedTuple):
     valid: Tensor  # [T, N] bool
     # With memory: states [T, N, S] before each step, starts [T, N] bool: it begins an episode.
     context: dict[str, Tensor] = {}
-    beyond: Beyond | None = None
 
     @property
     def ended(self) -> Tensor:

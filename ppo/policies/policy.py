@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -115,12 +116,22 @@ def load_policy(
         UserError: no such run, or none of its checkpoints can be read.
     """
     folder = RunFolder.open(Path(results), str(run))
-    config = Config.load(folder.path / "config.yaml")
+    config, notes = Config.load_run(folder.path / "config.yaml")
     found = checkpoint.load_best(folder) if which == "best" else None
     loaded = found or checkpoint.load_latest(folder)
     if loaded is None:
         raise UserError(f"{folder.name} has no checkpoint yet")
-    return policy_of(loaded, config)
+    for note in notes:
+        print(f"note: {folder.name} was trained with {note}", file=sys.stderr)
+    try:
+        return policy_of(loaded, config)
+    except RuntimeError:
+        if not notes:
+            raise
+        raise UserError(
+            f"{folder.name}: this version cannot build its network, which was trained with "
+            f"{notes[0]}"
+        ) from None
 
 
 def policy_of(loaded: checkpoint.Checkpoint, config: Config) -> Policy:

@@ -55,7 +55,7 @@ def changed_settings(config: Config, folder: RunFolder) -> dict[str, Any]:
     if not earlier:
         return {}
     try:
-        before = Config.load(results / earlier[-1] / "config.yaml").to_dict()
+        before = Config.load_run(results / earlier[-1] / "config.yaml")[0].to_dict()
     except UserError:  # written by another version: nothing to compare with
         return {}
     changes = [

@@ -153,7 +153,7 @@ def _losses(learner: Learner, rollout: Any) -> dict[str, Any]:
     """Every term of the first update: its size, weight, and share of loss and of gradient."""
     objective, flat = learner.objective, learner.optimizer.flat
     with torch.no_grad():
-        batch, _, _ = learner.prepare(rollout)
+        batch, _ = learner.prepare(rollout)
         batch = learner.with_targets(batch, rollout)
         agent = objective.agent
         few = batch.alone(health.probe_index(batch.obs.shape[0], batch.obs.device))

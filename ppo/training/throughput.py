@@ -40,12 +40,12 @@ def measure(config: Config, seconds: float = 3.0) -> dict[str, Any]:
         startup = time.perf_counter() - begin
         steps = learner.steps_per_batch
         rollout, _ = learner.collector(0)
-        batch, treated, _ = learner.prepare(rollout)
+        batch, _ = learner.prepare(rollout)
         batch = learner.with_targets(batch, rollout)
         knobs, _ = learner.knobs()
         parts: dict[str, Callable[[], Any]] = {
             "rollout": lambda: learner.collector(0),
-            "update": lambda: learner.update(batch, knobs, 0, 0, learner.refresh(treated)),
+            "update": lambda: learner.update(batch, knobs, 0, 0),
             "loop": learner.step,
             "roofline": MatrixProducts(learner),
         }

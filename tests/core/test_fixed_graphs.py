@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from ppo.algorithm import build, examine, prepare, recompute, update
+from ppo.algorithm import build, examine, prepare, update
 from ppo.algorithm.rollout import collect, players
 from ppo.config import Config
 from ppo.core.compiling import FixedGraphs, look
@@ -26,7 +26,7 @@ SMALL = [
 ]
 KINDS = [
     [],
-    ["ppo.value_loss=hl_gauss", "ppo.recompute_advantages=true"],
+    ["ppo.value_loss=hl_gauss"],
     ["ppo.learning_rate_schedule=kl", "ppo.target_kl=0.001", "ppo.clip_schedule=linear"],
     ["ppo.learning_rate_schedule=linear", "ppo.target_kl=0.0001", "ppo.value_epochs=1"],
     ["ppo.normalize_advantages=percentile", "ppo.component_mixing=sum"],
@@ -47,7 +47,7 @@ def test_nothing_changes_that_only_torch_itself_would_look_at(more: list[str], m
     def compiled(function: Any, device: Any, loops: bool = False) -> Any:
         return torch.compile(function, backend="eager", fullgraph=True, dynamic=False)
 
-    for module in (collect, examine, players, prepare, recompute, update):
+    for module in (collect, examine, players, prepare, update):
         monkeypatch.setattr(module, "compiled", compiled)
     config = Config.from_dict({}, [*SMALL, *more])
     device = build.prepare_torch(config)

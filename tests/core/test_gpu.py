@@ -33,7 +33,7 @@ def test_rollout_and_update_do_not_wait_for_the_device(how: str) -> None:
     for _ in range(3):  # graphs are compiled and recorded
         run.step()
     knobs, _ = run.knobs()
-    batch, _, _ = run.prepare(run.collector(3)[0])
+    batch, _ = run.prepare(run.collector(3)[0])
     noise = run.collector.noise(3, 0)
     torch.cuda.set_sync_debug_mode("error")
     try:

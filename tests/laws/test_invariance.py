@@ -130,7 +130,6 @@ OTHER_TOGGLES = [
     "ppo.critic_weight_decay=0.1",
     "ppo.clip_gradients=separate",
     "ppo.feature_regularization=1.0",
-    "ppo.recompute_advantages=true",
     "ppo.value_epochs=1",
     "ppo.reward_outlier=clip",
     "network.layer_norm=true",

@@ -142,7 +142,7 @@ def test_a_resumed_run_on_pixels_is_the_run_that_was_never_stopped(tmp_path, mor
 def test_pixels_stay_bytes_until_the_network():
     run = learner(PICTURE, **FEW)
     rollout, _ = run.collector(0)
-    batch, _, _ = run.prepare(rollout)
+    batch, _ = run.prepare(rollout)
     assert rollout.obs.dtype == batch.obs.dtype == torch.uint8
     assert run.collector.current.dtype == torch.uint8
     assert run.objective.agent.normalizer.count == 0  # nothing of them is normalized

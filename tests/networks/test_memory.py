@@ -118,7 +118,7 @@ def test_the_update_sees_the_policy_that_acted(kind):
 def test_a_minibatch_is_whole_environments_in_the_order_of_time():
     run = learner("TMaze-v0", network__memory="gru")
     rollout, _ = run.collector(0)
-    batch, _, _ = run.prepare(rollout)
+    batch, _ = run.prepare(rollout)
     assert (batch.length, batch.num_sequences) == (16, 4)
     part = batch.select(torch.tensor([3, 1]))
     assert (part.length, part.num_sequences) == (16, 2)

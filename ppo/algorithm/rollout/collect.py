@@ -22,7 +22,7 @@ from ppo.algorithm.rollout.players import (
 )
 from ppo.core import parallel
 from ppo.core.compiling import compiled, keep
-from ppo.core.data import Beyond, Cut, Rollout
+from ppo.core.data import Cut, Rollout
 from ppo.core.randomness import generator
 from ppo.envs.base import Environments
 from ppo.envs.torch_env import TorchEnvironments
@@ -136,9 +136,7 @@ class Collector:
             self._finish(played._replace(cut=None), self.sums, self.lengths)
         )
         self._look_behind_time_limits(rollout, played.cut)
-        assert self.current is not None
-        beyond = Beyond(self.current, played.cut)
-        return rollout._replace(beyond=beyond), episodes
+        return rollout, episodes
 
     def _play(self, noise: Tensor) -> Played:
         """Steps from where the last ones led; the next begin where these end."""

@@ -30,6 +30,7 @@ def resumed_configuration(args: argparse.Namespace) -> tuple[str | None, Any]:
     """The run to continue and its configuration; its own config.yaml unless --config is given."""
     from ppo.cli.flags import load_config, overrides
     from ppo.config import Config
+    from ppo.core.errors import UserError
     from ppo.runs.folder import RunFolder, run_names
 
     resume = args.resume
@@ -42,4 +43,7 @@ def resumed_configuration(args: argparse.Namespace) -> tuple[str | None, Any]:
     folder = RunFolder.open(args.results, resume)
     if not (folder.path / "config.yaml").exists():  # killed before it had one: nothing was trained
         return resume, load_config(args)
-    return resume, Config.load(folder.path / "config.yaml", overrides=overrides(args))
+    config, notes = Config.load_run(folder.path / "config.yaml", overrides=overrides(args))
+    if notes:
+        raise UserError(*(f"--resume {folder.name}: it was trained with {note}" for note in notes))
+    return resume, config

@@ -4,7 +4,7 @@
 """
 
 from ppo.config.file.checking import build
-from ppo.config.file.loading import from_dict, load, with_overrides
+from ppo.config.file.loading import from_dict, load, load_run, with_overrides
 from ppo.config.file.writing import plain, to_yaml
 
-__all__ = ["build", "from_dict", "load", "plain", "to_yaml", "with_overrides"]
+__all__ = ["build", "from_dict", "load", "load_run", "plain", "to_yaml", "with_overrides"]

@@ -21,7 +21,8 @@ from ppo.config.file.describing import (
     strip,
     type_at,
 )
-from ppo.config.file.mistakes import MAX_SHOWN, Path, Tree, show
+from ppo.config.file.mistakes import MAX_SHOWN, Path, Tree, dotted, show
+from ppo.config.removed import refusal
 from ppo.core.registry import nearest
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -158,6 +159,10 @@ def _report(model: type[BaseModel], tree: Tree, values: dict[str, Any], error: A
         tree.report([*overridden, *given, *keys][0], error["ctx"]["text"])
         return
     path = _existing(values, error["loc"])
+    old = refusal(dotted(path), _get(values, path))
+    if old is not None:
+        tree.report(path, old)
+        return
     if kind == "extra_forbidden":
         hint = suggestion(model, path) if len(tree.mistakes) < MAX_SHOWN else ""
         tree.report(path, f"unknown{hint}")

@@ -14,6 +14,7 @@ from ppo.config.file.describing import is_model, strip, type_at
 from ppo.config.file.mistakes import Tree, one_line
 from ppo.config.file.reading import parse_value, read_file
 from ppo.config.file.writing import plain
+from ppo.config.removed import drop
 from ppo.core.errors import UserError
 
 MAX_PLACE_LENGTH = 100
@@ -27,6 +28,20 @@ def load(model: type[Model], path: str | FilePath | None, overrides: Iterable[st
     """
     tree = read_file(path) if path is not None else Tree()
     return _finish(model, tree, overrides)
+
+
+def load_run(
+    model: type[Model], path: str | FilePath, overrides: Iterable[str] = ()
+) -> tuple[Model, list[str]]:
+    """The configuration of a run folder, perhaps of an earlier version, then overrides.
+
+    Returns:
+        The configuration without what was removed since, and a line for each removed setting that
+        did something in that run.
+    """
+    tree = read_file(path)
+    notes = drop(tree.values)
+    return _finish(model, tree, overrides), notes
 
 
 def from_dict(

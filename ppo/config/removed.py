@@ -1,0 +1,61 @@
+"""Options of earlier versions: refused where a user writes them, dropped from old run folders.
+
+An old run whose options all had their neutral value is the same run without them. One where an
+option did something can still be evaluated, with a note, and cannot be resumed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Removed:
+    """An option, or one of its values, that this version no longer has."""
+
+    neutral: Any  # its old default, or the value that stands in for a removed one
+    why: str
+    instead: str  # what to write
+
+
+OPTIONS: dict[str, Removed] = {
+    "ppo.recompute_advantages": Removed(
+        False, "it made no difference beyond the spread of seeds", "leave it out"
+    ),
+}
+VALUES: dict[tuple[str, str], Removed] = {}
+
+
+def refusal(name: str, value: Any = None) -> str | None:
+    """Why a setting that a user wrote is refused, and what to write; None where it is not old."""
+    if name in OPTIONS:
+        found = OPTIONS[name]
+        return f"this option was removed: {found.why}; {found.instead}"
+    if isinstance(value, str) and (name, value) in VALUES:
+        found = VALUES[name, value]
+        return f"{value} was removed: {found.why}; {found.instead}"
+    return None
+
+
+def drop(values: dict[str, Any]) -> list[str]:
+    """Takes what was removed out of the settings of an old run, in place.
+
+    Returns:
+        A line for each setting that was not neutral: this version does not do the same.
+    """
+    notes = []
+    for section, part in values.items():
+        for key in list(part) if isinstance(part, dict) else []:
+            name, value = f"{section}.{key}", part[key]
+            reason = refusal(name, value)
+            if reason is None:
+                continue
+            if name in OPTIONS:
+                del part[key]
+                same = value == OPTIONS[name].neutral
+            else:
+                part[key], same = VALUES[name, value].neutral, False
+            if not same:
+                notes.append(f"{name}: {value}: {reason}")
+    return notes

@@ -1,0 +1,115 @@
+"""Options of earlier versions: refused where a user writes them, dropped from old run folders."""
+
+from pathlib import Path
+from typing import get_args
+
+import pytest
+import torch
+import yaml
+
+from ppo import Trainer
+from ppo.cli import main
+from ppo.config import Config
+from ppo.config.file.describing import known_paths
+from ppo.config.removed import OPTIONS, VALUES, drop, refusal
+from ppo.core.errors import UserError
+from ppo.policies.policy import load_policy
+
+SMALL = [
+    "env.num_envs=2",
+    "ppo.num_steps=8",
+    "ppo.num_minibatches=2",
+    "ppo.num_epochs=1",
+    "train.total_timesteps=16",
+    "evaluation.episodes=1",
+    "logging.tensorboard=false",
+    "system.compile=never",
+    "system.device=cpu",
+]
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_a_removed_option_is_refused_with_what_to_write(tmp_path: Path, name: str) -> None:
+    assert name not in known_paths(Config)
+    file = tmp_path / "mine.yaml"
+    section, _, key = name.partition(".")
+    file.write_text(yaml.safe_dump({section: {key: OPTIONS[name].neutral}}))
+    for path, overrides in ((file, []), (None, [f"{name}=1"])):
+        with pytest.raises(UserError) as caught:
+            Config.load(path, overrides)
+        (line,) = caught.value.messages
+        assert name in line and line.endswith(OPTIONS[name].instead), line
+        assert OPTIONS[name].why in line
+
+
+@pytest.mark.parametrize(("name", "value"), VALUES)
+def test_a_removed_value_is_refused_with_what_to_write(name: str, value: str) -> None:
+    assert value not in get_args(known_paths(Config)[name].annotation)
+    with pytest.raises(UserError) as caught:
+        Config.load(None, [f"{name}={value}"])
+    (line,) = caught.value.messages
+    assert name in line and line.endswith(VALUES[name, value].instead), line
+    Config.load(None, [f"{name}={VALUES[name, value].neutral}"])
+
+
+def test_removed_settings_are_dropped_and_named_where_they_did_something() -> None:
+    values = Config().to_dict()
+    for name, removed in OPTIONS.items():
+        section, _, key = name.partition(".")
+        values[section][key] = removed.neutral
+    assert drop(values) == [] and values == Config().to_dict()
+    values["ppo"]["recompute_advantages"] = True
+    (note,) = drop(values)
+    assert note.startswith("ppo.recompute_advantages: True: ")
+    for name, value in VALUES:
+        section, _, key = name.partition(".")
+        values[section][key] = value
+        (note,) = [note for note in drop(values) if note.startswith(f"{name}: {value}: ")]
+        assert note.endswith(VALUES[name, value].instead)
+    Config.from_dict(values)
+
+
+def test_what_is_no_removed_setting_is_not_refused() -> None:
+    assert refusal("ppo.gamma", 0.5) is None and refusal("ppo.gamma_schedule", "critic") is None
+
+
+@pytest.fixture(scope="module")
+def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results folder of a finished run."""
+    torch.set_num_threads(1)
+    results = tmp_path_factory.mktemp("old")
+    Trainer(Config.load(None, SMALL), results).train()
+    return results
+
+
+def rewritten(results: Path, line: str) -> None:
+    """Gives the run a line that an earlier version would have written."""
+    file = results / "run0001" / "config.yaml"
+    kept = [x for x in file.read_text().splitlines() if "recompute_advantages" not in x]
+    where = kept.index("ppo:") + 1
+    file.write_text("\n".join([*kept[:where], line, *kept[where:]]) + "\n")
+
+
+def test_an_old_run_with_neutral_options_is_evaluated_and_resumed(
+    old: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    rewritten(old, "  recompute_advantages: false  # old")
+    load_policy("run0001", old)
+    assert "note" not in capfd.readouterr().err
+    more = ["--set", "train.total_timesteps=32", "--quiet"]
+    assert main(["--mode", "train", "--resume", "run0001", "--results", str(old), *more]) == 0
+
+
+def test_an_old_run_where_one_did_something_is_evaluated_with_a_note_and_not_resumed(
+    old: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    rewritten(old, "  recompute_advantages: true  # old")
+    load_policy("run0001", old)
+    assert "note: run0001 was trained with ppo.recompute_advantages" in capfd.readouterr().err
+    for mode in (["diagnose", "run0001"], ["compare", "run0001"]):
+        assert main(["--mode", *mode, "--results", str(old)]) == 0, capfd.readouterr()
+    capfd.readouterr()
+    assert main(["--mode", "train", "--resume", "run0001", "--results", str(old)]) == 2
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("error: --resume run0001: it was trained with ppo.recompute")
