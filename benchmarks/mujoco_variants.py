@@ -21,7 +21,7 @@ LOW_STD = "network.initial_log_std=-1.0"
 NORM, STATE = "network.layer_norm=true", "network.state_dependent_std=true"
 WIDE, HL_GAUSS = "network.hidden_sizes=[256, 256]", "ppo.value_loss=hl_gauss"
 LONGER = ["ppo.max_gamma=0.9998", "ppo.episode_horizon=5"]
-SURE, DECAY = "ppo.horizon_explained_variance=0.97", "ppo.critic_weight_decay=0.01"
+SURE = "ppo.horizon_explained_variance=0.97"
 PINK, SURVIVED = "ppo.noise_color=1.0", "ppo.noise_color_when=survived"
 FADES, UNDISCOUNTED = (
     "ppo.noise_color_schedule=linear",
@@ -36,7 +36,6 @@ VARIANTS: dict[str, list[str]] = {
     "value_clip": ["ppo.value_clip=auto"],
     "hl_gauss": [HL_GAUSS],
     "layer_norm": [NORM],
-    "critic_weight_decay": [DECAY],
     "relu": ["network.activation=relu"],
     "width_256": [WIDE],
     "separate_clipping": ["ppo.clip_gradients=separate"],
@@ -80,7 +79,6 @@ VARIANTS: dict[str, list[str]] = {
                     (0.03, "max_grad_norm_1", ["ppo.max_grad_norm=1.0"]),
                     *((0.03, f"entropy_{weight}", [ENTROPY + weight]) for weight in WEIGHTS),
                     (0.03, "hl_gauss", [HL_GAUSS]),
-                    (0.03, "critic_weight_decay", [DECAY]),
                     (0.03, "width_256", [WIDE]),
                     (0.03, "state_dependent_std", [STATE]),
                     (0.03, "state_dependent_std+layer_norm", [STATE, NORM]),
@@ -89,7 +87,6 @@ VARIANTS: dict[str, list[str]] = {
                     (0.03, "layer_norm+return_scale_30", [NORM, "ppo.return_scale=30"]),
                     (0.03, "layer_norm+lambda_0.97", [NORM, "ppo.gae_lambda=0.97"]),
                     (0.03, "layer_norm+max_gamma_0.9998", [NORM, *LONGER]),
-                    (0.03, "layer_norm+critic_weight_decay", [NORM, DECAY]),
                     (0.03, "layer_norm+width_256", [NORM, WIDE]),
                     (0.04, "layer_norm", [NORM]),
                     (0.05, "", []),

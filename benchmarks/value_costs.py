@@ -40,7 +40,6 @@ SETTINGS: dict[str, list[str]] = {
     "critic_gae_lambda 1": ["ppo.critic_gae_lambda=1.0"],
     "critic_learning_rate 3e-3": ["ppo.critic_learning_rate=3e-3"],
     "clip_gradients separate": ["ppo.clip_gradients=separate"],
-    "value_epochs 2": ["ppo.value_epochs=2"],
     "feature_regularization 1": ["ppo.feature_regularization=1.0"],
     "layer_norm true": ["network.layer_norm=true"],
     "shared_encoder false": ["network.shared_encoder=false"],

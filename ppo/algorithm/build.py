@@ -100,7 +100,7 @@ def uses_compile(config: Config, device: torch.device, on_device: bool = False) 
         return False  # a graph of a whole sequence takes minutes to compile
     ppo = config.ppo
     batches = config.train.total_timesteps / (config.env.num_envs * ppo.num_steps)
-    gradient_steps = (ppo.num_epochs + ppo.value_epochs) * ppo.num_minibatches
+    gradient_steps = ppo.num_epochs * ppo.num_minibatches
     return not obstacle and compiling.repays(batches, ppo.num_steps, gradient_steps, on_device)
 
 
@@ -220,28 +220,21 @@ def build_objective(config: Config, agent: Agent, scale: ValueScale) -> Objectiv
 
 
 def build_optimizer(config: Config, objective: Objective) -> Adam:
-    """Adam with the critic's own rate, decay and clipping where they are asked for."""
+    """Adam with the critic's own rate and clipping where they are asked for."""
     ppo, flat = config.ppo, FlatParameters(objective)
     critic = flat.mask(lambda name: name.startswith(("agent.critic", "heads.")))
-    hidden = flat.mask(lambda name: name.startswith("agent.critic_encoder"))
     # Learned weights of losses: a slow one would be a constant.
     learned = flat.mask(lambda name: name.startswith("balancer."))
     balances = any(name.startswith("balancer.") for name in flat.names)
-    rates = decay = groups = None
+    rates = groups = None
     if ppo.critic_learning_rate is not None:
         rates = 1.0 + critic * (ppo.critic_learning_rate / ppo.learning_rate - 1.0)
-    if ppo.critic_weight_decay:
-        decay = hidden * ppo.critic_weight_decay
     if ppo.clip_gradients == "separate":
         groups = [critic, 1.0 - critic - learned]
     if balances:
         rates = (1.0 if rates is None else rates) + (BALANCER_RATE - 1.0) * learned
         groups = [*(groups or [1.0 - learned]), learned]
-    alone = None
-    if ppo.value_epochs:  # all that the policy does not have to itself
-        alone = flat.mask(lambda name: not name.startswith(("agent.actor", "agent.distribution")))
-        alone = alone.bool()
-    return Adam(flat, ppo.adam_epsilon, ppo.max_grad_norm, rates, decay, groups, alone)
+    return Adam(flat, ppo.max_grad_norm, rates, groups)
 
 
 def build_learner(config: Config, envs: Environments, device: torch.device) -> Learner:

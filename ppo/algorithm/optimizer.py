@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 BETA1, BETA2 = 0.9, 0.999
+EPSILON = 1e-5  # of gradients, which have no unit here: no break of the invariance to reward scale
 
 
 class FlatParameters:
@@ -48,47 +49,34 @@ class FlatParameters:
 class Adam:
     """Kingma and Ba 2015 (arXiv 1412.6980, algorithm 1) with gradient clipping by norm.
 
-    State: first and second moments [P] and the step count, all on the device: [1], or [2] with
-    `critic`, of all steps that moved the other parameters and of all that moved the critic's.
+    State: first and second moments [P] and the step count [1], all on the device.
 
     Args:
         flat: the parameters.
-        epsilon: added to the root of the second moment. Gradients here come from losses without
-            units, so it does not break invariance to reward scale.
         max_grad_norm: gradients are scaled down to this norm.
         rates: [P] multiples of the learning rate, or None for 1.
-        decay: [P] decoupled weight decay (Loshchilov and Hutter 2019), or None.
         groups: [P] masks that are clipped one by one; None clips the joint norm.
-        critic: bool [P], what steps of the critic alone move; None where there are none.
     """
 
     def __init__(
         self,
         flat: FlatParameters,
-        epsilon: float,
         max_grad_norm: float,
         rates: Tensor | None = None,
-        decay: Tensor | None = None,
         groups: list[Tensor] | None = None,
-        critic: Tensor | None = None,
     ) -> None:
-        self.flat, self.epsilon, self.max_grad_norm = flat, epsilon, max_grad_norm
-        self.rates, self.decay, self.groups, self.critic = rates, decay, groups, critic
+        self.flat, self.max_grad_norm = flat, max_grad_norm
+        self.rates, self.groups = rates, groups
         self.first = torch.zeros_like(flat.theta)
         self.second = torch.zeros_like(flat.theta)
         # [1], not a scalar: compiled code on a CPU loses what it writes into a tensor of no axes.
-        counts = 1 if critic is None else 2
-        self.steps = torch.zeros(counts, dtype=torch.float32, device=flat.theta.device)
+        self.steps = torch.zeros(1, dtype=torch.float32, device=flat.theta.device)
 
-    def step(
-        self, grad: Tensor, learning_rate: Tensor, go: Tensor, critic_alone: bool = False
-    ) -> tuple[Tensor, Tensor]:
+    def step(self, grad: Tensor, learning_rate: Tensor, go: Tensor) -> tuple[Tensor, Tensor]:
         """Clip, check and apply one gradient; nothing leaves the device.
 
         Args:
             grad: [P]. learning_rate: scalar. go: bool [1]; False leaves all as it was.
-            critic_alone: leaves the other parameters and their moments as they were. Without
-                gradient they would still drift by their momentum.
 
         Returns:
             The norm before clipping, and a bool [1] that says whether the step was taken.
@@ -98,29 +86,20 @@ class Adam:
         # A non-finite gradient must not reach the moments.
         clipped = torch.where(taken, self._clip(grad, norm), 0.0)
         keep = taken.to(grad.dtype)
-        if critic_alone:
-            assert self.critic is not None
-            self.steps[1:].add_(keep)
-            keep = keep * self.critic
-        else:
-            self.steps.add_(keep)
+        self.steps.add_(keep)
         self.first.lerp_(clipped, (1.0 - BETA1) * keep)
         self.second.lerp_(clipped.square(), (1.0 - BETA2) * keep)
         first = self.first / self._weight_seen(BETA1)
         second = self.second / self._weight_seen(BETA2)
-        size = second.sqrt() + self.epsilon
-        change = torch.where(size > 0, first / size, 0.0)  # no gradient yet, and no epsilon
-        if self.decay is not None:
-            change = change + self.decay * self.flat.theta
+        change = first / (second.sqrt() + EPSILON)
         if self.rates is not None:
             change = change * self.rates
         self.flat.theta.sub_(learning_rate * keep * change)
         return norm, taken
 
     def _weight_seen(self, beta: float) -> Tensor:
-        """[1] or [P]: weight that the gradients so far have in a moment; the rest is its zero."""
-        weight = 1.0 - beta ** self.steps.clamp(min=1.0)
-        return weight if self.critic is None else torch.where(self.critic, weight[1], weight[0])
+        """[1] weight that the gradients so far have in a moment; the rest is its zero."""
+        return 1.0 - beta ** self.steps.clamp(min=1.0)
 
     def _clip(self, grad: Tensor, norm: Tensor) -> Tensor:
         if self.groups is None:
@@ -139,5 +118,4 @@ class Adam:
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         self.first.copy_(state["first"])
         self.second.copy_(state["second"])
-        # A run may resume with or without epochs of the critic alone.
-        self.steps.copy_(state["steps"][: len(self.steps)])
+        self.steps.copy_(state["steps"])

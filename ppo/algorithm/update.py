@@ -68,7 +68,6 @@ class Update:
         build = functools.partial(compiled, device=device)
         self._gradient = build(self.gradient) if compile_it else self.gradient
         self._step = build(self.step) if self.fused else self.step
-        self._value_step = build(self.value_step) if self.fused else self.value_step
         # What fills the cache of a processor's core; a GPU wants as many samples as there are.
         self.cuts = device.type == "cpu" and objective.separable
         self._open = build(self.open) if compile_it else self.open
@@ -110,13 +109,6 @@ class Update:
                     rows.append(keep(step(batch, index, knobs)))
             if self._stopped_on_host():
                 break
-        for _ in range(self.config.value_epochs):
-            for index in next(orders).split(minibatch):
-                self.poll()
-                if parts > 1:
-                    self.in_pieces(batch, index, knobs, parts, value_only=True)
-                else:
-                    self._value_step(batch, index, knobs)
         return UpdateTable(self.names, torch.stack(rows), self.config.num_minibatches)
 
     def _orders(self, size: int, source: torch.Generator, device: torch.device) -> Iterator[Tensor]:
@@ -133,13 +125,6 @@ class Update:
         grad, metrics = gradient(self.optimizer.flat.theta, batch.select(index), knobs)
         return self.advance(grad, in_order(metrics), knobs)
 
-    def value_step(self, batch: Batch, index: Tensor, knobs: Knobs) -> None:
-        """One gradient step of the critic alone (value error explains most of PPO's gain over
-        plain policy gradients: arXiv 2505.19247)."""
-        gradient = self.gradient if self.fused else self._gradient
-        grad, _ = gradient(self.optimizer.flat.theta, batch.select(index), knobs, True)
-        self.advance_value(grad, knobs)
-
     def advance(self, grad: Tensor, row: Tensor, knobs: Knobs) -> Tensor:
         """Moves the parameters by a gradient [P]; its metrics and what became of it as one row."""
         parallel.mean_(grad)
@@ -149,57 +134,40 @@ class Update:
         became = [norm, *taken.to(norm.dtype), *self.running.to(norm.dtype)]
         return torch.cat([row, torch.stack(became)])
 
-    def advance_value(self, grad: Tensor, knobs: Knobs) -> None:
-        parallel.mean_(grad)
-        go = torch.ones_like(self.running)
-        self.optimizer.step(grad, knobs.learning_rate, go, critic_alone=True)
-
-    def in_pieces(
-        self, batch: Batch, index: Tensor, knobs: Knobs, parts: int, value_only: bool = False
-    ) -> Tensor:
-        """What `step` (or `value_step`) does, for a minibatch that the cache cannot hold."""
+    def in_pieces(self, batch: Batch, index: Tensor, knobs: Knobs, parts: int) -> Tensor:
+        """What `step` does, for a minibatch that the cache cannot hold."""
         theta = self.optimizer.flat.theta
         minibatch, share = self._open(batch, index, parts)
-        found = [
-            self._piece(theta, piece, knobs, value_only) for piece in pieces.cut(minibatch, parts)
-        ]
+        found = [self._piece(theta, piece, knobs) for piece in pieces.cut(minibatch, parts)]
         grads, rows = (torch.stack(several) for several in zip(*found, strict=True))
-        return self._close(grads, rows, share, knobs, value_only)
+        return self._close(grads, rows, share, knobs)
 
     def open(self, batch: Batch, index: Tensor, parts: int) -> tuple[Batch, Tensor]:
         """A minibatch as its pieces need it, and the share of each [n]."""
         minibatch = self.objective.whole(batch.select(index))
         return minibatch, pieces.shares(minibatch.valid, parts)
 
-    def piece(
-        self, theta: Tensor, piece: Batch, knobs: Knobs, value_only: bool
-    ) -> tuple[Tensor, Tensor]:
+    def piece(self, theta: Tensor, piece: Batch, knobs: Knobs) -> tuple[Tensor, Tensor]:
         """Gradient [P] and metrics [M] of a piece."""
-        grad, metrics = self.gradient(theta, piece, knobs, value_only, True)
+        grad, metrics = self.gradient(theta, piece, knobs, True)
         return grad, in_order(metrics)
 
-    def close(
-        self, grads: Tensor, rows: Tensor, share: Tensor, knobs: Knobs, value_only: bool
-    ) -> Tensor:
+    def close(self, grads: Tensor, rows: Tensor, share: Tensor, knobs: Knobs) -> Tensor:
         """One step by the gradients [n, P] and metrics [n, M] of all pieces."""
         grad = (grads * share.unsqueeze(-1)).sum(0)
         row = pieces.merge(rows, share, [self.objective.is_peak(name) for name in self.metrics])
-        if not value_only:
-            return self.advance(grad, row, knobs)
-        self.advance_value(grad, knobs)
-        return row
+        return self.advance(grad, row, knobs)
 
     def gradient(
         self,
         theta: Tensor,
         minibatch: Batch,
         knobs: Knobs,
-        value_only: bool = False,
         piece: bool = False,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Gradient [P] and metrics: by autograd, or as a pure function of `theta`, which compiles
         into one graph."""
-        flat, what = self.optimizer.flat, (minibatch, knobs, value_only, piece)
+        flat, what = self.optimizer.flat, (minibatch, knobs, piece)
         if not self.compiles:
             total, metrics = self.objective(*what)
             parts = torch.autograd.grad(

@@ -142,7 +142,6 @@ class PPOConfig(Section):
     critic_learning_rate: Positive | None = setting(
         None, "Adam step size of the parameters that only the critic has (null = ppo.learning_rate)"
     )
-    adam_epsilon: NonNegative = setting(1e-5, "of Adam; gradients are unit-free, so it is too")
     num_steps: Count = setting(60, "steps per environment in a batch", common=True)
     num_epochs: Count = setting(10, "passes over a batch", common=True)
     num_minibatches: Count = setting(
@@ -169,9 +168,6 @@ class PPOConfig(Section):
     )
     critic_gae_lambda: Fraction | None = setting(
         None, "the same for the critic's targets; null: ppo.gae_lambda"
-    )
-    value_epochs: Annotated[int, Field(ge=0)] = setting(
-        0, "further passes that train the critic alone"
     )
     component_gammas: dict[str, Fraction] = setting(
         {}, "discount factors of named reward components (default: ppo.gamma)"
@@ -221,9 +217,6 @@ class PPOConfig(Section):
     max_grad_norm: Positive = setting(0.5, "largest gradient norm", common=True)
     clip_gradients: Literal["joint", "separate"] = setting(
         "joint", "separate: the parameters that only the critic has are clipped on their own"
-    )
-    critic_weight_decay: NonNegative = setting(
-        0.0, "decoupled decay of what only the critic has, but its output layer"
     )
     feature_regularization: NonNegative = setting(
         0.0, "weight of the features' movement within a batch (PFO)"

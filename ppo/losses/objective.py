@@ -108,13 +108,13 @@ class Objective(nn.Module):
         return torch.stack([value.to(batch.returns.device) for value in found]).float()
 
     def forward(
-        self, batch: Batch, knobs: Knobs, value_only: bool = False, piece: bool = False
+        self, batch: Batch, knobs: Knobs, piece: bool = False
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Total loss (scalar), metrics (detached scalars); `value_only` leaves the policy out."""
+        """Total loss (scalar), metrics (detached scalars)."""
         losses, metrics = self.terms(batch, knobs, piece)
         balanced = torch.stack([losses[loss.name] for loss in self.balanced_losses])
         total, weights = self.balancer(balanced)
-        for loss in [] if value_only else self.free_losses:
+        for loss in self.free_losses:
             total = total + losses[loss.name]
         metrics["total_loss"] = total.detach()
         for loss, weight in zip(self.balanced_losses, weights.unbind(), strict=True):

@@ -64,7 +64,7 @@ def test_gradient_and_metrics_are_those_of_the_whole(more: list[str], parts: int
     names = sorted(metrics)
 
     minibatch, share = update.open(batch, torch.arange(batch.num_sequences), parts)
-    found = [update.piece(theta, piece, knobs, False) for piece in pieces.cut(minibatch, parts)]
+    found = [update.piece(theta, piece, knobs) for piece in pieces.cut(minibatch, parts)]
     grad = sum(part * size for (part, _), size in zip(found, share, strict=True))
     peaks = [objective.is_peak(name) for name in names]
     row = pieces.merge(torch.stack([row for _, row in found]), share, peaks)

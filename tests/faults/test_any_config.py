@@ -25,7 +25,7 @@ OWN = {  # what keeps a run small, or needs something from outside
     "env.backend": ["auto", "auto", "sync", "vector", "torch"], "env.step_timeout": [60.0],
     "env.reset_timeout": [60.0], "env.calibration_steps": [0, 5],
     "network.hidden_sizes": [[1], [4], [8, 3]], "ppo.num_steps": [1, 2, 7, 16],
-    "ppo.num_epochs": [1, 2], "ppo.num_minibatches": [1, 2, 3], "ppo.value_epochs": [0, 1],
+    "ppo.num_epochs": [1, 2], "ppo.num_minibatches": [1, 2, 3],
     "ppo.component_gammas": [{}, {"reward": 0.5}], "ppo.component_weights": [{}, {"reward": 2.0}],
     "ppo.value_bins": [3, 11], "train.initial_policy": [None], "train.total_timesteps": [1],
     "auxiliary.trajectory_horizon": [1, 3], "auxiliary.time_to_end_horizon": [1, 9],

@@ -128,13 +128,6 @@ def test_a_parameter_that_is_not_a_number_is_rolled_back(tmp_path, monkeypatch):
     assert torch.isfinite(trainer.learner.optimizer.flat.theta).all()
 
 
-def test_adam_without_an_epsilon_leaves_what_has_no_gradient_alone(tmp_path):
-    trainer = make(tmp_path, 2, ppo__adam_epsilon=0)
-    trainer.train()
-    assert not any("rolled back" in e for e in events(tmp_path))
-    assert torch.isfinite(trainer.learner.optimizer.flat.theta).all()
-
-
 def test_the_fourth_rollback_stops_with_a_diagnosis(tmp_path, monkeypatch):
     trainer = make(tmp_path)
     poison(trainer, monkeypatch, *range(4, 1000))
