@@ -13,7 +13,7 @@ START = [
     "ppo.noise_color_schedule=constant",
     "ppo.noise_color_when=always",
 ]
-LONG, FLOOR = "ppo.return_horizon=1000", "ppo.advantage_floor=0.01"
+LONG = "ppo.return_horizon=1000"
 TAILS, STOP = "env.observation_scale=tails", "ppo.target_kl=0.02"
 STOP_LATER, CRITIC = "ppo.target_kl=0.03", "ppo.gamma_schedule=critic"
 MANY = ["env.num_envs=64", "ppo.num_steps=32"]
@@ -42,7 +42,6 @@ VARIANTS: dict[str, list[str]] = {
     "max_grad_norm_1": ["ppo.max_grad_norm=1.0"],
     "gamma_0.98": ["ppo.gamma=0.98"],
     "lambda_0.9": ["ppo.gae_lambda=0.9"],
-    "return_horizon_1000+advantage_floor": [LONG, FLOOR],
     **{
         f"log_std_-1+{name}": [LOW_STD, *changes]
         for name, changes in {
@@ -136,9 +135,7 @@ VARIANTS: dict[str, list[str]] = {
                 ]
                 for kl, name, changes in (
                     (0.03, "", []),
-                    (0.03, "return_horizon_1000+advantage_floor", [LONG, FLOOR]),
                     (0.04, "", []),
-                    (0.04, "return_horizon_1000+advantage_floor", [LONG, FLOOR]),
                 )
             },
             **{
@@ -182,15 +179,6 @@ VARIANTS: dict[str, list[str]] = {
                 "ppo.reward_scaling=return_std",
                 "ppo.value_loss_weight=0.5",
             ],
-            **{
-                f"tails+target_kl_{kl}+gamma_0.995+advantage_floor_{floor}": [
-                    TAILS,
-                    f"ppo.target_kl={kl}",
-                    "ppo.gamma=0.995",
-                    f"ppo.advantage_floor={floor}",
-                ]
-                for kl, floor in ((0.03, 0.02), (0.03, 0.05), (0.05, 0.05))
-            },
         }.items()
     },
     "tails+target_kl_0.05+gamma_0.995": [TAILS, "ppo.target_kl=0.05", "ppo.gamma=0.995"],
@@ -201,5 +189,4 @@ VARIANTS: dict[str, list[str]] = {
         LONG,
         "ppo.clip_gradients=separate",
     ],
-    "log_std_-1+return_horizon_1000+advantage_floor": [LOW_STD, LONG, FLOOR],
 }

@@ -184,11 +184,9 @@ def build_objective(config: Config, agent: Agent, scale: ValueScale) -> Objectiv
             f"ppo.value_clip: {value_clip_kind(ppo)} has no meaning in logarithmic units; "
             "set ppo.value_clip none or absolute with ppo.return_normalizer symlog"
         )
-    normalized = normalizes_components(ppo, scale.mean.numel())
-    parts = Parts(agent.distribution, agent.value_head, scale, clip, normalized)
+    parts = Parts(agent.distribution, agent.value_head, scale, clip)
     free = [losses.REGISTRY.get(name)(ppo, parts) for name in FREE_LOSSES]
-    names = ["value", *(["features"] if ppo.feature_regularization else [])]
-    balanced = [losses.REGISTRY.get(name)(ppo, parts) for name in names]
+    balanced = [losses.REGISTRY.get("value")(ppo, parts)]
     heads = nn.ModuleDict()
     # Heads start as torch makes them, but from the run's seed, whatever the process drew before.
     with torch.random.fork_rng(devices=[]):
@@ -207,15 +205,7 @@ def build_objective(config: Config, agent: Agent, scale: ValueScale) -> Objectiv
         [loss.num_outputs for loss in balanced],
         **options,
     )
-    if normalized and ppo.normalize_advantages == "percentile":
-        raise UserError(
-            "ppo.normalize_advantages: percentile divides by a range of returns, and with "
-            "ppo.component_mixing normalized advantages have no reward unit any more; "
-            "write minibatch or batch, or ppo.component_mixing sum"
-        )
-    # A floor in deviations of the return has been applied per component then.
-    floor = 0.0 if normalized else ppo.advantage_floor
-    advantages = advantage_scales.REGISTRY.get(ppo.normalize_advantages)(floor)
+    advantages = advantage_scales.REGISTRY.get(ppo.normalize_advantages)()
     return Objective(agent, scale, free, balanced, balancer, advantages, heads)
 
 
@@ -260,10 +250,8 @@ def build_learner(config: Config, envs: Environments, device: torch.device) -> L
     settings = TargetSettings(
         gamma=discount.gamma,
         gae_lambda=ppo.gae_lambda,
-        critic_gae_lambda=ppo.critic_gae_lambda,
         component_weights=by_component(names, ppo.component_weights, 1.0).to(device),
         normalize_components=normalizes_components(ppo, len(names)),
-        advantage_floor=ppo.advantage_floor,
     )
     update = Update(objective, optimizer, ppo, seed, compiled)
     scales = ppo.reward_scaling == "return_std"

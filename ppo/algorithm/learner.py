@@ -226,11 +226,8 @@ class Learner:
 
     @torch.no_grad()
     def with_targets(self, batch: Batch, rollout: Rollout) -> Batch:
-        """What auxiliary losses need of the rollout and of the network as it was then."""
-        targets = self.objective.targets(rollout)
-        if self.config.ppo.feature_regularization:
-            targets["old_features"] = self.objective.predict(batch).features
-        return batch._replace(targets=targets)
+        """The batch with what auxiliary losses need of the rollout."""
+        return batch._replace(targets=self.objective.targets(rollout))
 
     def knobs(self) -> tuple[Knobs, dict[str, float]]:
         ppo = self.config.ppo

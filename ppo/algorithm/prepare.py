@@ -93,9 +93,7 @@ class Prepare:
         self.last_mean.copy_(means)
         if scale.carries_back:
             batch = batch.but(old_values=torch.where(first, scale.offset, batch.old_values))
-        advantages = objective.advantage_scale(
-            batch.advantages, batch.returns.sum(-1), batch.valid, scale.std.norm()
-        )
+        advantages = objective.advantage_scale(batch.advantages, batch.valid)
         return batch.but(advantages=advantages), layer, Numbers.of(found)
 
     def _treat_rewards(self, rollout: Rollout) -> tuple[Tensor, dict[str, Tensor]]:

@@ -10,7 +10,6 @@ from torch import Tensor
 from ppo.core.data import Batch, Rollout
 from ppo.core.errors import UserError
 from ppo.core.registry import nearest
-from ppo.functional.moments import masked_moments
 from ppo.functional.policy import normalize_advantages
 from ppo.functional.returns import generalized_advantages
 
@@ -20,10 +19,8 @@ class TargetSettings(NamedTuple):
 
     gamma: Tensor  # [K]
     gae_lambda: float
-    critic_gae_lambda: float | None  # None: the same
     component_weights: Tensor  # [K]
     normalize_components: bool
-    advantage_floor: float  # of normalized components, in deviations of each one's return
 
 
 def make_batch(rollout: Rollout, settings: TargetSettings) -> Batch:
@@ -33,30 +30,23 @@ def make_batch(rollout: Rollout, settings: TargetSettings) -> Batch:
     advantage of the summed reward (van Seijen et al. 2017, arXiv 1706.04208). Normalized
     components make the weights preferences without units.
     """
-
-    def gae(gae_lambda: float) -> Tensor:
-        return generalized_advantages(
-            rollout.rewards,
-            rollout.values,
-            rollout.next_values,
-            rollout.terminated,
-            rollout.ended,
-            settings.gamma,
-            gae_lambda,
-        )
-
-    advantages = gae(settings.gae_lambda)
-    own = settings.critic_gae_lambda
-    critic_advantages = advantages if own is None else gae(own)
+    advantages = generalized_advantages(
+        rollout.rewards,
+        rollout.values,
+        rollout.next_values,
+        rollout.terminated,
+        rollout.ended,
+        settings.gamma,
+        settings.gae_lambda,
+    )
     valid = rollout.valid.flatten().to(advantages.dtype)
-    returns = (critic_advantages + rollout.values).flatten(0, 1)
     return Batch(
         obs=rollout.obs.flatten(0, 1),
         actions=rollout.actions.flatten(0, 1),
         old_log_probs=rollout.log_probs.flatten(),
         old_values=rollout.values.flatten(0, 1),
-        returns=returns,
-        advantages=mix(advantages.flatten(0, 1), returns, valid, settings),
+        returns=(advantages + rollout.values).flatten(0, 1),
+        advantages=mix(advantages.flatten(0, 1), valid, settings),
         valid=valid,
         targets={},
         context={name: part.flatten(0, 1) for name, part in rollout.context.items()},
@@ -64,15 +54,10 @@ def make_batch(rollout: Rollout, settings: TargetSettings) -> Batch:
     )
 
 
-def mix(advantages: Tensor, returns: Tensor, valid: Tensor, settings: TargetSettings) -> Tensor:
-    """One advantage [B] of [B, K]; normalized components have a floor in their returns' unit."""
+def mix(advantages: Tensor, valid: Tensor, settings: TargetSettings) -> Tensor:
+    """One advantage [B] of [B, K]."""
     if settings.normalize_components:
-        _, _, variance = masked_moments(returns, valid)
-        floors = settings.advantage_floor * variance.sqrt()
-        columns = [
-            normalize_advantages(column, valid, floor)
-            for column, floor in zip(advantages.unbind(-1), floors.unbind(), strict=True)
-        ]
+        columns = [normalize_advantages(column, valid) for column in advantages.unbind(-1)]
         advantages = torch.stack(columns, -1)
     return (advantages * settings.component_weights).sum(-1)
 

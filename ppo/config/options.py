@@ -166,9 +166,6 @@ class PPOConfig(Section):
         common=True,
         source="Schulman et al. 2016",
     )
-    critic_gae_lambda: Fraction | None = setting(
-        None, "the same for the critic's targets; null: ppo.gae_lambda"
-    )
     component_gammas: dict[str, Fraction] = setting(
         {}, "discount factors of named reward components (default: ppo.gamma)"
     )
@@ -218,22 +215,16 @@ class PPOConfig(Section):
     clip_gradients: Literal["joint", "separate"] = setting(
         "joint", "separate: the parameters that only the critic has are clipped on their own"
     )
-    feature_regularization: NonNegative = setting(
-        0.0, "weight of the features' movement within a batch (PFO)"
-    )
     target_kl: Annotated[float, Field(gt=0)] | None = setting(
         None,
         "target KL divergence; at 1.5 times its value a batch ends early (null = off)",
         common=True,
         source="Stable-Baselines3",
     )
-    normalize_advantages: Literal["minibatch", "batch", "percentile", "none"] = setting(
+    normalize_advantages: Literal["minibatch", "batch", "none"] = setting(
         "minibatch",
         "minibatch, batch or none: where advantages get mean 0, standard deviation 1",
         common=True,
-    )
-    advantage_floor: NonNegative = setting(
-        0.0, "least deviation of advantages, in deviations of the return"
     )
     reward_outlier: Literal["report", "clip"] = setting(
         "report",

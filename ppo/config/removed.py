@@ -30,8 +30,19 @@ OPTIONS: dict[str, Removed] = {
     "ppo.adam_epsilon": Removed(
         1e-05, "gradients have no units here, so the fixed 1e-5 suits every task", "leave it out"
     ),
+    "ppo.critic_gae_lambda": Removed(
+        None, "a separate lambda for the critic brought nothing", "write ppo.gae_lambda"
+    ),
+    "ppo.advantage_floor": Removed(0.0, "it helped one seed and not three", "leave it out"),
+    "ppo.feature_regularization": Removed(
+        0.0, "it cost a fifth of the speed and brought nothing", "leave it out"
+    ),
 }
-VALUES: dict[tuple[str, str], Removed] = {}
+VALUES: dict[tuple[str, str], Removed] = {
+    ("ppo.normalize_advantages", "percentile"): Removed(
+        "minibatch", "a range of returns did no better", "write minibatch or batch"
+    ),
+}
 
 
 def refusal(name: str, value: Any = None) -> str | None:

@@ -8,25 +8,21 @@ from torch import Tensor
 from ppo.functional.moments import masked_mean
 
 
-def normalize_advantages(
-    advantages: Tensor, weights: Tensor, floor: Tensor | float = 0.0
-) -> Tensor:
+def normalize_advantages(advantages: Tensor, weights: Tensor) -> Tensor:
     """Advantages with mean 0 and deviation 1 over the weighted samples.
 
-    There is no additive epsilon, which would break exactness under reward scale: the deviation
-    has a relative floor, and constant advantages become 0.
+    There is no additive epsilon, which would break exactness under reward scale: constant
+    advantages become 0.
 
     Args:
         advantages: [B]. weights: [B] 1 for samples that count.
-        floor: least deviation, in the unit of `advantages`.
     """
     mean = masked_mean(advantages, weights)
     centered = (advantages - mean) * weights
     deviation = masked_mean(centered.square(), weights).sqrt()
     # Below a millionth of the mean, the spread is rounding error of the mean.
     constant = deviation <= 1e-6 * mean.abs()  # False for NaN, which must be seen, not hidden
-    divisor = torch.maximum(deviation, torch.as_tensor(floor, dtype=mean.dtype, device=mean.device))
-    safe = torch.where(constant, torch.ones_like(divisor), divisor)
+    safe = torch.where(constant, torch.ones_like(deviation), deviation)
     return torch.where(constant, torch.zeros_like(centered), centered / safe)
 
 

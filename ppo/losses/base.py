@@ -25,7 +25,6 @@ class Parts(NamedTuple):
     value_head: Any
     value_scale: Any
     value_clip: Any
-    components_normalized: bool = False  # advantages of components came to deviation 1 before
 
 
 class Term(NamedTuple):

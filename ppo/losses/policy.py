@@ -21,15 +21,11 @@ class PolicyLoss(Loss):
     def __init__(self, config: PPOConfig, parts: Parts) -> None:
         self.distribution = parts.distribution
         self.per_minibatch = config.normalize_advantages == "minibatch"
-        # Components that were normalized one by one have had their floor.
-        self.floor = 0.0 if parts.components_normalized else config.advantage_floor
-        self.scale = parts.value_scale
 
     def whole(self, batch: Batch) -> Batch:
         if not self.per_minibatch:
             return batch
-        floor = self.floor * self.scale.std.norm() if self.floor else 0.0
-        return batch.but(advantages=normalize_advantages(batch.advantages, batch.valid, floor))
+        return batch.but(advantages=normalize_advantages(batch.advantages, batch.valid))
 
     def __call__(self, prediction: Prediction, batch: Batch, knobs: Knobs) -> Term:
         weights, advantages = batch.valid, batch.advantages

@@ -44,10 +44,8 @@ def test_pieces_are_equal_and_of_a_size_that_the_cache_holds(samples: int) -> No
     "more",
     [
         [],
-        ["ppo.advantage_floor=0.5"],
         ["ppo.normalize_advantages=batch", "ppo.entropy_coefficient=0.01"],
         ["ppo.value_loss=hl_gauss"],
-        ["ppo.feature_regularization=0.1"],
         ["env.num_envs=8", "ppo.value_clip=absolute"],
     ],
     ids=lambda more: more[-1] if more else "shipped",

@@ -29,7 +29,7 @@ KINDS = [
     ["ppo.value_loss=hl_gauss"],
     ["ppo.learning_rate_schedule=kl", "ppo.target_kl=0.001", "ppo.clip_schedule=linear"],
     ["ppo.learning_rate_schedule=linear", "ppo.target_kl=0.0001"],
-    ["ppo.normalize_advantages=percentile", "ppo.component_mixing=sum"],
+    ["ppo.normalize_advantages=batch", "ppo.component_mixing=sum"],
     ["network.memory=gru", "env.observation_scale=tails"],
     ["network.state_dependent_std=true", "auxiliary.trajectory_weight=1.0"],
     *(

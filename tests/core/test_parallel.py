@@ -76,11 +76,7 @@ def sets(*settings: str) -> list[str]:
     [
         [],
         ["ppo.reward_scaling=return_std", "ppo.normalize_advantages=batch"],
-        [
-            "ppo.normalize_advantages=percentile",
-            "ppo.component_mixing=sum",
-            "network.shared_encoder=false",
-        ],
+        ["ppo.component_mixing=sum", "network.shared_encoder=false"],
         ["ppo.target_kl=0.0001", "ppo.learning_rate=0.01", "ppo.noise_color=1.0"],
         [
             "env.id=CartPole-v1",
@@ -93,7 +89,7 @@ def sets(*settings: str) -> list[str]:
     ids=[
         "shipped",
         "rewards scaled",
-        "percentile",
+        "components as one reward",
         "stopped by its divergence",
         "horizon moves",
         "noises contend",

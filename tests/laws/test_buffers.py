@@ -9,7 +9,7 @@ from ppo.algorithm import build
 def learner(compile_it="never"):
     overrides = ["env.num_envs=4", "ppo.num_steps=16", "ppo.num_minibatches=2", "ppo.num_epochs=1",
                  "network.hidden_sizes=[8]", "ppo.reward_scaling=return_std",
-                 "ppo.normalize_advantages=percentile", "ppo.component_mixing=sum",
+                 "ppo.normalize_advantages=batch", "ppo.component_mixing=sum",
                  "ppo.gamma_schedule=critic", "ppo.gamma=0.5",
                  "ppo.horizon_explained_variance=-100",
                  f"system.compile={compile_it}"]  # fmt: skip
