@@ -18,7 +18,7 @@ TAILS, STOP = "env.observation_scale=tails", "ppo.target_kl=0.02"
 STOP_LATER, CRITIC = "ppo.target_kl=0.03", "ppo.gamma_schedule=critic"
 MANY = ["env.num_envs=64", "ppo.num_steps=32"]
 LOW_STD = "network.initial_log_std=-1.0"
-NORM, STATE = "network.layer_norm=true", "network.state_dependent_std=true"
+NORM = "network.layer_norm=true"
 WIDE, HL_GAUSS = "network.hidden_sizes=[256, 256]", "ppo.value_loss=hl_gauss"
 LONGER = ["ppo.max_gamma=0.9998", "ppo.episode_horizon=5"]
 SURE = "ppo.horizon_explained_variance=0.97"
@@ -79,8 +79,6 @@ VARIANTS: dict[str, list[str]] = {
                     *((0.03, f"entropy_{weight}", [ENTROPY + weight]) for weight in WEIGHTS),
                     (0.03, "hl_gauss", [HL_GAUSS]),
                     (0.03, "width_256", [WIDE]),
-                    (0.03, "state_dependent_std", [STATE]),
-                    (0.03, "state_dependent_std+layer_norm", [STATE, NORM]),
                     (0.03, "layer_norm", [NORM]),
                     (0.03, "layer_norm+return_scale_1", [NORM, "ppo.return_scale=1"]),
                     (0.03, "layer_norm+return_scale_30", [NORM, "ppo.return_scale=30"]),
@@ -90,8 +88,6 @@ VARIANTS: dict[str, list[str]] = {
                     (0.04, "layer_norm", [NORM]),
                     (0.05, "", []),
                     (0.05, "entropy_-0.003", [ENTROPY + "-0.003"]),
-                    (0.05, "state_dependent_std", [STATE]),
-                    (0.05, "state_dependent_std+layer_norm", [STATE, NORM]),
                     (0.05, "layer_norm", [NORM]),
                     (0.05, "layer_norm+entropy_-0.003", [NORM, ENTROPY + "-0.003"]),
                     (0.05, "layer_norm+hl_gauss", [NORM, HL_GAUSS]),

@@ -160,7 +160,6 @@ def build_agent(
             action_space,
             network.action_squash,
             network.initial_log_std,
-            network.state_dependent_std,
         ),
         num_components,
         normalizer,

@@ -274,8 +274,6 @@ class Learner:
         distribution = self.objective.agent.distribution
         if distribution.max_entropy:
             values["entropy_relative"] = values["entropy"] / distribution.max_entropy
-        if not distribution.discrete and "policy_std" not in values:
-            values["policy_std"] = distribution.std_of_entropy(values["entropy"])
         values["value_loss_weight"] = values["weight/value"]
         head = self.objective.agent.value_head
         values["effective_value_weight"] = (

@@ -113,7 +113,6 @@ class NetworkConfig(Section):
         source="nature_cnn: Mnih et al. 2015; impala_cnn: Espeholt et al. 2018",
     )
     image_features: Count = setting(512, "units of the last layer of a convolutional encoder")
-    image_channels: Count = setting(1, "multiplies the widths of impala_cnn: 16, 32, 32")
     memory: Literal["none", "lstm", "gru"] = setting(
         "none", "none, lstm, gru; with memory a minibatch is whole environments", common=True
     )
@@ -123,9 +122,6 @@ class NetworkConfig(Section):
     )
     initial_log_std: Finite = setting(
         0.0, "log standard deviation of the policy at the start, in normalized action units"
-    )
-    state_dependent_std: bool = setting(
-        False, "the network adds to the log deviation of each action, as the state asks for"
     )
 
 

@@ -37,6 +37,12 @@ OPTIONS: dict[str, Removed] = {
     "ppo.feature_regularization": Removed(
         0.0, "it cost a fifth of the speed and brought nothing", "leave it out"
     ),
+    "network.state_dependent_std": Removed(
+        False, "it stopped HalfCheetah and Hopper early", "write network.initial_log_std"
+    ),
+    "network.image_channels": Removed(
+        1, "no configuration used it", "write network.image_features"
+    ),
 }
 VALUES: dict[tuple[str, str], Removed] = {
     ("ppo.normalize_advantages", "percentile"): Removed(

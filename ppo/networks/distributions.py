@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from ppo.core.errors import UserError
 
 LOG_2PI = math.log(2.0 * math.pi)
-LOG_STD_RANGE = (-6.0, 2.0)  # of a deviation that follows the state
 
 
 class Distribution(nn.Module):
@@ -47,15 +46,15 @@ class Distribution(nn.Module):
         raise NotImplementedError
 
     def mean_std(self) -> Tensor | None:
-        """Mean deviation of the policy; None where it has none or where states change it."""
+        """Mean standard deviation of the policy; None where it has none."""
         return None
 
 
 class Gaussian(Distribution):
     """Diagonal normal in normalized action units.
 
-    Its log deviation is a parameter of its own, to which the network adds, with `state_dependent`,
-    the second half of its outputs (Andrychowicz et al. 2021, decision C59).
+    Its log standard deviation is a parameter of its own, the same for all states (Andrychowicz et
+    al. 2021, decision C59).
 
     Bounded actions are worked in units where the bounds are -1 and 1. With `squash="clip"` the
     environment gets the clipped action and the density is that of the unclipped one (Andrychowicz
@@ -72,9 +71,7 @@ class Gaussian(Distribution):
     high: Tensor  # [A]
     bounded: Tensor  # [A] 1 where both bounds are finite
 
-    def __init__(
-        self, space: gym.spaces.Box, squash: str, initial_log_std: float, state_dependent: bool
-    ) -> None:
+    def __init__(self, space: gym.spaces.Box, squash: str, initial_log_std: float) -> None:
         super().__init__()
         low, high = np.broadcast_arrays(space.low, space.high)
         bounded = np.isfinite(low) & np.isfinite(high)
@@ -85,15 +82,6 @@ class Gaussian(Distribution):
         half = np.where(bounded, (finite_high - finite_low) / 2, 1.0)
         self.num_actions = int(np.prod(space.shape))
         self.num_params = self.num_noise = self.num_actions
-        self.state_dependent = state_dependent
-        if state_dependent:
-            self.num_params *= 2
-            low_std, high_std = LOG_STD_RANGE
-            if not low_std <= initial_log_std <= high_std:
-                raise UserError(
-                    f"network.initial_log_std: {initial_log_std}: with "
-                    f"network.state_dependent_std it must be from {low_std} to {high_std}"
-                )
         self.shape = tuple(space.shape)
         self.squash = squash
         self.log_std = nn.Parameter(torch.full((self.num_actions,), float(initial_log_std)))
@@ -108,23 +96,14 @@ class Gaussian(Distribution):
         self.register_buffer(name, flat, persistent=False)
 
     def sample(self, params: Tensor, noise: Tensor) -> Tensor:
-        mean, log_std = self._parts(params)
-        return mean + log_std.exp() * noise
-
-    def _parts(self, params: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log deviation, [B, A] or [A]."""
-        if not self.state_dependent:
-            return params, self.log_std
-        mean, change = params.chunk(2, -1)
-        return mean, (self.log_std + change).clamp(*LOG_STD_RANGE)
+        return params + self.log_std.exp() * noise
 
     def mode(self, params: Tensor) -> Tensor:
-        return self._parts(params)[0]
+        return params
 
     def log_prob(self, params: Tensor, actions: Tensor) -> Tensor:
-        mean, log_std = self._parts(params)
-        scaled = (actions - mean) * (-log_std).exp()
-        density = -0.5 * scaled.square() - log_std - 0.5 * LOG_2PI
+        scaled = (actions - params) * (-self.log_std).exp()
+        density = -0.5 * scaled.square() - self.log_std - 0.5 * LOG_2PI
         if self.squash == "tanh":
             # log(1 - tanh(u)^2), written so that it does not underflow.
             slope = 2.0 * (math.log(2.0) - actions - nn.functional.softplus(-2.0 * actions))
@@ -132,8 +111,7 @@ class Gaussian(Distribution):
         return density.sum(-1)
 
     def entropy(self, params: Tensor) -> Tensor:
-        log_std = self._parts(params)[1]
-        return (log_std + 0.5 * (1.0 + LOG_2PI)).sum(-1).expand(params.shape[0])
+        return (self.log_std + 0.5 * (1.0 + LOG_2PI)).sum(-1).expand(params.shape[0])
 
     def to_env(self, actions: Tensor) -> Tensor:
         if self.squash == "tanh":
@@ -144,11 +122,7 @@ class Gaussian(Distribution):
         return (self.center + self.half_range * limited).reshape(-1, *self.shape)
 
     def mean_std(self) -> Tensor | None:
-        return None if self.state_dependent else self.log_std.detach().exp().mean()
-
-    def std_of_entropy(self, entropy: float) -> float:
-        """Geometric mean, over states and actions, of deviations with this mean entropy."""
-        return math.exp(entropy / self.num_actions - 0.5 * (1.0 + LOG_2PI))
+        return self.log_std.detach().exp().mean()
 
 
 class Categorical(Distribution):
@@ -226,10 +200,7 @@ class Bernoulli(Distribution):
 
 
 def distribution_for(
-    space: gym.Space,
-    squash: str = "clip",
-    initial_log_std: float = 0.0,
-    state_dependent_std: bool = False,
+    space: gym.Space, squash: str = "clip", initial_log_std: float = 0.0
 ) -> Distribution:
     """The distribution for an action space.
 
@@ -237,7 +208,7 @@ def distribution_for(
         UserError: the space is not supported.
     """
     if isinstance(space, gym.spaces.Box):
-        return Gaussian(space, squash, initial_log_std, state_dependent_std)
+        return Gaussian(space, squash, initial_log_std)
     if isinstance(space, gym.spaces.Discrete):
         return Categorical([int(space.n)], np.asarray([space.start]), single=True)
     if isinstance(space, gym.spaces.MultiDiscrete):

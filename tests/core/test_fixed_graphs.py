@@ -31,7 +31,7 @@ KINDS = [
     ["ppo.learning_rate_schedule=linear", "ppo.target_kl=0.0001"],
     ["ppo.normalize_advantages=batch", "ppo.component_mixing=sum"],
     ["network.memory=gru", "env.observation_scale=tails"],
-    ["network.state_dependent_std=true", "auxiliary.trajectory_weight=1.0"],
+    ["auxiliary.trajectory_weight=1.0"],
     *(
         [f"balancing.kind={kind}", "auxiliary.trajectory_weight=1.0", "auxiliary.success_weight=1"]
         for kind in BALANCERS.names()

@@ -129,7 +129,6 @@ OTHER_TOGGLES = [
     "ppo.reward_outlier=clip",
     "network.layer_norm=true",
     "network.shared_encoder=false",
-    "network.state_dependent_std=true",
     "ppo.noise_color=1.0",
 ]
 

@@ -40,32 +40,6 @@ def test_tanh_gaussian_equals_torch():
     torch.testing.assert_close(d.to_env(u), u.tanh())
 
 
-@pytest.mark.parametrize("squash", ["clip", "tanh"])
-def test_a_deviation_that_follows_the_state_equals_torch(squash):
-    d = distribution_for(gym.spaces.Box(-2, 3, (3,)), squash, -0.5, True)
-    p = params_for(d) / 2
-    mean, change = p[:, :3], p[:, 3:]
-    base = td.Independent(td.Normal(mean, (d.log_std + change).exp()), 1)
-    u = d.sample(p, noise_for(d, 64))
-    torch.testing.assert_close(u, mean + base.stddev * noise_for(d, 64))
-    torch.testing.assert_close(d.mode(p), mean)
-    torch.testing.assert_close(d.entropy(p), base.entropy())
-    if squash == "clip":
-        torch.testing.assert_close(d.log_prob(p, u), base.log_prob(u))
-    geometric = base.stddev.log().mean().exp()
-    assert d.std_of_entropy(float(d.entropy(p).mean())) == pytest.approx(float(geometric), rel=1e-5)
-
-
-def test_a_deviation_that_follows_the_state_stays_in_its_range():
-    space = gym.spaces.Box(-1, 1, (2,))
-    d = distribution_for(space, "clip", 0.0, True)
-    far = torch.tensor([[0.0, 0.0, -50.0, 50.0]])
-    noise = torch.ones(1, 2)
-    torch.testing.assert_close(d.sample(far, noise).log(), torch.tensor([[-6.0, 2.0]]))
-    with pytest.raises(UserError, match=r"network.initial_log_std: 3.0.*from -6.0 to 2.0"):
-        distribution_for(space, "clip", 3.0, True)
-
-
 def test_categorical_equals_torch():
     d = distribution_for(gym.spaces.Discrete(5, start=3))
     p = params_for(d)

@@ -78,9 +78,7 @@ def test_each_balancer_learns_both_terms(optimal, kind):
     assert sum(records[-1]["shares"].values()) == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize(
-    "network", ["action_squash=clip", "action_squash=tanh", "state_dependent_std=true"]
-)
+@pytest.mark.parametrize("network", ["action_squash=clip", "action_squash=tanh"])
 def test_the_saved_policy_carries_the_statistics_of_observations_and_actions(optimal, network):
     shifted = optimal._replace(actions=optimal.actions * 0.25 + 3.0)
     imitator = imitator_of(shifted, f"network.{network}", "imitation.epochs=40")

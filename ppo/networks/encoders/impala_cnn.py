@@ -30,8 +30,7 @@ class ImpalaCNN(Convolutional):
     """Three stages of convolution, pooling and two residual blocks.
 
     Espeholt et al. 2018 (arXiv 1802.01561), figure 3, the large network without its LSTM; the last
-    layer has `network.image_features` units, there 256. `network.image_channels` multiplies the
-    widths of the stages.
+    layer has `network.image_features` units, there 256.
     """
 
     kind = "impala_cnn"
@@ -41,7 +40,7 @@ class ImpalaCNN(Convolutional):
         self, channels: int, config: NetworkConfig, source: torch.Generator
     ) -> list[nn.Module]:
         found: list[nn.Module] = []
-        for width in (config.image_channels * base for base in CHANNELS):
+        for width in CHANNELS:
             found += [
                 convolution(channels, width, 3, 1, source, padding=1, gain=1.0),
                 nn.MaxPool2d(3, 2, 1),
