@@ -135,9 +135,7 @@ def build_agent(
     head = head_kind(
         scale.unit,
         loss_unit,
-        huber_delta=ppo.huber_delta,
         support=(scale.support or 1.0) * scale.unit,
-        bins=ppo.value_bins,
         logarithmic=not scale.affine,
     )
     scale.output_gain = head.gain

@@ -219,7 +219,7 @@ class Learner:
         self.reports += outliers.describe(
             rollout.rewards,
             rollout.valid,
-            self.config.ppo.reward_outlier_limit,
+            outliers.LIMIT,
             self.collector.envs.component_names,
             parallel.rank() * self.collector.envs.num_envs,
         )

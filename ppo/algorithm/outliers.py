@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ppo.functional.quantiles import quantiles
 
+LIMIT = 1000.0  # robust standard deviations from the median that make an outlier
 MAX_SAMPLES = 16_384  # that the quantiles look at
 MAX_REPORTED = 3
 

@@ -98,7 +98,7 @@ class Prepare:
 
     def _treat_rewards(self, rollout: Rollout) -> tuple[Tensor, dict[str, Tensor]]:
         """Outliers and reward scaling, before anything learns from the rewards."""
-        rewards, limit = rollout.rewards, self.config.reward_outlier_limit
+        rewards, limit = rollout.rewards, outliers.LIMIT
         center = outliers.center_and_spread(rewards)
         far = outliers.find(rewards, rollout.valid, limit, center)
         found = health.reward_health(rewards, rollout.valid, center)  # as they came

@@ -227,9 +227,6 @@ class PPOConfig(Section):
         "what to do about a reward far outside the others: report, or clip to the farthest"
         " other reward",
     )
-    reward_outlier_limit: Positive = setting(
-        1000.0, "robust deviations from the median that make an outlier"
-    )
     value_clip_epsilon: NonNegative = setting(
         0.2, "clip range of the critic's change, in the unit of its kind", common=True
     )
@@ -272,10 +269,6 @@ class PPOConfig(Section):
         "meaning of the critic's output and measure of its error",
         source="huber: Huber 1964; hl_gauss: Farebrother et al. 2024; two_hot: Hafner et al. 2023",
     )
-    value_bins: Annotated[int, Field(ge=3, le=1001)] = setting(101, "bins of hl_gauss and two_hot")
-    huber_delta: Positive = setting(
-        1.0, "deviations of the target where the Huber loss turns linear"
-    )
 
 
 class BalancingConfig(Section):
@@ -305,9 +298,6 @@ class BalancingConfig(Section):
         50.0, "batches before losses other than the first count: curriculum"
     )
     ramp: Positive = setting(100.0, "batches until those losses count in full: curriculum")
-    bound: Annotated[float, Field(ge=1)] = setting(
-        100.0, "largest ratio of weights: adaptive, gradient_norm"
-    )
 
 
 class AuxiliaryConfig(Section):
@@ -359,9 +349,6 @@ class ImitationConfig(Section):
     )
     validation_share: Annotated[float, Field(ge=0, lt=1)] = setting(
         0.1, "share of the episodes that is held out"
-    )
-    min_policy_std: Positive = setting(
-        0.1, "least deviation of the policy afterwards, in normalized action units"
     )
 
 

@@ -43,6 +43,21 @@ OPTIONS: dict[str, Removed] = {
     "network.image_channels": Removed(
         1, "no configuration used it", "write network.image_features"
     ),
+    "ppo.reward_outlier_limit": Removed(
+        1000.0, "nobody set it; the limit is 1000 robust standard deviations", "leave it out"
+    ),
+    "ppo.value_bins": Removed(101, "nobody set it; critics of bins have 101", "leave it out"),
+    "ppo.huber_delta": Removed(
+        1.0,
+        "nobody set it; it is 1 standard deviation of the target",
+        "leave it out",
+    ),
+    "balancing.bound": Removed(
+        100.0, "nobody set it; the largest ratio of weights is 100", "leave it out"
+    ),
+    "imitation.min_policy_std": Removed(
+        0.1, "nobody set it; the smallest standard deviation afterwards is 0.1", "leave it out"
+    ),
 }
 VALUES: dict[tuple[str, str], Removed] = {
     ("ppo.normalize_advantages", "percentile"): Removed(

@@ -27,6 +27,7 @@ from ppo.policies.demonstrations import Demonstrations, episodes
 
 HELD_SAMPLES = 1e7  # weight of the statistics of a policy to start from: they hardly move
 LAST_RATE = 0.1  # of the learning rate
+MIN_POLICY_STD = 0.1  # normalized action units, so that PPO has something to explore with
 NEAR_BOUND = 0.999  # of a squashed action
 
 
@@ -328,8 +329,7 @@ class Imitator:
         params = self.agent.policy_params(batch.obs.flatten(0, 1).flatten(1))
         error = distribution.mode(params) - self.frame.inner(batch.actions.flatten(0, 1))
         size = (error.square() * batch.mask.reshape(-1, 1)).sum(0) / batch.mask.sum()
-        least = self.settings.min_policy_std
-        distribution.log_std.copy_(size.sqrt().clamp(min=least).log())
+        distribution.log_std.copy_(size.sqrt().clamp(min=MIN_POLICY_STD).log())
 
 
 def _check_network(config: Config, layout: Layout) -> None:

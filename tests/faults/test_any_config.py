@@ -27,7 +27,7 @@ OWN = {  # what keeps a run small, or needs something from outside
     "network.hidden_sizes": [[1], [4], [8, 3]], "ppo.num_steps": [1, 2, 7, 16],
     "ppo.num_epochs": [1, 2], "ppo.num_minibatches": [1, 2, 3],
     "ppo.component_gammas": [{}, {"reward": 0.5}], "ppo.component_weights": [{}, {"reward": 2.0}],
-    "ppo.value_bins": [3, 11], "train.initial_policy": [None], "train.total_timesteps": [1],
+    "train.initial_policy": [None], "train.total_timesteps": [1],
     "auxiliary.trajectory_horizon": [1, 3], "auxiliary.time_to_end_horizon": [1, 9],
     "evaluation.episodes": [1], "evaluation.interval": [0, 1], "balancing.warmup": [0, 1, 10],
     "train.keep_checkpoints": [2, 5], "network.initial_log_std": [-2.0, 0.0, 1.0],
@@ -132,8 +132,7 @@ def train_one(values: dict[str, Any], results) -> str:
 QUICK = 15
 
 
-# 99: rewards of which a reward_outlier_limit below 1 leaves none inside; 162: Adam without epsilon
-@pytest.mark.parametrize("seed", [*range(QUICK - 2), 99, 162])
+@pytest.mark.parametrize("seed", range(QUICK))
 def test_a_random_configuration_trains_a_batch_or_names_the_keys(tmp_path, seed):
     train_one(drawn(seed), tmp_path)
 

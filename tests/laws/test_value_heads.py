@@ -10,7 +10,7 @@ KINDS = REGISTRY.names()
 
 
 def make(kind):
-    return REGISTRY.get(kind)(10.0, 10.0, support=80.0, bins=101, huber_delta=1.0)
+    return REGISTRY.get(kind)(10.0, 10.0, support=80.0)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+BOUND = 100.0  # largest ratio of the weights of two losses
+
 
 class Balancer(nn.Module):
     """Weighs J losses; it never sees the policy loss or the entropy bonus.

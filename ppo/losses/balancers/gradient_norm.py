@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ppo.losses.balancers import REGISTRY
-from ppo.losses.balancers.base import Balancer
+from ppo.losses.balancers.base import BOUND, Balancer
 
 
 @REGISTRY.register("gradient_norm")
@@ -29,17 +29,16 @@ class GradientNorm(Balancer):
         weights: list[float],
         num_outputs: list[int],
         momentum: float = 0.95,
-        bound: float = 100.0,
         **options: float,
     ) -> None:
         super().__init__(names, weights, num_outputs)
-        self.momentum, self.bound = momentum, bound
+        self.momentum = momentum
         self.register_buffer("mean", torch.zeros(len(names)))
 
     def weights(self, losses: Tensor) -> Tensor:
         known = self.mean > 0
         size = torch.where(known, self.mean, torch.ones_like(self.mean))
-        ratio = (self.mean.amax() / size).clamp(1.0 / self.bound, self.bound)
+        ratio = (self.mean.amax() / size).clamp(1.0 / BOUND, BOUND)
         return self.base * torch.where(known, ratio, torch.ones_like(ratio))
 
     @torch.no_grad()

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ppo.losses.balancers import REGISTRY
-from ppo.losses.balancers.base import Balancer
+from ppo.losses.balancers.base import BOUND, Balancer
 
 
 @REGISTRY.register("curriculum")
@@ -56,17 +56,16 @@ class Adaptive(Balancer):
         weights: list[float],
         num_outputs: list[int],
         momentum: float = 0.95,
-        bound: float = 100.0,
         **options: float,
     ) -> None:
         super().__init__(names, weights, num_outputs)
-        self.momentum, self.bound = momentum, bound
+        self.momentum = momentum
         self.register_buffer("mean", torch.zeros(len(names)))
 
     def weights(self, losses: Tensor) -> Tensor:
         size = torch.where(self.mean > 0, self.mean, losses.abs())
         ratio = size[0] / torch.where(size > 0, size, torch.ones_like(size))
-        return self.base * ratio.clamp(1.0 / self.bound, self.bound)
+        return self.base * ratio.clamp(1.0 / BOUND, BOUND)
 
     @torch.no_grad()
     def observe(self, losses: Tensor, variances: Tensor, progress: float) -> None:

@@ -16,6 +16,7 @@ from ppo.functional.bins import (
 from ppo.values.heads import REGISTRY
 from ppo.values.heads.base import ValueHead
 
+BINS = 101
 SMOOTHING = 0.75  # deviation of HL-Gauss in bins, the paper's choice
 
 
@@ -34,12 +35,11 @@ class BinsHead(ValueHead):
         unit: float,
         loss_unit: float,
         support: float = 8.0,
-        bins: float = 101,
         logarithmic: bool = False,
         **_: float,
     ) -> None:
         super().__init__(unit, loss_unit)
-        self.num_outputs = int(bins)
+        self.num_outputs = BINS
         self.logarithmic = logarithmic
         self.width = 2.0 * support / self.num_outputs
         edges = (torch.arange(self.num_outputs + 1) - self.num_outputs / 2) * self.width

@@ -8,18 +8,20 @@ from ppo.functional.value import huber_error
 from ppo.values.heads import REGISTRY
 from ppo.values.heads.base import ValueHead
 
+DELTA = 1.0  # standard deviations of the target
+
 
 @REGISTRY.register("huber")
 class HuberHead(ValueHead):
-    """Squared error up to `huber_delta` deviations of the target, linear beyond (Huber 1964).
+    """Squared error up to one standard deviation of the target, linear beyond (Huber 1964).
 
     The linear part pulls towards the median, which is wrong for skewed returns (Andrychowicz et
     al. 2021, figure 45 find it worse than the squared error).
     """
 
-    def __init__(self, unit: float, loss_unit: float, huber_delta: float = 1.0, **_: float) -> None:
+    def __init__(self, unit: float, loss_unit: float, **_: float) -> None:
         super().__init__(unit, loss_unit)
-        self.delta = huber_delta * unit
+        self.delta = DELTA * unit
 
     def loss(self, output: Tensor, values_norm: Tensor, targets_norm: Tensor) -> Tensor:
         return huber_error(values_norm, targets_norm, self.delta) / self.loss_unit**2
