@@ -20,8 +20,6 @@ MANY = ["env.num_envs=64", "ppo.num_steps=32"]
 LOW_STD = "network.initial_log_std=-1.0"
 NORM = "network.layer_norm=true"
 WIDE, HL_GAUSS = "network.hidden_sizes=[256, 256]", "ppo.value_loss=hl_gauss"
-LONGER = ["ppo.max_gamma=0.9998", "ppo.episode_horizon=5"]
-SURE = "ppo.horizon_explained_variance=0.97"
 PINK, SURVIVED = "ppo.noise_color=1.0", "ppo.noise_color_when=survived"
 FADES, UNDISCOUNTED = (
     "ppo.noise_color_schedule=linear",
@@ -83,7 +81,6 @@ VARIANTS: dict[str, list[str]] = {
                     (0.03, "layer_norm+return_scale_1", [NORM, "ppo.return_scale=1"]),
                     (0.03, "layer_norm+return_scale_30", [NORM, "ppo.return_scale=30"]),
                     (0.03, "layer_norm+lambda_0.97", [NORM, "ppo.gae_lambda=0.97"]),
-                    (0.03, "layer_norm+max_gamma_0.9998", [NORM, *LONGER]),
                     (0.03, "layer_norm+width_256", [NORM, WIDE]),
                     (0.04, "layer_norm", [NORM]),
                     (0.05, "", []),
@@ -96,44 +93,7 @@ VARIANTS: dict[str, list[str]] = {
             },
             "tails+target_kl_0.05+gamma_0.995": [TAILS, "ppo.target_kl=0.05", "ppo.gamma=0.995"],
             "tails+target_kl_0.03+64_environments": [TAILS, STOP_LATER, *MANY],
-            **{
-                f"tails+target_kl_0.03+episode_length_{share}": [
-                    TAILS,
-                    STOP_LATER,
-                    "ppo.gamma_schedule=episode_length",
-                    f"ppo.episode_horizon={share}",
-                    f"ppo.max_gamma={limit}",
-                ]
-                for share, limit in (
-                    (0.2, 0.995),
-                    (0.3, 0.9967),
-                    (0.4, 0.9975),
-                    (0.5, 0.9967),
-                    (1, 0.999),
-                    (10, 0.9999),
-                )
-            },
             "tails+target_kl_0.03+critic": [TAILS, STOP_LATER, CRITIC],
-            "tails+target_kl_0.03+critic_0.95": [
-                TAILS,
-                STOP_LATER,
-                CRITIC,
-                "ppo.horizon_explained_variance=0.95",
-            ],
-            **{
-                f"tails+target_kl_{kl}+critic_0.97+layer_norm{'+' if name else ''}{name}": [
-                    TAILS,
-                    f"ppo.target_kl={kl}",
-                    CRITIC,
-                    SURE,
-                    NORM,
-                    *changes,
-                ]
-                for kl, name, changes in (
-                    (0.03, "", []),
-                    (0.04, "", []),
-                )
-            },
             **{
                 f"tails+target_kl_0.03+critic_to_0.995+layer_norm{'+' if name else ''}{name}": [
                     TAILS,

@@ -21,18 +21,16 @@ from ppo.core import parallel
 from ppo.functional.moments import remember
 
 STEP = 1.05  # of the horizon, in a batch
+ENOUGH = 0.9  # explained variance above which the horizon grows
 
 
 class Discount(nn.Module):
     """Discounts in force; `observe` before a batch's targets are made, `follow` after.
 
     The horizon is never shorter than that of `gamma`, with which it begins, and never longer than
-    that of `max_gamma` or `episode_horizon` times the mean length of the last episodes. Between
-    these bounds, as soon as an episode has ended, `gamma_schedule` chooses:
-
-    - episode_length: the longest.
-    - critic: a twentieth longer after each batch of whose returns the critic explained more than
-      the share `horizon_explained_variance`, else a twentieth shorter.
+    that of `max_gamma` or the mean length of the last episodes. Between these bounds, as soon as an
+    episode has ended, `gamma_schedule: critic` makes it a twentieth longer after each batch of
+    whose returns the critic explained more than nine tenths, else a twentieth shorter.
 
     Args:
         names: of the reward components; those of `component_gammas` keep their own discount.
@@ -46,8 +44,7 @@ class Discount(nn.Module):
 
     def __init__(self, config: PPOConfig, names: tuple[str, ...]) -> None:
         super().__init__()
-        self.schedule, self.share = config.gamma_schedule, config.episode_horizon
-        self.enough = config.horizon_explained_variance
+        self.follows = config.gamma_schedule == "critic"
         self.bounds = (config.gamma, config.max_gamma)
         own = by_component(names, config.component_gammas, config.gamma)
         free = torch.tensor([name not in config.component_gammas for name in names])
@@ -61,18 +58,15 @@ class Discount(nn.Module):
     @torch.no_grad()
     def observe(self, episodes: Episodes) -> None:
         """Take in the episodes that ended in a rollout, on all ranks."""
-        if self.schedule == "constant":
+        if not self.follows:
             return
         ended = episodes.finished.double()
         found = torch.stack([(episodes.lengths * ended).sum(), ended.sum()])
         remember(self.seen, parallel.sum_(found))
         steps, count = self.seen.unbind()
-        longest = self.share * torch.where(count > 0, steps / count, 0.0)
+        longest = torch.where(count > 0, steps / count, 0.0)
         low, high = self.bounds
-        if self.schedule == "episode_length":
-            self.horizon.copy_(longest)
-        else:
-            self.horizon.copy_(torch.minimum(self.horizon, longest))
+        self.horizon.copy_(torch.minimum(self.horizon, longest))
         gamma = 1.0 - 1.0 / self.horizon.clamp(min=1.0)
         self.total.copy_(gamma.clamp(low, high))
         self.gamma.copy_(torch.where(self.free, self.total, self.gamma))
@@ -81,8 +75,8 @@ class Discount(nn.Module):
     @torch.no_grad()
     def follow(self, explained_variance: float | None) -> None:
         """Move the horizon of the next batch, on all ranks alike; None explains nothing."""
-        if self.schedule != "critic":
+        if not self.follows:
             return
         known = math.nan if explained_variance is None else explained_variance
         explained = parallel.mean_(torch.tensor([known], device=self.horizon.device)).item()
-        self.horizon.mul_(STEP if explained > self.enough else 1.0 / STEP)
+        self.horizon.mul_(STEP if explained > ENOUGH else 1.0 / STEP)

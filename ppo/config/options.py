@@ -144,18 +144,12 @@ class PPOConfig(Section):
         16, "equal parts of a batch, one gradient step each", common=True
     )
     gamma: Fraction = setting(0.99, "discount factor", common=True)
-    gamma_schedule: Literal["constant", "critic", "episode_length"] = setting(
+    gamma_schedule: Literal["constant", "critic"] = setting(
         "constant",
-        "critic: the horizon 1 / (1 - gamma) grows while the critic explains the returns,"
-        " up to the length of the episodes; episode_length: that length",
+        "critic: the horizon 1 / (1 - gamma) grows while the critic explains the returns, up to the"
+        " length of the episodes",
     )
     max_gamma: Fraction = setting(0.999, "largest discount factor of a schedule")
-    episode_horizon: Positive = setting(
-        1.0, "longest horizon of a schedule, in mean lengths of the last episodes"
-    )
-    horizon_explained_variance: Finite = setting(
-        0.9, "explained variance above which the critic's horizon grows; below it shrinks"
-    )
     gae_lambda: Fraction = setting(
         0.95,
         "lambda of generalized advantage estimation",

@@ -58,10 +58,19 @@ OPTIONS: dict[str, Removed] = {
     "imitation.min_policy_std": Removed(
         0.1, "nobody set it; the smallest standard deviation afterwards is 0.1", "leave it out"
     ),
+    "ppo.episode_horizon": Removed(
+        1.0, "horizons longer than an episode brought nothing", "write ppo.max_gamma"
+    ),
+    "ppo.horizon_explained_variance": Removed(
+        0.9, "other limits than 0.9 brought nothing", "leave it out"
+    ),
 }
 VALUES: dict[tuple[str, str], Removed] = {
     ("ppo.normalize_advantages", "percentile"): Removed(
         "minibatch", "a range of returns did no better", "write minibatch or batch"
+    ),
+    ("ppo.gamma_schedule", "episode_length"): Removed(
+        "constant", "what follows the critic serves more tasks", "write critic"
     ),
 }
 

@@ -8,16 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from value_tools import ThreeScales, make_learner
 
+from ppo.algorithm import discount
 from ppo.algorithm.discount import Discount
 from ppo.algorithm.rollout.collect import Episodes
 from ppo.config import PPOConfig
 from ppo.core.errors import UserError
 
-FOLLOWS = "ppo.gamma_schedule=episode_length"
+FOLLOWS = "ppo.gamma_schedule=critic"
 
 
-def schedule(kind, **more):
-    return PPOConfig(gamma_schedule=kind, **more)
+def schedule(**more):
+    return PPOConfig(gamma_schedule="critic", **more)
 
 
 def rollout_of(lengths, steps=64, envs=4):
@@ -42,27 +43,25 @@ def mean_length(remembered, lengths):
 ANY = st.tuples(st.lists(st.integers(1, 5000), max_size=30), st.floats(-2, 1) | st.none())
 
 
-@pytest.mark.parametrize("kind", ["episode_length", "critic"])
 @settings(max_examples=50, deadline=None)
-@given(st.lists(ANY, min_size=1, max_size=40), st.floats(0.01, 10.0), st.floats(0.5, 0.99))
-def test_it_is_an_oracle_s(kind, batches, share, least):
-    config = schedule(kind, gamma=least, episode_horizon=share, max_gamma=0.9995)
+@given(st.lists(ANY, min_size=1, max_size=40), st.floats(0.5, 0.99))
+def test_it_is_an_oracle_s(batches, least):
+    config = schedule(gamma=least, max_gamma=0.9995)
     discount = Discount(config, ("reward",))
     shortest, horizon = 1 / (1 - least), 1 / (1 - least)
     remembered: list[tuple[float, float]] = []
     for lengths, explained in batches:
         discount.observe(rollout_of(lengths))
-        longest = min(share * mean_length(remembered, lengths), 2000.0)
-        horizon = max(shortest, longest if kind == "episode_length" else min(horizon, longest))
+        longest = min(mean_length(remembered, lengths), 2000.0)
+        horizon = max(shortest, min(horizon, longest))
         assert discount.gamma.item() == pytest.approx(1 - 1 / horizon, abs=1e-6)
         assert discount.total.item() == discount.gamma.item()
         discount.follow(explained)
         horizon *= 1.05 if explained is not None and explained > 0.9 else 1 / 1.05
 
 
-@pytest.mark.parametrize("kind", ["episode_length", "critic"])
-def test_named_components_keep_their_own(kind):
-    config = schedule(kind, component_gammas={"plain": 0.5}, max_gamma=0.9975)
+def test_named_components_keep_their_own():
+    config = schedule(component_gammas={"plain": 0.5}, max_gamma=0.9975)
     discount = Discount(config, ("large", "plain", "small"))
     for _ in range(50):
         discount.observe(rollout_of([1000] * 5))
@@ -78,11 +77,13 @@ def test_a_constant_one_stays_to_the_bit():
 
 @pytest.mark.parametrize("compile_it", ["never", "always"])
 def test_targets_and_scaled_rewards_use_it(compile_it):
-    """Episodes of 12 steps: the horizon of 1.2 that the first batch has becomes 6."""
-    chosen = ("ppo.gamma=0.17", "ppo.episode_horizon=0.5", "ppo.reward_scaling=return_std",
-              f"system.compile={compile_it}")  # fmt: skip
+    """A horizon that has become 6."""
+    chosen = ("ppo.gamma=0.17", "ppo.reward_scaling=return_std", f"system.compile={compile_it}")
     learner = make_learner(*chosen, FOLLOWS, env=ThreeScales())
-    records = [learner.step() for _ in range(3)]
+    records = []
+    for _ in range(3):
+        learner.discount.horizon.fill_(6.0)
+        records.append(learner.step())
     assert [record["gamma"] for record in records] == pytest.approx([1 - 1 / 6] * 3)
     fixed = make_learner(*chosen, f"ppo.gamma={records[0]['gamma']!r}", env=ThreeScales())
     for record in records:
@@ -92,9 +93,13 @@ def test_targets_and_scaled_rewards_use_it(compile_it):
 
 
 def test_before_an_episode_has_ended_it_is_the_least():
-    learner = make_learner(FOLLOWS, "ppo.num_steps=6", "ppo.gamma=0.5", "ppo.episode_horizon=0.4",
-                           env=ThreeScales())  # fmt: skip
-    assert [round(learner.step()["gamma"], 4) for _ in range(3)] == [0.5, 0.7917, 0.7917]
+    """Episodes of 12 steps, batches of 6."""
+    learner = make_learner(FOLLOWS, "ppo.num_steps=6", "ppo.gamma=0.5", env=ThreeScales())
+    gammas = []
+    for _ in range(3):
+        learner.discount.horizon.fill_(50.0)
+        gammas.append(learner.step()["gamma"])
+    assert gammas == pytest.approx([0.5, 1 - 1 / 12, 1 - 1 / 12])
 
 
 def test_a_largest_discount_below_the_least_is_refused():
@@ -103,10 +108,11 @@ def test_a_largest_discount_below_the_least_is_refused():
 
 
 @pytest.mark.parametrize("enough", [-100.0, 0.999])
-def test_the_horizon_follows_the_critic(enough):
+def test_the_horizon_follows_the_critic(enough, monkeypatch):
     """Episodes of 12 steps let it go from 2 to 12; a critic that is never good enough does not."""
     chosen = ("ppo.gamma_schedule=critic", "ppo.gamma=0.5", "ppo.component_gammas={small: 0.25}")
-    learner = make_learner(*chosen, f"ppo.horizon_explained_variance={enough}", env=ThreeScales())
+    monkeypatch.setattr(discount, "ENOUGH", enough)
+    learner = make_learner(*chosen, env=ThreeScales())
     horizons = [1 / (1 - learner.step()["gamma"]) for _ in range(6)]
     expected = [2 * 1.05**n for n in range(6)] if enough < 0 else [2.0] * 6
     assert horizons == pytest.approx(expected, rel=1e-4)
