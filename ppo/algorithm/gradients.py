@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ppo.algorithm.health import probe_index
+from ppo.algorithm.health import PROBE_SAMPLES, probe_index
 from ppo.algorithm.optimizer import FlatParameters
 from ppo.core.data import Batch
 from ppo.losses.base import Knobs
@@ -38,7 +38,8 @@ def balanced_norms(
 ) -> Tensor:
     """[J] gradient norms of the unweighted balanced losses, measured on a probe of the batch."""
     parameters = shared_parameters(flat)
-    few = batch.select(probe_index(batch.obs.shape[0], batch.obs.device))
+    limit = max(1, PROBE_SAMPLES // batch.length)  # with memory, whole sequences
+    few = batch.select(probe_index(batch.num_sequences, batch.obs.device, limit))
     losses, _ = objective.terms(few, knobs)
     return torch.stack(
         [norm_of(losses[loss.name], parameters) for loss in objective.balanced_losses]

@@ -13,6 +13,7 @@ from torch.func import functional_call, vjp
 from ppo.algorithm.optimizer import FlatParameters
 from ppo.core.data import Batch
 from ppo.functional.moments import explained_variance, masked_mean, masked_moments
+from ppo.functional.quantiles import spread_index
 from ppo.losses.base import Knobs
 from ppo.losses.objective import Objective
 from ppo.values.scales.base import ValueScale
@@ -23,9 +24,12 @@ RANK_INTERVAL = 10  # batches between singular value decompositions
 
 
 def probe_index(size: int, device: torch.device, limit: int = PROBE_SAMPLES) -> Tensor:
-    """Evenly spaced samples that the probes look at."""
-    count = min(size, limit)
-    return torch.arange(count, device=device) * (size // count)
+    """Samples that the probes look at, spread over all steps and environments: [min(size, limit)].
+
+    Neighbors lie a golden section apart, so that no period of the batch (the number of
+    environments) is hit again and again.
+    """
+    return spread_index(size, limit, device)
 
 
 def value_health(
@@ -128,7 +132,7 @@ def after_update(
         "critic_reach": reach,
         "saturated_units": (features.abs() > 0.99).float().mean()
         if objective.agent.bounded_features
-        else torch.full((), torch.nan),
+        else features.new_full((), torch.nan),
         "dead_units": (features.std(0, correction=0) < 1e-3 * largest).float().mean(),
         **_of_inputs(objective, few),
         "action_out_of_bounds_share": _out_of_bounds(objective, few),
@@ -151,7 +155,7 @@ def _of_inputs(objective: Objective, few: Batch) -> dict[str, Tensor]:
 def _out_of_bounds(objective: Objective, few: Batch) -> Tensor:
     distribution = objective.agent.distribution
     if distribution.discrete:
-        return torch.full((), torch.nan)
+        return few.obs.new_full((), torch.nan, dtype=torch.float32)
     outside = (few.actions.abs() > 1.0).float() * distribution.bounded
     return outside.mean()
 

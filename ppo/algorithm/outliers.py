@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ppo.functional.quantiles import quantiles
+from ppo.functional.quantiles import quantiles, spread_index
 
 LIMIT = 1000.0  # robust standard deviations from the median that make an outlier
 MAX_SAMPLES = 16_384  # that the quantiles look at
@@ -19,7 +19,8 @@ MAX_REPORTED = 3
 def center_and_spread(rewards: Tensor) -> tuple[Tensor, Tensor]:
     """Median and robust deviation [K] of rewards [T, N, K]; the deviation is 0 for sparse ones."""
     flat = rewards.flatten(0, 1)
-    flat = flat[:: max(1, flat.shape[0] // MAX_SAMPLES)]
+    if flat.shape[0] > MAX_SAMPLES:
+        flat = flat[spread_index(flat.shape[0], MAX_SAMPLES, flat.device)]
     low, middle, high = quantiles(flat, (0.25, 0.5, 0.75))
     return middle, (high - low) / 1.349  # the interquartile range of a normal is 1.349 deviations
 

@@ -9,21 +9,24 @@ from ppo.functional.moments import masked_mean
 
 
 def normalize_advantages(advantages: Tensor, weights: Tensor) -> Tensor:
-    """Advantages with mean 0 and deviation 1 over the weighted samples.
+    """Advantages with mean 0 and standard deviation 1 (ddof 0) over the weighted samples.
 
     There is no additive epsilon, which would break exactness under reward scale: constant
-    advantages become 0.
+    advantages become 0. Moments are taken in float64, since the square of an advantage of 1e-23 or
+    1e20 is no float32.
 
     Args:
         advantages: [B]. weights: [B] 1 for samples that count.
     """
-    mean = masked_mean(advantages, weights)
-    centered = (advantages - mean) * weights
-    deviation = masked_mean(centered.square(), weights).sqrt()
+    values, counted = advantages.double(), weights.double()
+    mean = masked_mean(values, counted)
+    centered = (values - mean) * counted
+    deviation = masked_mean(centered.square(), counted).sqrt()
     # Below a millionth of the mean, the spread is rounding error of the mean.
     constant = deviation <= 1e-6 * mean.abs()  # False for NaN, which must be seen, not hidden
     safe = torch.where(constant, torch.ones_like(deviation), deviation)
-    return torch.where(constant, torch.zeros_like(centered), centered / safe)
+    normalized = torch.where(constant, torch.zeros_like(centered), centered / safe)
+    return normalized.to(advantages.dtype)
 
 
 def clipped_surrogate(ratio: Tensor, advantages: Tensor, epsilon: Tensor | float) -> Tensor:

@@ -73,7 +73,7 @@ class Gaussian(Distribution):
 
     def __init__(self, space: gym.spaces.Box, squash: str, initial_log_std: float) -> None:
         super().__init__()
-        low, high = np.broadcast_arrays(space.low, space.high)
+        low, high = (_without_largest(side) for side in (space.low, space.high))
         bounded = np.isfinite(low) & np.isfinite(high)
         finite_low, finite_high = (
             np.where(bounded, side, 0.0).astype(float) for side in (low, high)
@@ -125,6 +125,14 @@ class Gaussian(Distribution):
         return self.log_std.detach().exp().mean()
 
 
+def _without_largest(bound: np.ndarray) -> np.ndarray:
+    """Bounds in float64, infinite where they are the largest float of their type."""
+    if not np.issubdtype(bound.dtype, np.floating):
+        return bound.astype(float)
+    largest = np.abs(bound) >= np.finfo(bound.dtype).max
+    return np.where(largest, np.sign(bound) * np.inf, bound.astype(float))
+
+
 class Categorical(Distribution):
     """One or several independent choices; sampled by the Gumbel-max trick."""
 
@@ -146,7 +154,9 @@ class Categorical(Distribution):
         return [params] if len(self.sizes) == 1 else list(params.split(self.sizes, -1))
 
     def sample(self, params: Tensor, noise: Tensor) -> Tensor:
-        return self.mode(params - (-noise.log()).log())
+        # A draw of exactly 0 would rule its choice out, and a masked one might win.
+        drawn = noise.clamp(min=torch.finfo(noise.dtype).tiny)
+        return self.mode(params - (-drawn.log()).log())
 
     def mode(self, params: Tensor) -> Tensor:
         return torch.stack([logits.argmax(-1) for logits in self._choices(params)], -1)

@@ -73,3 +73,18 @@ def test_explained_variance_of_known_cases():
     assert explained_variance(r, -r, w).item() == pytest.approx(-3.0, rel=1e-5)
     assert explained_variance(r + 100, r, w).item() == pytest.approx(1.0, abs=1e-5)
     assert explained_variance(0 * r, r, w).isnan().all()
+
+
+@pytest.mark.parametrize("k", [-120, -90, 60, 110])
+def test_advantages_far_outside_everyday_sizes_are_normalized_too(k):
+    """Their squares are no float32 any more; 2^-126 to 2^127 is what float32 itself has."""
+    a = torch.randn(512, generator=torch.Generator().manual_seed(0)).clamp(-3, 3)
+    a = torch.where(a.abs() < 2.0**-5, torch.zeros(()), a)  # no subnormal numbers
+    w = torch.ones(512)
+    assert torch.equal(normalize_advantages(a, w), normalize_advantages(a * 2.0**k, w))
+
+
+def test_the_standard_deviation_of_normalized_advantages_has_ddof_0():
+    a = torch.randn(6, generator=torch.Generator().manual_seed(0))
+    expected = (a - a.mean()) / a.std(correction=0)
+    torch.testing.assert_close(normalize_advantages(a, torch.ones(6)), expected)

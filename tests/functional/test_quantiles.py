@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from ppo.functional.quantiles import quantiles
+from ppo.functional.quantiles import quantiles, spread_index
 
 
 @pytest.mark.parametrize("size", [(1,), (2,), (60,), (1001, 3), (4096, 1)])
@@ -16,3 +16,17 @@ def test_a_power_of_two_passes_through():
     values = torch.randn((100, 2), generator=torch.Generator().manual_seed(2))
     shares = [0.05, 0.31, 0.75]
     assert torch.equal(quantiles(values * 2.0**20, shares), quantiles(values, shares) * 2.0**20)
+
+
+@pytest.mark.parametrize("size", [1, 5, 1024, 1500, 1025, 8 * 4096, 7 * 12_345, 2**20])
+def test_spread_samples_are_different_and_leave_no_large_gap(size):
+    index = spread_index(size, 1024, torch.device("cpu"))
+    assert len(index) == min(size, 1024) == len(index.unique())
+    gaps = torch.cat([index.sort().values, torch.tensor([size])]).diff()
+    assert index.min() < 3 * size / 1024 + 1 and gaps.max() < 3 * size / 1024 + 1
+
+
+def test_spread_samples_see_every_environment_alike():
+    envs = spread_index(4096 * 8, 1024, torch.device("cpu")) % 8  # samples are [T, N], flattened
+    counts = envs.bincount(minlength=8)
+    assert counts.min() >= 120 and counts.max() <= 136

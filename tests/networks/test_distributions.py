@@ -98,3 +98,19 @@ def test_unbounded_actions_pass_unchanged():
 def test_an_unsupported_space_is_named():
     with pytest.raises(UserError, match=r"action space.*Text"):
         distribution_for(gym.spaces.Text(5))
+
+
+def test_a_draw_of_exactly_zero_never_picks_a_masked_action():
+    d = distribution_for(gym.spaces.Discrete(3))
+    masked = torch.tensor([[0.0, -1e8, -1e8]])
+    drawn = torch.tensor([[0.0, 0.5, 0.999]])  # torch.rand gives 0 once in 16 million draws
+    assert d.sample(masked, drawn).item() == 0
+
+
+def test_the_largest_float_is_no_bound():
+    largest = np.finfo(np.float32).max
+    low, high = np.array([-largest, -2.0], np.float32), np.array([largest, 2.0], np.float32)
+    d = distribution_for(gym.spaces.Box(low, high))
+    assert d.bounded.tolist() == [0.0, 1.0]
+    played = d.to_env(torch.tensor([[3.0, 0.5]]))
+    torch.testing.assert_close(played, torch.tensor([[3.0, 1.0]]))

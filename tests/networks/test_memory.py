@@ -10,6 +10,7 @@ from learner_tools import learner, records, settings
 from ppo import Trainer, load_policy
 from ppo.core.data import Batch
 from ppo.core.errors import UserError
+from ppo.losses import balancers
 from ppo.networks import memories
 
 KINDS = pytest.mark.parametrize("kind", ["lstm", "gru"])
@@ -227,3 +228,9 @@ def test_compiled_and_eager_runs_with_memory_agree(env):
         torch.testing.assert_close(
             eager.collector.states[0], compiled.collector.states[0], rtol=1e-4, atol=1e-5
         )
+
+
+@pytest.mark.parametrize("kind", balancers.REGISTRY.names())
+def test_every_balancer_learns_from_sequences(kind):
+    run = learner("CartPole-v1", network__memory="gru", balancing__kind=kind)
+    assert np.isfinite([run.step()["total_loss"] for _ in range(2)]).all()

@@ -1,0 +1,123 @@
+"""One whole batch with every tensor on the `meta` device, for every kind that the registries hold.
+
+Tensors there have a form and no numbers: a scalar that was left on the CPU cannot be mixed with
+them, and whoever waits for a number of the device fails. So a machine without a GPU finds what
+would fail, or wait, on one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from learner_tools import learner
+
+from ppo.algorithm import build
+from ppo.config import Config
+from ppo.core import compiling, randomness
+from ppo.losses import advantages, balancers
+from ppo.networks import encoders, memories
+from ppo.values import clips, heads, scales
+
+META = torch.device("meta")
+SMALL = ["system.compile=never", "env.num_envs=8", "ppo.num_steps=6", "env.calibration_steps=0",
+         "ppo.num_minibatches=2", "ppo.num_epochs=2", "network.hidden_sizes=[16]",
+         "network.memory_size=8"]  # fmt: skip
+
+
+class OnTheHost:
+    """torch with generators of the CPU, since none can be made for the meta device."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(torch, name)
+
+    def Generator(self, device: object = None) -> torch.Generator:
+        return torch.Generator("cpu")
+
+
+@pytest.fixture(autouse=True)
+def meta(monkeypatch):
+    monkeypatch.setattr(randomness, "torch", OnTheHost())
+    # A device other than the CPU compiles what plays on it, which the meta device cannot.
+    monkeypatch.setattr(compiling, "compiled", lambda function, *_, **__: function)
+    for module in ("collect", "players"):
+        monkeypatch.setattr(f"ppo.algorithm.rollout.{module}.compiled", lambda f, *_, **__: f)
+
+
+NEEDS = {"ppo.return_normalizer=symlog": "ppo.value_clip=none"}
+
+
+def one_batch(*settings: str) -> None:
+    """Collect, prepare, targets, update and examine."""
+    settings += tuple(NEEDS[setting] for setting in settings if setting in NEEDS)
+    config = Config.from_dict({}, [*SMALL, *settings])
+    learner = build.build_learner(config, build.build_environments(config, META), META)
+    learner.collector.reset()
+    learner.kl_rate.factor = torch.ones(())  # the one state that the host reads
+    knobs, _ = learner.knobs()
+    rollout, _ = learner.collector(0)
+    batch, _ = learner.prepare(rollout)
+    batch = learner.with_targets(batch, rollout)
+    learner.examine.remember(batch, knobs)
+    table = learner.update(batch, knobs, 0, 0)
+    learner.examine(batch, knobs, table, 0)
+
+
+NATIVE = ["DoubleIntegrator-v0", "Pendulum-v1", "CartPole-v1", "ThreeScales-v0"]
+KINDS = [
+    *(f"ppo.return_normalizer={kind}" for kind in scales.REGISTRY.names() if kind != "identity"),
+    "ppo.normalize_returns=false",  # identity
+    *(f"ppo.value_loss={kind}" for kind in heads.REGISTRY.names()),
+    *(f"ppo.value_clip={kind}" for kind in clips.REGISTRY.names()),
+    *(f"ppo.normalize_advantages={kind}" for kind in advantages.REGISTRY.names()),
+    *(f"balancing.kind={kind}" for kind in balancers.REGISTRY.names()),
+    *(f"network.memory={kind}" for kind in memories.REGISTRY.names()),
+    *(f"ppo.{name}" for name in ("gamma_schedule=critic", "noise_color=1", "target_kl=0.02",
+                                 "reward_outlier=clip", "reward_scaling=return_std")),
+    *(f"auxiliary.{name}_weight=0.1" for name in ("trajectory", "time_to_end", "success")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("env", NATIVE)
+def test_every_native_environment(env):
+    one_batch(f"env.id={env}", "env.backend=torch")
+
+
+@pytest.mark.parametrize("setting", KINDS)
+@pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1"])
+def test_every_kind(env, setting):
+    one_batch(f"env.id={env}", "env.backend=torch", setting)
+
+
+@pytest.mark.parametrize("encoder", encoders.REGISTRY.names())
+@pytest.mark.parametrize("numbers", [False, True], ids=["pixels", "pixels and numbers"])
+def test_every_encoder_of_pictures(encoder, numbers):
+    if encoder == "mlp" and not numbers:
+        one_batch("env.id=CartPole-v1", "env.backend=torch", "network.encoder=mlp")
+        return
+    env = {"env__kwargs": f"{{numbers: {str(numbers).lower()}}}"}
+    made = learner("image_env:Picture-v0", network__encoder=encoder, **env)
+    found = made.objective.agent.to(META)(made.collector.current.to(META))
+    found.values_norm.sum().backward()
+    assert found.values_norm.is_meta and found.policy.is_meta
+
+
+def test_a_scalar_on_the_host_is_noticed(monkeypatch):
+    monkeypatch.setattr("ppo.algorithm.health._out_of_bounds", lambda *_: torch.full((), torch.nan))
+    with pytest.raises((RuntimeError, NotImplementedError), match="meta|device"):
+        one_batch("env.id=CartPole-v1", "env.backend=torch")
+
+
+def test_a_wait_for_the_device_is_noticed(monkeypatch):
+    from ppo.algorithm import health
+
+    usual = health.value_health
+
+    def waits(batch, values, *rest):
+        float(values.sum())
+        return usual(batch, values, *rest)
+
+    monkeypatch.setattr(health, "value_health", waits)
+    with pytest.raises((RuntimeError, NotImplementedError), match="meta"):
+        one_batch("env.id=CartPole-v1", "env.backend=torch")
