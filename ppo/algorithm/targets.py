@@ -43,6 +43,7 @@ def make_batch(rollout: Rollout, settings: TargetSettings) -> Batch:
             rollout.ended,
             settings.gamma,
             gae_lambda,
+            rollout.valid,
         )
 
     advantages = gae(settings.gae_lambda)
