@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import gymnasium as gym
 import numpy as np
 import pytest
 import torch
 from env_tools import make, play
+from generated_spaces import any_space
 from gymnasium import spaces
+from hypothesis import given
+from hypothesis import settings as tried
 from sick_env import SPACES
 
 from ppo.core.errors import UserError
@@ -17,6 +23,7 @@ from ppo.envs.observations import (
     observation_size,
     without_text,
 )
+from ppo.envs.spaces import describe, restore
 
 FLAT = ["discrete", "multi_discrete", "multi_binary", "matrix", "integers", "dict", "tuple"]
 
@@ -116,3 +123,26 @@ def test_an_action_space_that_nobody_can_act_in_is_refused():
 def test_an_observation_outside_its_space_is_described(name, observation, message):
     with pytest.raises(ValueError, match=message):
         ObservationEncoder(SPACES[name], "x").encode(observation)
+
+
+def same_to_the_bit(one: Any, other: Any) -> bool:
+    """Equal spaces, whose bounds, dtypes and keys are equal too; Gymnasium compares loosely."""
+    if type(one) is not type(other) or one != other or one.dtype != other.dtype:
+        return False
+    if isinstance(one, spaces.Box):
+        names = ("low", "high", "bounded_below", "bounded_above")
+        return all(np.array_equal(getattr(one, n), getattr(other, n)) for n in names)
+    if isinstance(one, spaces.Dict):
+        return list(one) == list(other) and all(same_to_the_bit(one[k], other[k]) for k in one)
+    return not isinstance(one, spaces.Tuple) or all(map(same_to_the_bit, one, other))
+
+
+@tried(max_examples=200, deadline=None)
+@given(any_space())
+def test_a_space_comes_back_from_a_checkpoint_as_it_was(space):
+    assert same_to_the_bit(restore(json.loads(json.dumps(describe(space)))), space)
+
+
+def test_a_key_that_json_cannot_hold_is_refused():
+    with pytest.raises(UserError, match="neither a word nor a number"):
+        describe(spaces.Dict({("a", 1): spaces.Discrete(2)}))
