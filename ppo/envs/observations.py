@@ -294,6 +294,7 @@ class ActionDecoder:
         self.shape: tuple[int, ...] = tuple(space.shape or ())
         self.dtype = np.dtype(np.float32 if isinstance(space, spaces.Box) else np.int64)
         self._env_dtype = np.dtype(space.dtype)
+        self._bounds = (space.low, space.high) if isinstance(space, spaces.Box) else None
 
     def decode(self, actions: np.ndarray) -> Any:
         """N actions [N, *shape] as a sequence of what the environment's `step` takes.
@@ -303,4 +304,22 @@ class ActionDecoder:
         """
         if self.is_discrete:
             return actions.tolist()  # CartPole checks a Python integer faster than a numpy one
-        return actions.astype(self._env_dtype)
+        return self.array(actions)
+
+    def array(self, actions: np.ndarray) -> np.ndarray:
+        """N actions [N, *shape], each in its space, to the nearest number that is."""
+        if self._bounds is None:
+            return actions.astype(self._env_dtype)
+        if self._env_dtype.kind == "f":
+            # In the space's own dtype: a bound that float32 does not hold is not overstepped.
+            return np.clip(actions.astype(self._env_dtype), *self._bounds)
+        return self._integers(np.rint(actions.astype(np.float64)))
+
+    def _integers(self, wanted: np.ndarray) -> np.ndarray:
+        """Whole numbers in the space's dtype; beyond its range there is nothing to cast."""
+        assert self._bounds is not None
+        low, high = (np.broadcast_to(side, wanted.shape) for side in self._bounds)
+        found = np.where(wanted >= high.astype(np.float64), high, low)
+        inside = (wanted > low.astype(np.float64)) & (wanted < high.astype(np.float64))
+        found[inside] = wanted[inside].astype(self._env_dtype)
+        return found

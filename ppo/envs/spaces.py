@@ -44,8 +44,9 @@ def describe(space: gym.Space) -> dict[str, Any]:
         numbers = {"nvec": space.nvec.tolist(), "start": space.start.tolist()}
         return {"kind": "MultiDiscrete", **numbers, "dtype": str(space.dtype)}
     if isinstance(space, gym.spaces.MultiBinary):
-        single = isinstance(space.n, int | np.integer)  # 5 and [5] are not equal to Gymnasium
-        return {"kind": "MultiBinary", "shape": int(space.n) if single else list(space.shape)}
+        # 5 and [5] are not equal to Gymnasium.
+        shape = list(space.shape) if isinstance(space.n, tuple) else int(space.n)
+        return {"kind": "MultiBinary", "shape": shape}
     if isinstance(space, gym.spaces.Dict):
         return {"kind": "Dict", **_entries(space)}
     if isinstance(space, gym.spaces.Tuple):

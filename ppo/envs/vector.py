@@ -180,7 +180,7 @@ class VectorEnvironments(Environments):
         return rows
 
     def step(self, actions: Tensor) -> Step:
-        taken = actions.detach().cpu().numpy().astype(self.envs.action_space.dtype)
+        taken = self.decoder.array(actions.detach().cpu().numpy())
         self._moved = True
         observations, rewards, terminated, truncated, infos = self.envs.step(taken)
         encoded = self._encode(observations)

@@ -71,13 +71,15 @@ class Gaussian(Distribution):
     low: Tensor  # [A] bounds in normalized units
     high: Tensor  # [A]
     bounded: Tensor  # [A] 1 where both bounds are finite
+    env_low: Tensor  # [A] bounds in the environment's units, rounded inwards to float32
+    env_high: Tensor  # [A]
 
     def __init__(
         self, space: gym.spaces.Box, squash: str, initial_log_std: float, state_dependent: bool
     ) -> None:
         super().__init__()
         low, high = np.broadcast_arrays(space.low, space.high)
-        bounded = np.isfinite(low) & np.isfinite(high)
+        bounded = _is_bound(low, space.dtype) & _is_bound(high, space.dtype)
         finite_low, finite_high = (
             np.where(bounded, side, 0.0).astype(float) for side in (low, high)
         )
@@ -102,6 +104,10 @@ class Gaussian(Distribution):
         self._keep("low", np.where(bounded, -1.0, np.where(np.isfinite(low), low, -np.inf)))
         self._keep("high", np.where(bounded, 1.0, np.where(np.isfinite(high), high, np.inf)))
         self._keep("bounded", bounded.astype(np.float32))
+        self.integral = space.dtype is not None and space.dtype.kind in "iu"
+        env_low, env_high = _inside(space.low, 1), _inside(space.high, -1)
+        self._keep("env_low", np.broadcast_to(env_low, space.shape).copy())
+        self._keep("env_high", np.broadcast_to(env_high, space.shape).copy())
 
     def _keep(self, name: str, value: np.ndarray) -> None:
         flat = torch.as_tensor(value, dtype=torch.float32).reshape(-1).clone()
@@ -141,7 +147,12 @@ class Gaussian(Distribution):
         else:
             squashed = actions
         limited = torch.minimum(torch.maximum(squashed, self.low), self.high)
-        return (self.center + self.half_range * limited).reshape(-1, *self.shape)
+        scaled = self.center + self.half_range * limited
+        if self.integral:
+            scaled = scaled.round()
+        # Center and half range are rounded, so that their sum may lie a rounding step outside.
+        inside = torch.minimum(torch.maximum(scaled, self.env_low), self.env_high)
+        return inside.reshape(-1, *self.shape)
 
     def mean_std(self) -> Tensor | None:
         return None if self.state_dependent else self.log_std.detach().exp().mean()
@@ -149,6 +160,23 @@ class Gaussian(Distribution):
     def std_of_entropy(self, entropy: float) -> float:
         """Geometric mean, over states and actions, of deviations with this mean entropy."""
         return math.exp(entropy / self.num_actions - 0.5 * (1.0 + LOG_2PI))
+
+
+def _is_bound(side: np.ndarray, dtype: np.dtype | None) -> np.ndarray:
+    """Whether a range can be measured by it: the largest float stands for no bound."""
+    largest = float(np.finfo(np.float32).max)
+    if dtype is not None and dtype.kind == "f":
+        largest = min(largest, float(np.finfo(dtype).max))
+    return np.isfinite(side) & (np.abs(side.astype(np.float64)) < largest)
+
+
+def _inside(bound: np.ndarray, inwards: int) -> np.ndarray:
+    """The bound as float32, or the next number `inwards` (1 up, -1 down) where that is outside."""
+    with np.errstate(over="ignore"):
+        near = bound.astype(np.float32)
+    exact, rounded = bound.astype(np.longdouble), near.astype(np.longdouble)
+    outside = exact > rounded if inwards > 0 else exact < rounded
+    return np.where(outside, np.nextafter(near, np.float32(inwards * np.inf)), near)
 
 
 class Categorical(Distribution):

@@ -11,7 +11,7 @@ import torch
 from ppo.algorithm.build import build_agent
 from ppo.config import Config
 from ppo.core.errors import UserError
-from ppo.envs.observations import flatten_observation, layout_of
+from ppo.envs.observations import ActionDecoder, flatten_observation, layout_of
 from ppo.envs.spaces import restore
 from ppo.networks.agent import Agent
 from ppo.runs import checkpoint
@@ -71,8 +71,8 @@ class Policy:
             raise UserError("action_mask: this policy was trained without action masks")
         row = flatten_observation(self.observation_space, observation, num_mask, action_mask)
         actions = self.act(torch.as_tensor(np.asarray(row)).unsqueeze(0), deterministic, seed)
-        action = actions[0].numpy()
-        return action.item() if action.ndim == 0 else action.astype(self.action_space.dtype)
+        action = ActionDecoder(self.action_space, self.config.env.id).array(actions.numpy())[0]
+        return action.item() if np.ndim(action) == 0 else action
 
     @torch.no_grad()
     def act(
