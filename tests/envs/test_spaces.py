@@ -193,3 +193,28 @@ def test_the_largest_integer_is_not_the_smallest(dtype):
     top = np.iinfo(dtype).max
     decoder = ActionDecoder(spaces.Box(0, top, (1,), dtype), "x")
     assert int(decoder.decode(np.array([[float(top)]], np.float32))[0, 0]) == top
+
+
+@pytest.mark.parametrize(
+    "space", [SPACES["image"], spaces.Dict(a=spaces.Box(0, 255, (40, 40, 3), np.uint8))]
+)
+def test_numbers_that_a_byte_cannot_hold_are_refused(space):
+    encoder = ObservationEncoder(space, "x")
+
+    def shown(number):
+        shape = space.shape or space["a"].shape
+        image = np.full(shape, 200, np.int64)
+        image.flat[5] = number
+        return {"a": image} if isinstance(space, spaces.Dict) else image
+
+    assert 255 in encoder.encode(shown(255))
+    for number in (-1, 256):
+        with pytest.raises(ValueError, match=f"uint8.*but holds {number}"):
+            encoder.encode(shown(number))
+
+
+@pytest.mark.parametrize("backend", ["sync", "async"])
+def test_a_time_stamp_that_float32_rounds_is_told(backend):
+    with make("sick_env:Spaced-v0", backend, 2, kwargs={"observation": "stamp"}) as envs:
+        (note,) = envs.notes
+    assert "beyond 16,777,216" in note and "entry time.0 (1" in note

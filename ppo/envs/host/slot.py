@@ -19,10 +19,11 @@ from ppo.envs.host import masks
 from ppo.envs.host.checks import bounds_of, first_nonfinite, scalar, shortened
 from ppo.envs.host.stacking import FrameStack
 from ppo.envs.ids import make_env
-from ppo.envs.observations import ActionDecoder, ObservationEncoder, mask_size
+from ppo.envs.observations import ActionDecoder, ObservationEncoder, choice_sizes, mask_size
 from ppo.envs.workers.rows import Rows
 
 MAX_FAILURES_IN_A_ROW = 3
+PROBES = 10  # actions that an environment may refuse before its components are given up
 
 
 class Task(NamedTuple):
@@ -46,7 +47,8 @@ class Probed(NamedTuple):
     """What one reset, and where needed one step, tell of an environment."""
 
     component_names: tuple[str, ...]
-    mask_source: str  # none, info or method
+    mask_source: str  # none, info, method or observation
+    notes: tuple[str, ...] = ()
 
 
 class Slot:
@@ -123,19 +125,36 @@ class SlotGroup:
     def probe(self) -> Probed:
         """The reward components that the first environment tells of, and how it gives masks."""
         slot = self.slots[0]
-        _, info = slot.reset(0)
+        observation, info = slot.reset(0)
         source = masks.find_source(slot.env, info, self.task.action_masks, slot.spec.id)
-        return Probed(self._component_names(slot, info), source)
+        notes = self._notes(slot, observation)
+        return Probed(self._component_names(slot, observation, info, source), source, notes)
 
-    def _component_names(self, slot: Slot, info: dict[str, Any]) -> tuple[str, ...]:
+    def _notes(self, slot: Slot, observation: Any) -> tuple[str, ...]:
+        try:
+            coarse = self.encoder.coarse(observation)
+        except (TypeError, ValueError):
+            return ()  # the first real reset will meet the same fault and report it
+        if not coarse:
+            return ()
+        return (
+            f"env.id: {slot.spec.id}: the observation has numbers beyond 16,777,216, between which "
+            f"float32 holds no fractions and then not every whole number: {', '.join(coarse)}; let "
+            "the environment give what matters, such as a difference",
+        )
+
+    def _component_names(
+        self, slot: Slot, observation: Any, info: dict[str, Any], source: str
+    ) -> tuple[str, ...]:
         parts = info.get("reward_components")
-        if parts is None:
-            slot.env.action_space.seed(0)
+        slot.env.action_space.seed(0)
+        for _ in range(PROBES if parts is None else 0):
             try:
-                info = slot.env.step(slot.env.action_space.sample())[4]
-                parts = info.get("reward_components")
+                action = self._some_action(slot, observation, info, source)
+                parts = slot.env.step(action)[4].get("reward_components")
+                break
             except (Exception, SystemExit):
-                parts = None  # a real step will meet the same fault and report it
+                observation, info = slot.reset(0)  # a real step will report it if that is a fault
         if parts is None:
             return ("reward",)
         if not isinstance(parts, dict) or not parts or not all(isinstance(i, str) for i in parts):
@@ -144,6 +163,18 @@ class SlotGroup:
                 f"numbers, got {shortened(parts)}"
             )
         return tuple(parts)
+
+    def _some_action(self, slot: Slot, observation: Any, info: dict[str, Any], source: str) -> Any:
+        """A random one, which the mask allows."""
+        space = slot.env.action_space
+        if source == "none":
+            return space.sample()
+        valid = masks.read(slot.env, observation, info, source)
+        parts = np.split(valid.astype(np.int8), np.cumsum(choice_sizes(space))[:-1])
+        if isinstance(space, gym.spaces.Discrete):
+            return space.sample(mask=parts[0])
+        drawn = [gym.spaces.Discrete(len(part), seed=0).sample(mask=part) for part in parts]
+        return (np.reshape(drawn, space.shape) + space.start).astype(space.dtype)  # type: ignore
 
     def attach(self, rows: Rows, probed: Probed) -> None:
         """Says where to read and write, and what the first environment told."""
@@ -219,7 +250,8 @@ class SlotGroup:
             self.encoder.write(observation, row)
             if self._masks != "none":
                 every = np.ones(self.encoder.layout.num_mask)
-                mask = every if info is None else masks.read(slot.env, info, self._masks)
+                told = info is not None
+                mask = masks.read(slot.env, observation, info, self._masks) if told else every
                 self.encoder.write_mask(mask, row)
         except ValueError as error:
             raise UserError(f"{slot.where()}: {error}") from None
@@ -245,6 +277,12 @@ class SlotGroup:
             reward = scalar(slot.where, reward)
         if self._names is None:
             rows.rewards[row, 0] = reward
+            if "reward_components" in info:
+                raise UserError(
+                    f"{slot.where()}: info['reward_components'] is there now, but was not in the "
+                    "first reset and the first step; give it in every step, with 0 for what there "
+                    "is not"
+                )
         else:
             self._write_components(row, slot, reward, said("reward_components"))
         if not (terminated or truncated):
