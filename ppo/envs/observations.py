@@ -270,7 +270,7 @@ class ObservationEncoder:
         for path, _, _, space in self.leaves:
             if not isinstance(space, spaces.Box):
                 continue
-            value = np.asarray(_at(observation, path))
+            value = np.asarray(as_array(_at(observation, path)))
             if value.dtype.kind not in "fiu" or value.dtype.itemsize < 4:
                 continue
             large = np.isfinite(value) & (np.abs(value.astype(np.float64)) >= 2.0**24)
@@ -312,12 +312,22 @@ def _write_leaf(space: gym.Space, value: np.ndarray, part: np.ndarray) -> None:
         part[:] = value.reshape(-1)
 
 
+def is_tensor(value: Any) -> bool:
+    """Whether it is a tensor of torch, which this module does not import."""
+    return type(value).__module__.partition(".")[0] == "torch" and hasattr(value, "detach")
+
+
+def as_array(value: Any) -> Any:
+    """A tensor as an array, from whatever device and without its gradient; others as they are."""
+    return value.detach().cpu().numpy() if is_tensor(value) else value
+
+
 def _checked(value: Any, space: gym.Space, path: tuple[Any, ...]) -> np.ndarray:
     """The value as a numeric array of the space's shape, inside it where it names a category."""
     where = f"entry {'.'.join(map(str, path))!r} of the observation" if path else "the observation"
     try:
-        array = np.asarray(value)
-    except ValueError as error:
+        array = np.asarray(as_array(value))
+    except (ValueError, TypeError) as error:
         raise ValueError(f"{where} is not an array: {error}") from None
     if array.dtype.kind not in "fiub":
         raise ValueError(f"{where} is declared {space}, but has dtype {array.dtype}")

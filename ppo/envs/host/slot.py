@@ -15,8 +15,9 @@ from gymnasium.envs.registration import EnvSpec
 
 from ppo.core.errors import EnvironmentFault, UserError
 from ppo.envs.base import episode_seed
+from ppo.envs.blame import described, is_raised_by_gymnasium, place_of
 from ppo.envs.host import masks
-from ppo.envs.host.checks import bounds_of, first_nonfinite, scalar, shortened
+from ppo.envs.host.checks import bounds_of, first_nonfinite, flag, scalar, shortened
 from ppo.envs.host.stacking import FrameStack
 from ppo.envs.ids import make_env
 from ppo.envs.observations import ActionDecoder, ObservationEncoder, choice_sizes, mask_size
@@ -81,7 +82,17 @@ class Slot:
         try:
             result = self.env.reset(seed=self.seed)
         except (Exception, SystemExit) as error:
-            raise EnvironmentFault(f"{self.where()}: reset raised {error!r}") from error
+            if _refuses_seed(error):
+                raise UserError(
+                    f"{self.where()}: reset must take a seed: def reset(self, *, seed=None, "
+                    f"options=None); it raised {described(error)}"
+                ) from error
+            if _cannot_unpack(error):
+                raise UserError(
+                    f"{self.where()}: reset must return (observation, info), and gave a wrapper "
+                    f"something else: {error}"
+                ) from error
+            raise EnvironmentFault(f"{self.where()}: reset raised {error!r}{_at(error)}") from error
         if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict)):
             raise UserError(
                 f"{self.where()}: reset must return (observation, info), got {shortened(result)}"
@@ -99,6 +110,25 @@ class Slot:
         """Builds the environment anew after it raised an error."""
         self.close()
         self.env = make_task_env(self.spec, self.task)
+
+
+def _at(error: BaseException) -> str:
+    place = place_of(error)
+    return f" ({place})" if place else ""
+
+
+def _cannot_unpack(error: BaseException) -> bool:
+    """Whether one of the wrappers around the environment got another number of values."""
+    return (
+        isinstance(error, ValueError | TypeError)
+        and "unpack" in str(error)
+        and is_raised_by_gymnasium(error)
+    )
+
+
+def _refuses_seed(error: BaseException) -> bool:
+    said = str(error)
+    return isinstance(error, TypeError) and "reset()" in said and "'seed'" in said
 
 
 class SlotGroup:
@@ -221,8 +251,13 @@ class SlotGroup:
         observation, info = slot.reset(episode)
         for action in self.decoder.decode(actions):
             self._mark(row)
-            observation, _, terminated, truncated, info = slot.env.step(action)
             slot.steps += 1
+            try:
+                observation, _, terminated, truncated, info = slot.env.step(action)
+            except (Exception, SystemExit) as error:
+                raise EnvironmentFault(
+                    f"{slot.where()}: played again, step raised {error!r}{_at(error)}"
+                ) from error
             if terminated or truncated:
                 return False
         self._write(slot, observation, self.rows.obs[parity, row], info)
@@ -263,6 +298,11 @@ class SlotGroup:
         try:
             result = slot.env.step(action)
         except (Exception, SystemExit) as error:
+            if _cannot_unpack(error):
+                raise UserError(
+                    f"{slot.where()}: step must return (observation, reward, terminated, truncated,"
+                    f" info), five values where the old gym had four; it gave others ({error})"
+                ) from error
             self._on_error(row, slot, parity, error)
             return
         try:
@@ -275,6 +315,10 @@ class SlotGroup:
             ) from None
         if type(reward) is not float:
             reward = scalar(slot.where, reward)
+        if type(terminated) is not bool:
+            terminated = flag(slot.where, "terminated", terminated)
+        if type(truncated) is not bool:
+            truncated = flag(slot.where, "truncated", truncated)
         if self._names is None:
             rows.rewards[row, 0] = reward
             if "reward_components" in info:
@@ -390,7 +434,7 @@ class SlotGroup:
         self._cut(row, slot, parity, what)
 
     def _on_error(self, row: int, slot: Slot, parity: int, error: BaseException) -> None:
-        what = f"step raised {error!r}"
+        what = f"step raised {error!r}{_at(error)}"
         if self.task.on_error == "stop":
             raise EnvironmentFault(
                 f"{slot.where()}: {what}; env.on_error: restart would cut such an episode"

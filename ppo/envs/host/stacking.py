@@ -10,6 +10,7 @@ import numpy as np
 from gymnasium import spaces
 
 from ppo.core.errors import UserError
+from ppo.envs.observations import as_array
 
 
 def _axis(space: spaces.Box) -> int:
@@ -72,9 +73,9 @@ class FrameStack(gym.Wrapper):
         """A copy of what will be stacked: an environment may write its next frame over this one."""
         space = self.env.observation_space
         if not isinstance(space, spaces.Dict):
-            return np.array(observation)
+            return np.array(as_array(observation))
         stacked = {key for key, part in space.items() if _stacks(part)}
-        return {k: np.array(v) if k in stacked else v for k, v in observation.items()}
+        return {k: np.array(as_array(v)) if k in stacked else v for k, v in observation.items()}
 
     def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
         observation, info = self.env.reset(**kwargs)
