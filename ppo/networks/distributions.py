@@ -186,10 +186,10 @@ class Categorical(Distribution):
 
     start: Tensor  # [A] the smallest number of each choice
 
-    def __init__(self, sizes: list[int], start: np.ndarray, single: bool) -> None:
+    def __init__(self, sizes: list[int], start: np.ndarray, shape: tuple[int, ...]) -> None:
         super().__init__()
         self.sizes = sizes
-        self.single = single
+        self.shape = shape
         self.num_actions = len(sizes)
         self.num_params = self.num_noise = sum(sizes)
         self.max_entropy = sum(math.log(size) for size in sizes)
@@ -220,8 +220,7 @@ class Categorical(Distribution):
         return terms[0] if len(terms) == 1 else torch.stack(terms).sum(0)
 
     def to_env(self, actions: Tensor) -> Tensor:
-        moved = actions + self.start
-        return moved[:, 0] if self.single else moved
+        return (actions + self.start).reshape(-1, *self.shape)
 
 
 class Bernoulli(Distribution):
@@ -267,10 +266,10 @@ def distribution_for(
     if isinstance(space, gym.spaces.Box):
         return Gaussian(space, squash, initial_log_std, state_dependent_std)
     if isinstance(space, gym.spaces.Discrete):
-        return Categorical([int(space.n)], np.asarray([space.start]), single=True)
+        return Categorical([int(space.n)], np.asarray([space.start]), ())
     if isinstance(space, gym.spaces.MultiDiscrete):
         sizes = [int(size) for size in space.nvec.reshape(-1)]
-        return Categorical(sizes, np.asarray(space.start), single=False)
+        return Categorical(sizes, np.asarray(space.start), tuple(space.shape))
     if isinstance(space, gym.spaces.MultiBinary):
         return Bernoulli(tuple(space.shape))
     raise UserError(

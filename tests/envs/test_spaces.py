@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from env_tools import make, play
-from generated_spaces import any_space, boxes
+from generated_spaces import any_space, boxes, choices
 from gymnasium import spaces
 from hypothesis import given
 from hypothesis import settings as tried
@@ -28,7 +28,16 @@ from ppo.envs.observations import (
 from ppo.envs.spaces import describe, restore
 from ppo.networks.distributions import distribution_for
 
-FLAT = ["discrete", "multi_discrete", "multi_binary", "matrix", "integers", "dict", "tuple"]
+FLAT = [
+    "discrete",
+    "multi_discrete",
+    "square",
+    "multi_binary",
+    "matrix",
+    "integers",
+    "dict",
+    "tuple",
+]
 
 
 @pytest.mark.parametrize("name", FLAT)
@@ -178,6 +187,18 @@ def test_a_policy_alone_keeps_its_actions_in_the_space(space, squash):
     for raw in (-50.0, -0.3, 0.0, 0.7, 50.0):
         action = distribution.to_env(torch.full((1, count), raw))[0].numpy()
         assert space.contains(action.astype(space.dtype)), f"{action} is not in {space}"
+
+
+@tried(max_examples=100, deadline=None)
+@given(choices(), st.integers(0, 2**32))
+def test_choices_of_every_shape_are_in_their_space(space, seed):
+    distribution = distribution_for(space)
+    source = torch.Generator().manual_seed(seed)
+    params = torch.randn(3, distribution.num_params, generator=source)
+    noise = torch.rand(3, distribution.num_noise, generator=source).clamp(min=1e-6)
+    actions = distribution.to_env(distribution.sample(params, noise)).numpy()
+    for action in ActionDecoder(space, "generated").decode(actions):
+        assert space.contains(action), f"{action} is not in {space}"
 
 
 def test_integers_are_the_nearest_and_not_the_next_towards_zero():

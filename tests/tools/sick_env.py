@@ -180,6 +180,7 @@ class Refusing(Parts):
 SPACES = {
     "discrete": spaces.Discrete(5, start=2),
     "multi_discrete": spaces.MultiDiscrete([2, 3, 4]),
+    "square": spaces.MultiDiscrete(np.array([[2, 3], [4, 5]])),
     "multi_binary": spaces.MultiBinary([2, 3]),
     "image": spaces.Box(0, 255, (4, 5, 3), np.uint8),
     "matrix": spaces.Box(-1, 1, (2, 3), np.float64),
