@@ -170,3 +170,9 @@ def test_components_that_come_late_are_refused_and_not_lost():
     envs.reset()
     with pytest.raises(UserError, match="step 2 of .* not in the first"):
         play(envs, random_actions(envs, 2))
+
+
+def test_a_component_may_be_an_array_of_one_entry():
+    envs = make("sick_env:Parts-v0", "sync", 1, kwargs={"wrong": "arrays"})
+    envs.reset()
+    assert envs.step(torch.tensor([1])).rewards.tolist() == [[1.0, -0.5]]

@@ -347,9 +347,12 @@ class SlotGroup:
     def _write_components(self, row: int, slot: Slot, reward: float, parts: Any) -> None:
         assert self._names is not None
         try:
-            self.rows.rewards[row] = [parts[name] for name in self._names]
+            found = [parts[name] for name in self._names]
+            self.rows.rewards[row] = [
+                part if type(part) is float else scalar(slot.where, part) for part in found
+            ]
             complete = len(parts) == len(self._names)
-        except (TypeError, KeyError, ValueError):
+        except (TypeError, KeyError):
             complete = False
         if not complete:
             raise UserError(
