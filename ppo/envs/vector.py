@@ -118,6 +118,7 @@ class VectorEnvironments(Environments):
         self.layout = self.encoder.layout
         self.events = []
         self.notes = []
+        self._told_components = False
         self._moved = False  # since the last reset
         self._ended = np.zeros(self.num_envs, bool)
         declared = envs.metadata.get("autoreset_mode")
@@ -212,6 +213,8 @@ class VectorEnvironments(Environments):
             self._with_masks(encoded, observations, infos, over)
         if self._mode == AutoresetMode.NEXT_STEP:
             self._ended = ended
+        if "reward_components" in infos:
+            self._tell_of_components()
         rewards = np.where(valid, self._column(rewards, "rewards"), 0).astype(np.float32)
         self._check(final, rewards)
         return Step(
@@ -223,6 +226,15 @@ class VectorEnvironments(Environments):
             success=torch.from_numpy(self._success(infos, ended)),
             valid=torch.from_numpy(valid),
         )
+
+    def _tell_of_components(self) -> None:
+        """Once a run: they are read from single environments only."""
+        if not self._told_components:
+            self._told_components = True
+            self.events.append(
+                f"env.backend: vector: infos['reward_components'] of {self.env_id} are not read, "
+                "and the reward is learned as one; with env.backend: sync they are"
+            )
 
     def _column(self, found: Any, name: str) -> np.ndarray:
         """[N] of what may have come as [N, 1]; [N, 1] beside [N] would become [N, N].

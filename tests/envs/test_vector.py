@@ -47,6 +47,7 @@ class Counting(VectorEnv):
             key = self.odd.get("key", "final_obs")
             infos = {key: reached, "_" + key: self.over, "final_info": infos}
             self.count[self.over] = 0
+        infos |= self.odd.get("infos", {})
         rewards = np.where(restarted, 99, reached[:, 0])
         if self.odd.get("column"):
             rewards = rewards[:, None]
@@ -180,3 +181,10 @@ def test_what_cannot_be_read_is_refused():
 
 def test_a_time_limit_among_the_arguments_is_seen():
     assert counting(AutoresetMode.NEXT_STEP, kwargs={"max_episode_steps": 9}).max_episode_steps == 9
+
+
+def test_components_that_are_not_read_are_told_of_once():
+    envs = counting(AutoresetMode.NEXT_STEP, infos={"reward_components": {"pace": np.ones(2)}})
+    played(envs)
+    (event,) = envs.events
+    assert "'reward_components'] of Counting are not read" in event
