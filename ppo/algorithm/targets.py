@@ -38,6 +38,7 @@ def make_batch(rollout: Rollout, settings: TargetSettings) -> Batch:
         rollout.ended,
         settings.gamma,
         settings.gae_lambda,
+        rollout.valid,
     )
     valid = rollout.valid.flatten().to(advantages.dtype)
     return Batch(

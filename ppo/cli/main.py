@@ -23,6 +23,7 @@ from ppo.core.registry import nearest
 if TYPE_CHECKING:
     pass
 
+OUT_OF_MEMORY = "out of memory; smaller env.num_envs, ppo.num_steps or network.hidden_sizes"
 # Trouble of the machine that a traceback would not explain any better.
 _MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
@@ -48,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (RunError, Diverged) as error:
         return _say(error.exit_status, str(error))
     except MemoryError:
-        return _say(1, "out of memory; smaller env.num_envs, ppo.num_steps or network.hidden_sizes")
+        return _say(1, OUT_OF_MEMORY)
     except Exception as error:
         return _say_unexpected(error)
 
@@ -153,6 +154,8 @@ def _say_unexpected(error: Exception) -> int:
     if isinstance(error, OSError) and error.errno in _MACHINE:
         where = f"{error.filename}: " if error.filename else ""
         return _say(1, f"{where}{error.strerror}")
+    if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):  # as torch says
+        return _say(1, OUT_OF_MEMORY)
     traceback.print_exception(error)
     print(f"internal error: {type(error).__name__}: {error}", file=sys.stderr)
     return 1

@@ -13,9 +13,31 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+# What a row (one environment in one step) can be; every reader goes by these and by nothing else:
+#
+#   row    valid  ended  reward  what it is
+#   step   yes    no     counts  the episode goes on
+#   end    yes    yes    counts  the episode ended, terminated or by its time limit
+#   cut    no     yes    0       a fault: the transition is dropped, and the episode, whose last
+#                                step was the row before, has no end, no return and no length
+#   dummy  no     no     0       next-step autoreset shows the first observation of an episode
+#
+# A row that is not valid is no step of the task: nothing is learned from it, and nothing is summed
+# across it. Its observation is the one that the step before it led to.
+
+
+def is_end(terminated: Tensor, truncated: Tensor, valid: Tensor) -> Tensor:
+    """[...] bool: an episode ended here that is whole, so that its sums mean something."""
+    return (terminated | truncated) & valid
+
+
+def begins_anew(terminated: Tensor, truncated: Tensor, valid: Tensor) -> Tensor:
+    """[...] bool: the observation after this row begins an episode (after all but a step)."""
+    return terminated | truncated | ~valid
+
 
 class Step(NamedTuple):
-    """What one step of N environments gives."""
+    """What one step of N environments gives: a row of each."""
 
     obs: Tensor  # [N, ...] the observation to act on next (after a reset where an episode ended)
     rewards: Tensor  # [N, K] float32 in the environment's own units
@@ -23,7 +45,17 @@ class Step(NamedTuple):
     truncated: Tensor  # [N] bool
     final_obs: Tensor  # [N, ...] the state truly reached; equals obs where the episode goes on
     success: Tensor  # [N] float32: 1 or 0 where an episode ended and said so, NaN elsewhere
-    valid: Tensor  # [N] bool: False for the dummy step of next-step autoreset
+    valid: Tensor  # [N] bool: a step of the task
+
+    @property
+    def finished(self) -> Tensor:
+        """[N] bool: a whole episode ended."""
+        return is_end(self.terminated, self.truncated, self.valid)
+
+    @property
+    def begins_anew(self) -> Tensor:
+        """[N] bool: `obs` is the first observation of an episode."""
+        return begins_anew(self.terminated, self.truncated, self.valid)
 
 
 Cut = tuple[Tensor, Tensor, Tensor]  # steps [C], environments [C], states reached [C, ...]
@@ -47,8 +79,13 @@ class Rollout(NamedTuple):
 
     @property
     def ended(self) -> Tensor:
-        """[T, N] bool: the step ended its episode."""
+        """[T, N] bool: the episode goes no further than this row."""
         return self.terminated | self.truncated
+
+    @property
+    def cut(self) -> Tensor:
+        """[T, N] bool: a fault cut the episode before this row, whose transition is dropped."""
+        return self.ended & ~self.valid
 
 
 class Batch(NamedTuple):

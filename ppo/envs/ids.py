@@ -6,13 +6,16 @@ import copy
 import difflib
 import importlib
 import importlib.util
+import os
 import re
+import sys
 from typing import Any, NamedTuple
 
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
 from ppo.core.errors import UserError
+from ppo.envs.blame import described
 
 
 class Package(NamedTuple):
@@ -77,13 +80,26 @@ def find_spec(env_id: str) -> EnvSpec:
 
 
 def _import(module: str, env_id: str) -> None:
+    """Imports it from where Python looks, or else from the working directory.
+
+    Raises:
+        UserError: there is none, or it fails; says where.
+    """
+    here = os.getcwd()
+    if here not in sys.path and "" not in sys.path:
+        sys.path.append(here)  # where a program's own folder stands there in its place
     try:
         importlib.import_module(module)
     except ModuleNotFoundError as error:
-        missing = f", which needs {error.name}" if error.name != module else ""
+        known = module == error.name or module.startswith(f"{error.name}.")
+        missing = "" if known else f", which needs {error.name}"
         raise UserError(
             f"env.id: {env_id}: the module {module}{missing} cannot be found; give the dotted "
             "path of a module that can be imported from the working directory"
+        ) from error
+    except (Exception, SystemExit) as error:
+        raise UserError(
+            f"env.id: {env_id}: importing the module {module} raised {described(error)}"
         ) from error
 
 
@@ -107,16 +123,34 @@ def make_env(spec: EnvSpec, kwargs: dict[str, Any]) -> gym.Env:
         UserError: the constructor refuses `kwargs`, or a package is missing.
     """
     try:
-        return gym.make(spec, disable_env_checker=True, **kwargs)
+        env = gym.make(spec, disable_env_checker=True, **kwargs)
     except gym.error.DependencyNotInstalled as error:
         package = package_of(spec.id)
         install = package.install if package else str(error)
         raise UserError(
             f"env.id: {spec.id} needs a package that is missing; run: {install}"
         ) from error
-    except (TypeError, gym.error.Error) as error:
+    except (Exception, SystemExit) as error:
         given = f" with env.kwargs {kwargs}" if kwargs else ""
-        raise UserError(f"env.id: {spec.id} cannot be made{given}: {error}") from error
+        raise UserError(f"env.id: {spec.id} cannot be made{given}: {described(error)}") from error
+    _check_spaces(env, spec.id)
+    return env
+
+
+def _check_spaces(env: gym.Env, env_id: str) -> None:
+    """
+    Raises:
+        UserError: an attribute is no space of Gymnasium, such as one of the old gym.
+    """
+    for name in ("observation_space", "action_space"):
+        space = getattr(env, name, None)
+        if not isinstance(space, gym.Space):
+            kind = f"{type(space).__module__}.{type(space).__qualname__}"
+            found = "is missing" if space is None else f"is a {kind}"
+            raise UserError(
+                f"env.id: {env_id}: its {name} {found}; it must be one of gymnasium.spaces (those "
+                "of the old package gym are others: import gymnasium as gym)"
+            )
 
 
 def importable(spec: EnvSpec) -> EnvSpec:

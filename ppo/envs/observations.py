@@ -7,6 +7,7 @@ does not depend on how the space was built.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -55,6 +56,57 @@ def mask_size(space: gym.Space) -> int:
     if isinstance(space, spaces.Discrete):
         return int(space.n)
     return int(space.nvec.sum()) if isinstance(space, spaces.MultiDiscrete) else 0
+
+
+def choice_sizes(space: gym.Space) -> list[int]:
+    """Valid actions of each choice, whose masks follow one another."""
+    if isinstance(space, spaces.Discrete):
+        return [int(space.n)]
+    return space.nvec.reshape(-1).tolist() if isinstance(space, spaces.MultiDiscrete) else []
+
+
+def flat_mask(space: gym.Space, mask: Any) -> np.ndarray:
+    """[M] bool: a mask of any of the forms in use; each choice has a valid action.
+
+    Args:
+        mask: one array of M entries in any shape, or a tuple or list with one for each choice, as
+            Gymnasium's `MultiDiscrete.sample(mask=...)` takes it.
+
+    Raises:
+        ValueError: it has another size, or leaves one of the choices nothing.
+    """
+    sizes = choice_sizes(space)
+    parts = list(_mask_parts(mask))
+    flat = np.concatenate(parts) if parts else np.zeros(0)
+    if flat.dtype.kind not in "biuf" or flat.size != sum(sizes):
+        raise ValueError(f"the action mask must have {sum(sizes)} entries of 0 and 1, got {mask!r}")
+    if len(parts) == len(sizes) and [part.size for part in parts] != sizes:
+        raise ValueError(f"the masks of the choices must have {sizes} entries, got {mask!r}")
+    valid = flat != 0
+    starts = np.cumsum([0, *sizes[:-1]])
+    left = np.logical_or.reduceat(valid, starts)
+    if not left.all():
+        which = f" in choice {int(np.argmin(left))}" if len(sizes) > 1 else ""
+        raise ValueError(f"the action mask leaves no action that is valid{which}")
+    return valid
+
+
+def _mask_parts(mask: Any) -> Iterator[np.ndarray]:
+    """Flat arrays, one for each innermost list."""
+    if isinstance(mask, tuple | list) and any(np.ndim(part) for part in _outer(mask)):
+        for part in mask:
+            yield from _mask_parts(part)
+        return
+    array = np.asarray(mask)
+    if array.dtype == object and array.ndim:  # of arrays of several sizes
+        yield from _mask_parts(array.tolist())
+        return
+    yield array.reshape(-1)
+
+
+def _outer(mask: Any) -> list[Any]:
+    """Entries, of which a list counts as an array whatever is in it."""
+    return [np.zeros(1) if isinstance(part, tuple | list) else part for part in mask]
 
 
 def without_text(space: gym.Space) -> gym.Space:
@@ -139,17 +191,11 @@ class ObservationEncoder:
     def write_mask(self, mask: Any, row: np.ndarray) -> None:
         """Writes which actions are valid into a row.
 
-        Raises:
-            ValueError: the mask has another size, or leaves nothing to do.
+        Args:
+            mask: [M], such as `flat_mask` gives.
         """
         size, start = self.layout.num_mask, self.layout.mask_start
-        valid = np.asarray(mask)
-        if valid.dtype.kind not in "biuf" or valid.size != size:
-            raise ValueError(f"the action mask must have {size} entries of 0 and 1, got {mask!r}")
-        valid = valid.reshape(-1) != 0
-        if not valid.any():
-            raise ValueError("the action mask leaves no action that is valid")
-        row[start : start + size] = valid
+        row[start : start + size] = mask
 
     def _collect(self, space: gym.Space, path: tuple[Any, ...], start: int) -> int:
         if isinstance(space, spaces.Dict):
@@ -205,7 +251,8 @@ class ObservationEncoder:
                 and observation.dtype in self._seen_dtypes
             ):
                 observation = _checked(observation, self.space, ())
-                self._seen_dtypes.add(observation.dtype)
+                if not self.is_image or observation.dtype == np.uint8:
+                    self._seen_dtypes.add(observation.dtype)
             self._write_box(observation, row)
             return
         numbers = self.floats(row)
@@ -214,7 +261,23 @@ class ObservationEncoder:
             _write_leaf(space, _checked(_at(observation, path), space, path), numbers[start:stop])
         for leaf, image in zip(self._images, self.layout.images, strict=True):
             value = _checked(_at(observation, leaf.path), leaf.space, leaf.path)
-            row[image.start : image.start + image.size] = value.reshape(-1)
+            flat = row.reshape(-1)  # a view; an image alone is kept in its own shape
+            flat[image.start : image.start + image.size] = value.reshape(-1)
+
+    def coarse(self, observation: Any) -> list[str]:
+        """Entries of numbers so large that float32, in which they are learned from, rounds them."""
+        found = []
+        for path, _, _, space in self.leaves:
+            if not isinstance(space, spaces.Box):
+                continue
+            value = np.asarray(as_array(_at(observation, path)))
+            if value.dtype.kind not in "fiu" or value.dtype.itemsize < 4:
+                continue
+            large = np.isfinite(value) & (np.abs(value.astype(np.float64)) >= 2.0**24)
+            for entry in np.flatnonzero(large)[:1].tolist():
+                name = ".".join([*map(str, path), str(entry)])
+                found.append(f"entry {name} ({value.reshape(-1)[entry]:.17g})")
+        return found
 
     def _write_box(self, observation: np.ndarray, row: np.ndarray) -> None:
         if self._same_shape:
@@ -249,12 +312,22 @@ def _write_leaf(space: gym.Space, value: np.ndarray, part: np.ndarray) -> None:
         part[:] = value.reshape(-1)
 
 
+def is_tensor(value: Any) -> bool:
+    """Whether it is a tensor of torch, which this module does not import."""
+    return type(value).__module__.partition(".")[0] == "torch" and hasattr(value, "detach")
+
+
+def as_array(value: Any) -> Any:
+    """A tensor as an array, from whatever device and without its gradient; others as they are."""
+    return value.detach().cpu().numpy() if is_tensor(value) else value
+
+
 def _checked(value: Any, space: gym.Space, path: tuple[Any, ...]) -> np.ndarray:
     """The value as a numeric array of the space's shape, inside it where it names a category."""
     where = f"entry {'.'.join(map(str, path))!r} of the observation" if path else "the observation"
     try:
-        array = np.asarray(value)
-    except ValueError as error:
+        array = np.asarray(as_array(value))
+    except (ValueError, TypeError) as error:
         raise ValueError(f"{where} is not an array: {error}") from None
     if array.dtype.kind not in "fiub":
         raise ValueError(f"{where} is declared {space}, but has dtype {array.dtype}")
@@ -262,6 +335,10 @@ def _checked(value: Any, space: gym.Space, path: tuple[Any, ...]) -> np.ndarray:
         raise ValueError(f"{where} is declared {space}, but has dtype {array.dtype}")
     if array.shape != space.shape:
         raise ValueError(f"{where} is declared {space}, but has shape {array.shape}")
+    if space.dtype == np.uint8 and array.dtype not in (np.uint8, np.bool_):
+        outside = (array < 0) | (array > 255)
+        if outside.any():
+            raise ValueError(f"{where} is declared {space}, but holds {array[outside].flat[0]}")
     if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
         count = space.n if isinstance(space, spaces.Discrete) else space.nvec
         if (
@@ -294,6 +371,7 @@ class ActionDecoder:
         self.shape: tuple[int, ...] = tuple(space.shape or ())
         self.dtype = np.dtype(np.float32 if isinstance(space, spaces.Box) else np.int64)
         self._env_dtype = np.dtype(space.dtype)
+        self._bounds = (space.low, space.high) if isinstance(space, spaces.Box) else None
 
     def decode(self, actions: np.ndarray) -> Any:
         """N actions [N, *shape] as a sequence of what the environment's `step` takes.
@@ -303,4 +381,22 @@ class ActionDecoder:
         """
         if self.is_discrete:
             return actions.tolist()  # CartPole checks a Python integer faster than a numpy one
-        return actions.astype(self._env_dtype)
+        return self.array(actions)
+
+    def array(self, actions: np.ndarray) -> np.ndarray:
+        """N actions [N, *shape], each in its space, to the nearest number that is."""
+        if self._bounds is None:
+            return actions.astype(self._env_dtype)
+        if self._env_dtype.kind == "f":
+            # In the space's own dtype: a bound that float32 does not hold is not overstepped.
+            return np.clip(actions.astype(self._env_dtype), *self._bounds)
+        return self._integers(np.rint(actions.astype(np.float64)))
+
+    def _integers(self, wanted: np.ndarray) -> np.ndarray:
+        """Whole numbers in the space's dtype; beyond its range there is nothing to cast."""
+        assert self._bounds is not None
+        low, high = (np.broadcast_to(side, wanted.shape) for side in self._bounds)
+        found = np.where(wanted >= high.astype(np.float64), high, low)
+        inside = (wanted > low.astype(np.float64)) & (wanted < high.astype(np.float64))
+        found[inside] = wanted[inside].astype(self._env_dtype)
+        return found

@@ -23,9 +23,10 @@ from ppo.core.errors import EnvironmentFault, RunError, UserError
 from ppo.envs.base import Environments, RestoreLevel, episode_seed
 from ppo.envs.host import masks
 from ppo.envs.host.slot import Task
-from ppo.envs.observations import ActionDecoder, ObservationEncoder, mask_size
+from ppo.envs.observations import ActionDecoder, ObservationEncoder, flat_mask, mask_size
 
 ATARI = "ale_py.vector_env:AtariVectorEnv"
+REACHED = ("final_obs", "final_observation")  # keys of infos
 CARTPOLE = "gymnasium.envs.classic_control.cartpole:CartPoleVectorEnv"
 
 
@@ -88,7 +89,9 @@ class VectorEnvironments(Environments):
     """Any `gymnasium.vector.VectorEnv`.
 
     Next-step autoreset: the step after an episode's end is no step of the task; it is given with
-    valid = False. Same-step autoreset: the state reached is taken from infos["final_obs"].
+    valid = False. Same-step autoreset: the state reached is taken from infos["final_obs"], or
+    from "final_observation", as Gymnasium called it before 1.0. What metadata say of it is
+    believed until an episode ends otherwise.
 
     Raises:
         UserError: autoreset is disabled in it.
@@ -106,7 +109,8 @@ class VectorEnvironments(Environments):
         self.observation_space = envs.single_observation_space
         self.action_space = envs.single_action_space
         self.component_names = ("reward",)
-        self.max_episode_steps = envs.spec.max_episode_steps if envs.spec else None
+        limit = envs.spec.max_episode_steps if envs.spec else None
+        self.max_episode_steps = task.kwargs.get("max_episode_steps", limit)
         self.decoder = ActionDecoder(self.action_space, env_id)
         self.masks = self._find_masks(task)
         count = mask_size(self.action_space) if self.masks else 0
@@ -114,9 +118,12 @@ class VectorEnvironments(Environments):
         self.layout = self.encoder.layout
         self.events = []
         self.notes = []
+        self._told_components = False
         self._moved = False  # since the last reset
         self._ended = np.zeros(self.num_envs, bool)
-        self._mode = envs.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
+        declared = envs.metadata.get("autoreset_mode")
+        self._declared = declared is not None
+        self._mode = _mode_of(declared, env_id) if self._declared else AutoresetMode.NEXT_STEP
         if self._mode == AutoresetMode.DISABLED:
             raise UserError(
                 f"env.backend: vector: {env_id} does not start episodes by itself (its "
@@ -130,7 +137,7 @@ class VectorEnvironments(Environments):
         observations, infos = self.envs.reset(seed=seed)
         self._ended[:] = False
         self._moved = False
-        return torch.from_numpy(self._with_masks(self._encode(observations), infos))
+        return torch.from_numpy(self._with_masks(self._encode(observations), observations, infos))
 
     @property
     def run_seed(self) -> int:
@@ -156,63 +163,127 @@ class VectorEnvironments(Environments):
                 "from single environments only; give the masks as "
                 f"infos[{masks.KEY!r}] [N, M], write env.backend: sync, or env.action_masks: never"
             )
-        return masks.KEY in infos
+        self._observed_masks = masks.KEY not in infos and masks.in_observation(
+            self.observation_space, self.action_space
+        )
+        return masks.KEY in infos or self._observed_masks
 
     def _with_masks(
-        self, rows: np.ndarray, infos: dict[str, Any], over: np.ndarray | None = None
+        self,
+        rows: np.ndarray,
+        observations: Any,
+        infos: dict[str, Any],
+        over: np.ndarray | None = None,
     ) -> np.ndarray:
         """Writes the masks of all environments into their rows, but where an episode is `over`."""
         if not self.masks or (over is not None and over.all()):
             return rows
-        if masks.KEY not in infos:
+        told = observations if self._observed_masks else infos
+        if masks.KEY not in told:
             raise UserError(
                 f"env.id: {self.env_id}: infos[{masks.KEY!r}] is missing, which the first reset "
                 "gave; env.action_masks: never ignores masks"
             )
-        for env, (row, mask) in enumerate(zip(rows, infos[masks.KEY], strict=True)):
+        for env, (row, mask) in enumerate(zip(rows, told[masks.KEY], strict=True)):
             if over is not None and over[env]:
                 continue
             try:
-                self.encoder.write_mask(mask, row)
+                self.encoder.write_mask(flat_mask(self.action_space, mask), row)
             except (ValueError, TypeError) as error:
                 number = self.first_index + env
                 raise UserError(f"environment {number} ({self.env_id}): {error}") from None
         return rows
 
     def step(self, actions: Tensor) -> Step:
-        taken = actions.detach().cpu().numpy().astype(self.envs.action_space.dtype)
+        taken = self.decoder.array(actions.detach().cpu().numpy())
         self._moved = True
         observations, rewards, terminated, truncated, infos = self.envs.step(taken)
         encoded = self._encode(observations)
-        ended = np.asarray(terminated | truncated)
-        final = encoded
+        # A dummy step ends nothing, whatever is said of it: see ppo/core/data.py.
         valid = ~self._ended
+        terminated, truncated = (
+            self._column(flags, name).astype(bool) & valid
+            for flags, name in ((terminated, "terminated"), (truncated, "truncated"))
+        )
+        ended = terminated | truncated
+        final = self._reached(encoded, ended, infos)
         if self.masks:
-            final = encoded.copy()
             over = ended if self._mode == AutoresetMode.NEXT_STEP else None
-            self._with_masks(encoded, infos, over)
-        if self._mode == AutoresetMode.SAME_STEP and ended.any():
-            final = encoded.copy()
-            for env in np.flatnonzero(ended).tolist():
-                final[env] = self.encoder.encode(_entry(infos, "final_obs", env))
+            final = encoded.copy() if final is encoded else final
+            self._with_masks(encoded, observations, infos, over)
         if self._mode == AutoresetMode.NEXT_STEP:
             self._ended = ended
-        rewards = np.where(valid, rewards, 0).astype(np.float32)
+        if "reward_components" in infos:
+            self._tell_of_components()
+        rewards = np.where(valid, self._column(rewards, "rewards"), 0).astype(np.float32)
         self._check(final, rewards)
         return Step(
             obs=torch.from_numpy(encoded),
             rewards=torch.from_numpy(rewards)[:, None],
-            terminated=torch.from_numpy(np.array(terminated, bool)),
-            truncated=torch.from_numpy(np.array(truncated, bool)),
+            terminated=torch.from_numpy(terminated),
+            truncated=torch.from_numpy(truncated),
             final_obs=torch.from_numpy(final),
             success=torch.from_numpy(self._success(infos, ended)),
             valid=torch.from_numpy(valid),
         )
 
+    def _tell_of_components(self) -> None:
+        """Once a run: they are read from single environments only."""
+        if not self._told_components:
+            self._told_components = True
+            self.events.append(
+                f"env.backend: vector: infos['reward_components'] of {self.env_id} are not read, "
+                "and the reward is learned as one; with env.backend: sync they are"
+            )
+
+    def _column(self, found: Any, name: str) -> np.ndarray:
+        """[N] of what may have come as [N, 1]; [N, 1] beside [N] would become [N, N].
+
+        Raises:
+            UserError: there is not one number for each environment.
+        """
+        array = np.asarray(found)
+        if array.size != self.num_envs or array.dtype.kind not in "fiub":
+            raise UserError(
+                f"env.backend: vector: {self.env_id}: {name} must be one number for each of "
+                f"{self.num_envs} environments, got {array.dtype} of shape {array.shape}"
+            )
+        return array.reshape(self.num_envs)
+
+    def _reached(self, encoded: np.ndarray, ended: np.ndarray, infos: dict[str, Any]) -> np.ndarray:
+        """[N, ...] the states reached; learns from the first end how episodes begin here.
+
+        Where the state reached is told apart from the observation, the next episode has begun.
+
+        Raises:
+            UserError: the next episode has begun and the state reached is not told.
+        """
+        key = next((key for key in REACHED if key in infos), None)
+        if not ended.any() or (key is None and self._mode == AutoresetMode.NEXT_STEP):
+            return encoded
+        final = encoded.copy()
+        for env in np.flatnonzero(ended).tolist():
+            reached = None if key is None else _entry(infos, key, env)
+            if reached is None:
+                raise UserError(
+                    f"env.backend: vector: {self.env_id} starts the next episode in the step that "
+                    f"ends one, and infos has no {REACHED[0]!r} with the state reached; make it "
+                    "with next-step autoreset, or write env.backend: sync"
+                )
+            final[env] = self.encoder.encode(reached)
+        if self._mode == AutoresetMode.NEXT_STEP and not np.array_equal(final, encoded):
+            self._mode = AutoresetMode.SAME_STEP
+            said = "declares next-step autoreset" if self._declared else "declares no autoreset"
+            self.events.append(
+                f"env.backend: vector: {self.env_id} {said}, but starts episodes in the step that "
+                "ends one, and is read so"
+            )
+        return final
+
     def _encode(self, observations: Any) -> np.ndarray:
         """[N, ...] of our own memory."""
         if self.encoder.is_box:
-            array = np.asarray(observations).astype(self.encoder.dtype)
+            array = self._numbers(observations)
             if self.masks:
                 whole = np.ones((self.num_envs, *self.encoder.shape), self.encoder.dtype)
                 whole[:, : self.encoder.layout.mask_start] = array.reshape(self.num_envs, -1)
@@ -220,6 +291,22 @@ class VectorEnvironments(Environments):
             return array.reshape(self.num_envs, *self.encoder.shape)
         rows = gym.vector.utils.iterate(self.envs.observation_space, observations)
         return np.stack([self.encoder.encode(row) for row in rows])
+
+    def _numbers(self, observations: Any) -> np.ndarray:
+        """A copy in the encoder's dtype.
+
+        Raises:
+            UserError: bytes of an image cannot hold it.
+        """
+        array = np.asarray(observations)
+        if self.encoder.dtype == np.uint8 and array.dtype != np.uint8:
+            if array.dtype.kind not in "iu" or (array < 0).any() or (array > 255).any():
+                raise UserError(
+                    f"env.id: {self.env_id}: observations are declared "
+                    f"{self.observation_space}, but are {array.dtype} from {array.min()} to "
+                    f"{array.max()}"
+                )
+        return array.astype(self.encoder.dtype)
 
     def _check(self, reached: np.ndarray, rewards: np.ndarray) -> None:
         numbers = self.encoder.floats(reached)
@@ -238,6 +325,8 @@ class VectorEnvironments(Environments):
         success = np.full(self.num_envs, np.nan, np.float32)
         same_step = self._mode == AutoresetMode.SAME_STEP
         said = infos.get("final_info", {}) if same_step else infos
+        if not isinstance(said, dict):  # before Gymnasium 1.0: one dict or None for each
+            said = {}
         if "is_success" in said:
             known = ended & np.asarray(said.get("_is_success", True))
             success[known] = np.asarray(said["is_success"], np.float32)[known]
@@ -256,6 +345,23 @@ class VectorEnvironments(Environments):
 
     def close(self) -> None:
         self.envs.close()
+
+
+def _mode_of(declared: Any, env_id: str) -> AutoresetMode:
+    """What the metadata mean, also where they hold the word and not the member of the enum.
+
+    Raises:
+        UserError: they mean nothing that is known.
+    """
+    word = str(getattr(declared, "value", declared)).replace("_", "").lower()
+    for mode in AutoresetMode:
+        if mode.value.replace("_", "").lower() == word:
+            return mode
+    known = ", ".join(mode.value for mode in AutoresetMode)
+    raise UserError(
+        f"env.backend: vector: {env_id}: metadata['autoreset_mode'] is {declared!r} "
+        f"(known: {known})"
+    )
 
 
 def _entry(infos: dict[str, Any], key: str, env: int) -> Any:

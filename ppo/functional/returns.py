@@ -34,6 +34,7 @@ def generalized_advantages(
     ended: Tensor,
     gamma: Tensor,
     gae_lambda: float,
+    valid: Tensor | None = None,
 ) -> Tensor:
     """Advantages of Schulman et al. 2016 (arXiv 1506.02438, eq. 16), with exact episode ends.
 
@@ -47,6 +48,8 @@ def generalized_advantages(
         terminated, ended: [T, N] bool.
         gamma: [K] or scalar discounts.
         gae_lambda: in [0, 1].
+        valid: [T, N] bool; other rows are no steps: they have no advantage, and the sum of the
+            steps before them stops there. None: all are.
 
     Returns:
         [T, N, K] advantages in reward units.
@@ -54,6 +57,9 @@ def generalized_advantages(
     alive = (~terminated).unsqueeze(-1).to(values.dtype)
     goes_on = (~ended).unsqueeze(-1).to(values.dtype)
     deltas = rewards + gamma * alive * next_values - values
+    if valid is not None:
+        steps = valid.unsqueeze(-1).to(values.dtype)
+        deltas, goes_on = deltas * steps, goes_on * steps
     decays = gamma * gae_lambda * goes_on
     return linear_recurrence(deltas.flip(0), decays.flip(0)).flip(0)
 

@@ -123,7 +123,8 @@ class TimeToEndLoss(AuxiliaryLoss):
     def targets(self, rollout: Rollout) -> dict[str, Tensor]:
         horizon = self.config.time_to_end_horizon
         steps, known = until_end(rollout.ended)
-        known = known & rollout.valid
+        cut = at_end(rollout.cut.float(), rollout.ended) > 0.5  # nobody saw where that would end
+        known = known & rollout.valid & ~cut
         if self.config.time_to_end_outputs == "scalar":
             target = (steps / horizon).clamp(max=1.0).unsqueeze(-1)
         else:

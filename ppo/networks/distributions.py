@@ -70,11 +70,13 @@ class Gaussian(Distribution):
     low: Tensor  # [A] bounds in normalized units
     high: Tensor  # [A]
     bounded: Tensor  # [A] 1 where both bounds are finite
+    env_low: Tensor  # [A] bounds in the environment's units, rounded inwards to float32
+    env_high: Tensor  # [A]
 
     def __init__(self, space: gym.spaces.Box, squash: str, initial_log_std: float) -> None:
         super().__init__()
-        low, high = (_without_largest(side) for side in (space.low, space.high))
-        bounded = np.isfinite(low) & np.isfinite(high)
+        low, high = np.broadcast_arrays(space.low, space.high)
+        bounded = _is_bound(low, space.dtype) & _is_bound(high, space.dtype)
         finite_low, finite_high = (
             np.where(bounded, side, 0.0).astype(float) for side in (low, high)
         )
@@ -90,6 +92,10 @@ class Gaussian(Distribution):
         self._keep("low", np.where(bounded, -1.0, np.where(np.isfinite(low), low, -np.inf)))
         self._keep("high", np.where(bounded, 1.0, np.where(np.isfinite(high), high, np.inf)))
         self._keep("bounded", bounded.astype(np.float32))
+        self.integral = space.dtype is not None and space.dtype.kind in "iu"
+        env_low, env_high = _inside(space.low, 1), _inside(space.high, -1)
+        self._keep("env_low", np.broadcast_to(env_low, space.shape).copy())
+        self._keep("env_high", np.broadcast_to(env_high, space.shape).copy())
 
     def _keep(self, name: str, value: np.ndarray) -> None:
         flat = torch.as_tensor(value, dtype=torch.float32).reshape(-1).clone()
@@ -119,18 +125,32 @@ class Gaussian(Distribution):
         else:
             squashed = actions
         limited = torch.minimum(torch.maximum(squashed, self.low), self.high)
-        return (self.center + self.half_range * limited).reshape(-1, *self.shape)
+        scaled = self.center + self.half_range * limited
+        if self.integral:
+            scaled = scaled.round()
+        # Center and half range are rounded, so that their sum may lie a rounding step outside.
+        inside = torch.minimum(torch.maximum(scaled, self.env_low), self.env_high)
+        return inside.reshape(-1, *self.shape)
 
     def mean_std(self) -> Tensor | None:
         return self.log_std.detach().exp().mean()
 
 
-def _without_largest(bound: np.ndarray) -> np.ndarray:
-    """Bounds in float64, infinite where they are the largest float of their type."""
-    if not np.issubdtype(bound.dtype, np.floating):
-        return bound.astype(float)
-    largest = np.abs(bound) >= np.finfo(bound.dtype).max
-    return np.where(largest, np.sign(bound) * np.inf, bound.astype(float))
+def _is_bound(side: np.ndarray, dtype: np.dtype | None) -> np.ndarray:
+    """Whether a range can be measured by it: the largest float stands for no bound."""
+    largest = float(np.finfo(np.float32).max)
+    if dtype is not None and dtype.kind == "f":
+        largest = min(largest, float(np.finfo(dtype).max))
+    return np.isfinite(side) & (np.abs(side.astype(np.float64)) < largest)
+
+
+def _inside(bound: np.ndarray, inwards: int) -> np.ndarray:
+    """The bound as float32, or the next number `inwards` (1 up, -1 down) where that is outside."""
+    with np.errstate(over="ignore"):
+        near = bound.astype(np.float32)
+    exact, rounded = bound.astype(np.longdouble), near.astype(np.longdouble)
+    outside = exact > rounded if inwards > 0 else exact < rounded
+    return np.where(outside, np.nextafter(near, np.float32(inwards * np.inf)), near)
 
 
 class Categorical(Distribution):
@@ -140,10 +160,10 @@ class Categorical(Distribution):
 
     start: Tensor  # [A] the smallest number of each choice
 
-    def __init__(self, sizes: list[int], start: np.ndarray, single: bool) -> None:
+    def __init__(self, sizes: list[int], start: np.ndarray, shape: tuple[int, ...]) -> None:
         super().__init__()
         self.sizes = sizes
-        self.single = single
+        self.shape = shape
         self.num_actions = len(sizes)
         self.num_params = self.num_noise = sum(sizes)
         self.max_entropy = sum(math.log(size) for size in sizes)
@@ -176,8 +196,7 @@ class Categorical(Distribution):
         return terms[0] if len(terms) == 1 else torch.stack(terms).sum(0)
 
     def to_env(self, actions: Tensor) -> Tensor:
-        moved = actions + self.start
-        return moved[:, 0] if self.single else moved
+        return (actions + self.start).reshape(-1, *self.shape)
 
 
 class Bernoulli(Distribution):
@@ -220,10 +239,10 @@ def distribution_for(
     if isinstance(space, gym.spaces.Box):
         return Gaussian(space, squash, initial_log_std)
     if isinstance(space, gym.spaces.Discrete):
-        return Categorical([int(space.n)], np.asarray([space.start]), single=True)
+        return Categorical([int(space.n)], np.asarray([space.start]), ())
     if isinstance(space, gym.spaces.MultiDiscrete):
         sizes = [int(size) for size in space.nvec.reshape(-1)]
-        return Categorical(sizes, np.asarray(space.start), single=False)
+        return Categorical(sizes, np.asarray(space.start), tuple(space.shape))
     if isinstance(space, gym.spaces.MultiBinary):
         return Bernoulli(tuple(space.shape))
     raise UserError(

@@ -62,17 +62,19 @@ def record(
     while bool((done < each).any()):
         actions = act(obs)
         step = envs.step(actions)
-        ended = (step.terminated | step.truncated) & step.valid
+        ended = step.finished
         keep = step.valid.cpu() & (done < each)
-        columns.append((obs, actions, step.rewards, ended, step.final_obs, step.success, keep))
+        flags = (step.success, keep, step.begins_anew)
+        columns.append((obs, actions, step.rewards, ended, step.final_obs, *flags))
         done += ended.cpu()
         obs = step.obs
-        forget(step.terminated | step.truncated | ~step.valid)
+        forget(step.begins_anew)
     # [N, T, ...]: the steps of one environment after each other.
-    obs_, actions_, rewards, ended_, final, success, keep_ = (
+    obs_, actions_, rewards, ended_, final, success, keep_, fresh = (
         torch.stack([row.cpu() for row in column], 1).numpy()
         for column in zip(*columns, strict=True)
     )
+    keep_ &= of_whole_episodes(ended_, fresh)
     if envs.layout.num_mask:
         obs_, final = (rows[..., : envs.layout.num_floats] for rows in (obs_, final))
     ends = ended_[keep_]
@@ -83,6 +85,21 @@ def record(
         obs_[keep_], flat_actions.reshape(len(ends), -1), ends, rewards[keep_].sum(-1)
     )
     return Recording(steps, rewards[keep_], final[keep_][ends], success[keep_][ends])
+
+
+def of_whole_episodes(ended: np.ndarray, fresh: np.ndarray) -> np.ndarray:
+    """[N, T] bool: rows of episodes that ended here, and not of such as a fault cut.
+
+    Args:
+        ended: [N, T] bool, the last steps of whole episodes.
+        fresh: [N, T] bool, rows after which an episode begins, whatever became of the last.
+    """
+    whole = np.zeros_like(ended)
+    running = np.zeros_like(ended[:, 0])
+    for t in reversed(range(ended.shape[1])):
+        running = np.where(fresh[:, t], ended[:, t], running)
+        whole[:, t] = running
+    return whole
 
 
 def expert_of(config: Config) -> Callable[[Tensor], Tensor]:

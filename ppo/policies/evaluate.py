@@ -87,7 +87,7 @@ def _frames(env: gym.Env, policy: Any, seed: int) -> list[np.ndarray]:
         if not isinstance(frame, np.ndarray):
             raise TypeError("no rgb_array rendering")
         frames.append(frame)
-        mask = masks.read(env, info, source) if masked else None
+        mask = masks.read(env, observation, info, source) if masked else None
         action = policy.predict(observation, action_mask=mask)
         observation, _, terminated, truncated, info = env.step(action)
         ended = terminated or truncated

@@ -38,7 +38,8 @@ def play(
 ) -> dict[str, np.ndarray]:
     """The first episodes of every environment, as equal a number from each as there can be.
 
-    Taking whichever episodes end first would favor short ones.
+    Taking whichever episodes end first would favor short ones. An episode that a fault cut has no
+    return; the one after it is played in its place.
 
     Args:
         forget: told before the first step (None), and then which environments [N] bool begin an
@@ -61,15 +62,15 @@ def play(
             poll()
         step = envs.step(act(obs))
         obs = step.obs
-        forget(step.terminated | step.truncated | ~step.valid)
+        forget(step.begins_anew)
         sums += step.rewards.sum(-1).cpu()
         lengths += step.valid.cpu().float()
-        ended = ((step.terminated | step.truncated) & step.valid).cpu()
-        for i in ended.nonzero().squeeze(-1).tolist():
+        for i in step.finished.nonzero().squeeze(-1).tolist():
             if done[i] < each[i]:
                 found.append((float(sums[i]), float(lengths[i]), float(step.success[i])))
             done[i] += 1
-            sums[i] = lengths[i] = 0.0
+        fresh = step.begins_anew.cpu()  # also after a cut, whose episode has no return
+        sums, lengths = (held.masked_fill(fresh, 0.0) for held in (sums, lengths))
     returns, steps, successes = np.asarray(found).T
     return {"returns": returns, "lengths": steps, "successes": successes}
 

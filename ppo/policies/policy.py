@@ -12,7 +12,8 @@ import torch
 from ppo.algorithm.build import build_agent
 from ppo.config import Config
 from ppo.core.errors import UserError
-from ppo.envs.observations import flatten_observation, layout_of
+from ppo.envs.host import masks
+from ppo.envs.observations import ActionDecoder, flat_mask, flatten_observation, layout_of
 from ppo.envs.spaces import restore
 from ppo.networks.agent import Agent
 from ppo.runs import checkpoint
@@ -35,6 +36,7 @@ class Policy:
     ) -> None:
         self.agent, self.config = agent.eval(), config
         self.observation_space, self.action_space = observation_space, action_space
+        self._masks_observed = masks.in_observation(observation_space, action_space)
         self.states: tuple[torch.Tensor, ...] = ()
 
     def reset(self, which: torch.Tensor | None = None) -> None:
@@ -70,10 +72,14 @@ class Policy:
         num_mask = self.agent.layout.num_mask
         if action_mask is not None and not num_mask:
             raise UserError("action_mask: this policy was trained without action masks")
+        if num_mask and action_mask is None and self._masks_observed:
+            action_mask = masks.of_observation(observation, self.action_space)
+        if action_mask is not None:
+            action_mask = flat_mask(self.action_space, action_mask)
         row = flatten_observation(self.observation_space, observation, num_mask, action_mask)
         actions = self.act(torch.as_tensor(np.asarray(row)).unsqueeze(0), deterministic, seed)
-        action = actions[0].numpy()
-        return action.item() if action.ndim == 0 else action.astype(self.action_space.dtype)
+        action = ActionDecoder(self.action_space, self.config.env.id).array(actions.numpy())[0]
+        return action.item() if np.ndim(action) == 0 else action
 
     @torch.no_grad()
     def act(

@@ -134,6 +134,7 @@ def _rewards(learner: Learner, rollout: Any) -> dict[str, Any]:
         rollout.ended,
         learner.prepare.settings.gamma,
         1.0,
+        rollout.valid,
     )
     names = learner.collector.envs.component_names
     rewards, sums = (x.flatten(0, 1).cpu().numpy() for x in (rollout.rewards, returns))

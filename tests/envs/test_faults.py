@@ -155,3 +155,24 @@ def test_rewards_of_any_scalar_kind_are_numbers():
     for reward in (1, True, np.float32(1), np.int64(1), np.array(1.0), np.array([1.0])):
         assert scalar(str, reward) == 1.0
     assert math.isnan(scalar(str, np.float64("nan")))
+
+
+@pytest.mark.parametrize("backend", ["sync", "async"])
+def test_components_are_found_although_most_actions_are_refused(backend):
+    with make("sick_env:Refusing-v0", backend, 1) as envs:
+        assert envs.component_names == ("pace", "cost")
+        envs.reset()
+        assert envs.step(torch.tensor([7])).rewards.tolist() == [[1.0, -3.5]]
+
+
+def test_components_that_come_late_are_refused_and_not_lost():
+    envs = make("sick_env:Parts-v0", "sync", 1, kwargs={"wrong": "late"})
+    envs.reset()
+    with pytest.raises(UserError, match="step 2 of .* not in the first"):
+        play(envs, random_actions(envs, 2))
+
+
+def test_a_component_may_be_an_array_of_one_entry():
+    envs = make("sick_env:Parts-v0", "sync", 1, kwargs={"wrong": "arrays"})
+    envs.reset()
+    assert envs.step(torch.tensor([1])).rewards.tolist() == [[1.0, -0.5]]

@@ -7,13 +7,18 @@ import masked_env
 import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from hypothesis import given
+from hypothesis import settings as tried
+from hypothesis import strategies as st
 from learner_tools import HOST, learner, records, settings
 
 from ppo import Trainer, load_policy
 from ppo.core.errors import UserError
 from ppo.envs.host.slot import Task
 from ppo.envs.make import make_environments
+from ppo.envs.observations import flat_mask
 from ppo.envs.vector import VectorEnvironments
 from ppo.networks import packing
 from ppo.networks.agent import RULED_OUT
@@ -24,6 +29,9 @@ KINDS = [
     (INFO, "{nvec: [5], start: 2}"),
     (METHOD, "{nvec: [3, 1, 4]}"),
     (METHOD, "{image: true}"),
+    ("masked_env:MaskedTuple-v0", "{nvec: [3, 1, 4]}"),
+    ("masked_env:MaskedLists-v0", "{nvec: [3, 1, 4]}"),
+    ("masked_env:MaskedObservation-v0", "{nvec: [3, 1, 4]}"),
 ]
 
 
@@ -171,3 +179,47 @@ def test_masks_for_actions_that_cannot_be_masked_are_refused():
     with pytest.raises(UserError, match="only Discrete and MultiDiscrete .* never"):
         environments("masked_env:MaskedBox-v0")
     assert environments("masked_env:MaskedBox-v0", env__action_masks="never").layout.num_mask == 0
+
+
+@st.composite
+def choices_and_masks(draw):
+    """Sizes of choices and a mask for each, some of them empty."""
+    sizes = draw(st.lists(st.integers(1, 4), min_size=1, max_size=4))
+    bits = st.booleans()
+    return sizes, [draw(st.lists(bits, min_size=n, max_size=n)) for n in sizes]
+
+
+@tried(max_examples=200, deadline=None)
+@given(choices_and_masks())
+def test_masks_of_every_form_are_one_and_a_choice_without_action_is_refused(drawn):
+    sizes, parts = drawn
+    space = spaces.MultiDiscrete(sizes)
+    flat = np.concatenate(parts)
+    forms = [
+        flat, flat.astype(np.int8), flat.tolist(), flat[None], parts, tuple(map(tuple, parts)),
+        tuple(np.array(part, np.int8) for part in parts), [np.array(part) for part in parts],
+    ]  # fmt: skip
+    for form in forms:
+        if all(map(any, parts)):
+            assert flat_mask(space, form).tolist() == flat.tolist()
+        else:
+            with pytest.raises(ValueError, match="no action that is valid"):
+                flat_mask(space, form)
+
+
+@pytest.mark.parametrize("mask", [[1, 1], [[1, 1, 1], [1, 1]], "ab", None, [[1], [1, 1, 1, 1]]])
+def test_a_mask_of_another_size_is_refused(mask):
+    with pytest.raises(ValueError, match="entries"):
+        flat_mask(spaces.MultiDiscrete([2, 3]), mask)
+
+
+def test_a_loaded_policy_obeys_the_mask_that_it_observes(tmp_path):
+    config = settings("masked_env:MaskedObservation-v0", env__kwargs="{nvec: [2, 3]}")
+    trainer = Trainer(config, tmp_path)
+    trainer.train()
+    policy = load_policy(trainer.folder.path)
+    for valid in (0, 1):
+        mask = np.array([valid == 0, valid == 1, 0, 1, 0], np.int8)
+        observed = {"numbers": np.zeros(3, np.float32), "action_mask": mask}
+        for seed in range(5):
+            assert policy.predict(observed, False, seed).tolist() == [valid, 1]

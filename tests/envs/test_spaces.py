@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import gymnasium as gym
 import numpy as np
 import pytest
 import torch
 from env_tools import make, play
+from generated_spaces import any_space, boxes, choices
 from gymnasium import spaces
+from hypothesis import given
+from hypothesis import settings as tried
+from hypothesis import strategies as st
 from sick_env import SPACES
 
 from ppo.core.errors import UserError
 from ppo.envs.observations import (
+    ActionDecoder,
     ObservationEncoder,
     flatten_observation,
     observation_size,
     without_text,
 )
+from ppo.envs.spaces import describe, restore
+from ppo.networks.distributions import distribution_for
 
-FLAT = ["discrete", "multi_discrete", "multi_binary", "matrix", "integers", "dict", "tuple"]
+FLAT = [
+    "discrete",
+    "multi_discrete",
+    "square",
+    "multi_binary",
+    "matrix",
+    "integers",
+    "dict",
+    "tuple",
+]
 
 
 @pytest.mark.parametrize("name", FLAT)
@@ -116,3 +135,107 @@ def test_an_action_space_that_nobody_can_act_in_is_refused():
 def test_an_observation_outside_its_space_is_described(name, observation, message):
     with pytest.raises(ValueError, match=message):
         ObservationEncoder(SPACES[name], "x").encode(observation)
+
+
+def same_to_the_bit(one: Any, other: Any) -> bool:
+    """Equal spaces, whose bounds, dtypes and keys are equal too; Gymnasium compares loosely."""
+    if type(one) is not type(other) or one != other or one.dtype != other.dtype:
+        return False
+    if isinstance(one, spaces.Box):
+        names = ("low", "high", "bounded_below", "bounded_above")
+        return all(np.array_equal(getattr(one, n), getattr(other, n)) for n in names)
+    if isinstance(one, spaces.Dict):
+        return list(one) == list(other) and all(same_to_the_bit(one[k], other[k]) for k in one)
+    return not isinstance(one, spaces.Tuple) or all(map(same_to_the_bit, one, other))
+
+
+@tried(max_examples=200, deadline=None)
+@given(any_space())
+def test_a_space_comes_back_from_a_checkpoint_as_it_was(space):
+    assert same_to_the_bit(restore(json.loads(json.dumps(describe(space)))), space)
+
+
+def test_a_key_that_json_cannot_hold_is_refused():
+    with pytest.raises(UserError, match="neither a word nor a number"):
+        describe(spaces.Dict({("a", 1): spaces.Discrete(2)}))
+
+
+RAW = st.one_of(st.sampled_from([0.0, 0.4, -0.5, 1.0, -1.0, 50.0, -50.0]), st.floats(-2, 2))
+
+
+@tried(max_examples=200, deadline=None)
+@given(boxes(), st.data(), st.sampled_from(["clip", "tanh"]))
+def test_what_an_environment_gets_is_in_its_action_space(space, data, squash):
+    count = int(np.prod(space.shape))
+    raw = data.draw(st.lists(RAW, min_size=count, max_size=count))
+    distribution = distribution_for(space, squash)
+    actions = distribution.to_env(torch.tensor([raw], dtype=torch.float32))
+    (action,) = ActionDecoder(space, "generated").decode(actions.numpy())
+    assert space.contains(np.asarray(action)), f"{action} is not in {space}"
+    assert np.asarray(action).dtype == space.dtype
+
+
+@tried(max_examples=100, deadline=None)
+@given(
+    boxes((np.float16, np.float32, np.int8, np.uint8, np.int16), finite=True),
+    st.sampled_from(["clip", "tanh"]),
+)
+def test_a_policy_alone_keeps_its_actions_in_the_space(space, squash):
+    """Exported, there is no environment that would bring them back."""
+    distribution = distribution_for(space, squash)
+    count = int(np.prod(space.shape))
+    for raw in (-50.0, -0.3, 0.0, 0.7, 50.0):
+        action = distribution.to_env(torch.full((1, count), raw))[0].numpy()
+        assert space.contains(action.astype(space.dtype)), f"{action} is not in {space}"
+
+
+@tried(max_examples=100, deadline=None)
+@given(choices(), st.integers(0, 2**32))
+def test_choices_of_every_shape_are_in_their_space(space, seed):
+    distribution = distribution_for(space)
+    source = torch.Generator().manual_seed(seed)
+    params = torch.randn(3, distribution.num_params, generator=source)
+    noise = torch.rand(3, distribution.num_noise, generator=source).clamp(min=1e-6)
+    actions = distribution.to_env(distribution.sample(params, noise)).numpy()
+    for action in ActionDecoder(space, "generated").decode(actions):
+        assert space.contains(action), f"{action} is not in {space}"
+
+
+def test_integers_are_the_nearest_and_not_the_next_towards_zero():
+    space = spaces.Box(-2, 2, (5,), np.int64)
+    wanted = np.array([[-1.9, -0.6, 0.4, 0.9, 9.0]], np.float32)
+    assert ActionDecoder(space, "x").decode(wanted).tolist() == [[-2, -1, 0, 1, 2]]
+    normalized = torch.tensor([[-0.95, -0.3, 0.2, 0.45, 4.5]])
+    assert distribution_for(space).to_env(normalized).tolist() == [[-2, -1, 0, 1, 2]]
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64, np.uint64])
+def test_the_largest_integer_is_not_the_smallest(dtype):
+    top = np.iinfo(dtype).max
+    decoder = ActionDecoder(spaces.Box(0, top, (1,), dtype), "x")
+    assert int(decoder.decode(np.array([[float(top)]], np.float32))[0, 0]) == top
+
+
+@pytest.mark.parametrize(
+    "space", [SPACES["image"], spaces.Dict(a=spaces.Box(0, 255, (40, 40, 3), np.uint8))]
+)
+def test_numbers_that_a_byte_cannot_hold_are_refused(space):
+    encoder = ObservationEncoder(space, "x")
+
+    def shown(number):
+        shape = space.shape or space["a"].shape
+        image = np.full(shape, 200, np.int64)
+        image.flat[5] = number
+        return {"a": image} if isinstance(space, spaces.Dict) else image
+
+    assert 255 in encoder.encode(shown(255))
+    for number in (-1, 256):
+        with pytest.raises(ValueError, match=f"uint8.*but holds {number}"):
+            encoder.encode(shown(number))
+
+
+@pytest.mark.parametrize("backend", ["sync", "async"])
+def test_a_time_stamp_that_float32_rounds_is_told(backend):
+    with make("sick_env:Spaced-v0", backend, 2, kwargs={"observation": "stamp"}) as envs:
+        (note,) = envs.notes
+    assert "beyond 16,777,216" in note and "entry time.0 (1" in note

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -23,9 +25,12 @@ class Counting(VectorEnv):
     action_space = spaces.Box(-1, 1, (2, 1))
     num_envs = 2
 
-    def __init__(self, mode: AutoresetMode) -> None:
+    def __init__(self, mode: AutoresetMode, declared: Any = "the mode", **odd: Any) -> None:
         self.mode = mode
-        self.metadata = {"autoreset_mode": mode}
+        self.odd = odd  # key: of the state reached; column: rewards [N, 1]
+        self.metadata = {"autoreset_mode": mode if declared == "the mode" else declared}
+        if declared is None:
+            self.metadata = {}
 
     def reset(self, *, seed=None, options=None):
         self.count = np.zeros(2, np.float32)
@@ -39,14 +44,19 @@ class Counting(VectorEnv):
         infos = {"is_success": np.ones(2), "_is_success": self.over}
         reached = self.count[:, None].copy()
         if self.mode == AutoresetMode.SAME_STEP:
-            infos = {"final_obs": reached, "_final_obs": self.over, "final_info": infos}
+            key = self.odd.get("key", "final_obs")
+            infos = {key: reached, "_" + key: self.over, "final_info": infos}
             self.count[self.over] = 0
+        infos |= self.odd.get("infos", {})
         rewards = np.where(restarted, 99, reached[:, 0])
+        if self.odd.get("column"):
+            rewards = rewards[:, None]
         return self.count[:, None].copy(), rewards, self.over, np.zeros(2, bool), infos
 
 
-def counting(mode: AutoresetMode) -> VectorEnvironments:
-    return VectorEnvironments(Counting(mode), "Counting", Task({}, 0), 0)
+def counting(mode: AutoresetMode, *declared: Any, **odd: Any) -> VectorEnvironments:
+    kwargs = odd.pop("kwargs", {})
+    return VectorEnvironments(Counting(mode, *declared, **odd), "Counting", Task(kwargs, 0), 0)
 
 
 @pytest.mark.parametrize("limit", [500, 30])
@@ -136,3 +146,45 @@ def test_a_nonfinite_value_in_a_vector_environment_is_a_fault():
 
 def test_gymnasium_is_new_enough_to_name_its_autoreset():
     assert "autoreset_mode" in gym.make_vec("CartPole-v1", 1).metadata
+
+
+def played(envs: VectorEnvironments) -> list:
+    envs.reset()
+    return play(envs, [torch.zeros(2, 1)] * 12)
+
+
+@pytest.mark.parametrize(
+    ("mode", "declared", "odd"),
+    [
+        (AutoresetMode.SAME_STEP, "SameStep", {}),
+        (AutoresetMode.SAME_STEP, "same_step", {"key": "final_observation"}),
+        (AutoresetMode.SAME_STEP, None, {}),
+        (AutoresetMode.SAME_STEP, None, {"key": "final_observation", "column": True}),
+        (AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP, {}),
+        (AutoresetMode.NEXT_STEP, None, {}),
+        (AutoresetMode.NEXT_STEP, "NextStep", {"column": True}),
+    ],
+)
+def test_a_vector_environment_is_read_as_it_is_and_not_as_it_says(mode, declared, odd):
+    envs = counting(mode, declared, **odd)
+    assert_same_bits(played(envs), played(counting(mode)))
+    adapted = mode == AutoresetMode.SAME_STEP and declared in (None, AutoresetMode.NEXT_STEP)
+    assert len(envs.events) == adapted and all("read so" in event for event in envs.events)
+
+
+def test_what_cannot_be_read_is_refused():
+    with pytest.raises(UserError, match="autoreset_mode.*'sometimes'.*known: NextStep"):
+        counting(AutoresetMode.SAME_STEP, "sometimes")
+    with pytest.raises(UserError, match="no 'final_obs' with the state reached"):
+        played(counting(AutoresetMode.SAME_STEP, key="last"))
+
+
+def test_a_time_limit_among_the_arguments_is_seen():
+    assert counting(AutoresetMode.NEXT_STEP, kwargs={"max_episode_steps": 9}).max_episode_steps == 9
+
+
+def test_components_that_are_not_read_are_told_of_once():
+    envs = counting(AutoresetMode.NEXT_STEP, infos={"reward_components": {"pace": np.ones(2)}})
+    played(envs)
+    (event,) = envs.events
+    assert "'reward_components'] of Counting are not read" in event

@@ -93,6 +93,32 @@ class MaskedMethod(Masked):
         return self._told().astype(bool)
 
 
+class MaskedTuple(MaskedInfo):
+    """Tells a mask for each choice, as `MultiDiscrete.sample(mask=...)` takes them."""
+
+    def _told(self) -> Any:
+        return tuple(np.split(self.mask, np.cumsum(self.sizes)[:-1]))
+
+
+class MaskedLists(MaskedTuple):
+    """The same as lists, which are of several lengths."""
+
+    def _told(self) -> Any:
+        return [part.tolist() for part in super()._told()]
+
+
+class MaskedObservation(Masked):
+    """Tells its masks as an entry of the observation."""
+
+    def __init__(self, nvec: tuple[int, ...] = (5,)) -> None:
+        super().__init__(nvec)
+        parts = {"numbers": self.observation_space, "action_mask": spaces.MultiBinary(sum(nvec))}
+        self.observation_space = spaces.Dict(parts)
+
+    def _observe(self) -> Any:
+        return {"numbers": super()._observe(), "action_mask": self.mask.copy()}
+
+
 class MaskedBox(MaskedInfo):
     """Has masks for actions that have none."""
 
@@ -101,6 +127,7 @@ class MaskedBox(MaskedInfo):
         self.action_space = spaces.Box(-1, 1, (2,), np.float32)
 
 
-for _kind in (MaskedInfo, MaskedMethod, MaskedBox):
+_KINDS = (MaskedInfo, MaskedMethod, MaskedTuple, MaskedLists, MaskedObservation, MaskedBox)
+for _kind in _KINDS:
     if f"{_kind.__name__}-v0" not in gym.registry:
         gym.register(id=f"{_kind.__name__}-v0", entry_point=f"masked_env:{_kind.__name__}")

@@ -147,12 +147,42 @@ class Parts(gym.Env):
             reward += 1
         if self.wrong == "missing" and self.count == 3:
             del parts["cost"]
-        return np.zeros(1, np.float32), reward, False, False, {"reward_components": parts}
+        if self.wrong == "arrays":  # which is not wrong
+            parts["pace"] = np.array([parts["pace"]])
+        info: dict[str, Any] = {"reward_components": parts}
+        if self.wrong == "late" and self.count == 1:
+            info = {}
+        return np.zeros(1, np.float32), reward, False, False, info
+
+
+class Refusing(Parts):
+    """Of 50 actions one is valid, and the others raise, as PettingZoo's environments do."""
+
+    action_space = spaces.Discrete(50)
+
+    def __init__(self, tells: bool = True) -> None:
+        super().__init__()
+        self.tells = tells
+
+    def _info(self) -> dict[str, Any]:
+        mask = np.zeros(50, np.int8)
+        mask[7] = 1
+        return {"action_mask": mask} if self.tells else {}
+
+    def reset(self, *, seed=None, options=None):
+        return super().reset(seed=seed)[0], self._info()
+
+    def step(self, action):
+        if action != 7:
+            raise ValueError(f"action {action} is not allowed")
+        observation, reward, ended, limited, info = super().step(action)
+        return observation, reward, ended, limited, info | self._info()
 
 
 SPACES = {
     "discrete": spaces.Discrete(5, start=2),
     "multi_discrete": spaces.MultiDiscrete([2, 3, 4]),
+    "square": spaces.MultiDiscrete(np.array([[2, 3], [4, 5]])),
     "multi_binary": spaces.MultiBinary([2, 3]),
     "image": spaces.Box(0, 255, (4, 5, 3), np.uint8),
     "matrix": spaces.Box(-1, 1, (2, 3), np.float64),
@@ -168,6 +198,9 @@ SPACES = {
     "text": spaces.Dict({"words": spaces.Text(8), "x": spaces.Box(-1, 1, (2,))}),
     "sequence": spaces.Sequence(spaces.Box(-1, 1, (2,))),
     "only_text": spaces.Text(8),
+    "stamp": spaces.Dict(
+        {"time": spaces.Box(1.7e9, 1.8e9, (1,), np.float64), "x": spaces.Box(-1, 1, (2,))}
+    ),
 }
 
 
@@ -194,6 +227,11 @@ class Spaced(gym.Env):
         return self.last
 
 
-for name, kind in {"Sick-v0": Sick, "Parts-v0": Parts, "Spaced-v0": Spaced}.items():
+for name, kind in {
+    "Sick-v0": Sick,
+    "Parts-v0": Parts,
+    "Refusing-v0": Refusing,
+    "Spaced-v0": Spaced,
+}.items():
     if name not in gym.registry:
         gym.register(name, entry_point=f"sick_env:{kind.__name__}")

@@ -18,11 +18,10 @@ from ppo.algorithm.rollout.players import (
     NativePlayer,
     Played,
     States,
-    begins_anew,
 )
 from ppo.core import parallel
 from ppo.core.compiling import compiled, keep
-from ppo.core.data import Cut, Rollout
+from ppo.core.data import Cut, Rollout, begins_anew, is_end
 from ppo.core.randomness import generator
 from ppo.envs.base import Environments
 from ppo.envs.torch_env import TorchEnvironments
@@ -193,7 +192,8 @@ class Collector:
         # Returns and lengths are summed together, as columns of one recurrence.
         both = torch.cat([played.rewards, steps], -1)
         found, carried = episode_sums(both, ended, torch.cat([sums, lengths], -1))
-        episodes = Episodes(ended & played.valid, found[..., :-1], found[..., -1])
+        whole = is_end(played.terminated, played.truncated, played.valid)
+        episodes = Episodes(whole, found[..., :-1], found[..., -1])
         return rollout, episodes, carried[:, :-1].clone(), carried[:, -1:].clone()
 
     def _context(self, played: Played) -> dict[str, Tensor]:

@@ -92,7 +92,7 @@ class HostPlayer:
     def _remember(self, t: int, after: list[Tensor], step: Step) -> States:
         """The states of the next step, in the buffer."""
         for state in after:
-            fresh = begins_anew(step.terminated, step.truncated, step.valid).to(self.device)
+            fresh = step.begins_anew.to(self.device)
             self.buffers["states"][t + 1].copy_(forget(state, fresh))
         return tuple(self.buffers["states"][t + 1] for _ in after)
 
@@ -130,14 +130,6 @@ class HostPlayer:
             "success": empty(torch.empty(n), t),
             "valid": empty(flags, t),
         }
-
-
-def begins_anew(terminated: Tensor, truncated: Tensor, valid: Tensor) -> Tensor:
-    """[...] bool: the observation after this step begins an episode.
-
-    The dummy step of next-step autoreset is followed by a first observation too.
-    """
-    return terminated | truncated | ~valid
 
 
 def forget(state: Tensor, fresh: Tensor) -> Tensor:

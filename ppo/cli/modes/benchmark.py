@@ -23,6 +23,7 @@ def add_arguments(parser: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ppo.cli.flags import load_config
+    from ppo.cli.stdout import kept_clean
     from ppo.core.errors import UserError
 
     if args.seconds <= 0:
@@ -30,7 +31,8 @@ def run(args: argparse.Namespace) -> int:
     config = load_config(args)
     from ppo.training.throughput import measure
 
-    found = measure(config, args.seconds)
+    with kept_clean(args.json):
+        found = measure(config, args.seconds)
     print(json.dumps(found) if args.json else as_text(found))
     return 0
 

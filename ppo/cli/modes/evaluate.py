@@ -17,6 +17,7 @@ def add_arguments(parser: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from ppo.cli.stdout import kept_clean
     from ppo.core.errors import UserError
 
     if args.episodes < 1:
@@ -24,14 +25,15 @@ def run(args: argparse.Namespace) -> int:
     from ppo.policies.evaluate import evaluate_run, render_run
 
     seed = 0 if args.seed is None else args.seed
-    result = evaluate_run(
-        args.run,
-        args.results,
-        args.episodes,
-        seed,
-        deterministic=not args.stochastic,
-        which=args.which,
-    )
+    with kept_clean(args.json):
+        result = evaluate_run(
+            args.run,
+            args.results,
+            args.episodes,
+            seed,
+            deterministic=not args.stochastic,
+            which=args.which,
+        )
     if args.json:
         print(json.dumps(result, allow_nan=False))
     else:
@@ -45,7 +47,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"success  {'not reported' if success is None else format(success, '.1%')}")
         print(f"episodes {result['episodes']}")
     if args.render:
-        path = render_run(args.run, args.results, seed, which=args.which)
+        with kept_clean(args.json):
+            path = render_run(args.run, args.results, seed, which=args.which)
         if not args.json:
             print(f"video    {path}")
     return 0

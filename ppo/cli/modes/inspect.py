@@ -26,12 +26,14 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--steps: {args.steps}; allowed: 1 or more")
     config = load_config(args)
     from ppo.cli.inspection import text_of
+    from ppo.cli.stdout import kept_clean
     from ppo.training.inspection import inspect_data, inspect_environment
 
-    if args.data is not None:
-        found = inspect_data(config, args.data)
-    else:
-        found = inspect_environment(config, args.steps)
+    with kept_clean(args.json):
+        if args.data is not None:
+            found = inspect_data(config, args.data)
+        else:
+            found = inspect_environment(config, args.steps)
     print(json.dumps(_plain(found)) if args.json else text_of(found))
     return 0
 

@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium import spaces
 
 from ppo.core.errors import UserError
-from ppo.envs.observations import ObservationEncoder
+from ppo.envs.observations import ObservationEncoder, as_array, is_tensor
 
 
 def shortened(value: Any) -> str:
@@ -20,12 +20,31 @@ def shortened(value: Any) -> str:
 
 
 def scalar(where: Callable[[], str], reward: Any) -> float:
-    """A reward as a Python float; bools, integers, numpy scalars and arrays of one entry pass."""
+    """A reward as a Python float; bools, integers, and arrays and tensors of one entry pass."""
     if isinstance(reward, (bool, int, float, np.number, np.bool_)):
         return float(reward)
-    if isinstance(reward, np.ndarray) and reward.size == 1 and reward.dtype.kind in "fiub":
-        return float(reward.reshape(-1)[0])
-    raise UserError(f"{where()}: the reward must be one number, got {shortened(reward)}")
+    array = _one_entry(reward)
+    if array is None:
+        raise UserError(f"{where()}: the reward must be one number, got {shortened(reward)}")
+    return float(array)
+
+
+def flag(where: Callable[[], str], name: str, found: Any) -> bool:
+    """`terminated` or `truncated` as a bool; numbers, and arrays and tensors of one entry pass."""
+    if isinstance(found, (bool, int, np.bool_)):
+        return bool(found)
+    array = _one_entry(found)
+    if array is None:
+        raise UserError(f"{where()}: {name} must be True or False, got {shortened(found)}")
+    return bool(array)
+
+
+def _one_entry(found: Any) -> Any:
+    """The number in an array or a tensor, or None where it is not one number."""
+    if not (isinstance(found, np.ndarray) or is_tensor(found)):
+        return None
+    array = np.asarray(as_array(found))
+    return array.reshape(-1)[0] if array.size == 1 and array.dtype.kind in "fiub" else None
 
 
 def first_nonfinite(observation: np.ndarray) -> str:

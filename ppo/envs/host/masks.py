@@ -1,7 +1,8 @@
-"""Which actions are valid now, asked of an environment in one of the two usual ways (no torch).
+"""Which actions are valid now, asked of an environment in one of the three usual ways (no torch).
 
-`info["action_mask"]`, as Gymnasium's Taxi-v3 gives it with every reset and step, or a method
-`action_masks()`, as sb3-contrib asks for it.
+`info["action_mask"]`, as Gymnasium's Taxi-v3 gives it with every reset and step; a method
+`action_masks()`, as sb3-contrib asks for it; or an entry `action_mask` of a Dict observation, as
+RLlib and PettingZoo have it. Such an entry stays part of what the policy observes.
 """
 
 from __future__ import annotations
@@ -9,15 +10,17 @@ from __future__ import annotations
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 
 from ppo.core.errors import UserError
-from ppo.envs.observations import mask_size
+from ppo.envs.observations import flat_mask, mask_size
 
 KEY, METHOD = "action_mask", "action_masks"
+BITS = (gym.spaces.Box, gym.spaces.MultiBinary)
 
 
 def find_source(env: gym.Env, info: dict[str, Any], setting: str, env_id: str) -> str:
-    """How the environment tells its masks: info, method, or none.
+    """How the environment tells its masks: info, method, observation, or none.
 
     Args:
         info: of a reset. setting: `env.action_masks`.
@@ -28,6 +31,8 @@ def find_source(env: gym.Env, info: dict[str, Any], setting: str, env_id: str) -
     if setting == "never":
         return "none"
     source = "method" if env.has_wrapper_attr(METHOD) else "info" if KEY in info else "none"
+    if source == "none" and in_observation(env.observation_space, env.action_space):
+        return "observation"
     if source != "none" and not mask_size(env.action_space):
         raise UserError(
             f"env.action_masks: {env_id} gives masks for actions of {env.action_space}; only "
@@ -36,14 +41,33 @@ def find_source(env: gym.Env, info: dict[str, Any], setting: str, env_id: str) -
     return source
 
 
-def read(env: gym.Env, info: dict[str, Any], source: str) -> Any:
-    """The mask of the state that the environment is in.
+def in_observation(space: gym.Space, action_space: gym.Space) -> bool:
+    """Whether an entry of the observation is a mask of these actions; it may be stacked."""
+    size = mask_size(action_space)
+    if not size or not isinstance(space, gym.spaces.Dict) or KEY not in space.spaces:
+        return False
+    part = space[KEY]
+    entries = int(np.prod(part.shape)) if isinstance(part, BITS) else 0
+    return entries > 0 and entries % size == 0
+
+
+def of_observation(observation: Any, action_space: gym.Space) -> Any:
+    """The mask in an observation; of stacked ones the last is that of now."""
+    return np.ravel(observation[KEY])[-mask_size(action_space) :]
+
+
+def read(env: gym.Env, observation: Any, info: dict[str, Any], source: str) -> np.ndarray:
+    """[M] bool: the mask of the state that the environment is in.
 
     Raises:
-        ValueError: there is none this time.
+        ValueError: there is none this time, or it does not fit.
     """
     if source == "method":
-        return env.get_wrapper_attr(METHOD)()
-    if KEY not in info:
+        found = env.get_wrapper_attr(METHOD)()
+    elif source == "observation":
+        found = of_observation(observation, env.action_space)
+    elif KEY not in info:
         raise ValueError(f"info[{KEY!r}] is missing, which the first reset gave")
-    return info[KEY]
+    else:
+        found = info[KEY]
+    return flat_mask(env.action_space, found)

@@ -125,6 +125,7 @@ class HostEnvironments(Environments):
     def _adopt(self, probed: Probed) -> None:
         """Takes over what a first reset told; from here on rows have their final layout."""
         self.component_names = probed.component_names
+        self.notes += probed.notes
         count = mask_size(self.action_space) if probed.mask_source != "none" else 0
         self.encoder = ObservationEncoder(self._whole_space, self._env_id, count)
         self.layout = self.encoder.layout

@@ -15,14 +15,16 @@ from gymnasium.envs.registration import EnvSpec
 
 from ppo.core.errors import EnvironmentFault, UserError
 from ppo.envs.base import episode_seed
+from ppo.envs.blame import described, is_raised_by_gymnasium, place_of
 from ppo.envs.host import masks
-from ppo.envs.host.checks import bounds_of, first_nonfinite, scalar, shortened
+from ppo.envs.host.checks import bounds_of, first_nonfinite, flag, scalar, shortened
 from ppo.envs.host.stacking import FrameStack
 from ppo.envs.ids import make_env
-from ppo.envs.observations import ActionDecoder, ObservationEncoder, mask_size
+from ppo.envs.observations import ActionDecoder, ObservationEncoder, choice_sizes, mask_size
 from ppo.envs.workers.rows import Rows
 
 MAX_FAILURES_IN_A_ROW = 3
+PROBES = 10  # actions that an environment may refuse before its components are given up
 
 
 class Task(NamedTuple):
@@ -46,7 +48,8 @@ class Probed(NamedTuple):
     """What one reset, and where needed one step, tell of an environment."""
 
     component_names: tuple[str, ...]
-    mask_source: str  # none, info or method
+    mask_source: str  # none, info, method or observation
+    notes: tuple[str, ...] = ()
 
 
 class Slot:
@@ -79,7 +82,17 @@ class Slot:
         try:
             result = self.env.reset(seed=self.seed)
         except (Exception, SystemExit) as error:
-            raise EnvironmentFault(f"{self.where()}: reset raised {error!r}") from error
+            if _refuses_seed(error):
+                raise UserError(
+                    f"{self.where()}: reset must take a seed: def reset(self, *, seed=None, "
+                    f"options=None); it raised {described(error)}"
+                ) from error
+            if _cannot_unpack(error):
+                raise UserError(
+                    f"{self.where()}: reset must return (observation, info), and gave a wrapper "
+                    f"something else: {error}"
+                ) from error
+            raise EnvironmentFault(f"{self.where()}: reset raised {error!r}{_at(error)}") from error
         if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict)):
             raise UserError(
                 f"{self.where()}: reset must return (observation, info), got {shortened(result)}"
@@ -97,6 +110,25 @@ class Slot:
         """Builds the environment anew after it raised an error."""
         self.close()
         self.env = make_task_env(self.spec, self.task)
+
+
+def _at(error: BaseException) -> str:
+    place = place_of(error)
+    return f" ({place})" if place else ""
+
+
+def _cannot_unpack(error: BaseException) -> bool:
+    """Whether one of the wrappers around the environment got another number of values."""
+    return (
+        isinstance(error, ValueError | TypeError)
+        and "unpack" in str(error)
+        and is_raised_by_gymnasium(error)
+    )
+
+
+def _refuses_seed(error: BaseException) -> bool:
+    said = str(error)
+    return isinstance(error, TypeError) and "reset()" in said and "'seed'" in said
 
 
 class SlotGroup:
@@ -123,19 +155,36 @@ class SlotGroup:
     def probe(self) -> Probed:
         """The reward components that the first environment tells of, and how it gives masks."""
         slot = self.slots[0]
-        _, info = slot.reset(0)
+        observation, info = slot.reset(0)
         source = masks.find_source(slot.env, info, self.task.action_masks, slot.spec.id)
-        return Probed(self._component_names(slot, info), source)
+        notes = self._notes(slot, observation)
+        return Probed(self._component_names(slot, observation, info, source), source, notes)
 
-    def _component_names(self, slot: Slot, info: dict[str, Any]) -> tuple[str, ...]:
+    def _notes(self, slot: Slot, observation: Any) -> tuple[str, ...]:
+        try:
+            coarse = self.encoder.coarse(observation)
+        except (TypeError, ValueError):
+            return ()  # the first real reset will meet the same fault and report it
+        if not coarse:
+            return ()
+        return (
+            f"env.id: {slot.spec.id}: the observation has numbers beyond 16,777,216, between which "
+            f"float32 holds no fractions and then not every whole number: {', '.join(coarse)}; let "
+            "the environment give what matters, such as a difference",
+        )
+
+    def _component_names(
+        self, slot: Slot, observation: Any, info: dict[str, Any], source: str
+    ) -> tuple[str, ...]:
         parts = info.get("reward_components")
-        if parts is None:
-            slot.env.action_space.seed(0)
+        slot.env.action_space.seed(0)
+        for _ in range(PROBES if parts is None else 0):
             try:
-                info = slot.env.step(slot.env.action_space.sample())[4]
-                parts = info.get("reward_components")
+                action = self._some_action(slot, observation, info, source)
+                parts = slot.env.step(action)[4].get("reward_components")
+                break
             except (Exception, SystemExit):
-                parts = None  # a real step will meet the same fault and report it
+                observation, info = slot.reset(0)  # a real step will report it if that is a fault
         if parts is None:
             return ("reward",)
         if not isinstance(parts, dict) or not parts or not all(isinstance(i, str) for i in parts):
@@ -144,6 +193,18 @@ class SlotGroup:
                 f"numbers, got {shortened(parts)}"
             )
         return tuple(parts)
+
+    def _some_action(self, slot: Slot, observation: Any, info: dict[str, Any], source: str) -> Any:
+        """A random one, which the mask allows."""
+        space = slot.env.action_space
+        if source == "none":
+            return space.sample()
+        valid = masks.read(slot.env, observation, info, source)
+        parts = np.split(valid.astype(np.int8), np.cumsum(choice_sizes(space))[:-1])
+        if isinstance(space, gym.spaces.Discrete):
+            return space.sample(mask=parts[0])
+        drawn = [gym.spaces.Discrete(len(part), seed=0).sample(mask=part) for part in parts]
+        return (np.reshape(drawn, space.shape) + space.start).astype(space.dtype)  # type: ignore
 
     def attach(self, rows: Rows, probed: Probed) -> None:
         """Says where to read and write, and what the first environment told."""
@@ -190,8 +251,13 @@ class SlotGroup:
         observation, info = slot.reset(episode)
         for action in self.decoder.decode(actions):
             self._mark(row)
-            observation, _, terminated, truncated, info = slot.env.step(action)
             slot.steps += 1
+            try:
+                observation, _, terminated, truncated, info = slot.env.step(action)
+            except (Exception, SystemExit) as error:
+                raise EnvironmentFault(
+                    f"{slot.where()}: played again, step raised {error!r}{_at(error)}"
+                ) from error
             if terminated or truncated:
                 return False
         self._write(slot, observation, self.rows.obs[parity, row], info)
@@ -219,7 +285,8 @@ class SlotGroup:
             self.encoder.write(observation, row)
             if self._masks != "none":
                 every = np.ones(self.encoder.layout.num_mask)
-                mask = every if info is None else masks.read(slot.env, info, self._masks)
+                told = info is not None
+                mask = masks.read(slot.env, observation, info, self._masks) if told else every
                 self.encoder.write_mask(mask, row)
         except ValueError as error:
             raise UserError(f"{slot.where()}: {error}") from None
@@ -231,6 +298,11 @@ class SlotGroup:
         try:
             result = slot.env.step(action)
         except (Exception, SystemExit) as error:
+            if _cannot_unpack(error):
+                raise UserError(
+                    f"{slot.where()}: step must return (observation, reward, terminated, truncated,"
+                    f" info), five values where the old gym had four; it gave others ({error})"
+                ) from error
             self._on_error(row, slot, parity, error)
             return
         try:
@@ -243,8 +315,18 @@ class SlotGroup:
             ) from None
         if type(reward) is not float:
             reward = scalar(slot.where, reward)
+        if type(terminated) is not bool:
+            terminated = flag(slot.where, "terminated", terminated)
+        if type(truncated) is not bool:
+            truncated = flag(slot.where, "truncated", truncated)
         if self._names is None:
             rows.rewards[row, 0] = reward
+            if "reward_components" in info:
+                raise UserError(
+                    f"{slot.where()}: info['reward_components'] is there now, but was not in the "
+                    "first reset and the first step; give it in every step, with 0 for what there "
+                    "is not"
+                )
         else:
             self._write_components(row, slot, reward, said("reward_components"))
         if not (terminated or truncated):
@@ -265,9 +347,12 @@ class SlotGroup:
     def _write_components(self, row: int, slot: Slot, reward: float, parts: Any) -> None:
         assert self._names is not None
         try:
-            self.rows.rewards[row] = [parts[name] for name in self._names]
+            found = [parts[name] for name in self._names]
+            self.rows.rewards[row] = [
+                part if type(part) is float else scalar(slot.where, part) for part in found
+            ]
             complete = len(parts) == len(self._names)
-        except (TypeError, KeyError, ValueError):
+        except (TypeError, KeyError):
             complete = False
         if not complete:
             raise UserError(
@@ -352,7 +437,7 @@ class SlotGroup:
         self._cut(row, slot, parity, what)
 
     def _on_error(self, row: int, slot: Slot, parity: int, error: BaseException) -> None:
-        what = f"step raised {error!r}"
+        what = f"step raised {error!r}{_at(error)}"
         if self.task.on_error == "stop":
             raise EnvironmentFault(
                 f"{slot.where()}: {what}; env.on_error: restart would cut such an episode"

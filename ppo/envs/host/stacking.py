@@ -10,6 +10,7 @@ import numpy as np
 from gymnasium import spaces
 
 from ppo.core.errors import UserError
+from ppo.envs.observations import as_array
 
 
 def _axis(space: spaces.Box) -> int:
@@ -68,12 +69,20 @@ class FrameStack(gym.Wrapper):
                 last[key] = self._join([frame[key] for frame in self._frames], part)
         return last
 
+    def _kept(self, observation: Any) -> Any:
+        """A copy of what will be stacked: an environment may write its next frame over this one."""
+        space = self.env.observation_space
+        if not isinstance(space, spaces.Dict):
+            return np.array(as_array(observation))
+        stacked = {key for key, part in space.items() if _stacks(part)}
+        return {k: np.array(as_array(v)) if k in stacked else v for k, v in observation.items()}
+
     def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
         observation, info = self.env.reset(**kwargs)
-        self._frames.extend([observation] * self._count)
+        self._frames.extend([self._kept(observation)] * self._count)
         return self._observation(), info
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         observation, reward, terminated, truncated, info = self.env.step(action)
-        self._frames.append(observation)
+        self._frames.append(self._kept(observation))
         return self._observation(), reward, terminated, truncated, info

@@ -34,7 +34,7 @@ OBSERVATION_HIGH = np.array(
         MAX_VELOCITY,
         MAX_POSITION + START_POSITION,
         MAX_VELOCITY + START_VELOCITY,
-        NUM_STEPS * DT,
+        NUM_STEPS * np.float32(DT),  # multiplied as an observation is, so that it is not above
     ],
     np.float32,
 )

@@ -93,7 +93,8 @@ class AsyncEnvironments(HostEnvironments):
         self._ask(self._workers, self._send_make, self._reset_timeout)
         first = self._workers[0]
         probed = self._ask([first], lambda w: w.send("probe"), self._reset_timeout)
-        self._probed = Probed(tuple(probed[0][0]), probed[0][1])
+        names, source, notes = probed[0]
+        self._probed = Probed(tuple(names), source, tuple(notes))
         self._adopt(self._probed)
         layout = self._layout()
         assert self._memory is not None

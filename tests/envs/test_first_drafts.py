@@ -1,0 +1,104 @@
+"""A mistake in a user's environment ends in a line that says what and where."""
+
+from __future__ import annotations
+
+import inspect
+import json
+
+import clumsy_env
+import pytest
+import torch
+from env_tools import make
+
+from ppo import cli
+from ppo.core.errors import EnvironmentFault, RunError, UserError
+
+LINES = inspect.getsource(clumsy_env).splitlines()
+DEEPER = 1 + next(i for i, line in enumerate(LINES) if "to be named" in line)
+THERE = rf"clumsy_env\.py:{DEEPER} in _deeper"
+
+
+def five_steps(what: str, name: str = "Clumsy", **more):
+    with make(f"clumsy_env:{name}-v0", num_envs=1, kwargs={"what": what}, **more) as envs:
+        envs.reset()
+        return [envs.step(torch.zeros(1, dtype=torch.int64)) for _ in range(5)]
+
+
+MISTAKES = [
+    ("no_file", UserError, r"cannot be made.*FileNotFoundError.*prices.csv.*clumsy_env\.py:\d+ in"),
+    ("key_in_init", UserError, rf"cannot be made.*KeyError: 'goal' \({'.*'}{THERE}\)"),
+    ("assert_in_init", UserError, "cannot be made.*AssertionError: the map must have a goal"),
+    ("old_space", UserError, r"observation_space is a clumsy_env\.Box.*gymnasium\.spaces"),
+    ("key_in_reset", EnvironmentFault, rf"reset raised KeyError\('start'\).*{THERE}"),
+    ("key_in_step", EnvironmentFault, rf"step 1 .* step raised KeyError\('goal'\).*{THERE}"),
+    ("four_values", UserError, "step must return .*terminated, truncated"),
+    ("reset_alone", UserError, r"reset must return \(observation, info\)"),
+    ("two_ends", UserError, "terminated must be True or False, got array"),
+]
+
+
+@pytest.mark.parametrize("name", ["Clumsy", "ClumsyLimit"])
+@pytest.mark.parametrize(("what", "kind", "message"), MISTAKES)
+def test_a_mistake_is_one_line_with_its_place(name, what, kind, message):
+    with pytest.raises((UserError, RunError), match=message) as caught:
+        five_steps(what, name)
+    assert isinstance(caught.value, kind) and "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("what", "kind", "message"), MISTAKES)
+def test_workers_say_the_same(what, kind, message):
+    with pytest.raises(kind, match=message):
+        five_steps(what, backend="async")
+
+
+def test_frames_of_an_environment_with_four_values_are_not_stacked_in_vain():
+    with pytest.raises(UserError, match="step must return .*terminated, truncated"):
+        five_steps("four_values", frame_stack=2)
+
+
+@pytest.mark.parametrize("name", ["NoSeed", "NoSeedLimit"])
+def test_a_reset_without_seed_is_shown_how_to_take_one(name):
+    with pytest.raises(UserError, match=r"reset must take a seed: def reset\(self, \*, seed=None"):
+        five_steps("", name)
+
+
+@pytest.mark.parametrize("what", ["tensors", "tensor_with_gradient"])
+@pytest.mark.parametrize("stack", [1, 2])
+def test_tensors_are_read_as_the_numbers_that_they_are(what, stack):
+    steps = five_steps(what, frame_stack=stack)
+    assert [float(step.rewards) for step in steps] == [1.0] * 5
+    assert [bool(step.terminated) for step in steps] == [False] * 4 + [True]
+    assert steps[0].obs.tolist() == [[0.0] * 2 * stack]
+
+
+BROKEN = {
+    "import": ("import no_such_package", "which needs no_such_package"),
+    "syntax": ("def f(:", r"SyntaxError.*mine_syntax\.py:1"),
+    "key": ("x = 1\n{}['a']", r"KeyError: 'a' \(mine_key\.py:2 in <module>\)"),
+    "file": ("open('nowhere.csv')", r"FileNotFoundError.*mine_file\.py:1"),
+    "assert": ("assert False, 'no map'", "AssertionError: no map"),
+    "exit": ("raise SystemExit('a script')", "SystemExit: a script"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(BROKEN))
+def test_a_module_that_fails_is_the_users_mistake(tmp_path, monkeypatch, name):
+    text, message = BROKEN[name]
+    (tmp_path / f"mine_{name}.py").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", ["/nowhere", *__import__("sys").path])
+    with pytest.raises(UserError, match=message):
+        make(f"mine_{name}:Mine-v0")
+
+
+@pytest.mark.parametrize("mode", ["inspect"])
+def test_json_is_alone_although_the_environment_prints(capfd, tmp_path, monkeypatch, mode):
+    monkeypatch.chdir(tmp_path)
+    settings = ["env.id=clumsy_env:Clumsy-v0", "env.kwargs={what: prints}", "env.backend=sync",
+                "env.num_envs=1", "ppo.num_steps=8", "ppo.num_minibatches=1"]  # fmt: skip
+    overrides = [word for setting in settings for word in ("--set", setting)]
+    assert cli.main(["--mode", mode, "--steps", "8", "--json", *overrides]) == 0
+    out, err = capfd.readouterr()
+    assert isinstance(json.loads(out), dict)
+    assert "action" in err and "from a library of C" in err

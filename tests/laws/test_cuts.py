@@ -1,0 +1,99 @@
+"""What a row of a rollout can be: nothing is learned from a fault, nor summed across it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from cut_env import FAULT, LENGTH
+from env_tools import make
+from learner_tools import learner
+
+from ppo.algorithm.targets import make_batch
+from ppo.policies.demonstrate import record
+from ppo.policies.play import play
+
+STEPS = 60
+WHOLE_RETURN = LENGTH * (LENGTH + 1) / 2
+
+
+def advantages_of_steps(how: str, **more) -> tuple[torch.Tensor, torch.Tensor]:
+    """Advantages and returns of the steps of a rollout, whose critic reads state and memory."""
+    made = learner(
+        "cut_env:Cut-v0", env__num_envs=1, env__on_error="restart", env__on_nonfinite="reset",
+        env__kwargs__how=how, ppo__num_steps=STEPS, ppo__num_minibatches=1,
+        env__normalize_observations="false", **more,
+    )  # fmt: skip
+
+    def values(obs, *states):
+        remembered = sum(state.sum(-1, keepdim=True) for state in states)
+        return 1000.0 * (obs[:, :1] > 0) + obs[:, :1] + remembered
+
+    collector = made.collector
+    collector._values, collector._finish = values, collector.finish
+    rollout, _ = collector(0)
+    made.collector.envs.close()
+    batch = make_batch(rollout, made.prepare.settings)
+    steps = rollout.valid.flatten()
+    assert (batch.advantages[~steps] == 0).all()
+    return batch.advantages[steps], batch.returns[steps]
+
+
+@pytest.mark.parametrize("memory", ["none", "gru"])
+@pytest.mark.parametrize("stack", [1, 2])
+@pytest.mark.parametrize("how", ["raise", "nan"])
+def test_a_cut_is_a_time_limit_with_the_same_last_value(how, stack, memory):
+    more = {"env__frame_stack": stack, "network__memory": memory}
+    limit, limit_returns = advantages_of_steps("limit", **more)
+    found, found_returns = advantages_of_steps(how, **more)
+    same = len(found) - LENGTH  # the last episode may reach beyond one rollout and not the other
+    assert same > 3 * LENGTH
+    torch.testing.assert_close(found[:same], limit[:same], rtol=1e-6, atol=1e-4)
+    torch.testing.assert_close(found_returns[:same], limit_returns[:same], rtol=1e-6, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_cut_is_a_time_limit_in_workers_too():
+    limit, _ = advantages_of_steps("limit")
+    found, _ = advantages_of_steps("raise", env__backend="async")
+    same = len(found) - LENGTH
+    assert torch.equal(found[:same], limit[:same])
+
+
+def test_the_row_of_a_next_step_autoreset_changes_no_advantage():
+    same_step, _ = advantages_of_steps("none", env__backend="vector", env__kwargs__same_step="true")
+    next_step, _ = advantages_of_steps("none", env__backend="vector")
+    same = len(next_step) - LENGTH
+    assert torch.equal(next_step[:same], same_step[:same])
+
+
+@pytest.mark.parametrize("how", ["raise", "nan"])
+def test_no_sum_crosses_a_cut(how):
+    settings = {"on_error": "restart", "on_nonfinite": "reset", "kwargs": {"how": how}}
+    envs = make("cut_env:Cut-v0", "sync", 2, **settings)
+    played = play(envs, lambda obs: torch.zeros(2, dtype=torch.int64), 12)
+    assert envs.events, "there was a cut"
+    assert set(played["returns"]) == {WHOLE_RETURN} and set(played["lengths"]) == {LENGTH}
+
+
+@pytest.mark.parametrize("backend", ["sync", "vector"])
+def test_demonstrations_hold_whole_episodes_only(backend):
+    how = "raise" if backend == "sync" else "none"
+    envs = make("cut_env:Cut-v0", backend, 2, on_error="restart", kwargs={"how": how})
+    found = record(envs, lambda obs: torch.zeros(2, dtype=torch.int64), 12)
+    ends = np.flatnonzero(found.steps.ends)
+    assert len(ends) == 12 and ends[-1] == len(found.steps.ends) - 1
+    assert set(np.diff(ends, prepend=-1)) == {LENGTH}
+    assert found.steps.obs[:, 0].tolist() == list(range(LENGTH)) * 12
+
+
+def test_nobody_knows_how_long_a_cut_episode_would_have_lasted():
+    made = learner("cut_env:Cut-v0", env__on_error="restart", auxiliary__time_to_end_weight="0.1",
+                   ppo__num_steps=STEPS)  # fmt: skip
+    rollout, _ = made.collector(0)
+    mask = made.objective.targets(rollout)["time_to_end_mask"].reshape(STEPS, -1)
+    cut = rollout.cut.nonzero().tolist()
+    assert cut
+    for step, env in cut:
+        assert not mask[max(0, step - FAULT + 1) : step + 1, env].any()
+    assert mask.any()

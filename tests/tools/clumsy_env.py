@@ -1,0 +1,82 @@
+"""Environments with the mistakes of a first draft: `clumsy_env:Clumsy-v0` and others."""
+
+from __future__ import annotations
+
+import os
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium import spaces
+
+
+class Box:
+    """Looks like a space, as those of the old gym do."""
+
+    shape, dtype = (2,), np.dtype(np.float32)
+
+
+class Clumsy(gym.Env):
+    """Five steps.
+
+    Args:
+        what: the mistake; see the branches below.
+    """
+
+    observation_space = spaces.Box(-1, 1, (2,), np.float32)
+    action_space = spaces.Discrete(2)
+
+    def __init__(self, what: str = "") -> None:
+        self.what = what
+        if what == "no_file":
+            open("/nowhere/prices.csv")  # noqa: SIM115
+        if what == "key_in_init":
+            self._deeper({}, "goal")
+        if what == "assert_in_init":
+            assert not what, "the map must have a goal"
+        if what == "old_space":
+            self.observation_space = Box()
+
+    def _deeper(self, table, key):
+        return table[key]  # the line that is to be named
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.count = 0
+        if self.what == "key_in_reset":
+            self._deeper({}, "start")
+        shown = self._show()
+        return shown if self.what == "reset_alone" else (shown, {})
+
+    def _show(self):
+        if self.what == "tensor_with_gradient":
+            return torch.zeros(2, requires_grad=True)
+        return torch.zeros(2) if self.what == "tensors" else np.zeros(2, np.float32)
+
+    def step(self, action):
+        self.count += 1
+        reward, end, limit = 1.0, self.count == 5, False
+        if self.what == "prints":
+            print("action", action)
+            os.write(1, b"from a library of C\n")
+        if self.what == "key_in_step":
+            self._deeper({}, "goal")
+        if self.what in ("tensors", "tensor_with_gradient"):
+            asks = self.what == "tensor_with_gradient"
+            reward, end = torch.ones(1, requires_grad=asks), torch.tensor(end)
+        if self.what == "two_ends":
+            end = np.array([end, end])
+        if self.what == "four_values":
+            return self._show(), reward, end, {}
+        return self._show(), reward, end, limit, {}
+
+
+class NoSeed(Clumsy):
+    def reset(self):
+        return super().reset()
+
+
+for _name, _kind in {"Clumsy": Clumsy, "NoSeed": NoSeed}.items():
+    if f"{_name}-v0" not in gym.registry:
+        gym.register(f"{_name}-v0", f"clumsy_env:{_kind.__name__}")
+        gym.register(f"{_name}Limit-v0", f"clumsy_env:{_kind.__name__}", max_episode_steps=50)
