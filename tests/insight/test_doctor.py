@@ -255,9 +255,13 @@ def test_no_remedy_is_what_the_run_has_already() -> None:
 
 
 def test_json_holds_exactly_the_contract() -> None:
-    assert to_json([]) == '{"findings": []}'
-    findings = diagnose(from_records(_raw_returns(healthy(40)), {"ppo.normalize_returns": False}))
-    document = json.loads(to_json(findings))
+    log = from_records(_raw_returns(healthy(40)), {"ppo.normalize_returns": False})
+    document = json.loads(to_json(log, diagnose(log)))
+    assert list(document)[:6] == [
+        "status", "writer", "batches", "rules_asked", "rules_total", "findings"
+    ]  # fmt: skip
+    assert document["status"] == "ill" and document["batches"] == 40
+    assert 10 < document["rules_asked"] <= document["rules_total"]
     assert 1 <= len(document["findings"]) <= 3
     for finding in document["findings"]:
         assert list(finding) == ["illness", "severity", "since_batch", "evidence", "remedy"]

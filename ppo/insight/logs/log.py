@@ -42,6 +42,9 @@ class MetricsLog:
     components: dict[str, dict[str, Column]] = field(default_factory=dict)
     events: list[tuple[int, str]] = field(default_factory=list)
     status: str = ""
+    algorithm: str = "PPO"  # or what the log shows to be something else: A2C, DQN
+    source: str = ""  # which file or folder was read
+    unknown_tags: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.batches)
