@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ppo.insight.logs import MetricsLog, from_records
+from ppo.insight.logs.columns import entropy_relative
 from ppo.insight.logs.own import flatten
 from ppo.insight.rules import FATAL, MILD, RULES, SEVERE, Finding, Rule, number, rises
 from ppo.insight.verdict import (
@@ -204,10 +205,16 @@ class Watch:
 
     WINDOW = 64
 
-    def __init__(self, settings: dict[str, Any] | None = None, every: int = 10) -> None:
-        """`settings` are those of the run, nested as in config.yaml or with dotted keys."""
+    def __init__(
+        self, settings: dict[str, Any] | None = None, every: int = 10, writer: str = "ppo"
+    ) -> None:
+        """`settings` are those of the run, nested as in config.yaml or with dotted keys.
+
+        `writer` is the library whose figures these are: units and remedies follow it.
+        """
         self.findings: list[Finding] = []  # of the run so far
         self._settings = flatten(settings or {})
+        self._writer = writer
         self._every = every
         self._records: list[dict[str, Any]] = []
         self._seen: set[str] = set()
@@ -225,9 +232,16 @@ class Watch:
             return self._new(self._rules, self._records)
         return self._new(self._urgent, self._records[-2:])
 
+    def set(self, settings: dict[str, Any]) -> None:
+        """Settings that are known only once training begins."""
+        self._settings |= flatten(settings)
+
     def _new(self, some: list[Rule], records: list[dict[str, Any]]) -> list[Finding]:
         ask = [rule for rule in some if rule.illness not in self._seen]
-        found = rank(_check(ask, from_records(records, self._settings)))
+        log = from_records(records, self._settings, self._writer)
+        if self._writer != "ppo":
+            entropy_relative(log)
+        found = rank(_check(ask, log))
         self._seen |= {finding.illness for finding in found}
         self.findings += found
         return found[:MOST]

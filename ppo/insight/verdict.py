@@ -54,15 +54,7 @@ def status(log: MetricsLog, findings: Sequence[Finding]) -> str:
     illnesses = {finding.illness for finding in findings}
     if illnesses:
         return ILL if illnesses - {NOT_LEARNING} else NOT_LEARNING
-    return TOO_EARLY if updates(log) < SHORT and not rises(log) else HEALTHY
-
-
-def updates(log: MetricsLog) -> float:
-    """Updates of the policy so far: rows, or more where a row sums several of them up."""
-    per_update = log.number("ppo.num_steps") if log.writer == "ml-agents" else float("nan")
-    steps = log.get("env_steps")
-    told = steps[-1] / per_update if len(steps) else float("nan")
-    return float(np.fmax(len(log), told))
+    return TOO_EARLY if log.updates() < SHORT and not rises(log) else HEALTHY
 
 
 def ends(log: MetricsLog) -> tuple[float, float] | None:

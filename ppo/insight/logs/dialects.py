@@ -50,7 +50,7 @@ def _infinite(log: MetricsLog) -> dict[str, Any]:
 
 # Stable-Baselines3 -----------------------------------------------------------------------------
 
-_SB3_TRAIN = {
+SB3_TRAIN = {
     "train/approx_kl": "approx_kl",
     "train/clip_fraction": "clip_fraction",
     "train/explained_variance": "explained_variance",
@@ -63,7 +63,7 @@ _SB3_TRAIN = {
     "train/clip_range_vf": "clip_range_vf",
     "train/entropy_loss": "entropy",
 }
-_SB3_ROLLOUT = {
+SB3_ROLLOUT = {
     "rollout/ep_rew_mean": "mean_episode_return",
     "rollout/ep_len_mean": "mean_episode_length",
     "rollout/success_rate": "success_rate",
@@ -89,15 +89,15 @@ def _is_sb3(series: Series) -> bool:
 
 
 def _sb3(series: Series) -> MetricsLog:
-    train = [tag for tag in _SB3_TRAIN if series.has(tag)]
+    train = [tag for tag in SB3_TRAIN if series.has(tag)]
     rollout = [tag for tag in _SB3_ROW if series.has(tag)]
     log, steps = start(series, *(rollout or train))
     log.writer = "stable-baselines3"
     if not series.has("train/policy_gradient_loss"):
         others = [name for tag, name in _SB3_OTHERS.items() if series.has(tag)]
         log.algorithm = others[0] if others else log.algorithm
-    fill(log, series, steps, _SB3_ROLLOUT)
-    fill(log, series, steps, _SB3_TRAIN)
+    fill(log, series, steps, SB3_ROLLOUT)
+    fill(log, series, steps, SB3_TRAIN)
     if rollout:
         _one_late(log, series, steps)
     if "entropy" in log.columns:
@@ -123,7 +123,7 @@ def _one_late(log: MetricsLog, series: Series, steps: Column) -> None:
 
     An evaluation writes them out earlier, at its own step, which is no batch.
     """
-    for tag, name in _SB3_TRAIN.items():
+    for tag, name in SB3_TRAIN.items():
         if not series.has(tag):
             continue
         points = series.points[tag]

@@ -71,6 +71,13 @@ class MetricsLog:
             return float("nan")
         return float(value)
 
+    def updates(self) -> float:
+        """Updates of the policy so far: rows, or what a buffer's size tells where rows are not."""
+        per_update = self.number("ppo.num_steps") if self.writer == "ml-agents" else np.nan
+        steps = self.get("env_steps")
+        told = float(steps[-1] / per_update) if len(steps) and per_update > 0 else np.nan
+        return told if np.isfinite(told) else float(len(self))
+
     def batch(self, row: int) -> int:
         """The batch number of a row."""
         return int(self.batches[row])

@@ -23,7 +23,7 @@ MOST = 0.7  # share at which the gradient sees next to nothing
 @RULES.register("actions_out_of_bounds")
 class ActionsOutOfBounds(Rule):
     illness = "actions_out_of_bounds"
-    number = 28
+    number = 27
     waits = 20
     needs = (("action_out_of_bounds_share",),)
     explains = ("reward_outlier", "entropy_coefficient_too_high")
