@@ -56,6 +56,11 @@ def test_returns_that_are_lost_are_a_collapse(curve: SHAPE) -> None:
     assert first(foreign(120, mean_episode_return=noisy(curve))) == "policy_collapse"
 
 
+def test_a_return_that_only_falls_from_its_start_was_never_gained() -> None:
+    log = foreign(120, mean_episode_return=noisy(lambda done: -100 * np.minimum(2 * done, 1)))
+    assert "policy_collapse" not in [finding.illness for finding in diagnose(log)]
+
+
 def test_a_first_update_that_leaps_is_the_cause_of_the_collapse() -> None:
     log = foreign(
         25, mean_episode_return=noisy(lambda done: -200 - 600 * np.minimum(9 * done, 1), 20.0),

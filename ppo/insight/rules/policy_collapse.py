@@ -73,7 +73,9 @@ class PolicyCollapse(Rule):
         noise = float(np.mean(np.abs(np.diff(returns)))) * 1.25
         if log.writer == "stable-baselines3":
             noise *= SMOOTHED
-        best, start = np.maximum.accumulate(smooth), np.minimum.accumulate(smooth)
+        best = np.maximum.accumulate(smooth)
+        tops = np.maximum.accumulate(np.where(smooth == best, np.arange(len(smooth)), 0))
+        start = np.minimum.accumulate(smooth)[tops]  # the lowest before the best, not after it
         gained = best - start
         low = (gained > 2 * CLEAR * noise) & (smooth < best - HALF * gained)
         edges = np.flatnonzero(np.diff(np.concatenate([[0], low.astype(np.int64), [0]])))
