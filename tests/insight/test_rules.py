@@ -56,6 +56,20 @@ def test_returns_that_are_lost_are_a_collapse(curve: SHAPE) -> None:
     assert first(foreign(120, mean_episode_return=noisy(curve))) == "policy_collapse"
 
 
+def test_a_policy_that_starts_far_too_wide_is_named_where_it_does_not_learn() -> None:
+    returns = {"mean_episode_return": noisy(lambda done: 0 * done)}
+    assert first(foreign(**returns, policy_std=7.4)) == "actions_out_of_bounds"
+    assert first(foreign(**returns, policy_std=1.0)) == "not_learning"
+
+
+def test_an_entropy_that_noise_wears_down_is_not_held_by_its_bonus() -> None:
+    log = foreign(
+        60, mean_episode_return=noisy(lambda done: 0 * done), explained_variance=0.02,
+        entropy_relative=lambda done: 1 - 0.018 * done, approx_kl=0.004,
+    )  # fmt: skip
+    assert "entropy_coefficient_too_high" not in [finding.illness for finding in diagnose(log)]
+
+
 def test_a_return_that_only_falls_from_its_start_was_never_gained() -> None:
     log = foreign(120, mean_episode_return=noisy(lambda done: -100 * np.minimum(2 * done, 1)))
     assert "policy_collapse" not in [finding.illness for finding in diagnose(log)]
