@@ -126,10 +126,10 @@ def _is_set(log: MetricsLog, change: Change) -> bool:
 
 
 def present(log: MetricsLog, key: str) -> float:
-    """The value of a numeric setting in force: as set, else as last logged; NaN if not told."""
+    """The value of a numeric setting in force: as set, else the median of what was logged; or NaN."""
     told = log.number(key)
     _, logged = known(log.get(key.rpartition(".")[2]))
-    return told if np.isfinite(told) or not len(logged) else float(logged[-1])
+    return told if np.isfinite(told) or not len(logged) else float(np.median(logged))
 
 
 def onset(mask: NDArray[np.bool_], k: int, n: int) -> int | None:
