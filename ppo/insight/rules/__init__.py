@@ -126,7 +126,7 @@ def _is_set(log: MetricsLog, change: Change) -> bool:
 
 
 def present(log: MetricsLog, key: str) -> float:
-    """The value of a numeric setting in force: as set, else the median of what was logged; or NaN."""
+    """The value of a numeric setting in force: as set, else the median logged, else NaN."""
     told = log.number(key)
     _, logged = known(log.get(key.rpartition(".")[2]))
     return told if np.isfinite(told) or not len(logged) else float(np.median(logged))

@@ -75,7 +75,7 @@ class LearningRateTooHigh(Rule):
         evidence += f", clip fraction {number(median(clipped[jumps]))}"
         if np.isfinite(rate):
             evidence += f", learning rate {number(rate)}"
-        lower = 1 / 3 if usual or not np.isfinite(rate) else 3e-4 / rate
+        lower = 1 / 3 if usual or not rate > 0 else 3e-4 / rate
         changes = [
             Change("ppo.learning_rate", "", "a third of what it was", times=lower),
             Change("ppo.target_kl", "0.01", "stops a batch's updates early"),
