@@ -9,12 +9,24 @@ from typing import Any
 import numpy as np
 
 from ppo.insight.logs import MetricsLog, from_records
+from ppo.insight.logs.columns import entropy_relative
 from ppo.insight.logs.own import flatten
-from ppo.insight.rules import FATAL, MILD, RULES, SEVERE, Finding, Rule
+from ppo.insight.rules import FATAL, MILD, RULES, SEVERE, Finding, Rule, number, rises
+from ppo.insight.verdict import (
+    HEALTHY,
+    NOT_LEARNING,
+    NOT_READ,
+    TOO_EARLY,
+    WORDS,
+    ends,
+    is_read,
+    status,
+)
 
-__all__ = ["Finding", "Watch", "diagnose", "report", "to_json", "unasked"]
+__all__ = ["Finding", "Watch", "diagnose", "report", "status", "to_json", "unasked"]
 
 MOST = 3  # findings that are told; the first is the cause
+TAGS = 8  # unknown tags that are named
 _RANK = {FATAL: 0, SEVERE: 1, MILD: 2}
 
 
@@ -27,9 +39,10 @@ def diagnose(log: MetricsLog) -> list[Finding]:
     """All findings, the cause first; empty for a healthy run.
 
     Order: fatal ones; then those that no other finding explains, first those which explain
-    others; then by severity and by the batch where they began.
+    others; then by severity and by the batch where they began. A log of another algorithm has
+    none: the rules are about PPO.
     """
-    return rank(_check(rules(), log))
+    return rank(_check(rules(), log)) if is_read(log) else []
 
 
 def _check(some: Iterable[Rule], log: MetricsLog) -> list[Finding]:
@@ -40,7 +53,8 @@ def _check(some: Iterable[Rule], log: MetricsLog) -> list[Finding]:
                 finding = rule.check(log)
                 if finding is not None:
                     findings.append(finding)
-    return findings
+    explained = [f for f in findings if f.illness != NOT_LEARNING]
+    return explained or findings  # a return that stands still is named where nothing explains it
 
 
 def rank(findings: list[Finding]) -> list[Finding]:
@@ -86,18 +100,44 @@ def unasked(log: MetricsLog) -> dict[str, tuple[str, ...]]:
     return lacking
 
 
-def to_json(findings: list[Finding]) -> str:
+def asked(log: MetricsLog) -> list[str]:
+    """Illnesses whose rules could speak on this log: long enough, and with their metrics."""
+    if not is_read(log):
+        return []
+    return [rule.illness for rule in rules() if rule.applies(log)]
+
+
+def to_json(log: MetricsLog, findings: list[Finding]) -> str:
     """The contract's JSON, at most three findings."""
     keys = ("illness", "severity", "since_batch", "evidence", "remedy")
-    chosen = [{key: getattr(finding, key) for key in keys} for finding in findings[:MOST]]
-    return json.dumps({"findings": chosen})
+    named, returns = asked(log), ends(log)
+    document = {
+        "status": status(log, findings),
+        "writer": log.writer,
+        "batches": len(log),
+        "rules_asked": len(named),
+        "rules_total": len(rules()),
+        "findings": [{key: getattr(found, key) for key in keys} for found in findings[:MOST]],
+        "algorithm": log.algorithm,
+        "source": log.source,
+        "return_from": _finite(returns[0]) if returns else None,
+        "return_to": _finite(returns[1]) if returns else None,
+        "rose": rises(log) if returns else None,
+        "rules_not_asked": [rule.illness for rule in rules() if rule.illness not in named],
+        "unknown_tags": log.unknown_tags,
+    }
+    return json.dumps(document)
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
 
 
 def report(log: MetricsLog, findings: list[Finding], verbose: bool = False) -> str:
-    """The findings in words, for a terminal."""
-    lines = [f"{len(log)} batches, written by {log.writer}"]
-    if not findings:
-        lines.append("healthy: no rule fired" if len(log) else "no batch in this log")
+    """The verdict and the findings in words, for a terminal."""
+    lines = [f"read {log.source}"] if log.source else []
+    lines += [f"{len(log)} batches, written by {log.writer}", _return_line(log)]
+    lines.append(_verdict_line(log, findings))
     for place, finding in enumerate(findings[:MOST]):
         head = "cause" if place == 0 and len(findings) > 1 else "found"
         sure = f"{round(100 * finding.confidence)} % sure"
@@ -111,13 +151,48 @@ def report(log: MetricsLog, findings: list[Finding], verbose: bool = False) -> s
             lines.append(f"    see {'; '.join(finding.sources)}")
     if len(findings) > MOST:
         lines.append(f"{len(findings) - MOST} more, likely consequences")
-    lacking = unasked(log)
-    if lacking:
-        lines.append(f"not asked, for want of metrics: {', '.join(lacking)}")
+    return "\n".join(lines + _coverage(log, verbose))
+
+
+def _return_line(log: MetricsLog) -> str:
+    returns = ends(log)
+    if returns is None:
+        return "no episode return in this log"
+    course = "rose" if rises(log) else "did not clearly rise"
+    return f"episode return {number(returns[0])} -> {number(returns[1])}: {course}"
+
+
+def _verdict_line(log: MetricsLog, findings: list[Finding]) -> str:
+    found = status(log, findings)
+    if found == NOT_READ:
+        if log.algorithm != "PPO":
+            return f"not read: written by {log.algorithm}, not PPO, and the rules are about PPO"
+        return "not read: no figure in it that a rule asks for" if len(log) else "no batch in it"
+    if found == TOO_EARLY:
+        return f"too early to judge: {len(log)} batches, and none of the rules fired"
+    if found == HEALTHY:
+        return f"healthy: no rule fired, of {len(asked(log))} that could be asked"
+    return WORDS[found]
+
+
+def _coverage(log: MetricsLog, verbose: bool) -> list[str]:
+    """What was asked, what was not and why, and which tags nobody knew."""
+    named, lacking = asked(log), unasked(log)
+    lines = [f"{len(named)} of {len(rules())} rules asked"]
+    if is_read(log):
+        waiting = [r.illness for r in rules() if r.illness not in {*named, *lacking}]
+        if waiting:
+            lines.append(f"not asked, for want of batches: {', '.join(waiting)}")
+        if lacking:
+            lines.append(f"not asked, for want of metrics: {', '.join(lacking)}")
+    if log.unknown_tags:
+        shown = log.unknown_tags if verbose else log.unknown_tags[:TAGS]
+        more = len(log.unknown_tags) - len(shown)
+        lines.append(f"unknown tags: {', '.join(shown)}" + (f" and {more} more" if more else ""))
     if verbose:
         lines += [f"  {name}: lacks {', '.join(names)}" for name, names in lacking.items()]
         lines += [f"  note: {note}" for note in log.notes]
-    return "\n".join(lines)
+    return lines
 
 
 class Watch:
@@ -130,10 +205,16 @@ class Watch:
 
     WINDOW = 64
 
-    def __init__(self, settings: dict[str, Any] | None = None, every: int = 10) -> None:
-        """`settings` are those of the run, nested as in config.yaml or with dotted keys."""
+    def __init__(
+        self, settings: dict[str, Any] | None = None, every: int = 10, writer: str = "ppo"
+    ) -> None:
+        """`settings` are those of the run, nested as in config.yaml or with dotted keys.
+
+        `writer` is the library whose figures these are: units and remedies follow it.
+        """
         self.findings: list[Finding] = []  # of the run so far
         self._settings = flatten(settings or {})
+        self._writer = writer
         self._every = every
         self._records: list[dict[str, Any]] = []
         self._seen: set[str] = set()
@@ -151,9 +232,16 @@ class Watch:
             return self._new(self._rules, self._records)
         return self._new(self._urgent, self._records[-2:])
 
+    def set(self, settings: dict[str, Any]) -> None:
+        """Settings that are known only once training begins."""
+        self._settings |= flatten(settings)
+
     def _new(self, some: list[Rule], records: list[dict[str, Any]]) -> list[Finding]:
         ask = [rule for rule in some if rule.illness not in self._seen]
-        found = rank(_check(ask, from_records(records, self._settings)))
+        log = from_records(records, self._settings, self._writer)
+        if self._writer != "ppo":
+            entropy_relative(log)
+        found = rank(_check(ask, log))
         self._seen |= {finding.illness for finding in found}
         self.findings += found
         return found[:MOST]

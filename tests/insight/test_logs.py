@@ -52,7 +52,7 @@ def test_a_folder_of_runs_means_the_newest_run_and_not_its_event_files(tmp_path:
         (run / "tensorboard" / "events.out.tfevents.1").write_bytes(b"")
     log = read_log(tmp_path)
     assert len(log) == 7 and log.writer == "ppo"
-    assert "2 runs below" in log.notes[0] and "run0002" in log.notes[0]
+    assert "newest of 2 runs" in log.source and "run0002" in log.source
 
 
 def test_pretty_printed_records_are_read_too(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_an_event_file_may_be_cut_anywhere(tmp_path: Path) -> None:
     for cut in range(0, len(whole), 1013):
         file.write_bytes(whole[:cut])
         log = read_log(tmp_path)
-        to_json(diagnose(log))
+        to_json(log, diagnose(log))
         lengths.append(len(log))
     assert lengths == sorted(lengths)
 
@@ -172,7 +172,7 @@ NAMES = st.sampled_from(sorted(healthy(1)[0]) + ["evaluation_return", "value_std
 def test_records_of_any_content_never_crash(tmp_path_factory, records: list[dict]) -> None:
     folder = tmp_path_factory.mktemp("runs") / "run0001"
     log = read_log(write_run(folder, records))
-    json.loads(to_json(diagnose(log)))
+    json.loads(to_json(log, diagnose(log)))
 
 
 @settings(max_examples=40, deadline=None)
@@ -187,7 +187,8 @@ def test_records_of_any_content_never_crash(tmp_path_factory, records: list[dict
 )
 def test_figures_of_any_size_never_crash(tmp_path_factory, records: list[dict]) -> None:
     folder = tmp_path_factory.mktemp("runs") / "run0001"
-    to_json(diagnose(read_log(write_run(folder, records))))
+    log = read_log(write_run(folder, records))
+    to_json(log, diagnose(log))
 
 
 @settings(max_examples=40, deadline=None)
@@ -195,4 +196,5 @@ def test_figures_of_any_size_never_crash(tmp_path_factory, records: list[dict]) 
 def test_tables_of_any_bytes_never_crash(tmp_path_factory, data: bytes, name: str) -> None:
     file = tmp_path_factory.mktemp("log") / name
     file.write_bytes(data)
-    to_json(diagnose(read_log(file)))
+    log = read_log(file)
+    to_json(log, diagnose(log))

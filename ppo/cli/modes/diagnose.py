@@ -12,11 +12,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints the findings; 0 also where there are some."""
-    from ppo.insight.doctor import diagnose, report, to_json
-    from ppo.insight.logs import find_run, read_log
+    """Prints the verdict and the findings: 0 also where there are some, 2 for a log not read."""
+    from ppo.core.errors import UserError
+    from ppo.insight.doctor import diagnose, report, status, to_json
+    from ppo.insight.logs import MetricsLog, find_run, read_log
 
-    log = read_log(find_run(args.run, args.results))
+    try:
+        log = read_log(find_run(args.run, args.results))
+    except UserError:
+        if args.json:
+            print(to_json(MetricsLog(), []))
+        raise
     findings = diagnose(log)
-    print(to_json(findings) if args.json else report(log, findings, args.verbose))
-    return 0
+    print(to_json(log, findings) if args.json else report(log, findings, args.verbose))
+    return 2 if status(log, findings) == "not_read" else 0

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from ppo.core.errors import UserError
+from ppo.insight.logs.event_files import read_event_files, time_in_name
 from ppo.insight.logs.log import MetricsLog, from_records
 from ppo.insight.logs.own import read_records, read_run, read_settings, read_summary
 from ppo.runs.names import RUN_NAME
@@ -23,6 +24,8 @@ __all__ = [
 ]
 
 OWN_LOG = "loss_metrics.json"
+TABLES = ("progress.txt", "progress.json", "result.json", "loss_metrics.json")
+PREFERRED = ("progress", "metrics", "loss_metrics", "log", "result")
 DEEPEST = 6  # folder levels below the given one that are searched for a log
 
 
@@ -56,19 +59,20 @@ def _read_folder(folder: Path) -> MetricsLog:
     runs = [folder] if (folder / OWN_LOG).exists() else _runs_below(folder)
     if runs:
         log = read_run(runs[0])
+        log.source = str(runs[0])
         if runs[0] != folder and len(runs) > 1:
-            log.notes.insert(0, f"{len(runs)} runs below {folder}: read the newest, {runs[0]}")
+            log.source += f", the newest of {len(runs)} runs"
         return log
     levels = _by_folder(folder)
     if not levels:
         raise UserError(
             f"{folder}: no {OWN_LOG}, TensorBoard event file, CSV or JSON-lines log in it"
         )
-    newest = max(levels, key=lambda f: max(file.stat().st_mtime for file in levels[f]))
+    newest = max(levels, key=lambda f: max(time_in_name(file) for file in levels[f]))
     chosen = folder if folder in levels else newest
     log = _read_files(sorted(levels[chosen]))
     if chosen != folder and len(levels) > 1:
-        log.notes.insert(0, f"{len(levels)} logs below {folder}: read the newest, {chosen}")
+        log.source += f", the newest of {len(levels)} folders with logs"
     return log
 
 
@@ -94,31 +98,49 @@ def _by_folder(folder: Path) -> dict[Path, list[Path]]:
             file = Path(place) / name
             if "tfevents" in name:
                 events.setdefault(Path(place), []).append(file)
-            elif name.endswith((".csv", ".jsonl")) or name in (
-                "progress.json",
-                "loss_metrics.json",
-            ):
+            elif name.endswith((".csv", ".jsonl")) or name in TABLES:
                 tables.setdefault(Path(place), []).append(file)
     return events or tables
 
 
 def _read_files(files: list[Path]) -> MetricsLog:
-    if "tfevents" in files[0].name:
-        from ppo.insight.logs.dialects import interpret
-        from ppo.insight.logs.event_files import read_event_files
+    """The log that the files of one folder hold: all event files, all monitors, or one table."""
+    from ppo.insight.logs.dialects import interpret
+    from ppo.insight.logs.tables import read_monitors
 
-        return interpret(read_event_files(files))
-    preferred = [f for f in files if f.stem in ("progress", "metrics", "loss_metrics", "log")]
-    return _read_file((preferred or files)[0])
+    if "tfevents" in files[0].name:
+        series = read_event_files(files)
+        log = interpret(series)
+        log.source = f"{files[0].parent}: {', '.join(series.files)}"
+        if series.runs > 1:
+            log.source += f", the newest of {series.runs} runs"
+        return log
+    preferred = [f for f in files if f.stem in PREFERRED]
+    monitors = [f for f in files if f.name.endswith("monitor.csv")]
+    if monitors and not preferred:
+        log = interpret(read_monitors(monitors))
+        log.source = f"{files[0].parent}: {len(monitors)} monitor files"
+        return log
+    chosen = (preferred or files)[0]
+    log = _read_file(chosen)
+    if len(files) > 1:
+        log.source += f", one of {len(files)} tables"
+    return log
 
 
 def _read_file(file: Path) -> MetricsLog:
+    log = _read_table(file)
+    log.source = log.source or str(file)
+    return log
+
+
+def _read_table(file: Path) -> MetricsLog:
     from ppo.insight.logs.dialects import interpret
     from ppo.insight.logs.tables import read_csv, read_json_lines
 
-    if "tfevents" in file.name:
+    if "tfevents" in file.name or file.name.endswith("monitor.csv"):
         return _read_files([file])
-    if file.suffix == ".csv":
+    if file.suffix in (".csv", ".txt"):
         return interpret(read_csv(file))
     head = file.read_bytes()[:65536]
     if b'"batches"' in head or b'"schema_version"' in head:

@@ -6,34 +6,33 @@ A figure whose unit cannot be converted is left out, and a note says so.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from ppo.insight.logs.columns import entropy_relative, fill, plain, start
 from ppo.insight.logs.log import Column, MetricsLog, derive
+from ppo.insight.logs.more_dialects import MORE
 from ppo.insight.logs.series import Series
-
-GAUSSIAN_ENTROPY = 0.5 * math.log(2 * math.pi * math.e)  # nats, one dimension of deviation 1
-MOST_ACTIONS = 64  # more discrete actions than these are not guessed from an entropy
-LOG_TOLERANCE = 0.01
-UNIFORM_AT_FIRST = (
-    0.85  # of log(n): policies start nearly uniform, the first batch lowers it a little
-)
-GAUSSIAN_TOLERANCE = 0.015  # narrower than the distance between log(4) and one Gaussian dimension
+from ppo.insight.logs.tables import STEP_NAMES
 
 
 def interpret(series: Series) -> MetricsLog:
     """The series under the contract's names, by whichever library wrote them."""
-    for recognizes, read in _WRITERS:
+    for recognizes, read in [*_WRITERS, *MORE]:
         if recognizes(series):
             log = read(series)
             break
     else:
         log = _by_name(series)
     log.notes = series.notes + log.notes
+    log.unknown_tags = sorted(
+        tag
+        for tag in set(series.points) - series.used
+        if tag not in STEP_NAMES and tag[:5] != "time/"
+    )
     log.nonfinite.update(_infinite(log))
     derive(log)
     return log
@@ -49,27 +48,9 @@ def _infinite(log: MetricsLog) -> dict[str, Any]:
     return marks
 
 
-def _start(series: Series, *tags: str) -> tuple[MetricsLog, Column]:
-    steps = series.steps(*tags)
-    log = MetricsLog(batches=np.arange(len(steps), dtype=np.int64))
-    log.columns["env_steps"] = steps
-    return log, steps
-
-
-def _fill(log: MetricsLog, series: Series, steps: Column, names: dict[str, str]) -> None:
-    """Copies tags into columns and remembers where the log itself said NaN."""
-    for tag, name in names.items():
-        if series.has(tag):
-            column = series.at(tag, steps)
-            log.columns[name] = column
-            points = series.points[tag]
-            bad_steps = points[~np.isfinite(points[:, 1]), 0]
-            log.nonfinite[name] = np.isin(steps, bad_steps)
-
-
 # Stable-Baselines3 -----------------------------------------------------------------------------
 
-_SB3_TRAIN = {
+SB3_TRAIN = {
     "train/approx_kl": "approx_kl",
     "train/clip_fraction": "clip_fraction",
     "train/explained_variance": "explained_variance",
@@ -82,12 +63,21 @@ _SB3_TRAIN = {
     "train/clip_range_vf": "clip_range_vf",
     "train/entropy_loss": "entropy",
 }
-_SB3_ROLLOUT = {
+SB3_ROLLOUT = {
     "rollout/ep_rew_mean": "mean_episode_return",
     "rollout/ep_len_mean": "mean_episode_length",
     "rollout/success_rate": "success_rate",
     "time/fps": "steps_per_second",
     "eval/mean_reward": "evaluation_return",
+}
+
+
+_SB3_ROW = ("rollout/ep_rew_mean", "rollout/ep_len_mean", "time/fps", "time/iterations")
+_SB3_OTHERS = {  # tags that its other algorithms write
+    "train/critic_loss": "SAC, TD3 or DDPG",
+    "rollout/exploration_rate": "DQN",
+    "rollout/exploration rate": "DQN",
+    "train/policy_loss": "A2C",
 }
 
 
@@ -99,17 +89,17 @@ def _is_sb3(series: Series) -> bool:
 
 
 def _sb3(series: Series) -> MetricsLog:
-    train = [tag for tag in _SB3_TRAIN if series.has(tag)]
-    rollout = [tag for tag in _SB3_ROLLOUT if series.has(tag) and not tag.startswith("eval/")]
-    log, steps = _start(series, *train, *rollout)
+    train = [tag for tag in SB3_TRAIN if series.has(tag)]
+    rollout = [tag for tag in _SB3_ROW if series.has(tag)]
+    log, steps = start(series, *(rollout or train))
     log.writer = "stable-baselines3"
-    _fill(log, series, steps, _SB3_ROLLOUT)
-    _fill(log, series, steps, _SB3_TRAIN)
-    if rollout:  # train/* are logged one iteration late: move them to the batch they belong to
-        for name in _SB3_TRAIN.values():
-            if name in log.columns:
-                log.columns[name] = np.append(log.columns[name][1:], np.nan)
-                log.nonfinite[name] = np.append(log.nonfinite[name][1:], False)
+    if not series.has("train/policy_gradient_loss"):
+        others = [name for tag, name in _SB3_OTHERS.items() if series.has(tag)]
+        log.algorithm = others[0] if others else log.algorithm
+    fill(log, series, steps, SB3_ROLLOUT)
+    fill(log, series, steps, SB3_TRAIN)
+    if rollout:
+        _one_late(log, series, steps)
     if "entropy" in log.columns:
         log.columns["entropy"] = -log.columns["entropy"]
     if "value_loss" in log.columns:  # mean (v - R)^2 over all minibatches of all epochs
@@ -121,16 +111,34 @@ def _sb3(series: Series) -> MetricsLog:
         log.settings["ppo.value_clip"] = "none"
     if (epochs := _epochs(series)) is not None:
         log.settings["ppo.num_epochs"] = epochs
-    _entropy_relative(log, discrete=True)  # a Gaussian policy logs train/std
+    entropy_relative(log, discrete=True)  # a Gaussian policy logs train/std
     log.notes.append(
         "explained variance is before the update; value_loss is (v - R)^2 without a half"
     )
     return log
 
 
+def _one_late(log: MetricsLog, series: Series, steps: Column) -> None:
+    """Moves `train/*` to the batch they belong to: they are written after the next rollout.
+
+    An evaluation writes them out earlier, at its own step, which is no batch.
+    """
+    for tag, name in SB3_TRAIN.items():
+        if not series.has(tag):
+            continue
+        points = series.points[tag]
+        row = np.searchsorted(steps, points[:, 0], side="left") - 1
+        column, bad = np.full(len(steps), np.nan), np.zeros(len(steps), dtype=bool)
+        keep = row >= 0
+        column[row[keep]] = points[keep, 1]
+        bad[row[keep]] = ~np.isfinite(points[keep, 1])
+        log.columns[name], log.nonfinite[name] = column, bad
+
+
 def _epochs(series: Series) -> int | None:
     """Epochs a batch: `train/n_updates` counts them all; an early stop shortens a batch."""
     points = series.points.get("train/n_updates")
+    series.used.add("train/n_updates")
     if points is None or not len(points):
         return None
     counts = points[np.isfinite(points[:, 1]), 1]
@@ -180,9 +188,9 @@ def _is_cleanrl(series: Series) -> bool:
 
 def _cleanrl(series: Series) -> MetricsLog:
     losses = [tag for tag in _CLEANRL if tag.startswith("losses/") and series.has(tag)]
-    log, steps = _start(series, *losses)
+    log, steps = start(series, *losses)
     log.writer = "cleanrl"
-    _fill(log, series, steps, _CLEANRL)
+    fill(log, series, steps, _CLEANRL)
     returns, count = series.mean_between("charts/episodic_return", steps)
     if count.any():
         log.columns["mean_episode_return"] = returns
@@ -194,14 +202,14 @@ def _cleanrl(series: Series) -> MetricsLog:
     settings = _markdown_table(series.texts.get("hyperparameters/text_summary", ""))
     for theirs, ours in _CLEANRL_SETTINGS.items():
         if theirs in settings:
-            log.settings[ours] = _plain(settings[theirs])
+            log.settings[ours] = plain(settings[theirs])
     if settings.get("clip_vloss") == "True":
         log.settings["ppo.value_clip"] = "absolute"
         log.settings["ppo.value_clip_epsilon"] = log.number("ppo.clip_epsilon")
     elif "clip_vloss" in settings:
         log.settings["ppo.value_clip"] = "none"
     continuous = "continuous" in settings.get("exp_name", "")
-    _entropy_relative(log, discrete=False if continuous else None)
+    entropy_relative(log, discrete=False if continuous else None)
     log.notes.append("losses, KL and clip fraction are those of the last minibatch of each batch")
     return log
 
@@ -209,15 +217,6 @@ def _cleanrl(series: Series) -> MetricsLog:
 def _markdown_table(text: str) -> dict[str, str]:
     rows = re.findall(r"^\|([^|\n]+)\|([^|\n]*)\|\s*$", text, flags=re.MULTILINE)
     return {key.strip(): value.strip() for key, value in rows}
-
-
-def _plain(text: str) -> Any:
-    if text in ("True", "False", "None"):
-        return {"True": True, "False": False, "None": None}[text]
-    try:
-        return int(text) if re.fullmatch(r"-?\d+", text) else float(text)
-    except ValueError:
-        return text
 
 
 # rsl_rl ----------------------------------------------------------------------------------------
@@ -243,10 +242,10 @@ def _is_rsl_rl(series: Series) -> bool:
 
 
 def _rsl_rl(series: Series) -> MetricsLog:
-    log, steps = _start(series, *[tag for tag in _RSL_RL if series.has(tag)])
+    log, steps = start(series, *[tag for tag in _RSL_RL if series.has(tag)])
     log.writer = "rsl_rl"
     del log.columns["env_steps"]  # the axis is the iteration
-    _fill(log, series, steps, _RSL_RL)
+    fill(log, series, steps, _RSL_RL)
     if "value_loss" in log.columns:  # mean of the pessimistic form, no half, reward units
         log.columns["value_rmse"] = np.sqrt(np.abs(log.columns["value_loss"]))
     log.settings["ppo.normalize_returns"] = False  # the library has no return normalizer
@@ -280,10 +279,11 @@ def _is_rl_games(series: Series) -> bool:
 
 def _rl_games(series: Series) -> MetricsLog:
     losses = [t for t in _RL_GAMES if t.startswith(("losses/", "info/")) and series.has(t)]
-    log, steps = _start(series, *losses)
+    log, steps = start(series, *losses)
     log.writer = "rl_games"
-    _fill(log, series, steps, _RL_GAMES)
+    fill(log, series, steps, _RL_GAMES)
     log.settings["ppo.normalize_returns"] = True
+    entropy_relative(log)
     log.notes.append("c_loss is taken to be in normalized units (normalize_value: True, as usual)")
     return log
 
@@ -320,38 +320,14 @@ def _by_name(series: Series) -> MetricsLog:
         name = names.get(leaf, leaf)
         if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) and name not in chosen.values():
             chosen[tag] = name
-    log, steps = _start(series, *chosen)
-    _fill(log, series, steps, chosen)
+    log, steps = start(series, *chosen)
+    fill(log, series, steps, chosen)
     if "value_loss" in log.columns and "normalized_value_loss" not in log.columns:
         log.notes.append(
             "the unit of value_loss is not known: rules that need it in reward units pass"
         )
-    _entropy_relative(log)
+    entropy_relative(log)
     return log
-
-
-def _entropy_relative(log: MetricsLog, discrete: bool | None = None) -> None:
-    """Entropy as a share of its maximum (discrete), or the deviation that it implies (Gaussian).
-
-    A log does not say which; the first batches do, as policies start nearly uniform or with
-    deviation 1. Where neither fits, nothing is derived.
-    """
-    if not log.has("entropy") or log.has("entropy_relative") or log.has("policy_std"):
-        return
-    entropy = log.get("entropy")
-    first = float(entropy[np.isfinite(entropy)][0])
-    highest = float(np.nanmax(entropy))
-    dimensions = max(round(first / GAUSSIAN_ENTROPY), 1)
-    near_gaussian = abs(first / (dimensions * GAUSSIAN_ENTROPY) - 1) < GAUSSIAN_TOLERANCE
-    if discrete is not True and (near_gaussian or discrete is False):
-        log.columns["policy_std"] = np.exp(entropy / dimensions - GAUSSIAN_ENTROPY)
-        return
-    if not 0 < highest < math.log(MOST_ACTIONS):
-        return
-    actions = max(math.ceil(math.exp(highest) * (1 - LOG_TOLERANCE)), 2)
-    if highest >= UNIFORM_AT_FIRST * math.log(actions):
-        log.columns["entropy_relative"] = entropy / math.log(actions)
-        log.notes.append(f"entropy's maximum is taken to be log({actions}), from the first batches")
 
 
 _WRITERS: list[tuple[Callable[[Series], bool], Callable[[Series], MetricsLog]]] = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,18 +14,53 @@ LONGEST_RECORD = 64 * 2**20  # bytes; a larger length field is damage, not data
 TEXT_LIMIT = 1_000_000
 
 
+Rows = dict[str, list[tuple[float, float]]]
+
+
+def time_in_name(file: Path) -> float:
+    """When a log was begun, in seconds: as an event file's name says, else its last change."""
+    found = re.search(r"tfevents\.(\d{9,11})(?:\D|$)", file.name)
+    return float(found.group(1)) if found else file.stat().st_mtime
+
+
 def read_event_files(files: list[Path]) -> Series:
-    """All scalars and texts of the event files of one run, merged in the order of the files."""
-    rows: dict[str, list[tuple[float, float]]] = {}
-    series = Series()
-    for file in files:
-        try:
-            for event in _events(file):
-                _take(event, rows, series.texts)
-        except _Damaged as damage:
-            series.notes.append(f"{file.name}: {damage}; what stands before it was read")
+    """Scalars and texts of the newest run in a folder, its event files merged in order of time.
+
+    A file that starts again at the steps where the run before it started is a run of its own.
+    """
+    series, runs = Series(), 0
+    rows: Rows = {}
+    for file in sorted(files, key=time_in_name):
+        part, found = _read_file(file)
+        if not runs or _restarts(rows, found):
+            series, rows, runs = part, found, runs + 1
+            series.files = [file.name]
+            continue
+        for tag, pairs in found.items():
+            rows.setdefault(tag, []).extend(pairs)
+        series.texts.update(part.texts)
+        series.notes += part.notes
+        series.files.append(file.name)
     series.points = collect(rows)
+    series.runs = runs
     return series
+
+
+def _read_file(file: Path) -> tuple[Series, Rows]:
+    rows: Rows = {}
+    series = Series()
+    try:
+        for event in _events(file):
+            _take(event, rows, series.texts)
+    except _Damaged as damage:
+        series.notes.append(f"{file.name}: {damage}; what stands before it was read")
+    return series, rows
+
+
+def _restarts(before: Rows, now: Rows) -> bool:
+    """Whether a file's steps begin where those of the run before it began, not where they ended."""
+    shared = [tag for tag in now if len(before.get(tag, ())) > 1]
+    return bool(shared) and all(now[tag][0][0] <= before[tag][1][0] for tag in shared)
 
 
 class _Damaged(Exception):

@@ -42,6 +42,9 @@ class MetricsLog:
     components: dict[str, dict[str, Column]] = field(default_factory=dict)
     events: list[tuple[int, str]] = field(default_factory=list)
     status: str = ""
+    algorithm: str = "PPO"  # or what the log shows to be something else: A2C, DQN
+    source: str = ""  # which file or folder was read
+    unknown_tags: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -67,6 +70,13 @@ class MetricsLog:
         if isinstance(value, bool) or not isinstance(value, int | float):
             return float("nan")
         return float(value)
+
+    def updates(self) -> float:
+        """Updates of the policy so far: rows, or what a buffer's size tells where rows are not."""
+        per_update = self.number("ppo.num_steps") if self.writer == "ml-agents" else np.nan
+        steps = self.get("env_steps")
+        told = float(steps[-1] / per_update) if len(steps) and per_update > 0 else np.nan
+        return told if np.isfinite(told) else float(len(self))
 
     def batch(self, row: int) -> int:
         """The batch number of a row."""

@@ -15,6 +15,9 @@ class Series:
     points: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)  # event files that were merged
+    runs: int = 1  # in the folder, of which the newest was read
+    used: set[str] = field(default_factory=set)  # tags that a reader has asked for
 
     def has(self, *tags: str) -> bool:
         return all(tag in self.points and len(self.points[tag]) for tag in tags)
@@ -28,6 +31,7 @@ class Series:
         """The tag's values at exactly these steps; NaN where it was not written."""
         column = np.full(len(steps), np.nan)
         points = self.points.get(tag)
+        self.used.add(tag)
         if points is None or not len(points) or not len(steps):
             return column
         place = np.searchsorted(steps, points[:, 0])
@@ -42,6 +46,7 @@ class Series:
         """Mean and number of the values written after the previous step, up to each step."""
         total, count = np.zeros(len(steps)), np.zeros(len(steps))
         points = self.points.get(tag)
+        self.used.add(tag)
         if points is not None and len(points) and len(steps):
             place = np.searchsorted(steps, points[:, 0])
             keep = place < len(steps)

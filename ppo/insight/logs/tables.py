@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ STEP_NAMES = (
     "global_step",
     "num_env_steps",
     "timesteps_total",
+    "num_env_steps_sampled_lifetime",
+    "TotalEnvInteracts",
+    "timestep",
     "step",
     "time/iterations",
     "iteration",
@@ -33,7 +37,9 @@ def read_csv(file: Path) -> Series:
         lines = lines[:-1]  # the last line may be half written
     csv.field_size_limit(LONGEST_FIELD)
     try:
-        rows: list[dict[str, Any]] = [dict(row) for row in csv.DictReader(lines)]
+        tabs = bool(lines) and lines[0].count("\t") > lines[0].count(",")  # Spinning Up
+        reader = csv.DictReader(lines, delimiter="\t" if tabs else ",")
+        rows: list[dict[str, Any]] = [dict(row) for row in reader]
     except csv.Error as fault:
         return Series(notes=[f"{file.name}: {fault}"])
     return _series(rows)
@@ -48,8 +54,43 @@ def read_json_lines(file: Path) -> Series:
         except (ValueError, RecursionError):
             continue
         if isinstance(row, dict):
-            rows.append(row)
+            rows.append({**row, **_nested(row)})
     return _series(rows)
+
+
+def read_monitors(files: list[Path]) -> Series:
+    """Stable-Baselines3's monitor.csv, one or several: their episodes in the order they ended."""
+    rows: list[tuple[float, float, float]] = []
+    for file in files:
+        head = re.search(r'"t_start": ([0-9.]+)', file.read_text(errors="replace")[:1000])
+        begin = float(head.group(1)) if head else 0.0
+        points = read_csv(file).points
+        if {"r", "l", "t"} <= set(points):
+            parts = [points[name][:, 1] for name in ("t", "r", "l")]
+            fewest = min(len(part) for part in parts)
+            rows += [
+                (begin + t, r, n) for t, r, n in zip(*(p[:fewest] for p in parts), strict=True)
+            ]
+    rows.sort()
+    table: dict[str, list[tuple[float, float]]] = {"t": [], "r": [], "l": []}
+    for position, figures in enumerate(rows):
+        for name, value in zip(table, figures, strict=True):
+            table[name].append((float(position), value))
+    return Series(points=collect(table))
+
+
+def _nested(row: dict[str, Any]) -> dict[str, Any]:
+    """Figures inside nested objects (RLlib's result.json), under their paths with slashes."""
+    flat: dict[str, Any] = {}
+    waiting = [(str(k), v) for k, v in row.items() if isinstance(v, dict)]
+    while waiting:
+        path, tree = waiting.pop()
+        for key, value in tree.items():
+            if isinstance(value, dict):
+                waiting.append((f"{path}/{key}", value))
+            elif isinstance(value, int | float):
+                flat[f"{path}/{key}"] = value
+    return flat
 
 
 def _series(rows: list[dict[str, Any]]) -> Series:

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ppo.core.registry import Registry
-from ppo.insight.logs.log import Column, MetricsLog
+from ppo.insight.logs.log import Column, MetricsLog, to_float
+from ppo.insight.remedies import describe
 
 RULES = Registry("ppo.insight.rules")
 
@@ -25,11 +26,16 @@ EARLIEST = 5  # batches before which only fatal rules may speak (J)
 
 @dataclass(frozen=True)
 class Change:
-    """A setting to change: the config key, the value to try, and why or what else to do."""
+    """A setting to change: the config key, the value to try, and why or what else to do.
+
+    `times` makes the value of the present one, where the log tells that; `note` stands for it
+    where it does not.
+    """
 
     key: str
     value: str = ""
     note: str = ""
+    times: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -89,94 +95,41 @@ class Rule:
             severity or self.severity,
             log.batch(row),
             evidence,
-            describe([change for change in changes if not _is_set(log, change)], log.writer),
+            describe([(c.key, c.value, c.note) for c in _typed(log, changes)], log.writer),
             self.sources,
             confidence,
             self.explains,
         )
 
 
+def _typed(log: MetricsLog, changes: Sequence[Change]) -> list[Change]:
+    """The changes with values to type, without those that the run has already."""
+    typed = []
+    for change in changes:
+        now = present(log, change.key)
+        if change.times and np.isfinite(now) and now > 0:
+            whole = isinstance(log.settings.get(change.key), int)
+            value = str(max(round(now * change.times), 1)) if whole else number(now * change.times)
+            change = Change(change.key, value)
+        if not _is_set(log, change):
+            typed.append(change)
+    return typed
+
+
 def _is_set(log: MetricsLog, change: Change) -> bool:
     """Whether the run has this very value already."""
     current = log.settings.get(change.key)
-    return bool(change.value) and str(current).lower() == change.value.lower()
+    if not change.value:
+        return False
+    same = np.isclose(to_float(change.value), present(log, change.key), rtol=1e-3, atol=0.0)
+    return bool(same) or str(current).lower() == change.value.lower()
 
 
-# The same settings elsewhere; a key that is missing here is written as in our own config.yaml.
-_ELSEWHERE: dict[str, dict[str, str]] = {
-    "stable-baselines3": {
-        "ppo.learning_rate": "learning_rate",
-        "ppo.num_epochs": "n_epochs",
-        "ppo.num_steps": "n_steps",
-        "ppo.target_kl": "target_kl",
-        "ppo.entropy_coefficient": "ent_coef",
-        "ppo.value_loss_weight": "vf_coef",
-        "ppo.max_grad_norm": "max_grad_norm",
-        "ppo.gamma": "gamma",
-        "ppo.normalize_returns": "VecNormalize(norm_reward=...)",
-        "env.normalize_observations": "VecNormalize(norm_obs=...)",
-        "ppo.value_clip": "clip_range_vf",
-        "network.initial_log_std": "policy_kwargs log_std_init",
-        "ppo.num_minibatches": "n_steps * n_envs / batch_size",
-        "env.num_envs": "n_envs",
-    },
-    "cleanrl": {
-        "ppo.learning_rate": "learning-rate",
-        "ppo.num_epochs": "update-epochs",
-        "ppo.num_steps": "num-steps",
-        "ppo.target_kl": "target-kl",
-        "ppo.entropy_coefficient": "ent-coef",
-        "ppo.value_loss_weight": "vf-coef",
-        "ppo.max_grad_norm": "max-grad-norm",
-        "ppo.gamma": "gamma",
-        "ppo.normalize_returns": "gym.wrappers.NormalizeReward",
-        "env.normalize_observations": "gym.wrappers.NormalizeObservation",
-        "ppo.value_clip": "clip-vloss",
-        "env.num_envs": "num-envs",
-    },
-    "rsl_rl": {
-        "ppo.learning_rate": "learning_rate",
-        "ppo.num_epochs": "num_learning_epochs",
-        "ppo.num_steps": "num_steps_per_env",
-        "ppo.target_kl": "desired_kl",
-        "ppo.entropy_coefficient": "entropy_coef",
-        "ppo.value_loss_weight": "value_loss_coef",
-        "ppo.max_grad_norm": "max_grad_norm",
-        "ppo.gamma": "gamma",
-        "ppo.value_clip": "use_clipped_value_loss",
-        "env.normalize_observations": "empirical_normalization",
-        "network.initial_log_std": "init_noise_std",
-    },
-    "rl_games": {
-        "ppo.learning_rate": "learning_rate",
-        "ppo.num_epochs": "mini_epochs",
-        "ppo.num_steps": "horizon_length",
-        "ppo.target_kl": "kl_threshold",
-        "ppo.entropy_coefficient": "entropy_coef",
-        "ppo.value_loss_weight": "critic_coef",
-        "ppo.max_grad_norm": "grad_norm",
-        "ppo.gamma": "gamma",
-        "ppo.normalize_returns": "normalize_value",
-        "ppo.value_clip": "clip_value",
-        "env.normalize_observations": "normalize_input",
-    },
-}
-
-
-def describe(changes: Sequence[Change], writer: str) -> str:
-    """The changes as one line, in the words of the library that wrote the log."""
-    names = _ELSEWHERE.get(writer, {})
-    parts = []
-    for change in changes:
-        key = names.get(change.key, change.key)
-        value = change.value
-        if writer in ("stable-baselines3", "cleanrl") and change.key == "ppo.value_clip":
-            value = {"none": "None" if writer[0] == "s" else "False"}.get(value, value)
-        what = f"{key}={value}" if value else key
-        if "..." in key:
-            what = key.replace("...", value.capitalize())
-        parts.append(f"{what} ({change.note})" if change.note and what else what or change.note)
-    return "; else ".join(parts)
+def present(log: MetricsLog, key: str) -> float:
+    """The value of a numeric setting in force: as set, else the median logged, else NaN."""
+    told = log.number(key)
+    _, logged = known(log.get(key.rpartition(".")[2]))
+    return told if np.isfinite(told) or not len(logged) else float(np.median(logged))
 
 
 def onset(mask: NDArray[np.bool_], k: int, n: int) -> int | None:

@@ -10,6 +10,7 @@ from ppo.insight.rules import (
     Change,
     Finding,
     Rule,
+    first_finite,
     lasting,
     median,
     number,
@@ -17,15 +18,16 @@ from ppo.insight.rules import (
 )
 
 OUTSIDE = 0.3  # share of sampled actions (J)
+WIDE = 4.0  # starting deviation in units of the actions, whose bounds are mostly 1 (J)
 MOST = 0.7  # share at which the gradient sees next to nothing
 
 
 @RULES.register("actions_out_of_bounds")
 class ActionsOutOfBounds(Rule):
     illness = "actions_out_of_bounds"
-    number = 28
+    number = 27
     waits = 20
-    needs = (("action_out_of_bounds_share",),)
+    needs = (("action_out_of_bounds_share",), ("policy_std",))
     explains = ("reward_outlier", "entropy_coefficient_too_high")
     sources = ("baselines #371", "rl_games bounds_loss")
 
@@ -33,6 +35,11 @@ class ActionsOutOfBounds(Rule):
         outside = log.get("action_out_of_bounds_share")
         if log.setting("network.action_squash") == "tanh" or rises(log):
             return None  # bang-bang control that learns is no illness
+        wide = first_finite(log.get("policy_std"))
+        if wide > WIDE and not log.has("action_out_of_bounds_share"):
+            evidence = f"policy deviation {number(wide)} from the start, in units of the actions"
+            narrower = [Change("network.initial_log_std", "0.0")]
+            return self.found(log, 0, evidence, narrower, confidence=0.5, severity=SEVERE)
         row = lasting(outside > OUTSIDE, 9, 10)
         if row is None:
             return None

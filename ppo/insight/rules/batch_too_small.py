@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ppo.insight.logs.log import MetricsLog
-from ppo.insight.rules import MILD, RULES, Change, Finding, Rule, lasting, median, number, rises
+from ppo.insight.rules import (
+    MILD,
+    RULES,
+    SEVERE,
+    Change,
+    Finding,
+    Rule,
+    lasting,
+    median,
+    number,
+    rises,
+)
 
 EPISODES = 5.0  # that end in a batch (J)
 UNSTEADY = 0.3  # deviation of explained variance over ten batches (J)
 WINDOW = 10
+TINY = 64  # steps: less than a minibatch of any library (J)
+OF_TINY = ("observations_unnormalized", "too_many_epochs", "entropy_collapse", "policy_collapse")
 
 
 @RULES.register("batch_too_small")
 class BatchTooSmall(Rule):
     illness = "batch_too_small"
-    number = 27
+    number = 26
     severity = MILD
     waits = 2 * WINDOW
     needs = (("mean_episode_length", "env_steps", "explained_variance"),)
@@ -24,6 +39,10 @@ class BatchTooSmall(Rule):
 
     def check(self, log: MetricsLog) -> Finding | None:
         steps = np.diff(log.get("env_steps"), prepend=0.0)
+        if median(steps) < TINY:
+            evidence = f"{number(median(steps))} steps a batch"
+            finding = self.found(log, 0, evidence, self._changes(), 0.7, SEVERE)
+            return replace(finding, explains=(*self.explains, *OF_TINY))
         episodes = steps / log.get("mean_episode_length")
         variance = np.clip(log.get("explained_variance"), -1.0, 1.0)
         few = np.isfinite(episodes) & (episodes < EPISODES)
@@ -38,8 +57,10 @@ class BatchTooSmall(Rule):
             f"{number(median(episodes[row:]))} episodes end in a batch, "
             f"explained variance moves by {number(unsteady)}"
         )
-        changes = [
-            Change("ppo.num_steps", "", "four times as many steps a batch"),
-            Change("env.num_envs", "", "or as many more environments"),
+        return self.found(log, row, evidence, self._changes(), confidence=0.4)
+
+    def _changes(self) -> list[Change]:
+        return [
+            Change("ppo.num_steps", "", "four times as many steps a batch", times=4.0),
+            Change("env.num_envs", "", "or as many more environments", times=4.0),
         ]
-        return self.found(log, row, evidence, changes, confidence=0.4)

@@ -25,7 +25,7 @@ class CriticOverfits(Rule):
             f"{number(median(after[row:]))} after"
         )
         changes = [
-            Change("ppo.num_epochs", "", "half as many epochs"),
+            Change("ppo.num_epochs", "", "half as many epochs", times=0.5),
             Change("ppo.num_steps", "", "twice as many steps a batch"),
             Change("network.layer_norm", "true"),
         ]

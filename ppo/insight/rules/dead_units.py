@@ -52,6 +52,6 @@ class DeadUnits(Rule):
     def _changes(self) -> list[Change]:
         return [
             Change("network.layer_norm", "true"),
-            Change("ppo.learning_rate", "", "a third of what it was"),
-            Change("ppo.num_epochs", "", "half as many epochs"),
+            Change("ppo.learning_rate", "", "a third of what it was", times=1 / 3),
+            Change("ppo.num_epochs", "", "half as many epochs", times=0.5),
         ]

@@ -97,7 +97,7 @@ class EntropyCoefficientTooHigh(Rule):
             return None, ""
         sees = bool(np.nanmax(log.get("explained_variance")[start:], initial=-1.0) > SEES)
         trained = median(log.get("approx_kl")) > MOVES
-        if not trained or not (sees or not rises(log) or median(late) > ALL):
+        if not trained or not (sees or median(late) > ALL):
             return None, ""
         return (
             start,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ppo.insight.logs.log import MetricsLog
-from ppo.insight.rules import RULES, Change, Finding, Rule, known, median, number
+from ppo.insight.logs.log import Column, MetricsLog
+from ppo.insight.rules import RULES, Change, Finding, Rule, known, median, number, rises
 
 COLLAPSED = 0.1  # relative entropy that a fast collapse passes (S: falls by 90 %)
 GONE = 0.05  # relative entropy, or policy deviation over that of the start (J)
@@ -36,14 +36,23 @@ class EntropyCollapse(Rule):
         if not len(rows) or median(spread[-5:]) > GONE * 2:
             return None
         row = int(rows[0])
-        if row > max(EARLY * len(log), SOON) or self._succeeded(log, row):
+        if row > max(EARLY * len(log), SOON) or self._succeeded(log, row, spread):
             return None
         evidence = (
             f"{what} fell to {number(100 * spread[row])} % of its maximum in {row + 1} batches"
         )
         return self._report(log, row, evidence + f", now {number(100 * median(spread[-5:]))} %")
 
-    def _succeeded(self, log: MetricsLog, row: int) -> bool:
+    def _went_on(self, later: Column, log: MetricsLog) -> bool:
+        """Whether the return rose after the fall, so that what is left of the spread sufficed."""
+        part = MetricsLog(
+            columns={"mean_episode_return": later},
+            batches=np.arange(len(later), dtype=np.int64),
+            writer=log.writer,
+        )
+        return rises(part)
+
+    def _succeeded(self, log: MetricsLog, row: int, spread: Column) -> bool:
         """Whether the return had its gain when the policy became sure, and kept it: healthy."""
         rows, returns = known(log.get("mean_episode_return"))
         if len(returns) < 3:
@@ -51,6 +60,8 @@ class EntropyCollapse(Rule):
         before = returns[rows <= row]
         if not len(before):
             return False
+        if median(spread[-5:]) > GONE and self._went_on(returns[rows > row], log):
+            return True
         best, start = float(np.max(returns)), float(returns[0])
         if best <= start:
             return False
@@ -63,7 +74,7 @@ class EntropyCollapse(Rule):
         more = number(max(10 * coefficient, 0.01)) if np.isfinite(coefficient) else "0.01"
         changes = [
             Change("ppo.entropy_coefficient", more),
-            Change("ppo.learning_rate", "", "a third of what it was"),
+            Change("ppo.learning_rate", "", "a third of what it was", times=1 / 3),
             Change("network.initial_log_std", "0.0"),
         ]
         finding = self.found(log, row, evidence, changes, confidence=0.8 if row else 0.95)

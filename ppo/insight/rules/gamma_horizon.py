@@ -8,28 +8,32 @@ from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import MILD, RULES, Change, Finding, Rule, lasting, median, number, rises
 
 FAR, NEAR = 10.0, 0.1  # horizon 1 / (1 - gamma) over the mean length of an episode (J)
+BLINK = 3.0  # steps of a horizon that hides every consequence (J)
 BLIND = 0.3  # explained variance (J)
 
 
 @RULES.register("gamma_horizon")
 class GammaHorizon(Rule):
     illness = "gamma_horizon"
-    number = 26
+    number = 25
     severity = MILD
     waits = 20
-    needs = (("mean_episode_length", "explained_variance"),)
+    needs = (("mean_episode_length",),)
     explains = ("critic_blind",)
     sources = ("andyljones.com/posts/rl-debugging.html: smaller discount or longer chunks",)
 
     def check(self, log: MetricsLog) -> Finding | None:
         gamma = log.get("gamma")  # in force; it may follow the episodes
         gamma = np.where(np.isfinite(gamma), gamma, log.number("ppo.gamma"))
-        if not ((gamma >= 0) & (gamma < 1)).all() or rises(log):
+        if not ((gamma >= 0) & (gamma < 1)).all():
             return None
         horizon = 1 / (1 - gamma)
         length = log.get("mean_episode_length")
         ratio = horizon / length
         wrong = ((ratio > FAR) | (ratio < NEAR)) & (log.get("explained_variance") < BLIND)
+        if rises(log):
+            wrong[:] = False
+        wrong |= (horizon < BLINK) & (ratio < NEAR)  # such a critic sees well, but no consequence
         row = lasting(wrong, 18, 20)
         if row is None:
             return None

@@ -27,6 +27,7 @@ TARGETS = 4.0  # times the target KL (J)
 CLIPPED = 0.4  # share of samples outside the clip (J)
 GROWTH = 5.0  # KL of the last epoch over the first, as in too_many_epochs (J)
 VIOLENT = 0.2  # KL that no ordinary setting gives (M: 0.3 to 36 at rates of 0.02 to 0.05)
+LEAP = 1.0  # KL of a single batch that leaves nothing of the policy (J)
 EARLY = 10  # batches within which a rate far above the usual shows itself
 
 
@@ -64,18 +65,21 @@ class LearningRateTooHigh(Rule):
         high = rate > ORDINARY_RATE[1]
         if row is None and high:
             row = onset(jumps[:EARLY], 2, 5)
+        if row is None and not rises(log):  # one leap may end it all
+            row = onset(kl[:EARLY] > LEAP, 1, 1)
         if row is None:
             return None
-        violent = bool(np.nanquantile(np.where(np.isfinite(kl), kl, 0.0), 0.8) > VIOLENT)
+        leapt = bool((kl[:EARLY] > LEAP).any()) and not rises(log)
+        violent = leapt or bool(np.nanquantile(np.where(np.isfinite(kl), kl, 0.0), 0.8) > VIOLENT)
         evidence = f"KL {number(median(kl[jumps]))} in {int(jumps.sum())} of {len(log)} batches"
         evidence += f", clip fraction {number(median(clipped[jumps]))}"
         if np.isfinite(rate):
             evidence += f", learning rate {number(rate)}"
-        lower = number(rate / 3 if usual else 3e-4) if np.isfinite(rate) else "a third"
+        lower = 1 / 3 if usual or not rate > 0 else 3e-4 / rate
         changes = [
-            Change("ppo.learning_rate", lower),
+            Change("ppo.learning_rate", "", "a third of what it was", times=lower),
             Change("ppo.target_kl", "0.01", "stops a batch's updates early"),
-            Change("ppo.num_epochs", "", "half as many epochs"),
+            Change("ppo.num_epochs", "", "half as many epochs", times=0.5),
         ]
         sure = high or violent
         if not sure and rises(log):

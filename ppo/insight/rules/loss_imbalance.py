@@ -16,7 +16,7 @@ DONE = 0.1  # of its first loss, or unexplained share: a loss this small has not
 @RULES.register("loss_imbalance")
 class LossImbalance(Rule):
     illness = "loss_imbalance"
-    number = 25
+    number = 24
     waits = WINDOW
     sources = ("learned uncertainty weights: Kendall et al. 2018",)
 

@@ -17,12 +17,14 @@ from ppo.insight.rules import (
     rises,
 )
 
-LONG = 10  # batches (J)
+LONG = 20  # batches: ten of a slow game are too few (J)
 ZERO_SHARE = 0.999  # of the rewards (J)
 SAME = 0.01  # of its size, by which the mean episode return may differ (J)
 SAME_SHARE = 0.9  # of the batches from the start on
 FLAT = 1e-9  # return deviation, as a share of the largest return
 LEARNED_AWAY = 0.01  # of its first root error: the critic has learned that there is nothing
+VANISHED = 0.1  # error left of the first, with a critic that never saw anything (J)
+SEES, BLIND = 0.4, 0.1  # explained variance, at its best and now (J)
 COLLAPSED = 0.1  # relative entropy below which the lack of reward may be a consequence
 
 
@@ -38,11 +40,14 @@ class NoRewardSignal(Rule):
         "critic_blind",
         "critic_overfits",
         "reward_scale_too_small",
-        "advantage_noise",
         "batch_too_small",
         "gamma_horizon",
         "loss_imbalance",
         "time_limit_as_failure",
+        "reward_scale_too_large",
+        "value_clip_too_tight",
+        "observations_unnormalized",
+        "value_loss_weight_too_small",
     )
     sources = ("Stable-Baselines3 #816",)
 
@@ -54,14 +59,16 @@ class NoRewardSignal(Rule):
             returns = first_finite(log.get("mean_episode_return"))
             count = int(np.isfinite(log.get("mean_episode_return")).sum())
             evidence = f"mean episode return stays at {number(returns)} in {count} batches"
+        if row is None:
+            row, evidence = self._by_vanishing_loss(log)
         if row is None or self._collapsed_first(log):
             return None
         changes = [
             Change("", "", "shape the reward, or start episodes nearer to the goal"),
             Change("ppo.entropy_coefficient", "0.01", "more exploration"),
-            Change("ppo.num_steps", "", "four times as many steps a batch"),
+            Change("ppo.num_steps", "", "four times as many steps a batch", times=4.0),
         ]
-        return self.found(log, row, evidence, changes, confidence=0.85)
+        return self.found(log, row, evidence, changes, confidence=0.95)
 
     def _by_rewards(self, log: MetricsLog) -> int | None:
         if not log.has("return_std"):
@@ -78,7 +85,13 @@ class NoRewardSignal(Rule):
 
     def _by_returns(self, log: MetricsLog) -> int | None:
         rows, returns = known(log.get("mean_episode_return"))
-        if len(returns) < LONG or rises(log):
+        if len(returns) < LONG:
+            return None
+        usual = float(np.median(returns))
+        near = np.abs(returns - usual) <= SAME * abs(usual)
+        if near.mean() >= SAME_SHARE and np.ptp(returns) <= 2 * SAME * abs(usual):
+            return int(rows[0])
+        if rises(log):
             return None
         same = np.abs(returns - returns[0]) <= SAME * abs(returns[0])
         if returns[0] == 0:
@@ -88,6 +101,22 @@ class NoRewardSignal(Rule):
         _, errors = known(log.get("value_rmse"))
         forgotten = len(errors) > 0 and errors[-1] < LEARNED_AWAY * errors[0]
         return int(rows[0]) if forgotten and same.mean() >= 0.5 and same[-1] else None
+
+    def _by_vanishing_loss(self, log: MetricsLog) -> tuple[int | None, str]:
+        """A critic that never explained anything, of an error that is gone: targets are zero."""
+        rows, errors = known(log.get("value_rmse"))
+        _, variance = known(log.get("explained_variance"))
+        if len(errors) < LONG or len(variance) < LONG:
+            return None, ""
+        left = float(np.median(errors[-5:])) / max(float(errors[0]), 1e-300)
+        _, returns = known(log.get("mean_episode_return"))
+        if len(returns) and rises(log):  # costs that shrink, shrink the error by as much
+            left /= min(abs(float(returns[-1] / returns[0])), 1.0) if returns[0] else 1.0
+        saw = float(np.quantile(variance, 0.95)) > SEES
+        if left > VANISHED or saw or float(np.median(variance[-10:])) > BLIND:
+            return None, ""
+        evidence = f"the value error vanished, to {number(100 * left)} % of its first"
+        return int(rows[0]), evidence + ", though the critic explains nothing: no reward arrives"
 
     def _collapsed_first(self, log: MetricsLog) -> bool:
         early = log.get("entropy_relative")[: max(len(log) // 3, LONG)]

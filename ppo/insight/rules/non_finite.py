@@ -60,7 +60,7 @@ class NonFinite(Rule):
             ]
             if rewards
             else [
-                Change("ppo.learning_rate", "1e-4", "a third of what it was"),
+                Change("ppo.learning_rate", "", "a third of what it was", times=1 / 3),
                 Change("ppo.normalize_returns", "true"),
                 Change("ppo.max_grad_norm", "0.5"),
             ]

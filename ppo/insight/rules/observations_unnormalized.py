@@ -27,6 +27,8 @@ SATURATED = 0.5  # share of tanh units (J)
 # From a log without figures on inputs, what saturation does to the rest (M, weak):
 LONG = 20  # batches
 JUMP = 0.025  # KL at an ordinary rate
+SEES = 0.7  # that root, of a critic that sees about half of the variance or more
+FAR_JUMP, CLIPPED = 0.08, 0.35  # KL, clip fraction: too high though the return rises (M)
 ROUGH = (0.08, 0.6)  # root of the unexplained share at which the critic then stays
 DEAD_FEATURES = 1e-4  # explained variance of a critic whose features are constant
 OFFSET_LEARNED = 0.7  # of its first root error
@@ -109,6 +111,11 @@ class ObservationsUnnormalized(Rule):
         row = lasting(jumps, 4, 5, share=0.1)
         if row is None or not ROUGH[0] < late < ROUGH[1]:
             return None, ""
+        harmless = rises(log) and late < SEES
+        recent = slice(-(len(log) // 3), None)
+        far = median(kl[recent]) > FAR_JUMP or median(log.get("clip_fraction")[recent]) > CLIPPED
+        if harmless and not far:
+            return None, ""
         return (
             row,
             f"KL {number(median(kl[row:]))}, {number(100 * late)} % of the deviation unexplained",
@@ -148,5 +155,5 @@ class ObservationsUnnormalized(Rule):
             Change("env.normalize_observations", "true"),
             Change("env.observation_scale", "tails", "for entries that are seldom large"),
             Change("env.squash_observations", "symlog", "for entries over many magnitudes"),
-            Change("ppo.learning_rate", "", "a third, if neither is possible"),
+            Change("ppo.learning_rate", "", "a third, if neither is possible", times=1 / 3),
         ]

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.rules import RULES, SMOOTHED, Change, Finding, Rule, known, median, number
 
-LOST = 0.5  # of the best gain (J)
+LOST = 0.25  # of the best gain, for good (J)
+HALF = 0.5  # of the best gain, for a time or again and again (J)
+AWHILE = 0.15  # of the run
+AGAIN = 3  # times
 STAYS = 10  # batches
+STAYS_HALF = 6  # batches for which half must be lost
+FALLS = 3.0  # times that noise that the fall must be (J)
 CLEAR = 5.0  # times the noise between batches that the gain must have been (J)
 SMOOTH = 5  # batches
 MOVERS = (
@@ -35,6 +41,8 @@ class PolicyCollapse(Rule):
         if len(returns) < 2 * STAYS:
             return None
         smooth = np.convolve(returns, np.full(SMOOTH, 1 / SMOOTH), mode="valid")
+        if (found := self._in_between(log, rows, returns, smooth)) is not None:
+            return found
         top = int(np.argmax(smooth))
         # the start is the lowest of the run up to the top: a first batch may be lucky
         best, start = float(smooth[top]), float(np.min(smooth[: top + 1]))
@@ -44,20 +52,50 @@ class PolicyCollapse(Rule):
         after = smooth[top:]
         if best - start < CLEAR * noise or best - start <= 0 or len(after) < STAYS:
             return None
-        if not bool((after[-STAYS:] < best - LOST * (best - start)).all()):
+        gained, stays = best - start, max(STAYS, len(smooth) // 10)
+        half = bool((after[-STAYS_HALF:] < best - HALF * gained).all())
+        for_good = len(after) >= stays and bool((after[-stays:] < best - LOST * gained).all())
+        if not (half or for_good) or best - median(after[-STAYS_HALF:]) < FALLS * noise:
             return None
-        fall = top + int(np.flatnonzero(after < best - LOST * (best - start))[0])
+        lost = LOST * gained
+        fall = top + int(np.flatnonzero(after < best - lost)[0])
         row = int(rows[min(top + SMOOTH - 1, len(rows) - 1)])
         evidence = f"return {number(start)} -> {number(best)} -> {number(float(smooth[-1]))}"
         moved = _first_mover(log, row, int(rows[fall]))
         if moved:
             evidence += f"; {moved} moved first"
-        changes = [
-            Change("ppo.learning_rate", "", "a third of what it was"),
+        return self.found(log, row, evidence, self._changes(), confidence=0.7)
+
+    def _in_between(
+        self, log: MetricsLog, rows: NDArray[np.int64], returns: Column, smooth: Column
+    ) -> Finding | None:
+        """A return that was lost by half for long, or again and again, though it came back."""
+        noise = float(np.mean(np.abs(np.diff(returns)))) * 1.25
+        if log.writer == "stable-baselines3":
+            noise *= SMOOTHED
+        best = np.maximum.accumulate(smooth)
+        tops = np.maximum.accumulate(np.where(smooth == best, np.arange(len(smooth)), 0))
+        start = np.minimum.accumulate(smooth)[tops]  # the lowest before the best, not after it
+        gained = best - start
+        low = (gained > 2 * CLEAR * noise) & (smooth < best - HALF * gained)
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], low.astype(np.int64), [0]])))
+        falls = [(a, b) for a, b in edges.reshape(-1, 2) if b - a >= SMOOTH]
+        longest = max((b - a for a, b in falls), default=0)
+        if longest < max(2 * STAYS, AWHILE * len(smooth)) and len(falls) < AGAIN:
+            return None
+        at = falls[0][0]
+        evidence = f"return {number(float(start[at]))} -> {number(float(best[at]))}"
+        evidence += f" -> {number(float(np.min(smooth[at:])))}"
+        evidence += f", {len(falls)} times" if len(falls) > 1 else ""
+        row = int(rows[min(at + SMOOTH - 1, len(rows) - 1)])
+        return self.found(log, row, evidence, self._changes(), confidence=0.6)
+
+    def _changes(self) -> list[Change]:
+        return [
+            Change("ppo.learning_rate", "", "a third of what it was", times=1 / 3),
             Change("ppo.target_kl", "0.01"),
             Change("ppo.learning_rate_schedule", "linear", "and resume from the best checkpoint"),
         ]
-        return self.found(log, row, evidence, changes, confidence=0.7)
 
 
 def _first_mover(log: MetricsLog, top: int, fall: int) -> str:

@@ -11,6 +11,7 @@ from ppo.insight.rules import (
     Change,
     Finding,
     Rule,
+    gain,
     lasting,
     median,
     normalizes_returns,
@@ -30,6 +31,7 @@ RATIO = 100.0  # value over policy gradient: raw returns drown the policy (M)
 CUT = 100.0  # gradient norm over the clip (M: raw returns 700 to 4,600)
 STEP = 65.0  # output moved per step is about lr * (1 + 64 saturated features) (M)
 STUCK = 0.7  # of its first root error: what the critic has not moved below
+PERHAPS = 2.0  # standard errors of a rise that a log without explained variance must lack (J)
 WEIGHTLESS = 1e-3  # a value loss weight below which the weight is the cause
 
 
@@ -83,6 +85,8 @@ class RewardScaleTooLarge(Rule):
             row = lasting(drowned & (size > MODERATE), 5, 6, share=0.5)
         if row is None or self._other_cause(log):
             return None
+        if not log.has("explained_variance") and gain(log) > PERHAPS:
+            return None  # a large loss beside a return that rises proves nothing
         estimated = not log.has("batches_to_reach")
         moderate = median(size[row:]) < MODERATE
         if estimated and moderate and (rises(log) or len(log) < LONG):

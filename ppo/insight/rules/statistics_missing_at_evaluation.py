@@ -15,7 +15,7 @@ EVALUATIONS = 3
 @RULES.register("statistics_missing_at_evaluation")
 class StatisticsMissingAtEvaluation(Rule):
     illness = "statistics_missing_at_evaluation"
-    number = 30
+    number = 28
     needs = (("evaluation_return", "mean_episode_return"),)
     sources = ("rl-zoo #275", "Stable-Baselines3 #870")
 

@@ -24,7 +24,7 @@ AT_LIMIT = 0.5  # share of episodes that end at one and the same greatest length
 @RULES.register("time_limit_as_failure")
 class TimeLimitAsFailure(Rule):
     illness = "time_limit_as_failure"
-    number = 24
+    number = 23
     waits = 20
     needs = (("at_limit_share", "timeout_share"),)
     explains = ("critic_blind",)

@@ -69,7 +69,7 @@ class ValueLossDominates(Rule):
 
     def _changes(self) -> list[Change]:
         return [
-            Change("ppo.value_loss_weight", "0.01", "or a tenth of what it is"),
+            Change("ppo.value_loss_weight", "", "a tenth of what it is", times=0.1),
             Change("ppo.normalize_returns", "true"),
             Change("network.shared_encoder", "false"),
         ]

@@ -79,6 +79,6 @@ class ValueLossExploding(Rule):
     def _changes(self) -> list[Change]:
         return [
             Change("ppo.normalize_returns", "true"),
-            Change("ppo.learning_rate", "", "a third of what it was"),
+            Change("ppo.learning_rate", "", "a third of what it was", times=1 / 3),
             Change("ppo.value_loss_weight", "0.1"),
         ]

@@ -11,12 +11,13 @@ WEIGHT = 0.01  # value loss weight x return_scale^2 (J)
 NOTHING = 1e-3  # a weight that total losses imply, where none is logged
 FITS = 0.02  # explained variance after minus before the update (J)
 BLIND = 0.1  # explained variance
+DRIFTS = 0.3  # explained variance that a critic without any weight may drift to (J)
 
 
 @RULES.register("value_loss_weight_too_small")
 class ValueLossWeightTooSmall(Rule):
     illness = "value_loss_weight_too_small"
-    number = 23
+    number = 22
     waits = 8
     needs = (("explained_variance", "value_loss"),)
     explains = ("critic_blind", "reward_scale_too_large", "value_clip_too_tight", "frame_lag")
@@ -36,7 +37,8 @@ class ValueLossWeightTooSmall(Rule):
         still = ~(log.get("explained_variance_after") - variance > FITS)
         # A weight of next to nothing needs no such proof: Adam moves the last layer all the same.
         starved = still | (abs(share) < NOTHING)
-        row = lasting((variance < BLIND) & starved, 7, 8)
+        blind = BLIND if abs(share) > NOTHING else DRIFTS
+        row = lasting((variance < blind) & starved, 7, 8)
         if row is None:
             return None
         evidence = f"the value loss weighs about {number(abs(share))}"

@@ -1,0 +1,71 @@
+"""What readers of all dialects do: rows, columns, and the spread that an entropy implies."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+import numpy as np
+
+from ppo.insight.logs.log import Column, MetricsLog
+from ppo.insight.logs.series import Series
+
+GAUSSIAN_ENTROPY = 0.5 * math.log(2 * math.pi * math.e)  # nats, one dimension of deviation 1
+MOST_ACTIONS = 64  # more discrete actions than these are not guessed from an entropy
+LOG_TOLERANCE = 0.01
+UNIFORM_AT_FIRST = (
+    0.85  # of log(n): policies start nearly uniform, the first batch lowers it a little
+)
+GAUSSIAN_TOLERANCE = 0.015  # narrower than the distance between log(4) and one Gaussian dimension
+
+
+def start(series: Series, *tags: str) -> tuple[MetricsLog, Column]:
+    steps = series.steps(*tags)
+    log = MetricsLog(batches=np.arange(len(steps), dtype=np.int64))
+    log.columns["env_steps"] = steps
+    return log, steps
+
+
+def fill(log: MetricsLog, series: Series, steps: Column, names: dict[str, str]) -> None:
+    """Copies tags into columns and remembers where the log itself said NaN."""
+    for tag, name in names.items():
+        if series.has(tag):
+            column = series.at(tag, steps)
+            log.columns[name] = column
+            points = series.points[tag]
+            bad_steps = points[~np.isfinite(points[:, 1]), 0]
+            log.nonfinite[name] = np.isin(steps, bad_steps)
+
+
+def plain(text: str) -> Any:
+    if text in ("True", "False", "None"):
+        return {"True": True, "False": False, "None": None}[text]
+    try:
+        return int(text) if re.fullmatch(r"-?\d+", text) else float(text)
+    except ValueError:
+        return text
+
+
+def entropy_relative(log: MetricsLog, discrete: bool | None = None) -> None:
+    """Entropy as a share of its maximum (discrete), or the deviation that it implies (Gaussian).
+
+    A log does not say which; the first batches do, as policies start nearly uniform or with
+    deviation 1. Where neither fits, nothing is derived.
+    """
+    if not log.has("entropy") or log.has("entropy_relative") or log.has("policy_std"):
+        return
+    entropy = log.get("entropy")
+    first = float(entropy[np.isfinite(entropy)][0])
+    highest = float(np.nanmax(entropy))
+    dimensions = max(round(first / GAUSSIAN_ENTROPY), 1)
+    near_gaussian = abs(first / (dimensions * GAUSSIAN_ENTROPY) - 1) < GAUSSIAN_TOLERANCE
+    if discrete is not True and (near_gaussian or discrete is False):
+        log.columns["policy_std"] = np.exp(entropy / dimensions - GAUSSIAN_ENTROPY)
+        return
+    if not 0 < highest < math.log(MOST_ACTIONS):
+        return
+    actions = max(math.ceil(math.exp(highest) * (1 - LOG_TOLERANCE)), 2)
+    if highest >= UNIFORM_AT_FIRST * math.log(actions):
+        log.columns["entropy_relative"] = entropy / math.log(actions)
+        log.notes.append(f"entropy's maximum is taken to be log({actions}), from the first batches")

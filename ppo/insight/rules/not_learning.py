@@ -1,0 +1,41 @@
+"""The return never rises, and no other rule explains why."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ppo.insight.logs.log import MetricsLog
+from ppo.insight.rules import RULES, SMOOTHED, Change, Finding, Rule, known, number, rises
+
+LONG = 40  # batches with a return (J)
+ROSE = 4.0  # standard errors by which any later stretch must exceed the first (J)
+PART = 6  # stretches that a run is cut into
+
+
+@RULES.register("not_learning")
+class NotLearning(Rule):
+    illness = "not_learning"
+    number = 29
+    waits = LONG
+    needs = (("mean_episode_return",),)
+    sources = ("calibrated here",)
+
+    def check(self, log: MetricsLog) -> Finding | None:
+        rows, returns = known(log.get("mean_episode_return"))
+        if min(len(returns), log.updates()) < LONG or rises(log):
+            return None
+        size = len(returns) // PART
+        stretches = returns[-size * PART :].reshape(PART, size).mean(axis=1)
+        noise = float(np.std(np.diff(returns))) / np.sqrt(size)  # of a difference of two
+        if log.writer == "stable-baselines3":
+            noise *= SMOOTHED
+        if float(np.max(stretches[1:]) - stretches[0]) > ROSE * noise:
+            return None
+        evidence = f"return {number(stretches[0])} -> {number(stretches[-1])}"
+        evidence += f" in {len(returns)} batches, never clearly higher"
+        changes = [
+            Change("ppo.learning_rate", "", "three times what it was", times=3.0),
+            Change("ppo.num_steps", "", "four times as many steps a batch", times=4.0),
+            Change("", "", "look whether reward and observation hold what the task needs"),
+        ]
+        return self.found(log, int(rows[0]), evidence, changes, confidence=0.5)

@@ -1,0 +1,66 @@
+"""One word for a log: healthy, too early to judge, not learning, ill, or not read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ppo.insight.logs.log import MetricsLog
+from ppo.insight.rules import Finding, known, rises
+
+HEALTHY, TOO_EARLY, NOT_LEARNING, ILL, NOT_READ = STATUSES = (
+    "healthy",
+    "too_early",
+    "not_learning",
+    "ill",
+    "not_read",
+)
+WORDS = {
+    HEALTHY: "healthy",
+    TOO_EARLY: "too early to judge",
+    NOT_LEARNING: "not learning",
+    ILL: "ill",
+    NOT_READ: "not read",
+}
+SHORT = 12  # updates before which silence of the rules means nothing (J)
+SHARE = 10  # the return from and to are means of this part of the batches that have one
+FIGURES = (  # without any of these nothing about a policy was read
+    "mean_episode_return",
+    "approx_kl",
+    "clip_fraction",
+    "explained_variance",
+    "value_loss",
+    "policy_loss",
+    "normalized_value_loss",
+    "return_std",
+)
+
+
+def is_read(log: MetricsLog) -> bool:
+    """Whether the log holds figures that the rules are about, of PPO."""
+    return log.algorithm == "PPO" and any(log.has(name) or _broken(log, name) for name in FIGURES)
+
+
+def _broken(log: MetricsLog, name: str) -> bool:
+    marks = log.nonfinite.get(name)
+    return marks is not None and bool(marks.any())
+
+
+def status(log: MetricsLog, findings: Sequence[Finding]) -> str:
+    """One of STATUSES; `findings` are all that the rules found."""
+    if not is_read(log):
+        return NOT_READ
+    illnesses = {finding.illness for finding in findings}
+    if illnesses:
+        return ILL if illnesses - {NOT_LEARNING} else NOT_LEARNING
+    return TOO_EARLY if log.updates() < SHORT and not rises(log) else HEALTHY
+
+
+def ends(log: MetricsLog) -> tuple[float, float] | None:
+    """The mean episode return of the first and of the last tenth; None where none is logged."""
+    _, returns = known(log.get("mean_episode_return"))
+    if not len(returns):
+        return None
+    part = max(len(returns) // SHARE, 1)
+    return float(np.mean(returns[:part])), float(np.mean(returns[-part:]))

@@ -1,0 +1,200 @@
+"""Every format that people have: tiny logs of each, and what the doctor makes of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from insight_runs import event_file
+
+from ppo.cli.main import main
+from ppo.insight.doctor import diagnose, report, status, to_json
+from ppo.insight.logs import read_log
+
+STEPS = [1000 * i for i in range(1, 41)]
+
+
+def rising(row: int) -> float:
+    return 10.0 + 5.0 * row + (row * 7 % 5) * 0.3
+
+
+def tags(**names: object) -> dict[str, list[tuple[int, float]]]:
+    """Points of each tag: a constant, or a function of the row."""
+    return {
+        tag: [(step, value(i) if callable(value) else value) for i, step in enumerate(STEPS)]
+        for tag, value in names.items()
+    }
+
+
+UNITY = {
+    "Environment/Cumulative Reward": rising,
+    "Environment/Episode Length": 50.0,
+    "Policy/Entropy": 1.4189385,
+    "Policy/Learning Rate": 3e-4,
+    "Policy/Beta": 5e-3,
+    "Losses/Policy Loss": 0.02,
+    "Losses/Value Loss": 4.0,
+}
+SKRL = {
+    "Reward / Total reward (mean)": rising,
+    "Loss / Policy loss": -0.01,
+    "Loss / Value loss": 0.5,
+    "Policy / Standard deviation": 0.9,
+    "Learning / Learning rate": 1e-3,
+}
+TIANSHOU = {"train/reward": rising, "train/length": 50.0, "update/loss/vf": 3.0}
+RLLIB = {
+    "ray/tune/episode_reward_mean": rising,
+    "ray/tune/info/learner/default_policy/learner_stats/kl": 0.01,
+    "ray/tune/info/learner/default_policy/learner_stats/vf_loss": 9.0,
+    "ray/tune/info/learner/default_policy/learner_stats/vf_explained_var": 0.8,
+    "ray/tune/evaluation/episode_reward_mean": -5.0,
+}
+
+
+@pytest.mark.parametrize(
+    ("writer", "written", "column", "value"),
+    [
+        ("ml-agents", UNITY, "value_rmse", 2.0),
+        ("ml-agents", UNITY, "entropy_coefficient", 5e-3),
+        ("skrl", SKRL, "policy_std", 0.9),
+        ("tianshou", TIANSHOU, "value_loss", 3.0),
+        ("rllib", RLLIB, "explained_variance", 0.8),
+        ("rllib", RLLIB, "value_rmse", 3.0),
+    ],
+)
+def test_event_files_of_other_libraries_are_read(
+    tmp_path: Path, writer: str, written: dict, column: str, value: float
+) -> None:
+    log = read_log(event_file(tmp_path / "events.out.tfevents.1", tags(**written)).parent)
+    assert log.writer == writer and len(log) == len(STEPS)
+    assert log.get(column)[0] == pytest.approx(value)
+    assert log.get("mean_episode_return")[-1] == pytest.approx(rising(39), rel=1e-5)
+    assert status(log, diagnose(log)) == "healthy"
+
+
+def test_unity_losses_are_written_less_often_than_its_summary(tmp_path: Path) -> None:
+    written = tags(**UNITY)
+    written["Losses/Value Loss"] = written["Losses/Value Loss"][4::5]
+    log = read_log(event_file(tmp_path / "events.out.tfevents.1", written))
+    assert np.isnan(log.get("value_rmse")[3]) and (log.get("value_rmse")[4:] == 2.0).all()
+
+
+def test_rl_games_tells_the_deviation_by_its_entropy(tmp_path: Path) -> None:
+    written = tags(**{"losses/a_loss": 0.0, "losses/c_loss": 0.1, "losses/entropy": 2.837877})
+    log = read_log(event_file(tmp_path / "events.out.tfevents.1", written))
+    assert log.get("policy_std")[0] == pytest.approx(1.0, rel=1e-3)
+
+
+def test_spinning_up_is_tab_separated(tmp_path: Path) -> None:
+    head = "Epoch\tAverageEpRet\tEpLen\tTotalEnvInteracts\tLossPi\tLossV\tEntropy\tKL\tClipFrac\n"
+    rows = [f"{i}\t{rising(i)}\t50\t{4000 * i}\t0\t9.0\t0.9\t0.01\t0.1\n" for i in range(40)]
+    (tmp_path / "progress.txt").write_text(head + "".join(rows))
+    log = read_log(tmp_path)
+    assert log.writer == "spinning-up" and log.get("value_rmse")[0] == 3.0
+    assert log.get("env_steps")[-1] == 156000 and log.algorithm == "PPO"
+
+
+def test_nested_results_of_rllib_are_read(tmp_path: Path) -> None:
+    stats = {"kl": 0.01, "vf_explained_var": 0.7, "vf_loss": 4.0}
+    rows = [
+        {
+            "episode_reward_mean": rising(i),
+            "timesteps_total": 4000 * (i + 1),
+            "info": {"learner": {"default_policy": {"learner_stats": stats}}},
+            "hist_stats": {"episode_reward": [1.0]},
+        }
+        for i in range(30)
+    ]
+    (tmp_path / "result.json").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    log = read_log(tmp_path)
+    assert log.writer == "rllib" and len(log) == 30
+    assert log.get("explained_variance")[3] == 0.7 and log.get("env_steps")[0] == 4000
+
+
+def test_monitors_of_several_environments_are_one_log(tmp_path: Path) -> None:
+    for env in range(2):
+        rows = [f"{rising(i)},{10 + env},{i + 0.1 * env}\n" for i in range(60)]
+        head = '#{"t_start": 100.0, "env_id": "Made-v0"}\nr,l,t\n'
+        (tmp_path / f"{env}.monitor.csv").write_text(head + "".join(rows))
+    log = read_log(tmp_path)
+    assert log.writer == "monitor.csv" and len(log) == 24 and "2 monitor files" in log.source
+    assert log.get("env_steps")[-1] == 60 * 10 + 60 * 11
+    assert log.get("mean_episode_return")[0] < 30 < log.get("mean_episode_return")[-1]
+    assert status(log, diagnose(log)) == "healthy"
+
+
+def test_the_csv_of_ppo_pytorch_is_read(tmp_path: Path) -> None:
+    rows = "".join(f"{9 * i},{800 * i},{rising(i)}\n" for i in range(1, 40))
+    (tmp_path / "PPO_log_0.csv").write_text("episode,timestep,reward\n" + rows)
+    log = read_log(tmp_path)
+    assert log.writer == "ppo-pytorch" and log.get("env_steps")[0] == 800
+
+
+def sb3_row(i: int, **more: float) -> dict[str, float]:
+    return {"time/total_timesteps": 100 * i, "rollout/ep_rew_mean": rising(i)} | more
+
+
+def write_csv(file: Path, rows: list[dict[str, float]]) -> Path:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    lines = [",".join(names), *(",".join(str(row.get(n, "")) for n in names) for row in rows)]
+    file.write_text("\n".join(lines) + "\n")
+    return file
+
+
+def test_rows_of_an_evaluation_are_no_batches(tmp_path: Path) -> None:
+    rows: list[dict[str, float]] = [sb3_row(1)]
+    for i in range(2, 30):  # an evaluation writes train/* out before the next rollout does
+        train = {"train/policy_gradient_loss": -0.01, "train/value_loss": float(i - 1)}
+        if i % 3 == 0:
+            rows += [{"time/total_timesteps": 100 * i - 50, "eval/mean_reward": 1.0} | train]
+            rows += [sb3_row(i)]
+        else:
+            rows += [sb3_row(i, **train)]
+    log = read_log(write_csv(tmp_path / "progress.csv", rows))
+    assert len(log) == 29
+    np.testing.assert_array_equal(log.get("value_loss")[:-1], np.arange(1.0, 29.0))
+
+
+@pytest.mark.parametrize(
+    ("tag", "algorithm"),
+    [("train/policy_loss", "A2C"), ("rollout/exploration_rate", "DQN")],
+)
+def test_what_is_not_ppo_is_stated(tmp_path: Path, tag: str, algorithm: str) -> None:
+    log = read_log(write_csv(tmp_path / "a.csv", [sb3_row(i, **{tag: 0.1}) for i in range(40)]))
+    assert log.algorithm == algorithm and diagnose(log) == []
+    assert status(log, []) == "not_read" and f"{algorithm}, not PPO" in report(log, [])
+
+
+def test_event_files_that_begin_again_are_runs_of_their_own(tmp_path: Path) -> None:
+    old, new = tags(**UNITY), tags(**{**UNITY, "Environment/Cumulative Reward": 1.0})
+    event_file(tmp_path / "events.out.tfevents.1700000300.z", new)  # the newest by its name
+    event_file(tmp_path / "events.out.tfevents.1700000100.a", old)
+    later = {tag: [(s + 40_000, v) for s, v in points] for tag, points in old.items()}
+    event_file(tmp_path / "events.out.tfevents.1700000200.b", later)  # goes on where it ended
+    log = read_log(tmp_path)
+    assert len(log) == 40 and (log.get("mean_episode_return") == 1.0).all()
+    assert "1700000300" in report(log, []) and "newest of 2 runs" in report(log, [])
+
+
+def test_a_log_without_known_figures_is_not_read_and_its_tags_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write_csv(tmp_path / "odd.csv", [{"zork": i, "My Figure": 1.0} for i in range(30)])
+    assert main(["--mode", "diagnose", str(file), "--json"]) == 2
+    document = json.loads(capsys.readouterr().out)
+    assert document["status"] == "not_read" and document["unknown_tags"] == ["My Figure"]
+    assert main(["--mode", "diagnose", str(file)]) == 2
+    assert "healthy" not in capsys.readouterr().out
+    (tmp_path / "empty").mkdir()
+    assert main(["--mode", "diagnose", str(tmp_path / "empty"), "--json"]) == 2
+    assert json.loads(capsys.readouterr().out)["status"] == "not_read"
+
+
+def test_a_single_batch_is_too_early(tmp_path: Path) -> None:
+    one = {tag: points[:1] for tag, points in tags(**UNITY).items()}
+    log = read_log(event_file(tmp_path / "events.out.tfevents.1", one))
+    assert json.loads(to_json(log, diagnose(log)))["status"] == "too_early"
+    assert "too early to judge" in report(log, [])

@@ -1,0 +1,161 @@
+"""What the rules must not take for an illness, and what they once missed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ppo.insight.doctor import diagnose, status
+from ppo.insight.logs import MetricsLog
+from ppo.insight.rules import Change
+from ppo.insight.rules.not_learning import NotLearning
+
+SHAPE = Callable[[np.ndarray], np.ndarray]
+
+
+def foreign(rows: int = 80, writer: str = "cleanrl", **columns: object) -> MetricsLog:
+    """A log whose columns are constants or functions of the share of the run that is done."""
+    done = np.linspace(0, 1, rows)
+    log = MetricsLog(batches=np.arange(rows), writer=writer)
+    log.columns["env_steps"] = 1000.0 * (1 + np.arange(rows))
+    for name, value in columns.items():
+        log.columns[name] = value(done) if callable(value) else np.full(rows, float(value))
+    return log
+
+
+def noisy(curve: SHAPE, size: float = 1.0) -> SHAPE:
+    return lambda done: curve(done) + size * np.random.default_rng(0).normal(size=len(done))
+
+
+def first(log: MetricsLog) -> str:
+    findings = diagnose(log)
+    return findings[0].illness if findings else status(log, findings)
+
+
+def test_a_return_that_never_rises_is_not_learning_where_nothing_else_explains_it() -> None:
+    flat = {"mean_episode_return": noisy(lambda done: 600 + 0 * done, 50.0)}
+    assert first(foreign(**flat)) == "not_learning"
+    assert status(foreign(**flat), diagnose(foreign(**flat))) == "not_learning"
+    assert first(foreign(**flat, approx_kl=0.4, learning_rate=0.02)) == "learning_rate_too_high"
+    assert first(foreign(20, **flat)) == "healthy"  # a short run may be before its rise
+
+
+@pytest.mark.parametrize(
+    "curve",
+    [
+        lambda done: 100 * np.minimum(done * 3, 1) - 35 * (done > 0.7),  # a third, for good
+        lambda done: 100 * np.minimum(done * 3, 1) - 80 * ((done > 0.5) & (done < 0.75)),
+        lambda done: 100 * np.minimum(done * 4, 1) - 80 * (np.sin(26 * done) > 0.4) * (done > 0.3),
+    ],
+    ids=["for good", "in mid-run", "again and again"],
+)
+def test_returns_that_are_lost_are_a_collapse(curve: SHAPE) -> None:
+    assert first(foreign(120, mean_episode_return=noisy(curve))) == "policy_collapse"
+
+
+def test_a_policy_that_starts_far_too_wide_is_named_where_it_does_not_learn() -> None:
+    returns = {"mean_episode_return": noisy(lambda done: 0 * done)}
+    assert first(foreign(**returns, policy_std=7.4)) == "actions_out_of_bounds"
+    assert first(foreign(**returns, policy_std=1.0)) == "not_learning"
+
+
+def test_an_entropy_that_noise_wears_down_is_not_held_by_its_bonus() -> None:
+    log = foreign(
+        60, mean_episode_return=noisy(lambda done: 0 * done), explained_variance=0.02,
+        entropy_relative=lambda done: 1 - 0.018 * done, approx_kl=0.004,
+    )  # fmt: skip
+    assert "entropy_coefficient_too_high" not in [finding.illness for finding in diagnose(log)]
+
+
+def test_a_return_that_only_falls_from_its_start_was_never_gained() -> None:
+    log = foreign(120, mean_episode_return=noisy(lambda done: -100 * np.minimum(2 * done, 1)))
+    assert "policy_collapse" not in [finding.illness for finding in diagnose(log)]
+
+
+def test_a_first_update_that_leaps_is_the_cause_of_the_collapse() -> None:
+    log = foreign(
+        25, mean_episode_return=noisy(lambda done: -200 - 600 * np.minimum(9 * done, 1), 20.0),
+        approx_kl=lambda done: np.where(done == 0, 11.0, 0.0),
+        entropy_relative=lambda done: np.where(done == 0, 0.98, 1e-5),
+    )  # fmt: skip
+    assert first(log) == "learning_rate_too_high"
+
+
+def test_an_error_that_vanishes_under_a_blind_critic_is_a_reward_that_does_not_arrive() -> None:
+    log = foreign(
+        30, mean_episode_return=noisy(lambda done: -200 - 100 * done, 40.0),
+        value_rmse=lambda done: 0.06 * np.exp(-4 * done), explained_variance=-0.5,
+    )  # fmt: skip
+    assert first(log) == "no_reward_signal"
+    assert first(foreign(10, mean_episode_return=-20.0)) == "too_early"
+
+
+def test_constant_returns_are_no_signal_before_they_are_a_scale() -> None:
+    log = foreign(
+        60, mean_episode_return=-200.0, value_rmse=90.0, explained_variance=0.0, approx_kl=0.01,
+        learning_rate=3e-4,
+    )  # fmt: skip
+    assert first(log) == "no_reward_signal"
+
+
+def test_batches_of_a_few_steps_are_too_small_though_the_return_rises() -> None:
+    log = foreign(200, mean_episode_return=noisy(lambda done: 300 * done), explained_variance=0.9,
+                  mean_episode_length=200.0)  # fmt: skip
+    log.columns["env_steps"] = 32.0 * (1 + np.arange(200))
+    assert first(log) == "batch_too_small"
+
+
+def test_a_horizon_of_one_step_is_named_though_the_critic_sees_well() -> None:
+    log = foreign(60, mean_episode_return=noisy(lambda done: 0 * done, 5.0),
+                  explained_variance=0.95, mean_episode_length=200.0)  # fmt: skip
+    log.settings["ppo.gamma"] = 0.2
+    assert first(log) == "gamma_horizon"
+
+
+def test_jumps_of_a_run_that_rises_under_a_critic_that_sees_are_healthy() -> None:
+    log = foreign(
+        74, "stable-baselines3", mean_episode_return=lambda done: 30 * done,
+        approx_kl=0.035, clip_fraction=0.1, explained_variance=0.98,
+    )  # fmt: skip
+    assert first(log) == "healthy"
+    log.columns["mean_episode_return"] = np.zeros(74) - np.linspace(0, 1, 74)
+    assert "observations_unnormalized" in [finding.illness for finding in diagnose(log)]
+
+
+def test_an_entropy_that_suffices_for_the_return_to_rise_is_no_collapse() -> None:
+    log = foreign(
+        400, mean_episode_return=noisy(lambda done: 100 * done, 3.0),
+        entropy_relative=lambda done: np.maximum(1 - 20 * done, 0.08), explained_variance=0.7,
+    )  # fmt: skip
+    assert first(log) == "healthy"
+    log.columns["mean_episode_return"] = np.full(400, 10.0) + np.arange(400) % 7
+    assert first(log) == "entropy_collapse"
+
+
+def test_advice_is_a_value_to_type_that_the_run_does_not_have() -> None:
+    log = foreign(60, "stable-baselines3", mean_episode_return=0.0, learning_rate=3e-4)
+    log.settings |= {"ppo.num_epochs": 10, "ppo.target_kl": 0.01}
+    changes = [
+        Change("ppo.num_epochs", "10"),
+        Change("ppo.target_kl", "1e-2"),
+        Change("ppo.learning_rate", "", "a third of what it was", times=1 / 3),
+        Change("ppo.num_epochs", "", "half as many epochs", times=0.5),
+        Change("ppo.entropy_coefficient", "0.01"),
+    ]
+    remedy = NotLearning().found(log, 0, "", changes).remedy
+    assert remedy == "learning_rate=0.0001; else n_epochs=5; else ent_coef=0.01"
+
+
+def test_remedies_are_in_the_words_of_the_writer(tmp_path: Path) -> None:
+    change = [Change("ppo.entropy_coefficient", "0.01"), Change("network.hidden_sizes", "[64]")]
+    for writer, words in {
+        "ml-agents": "beta=0.01; else hidden_units=64",
+        "skrl": "entropy_loss_scale=0.01",
+        "rllib": "entropy_coeff=0.01; else fcnet_hiddens=[64]",
+        "tianshou": "ent_coef=0.01",
+        "ppo": "ppo.entropy_coefficient=0.01; else network.hidden_sizes=[64]",
+    }.items():
+        assert NotLearning().found(foreign(writer=writer), 0, "", change).remedy == words
