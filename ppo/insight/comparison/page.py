@@ -1,7 +1,7 @@
 """A comparison as one HTML page: opens from disk, asks for nothing, readable on a phone.
 
 Tables are written here; the curves are drawn as SVG in the page by the script of
-`report_script.py`, so that they answer to the pointer. Every text that comes from a run is escaped.
+`page.js`, so that they answer to the pointer. Every text that comes from a run is escaped.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 import html
 import json
 import math
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ppo.insight.comparison.compare import Comparison, Group, Verdict
-from ppo.insight.comparison.page_script import SCRIPT, STYLE
 from ppo.insight.comparison.run import METRICS, Run
 from ppo.insight.comparison.tables import FIGURES, HEADS, interval, show, stability_of
 
@@ -71,10 +71,10 @@ def page(comparison: Comparison, title: str = "", extra: str = "") -> str:
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
         "style-src 'unsafe-inline'; script-src 'unsafe-inline'\">\n"
         '<link rel="icon" href="data:,">\n'
-        f"<title>{_e(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
+        f"<title>{_e(title)}</title>\n<style>\n{_asset('page.css')}</style>\n</head>\n<body>\n<main>\n"
         f"<h1>{_e(title)}</h1>\n" + "\n".join(part for part in sections if part) + "\n</main>\n"
         f'<script type="application/json" id="data">{_json(_data(comparison))}</script>\n'
-        f"<script>{SCRIPT}</script>\n</body>\n</html>\n"
+        f"<script>\n{_asset('page.js')}</script>\n</body>\n</html>\n"
     )
 
 
@@ -341,3 +341,8 @@ def _band_of(stack: np.ndarray, resamples: int = 200) -> tuple[np.ndarray, np.nd
         draws = np.sort(values[draw.integers(len(values), size=(resamples, len(values)))], axis=1)
         low[column], high[column] = np.percentile(draws[:, inner].mean(axis=1), [2.5, 97.5])
     return mean, low, high
+
+
+def _asset(name: str) -> str:
+    """The text of a file that lies next to this module, also in an installed package."""
+    return resources.files("ppo.insight.comparison").joinpath(name).read_text(encoding="utf-8")

@@ -1,48 +1,3 @@
-"""Style and script of the comparison page. No library: the curves are SVG that the script draws."""
-
-from __future__ import annotations
-
-STYLE = """
-:root{color-scheme:light dark;--bg:#fff;--fg:#1d2430;--dim:#667085;--line:#d9dee7;--soft:#f5f7fa;
---c0:#3366cc;--c1:#d9480f;--c2:#2b8a3e;--c3:#9c36b5;--c4:#0b7285;--c5:#b08900;--c6:#c2255c;--c7:#5c5f66}
-@media(prefers-color-scheme:dark){:root{--bg:#14171c;--fg:#e6e9ef;--dim:#98a2b3;--line:#333a45;
---soft:#1c2129;--c0:#7aa5ff;--c1:#ff9466;--c2:#69cf7f;--c3:#d79bf0;--c4:#5ac8d8;--c5:#e5c04b;
---c6:#ff8fb3;--c7:#b4b8c0}}
-*{box-sizing:border-box}body{margin:0;background:var(--bg);color:var(--fg);
-font:15px/1.5 system-ui,sans-serif}main{max-width:1180px;margin:0 auto;padding:16px}
-h1{font-size:20px;margin:4px 0 12px;overflow-wrap:anywhere}h2{font-size:16px;margin:28px 0 8px}
-.wide{overflow-x:auto;border:1px solid var(--line);border-radius:6px}
-table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums;font-size:13.5px}
-th,td{padding:5px 10px;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
-tr:last-child>*{border-bottom:0}th:first-child{text-align:left}thead th{background:var(--soft);
-font-weight:600}tbody th{font-weight:400}code{font-size:12.5px}
-.note{color:var(--dim);font-size:13px;margin:6px 0}.warn{border-left:3px solid var(--c5);
-background:var(--soft);margin:0 0 12px;padding:8px 8px 8px 28px;font-size:13.5px}
-.verdicts{list-style:none;padding:0;margin:12px 0 0}.verdicts li{padding:4px 0 4px 12px;
-border-left:3px solid var(--line);margin:4px 0;overflow-wrap:anywhere}
-.verdicts .better{border-color:var(--c2)}.verdicts .worse{border-color:var(--c6)}
-.swatch{display:inline-block;width:10px;height:10px;border-radius:2px;margin-right:6px}
-.c0{background:var(--c0)}.c1{background:var(--c1)}.c2{background:var(--c2)}.c3{background:var(--c3)}
-.c4{background:var(--c4)}.c5{background:var(--c5)}.c6{background:var(--c6)}.c7{background:var(--c7)}
-.controls{display:flex;gap:18px;flex-wrap:wrap;margin:6px 0;font-size:13.5px}
-#legend{display:flex;flex-wrap:wrap;gap:4px;margin:6px 0 10px;max-height:150px;overflow-y:auto}
-#legend button{font:inherit;font-size:13px;color:inherit;background:none;cursor:pointer;
-border:1px solid var(--line);border-radius:6px;padding:2px 8px;text-align:left}
-#legend button.off{opacity:.4;text-decoration:line-through}
-#charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,340px),1fr));gap:14px}
-figure{margin:0;border:1px solid var(--line);border-radius:6px;padding:8px;position:relative}
-figcaption{font-size:13.5px;font-weight:600;margin-bottom:2px}svg{display:block;width:100%;
-height:auto;touch-action:pan-y}svg text{fill:var(--dim);font-size:11px}
-.tip{position:absolute;pointer-events:none;background:var(--bg);border:1px solid var(--line);
-border-radius:6px;padding:4px 8px;font-size:12.5px;box-shadow:0 2px 8px #0003;display:none;
-max-width:min(92%,320px);z-index:2;overflow-wrap:anywhere}
-details{margin-top:24px}summary{cursor:pointer;font-weight:600;margin-bottom:8px}
-details .wide{margin-bottom:12px}.heat td{text-align:center}
-#findings li{overflow-wrap:anywhere;font-size:13.5px;margin:4px 0}
-@media(max-width:560px){main{padding:10px}th,td{padding:4px 7px}}
-"""
-
-SCRIPT = """
 "use strict";
 const data=JSON.parse(document.getElementById("data").textContent);
 const NS="http://www.w3.org/2000/svg",W=420,H=230,L=52,R=8,T=8,B=24;
@@ -125,4 +80,3 @@ b.onclick=()=>{hidden.has(i)?hidden.delete(i):hidden.add(i);b.classList.toggle("
 legend.append(b);});
 document.getElementById("axis").onchange=redraw;document.getElementById("single").onchange=redraw;
 redraw();document.body.dataset.ready=String(figures.length);
-"""
