@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from ppo.core.errors import UserError
 
 LOG_2PI = math.log(2.0 * math.pi)
-LOG_STD_RANGE = (-6.0, 2.0)  # of a deviation that follows the state
+LOG_STD_RANGE = (-6.0, 2.0)  # of a state-dependent standard deviation
 
 
 class Distribution(nn.Module):
-    """What every kind gives; `params` is [B, P], actions are [B, A]."""
+    """Interface of every kind; `params` is [B, P], actions are [B, A]."""
 
     num_params: int  # P
     num_noise: int  # entries of noise per sample
@@ -47,15 +47,15 @@ class Distribution(nn.Module):
         raise NotImplementedError
 
     def mean_std(self) -> Tensor | None:
-        """Mean deviation of the policy; None where it has none or where states change it."""
+        """Mean standard deviation; None for discrete or state-dependent policies."""
         return None
 
 
 class Gaussian(Distribution):
     """Diagonal normal in normalized action units.
 
-    Its log deviation is a parameter of its own, to which the network adds, with `state_dependent`,
-    the second half of its outputs (Andrychowicz et al. 2021, decision C59).
+    The log standard deviation is a parameter; with `state_dependent` the second half of the
+    network's outputs is added to it (Andrychowicz et al. 2021, decision C59).
 
     Bounded actions are worked in units where the bounds are -1 and 1. With `squash="clip"` the
     environment gets the clipped action and the density is that of the unclipped one (Andrychowicz
@@ -112,7 +112,7 @@ class Gaussian(Distribution):
         return mean + log_std.exp() * noise
 
     def _parts(self, params: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log deviation, [B, A] or [A]."""
+        """Mean and log standard deviation, [B, A] or [A]."""
         if not self.state_dependent:
             return params, self.log_std
         mean, change = params.chunk(2, -1)
@@ -147,7 +147,7 @@ class Gaussian(Distribution):
         return None if self.state_dependent else self.log_std.detach().exp().mean()
 
     def std_of_entropy(self, entropy: float) -> float:
-        """Geometric mean, over states and actions, of deviations with this mean entropy."""
+        """Geometric mean of the standard deviations (states, actions) with this mean entropy."""
         return math.exp(entropy / self.num_actions - 0.5 * (1.0 + LOG_2PI))
 
 
