@@ -11,14 +11,14 @@ from ppo.functional.moments import masked_mean
 def normalize_advantages(
     advantages: Tensor, weights: Tensor, floor: Tensor | float = 0.0
 ) -> Tensor:
-    """Advantages with mean 0 and deviation 1 over the weighted samples.
+    """Advantages with mean 0 and standard deviation 1 over the weighted samples.
 
-    There is no additive epsilon, which would break exactness under reward scale: the deviation
-    has a relative floor, and constant advantages become 0.
+    There is no additive epsilon, which would break exactness under reward scale: the standard
+    deviation has a relative floor, and constant advantages become 0.
 
     Args:
         advantages: [B]. weights: [B] 1 for samples that count.
-        floor: least deviation, in the unit of `advantages`.
+        floor: least standard deviation, in the unit of `advantages`.
     """
     mean = masked_mean(advantages, weights)
     centered = (advantages - mean) * weights
