@@ -16,7 +16,7 @@ from ppo.functional.bins import (
 from ppo.values.heads import REGISTRY
 from ppo.values.heads.base import ValueHead
 
-SMOOTHING = 0.75  # deviation of HL-Gauss in bins, the paper's choice
+SMOOTHING = 0.75  # standard deviation of HL-Gauss, in bins (the paper's choice)
 
 
 class BinsHead(ValueHead):

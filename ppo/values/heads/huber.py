@@ -11,7 +11,7 @@ from ppo.values.heads.base import ValueHead
 
 @REGISTRY.register("huber")
 class HuberHead(ValueHead):
-    """Squared error up to `huber_delta` deviations of the target, linear beyond (Huber 1964).
+    """Squared up to `huber_delta` standard deviations of the target, linear beyond (Huber 1964).
 
     The linear part pulls towards the median, which is wrong for skewed returns (Andrychowicz et
     al. 2021, figure 45 find it worse than the squared error).
