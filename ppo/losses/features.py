@@ -1,4 +1,4 @@
-"""Proximal feature optimization: the features of a batch's samples may move only so far."""
+"""Proximal feature optimization: a penalty on the movement of a batch's features."""
 
 from __future__ import annotations
 

@@ -15,8 +15,8 @@ class AdvantageScale(nn.Module):
     """Maps the advantages of a batch; state, if any, is saved with the objective.
 
     Args:
-        floor: least deviation, in deviations of the return. Near the optimum, advantages are
-            noise, and a floor keeps them from being blown up to deviation 1.
+        floor: least standard deviation, in those of the return. Near the optimum, advantages are
+            noise, and a floor keeps them from being blown up to unit variance.
     """
 
     exact = True
@@ -51,7 +51,7 @@ class PerMinibatch(AdvantageScale):
 
 @REGISTRY.register("batch")
 class PerBatch(AdvantageScale):
-    """Mean 0 and deviation 1 over the whole batch (rsl_rl, rl_games)."""
+    """Mean 0 and standard deviation 1 over the whole batch (rsl_rl, rl_games)."""
 
     def forward(self, advantages: Tensor, returns: Tensor, weights: Tensor, std: Tensor) -> Tensor:
         return normalize_advantages(advantages, weights, self.floor * std)
@@ -62,7 +62,7 @@ class Percentile(AdvantageScale):
     """Divided by a moving range of the returns, from the 5th to the 95th percentile.
 
     Hafner et al. 2023 (arXiv 2301.04104) with `max(1, S)` replaced by a share of the return's
-    deviation, so that no reward scale is special. The mean is not removed.
+    standard deviation, so that no reward scale is special. The mean is not removed.
     """
 
     RATE = 0.01
