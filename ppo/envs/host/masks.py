@@ -1,7 +1,7 @@
-"""Which actions are valid now, asked of an environment in one of the two usual ways (no torch).
+"""The valid actions of an environment's state, in one of the two usual ways (no torch).
 
 `info["action_mask"]`, as Gymnasium's Taxi-v3 gives it with every reset and step, or a method
-`action_masks()`, as sb3-contrib asks for it.
+`action_masks()`, as in sb3-contrib.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ KEY, METHOD = "action_mask", "action_masks"
 
 
 def find_source(env: gym.Env, info: dict[str, Any], setting: str, env_id: str) -> str:
-    """How the environment tells its masks: info, method, or none.
+    """The source of the environment's masks: info, method, or none.
 
     Args:
         info: of a reset. setting: `env.action_masks`.
@@ -40,7 +40,7 @@ def read(env: gym.Env, info: dict[str, Any], source: str) -> Any:
     """The mask of the state that the environment is in.
 
     Raises:
-        ValueError: there is none this time.
+        ValueError: the mask is missing.
     """
     if source == "method":
         return env.get_wrapper_attr(METHOD)()
