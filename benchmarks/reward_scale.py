@@ -1,4 +1,4 @@
-"""Final return when all rewards are multiplied, next to Stable-Baselines3.
+"""Final return with all rewards multiplied by a factor, beside Stable-Baselines3.
 
     python benchmarks/reward_scale.py [--seeds 2] [--table-only]
 

@@ -1,9 +1,9 @@
-"""What the value settings do to learning on four environments: the table behind the defaults.
+"""Learning with each value setting on four environments: the table behind the defaults.
 
     python benchmarks/value_tables.py [--seeds 3] [--table-only]
 
-Each row changes one setting of the shipped configuration. Budgets are short on purpose: what
-differs is how fast a setting learns. Writes value_tables.{json,md} under benchmarks/results/.
+Each row changes one setting of the shipped configuration. Budgets are short on purpose: the
+table compares the speed of learning. Writes value_tables.{json,md} under benchmarks/results/.
 """
 
 from __future__ import annotations
