@@ -120,7 +120,7 @@ def table(
     """Writes the runs as a table beside the results."""
     lines = [f"# {file.header['title']}", "", f"`python benchmarks/masks_and_memory.py {command}`"]
     lines += ["", f"Means over seeds of `{curve}` in eighths of the training, then of {final},"]
-    lines += ["200 episodes of the policy's mode, with the deviation over seeds.", ""]
+    lines += ["200 episodes of the policy's mode, with the standard deviation over seeds.", ""]
     lines += [f"| {what} | " + " | ".join(f"{i + 1}/{POINTS}" for i in range(POINTS))
               + " | evaluated | runs | steps shown | invalid actions | CPU s |"]  # fmt: skip
     lines += ["|" + " --- |" * (POINTS + 6)]
