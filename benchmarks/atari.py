@@ -3,10 +3,10 @@
     python benchmarks/atari.py [--which ppo sb3] [--steps 1000000] [--size 84] [--game Pong]
 
 Both step the same vectorized environment of ale-py with the settings of configs/pong.yaml, and
-train the same network (Mnih et al. 2015); --size 42 makes frames of 42 x 42, which cost a ninth.
-A run of ours that was interrupted goes on from its last checkpoint; one that is in
-benchmarks/results/atari.json is not repeated. That file holds the curves; atari.md is the table and
-atari.png the picture, made anew each time.
+train the same network (Mnih et al. 2015); --size 42 makes frames of 42 x 42, which cost a ninth as
+much. An interrupted run of this trainer continues from its last checkpoint; a run that is in
+benchmarks/results/atari.json is not repeated. That file holds the curves; atari.md is the table
+and atari.png the picture, made anew each time.
 Needs the extras atari and, for sb3, bench.
 """
 
@@ -50,7 +50,7 @@ def config_for(game: str, steps: int, size: int, seed: int) -> Config:
 
 
 def thinned(curve: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """At most POINTS points, the last of each stretch."""
+    """At most POINTS points of a curve, the last of each interval."""
     size = -(-len(curve) // POINTS)
     return curve[size - 1 :: size] if size > 1 else curve
 
@@ -105,7 +105,7 @@ def run_sb3(config: Config) -> dict[str, Any]:
     )  # fmt: skip
 
     class Games(VecEnv):
-        """ale-py's vectorized form as Stable-Baselines3 wants it."""
+        """ale-py's vectorized form with Stable-Baselines3's interface."""
 
         def __init__(self) -> None:
             super().__init__(

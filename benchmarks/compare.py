@@ -1,4 +1,4 @@
-"""How long 200 runs of 10,000 batches take to compare, and how much memory.
+"""Time and memory of comparing 200 runs of 10,000 batches.
 
     python benchmarks/compare.py [--runs 200] [--batches 10000]
 

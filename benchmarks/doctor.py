@@ -4,8 +4,8 @@
     python benchmarks/doctor.py make --writer own --out sick --seeds 1 2 3
     python benchmarks/doctor.py judge --out sick            # prints the table of docs/doctor.md
 
-A run that was meant to be ill and gained as much return as healthy runs of its environment (90 % or
-more) is not ill, and is left out of the table and named below it.
+A run meant to be ill that gains 90 % or more of the return that healthy runs of its environment
+gain is not ill: it is left out of the table and named below it.
 
 `sb3` trains with Stable-Baselines3 (pip install stable-baselines3), `own` with this trainer.
 """
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def make_runs(writer: str, out: Path, seeds: list[int], only: list[str] | None) -> None:
-    """Every case of the writer with every seed; runs that are there already are left alone."""
+    """Every case of the writer with every seed; existing runs are skipped."""
     from benchmarks.doctor_cases import CASES, OWN_CASES
 
     for seed in seeds:
@@ -115,7 +115,7 @@ def _train(case, folder: Path, seed: int) -> str:
 
 
 def judge_runs(out: Path, development: bool, held_out: bool) -> str:
-    """A confusion table in Markdown: truth in rows, what the doctor named first in columns."""
+    """A confusion table in Markdown: truth in rows, the doctor's first finding in columns."""
     from ppo.insight.doctor import diagnose
     from ppo.insight.logs import read_log
 
@@ -154,7 +154,7 @@ def _group(label: dict[str, Any]) -> tuple[str, str] | None:
 
 
 def _gain(log: MetricsLog) -> float:
-    """By how much the mean episode return grew."""
+    """Growth of the mean episode return."""
     returns = log.get("mean_episode_return")
     known = returns[np.isfinite(returns)]
     return float(np.median(known[-5:]) - known[0]) if len(known) else -np.inf

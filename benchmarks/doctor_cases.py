@@ -1,6 +1,6 @@
-"""Runs that are made ill on purpose, and healthy ones: what benchmarks/doctor.py trains.
+"""The runs of benchmarks/doctor.py: ill on purpose, and healthy.
 
-A case names an environment, what is done to it, the settings, and the illness that the doctor
+A case is an environment, a change of it, settings, and the illness that the doctor
 must name first (`truth`; an empty string: healthy).
 """
 
@@ -136,7 +136,7 @@ CASES = [
 
 
 class Spoil(gym.Wrapper):
-    """Does to an environment what its case says; a monitor inside still sees the true rewards."""
+    """Changes an environment by its case; a monitor inside still records the true rewards."""
 
     def __init__(self, env: gym.Env, case: Case) -> None:
         super().__init__(env)
@@ -166,7 +166,7 @@ class Spoil(gym.Wrapper):
 
 @dataclass(frozen=True)
 class OwnCase:
-    """A run of this trainer: a ready configuration and what is changed in it."""
+    """A run of this trainer: a committed configuration and changes to it."""
 
     name: str
     truth: str = ""

@@ -1,8 +1,8 @@
-"""Does it learn: the committed configurations over several seeds, with deterministic evaluation.
+"""Learning of the committed configurations over several seeds, by deterministic evaluation.
 
     python benchmarks/learning.py [--configs cartpole pendulum ...] [--seeds 5]
 
-Writes benchmarks/results/learning.json and learning.md. A run that is there already is not
+Writes benchmarks/results/learning.json and learning.md. Existing runs are not
 repeated; delete the results file to start anew.
 """
 

@@ -1,10 +1,10 @@
-"""What action masks and memory change, over seeds, as tables.
+"""The effect of action masks and of memory, over seeds, as tables.
 
     python benchmarks/masks_and_memory.py masks     Taxi with its action masks and without
     python benchmarks/masks_and_memory.py memory    T-maze, corridor of 10: no memory, LSTM, GRU
     python benchmarks/masks_and_memory.py all
 
-An interrupted experiment goes on where it stopped. Results go to benchmarks/results/masks.json and
+An interrupted experiment continues. Results go to benchmarks/results/masks.json and
 memory.json, and as tables beside them. On one core about 3 and 4 minutes.
 """
 
@@ -34,7 +34,7 @@ POINTS = 8  # of a learning curve
 
 
 class Invalid:
-    """Counts actions that the mask had ruled out."""
+    """Counts invalid actions."""
 
     def __init__(self, trainer: Trainer) -> None:
         self.taken = self.steps = 0
@@ -120,7 +120,7 @@ def table(
     """Writes the runs as a table beside the results."""
     lines = [f"# {file.header['title']}", "", f"`python benchmarks/masks_and_memory.py {command}`"]
     lines += ["", f"Means over seeds of `{curve}` in eighths of the training, then of {final},"]
-    lines += ["200 episodes of the policy's mode, with the deviation over seeds.", ""]
+    lines += ["200 episodes of the policy's mode, with the standard deviation over seeds.", ""]
     lines += [f"| {what} | " + " | ".join(f"{i + 1}/{POINTS}" for i in range(POINTS))
               + " | evaluated | runs | steps shown | invalid actions | CPU s |"]  # fmt: skip
     lines += ["|" + " --- |" * (POINTS + 6)]

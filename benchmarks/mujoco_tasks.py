@@ -5,13 +5,13 @@
     python benchmarks/mujoco_tasks.py --trainer sb3 [--tasks ...] [--seeds 2]
     python benchmarks/mujoco_tasks.py --table
 
-The recipe is configs/mujoco.yaml. The search that led to it began at an initial log deviation of
--0.5, plain observation scales, no KL limit and a constant discount; a variant changes that start in
-one or more things. Stable-Baselines3 gets the same network, batch, epochs, minibatches, learning
-rate, schedule, KL limit and least discount, with VecNormalize. Every run appends a line to
-mujoco.jsonl or mujoco_search.jsonl in benchmarks/results; a run that is there already is not
-repeated, so that an interrupted benchmark goes on and several can share the work. The tables,
-mujoco.md and mujoco_search.md, and the picture are made anew from all lines at the end.
+The recipe is configs/mujoco.yaml. The search that led to it began at an initial log standard
+deviation of -0.5, plain observation scales, no KL limit and a constant discount; a variant changes
+one or more settings of that start. Stable-Baselines3 gets the same network, batch, epochs,
+minibatches, learning rate, schedule, KL limit and least discount, with VecNormalize. Every run
+appends a line to mujoco.jsonl or mujoco_search.jsonl in benchmarks/results; existing runs are not
+repeated, so an interrupted benchmark continues and several processes can share the work. The
+tables, mujoco.md and mujoco_search.md, and the picture are made anew from all lines at the end.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ STEPS = 1_000_000
 EPISODES = 20
 POINTS = 50  # of a learning curve
 
-# Published at 1 million steps: Tianshou's benchmark (10 seeds, mean and deviation) and rl-zoo.
+# Published at 1 million steps: Tianshou's benchmark (10 seeds, mean and std) and rl-zoo.
 TASKS = {
     "HalfCheetah": ("5784 +- 1244; 5819", 6000.0),
     "Hopper": ("2609 +- 701; 2410", 2700.0),
@@ -132,7 +132,7 @@ def train_sb3(task: str, variant: str, seed: int) -> Run:
 
 
 def train(trainer: str, task: str, variant: str, seed: int) -> Run:
-    """One training, with what it cost."""
+    """One training and its cost."""
     import torch
 
     wall, cpu = time.perf_counter(), time.process_time()

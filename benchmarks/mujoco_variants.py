@@ -1,4 +1,4 @@
-"""What the search for the MuJoCo recipe tried: changes to the configuration it began with."""
+"""Variants in the search for the MuJoCo recipe: changes to its first configuration."""
 
 from __future__ import annotations
 

@@ -123,7 +123,7 @@ def skrl(work: Any) -> Peer:
     now: dict[str, Any] = {"obs": envs.reset()[0], "step": 0}
 
     def batch() -> None:
-        """What skrl's SequentialTrainer does in a rollout; the last step updates the agent."""
+        """A rollout as in skrl's SequentialTrainer; the last step updates the agent."""
         for _ in range(work.num_steps):
             at = {"timestep": now["step"], "timesteps": 10**9}
             agent.pre_interaction(**at)

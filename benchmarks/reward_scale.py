@@ -1,4 +1,4 @@
-"""Final return when all rewards are multiplied, next to Stable-Baselines3.
+"""Final return with all rewards multiplied by a factor, beside Stable-Baselines3.
 
     python benchmarks/reward_scale.py [--seeds 2] [--table-only]
 
@@ -152,7 +152,8 @@ def write_table(results: ResultsFile) -> None:
         f"# Return at different reward scales, {seeds} seeds\n\n"
         "    python benchmarks/reward_scale.py\n\n"
         f"Mean return of the episodes of the last {WINDOW} batches in the environment's own units, "
-        "± deviation over seeds.\nAll rewards are multiplied by the factor at the top of the "
+        "± standard deviation over seeds.\n"
+        "All rewards are multiplied by the factor at the top of the "
         "column. Budgets: 25,600 steps of CartPole, 61,440 of Pendulum, 20,480 of "
         "catch, 5,120 of the bandit.\n\n"
     )

@@ -1,6 +1,6 @@
 """Short training runs for the experiments in this folder: one process, results saved as they come.
 
-A results file holds one run a line, so that an interrupted experiment goes on where it stopped.
+A results file holds one run a line, so an interrupted experiment continues.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ Run = dict[str, Any]
 
 
 def rounded(value: Any, digits: int = 5) -> Any:
-    """A number with so many significant digits; null stays null."""
+    """A number rounded to significant digits; null stays null."""
     return float(f"{value:.{digits}g}") if isinstance(value, float) else value
 
 
 def train(overrides: Sequence[str], num_batches: int) -> tuple[list[dict[str, Any]], float]:
-    """Records of `num_batches` batches on the CPU (fields of FIELDS), and the CPU seconds of it."""
+    """Records of `num_batches` batches on the CPU (fields of FIELDS), and their CPU seconds."""
     config = Config.from_dict({}, [*overrides, "system.device=cpu", "system.compile=never"])
     torch.set_num_threads(1)
     device = torch.device("cpu")

@@ -67,7 +67,7 @@ def train(tree: Path, name: str, results: Path) -> list[dict[str, Any]]:
     run = RUNS[name]
     folder = results / name
     command = [sys.executable, "-m", "ppo", "--mode", "train", "--quiet"]
-    # The configurations are the base's own: a key that this tree has dropped is its own affair.
+    # The configurations are the base's own: this tree may have dropped a key.
     command += ["--config", str(tree / (run["config"] or "config.yaml"))]
     command += ["--results", str(folder)]
     for setting in run["settings"]:

@@ -61,7 +61,7 @@ def save(case: str, title: str, header: list[str], rows: list[list[Any]], **fact
 
 
 def replace_row(case: str, row: list[Any]) -> None:
-    """Puts a row that was measured again into the saved table."""
+    """Replaces a row of the saved table by a new measurement."""
     content = json.loads((RESULTS / f"several_{case}.json").read_text())
     rows = [row if old[0] == row[0] else old for old in content.pop("rows")]
     del content["torch"]
@@ -89,7 +89,7 @@ def mlp(inputs: int, outputs: int, width: int = 64) -> nn.Sequential:
 
 
 def regression_data(seed: int) -> tuple[Tensor, Tensor]:
-    """States of the double integrator and their optimal control, which no bound cuts.
+    """States of the double integrator and their optimal control, without bounds.
 
     With little time left the control grows as 1 / T^2: tails as heavy as in the original report.
     """
@@ -233,7 +233,7 @@ JOBS = {
 
 
 def floors(config: Config) -> dict[str, float]:
-    """Mean final errors of the optimal control: planned once, and looked at again in each step."""
+    """Mean final errors of the optimal control: planned once, and recomputed in each step."""
     env = DoubleIntegrator()
     with environments_for(config, 64) as envs:
         again = record(
@@ -280,7 +280,7 @@ def case4(seeds: int, only: str | None = None) -> None:
 
 
 def imitate(config: Config, overrides: list[str], data: Path, first: bool = False) -> Any:
-    """Trains one job; both errors are measured on held-out episodes, whatever was trained on."""
+    """Trains one job; both errors are measured on held-out episodes, for every job."""
     config = config.with_overrides(overrides)
     with environments_for(config, 64) as envs:
         measured = config.with_overrides([*JOBS["w = 1.0"], "balancing.kind=fixed"])

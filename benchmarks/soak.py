@@ -1,4 +1,4 @@
-"""Many tiny batches in one process: does memory grow, is a descriptor or a process left behind?
+"""Many tiny batches in one process: growth of memory, leaked descriptors and processes.
 
     python benchmarks/soak.py --batches 86400 --env CartPole-v1 --out benchmarks/results/soak.json
 
@@ -32,7 +32,7 @@ SETTINGS = {
 
 
 class Meter(Quiet):
-    """A console that looks at the process every so many batches."""
+    """A console that samples the process at intervals of batches."""
 
     def __init__(self, every: int) -> None:
         self.every = every
@@ -62,7 +62,7 @@ def slope(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def soak(batches: int, settings: dict[str, Any]) -> dict[str, Any]:
-    """Trains so many batches in a temporary folder and says what grew."""
+    """Trains in a temporary folder and reports growth."""
     per_batch = settings["env.num_envs"] * settings["ppo.num_steps"]
     values = settings | {"train.total_timesteps": per_batch * batches}
     config = Config.from_dict({}, [f"{key}={value}" for key, value in values.items()])

@@ -1,4 +1,4 @@
-"""What each value setting costs: CPU time of a batch, against the shipped configuration.
+"""Cost of each value setting: CPU time of a batch, against the shipped configuration.
 
     python benchmarks/value_costs.py [--batches 6] [--rounds 3]
 

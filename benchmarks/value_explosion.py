@@ -107,7 +107,8 @@ def write_table(results: ResultsFile) -> None:
     text = (
         f"# Value explosion: DoubleIntegrator-v0, {batches} batches, {len(seeds)} seeds\n\n"
         "    python benchmarks/value_explosion.py\n\n"
-        f"First batch -> mean of the last {WINDOW} batches, ± deviation over seeds. Total and\n"
+        f"First batch -> mean of the last {WINDOW} batches, "
+        "± standard deviation over seeds. Total and\n"
         "value loss are in the unit that the critic works in (squared rewards where returns are\n"
         "not standardized), so only `loss / target variance` compares across rows: 1 is a critic\n"
         "that predicts the mean. `gradient cut` is the gradient norm over `max_grad_norm` 0.5.\n\n"

@@ -1,9 +1,9 @@
-"""What the value settings do to learning on four environments: the table behind the defaults.
+"""Learning with each value setting on four environments: the table behind the defaults.
 
     python benchmarks/value_tables.py [--seeds 3] [--table-only]
 
-Each row changes one setting of the shipped configuration. Budgets are short on purpose: what
-differs is how fast a setting learns. Writes value_tables.{json,md} under benchmarks/results/.
+Each row changes one setting of the shipped configuration. Budgets are short on purpose: the
+table compares the speed of learning. Writes value_tables.{json,md} under benchmarks/results/.
 """
 
 from __future__ import annotations
@@ -104,8 +104,9 @@ def write_table(results: ResultsFile) -> None:
     text = (
         f"# Value settings on four environments, {seeds} seeds\n\n"
         "    python benchmarks/value_tables.py\n\n"
-        f"Mean episode return of the last {WINDOW} batches ± deviation over seeds, and in brackets "
-        "the explained variance.\nEach row changes one setting of the shipped configuration; "
+        f"Mean episode return of the last {WINDOW} batches ± standard deviation over seeds, "
+        "and in brackets the explained variance.\n"
+        "Each row changes one setting of the shipped configuration; "
         "budgets are short (15,000 to 115,000 steps).\n\n"
     )
     (RESULTS / "value_tables.md").write_text(text + table(results))

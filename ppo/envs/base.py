@@ -1,4 +1,4 @@
-"""What the trainer knows of environments: N of them, stepped side by side, reset where they end."""
+"""Interface of the environments: N side by side, reset in the step that ends an episode."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ class Environments(ABC):
         truncates: whether an episode may end by a time limit.
         run_seed: of all episodes that begin from now on; `reset` begins them all.
         backend: sync, async, vector or torch.
-        restore_level: how `load_state_dict` finds the way back.
+        restore_level: the way in which `load_state_dict` restores.
             native, state: the state is part of `state_dict`.
             replay: the running episodes are played again from their seeds.
             boundary: the state cannot be saved. To stay resumable the trainer calls `reset()` at
             every checkpoint, before `state_dict()`, also in a run that is never interrupted.
         events: what happened to the environments, in words; the trainer drains it each batch.
         layout: of the row that one observation is encoded as (see ppo/core/layout.py).
-        notes: what the user should know of how these environments are read, from the start.
+        notes: for the user, on the reading of these environments; known from the start.
     """
 
     num_envs: int
@@ -93,23 +93,23 @@ class Environments(ABC):
 
     @abstractmethod
     def state_dict(self) -> dict[str, Tensor]:
-        """Everything needed to go on bit for bit, as host tensors."""
+        """The full state, to continue bit for bit, as host tensors."""
 
     @abstractmethod
     def load_state_dict(self, state: dict[str, Tensor]) -> Tensor:
         """Goes back to a saved state; the observations [N, ...] to act on."""
 
     def mark(self) -> None:
-        """Remembers where the environments are now, at next to no cost; done once a batch."""
+        """Marks the present state, at next to no cost; once a batch."""
         self._marked = self.state_dict()
 
     def marked_state(self) -> dict[str, Tensor]:
-        """What `state_dict` would have given at the last `mark`."""
+        """The `state_dict` of the last `mark`."""
         return self._marked
 
     @abstractmethod
     def close(self) -> None:
-        """Frees what the environments hold; bounded in time, and harmless when repeated."""
+        """Frees the environments' resources; bounded in time, harmless when repeated."""
 
     def drain_events(self) -> list[str]:
         """The events since the last call."""

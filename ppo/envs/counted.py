@@ -1,4 +1,4 @@
-"""Randomness that is counted, not carried: a number is a hash of what it is for."""
+"""Randomness that is counted, not carried: a number is a hash of its purpose."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _mixed(x: Tensor) -> Tensor:
 
 
 def uniforms(run_seed: Tensor | int, env_ids: Tensor, episodes: Tensor, count: int) -> Tensor:
-    """Numbers in [0, 1) with 24 bits each, a hash of what they are for.
+    """Numbers in [0, 1) with 24 bits each, a hash of their purpose.
 
     Args:
         run_seed: int64, a number or a tensor of no axes.

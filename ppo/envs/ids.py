@@ -1,4 +1,4 @@
-"""From an environment's id to the environment, with an answer for every way to get it wrong."""
+"""From an environment's id to the environment, with a message for every mistake."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ppo.envs.blame import described
 
 
 class Package(NamedTuple):
-    """A package that brings environments of its own."""
+    """A package that registers environments."""
 
     module: str
     pattern: str  # of its ids
@@ -59,7 +59,7 @@ def find_spec(env_id: str) -> EnvSpec:
     """The registered specification of `env_id`, after importing the package that brings it.
 
     Raises:
-        UserError: nobody knows the id; names the closest ones, or the package to install.
+        UserError: unknown id; with the closest ones, or the package to install.
     """
     module, colon, name = env_id.partition(":")
     if colon:

@@ -29,7 +29,7 @@ def make_environments(
     num_envs: int | None = None,
     first_index: int = 0,
 ) -> Environments:
-    """The environments that `config` asks for.
+    """The environments of a configuration.
 
     Args:
         config: the `env` section.
@@ -39,7 +39,7 @@ def make_environments(
         first_index: index of the first environment over all processes.
 
     Raises:
-        UserError: the id, the backend, the arguments or a space cannot be used; says what to do.
+        UserError: the id, the backend, the arguments or a space cannot be used; with the remedy.
     """
     num_envs = config.num_envs if num_envs is None else num_envs
     spec = find_spec(config.id)
@@ -113,9 +113,9 @@ def choose_backend(config: EnvConfig, spec: EnvSpec) -> str:
 
 
 def is_atari(spec: EnvSpec, kwargs: dict[str, Any]) -> bool:
-    """Whether ale-py's own vectorized form, which preprocesses as the field does, takes these.
+    """Whether ale-py's own vectorized form, with the usual preprocessing, accepts these arguments.
 
-    Its single form has arguments of its own (obs_type, mode, ...); who gives those wants that one.
+    Arguments of the single form alone (obs_type, mode, ...) choose the single form.
     """
     from ppo.envs.vector import ATARI
 

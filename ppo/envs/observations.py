@@ -1,6 +1,6 @@
-"""Between what Gymnasium spaces hold and rows of arrays.
+"""Conversion between entries of Gymnasium spaces and rows of arrays.
 
-Where each entry lies in the row is worked out once, so that an observation costs one assignment.
+The place of each entry in the row is computed once, so that an observation costs one assignment.
 The order is that of `gymnasium.spaces.utils.flatten` with the keys of a Dict sorted, so that it
 does not depend on how the space was built.
 """
@@ -31,7 +31,7 @@ class Leaf(NamedTuple):
 
 
 def is_text(space: gym.Space) -> bool:
-    """Whether the space holds words, which a network of numbers cannot read."""
+    """Whether the space holds text, which a network of numbers cannot read."""
     return isinstance(space, spaces.Text) or space.dtype == np.dtype(str)
 
 
@@ -41,7 +41,7 @@ def is_image(space: gym.Space) -> bool:
 
 
 def is_large_image(space: gym.Space) -> bool:
-    """An image that is worth a convolutional network."""
+    """Whether an image is large enough for a convolutional network."""
     if not is_image(space):
         return False
     image = packed(0, [space.shape or ()]).images[0]
@@ -110,7 +110,7 @@ def _outer(mask: Any) -> list[Any]:
 
 
 def without_text(space: gym.Space) -> gym.Space:
-    """The space without the entries of Dict and Tuple that hold words."""
+    """The space without the text entries of Dict and Tuple."""
     if isinstance(space, spaces.Dict):
         parts = {k: without_text(v) for k, v in space.spaces.items() if not is_text(v)}
         same = all(parts.get(key) is part for key, part in space.spaces.items())
@@ -130,7 +130,7 @@ def observation_size(space: gym.Space) -> int:
 def flatten_observation(
     space: gym.Space, observation: Any, num_mask: int = 0, mask: Any = None
 ) -> np.ndarray:
-    """One observation as the environments hand it to the policy (see ppo/core/layout.py).
+    """One observation encoded as a row for the policy (see ppo/core/layout.py).
 
     Args:
         num_mask: M, 0 without masks. mask: [M] valid actions; None: all are.
@@ -143,12 +143,12 @@ def flatten_observation(
 
 
 def layout_of(space: gym.Space, num_mask: int = 0) -> Layout:
-    """How rows of this space are laid out."""
+    """The layout of this space's rows."""
     return ObservationEncoder(space, "the environment", num_mask).layout
 
 
 class ObservationEncoder:
-    """Observations of a space as rows of one array, laid out as `layout` says.
+    """Observations of a space as rows of one array, in the order of `layout`.
 
     Box [..] is flattened to float32 [D], but for uint8 images of three axes, which are kept.
     Discrete and MultiDiscrete become one-hot vectors. Dict and Tuple are the concatenation of
@@ -158,7 +158,7 @@ class ObservationEncoder:
         num_mask: M, entries of the mask of valid actions that follows an observation.
 
     Raises:
-        UserError: the space holds something else.
+        UserError: a space of another kind.
     """
 
     def __init__(self, space: gym.Space, env_id: str, num_mask: int = 0) -> None:
@@ -242,7 +242,7 @@ class ObservationEncoder:
         """Writes one observation into a row [*shape].
 
         Raises:
-            ValueError: the observation does not fit its space; says declared against returned.
+            ValueError: the observation does not fit its space; with declared and returned values.
         """
         if self.is_box:
             if not (
@@ -374,10 +374,10 @@ class ActionDecoder:
         self._bounds = (space.low, space.high) if isinstance(space, spaces.Box) else None
 
     def decode(self, actions: np.ndarray) -> Any:
-        """N actions [N, *shape] as a sequence of what the environment's `step` takes.
+        """N actions [N, *shape] as a sequence of arguments of the environment's `step`.
 
         The environments receive rows of an array of their own: one that keeps or changes its
-        action disturbs nobody.
+        action affects nothing else.
         """
         if self.is_discrete:
             return actions.tolist()  # CartPole checks a Python integer faster than a numpy one

@@ -64,7 +64,7 @@ class TorchEnvironment(ABC):
         return torch.zeros(next_state.shape[0], dtype=torch.bool, device=next_state.device)
 
     def state_of(self, obs: Tensor) -> Tensor | None:
-        """States [N, S] of observations [N, D], where these say all; None: they do not."""
+        """States [N, S] of observations [N, D]; None if these do not determine the state."""
         return None
 
     def success(self, next_state: Tensor) -> Tensor | None:

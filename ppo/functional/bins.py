@@ -25,7 +25,7 @@ def hl_gauss_targets(targets: Tensor, edges: Tensor, sigma: float) -> Tensor:
     CDF at the bin's edges. Targets are clamped to the support.
 
     Args:
-        targets: [...]. edges: [O + 1] ascending. sigma: deviation, in the unit of `edges`.
+        targets: [...]. edges: [O + 1] ascending. sigma: standard deviation, unit of `edges`.
 
     Returns:
         [..., O].
@@ -60,7 +60,7 @@ def two_hot_targets(targets: Tensor, centers: Tensor) -> Tensor:
 def expectation(logits: Tensor, centers: Tensor) -> Tensor:
     """Mean of the bins' centers under softmax, [...]; exactly 0 for equal logits and even bins.
 
-    Summed symmetrically: centers of opposite sign meet first (DreamerV3's code does so too).
+    Summed symmetrically: centers of opposite sign are added first (as in DreamerV3's code).
     """
     terms = logits.softmax(-1) * centers
     half = centers.numel() // 2

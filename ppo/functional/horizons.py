@@ -1,4 +1,4 @@
-"""What the rest of a rollout says about each of its steps, masked at episode ends."""
+"""The future of each step within its rollout, masked at episode ends."""
 
 from __future__ import annotations
 

@@ -72,10 +72,10 @@ EPISODE_MEMORY = 0.99  # weight that an episode keeps with each later one
 
 
 def remember(seen: Tensor, found: Tensor, memory: float = EPISODE_MEMORY) -> None:
-    """Takes a batch of episodes into sums over the last ones, in place: by default about a hundred.
+    """Adds a batch of episodes to decaying sums, in place: about a hundred episodes by default.
 
     Args:
-        seen, found: [M] things summed over episodes, the last how many those are.
+        seen, found: [M] sums over episodes; the last entry is their number.
         memory: weight that an episode keeps with each later one.
     """
     seen.mul_(memory ** found[-1]).add_(found)

@@ -1,4 +1,4 @@
-"""Noise with a color: what one step's noise says about the next one's."""
+"""Colored noise: correlated from step to step."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from torch import Tensor
 def spectrum(num_steps: int, color: float, device: torch.device | None = None) -> Tensor:
     """Amplitudes of the frequencies 0, 1/T, ... 1/2 of noise with power 1 / f^color, [T // 2 + 1].
 
-    The mean square over all T frequencies, the negative ones included, is 1, so that what is
-    filtered keeps its variance. Frequency 0 counts as the lowest above it.
+    The mean square over all T frequencies, the negative ones included, is 1, so that filtering
+    keeps the variance. Frequency 0 counts as the lowest above it.
     """
     frequencies = torch.fft.rfftfreq(num_steps, dtype=torch.float64, device=device)
     frequencies[0] = frequencies[1]
@@ -22,7 +22,7 @@ def spectrum(num_steps: int, color: float, device: torch.device | None = None) -
 def colored(white: Tensor, color: float) -> Tensor:
     """Standard normal noise [T, ...], independent at first, with a power spectrum 1 / f^color.
 
-    Every entry stays standard normal; entries of different steps come to depend on each other
+    Every entry stays standard normal; entries of different steps become correlated
     (Timmer and Koenig 1995; for actions Eberhard et al. 2023 and, in PPO, Hollenstein et al. 2024,
     arXiv 2312.11091). Color 0 is white, 1 pink, 2 red.
     """

@@ -15,7 +15,7 @@ def preserve_outputs(
     new_std: Tensor,
     scale: float,
 ) -> tuple[Tensor, Tensor]:
-    """Output layer whose de-normalized predictions are those of before (eq. 9 of the paper).
+    """Output layer with unchanged de-normalized predictions (eq. 9 of the paper).
 
     With network units `n = scale * (V - mean) / std`:
     `W' = (std / std') W` and `b' = (std * b + scale * (mean - mean')) / std'`.
@@ -33,9 +33,9 @@ def preserve_outputs(
 
 
 def relative_floor(std: Tensor, mean: Tensor, largest: Tensor, share: float = 1e-3) -> Tensor:
-    """A deviation never below `share` of the numbers it came from: relative, never absolute.
+    """Standard deviation with a floor of `share` times the numbers' size: relative, never absolute.
 
-    Returns that differ by less than a thousandth of their size, as those of a solved task do, are
-    the same return: a frame that shrinks further blows the network's own noise up to a loss.
+    Returns of a solved task differ by less than a thousandth of their size and count as equal: a
+    frame that shrank further would blow the network's own noise up to a loss.
     """
     return torch.maximum(std, share * torch.maximum(mean.abs(), largest))

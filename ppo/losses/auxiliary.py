@@ -1,4 +1,4 @@
-"""Auxiliary tasks on the shared features: what comes next, when it ends, and how.
+"""Auxiliary tasks on the shared features: next observations, time to the end, success.
 
 Each is a mean over its active elements, so that masks, batch size and dimensions don't matter.
 """
@@ -77,7 +77,7 @@ class TrajectoryLoss(AuxiliaryLoss):
         return int(distribution.num_params if distribution.discrete else distribution.num_actions)
 
     def _encoded(self, actions: Tensor) -> Tensor:
-        """Actions as the head sees them: normalized units, or one-hot."""
+        """Actions as inputs of the head: normalized units, or one-hot."""
         distribution = self.agent.distribution
         if not distribution.discrete or not hasattr(distribution, "sizes"):
             return actions.float()
@@ -110,7 +110,7 @@ class TrajectoryLoss(AuxiliaryLoss):
 class TimeToEndLoss(AuxiliaryLoss):
     """Share of the horizon left until the episode ends: one scalar, or one output per step.
 
-    Per step: output h says whether the episode is still going on h steps later (binary).
+    Per step: output h: whether the episode still runs h steps later (binary).
     """
 
     name = "time_to_end"

@@ -1,4 +1,4 @@
-"""What a loss receives and gives."""
+"""Interface of every loss: its inputs and its outputs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Knobs(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """What losses may need beside prediction and batch; made by build.py."""
+    """Parts that losses may use beside prediction and batch; made by build.py."""
 
     distribution: Any
     value_head: Any
@@ -49,7 +49,7 @@ class Loss:
     peaks: tuple[str, ...] = ()
 
     def whole(self, batch: Batch) -> Batch:
-        """What the loss needs to know of all samples of a minibatch, written into it."""
+        """The minibatch with figures over all its samples that the loss needs."""
         return batch
 
     def __call__(self, prediction: Prediction, batch: Batch, knobs: Knobs) -> Term:

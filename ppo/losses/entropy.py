@@ -11,7 +11,7 @@ from ppo.losses.base import Knobs, Loss, Parts, Term
 
 @REGISTRY.register("entropy")
 class EntropyLoss(Loss):
-    """`-entropy_coefficient * H`; the entropy does not see rewards, so neither does its scale."""
+    """`-entropy_coefficient * H`; the entropy does not depend on rewards or their scale."""
 
     name = "entropy"
     separable = True

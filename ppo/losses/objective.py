@@ -29,7 +29,7 @@ class Objective(nn.Module):
         balanced_losses: terms that the balancer weighs.
         balancer: maps [J] losses to a total and the weights in force.
         advantage_scale: applied to a batch before its update; kept here because it may have state.
-        heads: what auxiliary losses learn on the agent's features.
+        heads: of the auxiliary losses, on the agent's features.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Objective(nn.Module):
         self.free_losses, self.balanced_losses = free_losses, balanced_losses
 
     def predict(self, batch: Batch) -> Prediction:
-        """What the network says of a batch."""
+        """The network's prediction for a batch."""
         return self.agent(batch.obs, length=batch.length, **batch.context)
 
     @property
@@ -66,7 +66,7 @@ class Objective(nn.Module):
         )
 
     def whole(self, minibatch: Batch) -> Batch:
-        """The minibatch with what the losses need to know of all its samples."""
+        """The minibatch with the figures over all its samples that the losses need."""
         for loss in [*self.free_losses, *self.balanced_losses]:
             minibatch = loss.whole(minibatch)
         return minibatch
@@ -77,7 +77,7 @@ class Objective(nn.Module):
         """Every loss by name, unweighted, and every metric by name.
 
         Args:
-            piece: the batch is a piece of what `whole` gave.
+            piece: the batch is a piece of a minibatch that `whole` has treated.
         """
         batch = batch if piece else self.whole(batch)
         prediction = self.predict(batch)
@@ -90,7 +90,7 @@ class Objective(nn.Module):
         return losses, metrics
 
     def targets(self, rollout: Rollout) -> dict[str, Tensor]:
-        """What auxiliary losses want to know of a rollout."""
+        """The targets of the auxiliary losses, from a rollout."""
         found: dict[str, Tensor] = {}
         for loss in self.balanced_losses:
             found.update(loss.targets(rollout))

@@ -19,8 +19,8 @@ RULED_OUT = -1e8  # logit of an action that the mask rules out; its probability 
 class Agent(nn.Module):
     """Raw observations in, `Prediction` out.
 
-    With memory, what came before an observation is its state [B, S]: zero at the start of an
-    episode, and moved on by `act` or `advance`. Without, S is 0 and states are None.
+    With memory, the state [B, S] holds what came before an observation: zero at the start of an
+    episode, updated by `act` or `advance`. Without memory, S is 0 and states are None.
 
     Args:
         layout: of the rows of observations.
@@ -29,7 +29,7 @@ class Agent(nn.Module):
         value_head: decodes the critic's raw output, with `num_outputs` entries per component.
         shared: whether actor and critic share encoder and memory.
         make_encoder: () -> an encoder. make_memory: number of features -> a memory.
-        source: of the heads' random numbers.
+        source: generator of the heads' random numbers.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Agent(nn.Module):
         starts: Tensor | None = None,
         length: int = 1,
     ) -> Prediction:
-        """What the network says of B observations.
+        """Prediction for B observations.
 
         Args:
             obs: [B, ...], sequences of `length` in time-major order.

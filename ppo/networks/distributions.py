@@ -20,7 +20,7 @@ LOG_2PI = math.log(2.0 * math.pi)
 
 
 class Distribution(nn.Module):
-    """What every kind gives; `params` is [B, P], actions are [B, A]."""
+    """Interface of every kind; `params` is [B, P], actions are [B, A]."""
 
     num_params: int  # P
     num_noise: int  # entries of noise per sample

@@ -16,21 +16,22 @@ class ObservationNormalizer(nn.Module):
     Statistics are float64 and cumulative; `mean` and `inverse_std` are their float32 copies for
     the hot path. An entry that has never varied gives 0.
 
-    With `tails` the scale is the larger of the deviation and `sqrt(E d^4 / (3 E d^2))`, where d is
-    the distance from the mean. The two are equal for a normal entry. One that is 0 but in a share p
-    of the samples, such as a contact force, has a deviation of `sqrt(p)` times its size there, so
-    that dividing by it makes `1 / sqrt(p)` of a contact; the second scale makes sqrt(3) of it.
+    With `tails` the scale is the larger of the standard deviation and `sqrt(E d^4 / (3 E d^2))`, d
+    being the distance from the mean. The two are equal for a normal entry. An entry that is nonzero
+    only in a share p of the samples, such as a contact force, has a standard deviation of `sqrt(p)`
+    times its size, so dividing by it maps a contact to `1 / sqrt(p)`; the second scale maps it to
+    sqrt(3).
 
     Args:
-        size: D, entries of what `read` gives.
-        tails: whether the scale heeds rare large values.
+        size: D, entries that `read` returns.
+        tails: whether rare large values raise the scale.
         read: rows of observations [..., *row] -> the numbers in them [..., D] (float32).
     """
 
     count: Tensor  # [1] float64
     exact_mean: Tensor  # [D] float64
     exact_variance: Tensor  # [D] float64
-    exact_fourth: Tensor  # [D] float64, of the distance from the mean at the time; with `tails`
+    exact_fourth: Tensor  # [D] float64, fourth moment about the running mean; with `tails`
     mean: Tensor  # [D]
     inverse_std: Tensor  # [D]
 
@@ -81,7 +82,7 @@ class ObservationNormalizer(nn.Module):
         self.exact_mean.copy_(mean)
         self.exact_variance.copy_(variance)
         std = variance.sqrt()
-        # Rounding noise of a constant entry must not be blown up to deviation 1.
+        # Rounding noise of a constant entry must not be blown up to unit variance.
         varies = std > 1e-6 * mean.abs().clamp(min=1e-6)
         if self.tails:
             powers = (obs.double() - mean) ** 4

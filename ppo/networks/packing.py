@@ -30,7 +30,7 @@ def images(obs: Tensor, layout: Layout) -> list[Tensor]:
 def everything(obs: Tensor, layout: Layout) -> Tensor:
     """[..., F + pixels] float32: numbers, then the images entry by entry; no mask.
 
-    Rows that are float32 already are taken for this.
+    Rows that are float32 already are returned as they are.
     """
     if not layout.images or obs.dtype != torch.uint8:
         return _numbers(obs, layout)
@@ -41,7 +41,7 @@ def everything(obs: Tensor, layout: Layout) -> Tensor:
 
 
 def mask(obs: Tensor, layout: Layout) -> Tensor | None:
-    """[..., M] bool: the actions that are valid; None where the rows say nothing of it."""
+    """[..., M] bool: the valid actions; None where the rows hold no mask."""
     if not layout.num_mask or obs.shape[-1] != layout.shape[-1]:
         return None
     return obs[..., layout.mask_start : layout.mask_start + layout.num_mask] > 0

@@ -1,4 +1,4 @@
-"""Small judgements on what an environment gives."""
+"""Small checks of an environment's outputs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ppo.envs.observations import ObservationEncoder, as_array, is_tensor
 
 
 def shortened(value: Any) -> str:
-    """How a value looks, in at most 120 characters."""
+    """A value as text of at most 120 characters."""
     text = " ".join(repr(value).split())
     return text if len(text) <= 120 else text[:117] + "..."
 
@@ -56,7 +56,7 @@ def first_nonfinite(observation: np.ndarray) -> str:
 def bounds_of(
     space: gym.Space, encoder: ObservationEncoder
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """Flat bounds [D] with room for rounding, or None where there is nothing to leave."""
+    """Flat bounds [D] with room for rounding, or None without bounds."""
     if not isinstance(space, spaces.Box) or encoder.is_image:
         return None
     low = space.low.reshape(-1).astype(np.float64)

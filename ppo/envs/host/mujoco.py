@@ -22,7 +22,7 @@ from ppo.envs.host.slot import Slot, SlotGroup, Task
 
 
 class State(NamedTuple):
-    """n environments after their steps; `before` holds what was there when they began."""
+    """n environments after their steps; `before` holds the values from before the steps."""
 
     env: Any  # the first of Gymnasium's classes, for its constants
     qpos: np.ndarray  # [n, nq]
@@ -30,7 +30,7 @@ class State(NamedTuple):
     before: np.ndarray  # [n, 3] qpos or the main body's place
     after: np.ndarray  # [n, 3]
     actions: np.ndarray  # [n, nu] float32
-    forces: np.ndarray  # [n, bodies, 6] contact forces; empty where the task has no use for them
+    forces: np.ndarray  # [n, bodies, 6] contact forces; empty where the task does not use them
 
 
 Outcome = tuple[np.ndarray, np.ndarray, np.ndarray]  # observations, rewards, terminated
@@ -111,12 +111,12 @@ def _inverted_pendulum(state: State) -> Outcome:
 
 
 class Form(NamedTuple):
-    """How a task is computed."""
+    """The formulas of a task."""
 
     class_path: str
     compute: Callable[[State], Outcome]
     needs_forces: bool = False
-    place: str = "qpos"  # what forward velocity is measured on: qpos, or a body's place
+    place: str = "qpos"  # source of forward velocity: qpos, or a body's place
 
 
 FORMS = {
@@ -161,7 +161,7 @@ class MujocoGroup(SlotGroup):
         self._bind()
 
     def _bind(self) -> None:
-        """Keeps a view on each environment's own arrays, [1, ...] as `concatenate` wants them."""
+        """Keeps a view of each environment's arrays, [1, ...] for `concatenate`."""
         cores: list[Any] = [slot.env.unwrapped for slot in self.slots]
         self._bound = [slot.env for slot in self.slots]
         self._cores = cores
@@ -228,7 +228,7 @@ class MujocoGroup(SlotGroup):
 
 
 def _warn_once() -> None:
-    """MuJoCo tells each of many equal models' warnings anew, and writes a file beside the run."""
+    """MuJoCo repeats a warning for each of many equal models, and writes a file beside the run."""
     try:
         import mujoco
     except ImportError:

@@ -1,4 +1,4 @@
-"""What the in-process and the worker backends share: the log of running episodes, and `Step`."""
+"""Shared by the in-process and the worker backends: the log of running episodes, and `Step`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ppo.envs.workers.rows import Layout, Rows
 
 
 class EpisodeLog:
-    """The actions of all running episodes, by which each can be played again.
+    """The actions of all running episodes, for replay.
 
     Whole steps are kept, [N, ...] each, back to the start of the oldest running episode.
     """
@@ -53,7 +53,7 @@ class EpisodeLog:
         self._starts[ended] = self.now
 
     def actions(self, env: int) -> np.ndarray:
-        """[L, ...] what was done in the running episode of one environment."""
+        """[L, ...] actions of one environment's running episode."""
         start = int(self._starts[env]) - self._base
         kept = [step[env] for step in self._steps[start:]]
         return np.stack(kept) if kept else self._empty()
@@ -63,7 +63,7 @@ class EpisodeLog:
         return self.now - int(self._starts[env])
 
     def mark(self) -> None:
-        """Keeps the running episodes so that `marked` finds them after further steps."""
+        """Marks the running episodes, for `marked` after further steps."""
         self._mark = self.episodes.copy(), self._starts.copy(), self.now
 
     def marked(self) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -105,7 +105,7 @@ class HostEnvironments(Environments):
     rows: Rows
 
     def _describe(self, env: gym.Env, env_id: str, num_envs: int, run_seed: int) -> None:
-        """Takes over what one environment says of itself."""
+        """Takes over the properties of one environment."""
         self.num_envs, self.run_seed = num_envs, run_seed
         self.observation_space = without_text(env.observation_space)
         self.action_space = env.action_space
@@ -123,7 +123,7 @@ class HostEnvironments(Environments):
         self._told_outside = False
 
     def _adopt(self, probed: Probed) -> None:
-        """Takes over what a first reset told; from here on rows have their final layout."""
+        """Takes over the results of a first reset; from here on rows have their final layout."""
         self.component_names = probed.component_names
         self.notes += probed.notes
         count = mask_size(self.action_space) if probed.mask_source != "none" else 0
@@ -131,7 +131,7 @@ class HostEnvironments(Environments):
         self.layout = self.encoder.layout
 
     def _tell(self, events: list[str], outside: str | None) -> None:
-        """Takes over what happened; that observations leave their space is told once a run."""
+        """Takes over events; observations outside their space are reported once a run."""
         self.events += events
         if outside and not self._told_outside:
             self._told_outside = True
@@ -192,7 +192,7 @@ class HostEnvironments(Environments):
         )
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The running episodes: which, and what was done in them.
+        """The running episodes: their numbers and actions.
 
         episodes [N], lengths [N], actions [sum of lengths, ...], digests [N] of the observations.
         """
@@ -223,7 +223,7 @@ class HostEnvironments(Environments):
     def load_state_dict(self, state: dict[str, Tensor]) -> Tensor:
         """Plays the running episodes again.
 
-        An environment that is not where it was is reported in `events`: it is not deterministic.
+        An environment that ends in another state is not deterministic: reported in `events`.
 
         Raises:
             RunError: the state is of another number of environments.

@@ -1,4 +1,4 @@
-"""Gymnasium environments with seeded episodes and checks: what runs in a worker or in process.
+"""Gymnasium environments with seeded episodes and checks, run in a worker or in process.
 
 No torch here. A fault in an environment ends in an error that names it, its step, the seed that
 reproduces it and the setting that would let the run go on.
@@ -28,7 +28,7 @@ PROBES = 10  # actions that an environment may refuse before its components are 
 
 
 class Task(NamedTuple):
-    """What a slot needs to know of the run."""
+    """A slot's settings from the run."""
 
     kwargs: dict[str, Any]
     run_seed: int
@@ -39,13 +39,13 @@ class Task(NamedTuple):
 
 
 def make_task_env(spec: EnvSpec, task: Task) -> gym.Env:
-    """One environment as the task asks for it."""
+    """One environment made for the task."""
     env = make_env(spec, task.kwargs)
     return env if task.frame_stack == 1 else FrameStack(env, task.frame_stack)
 
 
 class Probed(NamedTuple):
-    """What one reset, and where needed one step, tell of an environment."""
+    """Properties of an environment, found by one reset and, where needed, one step."""
 
     component_names: tuple[str, ...]
     mask_source: str  # none, info, method or observation
@@ -70,7 +70,7 @@ class Slot:
         return episode_seed(self.run_seed, self.index, self.episode)
 
     def where(self) -> str:
-        """Names the environment and the moment, so that a user can go there again."""
+        """Names the environment and the moment, so that a user can reproduce it."""
         return (
             f"environment {self.index} ({self.spec.id}), step {self.steps} of episode "
             f"{self.episode} (seed {self.seed})"
@@ -100,7 +100,7 @@ class Slot:
         return result
 
     def close(self) -> None:
-        """Closes the environment, which is thrown away whether it complains or not."""
+        """Closes the environment and discards it, even after an error."""
         try:
             self.env.close()
         except (Exception, SystemExit):
@@ -153,7 +153,7 @@ class SlotGroup:
         self._bounds = bounds_of(env.observation_space, self.encoder)
 
     def probe(self) -> Probed:
-        """The reward components that the first environment tells of, and how it gives masks."""
+        """The first environment's reward components and source of masks."""
         slot = self.slots[0]
         observation, info = slot.reset(0)
         source = masks.find_source(slot.env, info, self.task.action_masks, slot.spec.id)
@@ -207,7 +207,7 @@ class SlotGroup:
         return (np.reshape(drawn, space.shape) + space.start).astype(space.dtype)  # type: ignore
 
     def attach(self, rows: Rows, probed: Probed) -> None:
-        """Says where to read and write, and what the first environment told."""
+        """Sets the rows to read and write, and the first environment's properties."""
         self.rows = rows
         names = probed.component_names
         self._names = None if names == ("reward",) else names
@@ -230,7 +230,7 @@ class SlotGroup:
         rows.truncated[:] = False
         rows.valid[:] = True
         actions = self.decoder.decode(rows.actions)
-        with np.errstate(over="ignore"):  # what does not fit float32 is reported as not finite
+        with np.errstate(over="ignore"):  # values beyond float32 are reported as not finite
             for row, slot in enumerate(self.slots):
                 self._step(row, slot, actions[row], parity)
         self._check(parity)
@@ -264,12 +264,12 @@ class SlotGroup:
         return True
 
     def _mark(self, row: int) -> None:
-        """Tells a supervisor that something new has begun, and with whom."""
+        """Counts each beginning and notes its environment, for a supervisor."""
         self._begun += 1
         self.rows.progress[row] = self._begun
 
     def close(self) -> None:
-        """Closes the environments; one that fails even here does not keep the others open."""
+        """Closes the environments; a failing one does not keep the others open."""
         slots, self.slots = self.slots, []
         for slot in slots:
             slot.close()
@@ -280,7 +280,10 @@ class SlotGroup:
         self._write(slot, observation, self.rows.obs[parity, row], info)
 
     def _write(self, slot: Slot, observation: Any, row: np.ndarray, info: Any) -> None:
-        """An observation and what may be done there; an end has no info: nothing is done there."""
+        """Writes an observation and its mask.
+
+        Final observations (info None) get an all-ones mask: no action follows.
+        """
         try:
             self.encoder.write(observation, row)
             if self._masks != "none":
@@ -421,7 +424,7 @@ class SlotGroup:
             f"space: entry {entry} was {obs[row, entry]:g}, declared {declared}"
         )
 
-    # What is done about faults.
+    # Reactions to faults.
 
     def _on_nonfinite(self, row: int, slot: Slot, reached: np.ndarray, parity: int) -> None:
         numbers = self.encoder.floats(reached)

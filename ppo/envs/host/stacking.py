@@ -1,4 +1,4 @@
-"""The last few observations as one, for environments whose single frame does not say all."""
+"""Stacked observations, for environments whose single frame does not show the whole state."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ppo.envs.observations import as_array
 
 
 def _axis(space: spaces.Box) -> int:
-    """Where frames are joined: at the channels of an image, else at the end."""
+    """The axis along which frames are joined: channels of an image, else the last."""
     if len(space.shape) == 3:
         return 0 if space.shape[0] < space.shape[2] else 2
     return -1

@@ -28,7 +28,7 @@ EQUAL_SIZES = (0.1, 0.2, 3.0)  # factors that bring the three components to retu
 class RawInputs(gym.ObservationWrapper):
     """Time `1e4 + 3e4 x`, charge `10^(3 v)`, lengths `500 theta` and `500 omega`, up to 77,785.
 
-    With x, v, theta and omega in units of what CartPole usually reaches. Normalizing as in
+    With x, v, theta and omega in units of CartPole's usual range. Normalizing as in
     `(t - 1e4) / 3e4`, `log10(charge) / 3`, `length / 500` gives them back.
     """
 
@@ -59,7 +59,7 @@ class ThreeScalesEnv(DoubleIntegratorEnv):
     """DoubleIntegrator with the components terminal, progress and control_effort.
 
     Args:
-        scales: of the three; with equal ones their returns have about equal deviations.
+        scales: of the three; with equal ones their returns have about equal spreads.
     """
 
     def __init__(

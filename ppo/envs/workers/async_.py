@@ -1,8 +1,8 @@
-"""Environments in worker processes, each with several of them, watched over.
+"""Environments in supervised worker processes, several in each.
 
 A worker that dies is replaced and its environments' running episodes are played again, which
-changes no bit of what the trainer sees. One that hangs is killed and replaced likewise. Whatever
-happens, a call ends in a result or in an error that names the environment.
+changes no bit of the data. One that hangs is killed and replaced likewise. Every call ends in a
+result or in an error that names the environment.
 """
 
 from __future__ import annotations
@@ -185,7 +185,7 @@ class AsyncEnvironments(HostEnvironments):
     ) -> list[Any]:
         """Sends each worker a request and gathers the answers.
 
-        A worker has `timeout` seconds for every step or reset that it begins; one that goes on
+        A worker has `timeout` seconds for every step or reset that it begins: one that progresses
         is slow, one that does not is stuck.
 
         Args:
@@ -240,7 +240,7 @@ class AsyncEnvironments(HostEnvironments):
             begun |= {worker.number: self._begun(worker) for worker in pending.values()}
             deadline = time.monotonic() + timeout
         in_order = [answers[worker.number] for worker in workers]
-        for answer in in_order:  # told as `sync` would, whoever was the fastest
+        for answer in in_order:  # in the order of `sync`, whichever was fastest
             self._tell(answer["events"], answer["outside"])
         return [answer["answer"] for answer in in_order]
 
@@ -249,7 +249,7 @@ class AsyncEnvironments(HostEnvironments):
         return int(self.rows.progress[worker.start : worker.stop].max()) if self._ready else 0
 
     def _doing(self, worker: WorkerProcess) -> str:
-        """What the worker was doing when last seen."""
+        """The worker's last known activity."""
         if not self._begun(worker):
             return f"making environment {self._first_index + worker.start} ({self._spec.id})"
         env = worker.start + int(self.rows.progress[worker.start : worker.stop].argmax())
@@ -262,7 +262,7 @@ class AsyncEnvironments(HostEnvironments):
         return f"environment {index} ({self._spec.id}), {doing} episode {episode} (seed {seed})"
 
     def _replace(self, worker: WorkerProcess, why: str, replay: bool) -> None:
-        """A new process in place of one that is gone, brought to where that one was.
+        """A new process in place of a dead one, brought to the same state.
 
         Raises:
             EnvironmentFault: workers die too often.
@@ -311,7 +311,7 @@ class AsyncEnvironments(HostEnvironments):
         return replayed
 
     def close(self) -> None:
-        """Asks all workers to leave, and ends those that do not within 2 s."""
+        """Requests all workers to exit, and kills those that do not within 2 s."""
         for worker in self._workers:
             worker.close()
         deadline = time.monotonic() + CLOSE_SECONDS

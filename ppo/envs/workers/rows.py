@@ -1,4 +1,4 @@
-"""The arrays through which environments and the trainer talk: row i belongs to environment i.
+"""The arrays that environments and trainer share: row i belongs to environment i.
 
 In one process they are ordinary arrays; with worker processes they lie in shared memory.
 """
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 
 class Rows(NamedTuple):
-    """What N environments read and write in a step. K reward components.
+    """The inputs and outputs of N environments in a step. K reward components.
 
     Observations are written to obs[parity] and parity alternates, so that the observation before
     a step outlives it.

@@ -1,4 +1,4 @@
-"""One worker process as the trainer sees it: started, asked, waited for, replaced.
+"""The trainer's side of one worker process: start, request, wait, replace.
 
 A fresh interpreter is started in place of a fork, which would copy torch's threads half-way; and
 in place of multiprocessing's spawn, which would run the user's script again.
@@ -30,7 +30,7 @@ CLOSE_SECONDS = 2.0
 
 
 class WorkerDied(Exception):
-    """The process is gone; the message says how."""
+    """The process is gone; with the manner of its end."""
 
 
 class WorkerProcess:
@@ -57,7 +57,7 @@ class WorkerProcess:
             "parent": os.getpid(),
             "tied": threading.current_thread() is threading.main_thread(),
         }
-        # A worker inherits that these wait, until it knows what to do about them: a signal to all
+        # A worker inherits these as blocked, until its own handlers are set: a signal to all
         # processes of a job must not end one that is just starting.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, LEFT_TO_TRAINER)
         try:
@@ -86,7 +86,7 @@ class WorkerProcess:
         """Sends bytes.
 
         Raises:
-            WorkerDied: there is nobody to receive them.
+            WorkerDied: the process is gone.
         """
         try:
             self.connection.send_bytes(request)
@@ -130,7 +130,7 @@ class WorkerProcess:
         self._finalizer()
 
     def close(self) -> None:
-        """Asks the process to leave; `kill` comes after it."""
+        """Requests the process to exit; `kill` follows."""
         try:
             self.connection.send_bytes(json.dumps({"do": "close"}).encode())
         except OSError:

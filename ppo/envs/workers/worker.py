@@ -33,7 +33,7 @@ LEFT_TO_TRAINER = (signal.SIGINT, signal.SIGTERM)
 
 
 def main(pipe: int, memory: int, parent: int, tied: bool) -> None:
-    """Serves until told to stop, or until the trainer is gone.
+    """Serves until the request to stop, or until the trainer is gone.
 
     Args:
         pipe: file descriptor of this end of the connection.
@@ -75,12 +75,12 @@ def _end_with(parent: int, pipe: int, tied: bool) -> None:
     if tied and sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
-        os._exit(1)  # it died before we asked to be told
+        os._exit(1)  # it died before the request for a signal
     threading.Thread(target=_watch, args=(pipe,), daemon=True).start()
 
 
 def _watch(pipe: int) -> None:
-    """Where the kernel does not tell of a parent's death, its closed end of the pipe does."""
+    """Where the kernel does not signal a parent's death, the closed end of the pipe does."""
     poll = select.poll()
     poll.register(pipe, select.POLLHUP)
     poll.poll()
@@ -88,7 +88,7 @@ def _watch(pipe: int) -> None:
 
 
 class Worker:
-    """What a worker holds between requests."""
+    """The state of a worker between requests."""
 
     def __init__(self, memory: int) -> None:
         self._memory = memory

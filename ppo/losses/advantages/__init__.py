@@ -1,4 +1,4 @@
-"""What advantages are divided by before the policy learns from them."""
+"""Divisors of the advantages, applied before the policy's update."""
 
 from ppo.core.registry import Registry
 

@@ -35,7 +35,7 @@ class PerMinibatch(AdvantageScale):
 
 @REGISTRY.register("batch")
 class PerBatch(AdvantageScale):
-    """Mean 0 and deviation 1 over the whole batch (rsl_rl, rl_games)."""
+    """Mean 0 and standard deviation 1 over the whole batch (rsl_rl, rl_games)."""
 
     def forward(self, advantages: Tensor, weights: Tensor) -> Tensor:
         return normalize_advantages(advantages, weights)

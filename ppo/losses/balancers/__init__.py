@@ -1,4 +1,4 @@
-"""How several losses become one: [J] -> total."""
+"""From several losses to one: [J] -> total."""
 
 from ppo.core.registry import Registry
 

@@ -1,4 +1,4 @@
-"""What every balancer gives."""
+"""Interface of every balancer."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class Balancer(nn.Module):
 
     Args:
         names: of the J losses (value and auxiliary ones).
-        weights: [J] preferences from the configuration; they multiply what the balancer finds.
+        weights: [J] preferences from the configuration; they multiply the balancer's weights.
         num_outputs: [J] outputs that each loss is a mean over.
         options: the section `balancing` of the configuration.
     """
 
     exact = True  # whether unit-free losses in give unit-free losses out
     linear = False  # whether the total of a minibatch is the mean of the totals of its parts
-    reads_gradients = False  # whether it wants `observe_gradients` before each update
+    reads_gradients = False  # whether `observe_gradients` must be called before each update
     base: Tensor  # [J]
     num_outputs: Tensor  # [J]
 

@@ -1,4 +1,4 @@
-"""Weights that a person chose."""
+"""Weights chosen by hand."""
 
 from __future__ import annotations
 

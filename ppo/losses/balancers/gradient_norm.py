@@ -14,7 +14,7 @@ class GradientNorm(Balancer):
     """`w_j = max_k |g_k| / |g_j|`: the gradient balancing of DB-MTL (Lin et al. 2023, arXiv
     2308.12029, section 3.2) as weights.
 
-    Norms are moving means of measurements on a probe of each batch, before its update. Deviations:
+    Norms are moving means of measurements on a probe of each batch, before its update. Differences:
     the paper measures at every step and averages gradients, not norms; its logarithm of the loss
     changes no direction once the norms are equal, and is left out. Ratios are bounded. A loss
     without a gradient (an output layer that is still zero) keeps its weight.

@@ -16,7 +16,7 @@ class RunningMean(Balancer):
     """`weight_j * L_j / m_j * sqrt(outputs_j)`, m_j a moving mean of L_j.
 
     A mean over n outputs shrinks each output's gradient by n; summed over n uncorrelated outputs
-    the shared encoder sees 1 / sqrt(n), which the root puts back. Momentum 0.95; during the first
+    the shared encoder gets 1 / sqrt(n), which the root restores. Momentum 0.95; during the first
     `warmup` batches m_j is the plain mean so far.
     """
 

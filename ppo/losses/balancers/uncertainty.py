@@ -17,7 +17,7 @@ class Uncertainty(Balancer):
     """`sum_j weight_j (L_j / (2 sigma_j^2) + log sigma_j)` (Kendall et al. 2018, arXiv 1705.07115).
 
     With `s = log sigma^2` learned by the optimizer. At its optimum every term weighs 1/2, so it
-    equals dividing each loss by its own running mean, up to lag. Deviations from the paper: `s`
+    equals dividing each loss by its own running mean, up to lag. Differences from the paper: `s`
     starts at the logarithm of the first batch's loss, not at 0, and stays within 10 of it, so that
     the losses' size does not matter; within the first batch each minibatch sets its own. A loss
     below 0 keeps weight 1 (the likelihood behind the formula does not exist there).

@@ -1,4 +1,4 @@
-"""Encoders: from what the agent reads of observations to features."""
+"""Encoders: from rows of observations to features."""
 
 from ppo.core.registry import Registry
 

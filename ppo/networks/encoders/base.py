@@ -1,4 +1,4 @@
-"""What every encoder gives."""
+"""Interface of every encoder."""
 
 from __future__ import annotations
 

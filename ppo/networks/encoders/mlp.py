@@ -45,7 +45,7 @@ def hidden_layers(inputs: int, config: NetworkConfig, source: torch.Generator) -
 
 @REGISTRY.register("mlp")
 class MLP(nn.Sequential, Encoder):
-    """`network.hidden_sizes` layers on all that a row holds."""
+    """`network.hidden_sizes` layers on a whole row."""
 
     def __init__(self, layout: Layout, config: NetworkConfig, source: torch.Generator) -> None:
         super().__init__(*hidden_layers(self.numbers(layout)[0], config, source))

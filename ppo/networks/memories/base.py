@@ -1,4 +1,4 @@
-"""What every memory gives."""
+"""Interface of every memory."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 
 class Memory(nn.Module):
-    """A state [B, S] that each observation's features [B, F] move on; zero starts an episode.
+    """A state [B, S], updated by each observation's features [B, F]; zero starts an episode.
 
     Attributes:
-        num_states: S; 0 where nothing is remembered.
+        num_states: S; 0 without memory.
         num_features: entries of the output.
     """
 
@@ -18,7 +18,7 @@ class Memory(nn.Module):
     num_features: int
 
     def project(self, features: Tensor) -> Tensor:
-        """What the features contribute [..., G]; needs no state, so it is one pass for all."""
+        """The features' contribution [..., G]; needs no state, so all steps take one pass."""
         raise NotImplementedError
 
     def cell(self, projected: Tensor, state: Tensor) -> Tensor:
@@ -43,7 +43,7 @@ class Memory(nn.Module):
             features: [L * C, F].
             states: [L * C, S] before each observation, of which the first C are used; None: zero.
             starts: [L * C] bool, the observation begins an episode; not read in the first row,
-                whose state says it.
+                which `states` covers.
             length: L.
         """
         projected = self.project(features).unflatten(0, (length, -1))

@@ -1,4 +1,4 @@
-"""How far a value may move in one batch."""
+"""Limits on the movement of a value in one batch."""
 
 from ppo.core.registry import Registry
 

@@ -1,4 +1,4 @@
-"""The widths that a value clip may have."""
+"""Kinds of width of a value clip."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ValueClip:
 
         Args:
             old_values: [B, K] reward units.
-            std: [K] deviation of the returns, reward units.
+            std: [K] standard deviation of the returns, reward units.
             size: [K] reward units per network unit.
         """
         raise NotImplementedError
@@ -60,7 +60,7 @@ class RelativeClip(ValueClip):
     """A share of the old value: `v0 + clip((v - v0) / |v0|, -e, e) * |v0|`.
 
     Near zero the literal formula allows no movement at all, so `|v0|` is floored at `floor`
-    deviations of the return; 0 is the literal formula.
+    standard deviations of the return; 0 is the literal formula.
     """
 
     def width(self, old_values: Tensor, std: Tensor, size: Tensor) -> Tensor:
@@ -70,7 +70,7 @@ class RelativeClip(ValueClip):
 
 @REGISTRY.register("sigma")
 class SigmaClip(ValueClip):
-    """A number of deviations of the return: blind to the scale and to the offset of rewards."""
+    """A multiple of the return's standard deviation: blind to scale and offset of rewards."""
 
     def width(self, old_values: Tensor, std: Tensor, size: Tensor) -> Tensor:
         return (self.epsilon * std.to(old_values.dtype) / size).expand_as(old_values)

@@ -1,4 +1,4 @@
-"""What the critic's output layer means: one number, or a distribution over bins."""
+"""Meaning of the critic's output layer: one number, or a distribution over bins."""
 
 from ppo.core.registry import Registry
 

@@ -1,4 +1,4 @@
-"""What every value head gives."""
+"""Interface of every value head."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class ValueHead(nn.Module):
 
     A linear head gives `loss_unit` network units per unit of the output layer. Otherwise a layer
     that Adam moves by a learning rate a step would need `return_scale` times as many steps to
-    cross a deviation of the returns.
+    cross a standard deviation of the returns.
     """
 
     num_outputs: int = 1  # O, outputs per reward component

@@ -1,4 +1,4 @@
-"""Between reward units and network units: the one place that converts."""
+"""Conversion between reward units and network units, which happens only here."""
 
 from ppo.core.registry import Registry
 

@@ -1,4 +1,4 @@
-"""What every value scale keeps: the frame of the critic, one per reward component."""
+"""Interface of every value scale: the critic's frame, one per reward component."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class ValueScale(nn.Module):
     """The frame `V = offset + size * n` between reward units V and network units n, per component.
 
     Statistics of the returns are kept in float64 whether or not the frame uses them, because clips
-    and metrics measure in deviations of the return. Nothing here has an absolute epsilon or an
-    absolute first value: until returns that are not all zero have been seen, a component is not
-    `ready`, its values are 0 and it is not trained.
+    and metrics measure in standard deviations of the return. Nothing here has an absolute epsilon
+    or an absolute first value: before the first nonzero return a component is not `ready`, its
+    values are 0 and it is not trained.
 
     Args:
         num_components: K.
@@ -24,11 +24,11 @@ class ValueScale(nn.Module):
         horizon: batches that the statistics remember.
     """
 
-    unit: float  # deviation of the targets in network units
-    preserves_outputs = False  # whether a move of the frame leaves predictions as they were
-    exact = True  # whether scaling rewards by 2^k changes no bit of what is learned
+    unit: float  # standard deviation of the targets, in network units
+    preserves_outputs = False  # whether a move of the frame leaves predictions unchanged
+    exact = True  # whether scaling rewards by 2^k changes no bit of the learned parameters
     affine = True  # whether network units are an affine map of reward units
-    support: float | None = 8.0  # deviations of the target that bins cover; None: no bound known
+    support: float | None = 8.0  # standard deviations that bins cover; None: no known bound
     output_gain = 1.0  # network units per unit of the critic's output layer, as its head decodes it
     carries_back = True  # whether values return to reward units before they meet rewards
 
@@ -61,11 +61,11 @@ class ValueScale(nn.Module):
         return (values - self.offset) / self.size
 
     def frame(self, mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
-        """Offset and size [K] float64 that the statistics give."""
+        """Offset and size [K] float64, from the statistics."""
         raise NotImplementedError
 
     def memory(self, seen: Tensor) -> Tensor:
-        """Share [K] that the newest batch has in the statistics."""
+        """Share [K] of the newest batch in the statistics."""
         return 1.0 / torch.clamp(seen, max=self.horizon)
 
     def correct(

@@ -12,7 +12,7 @@ from ppo.values.scales.base import ValueScale
 
 @REGISTRY.register("running")
 class Running(ValueScale):
-    """Moving mean and deviation; predictions jump with the frame (rl_games, skrl do so)."""
+    """Moving mean and standard deviation; predictions jump with the frame (as in skrl)."""
 
     def frame(self, mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
         known = torch.where(std > 0, std, torch.ones_like(std))  # before there is a scale
@@ -46,8 +46,8 @@ class PopArt(Running):
 class Batch(Running):
     """Statistics of the newest batch alone: the documented z-score, made consistent.
 
-    Values are carried back with the statistics they were made in, so that GAE and bootstrapping
-    stay in reward units; noise of the statistics is noise of the targets.
+    Values are carried back with the statistics of their own batch, so that GAE and bootstrapping
+    stay in reward units; noise in the statistics is noise in the targets.
     """
 
     def memory(self, seen: Tensor) -> Tensor:
@@ -58,8 +58,8 @@ class Batch(Running):
 class NaiveBatch(Batch):
     """The z-score of each batch beside raw rewards: for the experiment that shows its harm.
 
-    Old values stay in network units, so GAE subtracts numbers of deviation `return_scale` from
-    raw rewards and the critic is next to no baseline at all.
+    Old values stay in network units, so GAE subtracts numbers with standard deviation
+    `return_scale` from raw rewards, and the critic is hardly a baseline.
     """
 
     exact = False

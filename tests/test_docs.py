@@ -1,0 +1,61 @@
+"""What the documents name exists: links, paths of the tree, modes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from ppo.cli import modes
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+PATH = re.compile(r"(?<![\w/.-])(?:ppo|tests|benchmarks|configs|docs)/[\w/.-]*\w(?![\w<*])")
+PLACEHOLDER = re.compile(r"<|\*")
+MODE = re.compile(r"--mode ([a-z_]+)")
+
+
+def anchors(page: Path) -> set[str]:
+    """The names that GitHub gives to a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    plain = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
+    return {heading.replace(" ", "-") for heading in plain}
+
+
+def dead_links(page: Path) -> list[str]:
+    """The relative links of a page whose file or heading does not exist."""
+    dead = []
+    for link in LINK.findall(page.read_text(encoding="utf-8")):
+        if "://" in link or link.startswith("mailto:"):
+            continue
+        file, _, heading = link.partition("#")
+        target = (page.parent / file).resolve() if file else page
+        if not target.exists() or (heading and heading not in anchors(target)):
+            dead.append(link)
+    return dead
+
+
+def dead_paths(text: str) -> list[str]:
+    """Paths of the tree that a text names and that do not exist."""
+    words = [word for word in text.split() if not PLACEHOLDER.search(word)]
+    return [path for path in PATH.findall(" ".join(words)) if not (ROOT / path).exists()]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_path_and_mode_exists(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert dead_links(page) == []
+    assert dead_paths(text) == []
+    assert [mode for mode in MODE.findall(text) if mode not in modes.names()] == []
+
+
+def test_what_does_not_exist_is_found(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# A heading\n[a](#a-heading) [b](#another) [c](missing.md) [d](page.md)\n")
+    assert dead_links(page) == ["#another", "missing.md"]
+    assert dead_paths("`ppo/core/metrics.py`, ppo/rules/ and tests/<room>/x.py") == ["ppo/rules"]
