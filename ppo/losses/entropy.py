@@ -14,7 +14,6 @@ class EntropyLoss(Loss):
     """`-entropy_coefficient * H`; the entropy does not see rewards, so neither does its scale."""
 
     name = "entropy"
-    separable = True
 
     def __init__(self, config: PPOConfig, parts: Parts) -> None:
         self.distribution = parts.distribution

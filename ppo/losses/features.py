@@ -18,7 +18,6 @@ class FeatureLoss(Loss):
     """
 
     name = "features"
-    separable = True
 
     def __init__(self, config: PPOConfig, parts: Parts) -> None:
         self.weight = config.feature_regularization

@@ -20,7 +20,6 @@ class Balancer(nn.Module):
     """
 
     exact = True  # whether unit-free losses in give unit-free losses out
-    linear = False  # whether the total of a minibatch is the mean of the totals of its parts
     reads_gradients = False  # whether it wants `observe_gradients` before each update
     base: Tensor  # [J]
     num_outputs: Tensor  # [J]
