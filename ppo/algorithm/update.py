@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, grad_and_value
 
-from ppo.algorithm import pieces
 from ppo.algorithm.optimizer import Adam
 from ppo.config import PPOConfig
 from ppo.core import parallel
@@ -49,7 +48,6 @@ class Update:
     ) -> None:
         self.objective, self.optimizer, self.config = objective, optimizer, config
         self.run_seed = run_seed
-        self.metrics: list[str] = []  # of a gradient
         self.names: list[str] = []  # of a step
         self.poll = Grace()  # asked between minibatches
         device = optimizer.flat.theta.device
@@ -68,11 +66,6 @@ class Update:
         build = functools.partial(compiled, device=device)
         self._gradient = build(self.gradient) if compile_it else self.gradient
         self._step = build(self.step) if self.fused else self.step
-        # What fills the cache of a processor's core; a GPU wants as many samples as there are.
-        self.cuts = device.type == "cpu" and objective.separable
-        self._open = build(self.open) if compile_it else self.open
-        self._piece = build(self.piece) if compile_it else self.piece
-        self._close = build(self.close) if self.fused else self.close
 
     def __call__(
         self,
@@ -84,8 +77,6 @@ class Update:
         """Every epoch over `batch`; minibatches are drawn from a counted generator."""
         size = batch.num_sequences
         minibatch = size // self.config.num_minibatches
-        cuts = self.cuts and batch.length == 1
-        parts = pieces.number_of_pieces(minibatch) if cuts else 1
         self.running.fill_(True)
         source = generator(
             torch.device("cpu"),
@@ -102,11 +93,8 @@ class Update:
         for _ in range(self.config.num_epochs):
             for index in next(orders).split(minibatch):
                 self.poll()
-                if parts > 1:
-                    rows.append(self.in_pieces(batch, index, knobs, parts))
-                else:
-                    step = step or settled(self._step, batch, index, knobs)
-                    rows.append(keep(step(batch, index, knobs)))
+                step = step or settled(self._step, batch, index, knobs)
+                rows.append(keep(step(batch, index, knobs)))
             if self._stopped_on_host():
                 break
         return UpdateTable(self.names, torch.stack(rows), self.config.num_minibatches)
@@ -134,40 +122,15 @@ class Update:
         became = [norm, *taken.to(norm.dtype), *self.running.to(norm.dtype)]
         return torch.cat([row, torch.stack(became)])
 
-    def in_pieces(self, batch: Batch, index: Tensor, knobs: Knobs, parts: int) -> Tensor:
-        """What `step` does, for a minibatch that the cache cannot hold."""
-        theta = self.optimizer.flat.theta
-        minibatch, share = self._open(batch, index, parts)
-        found = [self._piece(theta, piece, knobs) for piece in pieces.cut(minibatch, parts)]
-        grads, rows = (torch.stack(several) for several in zip(*found, strict=True))
-        return self._close(grads, rows, share, knobs)
-
-    def open(self, batch: Batch, index: Tensor, parts: int) -> tuple[Batch, Tensor]:
-        """A minibatch as its pieces need it, and the share of each [n]."""
-        minibatch = self.objective.whole(batch.select(index))
-        return minibatch, pieces.shares(minibatch.valid, parts)
-
-    def piece(self, theta: Tensor, piece: Batch, knobs: Knobs) -> tuple[Tensor, Tensor]:
-        """Gradient [P] and metrics [M] of a piece."""
-        grad, metrics = self.gradient(theta, piece, knobs, True)
-        return grad, in_order(metrics)
-
-    def close(self, grads: Tensor, rows: Tensor, share: Tensor, knobs: Knobs) -> Tensor:
-        """One step by the gradients [n, P] and metrics [n, M] of all pieces."""
-        grad = (grads * share.unsqueeze(-1)).sum(0)
-        row = pieces.merge(rows, share, [self.objective.is_peak(name) for name in self.metrics])
-        return self.advance(grad, row, knobs)
-
     def gradient(
         self,
         theta: Tensor,
         minibatch: Batch,
         knobs: Knobs,
-        piece: bool = False,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Gradient [P] and metrics: by autograd, or as a pure function of `theta`, which compiles
         into one graph."""
-        flat, what = self.optimizer.flat, (minibatch, knobs, piece)
+        flat, what = self.optimizer.flat, (minibatch, knobs)
         if not self.compiles:
             total, metrics = self.objective(*what)
             parts = torch.autograd.grad(
@@ -187,8 +150,7 @@ class Update:
         with torch.no_grad():
             few = torch.arange(min(2, batch.obs.shape[0]), device=batch.obs.device)
             metrics = self.objective(batch.alone(few), knobs)[1]
-        self.metrics = sorted(metrics)
-        self.names = [*self.metrics, "grad_norm", "taken", "running"]
+        self.names = [*sorted(metrics), "grad_norm", "taken", "running"]
 
     def _stopped_on_host(self) -> bool:
         """Whether to leave early. Only the CPU asks: on a GPU the answer would cost a wait."""

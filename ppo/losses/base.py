@@ -38,19 +38,11 @@ class Loss:
     """One term of the objective.
 
     `num_outputs` is what a balancer's gradient-scale correction may use; `weight` is fixed.
-    `separable`: every term is a mean over samples by `batch.valid`, once `whole` has been applied,
-    so that a large minibatch may be taken in pieces; `peaks` are its metrics that are maxima.
     """
 
     name: str
     num_outputs = 1
     weight = 1.0
-    separable = False
-    peaks: tuple[str, ...] = ()
-
-    def whole(self, batch: Batch) -> Batch:
-        """The minibatch with figures over all its samples that the loss needs."""
-        return batch
 
     def __call__(self, prediction: Prediction, batch: Batch, knobs: Knobs) -> Term:
         raise NotImplementedError

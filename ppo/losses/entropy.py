@@ -14,7 +14,6 @@ class EntropyLoss(Loss):
     """`-entropy_coefficient * H`; the entropy does not depend on rewards or their scale."""
 
     name = "entropy"
-    separable = True
 
     def __init__(self, config: PPOConfig, parts: Parts) -> None:
         self.distribution = parts.distribution

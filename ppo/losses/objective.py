@@ -52,34 +52,8 @@ class Objective(nn.Module):
         """The network's prediction for a batch."""
         return self.agent(batch.obs, length=batch.length, **batch.context)
 
-    @property
-    def separable(self) -> bool:
-        """Whether a minibatch may be taken in pieces: total and metrics are means over samples."""
-        losses = [*self.free_losses, *self.balanced_losses]
-        return self.balancer.linear and all(loss.separable for loss in losses)
-
-    def is_peak(self, metric: str) -> bool:
-        """Whether a metric of `forward` is a maximum over samples, not a mean."""
-        weight = metric.startswith(WEIGHT)  # the same for all samples
-        return weight or any(
-            metric in loss.peaks for loss in self.free_losses + self.balanced_losses
-        )
-
-    def whole(self, minibatch: Batch) -> Batch:
-        """The minibatch with the figures over all its samples that the losses need."""
-        for loss in [*self.free_losses, *self.balanced_losses]:
-            minibatch = loss.whole(minibatch)
-        return minibatch
-
-    def terms(
-        self, batch: Batch, knobs: Knobs, piece: bool = False
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Every loss by name, unweighted, and every metric by name.
-
-        Args:
-            piece: the batch is a piece of a minibatch that `whole` has treated.
-        """
-        batch = batch if piece else self.whole(batch)
+    def terms(self, batch: Batch, knobs: Knobs) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Every loss by name, unweighted, and every metric by name."""
         prediction = self.predict(batch)
         losses: dict[str, Tensor] = {}
         metrics: dict[str, Tensor] = {}
@@ -107,11 +81,9 @@ class Objective(nn.Module):
         found = [loss.target_variance(batch) for loss in self.balanced_losses]
         return torch.stack([value.to(batch.returns.device) for value in found]).float()
 
-    def forward(
-        self, batch: Batch, knobs: Knobs, piece: bool = False
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, batch: Batch, knobs: Knobs) -> tuple[Tensor, dict[str, Tensor]]:
         """Total loss (scalar), metrics (detached scalars)."""
-        losses, metrics = self.terms(batch, knobs, piece)
+        losses, metrics = self.terms(batch, knobs)
         balanced = torch.stack([losses[loss.name] for loss in self.balanced_losses])
         total, weights = self.balancer(balanced)
         for loss in self.free_losses:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from ppo.config import PPOConfig
 from ppo.core.data import Batch, Prediction
 from ppo.functional.moments import masked_mean
@@ -15,20 +17,13 @@ class PolicyLoss(Loss):
     """Schulman et al. 2017, eq. 7, with advantages normalized over the minibatch if so set."""
 
     name = "policy"
-    separable = True
-    peaks = ("ratio_deviation",)
 
     def __init__(self, config: PPOConfig, parts: Parts) -> None:
         self.distribution = parts.distribution
         self.per_minibatch = config.normalize_advantages == "minibatch"
 
-    def whole(self, batch: Batch) -> Batch:
-        if not self.per_minibatch:
-            return batch
-        return batch.but(advantages=normalize_advantages(batch.advantages, batch.valid))
-
     def __call__(self, prediction: Prediction, batch: Batch, knobs: Knobs) -> Term:
-        weights, advantages = batch.valid, batch.advantages
+        weights, advantages = batch.valid, self._advantages(batch)
         log_prob = self.distribution.log_prob(prediction.policy, batch.actions)
         log_ratio = log_prob - batch.old_log_probs
         ratio = log_ratio.exp()
@@ -42,3 +37,9 @@ class PolicyLoss(Loss):
             "ratio_deviation": deviation,
         }
         return Term(loss, {name: value.detach() for name, value in metrics.items()})
+
+    def _advantages(self, batch: Batch) -> Tensor:
+        """[B], normalized over this minibatch if so set."""
+        if not self.per_minibatch:
+            return batch.advantages
+        return normalize_advantages(batch.advantages, batch.valid)

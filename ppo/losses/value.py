@@ -22,8 +22,6 @@ class ValueLoss(Loss):
     """
 
     name = "value"
-    separable = True
-    peaks = ("max_sample_value_loss",)
 
     def __init__(self, config: PPOConfig, parts: Parts) -> None:
         self.head, self.scale, self.clip = parts.value_head, parts.value_scale, parts.value_clip

@@ -22,7 +22,6 @@ class Balancer(nn.Module):
     """
 
     exact = True  # whether unit-free losses in give unit-free losses out
-    linear = False  # whether the total of a minibatch is the mean of the totals of its parts
     reads_gradients = False  # whether `observe_gradients` must be called before each update
     base: Tensor  # [J]
     num_outputs: Tensor  # [J]

@@ -13,5 +13,3 @@ class Fixed(Balancer):
     Tuned fixed weights match the adaptive methods in careful studies (Kurin et al. 2022, arXiv
     2201.04122).
     """
-
-    linear = True
