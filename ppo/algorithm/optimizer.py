@@ -45,11 +45,12 @@ class FlatParameters:
         return torch.cat(chosen).to(self.theta.device)
 
 
-class Adam:
+class Adam(nn.Module):
     """Kingma and Ba 2015 (arXiv 1412.6980, algorithm 1) with gradient clipping by norm.
 
     State: first and second moments [P] and the step count, all on the device: [1], or [2] with
-    `critic`, of all steps that moved the other parameters and of all that moved the critic's.
+    `critic`, of all steps that moved the other parameters and of all that moved the critic's. The
+    parameters themselves are a buffer here that is not saved: the objective saves them by name.
 
     Args:
         flat: the parameters.
@@ -62,6 +63,11 @@ class Adam:
         critic: bool [P], what steps of the critic alone move; None where there are none.
     """
 
+    theta: Tensor  # [P]
+    first: Tensor  # [P]
+    second: Tensor  # [P]
+    steps: Tensor  # [1] or [2]
+
     def __init__(
         self,
         flat: FlatParameters,
@@ -72,13 +78,16 @@ class Adam:
         groups: list[Tensor] | None = None,
         critic: Tensor | None = None,
     ) -> None:
+        super().__init__()
         self.flat, self.epsilon, self.max_grad_norm = flat, epsilon, max_grad_norm
         self.rates, self.decay, self.groups, self.critic = rates, decay, groups, critic
-        self.first = torch.zeros_like(flat.theta)
-        self.second = torch.zeros_like(flat.theta)
+        self.register_buffer("theta", flat.theta, persistent=False)
+        self.register_buffer("first", torch.zeros_like(flat.theta))
+        self.register_buffer("second", torch.zeros_like(flat.theta))
         # [1], not a scalar: compiled code on a CPU loses what it writes into a tensor of no axes.
         counts = 1 if critic is None else 2
-        self.steps = torch.zeros(counts, dtype=torch.float32, device=flat.theta.device)
+        self.register_buffer("steps", torch.zeros(counts, device=flat.theta.device))
+        self.register_load_state_dict_pre_hook(self._fit_steps)
 
     def step(
         self, grad: Tensor, learning_rate: Tensor, go: Tensor, critic_alone: bool = False
@@ -133,11 +142,10 @@ class Adam:
     def _factor(self, norm: Tensor) -> Tensor:
         return torch.where(norm > self.max_grad_norm, self.max_grad_norm / norm, 1.0)
 
-    def state_dict(self) -> dict[str, Tensor]:
-        return {"first": self.first, "second": self.second, "steps": self.steps}
-
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        self.first.copy_(state["first"])
-        self.second.copy_(state["second"])
-        # A run may resume with or without epochs of the critic alone.
-        self.steps.copy_(state["steps"][: len(self.steps)])
+    def _fit_steps(
+        self, _: nn.Module, state: dict[str, Tensor], prefix: str, *unused: object
+    ) -> None:
+        """A run may resume with or without epochs of the critic alone."""
+        name = f"{prefix}steps"
+        if name in state:
+            state[name] = state[name][: len(self.steps)].expand_as(self.steps)
