@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ppo.algorithm import gradients, outliers
 from ppo.algorithm.discount import Discount
@@ -24,6 +24,7 @@ from ppo.algorithm.reward_scale import RewardScale
 from ppo.algorithm.rollout.collect import Collector, Episodes
 from ppo.algorithm.rollout.exploration import NoiseColor
 from ppo.algorithm.schedules import scheduled
+from ppo.algorithm.snapshot import Snapshot, of_a_rank
 from ppo.algorithm.targets import TargetSettings
 from ppo.algorithm.update import Update, UpdateTable
 from ppo.config import Config
@@ -35,15 +36,23 @@ from ppo.losses.base import Knobs
 from ppo.losses.objective import Objective
 
 MAX_ROLLBACKS = 3  # in a run; then it has diverged
+RENAMED = {"learner.last_mean": "last_mean", "learner.kl_factor": "kl_rate.factor"}
+ADDED_LATER = ("discount", "noise_color")  # parts that the first checkpoints do not have
 ROLLBACK_BATCHES = 10  # batches at a halved learning rate after a rollback
 
 
-class Learner:
+class Learner(nn.Module):
     """Everything that learns, and its counters.
+
+    A state across batches is a buffer of this module or of one of its children, and that is all it
+    takes: it is then saved, loaded, rolled back after a fault and rewound when a batch is dropped.
+    Only the collector, whose environments are no tensors, does this by itself.
 
     `step()` does one batch and returns its record; `state_dict()` and `load_state_dict()` carry a
     run from one process to the next without changing a bit.
     """
+
+    last_mean: Tensor  # [K] float64, mean of the last batch's returns
 
     def __init__(
         self,
@@ -58,12 +67,14 @@ class Learner:
         device: torch.device,
         compile_it: bool = False,
     ) -> None:
+        super().__init__()
         self.config, self.objective, self.optimizer = config, objective, optimizer
         self.collector, self.update = collector, update
         self.device, self.compiled = device, compile_it
         self.clock: Callable[[], float] = time.perf_counter
         num_components = len(collector.envs.component_names)
-        self.last_mean = torch.zeros(num_components, dtype=torch.float64, device=device)
+        last_mean = torch.zeros(num_components, dtype=torch.float64, device=device)
+        self.register_buffer("last_mean", last_mean)  # of the returns [K]
         self.counters: dict[str, int] = {
             "batch": 0,
             "env_steps": 0,
@@ -77,10 +88,10 @@ class Learner:
         )
         self.examine = Examine(objective, optimizer.flat, device, compile_it)
         self.grace = Grace()
-        self._kept: list[tuple[Tensor, Tensor]] = []
+        self._snapshot: Snapshot | None = None
         self._at_start: dict[str, Any] = {}
         normal_noise = objective.agent.distribution.normal_noise
-        self.color = NoiseColor(config.ppo, normal_noise).to(device)
+        self.noise_color = NoiseColor(config.ppo, normal_noise).to(device)
         self.kl_rate = KLRate(config.ppo)
         self.reports: list[str] = []
         self.wall_time = 0.0
@@ -99,12 +110,12 @@ class Learner:
     @property
     def colored_share(self) -> float:
         """Share of the environments whose noise is colored in the next rollout."""
-        return self.color.share(self.progress)
+        return self.noise_color.share(self.progress)
 
     def start(self) -> list[str]:
         """First observations, and the statistics that make the first batch's inputs normal."""
         notes = []
-        if self.config.ppo.noise_color and not self.color.possible:
+        if self.config.ppo.noise_color and not self.noise_color.possible:
             notes.append(
                 "ppo.noise_color has no effect: it takes continuous actions and batches of several "
                 "steps of each environment"
@@ -149,7 +160,8 @@ class Learner:
             faults = self._fault(record)
             if not faults:
                 break
-            self._restore()
+            assert self._snapshot is not None
+            self._snapshot.roll_back()
             self.counters["rollbacks"] += 1
             self.counters["slow_until"] = self.counters["batch"] + ROLLBACK_BATCHES
             if self.counters["rollbacks"] > MAX_ROLLBACKS:
@@ -174,7 +186,7 @@ class Learner:
         rollout, episodes = self._collect(attempt)
         self.discount.observe(episodes)
         ended = episodes.finished, rollout.terminated, episodes.returns
-        self.color.observe(*ended, self.progress)
+        self.noise_color.observe(*ended, self.progress)
         collected = self.clock()
         batch, before = self.prepare(rollout)
         batch = self.with_targets(batch, rollout)
@@ -309,78 +321,46 @@ class Learner:
             )
         return ""
 
-    @torch.no_grad()
     def _mark(self) -> None:
         """Remember the start of a batch: what a fault could spoil, and what a stop would lose."""
-        self._snapshot()
+        self._snapshot = self._snapshot or Snapshot(self)
+        self._snapshot.take()
         self.collector.mark()
-        self._at_start = {
-            "counters": dict(self.counters),
-            "wall_time": self.wall_time,
-            "tensors": [(tensor, tensor.clone()) for tensor in self._moving()],
-        }
+        self._at_start = {"counters": dict(self.counters), "wall_time": self.wall_time}
 
-    def _moving(self) -> list[Tensor]:
-        """States of what only a batch moves, beside the objective and the optimizer."""
-        parts = (self.discount, self.color, self.reward_scale, self.kl_rate)
-        return [*(buffer for part in parts for buffer in part.buffers()), self.last_mean]
-
-    @torch.no_grad()
     def _rewind(self) -> None:
         """Back to the start of the batch, as far as `state_dict` and the counters can tell."""
-        self._restore()
+        assert self._snapshot is not None
+        self._snapshot.rewind()
         self.collector.rewind()
         self.counters.update(self._at_start["counters"])
         self.wall_time = self._at_start["wall_time"]
-        for tensor, copy in self._at_start["tensors"]:
-            tensor.copy_(copy)
         self.reports.clear()
 
-    def _snapshot(self) -> None:
-        """Keep a copy of what a fault could spoil, in memory allocated once."""
-        if not self._kept:
-            flat, optimizer = self.optimizer.flat, self.optimizer.state_dict()
-            live = [flat.theta, *optimizer.values(), *self.objective.buffers()]
-            self._kept = [(tensor, torch.empty_like(tensor)) for tensor in live]
-        for tensor, copy in self._kept:
-            copy.copy_(tensor)
+    @property
+    def rank_prefixes(self) -> tuple[str, ...]:
+        """How names in `state_dict` begin whose tensors differ between ranks."""
+        return ("collector.", *(f"{name}." for name, _ in of_a_rank(self)))
 
-    @torch.no_grad()
-    def _restore(self) -> None:
-        for tensor, copy in self._kept:
-            tensor.copy_(copy)
-
-    def state_dict(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:  # type: ignore[override]
         """Every tensor that training has, by dotted name."""
-        parts = {
-            "objective": self.objective.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "collector": self.collector.state_dict(),
-            "discount": self.discount.state_dict(),
-            "noise_color": self.color.state_dict(),
-            "reward_scale": self.reward_scale.state_dict(),
-            "learner": {
-                "last_mean": self.last_mean,
-                "kl_factor": self.kl_rate.factor,
-            },
-        }
-        return {
-            f"{part}.{name}": value
-            for part, state in parts.items()
-            for name, value in state.items()
-        }
+        collector = {f"collector.{name}": t for name, t in self.collector.state_dict().items()}
+        return {**super().state_dict(), **collector}
 
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        def part(name: str) -> dict[str, Tensor]:
-            prefix = f"{name}."
-            return {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:  # type: ignore[override]
+        """Take over what `state_dict` gave, now or in an earlier version.
 
-        self.objective.load_state_dict(part("objective"))
-        self.optimizer.load_state_dict(part("optimizer"))
-        self.collector.load_state_dict(part("collector"))
-        for name, module in (("discount", self.discount), ("noise_color", self.color)):
-            if known := part(name):  # runs of earlier versions have none
-                module.load_state_dict(known)
-        self.reward_scale.load_state_dict(part("reward_scale"))
-        self.last_mean.copy_(state["learner.last_mean"])
-        self.kl_rate.factor.copy_(state["learner.kl_factor"])
+        Raises:
+            RuntimeError: a tensor is missing, or is one that this learner does not have.
+        """
+        named = {RENAMED.get(name, name): tensor for name, tensor in state.items()}
+        collector = {name for name in named if name.startswith("collector.")}
+        self.collector.load_state_dict(
+            {name.removeprefix("collector."): named.pop(name) for name in collector}
+        )
+        known = {name.split(".")[0] for name in named}
+        for name, tensor in super().state_dict().items():
+            part = name.split(".")[0]
+            if part in ADDED_LATER and part not in known:
+                named[name] = tensor
+        super().load_state_dict(named)

@@ -46,10 +46,11 @@ class FlatParameters:
         return torch.cat(chosen).to(self.theta.device)
 
 
-class Adam:
+class Adam(nn.Module):
     """Kingma and Ba 2015 (arXiv 1412.6980, algorithm 1) with gradient clipping by norm.
 
-    State: first and second moments [P] and the step count [1], all on the device.
+    State: first and second moments [P] and the step count [1], all on the device. The parameters
+    themselves are a buffer here that is not saved: the objective saves them by name.
 
     Args:
         flat: the parameters.
@@ -58,6 +59,11 @@ class Adam:
         groups: [P] masks that are clipped one by one; None clips the joint norm.
     """
 
+    theta: Tensor  # [P]
+    first: Tensor  # [P]
+    second: Tensor  # [P]
+    steps: Tensor  # [1]
+
     def __init__(
         self,
         flat: FlatParameters,
@@ -65,12 +71,15 @@ class Adam:
         rates: Tensor | None = None,
         groups: list[Tensor] | None = None,
     ) -> None:
+        super().__init__()
         self.flat, self.max_grad_norm = flat, max_grad_norm
         self.rates, self.groups = rates, groups
-        self.first = torch.zeros_like(flat.theta)
-        self.second = torch.zeros_like(flat.theta)
+        self.register_buffer("theta", flat.theta, persistent=False)
+        self.register_buffer("first", torch.zeros_like(flat.theta))
+        self.register_buffer("second", torch.zeros_like(flat.theta))
         # [1], not a scalar: compiled code on a CPU loses what it writes into a tensor of no axes.
-        self.steps = torch.zeros(1, dtype=torch.float32, device=flat.theta.device)
+        self.register_buffer("steps", torch.zeros(1, device=flat.theta.device))
+        self.register_load_state_dict_pre_hook(self._fit_steps)
 
     def step(self, grad: Tensor, learning_rate: Tensor, go: Tensor) -> tuple[Tensor, Tensor]:
         """Clip, check and apply one gradient; nothing leaves the device.
@@ -112,10 +121,10 @@ class Adam:
     def _factor(self, norm: Tensor) -> Tensor:
         return torch.where(norm > self.max_grad_norm, self.max_grad_norm / norm, 1.0)
 
-    def state_dict(self) -> dict[str, Tensor]:
-        return {"first": self.first, "second": self.second, "steps": self.steps}
-
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        self.first.copy_(state["first"])
-        self.second.copy_(state["second"])
-        self.steps.copy_(state["steps"])
+    def _fit_steps(
+        self, _: nn.Module, state: dict[str, Tensor], prefix: str, *unused: object
+    ) -> None:
+        """Earlier versions counted the steps of the critic alone beside the others."""
+        name = f"{prefix}steps"
+        if name in state:
+            state[name] = state[name][:1]

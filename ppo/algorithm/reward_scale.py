@@ -20,6 +20,8 @@ class RewardScale(nn.Module):
         gamma: [1] of the trainer, as it is then. enabled: otherwise rewards pass unchanged.
     """
 
+    of_a_rank = True  # `carried` belongs to running episodes
+
     carried: Tensor  # [N] discounted sums of episodes that go on
     count: Tensor  # [1] float64
     mean: Tensor  # [1] float64 of the discounted sums

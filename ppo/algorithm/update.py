@@ -59,7 +59,7 @@ class Update:
         self.kl_limit = torch.tensor(
             torch.inf if limit is None else KL_STOP_FACTOR * limit, device=device
         )
-        fix_addresses(optimizer.flat.theta, *optimizer.state_dict().values(), self.running)
+        fix_addresses(*optimizer.buffers(), self.running)
         # Gradients that ranks must average leave the graph half way; one process fuses it all.
         self.compiles = compile_it
         self.fused = compile_it and not parallel.is_active()

@@ -21,8 +21,6 @@ from ppo.runs import checkpoint
 from ppo.runs.checkpoint import Checkpoint
 from ppo.runs.folder import RunFolder
 
-OF_A_RANK = ("collector.", "reward_scale.")
-
 
 def gather(learner: Learner) -> dict[str, Tensor]:
     """Every tensor of the run; all ranks call it, rank 0 gets those of the others too."""
@@ -32,7 +30,7 @@ def gather(learner: Learner) -> dict[str, Tensor]:
     own = {
         name: value.detach().to("cpu", copy=True).contiguous()
         for name, value in state.items()
-        if name.startswith(OF_A_RANK)
+        if name.startswith(learner.rank_prefixes)
     }
     parts = parallel.gather_bytes(safetensors.torch.save(own), learner.device)
     for number, part in enumerate(parts[1:], 1):

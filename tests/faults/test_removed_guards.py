@@ -42,7 +42,8 @@ MUTATIONS = {
         "stops", "no_trace",
     ),
     "moments of Adam": (
-        '        self.optimizer.load_state_dict(part("optimizer"))\n', "",
+        '        self.register_buffer("first", torch.zeros_like(flat.theta))\n',
+        '        self.register_buffer("first", torch.zeros_like(flat.theta), persistent=False)\n',
         "stops", "no_trace",
     ),
     "lengths of running episodes": (
@@ -82,7 +83,7 @@ MUTATIONS = {
         "numerics", "never_enters",
     ),
     "rollback": (
-        "            self._restore()\n            self.counters",
+        "            self._snapshot.roll_back()\n            self.counters",
         "            self.counters", "numerics", "rollback or rolled_back",
     ),
     "skipping a gradient that is not finite": (

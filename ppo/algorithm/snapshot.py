@@ -1,0 +1,51 @@
+"""The tensors that a training has at the start of a batch, kept until the next one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+
+
+def of_a_rank(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """The parts, by dotted name, whose state follows the environments of one process.
+
+    Such a part has the attribute `of_a_rank`. It is saved by each rank, and it goes on with its
+    environments where an update is rolled back.
+    """
+    for name, part in module.named_modules():
+        if getattr(part, "of_a_rank", False):
+            yield name, part
+
+
+class Snapshot:
+    """A copy of every buffer of a module, in memory allocated once.
+
+    Parameters are covered by the one buffer of which they are views (`Adam.theta`).
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        follows = {id(buffer) for _, part in of_a_rank(module) for buffer in part.buffers()}
+        copies = [(buffer, torch.empty_like(buffer)) for buffer in module.buffers()]
+        self._learned = [pair for pair in copies if id(pair[0]) not in follows]
+        self._following = [pair for pair in copies if id(pair[0]) in follows]
+
+    @torch.no_grad()
+    def take(self) -> None:
+        """Copy what there is now."""
+        for tensor, copy in (*self._learned, *self._following):
+            copy.copy_(tensor)
+
+    @torch.no_grad()
+    def roll_back(self) -> None:
+        """What is learned returns; what follows the environments, which go on, stays."""
+        for tensor, copy in self._learned:
+            tensor.copy_(copy)
+
+    @torch.no_grad()
+    def rewind(self) -> None:
+        """Everything returns."""
+        self.roll_back()
+        for tensor, copy in self._following:
+            tensor.copy_(copy)
