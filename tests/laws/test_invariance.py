@@ -34,6 +34,13 @@ def test_powers_of_two_change_no_bit(name):
         assert not found, f"2^{power}: {found}"
 
 
+@pytest.mark.parametrize("power", [-100, 100])
+def test_the_range_is_that_of_float32(power):
+    """Rewards of 1e-30 and of 1e30; beyond, float32 itself runs out."""
+    settings = ENVIRONMENTS["several components"]
+    assert not first_difference(scaled_history(0, *settings), scaled_history(power, *settings))
+
+
 def test_components_a_million_apart_keep_their_bits_under_a_common_factor():
     plain = scaled_history(0, env=ThreeScales())
     for power in POWERS:
