@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+
+import gymnasium
+import numpy as np
 import pytest
 import torch
 from env_tools import assert_same_bits, make, play, random_actions
@@ -83,3 +87,53 @@ def test_workers_use_the_same_forms():
 
 def test_rendered_and_wrapped_environments_keep_the_original():
     assert type(make("HalfCheetah-v4", num_envs=1)._group) is SlotGroup
+
+
+def renamed(patch, kind):
+    """Another version of the class: the weight of the control cost under another name."""
+    begin = kind.__init__
+
+    def init(self, *args, **kwargs):
+        begin(self, *args, **kwargs)
+        self._weight_of_control = self.__dict__.pop("_ctrl_cost_weight")
+
+    patch.setattr(kind, "__init__", init)
+    cost = lambda self, action: self._weight_of_control * np.sum(np.square(action))  # noqa: E731
+    patch.setattr(kind, "control_cost", cost)
+
+
+def costlier(patch, kind):
+    """Another version of the class: the same names, another formula."""
+    cost = kind.control_cost
+    patch.setattr(kind, "control_cost", lambda self, action: 2.0 * cost(self, action))
+
+
+@pytest.mark.parametrize(
+    ("task", "change", "said"),
+    [
+        ("half_cheetah_v5:HalfCheetahEnv", renamed, "_ctrl_cost_weight"),
+        ("walker2d_v5:Walker2dEnv", costlier, "rewards differ"),
+    ],
+)
+def test_another_version_of_a_task_is_stepped_by_its_own_step(task, change, said, monkeypatch):
+    module, name = task.split(":")
+    kind = getattr(importlib.import_module(f"gymnasium.envs.mujoco.{module}"), name)
+    env_id = name.removesuffix("Env") + "-v5"
+    change(monkeypatch, kind)
+    envs = make(env_id, num_envs=2)
+    assert type(envs._group) is SlotGroup
+    (note,) = envs.notes
+    assert note.startswith(f"env.id: {env_id}: ") and said in note
+    slow = with_the_original(env_id, monkeypatch, num_envs=2)
+    assert torch.equal(envs.reset(), slow.reset())
+    actions = random_actions(envs, 40)
+    assert_same_bits(play(envs, actions), play(slow, actions))
+
+
+@pytest.mark.parametrize("task", ["Hopper", "Walker2d", "Ant", "InvertedPendulum"])
+def test_a_trial_is_long_enough_to_see_an_end(task):
+    """So that the formulas of ends are tried too."""
+    env = gymnasium.make(f"{task}-v5")
+    env.action_space.seed(0), env.reset(seed=0)
+    ended = [env.step(env.action_space.sample())[2] for _ in range(mujoco.TRIAL)]
+    assert any(ended) and not all(ended)

@@ -4,6 +4,10 @@
 of each environment is stepped by itself, and observations, rewards and ends are computed for all of
 them together, with the operations of Gymnasium's own classes in their order, so that every bit is
 the same (tests/envs/test_mujoco.py). Episodes are started, and played again, by the original.
+
+The formulas read private attributes of Gymnasium's classes, which another version may name or use
+otherwise. So a short trial comes first: where it does not give the bits of `env.step`, environments
+are stepped by `env.step`.
 """
 
 from __future__ import annotations
@@ -33,7 +37,12 @@ class State(NamedTuple):
     forces: np.ndarray  # [n, bodies, 6] contact forces; empty where the task does not use them
 
 
-Outcome = tuple[np.ndarray, np.ndarray, np.ndarray]  # observations, rewards, terminated
+class Outcome(NamedTuple):
+    """What n environments give, in Gymnasium's order."""
+
+    observations: np.ndarray  # [n, numbers]
+    rewards: np.ndarray  # [n]
+    terminated: np.ndarray  # [n] bool
 
 
 def _velocity(state: State) -> np.ndarray:
@@ -57,12 +66,12 @@ def _inside(values: np.ndarray, bounds: tuple[float, float]) -> np.ndarray:
 
 def _half_cheetah(state: State) -> Outcome:
     rewards = state.env._forward_reward_weight * _velocity(state)[:, 0] - _control_cost(state)
-    return _observed(state, 1), rewards, np.zeros(len(rewards), bool)
+    return Outcome(_observed(state, 1), rewards, np.zeros(len(rewards), bool))
 
 
 def _swimmer(state: State) -> Outcome:
     rewards = state.env._forward_reward_weight * _velocity(state)[:, 0] - _control_cost(state)
-    return _observed(state, 2), rewards, np.zeros(len(rewards), bool)
+    return Outcome(_observed(state, 2), rewards, np.zeros(len(rewards), bool))
 
 
 def _upright(state: State) -> np.ndarray:
@@ -75,7 +84,8 @@ def _walking(state: State, healthy: np.ndarray) -> Outcome:
     env = state.env
     forward = env._forward_reward_weight * _velocity(state)[:, 0]
     rewards = forward + healthy * env._healthy_reward - _control_cost(state)
-    return _observed(state, 1, 10.0), rewards, ~healthy & env._terminate_when_unhealthy
+    ended = ~healthy & env._terminate_when_unhealthy
+    return Outcome(_observed(state, 1, 10.0), rewards, ended)
 
 
 def _walker2d(state: State) -> Outcome:
@@ -101,13 +111,13 @@ def _ant(state: State) -> Outcome:
     obs = _observed(state, 2)
     if env._include_cfrc_ext_in_observation:
         obs = np.concatenate((obs, forces[:, 1:].reshape(len(forces), -1)), axis=1)
-    return obs, rewards, ~healthy & env._terminate_when_unhealthy
+    return Outcome(obs, rewards, ~healthy & env._terminate_when_unhealthy)
 
 
 def _inverted_pendulum(state: State) -> Outcome:
     obs = np.concatenate((state.qpos, state.qvel), axis=1)
     terminated = ~np.isfinite(obs).all(axis=1) | (np.abs(obs[:, 1]) > 0.2)
-    return obs, (~terminated).astype(np.float64), terminated
+    return Outcome(obs, (~terminated).astype(np.float64), terminated)
 
 
 class Form(NamedTuple):
@@ -131,6 +141,7 @@ FORMS = {
     )
 }
 PLAIN_WRAPPERS = {"TimeLimit", "OrderEnforcing", "PassiveEnvChecker"}
+TRIAL = 50  # steps: with random actions every task that can end has ended before
 
 
 def form_of(env: gym.Env) -> Form | None:
@@ -147,42 +158,34 @@ def form_of(env: gym.Env) -> Form | None:
     return form if layer.render_mode is None else None
 
 
-class MujocoGroup(SlotGroup):
-    """A `SlotGroup` of one of the tasks above."""
+class Bodies:
+    """Environments of one form, stepped together without their wrappers.
 
-    def __init__(self, spec: EnvSpec, task: Task, indices: range) -> None:
-        super().__init__(spec, task, indices)
+    Args:
+        form: of all of them.
+        envs: as Gymnasium makes them.
+    """
+
+    def __init__(self, form: Form, envs: list[gym.Env]) -> None:
         import mujoco
 
-        form = form_of(self.slots[0].env)
-        assert form is not None
-        self._form, self._mujoco = form, mujoco
-        self._limit = self.slots[0].env.spec.max_episode_steps or math.inf  # type: ignore
-        self._bind()
-
-    def _bind(self) -> None:
-        """Keeps a view of each environment's arrays, [1, ...] for `concatenate`."""
-        cores: list[Any] = [slot.env.unwrapped for slot in self.slots]
-        self._bound = [slot.env for slot in self.slots]
-        self._cores = cores
+        self.envs, self._form, self._mujoco = envs, form, mujoco
+        cores: list[Any] = [env.unwrapped for env in envs]
+        self._cores, self._frames = cores, cores[0].frame_skip
+        # A view of each environment's arrays, [1, ...] for `concatenate`.
         self._physics = [(core.model, core.data, core.data.ctrl) for core in cores]
         self._qpos = [core.data.qpos[None] for core in cores]
         self._qvel = [core.data.qvel[None] for core in cores]
-        if self._form.place == "body":
+        if form.place == "body":
             self._place = [core.data.body(core._main_body).xpos[None] for core in cores]
         else:
             self._place = [qpos[:, :3] for qpos in self._qpos]
-        forces = cores if self._form.needs_forces else []
-        self._forces = [core.data.cfrc_ext[None] for core in forces]
-        self._frames = cores[0].frame_skip
+        self._forces = [core.data.cfrc_ext[None] for core in (cores if form.needs_forces else [])]
 
-    def step(self, parity: int) -> None:
-        rows = self.rows
-        if any(slot.env is not env for slot, env in zip(self.slots, self._bound, strict=True)):
-            self._bind()  # an environment was built anew after a fault
-        actions = np.ascontiguousarray(self.decoder.decode(rows.actions))
+    def step(self, actions: np.ndarray, begin: Callable[[int], None]) -> Outcome:
+        """One step of all; `begin` is called with the number of each before its physics."""
         before = np.concatenate(self._place)
-        self._advance(actions)
+        self._advance(actions, begin)
         state = State(
             self._cores[0],
             np.concatenate(self._qpos),
@@ -192,28 +195,71 @@ class MujocoGroup(SlotGroup):
             actions,
             np.concatenate(self._forces) if self._forces else np.zeros(0),
         )
+        with np.errstate(over="ignore", invalid="ignore"):  # the caller reports what is not finite
+            return self._form.compute(state)
+
+    def _advance(self, actions: np.ndarray, begin: Callable[[int], None]) -> None:
+        """The physics of every environment, one after the other."""
+        step, after, frames = self._mujoco.mj_step, self._mujoco.mj_rnePostConstraint, self._frames
+        needs_forces = self._form.needs_forces
+        for row, (model, data, control) in enumerate(self._physics):
+            begin(row)
+            control[:] = actions[row]
+            step(model, data, nstep=frames)
+            if needs_forces:
+                after(model, data)
+
+
+def misfit(form: Form, env: gym.Env) -> str | None:
+    """Why the form does not give the bits of `env.step` here; None if it does, in a short trial."""
+    try:
+        env.action_space.seed(0)
+        actions = [env.action_space.sample() for _ in range(TRIAL)]
+        env.reset(seed=0)
+        own = [env.step(action)[:3] for action in actions]
+        env.reset(seed=0)
+        bodies = Bodies(form, [env])
+        for action, expected in zip(actions, own, strict=True):
+            found = bodies.step(action[None], lambda row: None)
+            for name, mine, its in zip(Outcome._fields, found, expected, strict=True):
+                if not np.array_equal(mine[0], its, equal_nan=True):
+                    return f"{name} differ"
+    except Exception as error:  # whatever it is, `env.step` does not need it
+        return repr(error)
+    return None
+
+
+class MujocoGroup(SlotGroup):
+    """A `SlotGroup` of one of the tasks above."""
+
+    def __init__(self, spec: EnvSpec, task: Task, indices: range) -> None:
+        super().__init__(spec, task, indices)
+        form = form_of(self.slots[0].env)
+        assert form is not None
+        self._form = form
+        self._limit = self.slots[0].env.spec.max_episode_steps or math.inf  # type: ignore
+        self._bodies = Bodies(form, [slot.env for slot in self.slots])
+
+    def step(self, parity: int) -> None:
+        rows, bound = self.rows, self._bodies.envs
+        if any(slot.env is not env for slot, env in zip(self.slots, bound, strict=True)):
+            # An environment was built anew after a fault.
+            self._bodies = Bodies(self._form, [slot.env for slot in self.slots])
+        actions = np.ascontiguousarray(self.decoder.decode(rows.actions))
+        found = self._bodies.step(actions, self._begin_step)
         with np.errstate(over="ignore", invalid="ignore"):  # reported below as not finite
-            observations, rewards, terminated = self._form.compute(state)
-            rows.obs[parity] = observations
-            rows.rewards[:, 0] = rewards
-        rows.terminated[:] = terminated
+            rows.obs[parity] = found.observations
+            rows.rewards[:, 0] = found.rewards
+        rows.terminated[:] = found.terminated
         rows.truncated[:] = [slot.steps >= self._limit for slot in self.slots]
         rows.valid[:] = True
         for row in np.flatnonzero(rows.terminated | rows.truncated).tolist():
             self._end(row, self.slots[row], parity)
         self._check(parity)
 
-    def _advance(self, actions: np.ndarray) -> None:
-        """The physics of every environment, one after the other."""
-        step, after, frames = self._mujoco.mj_step, self._mujoco.mj_rnePostConstraint, self._frames
-        needs_forces = self._form.needs_forces
-        for row, (model, data, control) in enumerate(self._physics):
-            self._mark(row)
-            self.slots[row].steps += 1
-            control[:] = actions[row]
-            step(model, data, nstep=frames)
-            if needs_forces:
-                after(model, data)
+    def _begin_step(self, row: int) -> None:
+        self._mark(row)
+        self.slots[row].steps += 1
 
     def _end(self, row: int, slot: Slot, parity: int) -> None:
         rows = self.rows
@@ -245,12 +291,19 @@ def make_group(spec: EnvSpec, task: Task, indices: range) -> SlotGroup:
     """The fastest group that gives the data of Gymnasium's `step`."""
     if str(spec.entry_point).startswith("gymnasium.envs.mujoco"):
         _warn_once()
-    if spec.entry_point in {form.class_path for form in FORMS.values()} and not task.kwargs.get(
-        "render_mode"
-    ):
-        group = SlotGroup(spec, task, range(indices.start, indices.start + 1))
-        plain = form_of(group.slots[0].env) is not None
-        group.close()
-        if plain:
-            return MujocoGroup(spec, task, indices)
-    return SlotGroup(spec, task, indices)
+    known = spec.entry_point in {form.class_path for form in FORMS.values()}
+    if not known or task.kwargs.get("render_mode"):
+        return SlotGroup(spec, task, indices)
+    group = SlotGroup(spec, task, range(indices.start, indices.start + 1))
+    form = form_of(group.slots[0].env)
+    found = misfit(form, group.slots[0].env) if form is not None else None
+    group.close()
+    if form is not None and found is None:
+        return MujocoGroup(spec, task, indices)
+    group = SlotGroup(spec, task, indices)
+    if found is not None:
+        group.notes.append(
+            f"env.id: {spec.id}: stepped one by one, since the formulas for many at once do not "
+            f"fit gymnasium {gym.__version__} ({found})"
+        )
+    return group

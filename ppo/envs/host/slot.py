@@ -137,6 +137,7 @@ class SlotGroup:
     Attributes:
         events: what happened since the last `take_events`, in words.
         outside: the first observation outside the space since then, in words.
+        notes: on how these environments are stepped, in words.
     """
 
     def __init__(self, spec: EnvSpec, task: Task, indices: range) -> None:
@@ -147,6 +148,7 @@ class SlotGroup:
         self.decoder = ActionDecoder(env.action_space, spec.id)
         self.events: list[str] = []
         self.outside: str | None = None
+        self.notes: list[str] = []
         self._names: tuple[str, ...] | None = None
         self._masks = "none"
         self._begun = 0
@@ -157,7 +159,7 @@ class SlotGroup:
         slot = self.slots[0]
         observation, info = slot.reset(0)
         source = masks.find_source(slot.env, info, self.task.action_masks, slot.spec.id)
-        notes = self._notes(slot, observation)
+        notes = *self.notes, *self._notes(slot, observation)
         return Probed(self._component_names(slot, observation, info, source), source, notes)
 
     def _notes(self, slot: Slot, observation: Any) -> tuple[str, ...]:
