@@ -82,7 +82,7 @@ class FixedGraphs:
         return self._graphs.get(self._key(args), self)
 
     def _key(self, args: tuple[Any, ...]) -> Any:
-        return torch.is_grad_enabled(), *map(look, args)
+        return torch.is_grad_enabled(), look(args)
 
     def __call__(self, *args: Any) -> Any:
         key = self._key(args)
@@ -128,15 +128,22 @@ def bytecode(function: types.FunctionType) -> Callable[..., Any] | None:
     return types.FunctionType(code, function.__globals__, function.__name__, None, closure)
 
 
-def look(value: Any) -> Any:
-    """What a graph depends on in an argument: the form of a tensor, the value of anything else."""
+def look(value: Any, places: dict[int, int] | None = None) -> Any:
+    """What a graph depends on in an argument: the form of a tensor, the value of anything else.
+
+    Args:
+        places: number by identity of the tensors seen so far. A graph for one tensor given twice
+            is none for two tensors.
+    """
+    places = {} if places is None else places
     kind = type(value)
     if kind is Tensor:
-        return value.dtype, value.shape, value.stride()
+        place = places.setdefault(id(value), len(places))
+        return value.dtype, value.shape, value.stride(), place
     if isinstance(value, tuple):
-        return kind, *map(look, value)
+        return kind, *(look(part, places) for part in value)
     if kind is dict:
-        return kind, *((name, look(part)) for name, part in value.items())
+        return kind, *((name, look(part, places)) for name, part in value.items())
     return kind, value
 
 

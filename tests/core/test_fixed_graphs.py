@@ -107,3 +107,21 @@ def test_it_computes_what_the_function_does_for_every_look() -> None:
     with torch.no_grad():
         scale.fill_(3.0)  # a tensor it reads may change, and does in every gradient step
     assert fixed(torch.ones(3), False).item() == 9.0
+
+
+def test_one_tensor_given_twice_looks_unlike_two_tensors() -> None:
+    x, y = torch.zeros(3), torch.ones(3)
+    assert look((x, x, y)) != look((x, y, y)) != look((x, y, x))
+    assert look({"a": x, "b": (x,)}) != look({"a": x, "b": (y,)})
+
+
+@pytest.mark.slow
+def test_a_graph_for_one_tensor_given_twice_is_none_for_two_tensors() -> None:
+    def function(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return x.add_(1.0) + y
+
+    fixed: Any = FixedGraphs(function, {"cpp_wrapper": True})
+    for _ in range(2):
+        x, y = torch.zeros(3), torch.full((3,), 5.0)
+        assert fixed(x, x).tolist() == [2.0] * 3
+        assert fixed(y, torch.ones(3)).tolist() == [7.0] * 3
