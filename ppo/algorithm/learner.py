@@ -28,7 +28,7 @@ from ppo.algorithm.snapshot import Snapshot, of_a_rank
 from ppo.algorithm.targets import TargetSettings
 from ppo.algorithm.update import Update, UpdateTable
 from ppo.config import Config
-from ppo.core import parallel
+from ppo.core import parallel, torch_internals
 from ppo.core.data import Batch, Rollout
 from ppo.core.errors import Diverged, Dropped
 from ppo.core.signals import Grace
@@ -94,6 +94,7 @@ class Learner(nn.Module):
         self.noise_color = NoiseColor(config.ppo, normal_noise).to(device)
         self.kl_rate = KLRate(config.ppo)
         self.reports: list[str] = []
+        self._lacks = 0  # how many of torch_internals.NOTES this run has reported
         self.wall_time = 0.0
         self.timing = {"collect": 0.0, "update": 0.0, "other": 0.0}
         self.finished: EpisodeRows | None = None
@@ -172,13 +173,19 @@ class Learner(nn.Module):
             events.append(
                 f"{faults}: rolled back, learning rate halved for {ROLLBACK_BATCHES} batches"
             )
-        record["events"] = [*record["events"], *self.reports, *events]
+        record["events"] = [*record["events"], *self.reports, *events, *self._lacking()]
         events.clear()
         self.reports.clear()
         self.kl_rate.follow(record["approx_kl"])
         self.discount.follow(record["explained_variance"])
         self.counters["batch"] += 1
         return record
+
+    def _lacking(self) -> list[str]:
+        """What compiled code has to do without on this torch, and was not reported before."""
+        lines = torch_internals.NOTES[self._lacks :] if self.compiled else []
+        self._lacks += len(lines)
+        return lines
 
     def _attempt(self, attempt: int, started: float) -> dict[str, Any]:
         begin = self.clock()

@@ -16,6 +16,9 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Tensor
 
+from ppo.core import torch_internals
+from ppo.core.products import faster_products
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 # On a GPU torch counts the graphs of a function over all learners of a process (tests, sweeps).
@@ -46,14 +49,11 @@ def compiled(function: F, device: torch.device, loops: bool = False) -> F:
         options: dict[str, Any] = {"triton.cudagraphs": True}
     else:
         options = {"cpp_wrapper": not loops or torch.__version__ >= LOOPS_IN_CPP}
-    if chooses_products(device):
-        from ppo.core.products import FasterProducts
-
-        options["post_grad_custom_post_pass"] = FasterProducts()
     if device.type == "cpu":
-        return cast(F, FixedGraphs(function, options))
-    torch._dynamo.config.recompile_limit = RECOMPILE_LIMIT
-    torch._dynamo.config.accumulated_recompile_limit = 4 * RECOMPILE_LIMIT
+        faster = faster_products() if chooses_products(device) else None
+        more = {"post_grad_custom_post_pass": faster} if faster is not None else {}
+        return cast(F, FixedGraphs(function, options, more))
+    torch_internals.allow_graphs(RECOMPILE_LIMIT)
     whole = torch.compile(function, fullgraph=True, dynamic=False, options=options)
     return cast(F, whole)
 
@@ -69,12 +69,16 @@ class FixedGraphs:
     Args:
         function: takes positional arguments.
         options: of torch.compile.
+        more: options that go, with a note, where this torch cannot compile with them.
     """
 
-    def __init__(self, function: Callable[..., Any], options: dict[str, Any]) -> None:
-        self._function = function
-        # What a graph is for is told by its key; torch need not keep anything of it.
-        self._options = {**options, "guard_filter_fn": lambda entries: [False] * len(entries)}
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        options: dict[str, Any],
+        more: dict[str, Any] | None = None,
+    ) -> None:
+        self._function, self._options, self._more = function, options, more or {}
         self._graphs: dict[Any, Callable[..., Any]] = {}
 
     def graph(self, *args: Any) -> Callable[..., Any]:
@@ -87,13 +91,30 @@ class FixedGraphs:
     def __call__(self, *args: Any) -> Any:
         key = self._key(args)
         graph = self._graphs.get(key)
-        if graph is not None:
-            return graph(*args)
-        fresh = self._fresh()
-        whole = torch.compile(fresh, fullgraph=True, dynamic=False, options=self._options)
-        result = whole(*args)
-        self._graphs[key] = bytecode(fresh) or whole
-        return result
+        if graph is None:
+            graph = self._graphs[key] = self._compile(args)
+        return graph(*args)
+
+    def _compile(self, args: tuple[Any, ...]) -> Callable[..., Any]:
+        """A graph for arguments of this look; by torch.compile alone where nothing else works."""
+        # What a graph is for is told by its key; torch need not keep anything of it.
+        fixed = {**self._options, "guard_filter_fn": lambda entries: [False] * len(entries)}
+        options, errors = {**self._options, **self._more}, []
+        for more in [self._more, {}] if self._more else [{}]:
+            try:
+                graph = torch_internals.without_guards(self._fresh(), args, {**fixed, **more})
+            except Exception as error:  # the function's own faults torch.compile raises again
+                errors.append(error)
+                options = {}
+                continue
+            if graph is None:
+                break
+            if errors:
+                torch_internals.note(torch_internals.PLAIN, errors[0])
+            return graph
+        if errors:
+            torch_internals.note("compiled code is that of torch's defaults", errors[-1])
+        return torch.compile(self._fresh(), fullgraph=True, dynamic=False, options=options)
 
     def _fresh(self) -> types.FunctionType:
         """The function under a code of its own: torch files what it compiles under the code."""
@@ -110,22 +131,6 @@ class FixedGraphs:
 def settled(function: F, *args: Any) -> F:
     """`function` for many calls whose arguments all look like these: they are looked at once."""
     return cast(F, function.graph(*args)) if isinstance(function, FixedGraphs) else function
-
-
-def bytecode(function: types.FunctionType) -> Callable[..., Any] | None:
-    """What torch runs in place of a function that it compiled, without its questions before it.
-
-    None where this torch does not show it.
-    """
-    try:
-        from torch._C._dynamo.eval_frame import _debug_get_cache_entry_list as entries
-    except ImportError:
-        return None
-    found = entries(function.__code__)
-    if len(found) != 1:
-        return None
-    code, closure = found[0].code, function.__closure__
-    return types.FunctionType(code, function.__globals__, function.__name__, None, closure)
 
 
 def look(value: Any, places: dict[int, int] | None = None) -> Any:
@@ -173,34 +178,36 @@ def _keep_freed_memory() -> None:
 
 
 def keep(tensors: Any) -> Any:
-    """Tensors that the next call of a compiled function cannot overwrite, copied only on a GPU."""
+    """Tensors that the next call of a compiled function cannot overwrite, copied only on a GPU.
+
+    Args:
+        tensors: a tensor, or tuples, lists and dicts of them.
+    """
     if isinstance(tensors, Tensor):
         return tensors.clone() if tensors.is_cuda else tensors
-    return torch.utils._pytree.tree_map_only(
-        Tensor, lambda tensor: tensor.clone() if tensor.is_cuda else tensor, tensors
-    )
+    if isinstance(tensors, dict):
+        return {name: keep(part) for name, part in tensors.items()}
+    if isinstance(tensors, (tuple, list)):
+        parts = [keep(part) for part in tensors]
+        kind: Any = type(tensors)
+        return kind(*parts) if hasattr(tensors, "_fields") else kind(parts)
+    return tensors
 
 
 def fix_addresses(*tensors: Tensor) -> None:
     """Say that these tensors are changed in place and never move, so that CUDA graphs may too."""
     for tensor in tensors:
         if tensor.is_cuda:
-            torch._dynamo.mark_static_address(tensor)
+            torch_internals.fix_address(tensor)
 
 
 def obstacle(device: torch.device) -> str | None:
     """Why functions for this device cannot be compiled here; None if they can."""
     if device.type == "cuda":
-        from torch.utils._triton import has_triton
-
-        return None if has_triton() else "triton is not installed"
-    from torch._inductor import cpp_builder, exc
-
-    try:
-        cpp_builder.get_cpp_compiler()
-    except exc.InvalidCxxCompiler:
-        return "no C++ compiler was found (install g++ or clang++)"
-    return None
+        return None if torch_internals.has_triton() else "triton is not installed"
+    if torch_internals.has_cpp_compiler():
+        return None
+    return "no C++ compiler was found (install g++ or clang++)"
 
 
 # What compiling costs and saves on one core of a server of 2024, torch 2.13, network 2x64

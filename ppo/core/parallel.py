@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import importlib
 import os
 from collections.abc import Iterator
 
@@ -13,6 +12,7 @@ from torch import Tensor
 from torch import distributed as dist
 from torch.distributed.rendezvous import rendezvous
 
+from ppo.core import torch_internals
 from ppo.core.errors import RunError
 
 
@@ -40,7 +40,7 @@ def start(device: torch.device) -> None:
         return
     # Imported while a group exists, it keeps that group and its threads for ever, and a process is
     # now and then aborted by them at its end, after all work is done.
-    importlib.import_module("torch._dynamo")
+    torch_internals.load_compiler()
     single_node = os.environ.get("GROUP_WORLD_SIZE", "1") == "1"
     restarts = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") if single_node else "0"
     with _others():

@@ -9,13 +9,13 @@ each machine, so that a run gives the same bits whenever it is repeated.
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch._inductor.custom_graph_pass import CustomGraphPass, get_hash_for_files
 from torch.fx import Graph, Node
+
+from ppo.core.torch_internals import graph_pass, onednn_linear, onednn_works
 
 aten = torch.ops.aten
 
@@ -24,57 +24,25 @@ LONG = 256  # terms of a sum from which the order of a thin product matters
 THIN = 16  # columns below which it does
 
 
-def by_onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """`x @ weight^T + bias`: [N, inputs], [outputs, inputs], [outputs] -> [N, outputs]."""
-    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+def faster_products() -> Any:
+    """What rewrites the products of every compiled graph; None where torch cannot."""
+    return graph_pass(rewrite, __file__) if onednn_works() else None
 
 
-@functools.cache
-def onednn_linear() -> Any:
-    """oneDNN's linear layer as an operation that may stand in a graph.
-
-    torch's own, mkldnn::_linear_pointwise, is compiled with constant weights alone.
-    """
-    from torch._inductor import ir, lowering, mkldnn_ir
-
-    torch.library.define("ppo::linear", "(Tensor x, Tensor weight, Tensor? bias) -> Tensor")
-
-    torch.library.impl("ppo::linear", "CPU")(by_onednn)
-    torch.library.register_fake("ppo::linear")(lambda x, w, b: x.new_empty(len(x), len(w)))
-    operation = torch.ops.ppo.linear.default
-
-    def lower(x: ir.TensorBox, weight: ir.TensorBox, bias: ir.TensorBox | None) -> ir.TensorBox:
-        sides = [ir.ExternKernel.realize_input(side) for side in (x, weight)]
-        size = [x.get_size()[0], weight.get_size()[0]]
-        layout = ir.FixedLayout(torch.device("cpu"), x.get_dtype(), size)
-        with_bias = [*sides, ir.ExternKernel.realize_input(bias)] if bias is not None else sides
-        constants = ["none", [-1], ""] if bias is not None else [None, "none", [-1], ""]
-        made = mkldnn_ir.LinearUnary(layout, with_bias, constants)
-        return ir.TensorBox.create(mkldnn_ir._create_output_node(made))
-
-    lowering.register_lowering(operation, type_promotion_kind=None)(lower)
-    return operation
-
-
-class FasterProducts(CustomGraphPass):
+def rewrite(graph: Graph) -> None:
     """Rewrites the products of a graph, of which nothing else changes."""
-
-    def __call__(self, graph: Graph) -> None:
-        for node in list(graph.nodes):
-            if node.target is aten.addmm.default and not node.kwargs:
-                bias, left, right = node.args
-                wide = value(bias).shape == value(right).shape[1:]
-                if wide and is_large(value(left), value(right)):
-                    replace(graph, node, linear, left, right, bias)
-            elif node.target is aten.mm.default:
-                left, right = node.args
-                if is_large(value(left), value(right)):
-                    replace(graph, node, linear, left, right, None)
-                elif is_thin(value(left), value(right)):
-                    replace(graph, node, turned, left, right)
-
-    def uuid(self) -> Any:
-        return get_hash_for_files((__file__,))
+    for node in list(graph.nodes):
+        if node.target is aten.addmm.default and not node.kwargs:
+            bias, left, right = node.args
+            wide = value(bias).shape == value(right).shape[1:]
+            if wide and is_large(value(left), value(right)):
+                replace(graph, node, linear, left, right, bias)
+        elif node.target is aten.mm.default:
+            left, right = node.args
+            if is_large(value(left), value(right)):
+                replace(graph, node, linear, left, right, None)
+            elif is_thin(value(left), value(right)):
+                replace(graph, node, turned, left, right)
 
 
 def value(node: Any) -> Tensor:

@@ -124,7 +124,8 @@ class MatrixProducts:
             torch.randn(shape, device=self.device) for shape in ((rows, inner), (inner, columns))
         )
         if self.compiled and chooses_products(self.device):
-            from ppo.core.products import by_onednn, is_large
+            from ppo.core.products import is_large
+            from ppo.core.torch_internals import by_onednn
 
             if is_large(left, right):
                 return functools.partial(by_onednn, left, right.t(), None), times

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from ppo.core.compiling import chooses_products, compiled
-from ppo.core.products import FasterProducts
+from ppo.core.products import rewrite
 
 needs_onednn = pytest.mark.skipif(
     not chooses_products(torch.device("cpu")),
@@ -50,7 +50,7 @@ LEFT_ALONE = [
 
 def rewritten(function, arguments) -> tuple[torch.fx.GraphModule, list[str]]:
     module = make_fx(function, tracing_mode="fake")(*arguments)
-    FasterProducts()(module.graph)
+    rewrite(module.graph)
     module.graph.lint()
     module.recompile()
     return module, [str(node.target) for node in module.graph.nodes]

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch._higher_order_ops.scan import scan
 from torch.func import functional_call
 
+from ppo.core import torch_internals
 from ppo.core.compiling import compiled, keep, settled
 from ppo.core.data import Cut, Step
 from ppo.core.signals import Grace
@@ -165,7 +165,8 @@ class NativePlayer:
     def __init__(self, actor: Actor, envs: TorchEnvironments) -> None:
         self.actor, self.envs = actor, envs
         self.poll = Grace()
-        self.loops = envs.device.type == "cpu"
+        self.scan = torch_internals.scan() if envs.device.type == "cpu" else None
+        self.loops = self.scan is not None
         steps = self.loop if self.loops else self.chunk
         self._steps = compiled(steps, envs.device, loops=self.loops)
 
@@ -241,7 +242,8 @@ class NativePlayer:
             return tuple(item.clone() for item in (*moved, step.obs, *after)), columns
 
         start = tuple(item.clone() for item in (*carry, obs, *states))
-        state, columns = scan(body, start, noise)
+        assert self.scan is not None
+        state, columns = self.scan(body, start, noise)
         return state[:last], state[last], state[last + 1 :], columns
 
     def chunk(

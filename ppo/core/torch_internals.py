@@ -1,0 +1,187 @@
+"""Every private name of torch that this program uses, each with a way to do without it.
+
+torch renames what is private without notice. So nothing private is imported when this module is:
+each function below asks for its names when it is called, and gives None, or does nothing, where
+this torch has them no more. The run is slower then, not wrong, and `NOTES` holds the reason.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import os
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx import Graph
+
+NOTES: list[str] = []  # what this process does without, and why; each line once
+
+
+def note(without: str, error: BaseException) -> None:
+    """Put down what is done without, once."""
+    reason = (str(error).splitlines() or [""])[0][:120]
+    line = f"torch {torch.__version__}: {without} ({type(error).__name__}: {reason})"
+    if line not in NOTES:
+        NOTES.append(line)
+
+
+def private(module: str, name: str, without: str) -> Any:
+    """A private name of torch; None, with a note of what is done `without` it, where it is gone."""
+    try:
+        return getattr(_import(module), name)
+    except (ImportError, AttributeError) as error:
+        note(without, error)
+        return None
+
+
+def _import(module: str) -> Any:
+    return importlib.import_module(module)
+
+
+def load_compiler() -> None:
+    """Import what compiles before it is needed; without its name, it comes when it is needed."""
+    try:
+        _import("torch._dynamo")
+    except ImportError as error:
+        note("the compiler is loaded late", error)
+
+
+def allow_graphs(limit: int) -> None:
+    """Let a function have this many graphs, and all functions together four times as many."""
+    config = private("torch._dynamo", "config", "functions of many shapes may run eagerly")
+    for name, value in (("recompile_limit", limit), ("accumulated_recompile_limit", 4 * limit)):
+        if config is not None and hasattr(config, name):
+            setattr(config, name, value)
+
+
+def fix_address(tensor: Tensor) -> None:
+    """Promise that a tensor never moves, so that a CUDA graph may change it in place."""
+    mark = private("torch._dynamo", "mark_static_address", "CUDA graphs copy what they change")
+    if mark is not None:
+        mark(tensor)
+
+
+def has_triton() -> bool:
+    """Whether functions can be compiled for a GPU."""
+    ask = private("torch.utils._triton", "has_triton", "triton is looked for by its name")
+    return ask() if ask is not None else importlib.util.find_spec("triton") is not None
+
+
+def has_cpp_compiler() -> bool:
+    """Whether functions can be compiled for a CPU."""
+    without = "the C++ compiler is looked for by its name"
+    find = private("torch._inductor.cpp_builder", "get_cpp_compiler", without)
+    missing = private("torch._inductor.exc", "InvalidCxxCompiler", without)
+    if find is None or missing is None:
+        names = (os.environ.get("CXX", "g++"), "clang++")
+        return any(shutil.which(name) for name in names)
+    try:
+        find()
+    except missing:
+        return False
+    return True
+
+
+def scan() -> Callable[..., Any] | None:
+    """The loop that may stand in a graph."""
+    return private("torch._higher_order_ops.scan", "scan", "rollouts are compiled without a loop")
+
+
+PLAIN = "products stay with the library that torch chooses"
+
+
+def by_onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """`x @ weight^T + bias`: [N, inputs], [outputs, inputs], [outputs] -> [N, outputs]."""
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+
+
+@functools.cache
+def onednn_linear() -> Any:
+    """oneDNN's linear layer as an operation that may stand in a graph.
+
+    torch's own, mkldnn::_linear_pointwise, is compiled with constant weights alone.
+
+    Raises:
+        Exception: this torch lacks a part of it.
+    """
+    ir, lowering, mkldnn_ir = (
+        _import(f"torch._inductor.{name}") for name in ("ir", "lowering", "mkldnn_ir")
+    )
+    torch.library.define("ppo::linear", "(Tensor x, Tensor weight, Tensor? bias) -> Tensor")
+    torch.library.impl("ppo::linear", "CPU")(by_onednn)
+    torch.library.register_fake("ppo::linear")(lambda x, w, b: x.new_empty(len(x), len(w)))
+    operation = torch.ops.ppo.linear.default
+
+    def lower(x: Any, weight: Any, bias: Any) -> Any:
+        sides = [ir.ExternKernel.realize_input(side) for side in (x, weight)]
+        size = [x.get_size()[0], weight.get_size()[0]]
+        layout = ir.FixedLayout(torch.device("cpu"), x.get_dtype(), size)
+        with_bias = [*sides, ir.ExternKernel.realize_input(bias)] if bias is not None else sides
+        constants = ["none", [-1], ""] if bias is not None else [None, "none", [-1], ""]
+        made = mkldnn_ir.LinearUnary(layout, with_bias, constants)
+        return ir.TensorBox.create(mkldnn_ir._create_output_node(made))
+
+    lowering.register_lowering(operation, type_promotion_kind=None)(lower)
+    return operation
+
+
+@functools.cache
+def graph_pass(rewrite: Callable[[Graph], None], *files: str) -> Any:
+    """`rewrite` as the last pass over every graph that is compiled; None where there is no such.
+
+    Args:
+        files: the sources that a compiled graph depends on beside torch.
+    """
+    module = "torch._inductor.custom_graph_pass"
+    base, digest = (
+        private(module, name, PLAIN) for name in ("CustomGraphPass", "get_hash_for_files")
+    )
+    if base is None or digest is None:
+        return None
+
+    class Rewrite(base):  # type: ignore[misc, valid-type]
+        def __call__(self, graph: Graph) -> None:
+            rewrite(graph)
+
+        def uuid(self) -> Any:
+            return digest((*files, __file__))
+
+    return Rewrite()
+
+
+@functools.cache
+def onednn_works() -> bool:
+    """Whether this torch gives a product to oneDNN and gets the right one back."""
+    x, weight = torch.arange(6.0).view(3, 2), torch.arange(8.0).view(4, 2)
+    bias = torch.arange(4.0)
+    try:
+        onednn_linear()
+        right = torch.equal(by_onednn(x, weight, bias), x @ weight.t() + bias)
+    except Exception as error:  # whatever a later torch raises
+        note(PLAIN, error)
+        return False
+    if not right:
+        note(PLAIN, ValueError("a product of oneDNN is wrong"))
+    return right
+
+
+def without_guards(
+    function: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]
+) -> Callable[..., Any] | None:
+    """`function` compiled for arguments like these, which a call does not check; None without.
+
+    Nothing of `function` is run.
+    """
+    compiling: Any = torch.compile(function, fullgraph=True, dynamic=False, options=options)
+    try:
+        graph = compiling.aot_compile((args, {}))
+        graph.disable_guard_check()
+    except AttributeError as error:
+        note("compiled functions look at all they read before each call", error)
+        return None
+    return graph
