@@ -13,14 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ppo.algorithm import gradients, outliers
+from ppo.algorithm import gradients
 from ppo.algorithm.discount import Discount
 from ppo.algorithm.examine import Examine
 from ppo.algorithm.kl_rate import KLRate
 from ppo.algorithm.optimizer import Adam
 from ppo.algorithm.prepare import Prepare
 from ppo.algorithm.record import EpisodeRows, component_values, make_record, reduce_table, to_host
-from ppo.algorithm.reward_scale import RewardScale
+from ppo.algorithm.rewards import Rewards
 from ppo.algorithm.rollout.collect import Collector, Episodes
 from ppo.algorithm.rollout.exploration import NoiseColor
 from ppo.algorithm.schedules import scheduled
@@ -63,7 +63,7 @@ class Learner(nn.Module):
         update: Update,
         settings: TargetSettings,
         discount: Discount,
-        reward_scale: RewardScale,
+        rewards: Rewards,
         device: torch.device,
         compile_it: bool = False,
     ) -> None:
@@ -82,10 +82,8 @@ class Learner(nn.Module):
             "rollbacks": 0,
             "slow_until": 0,
         }
-        self.discount, self.reward_scale = discount, reward_scale
-        self.prepare = Prepare(
-            objective, settings, reward_scale, config.ppo, self.last_mean, device, compile_it
-        )
+        self.discount, self.rewards, self.reward_scale = discount, rewards, rewards.scale
+        self.prepare = Prepare(objective, settings, rewards, self.last_mean, device, compile_it)
         self.examine = Examine(objective, optimizer.flat, device, compile_it)
         self.grace = Grace()
         self._snapshot: Snapshot | None = None
@@ -202,7 +200,9 @@ class Learner(nn.Module):
         values = to_host(before, after)
         values |= {f"target_variance/{k}": v for k, v in enumerate(variances.tolist())}
         if values["reward_outliers"]:
-            self._report_outliers(rollout)
+            envs = self.collector.envs
+            first_env = parallel.rank() * envs.num_envs
+            self.reports += self.rewards.report(rollout, envs.component_names, first_env)
         record = self._record(table, values | numbers, rollout, episodes)
         now = self.clock()
         self.timing["collect"] += collected - begin
@@ -226,15 +226,6 @@ class Learner(nn.Module):
         if parallel.any_(found is None, self.device) or found is None:
             raise Dropped(f"batch {self.counters['batch']} was dropped")
         return found
-
-    def _report_outliers(self, rollout: Rollout) -> None:
-        self.reports += outliers.describe(
-            rollout.rewards,
-            rollout.valid,
-            outliers.LIMIT,
-            self.collector.envs.component_names,
-            parallel.rank() * self.collector.envs.num_envs,
-        )
 
     @torch.no_grad()
     def with_targets(self, batch: Batch, rollout: Rollout) -> Batch:

@@ -11,10 +11,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ppo.algorithm import health, outliers
-from ppo.algorithm.reward_scale import RewardScale
+from ppo.algorithm import health
+from ppo.algorithm.rewards import Rewards
 from ppo.algorithm.targets import TargetSettings, make_batch
-from ppo.config import PPOConfig
 from ppo.core import parallel
 from ppo.core.compiling import compiled, keep
 from ppo.core.data import Batch, Rollout
@@ -56,14 +55,13 @@ class Prepare:
         self,
         objective: Objective,
         settings: TargetSettings,
-        reward_scale: RewardScale,
-        config: PPOConfig,
+        rewards: Rewards,
         last_mean: Tensor,
         device: torch.device,
         compile_it: bool,
     ) -> None:
-        self.objective, self.settings, self.reward_scale = objective, settings, reward_scale
-        self.config, self.last_mean = config, last_mean
+        self.objective, self.settings, self.rewards = objective, settings, rewards
+        self.last_mean = last_mean
         fused = compile_it and not parallel.is_active()
         self._prepare = compiled(self.prepare, device) if fused else self.prepare
 
@@ -80,7 +78,7 @@ class Prepare:
     def prepare(self, rollout: Rollout) -> tuple[Batch, _Layer | None, Numbers]:
         objective: Any = self.objective
         scale = objective.value_scale
-        rewards, found = self._treat_rewards(rollout)
+        rewards, found = self.rewards(rollout)
         found["gamma"] = self.settings.gamma.amax()
         rollout = rollout._replace(rewards=rewards)
         batch = make_batch(rollout, self.settings)
@@ -95,17 +93,6 @@ class Prepare:
             batch = batch.but(old_values=torch.where(first, scale.offset, batch.old_values))
         advantages = objective.advantage_scale(batch.advantages, batch.valid)
         return batch.but(advantages=advantages), layer, Numbers.of(found)
-
-    def _treat_rewards(self, rollout: Rollout) -> tuple[Tensor, dict[str, Tensor]]:
-        """Outliers and reward scaling, before anything learns from the rewards."""
-        rewards, limit = rollout.rewards, outliers.LIMIT
-        center = outliers.center_and_spread(rewards)
-        far = outliers.find(rewards, rollout.valid, limit, center)
-        found = health.reward_health(rewards, rollout.valid, center)  # as they came
-        if self.config.reward_outlier == "clip":
-            rewards = outliers.clip(rewards, rollout.valid, limit, center)
-        found["reward_outliers"] = far.sum()
-        return self.reward_scale(rewards, rollout.ended), found
 
     def _layer(self) -> _Layer | None:
         agent: Any = self.objective.agent

@@ -44,7 +44,7 @@ class Collector:
     Args:
         agent: its observation normalizer stands still during a rollout.
         value_scale: brings the critic's output into reward units.
-        reward_scale: multiplies rewards; episode returns are reported without it.
+        reward_factor: multiplies rewards; episode returns are reported without it.
         compile_it: compile the policy step, together with environments that live on the device.
         noise_color: of what noise has one.
     """
@@ -55,14 +55,14 @@ class Collector:
         value_scale: Any,
         envs: Environments,
         num_steps: int,
-        reward_scale: float,
+        reward_factor: float,
         run_seed: int,
         device: torch.device,
         compile_it: bool = False,
         noise_color: float = 0.0,
     ) -> None:
         self.agent, self.value_scale, self.envs = agent, value_scale, envs
-        self.num_steps, self.reward_scale = num_steps, reward_scale
+        self.num_steps, self.reward_factor = num_steps, reward_factor
         self.run_seed, self.device, self.noise_color = run_seed, device, noise_color
         self.player: HostPlayer | NativePlayer
         actor = Actor(agent)
@@ -181,7 +181,7 @@ class Collector:
             log_probs=log_probs.unflatten(0, shape),
             values=values[:-1],
             next_values=values[1:].clone(),
-            rewards=played.rewards * self.reward_scale,
+            rewards=played.rewards * self.reward_factor,
             terminated=played.terminated,
             truncated=played.truncated,
             success=played.success,
