@@ -138,7 +138,6 @@ def build_agent(
         support=(scale.support or 1.0) * scale.unit,
         logarithmic=not scale.affine,
     )
-    scale.output_gain = head.gain
     env = config.env
     encoder = encoders.REGISTRY.get(encoder_kind(network, layout))
     size, read = encoder.numbers(layout)

@@ -245,8 +245,8 @@ class Learner(nn.Module):
             "clip_epsilon": clip,
             "entropy_coefficient": ppo.entropy_coefficient,
         }
-        tensors = (torch.tensor(value, device=self.device) for value in numbers.values())
-        return Knobs(*tensors), numbers | {"colored_share": self.colored_share}
+        tensors = {k: torch.tensor(value, device=self.device) for k, value in numbers.items()}
+        return Knobs(**tensors), numbers | {"colored_share": self.colored_share}
 
     @torch.no_grad()
     def _observe(self, batch: Batch, table: UpdateTable) -> Tensor:

@@ -18,6 +18,7 @@ from ppo.core import parallel
 from ppo.core.compiling import compiled, keep
 from ppo.core.data import Batch, Rollout
 from ppo.losses.objective import Objective
+from ppo.values.scales.base import OutputLayer
 
 
 class Numbers(NamedTuple):
@@ -30,17 +31,6 @@ class Numbers(NamedTuple):
     def of(cls, scalars: dict[str, Tensor]) -> Numbers:
         columns = [value.detach().double().reshape(()) for value in scalars.values()]
         return cls(tuple(scalars), torch.stack(columns))
-
-
-class _Layer(NamedTuple):
-    """A linear layer that is corrected in place of the critic's, which then takes it over.
-
-    The critic's own parameters are views of one vector, and a graph that changes views is slow.
-    """
-
-    weight: Tensor
-    bias: Tensor
-    out_features: int
 
 
 class Prepare:
@@ -75,15 +65,14 @@ class Prepare:
             critic.bias.copy_(layer.bias)
         return batch, numbers
 
-    def prepare(self, rollout: Rollout) -> tuple[Batch, _Layer | None, Numbers]:
+    def prepare(self, rollout: Rollout) -> tuple[Batch, OutputLayer | None, Numbers]:
         objective: Any = self.objective
         scale = objective.value_scale
         rewards, found = self.rewards(rollout)
         found["gamma"] = self.settings.gamma.amax()
         rollout = rollout._replace(rewards=rewards)
         batch = make_batch(rollout, self.settings)
-        layer = self._layer()
-        first = scale.update(batch.returns, batch.valid, layer)
+        first, layer = scale.update(batch.returns, batch.valid, self._output_layer())
         found.update(health.value_health(batch, batch.old_values, scale, self.last_mean))
         for name, values in health.component_health(batch, scale).items():
             found.update({f"component_{name}/{k}": v for k, v in enumerate(values.unbind())})
@@ -94,9 +83,13 @@ class Prepare:
         advantages = objective.advantage_scale(batch.advantages, batch.valid)
         return batch.but(advantages=advantages), layer, Numbers.of(found)
 
-    def _layer(self) -> _Layer | None:
+    def _output_layer(self) -> OutputLayer | None:
+        """The critic's; its parameters take over what becomes of it after the graph.
+
+        They are views of one vector, and a graph that changes views is slow.
+        """
         agent: Any = self.objective.agent
         if not agent.value_head.linear or not self.objective.value_scale.preserves_outputs:
             return None
-        weight, bias = (p.detach().clone() for p in (agent.critic.weight, agent.critic.bias))
-        return _Layer(weight, bias, agent.critic.out_features)
+        critic = agent.critic
+        return OutputLayer(critic.weight.detach(), critic.bias.detach(), agent.value_head.gain)
