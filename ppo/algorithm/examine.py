@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from ppo.algorithm import health
+from ppo.algorithm.health import Numbers
 from ppo.algorithm.optimizer import FlatParameters
-from ppo.algorithm.prepare import Numbers
 from ppo.algorithm.update import UpdateTable
 from ppo.core import parallel
 from ppo.core.compiling import compiled, keep

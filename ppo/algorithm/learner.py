@@ -18,14 +18,13 @@ from ppo.algorithm.discount import Discount
 from ppo.algorithm.examine import Examine
 from ppo.algorithm.kl_rate import KLRate
 from ppo.algorithm.optimizer import Adam
-from ppo.algorithm.prepare import Prepare
 from ppo.algorithm.record import EpisodeRows, component_values, make_record, reduce_table, to_host
 from ppo.algorithm.rewards import Rewards
 from ppo.algorithm.rollout.collect import Collector, Episodes
 from ppo.algorithm.rollout.exploration import NoiseColor
 from ppo.algorithm.schedules import scheduled
 from ppo.algorithm.snapshot import Snapshot, of_a_rank
-from ppo.algorithm.targets import TargetSettings
+from ppo.algorithm.targets import Prepare, TargetSettings
 from ppo.algorithm.update import Update, UpdateTable
 from ppo.config import Config
 from ppo.core import parallel

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ppo.algorithm.prepare import Numbers
+from ppo.algorithm.health import Numbers
 from ppo.algorithm.rollout.collect import Episodes
 from ppo.algorithm.update import UpdateTable
 from ppo.core.data import Rollout
