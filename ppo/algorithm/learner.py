@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -93,7 +93,6 @@ class Learner(nn.Module):
         self.examine = Examine(objective, optimizer.flat, device, compile_it)
         self.grace = Grace()
         self._snapshot: Snapshot | None = None
-        self._at_start: dict[str, Any] = {}
         normal_noise = objective.agent.distribution.normal_noise
         self.noise_color = NoiseColor(config.ppo, normal_noise).to(device)
         self.kl_rate = KLRate(config.ppo)
@@ -149,12 +148,12 @@ class Learner(nn.Module):
             Dropped: `grace` says that there is no time to finish it.
         """
         started = time.perf_counter()
-        self._mark()
+        rewind = self._mark()
         try:
             with self.grace.during("batch"):
                 return self._step(started)
         except BaseException:
-            self._rewind()
+            rewind()
             raise
 
     def _step(self, started: float) -> dict[str, Any]:
@@ -303,21 +302,25 @@ class Learner(nn.Module):
             )
         return ""
 
-    def _mark(self) -> None:
-        """Remember the start of a batch: what a fault could spoil, and what a stop would lose."""
-        self._snapshot = self._snapshot or Snapshot(self)
-        self._snapshot.take()
-        self.collector.mark()
-        self._at_start = {"counters": dict(self.counters), "wall_time": self.wall_time}
+    def _mark(self) -> Callable[[], None]:
+        """Remember the start of a batch: what a fault could spoil, and what a stop would lose.
 
-    def _rewind(self) -> None:
-        """Back to the start of the batch, as far as `state_dict` and the counters can tell."""
-        assert self._snapshot is not None
-        self._snapshot.rewind()
-        self.collector.rewind()
-        self.counters.update(self._at_start["counters"])
-        self.wall_time = self._at_start["wall_time"]
-        self.reports.clear()
+        Returns:
+            What goes back to it, as far as `state_dict` and the counters can tell.
+        """
+        snapshot = self._snapshot = self._snapshot or Snapshot(self)
+        snapshot.take()
+        moment = self.collector.mark()
+        counters, wall_time = dict(self.counters), self.wall_time
+
+        def rewind() -> None:
+            snapshot.rewind()
+            self.collector.rewind(moment)
+            self.counters.update(counters)
+            self.wall_time = wall_time
+            self.reports.clear()
+
+        return rewind
 
     @property
     def rank_prefixes(self) -> tuple[str, ...]:
