@@ -12,7 +12,7 @@ from ppo import losses
 from ppo.algorithm.discount import Discount
 from ppo.algorithm.learner import Learner
 from ppo.algorithm.optimizer import Adam, FlatParameters
-from ppo.algorithm.reward_scale import RewardScale
+from ppo.algorithm.rewards import Rewards, RewardScale
 from ppo.algorithm.rollout.collect import Collector
 from ppo.algorithm.targets import TargetSettings, by_component
 from ppo.algorithm.update import Update
@@ -138,7 +138,6 @@ def build_agent(
         support=(scale.support or 1.0) * scale.unit,
         logarithmic=not scale.affine,
     )
-    scale.output_gain = head.gain
     env = config.env
     encoder = encoders.REGISTRY.get(encoder_kind(network, layout))
     size, read = encoder.numbers(layout)
@@ -252,7 +251,8 @@ def build_learner(config: Config, envs: Environments, device: torch.device) -> L
     )
     update = Update(objective, optimizer, ppo, seed, compiled)
     scales = ppo.reward_scaling == "return_std"
-    scaling = RewardScale(envs.num_envs, discount.total, scales).to(device)
+    reward_scale = RewardScale(envs.num_envs, discount.total, scales).to(device)
+    rewards = Rewards(reward_scale, clips=ppo.reward_outlier == "clip")
     return Learner(
         config,
         objective,
@@ -261,7 +261,7 @@ def build_learner(config: Config, envs: Environments, device: torch.device) -> L
         update,
         settings,
         discount,
-        scaling,
+        rewards,
         device,
         compiled,
     )

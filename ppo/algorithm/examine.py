@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from ppo.algorithm import health
+from ppo.algorithm.health import Numbers
 from ppo.algorithm.optimizer import FlatParameters
-from ppo.algorithm.prepare import Numbers
 from ppo.algorithm.update import UpdateTable
 from ppo.core import parallel
 from ppo.core.compiling import compiled, keep
@@ -68,7 +68,7 @@ class Examine:
         if std is not None:
             found["policy_std"] = std
         # The summed value moves by the sum of what its heads can; one without a scale stands still.
-        found["scale_size"] = (scale.size.double() * scale.ready).sum() * scale.output_gain
+        found["scale_size"] = (scale.size.double() * scale.ready).sum() * agent.value_head.gain
         found["finite"] = torch.isfinite(self.flat.theta).all()
         agent.normalizer.update(batch.obs, batch.valid)
         return Numbers.of(found)

@@ -6,6 +6,8 @@ leaves the device here. Definitions follow the references named beside them.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vjp
@@ -21,6 +23,18 @@ from ppo.values.scales.base import ValueScale
 PROBE_SAMPLES = 1024
 GRADIENT_SAMPLES = 256  # that the gradients of the shared encoder are taken on
 RANK_INTERVAL = 10  # batches between singular value decompositions
+
+
+class Numbers(NamedTuple):
+    """Scalars by name, as one vector."""
+
+    names: tuple[str, ...]
+    values: Tensor  # [M] float64
+
+    @classmethod
+    def of(cls, scalars: dict[str, Tensor]) -> Numbers:
+        columns = [value.detach().double().reshape(()) for value in scalars.values()]
+        return cls(tuple(scalars), torch.stack(columns))
 
 
 def probe_index(size: int, device: torch.device, limit: int = PROBE_SAMPLES) -> Tensor:

@@ -13,19 +13,26 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ppo.algorithm import gradients, outliers
+from ppo.algorithm import gradients
 from ppo.algorithm.discount import Discount
 from ppo.algorithm.examine import Examine
 from ppo.algorithm.kl_rate import KLRate
 from ppo.algorithm.optimizer import Adam
-from ppo.algorithm.prepare import Prepare
-from ppo.algorithm.record import EpisodeRows, component_values, make_record, reduce_table, to_host
-from ppo.algorithm.reward_scale import RewardScale
+from ppo.algorithm.record import (
+    EpisodeRows,
+    component_values,
+    derived,
+    make_record,
+    reduce_table,
+    to_host,
+)
+from ppo.algorithm.rewards import Rewards
 from ppo.algorithm.rollout.collect import Collector, Episodes
 from ppo.algorithm.rollout.exploration import NoiseColor
 from ppo.algorithm.schedules import scheduled
 from ppo.algorithm.snapshot import Snapshot, of_a_rank
-from ppo.algorithm.targets import TargetSettings
+from ppo.algorithm.stopwatch import Stopwatch
+from ppo.algorithm.targets import Prepare, TargetSettings
 from ppo.algorithm.update import Update, UpdateTable
 from ppo.config import Config
 from ppo.core import parallel, torch_internals
@@ -63,7 +70,7 @@ class Learner(nn.Module):
         update: Update,
         settings: TargetSettings,
         discount: Discount,
-        reward_scale: RewardScale,
+        rewards: Rewards,
         device: torch.device,
         compile_it: bool = False,
     ) -> None:
@@ -71,7 +78,6 @@ class Learner(nn.Module):
         self.config, self.objective, self.optimizer = config, objective, optimizer
         self.collector, self.update = collector, update
         self.device, self.compiled = device, compile_it
-        self.clock: Callable[[], float] = time.perf_counter
         num_components = len(collector.envs.component_names)
         last_mean = torch.zeros(num_components, dtype=torch.float64, device=device)
         self.register_buffer("last_mean", last_mean)  # of the returns [K]
@@ -82,21 +88,18 @@ class Learner(nn.Module):
             "rollbacks": 0,
             "slow_until": 0,
         }
-        self.discount, self.reward_scale = discount, reward_scale
-        self.prepare = Prepare(
-            objective, settings, reward_scale, config.ppo, self.last_mean, device, compile_it
-        )
+        self.discount, self.rewards, self.reward_scale = discount, rewards, rewards.scale
+        self.prepare = Prepare(objective, settings, rewards, self.last_mean, device, compile_it)
         self.examine = Examine(objective, optimizer.flat, device, compile_it)
         self.grace = Grace()
         self._snapshot: Snapshot | None = None
-        self._at_start: dict[str, Any] = {}
         normal_noise = objective.agent.distribution.normal_noise
         self.noise_color = NoiseColor(config.ppo, normal_noise).to(device)
         self.kl_rate = KLRate(config.ppo)
         self.reports: list[str] = []
         self._lacks = 0  # how many of torch_internals.NOTES this run has reported
         self.wall_time = 0.0
-        self.timing = {"collect": 0.0, "update": 0.0, "other": 0.0}
+        self.timing = Stopwatch("collect", "update", "other")
         self.finished: EpisodeRows | None = None
 
     @property
@@ -145,13 +148,13 @@ class Learner(nn.Module):
             Diverged: after more than three such faults in the run.
             Dropped: `grace` says that there is no time to finish it.
         """
-        started = self.clock()
-        self._mark()
+        started = time.perf_counter()
+        rewind = self._mark()
         try:
             with self.grace.during("batch"):
                 return self._step(started)
         except BaseException:
-            self._rewind()
+            rewind()
             raise
 
     def _step(self, started: float) -> dict[str, Any]:
@@ -188,41 +191,38 @@ class Learner(nn.Module):
         return lines
 
     def _attempt(self, attempt: int, started: float) -> dict[str, Any]:
-        begin = self.clock()
-        knobs, numbers = self.knobs()
-        rollout, episodes = self._collect(attempt)
-        self.discount.observe(episodes)
-        ended = episodes.finished, rollout.terminated, episodes.returns
-        self.noise_color.observe(*ended, self.progress)
-        collected = self.clock()
-        batch, before = self.prepare(rollout)
-        batch = self.with_targets(batch, rollout)
-        if self.objective.balancer.reads_gradients:
-            norms = gradients.balanced_norms(self.objective, self.optimizer.flat, batch, knobs)
-            self.objective.balancer.observe_gradients(parallel.mean_(norms))
-        self.examine.remember(batch, knobs)
-        prepared = self.clock()
-        table = self.update(batch, knobs, self.counters["batch"], attempt)
-        updated = self.clock()
-        after = self.examine(batch, knobs, table, self.counters["batch"])
-        variances = self._observe(batch, table)
-        values = to_host(before, after)
-        values |= {f"target_variance/{k}": v for k, v in enumerate(variances.tolist())}
-        if values["reward_outliers"]:
-            self._report_outliers(rollout)
-        record = self._record(table, values | numbers, rollout, episodes)
-        now = self.clock()
-        self.timing["collect"] += collected - begin
-        self.timing["update"] += updated - prepared
-        self.timing["other"] += (now - begin) - (collected - begin) - (updated - prepared)
-        spent = max(now - started, 1e-9)
+        with self.timing.part("other"):
+            knobs, numbers = self.knobs()
+            with self.timing.part("collect", out_of="other"):
+                rollout, episodes = self._collect(attempt)
+            batch, before = self.prepare(rollout)
+            batch = self.with_targets(batch, rollout)
+            if self.objective.balancer.reads_gradients:
+                norms = gradients.balanced_norms(self.objective, self.optimizer.flat, batch, knobs)
+                self.objective.balancer.observe_gradients(parallel.mean_(norms))
+            self.examine.remember(batch, knobs)
+            with self.timing.part("update", out_of="other"):
+                table = self.update(batch, knobs, self.counters["batch"], attempt)
+            after = self.examine(batch, knobs, table, self.counters["batch"])
+            variances = self._observe(batch, table)
+            values = to_host(before, after)
+            values |= {f"target_variance/{k}": v for k, v in enumerate(variances.tolist())}
+            if values["reward_outliers"]:
+                envs = self.collector.envs
+                first_env = parallel.rank() * envs.num_envs
+                self.reports += self.rewards.report(rollout, envs.component_names, first_env)
+            record = self._record(table, values | numbers, rollout, episodes)
+        spent = max(time.perf_counter() - started, 1e-9)
         self.wall_time += spent
         record["wall_time_s"] = self.wall_time
         record["steps_per_second"] = self.steps_per_batch / spent
         return record
 
     def _collect(self, attempt: int) -> tuple[Rollout, Episodes]:
-        """A rollout. Ranks meet in the update, so they leave together, and here only."""
+        """A rollout, and what discount and noise learn of its episodes.
+
+        Ranks meet in the update, so they leave together, and here only.
+        """
         self.collector.player.poll = self.grace
         self.update.poll = Grace() if parallel.is_active() else self.grace
         found = None
@@ -232,16 +232,11 @@ class Learner(nn.Module):
             pass  # the others are told first
         if parallel.any_(found is None, self.device) or found is None:
             raise Dropped(f"batch {self.counters['batch']} was dropped")
+        rollout, episodes = found
+        self.discount.observe(episodes)
+        ended = episodes.finished, rollout.terminated, episodes.returns
+        self.noise_color.observe(*ended, self.progress)
         return found
-
-    def _report_outliers(self, rollout: Rollout) -> None:
-        self.reports += outliers.describe(
-            rollout.rewards,
-            rollout.valid,
-            outliers.LIMIT,
-            self.collector.envs.component_names,
-            parallel.rank() * self.collector.envs.num_envs,
-        )
 
     @torch.no_grad()
     def with_targets(self, batch: Batch, rollout: Rollout) -> Batch:
@@ -261,8 +256,8 @@ class Learner(nn.Module):
             "clip_epsilon": clip,
             "entropy_coefficient": ppo.entropy_coefficient,
         }
-        tensors = (torch.tensor(value, device=self.device) for value in numbers.values())
-        return Knobs(*tensors), numbers | {"colored_share": self.colored_share}
+        tensors = {k: torch.tensor(value, device=self.device) for k, value in numbers.items()}
+        return Knobs(**tensors), numbers | {"colored_share": self.colored_share}
 
     @torch.no_grad()
     def _observe(self, batch: Batch, table: UpdateTable) -> Tensor:
@@ -290,21 +285,7 @@ class Learner(nn.Module):
         self.counters["episodes"] += len(self.finished)
         values.update(self.finished.summary(self.collector.envs.max_episode_steps))
         values.update({name: self.counters[name] for name in ("batch", "env_steps", "episodes")})
-        distribution = self.objective.agent.distribution
-        if distribution.max_entropy:
-            values["entropy_relative"] = values["entropy"] / distribution.max_entropy
-        values["value_loss_weight"] = values["weight/value"]
-        head = self.objective.agent.value_head
-        values["effective_value_weight"] = (
-            values["weight/value"] * (head.unit / head.loss_unit) ** 2
-        )
-        variance = values["mean_target_variance"]
-        values["normalized_value_loss"] = (
-            values["squared_error"] / variance if variance else math.nan
-        )
-        reach = values["critic_reach"] * values["scale_size"]
-        gap = max(values["largest_offset"], values["return_std"])
-        values["batches_to_reach"] = gap / reach if reach else math.nan
+        values.update(derived(values, self.objective.agent))
         if self.counters["batch"] == 0:
             values["return_drift"] = math.nan
         auxiliary = tuple(part.name for part in self.objective.balanced_losses[1:])
@@ -328,21 +309,25 @@ class Learner(nn.Module):
             )
         return ""
 
-    def _mark(self) -> None:
-        """Remember the start of a batch: what a fault could spoil, and what a stop would lose."""
-        self._snapshot = self._snapshot or Snapshot(self)
-        self._snapshot.take()
-        self.collector.mark()
-        self._at_start = {"counters": dict(self.counters), "wall_time": self.wall_time}
+    def _mark(self) -> Callable[[], None]:
+        """Remember the start of a batch: what a fault could spoil, and what a stop would lose.
 
-    def _rewind(self) -> None:
-        """Back to the start of the batch, as far as `state_dict` and the counters can tell."""
-        assert self._snapshot is not None
-        self._snapshot.rewind()
-        self.collector.rewind()
-        self.counters.update(self._at_start["counters"])
-        self.wall_time = self._at_start["wall_time"]
-        self.reports.clear()
+        Returns:
+            What goes back to it, as far as `state_dict` and the counters can tell.
+        """
+        snapshot = self._snapshot = self._snapshot or Snapshot(self)
+        snapshot.take()
+        moment = self.collector.mark()
+        counters, wall_time = dict(self.counters), self.wall_time
+
+        def rewind() -> None:
+            snapshot.rewind()
+            self.collector.rewind(moment)
+            self.counters.update(counters)
+            self.wall_time = wall_time
+            self.reports.clear()
+
+        return rewind
 
     @property
     def rank_prefixes(self) -> tuple[str, ...]:

@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ppo.algorithm.prepare import Numbers
+from ppo.algorithm.health import Numbers
 from ppo.algorithm.rollout.collect import Episodes
 from ppo.algorithm.update import UpdateTable
 from ppo.core.data import Rollout
 from ppo.core.metrics import DECLARED, clean
+from ppo.networks.agent import Agent
 
 
 def to_host(*parts: Numbers) -> dict[str, float]:
@@ -59,6 +60,23 @@ def _mean_weight(weights: np.ndarray, losses: np.ndarray) -> float:
     if (weights == weights[0]).all() or not total > 0:
         return float(weights.mean())
     return float((weights * losses).sum() / total)
+
+
+def derived(values: dict[str, float], agent: Agent) -> dict[str, float]:
+    """Figures that follow from others of the same batch."""
+    weight, variance = values["weight/value"], values["mean_target_variance"]
+    reach = values["critic_reach"] * values["scale_size"]
+    gap = max(values["largest_offset"], values["return_std"])
+    head, most = agent.value_head, agent.distribution.max_entropy
+    found = {
+        "value_loss_weight": weight,
+        "effective_value_weight": weight * (head.unit / head.loss_unit) ** 2,
+        "normalized_value_loss": values["squared_error"] / variance if variance else math.nan,
+        "batches_to_reach": gap / reach if reach else math.nan,
+    }
+    if most:
+        found["entropy_relative"] = values["entropy"] / most
+    return found
 
 
 class EpisodeRows:

@@ -1,17 +1,31 @@
-"""Rollout -> Batch: advantages, returns, one mixed advantage, flattened. Pure."""
+"""Rollout -> Batch: all that the update learns from, with the health of rewards and values.
+
+`make_batch` is pure: advantages, returns, one mixed advantage, flattened. `Prepare` treats the
+rewards before it and moves the critic's frame after it, compiled where `system.compile` asks for
+it. Nothing here waits for the device: numbers leave as one vector, which the recorder reads
+together with those of the update.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from ppo.algorithm import health
+from ppo.algorithm.health import Numbers
+from ppo.algorithm.rewards import Rewards
+from ppo.core import parallel
+from ppo.core.compiling import compiled, keep
 from ppo.core.data import Batch, Rollout
 from ppo.core.errors import UserError
 from ppo.core.registry import nearest
+from ppo.functional.moments import masked_moments
 from ppo.functional.policy import normalize_advantages
 from ppo.functional.returns import generalized_advantages
+from ppo.losses.objective import Objective
+from ppo.values.scales.base import OutputLayer
 
 
 class TargetSettings(NamedTuple):
@@ -76,3 +90,65 @@ def by_component(names: tuple[str, ...], chosen: dict[str, float], default: floa
             f"{nearest(unknown[0], list(names))} (known: {', '.join(names)})"
         )
     return torch.tensor([chosen.get(name, default) for name in names])
+
+
+class Prepare:
+    """Rewards -> targets -> frame of the critic -> advantages, in this order.
+
+    Args:
+        last_mean: [K] mean of the previous batch's returns; kept up to date here.
+        compile_it: compile; several processes, whose statistics meet in the middle, do not.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        settings: TargetSettings,
+        rewards: Rewards,
+        last_mean: Tensor,
+        device: torch.device,
+        compile_it: bool,
+    ) -> None:
+        self.objective, self.settings, self.rewards = objective, settings, rewards
+        self.last_mean = last_mean
+        fused = compile_it and not parallel.is_active()
+        self._prepare = compiled(self.prepare, device) if fused else self.prepare
+
+    @torch.no_grad()
+    def __call__(self, rollout: Rollout) -> tuple[Batch, Numbers]:
+        """The batch, and the numbers known already."""
+        batch, layer, numbers = keep(self._prepare(rollout))
+        if layer is not None:
+            critic = self.objective.agent.critic
+            critic.weight.copy_(layer.weight)
+            critic.bias.copy_(layer.bias)
+        return batch, numbers
+
+    def prepare(self, rollout: Rollout) -> tuple[Batch, OutputLayer | None, Numbers]:
+        objective: Any = self.objective
+        scale = objective.value_scale
+        rewards, found = self.rewards(rollout)
+        found["gamma"] = self.settings.gamma.amax()
+        rollout = rollout._replace(rewards=rewards)
+        batch = make_batch(rollout, self.settings)
+        first, layer = scale.update(batch.returns, batch.valid, self._output_layer())
+        found.update(health.value_health(batch, batch.old_values, scale, self.last_mean))
+        for name, values in health.component_health(batch, scale).items():
+            found.update({f"component_{name}/{k}": v for k, v in enumerate(values.unbind())})
+        _, means, _ = masked_moments(batch.returns, batch.valid)
+        self.last_mean.copy_(means)
+        if scale.carries_back:
+            batch = batch.but(old_values=torch.where(first, scale.offset, batch.old_values))
+        advantages = objective.advantage_scale(batch.advantages, batch.valid)
+        return batch.but(advantages=advantages), layer, Numbers.of(found)
+
+    def _output_layer(self) -> OutputLayer | None:
+        """The critic's; its parameters take over what becomes of it after the graph.
+
+        They are views of one vector, and a graph that changes views is slow.
+        """
+        agent: Any = self.objective.agent
+        if not agent.value_head.linear or not self.objective.value_scale.preserves_outputs:
+            return None
+        critic = agent.critic
+        return OutputLayer(critic.weight.detach(), critic.bias.detach(), agent.value_head.gain)

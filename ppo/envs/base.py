@@ -11,6 +11,8 @@ import numpy as np
 from ppo.core.layout import Layout
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
     from ppo.core.data import Step
@@ -99,13 +101,13 @@ class Environments(ABC):
     def load_state_dict(self, state: dict[str, Tensor]) -> Tensor:
         """Goes back to a saved state; the observations [N, ...] to act on."""
 
-    def mark(self) -> None:
-        """Marks the present state, at next to no cost; once a batch."""
-        self._marked = self.state_dict()
+    def mark(self) -> Callable[[], dict[str, Tensor]]:
+        """A function that gives what `state_dict` gives now, also after further steps.
 
-    def marked_state(self) -> dict[str, Tensor]:
-        """The `state_dict` of the last `mark`."""
-        return self._marked
+        Made once a batch at next to no cost; it holds until the next one is made.
+        """
+        state = self.state_dict()
+        return lambda: state
 
     @abstractmethod
     def close(self) -> None:

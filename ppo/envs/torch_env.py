@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import NamedTuple
 
 import gymnasium as gym
@@ -279,11 +280,9 @@ class TorchEnvironments(Environments):
         """state [N, S], steps [N], episodes [N]."""
         return {name: value.detach().cpu() for name, value in self.carry._asdict().items()}
 
-    def mark(self) -> None:
-        self._marked_carry = Carry(*(value.detach().clone() for value in self.carry))
-
-    def marked_state(self) -> dict[str, Tensor]:
-        return {name: value.cpu() for name, value in self._marked_carry._asdict().items()}
+    def mark(self) -> Callable[[], dict[str, Tensor]]:
+        carry = Carry(*(value.detach().clone() for value in self.carry))
+        return lambda: {name: value.cpu() for name, value in carry._asdict().items()}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> Tensor:
         saved = len(state["steps"])

@@ -47,18 +47,19 @@ MUTATIONS = {
         "stops", "no_trace",
     ),
     "lengths of running episodes": (
-        '        self.lengths.copy_(state["lengths"])\n', "", "stops", "no_trace",
+        '        self.lengths = state["lengths"].to(self.device, copy=True)\n', "",
+        "stops", "no_trace",
     ),
     "running episodes": (
         "        self.carry = Carry(**fields)\n", "        self.reset()\n",
         "stops", "no_trace",
     ),
     "rewinding a dropped batch": (
-        "            self._rewind()\n            raise", "            raise",
+        "            rewind()\n            raise", "            raise",
         "stops", "no_trace",
     ),
     "the environments' state at the start of a dropped batch": (
-        "self.envs.marked_state() if self._rewound else ", "", "stops", "no_trace",
+        "self._rewound.envs() if self._rewound else ", "", "stops", "no_trace",
     ),
     "dropping a batch": (
         "        if self.deadline is None:\n            return\n", "        return\n",

@@ -14,7 +14,7 @@ def test_the_critic_is_back_within_ten_batches_of_a_jump_by_a_thousand(seed):
     learner = make_learner(*BASE, f"system.seed={seed}", small=False)
     before = [learner.step() for _ in range(BEFORE)]
     assert before[-1]["explained_variance"] > 0.5
-    learner.collector.reward_scale = 1000.0
+    learner.collector.reward_factor = 1000.0
     after = [learner.step() for _ in range(WITHIN + 1)]
     explained = [record["explained_variance"] for record in after]
     assert explained[0] < 0.2, "the jump was not felt"

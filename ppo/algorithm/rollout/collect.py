@@ -6,6 +6,7 @@ follow in one pass each: the same numbers, without T small forward passes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -38,13 +39,23 @@ class Episodes(NamedTuple):
     lengths: Tensor  # [T, N]
 
 
+class Moment(NamedTuple):
+    """Where a collector is between two batches; none of its tensors is changed in place."""
+
+    sums: Tensor  # [N, K] returns of the running episodes
+    lengths: Tensor  # [N, 1] steps of the running episodes
+    current: Tensor  # [N, ...] observations to act on
+    states: States
+    envs: Callable[[], dict[str, Tensor]]  # gives the state of the environments
+
+
 class Collector:
     """Plays the policy in the environments and keeps what continues from batch to batch.
 
     Args:
         agent: its observation normalizer stands still during a rollout.
         value_scale: brings the critic's output into reward units.
-        reward_scale: multiplies rewards; episode returns are reported without it.
+        reward_factor: multiplies rewards; episode returns are reported without it.
         compile_it: compile the policy step, together with environments that live on the device.
         noise_color: of what noise has one.
     """
@@ -55,14 +66,14 @@ class Collector:
         value_scale: Any,
         envs: Environments,
         num_steps: int,
-        reward_scale: float,
+        reward_factor: float,
         run_seed: int,
         device: torch.device,
         compile_it: bool = False,
         noise_color: float = 0.0,
     ) -> None:
         self.agent, self.value_scale, self.envs = agent, value_scale, envs
-        self.num_steps, self.reward_scale = num_steps, reward_scale
+        self.num_steps, self.reward_factor = num_steps, reward_factor
         self.run_seed, self.device, self.noise_color = run_seed, device, noise_color
         self.player: HostPlayer | NativePlayer
         actor = Actor(agent)
@@ -77,30 +88,25 @@ class Collector:
         self.lengths = torch.zeros(n, 1, device=device)
         self.current: Tensor | None = None
         self.states: States = ()
-        self._marked: tuple[Tensor, Tensor, Tensor, States] | None = None
-        self._rewound = False
+        self._rewound: Moment | None = None
 
-    def mark(self) -> None:
-        """Remember this moment, so that an unfinished batch can be dropped without a trace."""
+    def mark(self) -> Moment:
+        """This moment, for `rewind`: an unfinished batch can be dropped without a trace."""
         assert self.current is not None, "reset() comes first"
-        states = tuple(state.clone() for state in self.states)
-        self._marked = self.sums.clone(), self.lengths.clone(), self.current.clone(), states
-        self.envs.mark()
+        return Moment(self.sums, self.lengths, self.current, self.states, self.envs.mark())
 
-    def rewind(self) -> None:
-        """Back to the mark, for `state_dict` only: the environments themselves stay where they
-        are, so nothing more can be played until `reset` or `load_state_dict`."""
-        assert self._marked is not None, "mark() comes first"
-        self.sums, self.lengths, self.current, self.states = self._marked
-        self._rewound = True
+    def rewind(self, moment: Moment) -> None:
+        """Back to the last mark, for `state_dict` only: the environments themselves stay where
+        they are, so nothing more can be played until `reset` or `load_state_dict`."""
+        self.sums, self.lengths, self.current, self.states, _ = moment
+        self._rewound = moment
 
     def reset(self) -> None:
         """Start episode 0 of every environment."""
-        self._rewound = False
-        self.current = self.envs.reset().to(self.device)
+        self._rewound = None
+        self.current = self.envs.reset().to(self.device, copy=True)
         self.states = self.agent.initial_states(self.envs.num_envs)
-        self.sums.zero_()
-        self.lengths.zero_()
+        self.sums, self.lengths = torch.zeros_like(self.sums), torch.zeros_like(self.lengths)
 
     def restart_episodes(self) -> None:
         """Begin new episodes everywhere, for environments whose state cannot be saved."""
@@ -139,7 +145,7 @@ class Collector:
 
     def _play(self, noise: Tensor) -> Played:
         """Steps from where the last ones led; the next begin where these end."""
-        assert self.current is not None and not self._rewound, "reset() comes first"
+        assert self.current is not None and self._rewound is None, "reset() comes first"
         played = self.player.play(self.current, noise, self.states)
         self.current = played.obs[-1].clone()
         self.states = tuple(states[-1].clone() for states in played.states)
@@ -181,7 +187,7 @@ class Collector:
             log_probs=log_probs.unflatten(0, shape),
             values=values[:-1],
             next_values=values[1:].clone(),
-            rewards=played.rewards * self.reward_scale,
+            rewards=played.rewards * self.reward_factor,
             terminated=played.terminated,
             truncated=played.truncated,
             success=played.success,
@@ -228,7 +234,7 @@ class Collector:
     def state_dict(self) -> dict[str, Tensor]:
         assert self.current is not None
         memory = {"states": self.states[0]} if self.states else {}
-        envs = self.envs.marked_state() if self._rewound else self.envs.state_dict()
+        envs = self._rewound.envs() if self._rewound else self.envs.state_dict()
         return {
             **memory,
             "sums": self.sums,
@@ -238,10 +244,10 @@ class Collector:
         }
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        self._rewound = False
-        self.sums.copy_(state["sums"])
-        self.lengths.copy_(state["lengths"])
-        self.states = (state["states"].to(self.device),) if "states" in state else ()
+        self._rewound = None
+        self.sums = state["sums"].to(self.device, copy=True)
+        self.lengths = state["lengths"].to(self.device, copy=True)
+        self.states = (state["states"].to(self.device, copy=True),) if "states" in state else ()
         saved = {name[5:]: value for name, value in state.items() if name.startswith("envs.")}
-        obs = self.envs.load_state_dict(saved).to(self.device)
+        obs = self.envs.load_state_dict(saved).to(self.device, copy=True)
         self.current = state["obs"].to(self.device) if obs.shape != state["obs"].shape else obs

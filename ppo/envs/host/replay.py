@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
+from collections.abc import Callable
 
 import gymnasium as gym
 import numpy as np
@@ -199,12 +200,10 @@ class HostEnvironments(Environments):
         actions = [self._log.actions(env) for env in range(self.num_envs)]
         return self._state(self._log.episodes, actions, self.rows.obs[self._parity])
 
-    def mark(self) -> None:
+    def mark(self) -> Callable[[], dict[str, Tensor]]:
         self._log.mark()
-        self._marked_obs = self.rows.obs[self._parity].copy()
-
-    def marked_state(self) -> dict[str, Tensor]:
-        return self._state(*self._log.marked(), self._marked_obs)
+        obs = self.rows.obs[self._parity].copy()
+        return lambda: self._state(*self._log.marked(), obs)
 
     def _state(
         self, episodes: np.ndarray, actions: list[np.ndarray], obs: np.ndarray

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
 from ppo.core import parallel
 from ppo.functional.moments import masked_moments, merge_over_ranks
 from ppo.functional.popart import relative_floor
+
+
+class OutputLayer(NamedTuple):
+    """The critic's last layer, where its values are linear in it."""
+
+    weight: Tensor  # [K * O, F]
+    bias: Tensor  # [K * O]
+    gain: float  # network units per unit of its output
 
 
 class ValueScale(nn.Module):
@@ -29,7 +39,6 @@ class ValueScale(nn.Module):
     exact = True  # whether scaling rewards by 2^k changes no bit of the learned parameters
     affine = True  # whether network units are an affine map of reward units
     support: float | None = 8.0  # standard deviations that bins cover; None: no known bound
-    output_gain = 1.0  # network units per unit of the critic's output layer, as its head decodes it
     carries_back = True  # whether values return to reward units before they meet rewards
 
     mean: Tensor  # [K] float64 of the returns
@@ -70,25 +79,33 @@ class ValueScale(nn.Module):
 
     def correct(
         self,
-        critic: nn.Linear,
+        layer: OutputLayer,
         changed: Tensor,
         before: tuple[Tensor, Tensor],
         after: tuple[Tensor, Tensor],
-    ) -> None:
-        """Adjust the critic's output layer to a frame that moved; by default it is left alone."""
+    ) -> OutputLayer:
+        """The output layer that fits a frame that moved; by default it is left alone.
+
+        Args:
+            changed: [K] bool, the components whose frame moved from `before` to `after`, each an
+                offset [K] and a size [K].
+        """
+        return layer
 
     @torch.no_grad()
-    def update(self, returns: Tensor, weights: Tensor, critic: nn.Linear | None) -> Tensor:
+    def update(
+        self, returns: Tensor, weights: Tensor, layer: OutputLayer | None = None
+    ) -> tuple[Tensor, OutputLayer | None]:
         """Learn from the returns of a batch, reduced over ranks first.
 
         Args:
             returns: [B, K] reward units. weights: [B] of 0 and 1.
-            critic: the output layer, corrected by kinds that preserve outputs; None where it is
-                not linear in the values.
+            layer: the critic's output layer; None where values are not linear in it.
 
         Returns:
             [K] bool: the components whose frame was set for the first time. Their predictions
             jumped from 0 to the mean, so values predicted before are no center for a clip.
+            And the output layer that the critic must have from now on.
         """
         count, batch_mean, batch_variance = merge_over_ranks(*masked_moments(returns, weights))
         largest = parallel.max_((returns * weights.unsqueeze(-1)).abs().amax(0).double())
@@ -110,8 +127,8 @@ class ValueScale(nn.Module):
         mean = torch.where(usable, mean, self.mean)
         before = self.frame(self.mean, self.std)
         after = self.frame(mean, std)
-        if critic is not None:
-            self.correct(critic, usable & ~first, before, after)
+        if layer is not None:
+            layer = self.correct(layer, usable & ~first, before, after)
         self.mean.copy_(mean)
         self.variance.copy_(torch.where(usable, variance, self.variance))
         self.std.copy_(std)
@@ -119,4 +136,4 @@ class ValueScale(nn.Module):
         self.ready.logical_or_(usable)
         self.offset.copy_(after[0])
         self.size.copy_(after[1])
-        return first
+        return first, layer

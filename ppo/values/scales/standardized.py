@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ppo.functional.popart import preserve_outputs
 from ppo.values.scales import REGISTRY
-from ppo.values.scales.base import ValueScale
+from ppo.values.scales.base import OutputLayer, ValueScale
 
 
 @REGISTRY.register("running")
@@ -27,19 +27,22 @@ class PopArt(Running):
 
     def correct(
         self,
-        critic: nn.Linear,
+        layer: OutputLayer,
         changed: Tensor,
         before: tuple[Tensor, Tensor],
         after: tuple[Tensor, Tensor],
-    ) -> None:
-        outputs = critic.out_features // changed.numel()
+    ) -> OutputLayer:
+        outputs = layer.bias.numel() // changed.numel()
         wide = [tensor.repeat_interleave(outputs) for tensor in (*before, *after, changed)]
         offset, size, new_offset, new_size, moved = wide
         weight, bias = preserve_outputs(
-            critic.weight, critic.bias, offset, size, new_offset, new_size, 1.0 / self.output_gain
+            layer.weight, layer.bias, offset, size, new_offset, new_size, 1.0 / layer.gain
         )
-        critic.weight.copy_(torch.where(moved.unsqueeze(-1), weight, critic.weight))
-        critic.bias.copy_(torch.where(moved, bias, critic.bias))
+        return OutputLayer(
+            torch.where(moved.unsqueeze(-1), weight, layer.weight),
+            torch.where(moved, bias, layer.bias),
+            layer.gain,
+        )
 
 
 @REGISTRY.register("batch")

@@ -4,7 +4,7 @@ import pytest
 import torch
 from value_tools import make_learner
 
-from ppo.algorithm import outliers
+from ppo.algorithm.rewards import center_and_spread, clip_outliers, find_outliers
 
 OUTLIER = -65_882.0
 ENV, STEP, BATCH = 3, 17, 2
@@ -86,21 +86,16 @@ def test_clipping_brings_an_outlier_to_the_farthest_other_reward():
     valid = torch.ones(64, 8, dtype=torch.bool)
     spoiled = rewards.clone()
     spoiled[5, 3, 1] = OUTLIER
-    clipped = outliers.clip(spoiled, valid, 1000.0, outliers.center_and_spread(spoiled))
+    clipped = clip_outliers(spoiled, valid, center_and_spread(spoiled))
     assert clipped[5, 3, 1] == torch.cat((rewards[:5, :, 1], rewards[6:, :, 1])).min()
     spoiled[5, 3, 1] = clipped[5, 3, 1]
     assert torch.equal(clipped, spoiled)
 
 
 def found_and_clipped(rewards):
-    valid, center = (
-        torch.ones(rewards.shape[:2], dtype=torch.bool),
-        outliers.center_and_spread(rewards),
-    )
-    return (
-        outliers.find(rewards, valid, 1000.0, center),
-        outliers.clip(rewards, valid, 1000.0, center),
-    )
+    valid = torch.ones(rewards.shape[:2], dtype=torch.bool)
+    center = center_and_spread(rewards)
+    return find_outliers(rewards, valid, center), clip_outliers(rewards, valid, center)
 
 
 @pytest.mark.parametrize("power", [-30, 30])
