@@ -241,7 +241,6 @@ def build_learner(config: Config, envs: Environments, device: torch.device) -> L
         seed,
         device,
         compiled,
-        ppo.noise_color,
     )
     discount = Discount(ppo, names).to(device)
     settings = TargetSettings(

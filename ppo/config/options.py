@@ -183,23 +183,11 @@ class PPOConfig(Section):
         "constant", "linear: the clip range falls to 0 at train.total_timesteps"
     )
     entropy_coefficient: Finite = setting(0.0, "weight of the entropy bonus", common=True)
-    noise_color: Annotated[float, Field(ge=0, le=4)] = setting(
-        0.0,
-        "color of the noise of continuous actions, power 1 / frequency^color: 0 white, 1"
-        " pink, 2 red",
-        source="Eberhard et al. 2023",
-    )
-    noise_color_share: Fraction = setting(
-        1.0,
-        "share of the environments whose noise has that color; the noise of the others is white",
-    )
-    noise_color_schedule: Literal["constant", "linear", "contest"] = setting(
-        "constant",
-        "linear: the share falls to 0 at train.total_timesteps; contest: the share begins"
-        " at a half and follows the environments with higher returns",
-    )
-    noise_color_when: Literal["always", "survived"] = setting(
-        "always", "survived: white noise unless most of the last episodes reached their time limit"
+    noise: Literal["white", "pink", "contest"] = setting(
+        "white",
+        "noise of continuous actions: white, pink (lasts for several steps), contest of both once"
+        " episodes reach their time limit",
+        source="Eberhard et al. 2023; Hollenstein et al. 2024",
     )
     max_grad_norm: Positive = setting(0.5, "largest gradient norm", common=True)
     clip_gradients: Literal["joint", "separate"] = setting(
