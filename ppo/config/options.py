@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from ppo.config import file as settings_file
-from ppo.config.consistency import check_together
+from ppo.config.consistency import mismatches
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -252,6 +253,18 @@ class PPOConfig(Section):
         source="huber: Huber 1964; hl_gauss: Farebrother et al. 2024; two_hot: Hafner et al. 2023",
     )
 
+    @property
+    def value_clip_kind(self) -> str:
+        """The clip that `value_clip` and `use_relative_value_clip` together ask for."""
+        if self.value_clip != "auto":
+            return self.value_clip
+        return "relative" if self.use_relative_value_clip else "absolute"
+
+    @property
+    def value_scale_kind(self) -> str:
+        """The frame that `normalize_returns` and `return_normalizer` together ask for."""
+        return self.return_normalizer if self.normalize_returns else "identity"
+
 
 class BalancingConfig(Section):
     kind: Literal[
@@ -379,7 +392,10 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Config:
-        check_together(self)
+        found = mismatches(self)
+        if found:
+            text = "; ".join(mismatch.text for mismatch in found)
+            raise PydanticCustomError("does_not_fit", "{text}", {"text": text, "found": found})
         return self
 
     @classmethod
