@@ -9,9 +9,7 @@ START = [
     "ppo.gamma_schedule=constant",
     "ppo.max_gamma=0.999",
     "network.layer_norm=false",
-    "ppo.noise_color=0.0",
-    "ppo.noise_color_schedule=constant",
-    "ppo.noise_color_when=always",
+    "ppo.noise=white",
 ]
 LONG = "ppo.return_horizon=1000"
 TAILS, STOP = "env.observation_scale=tails", "ppo.target_kl=0.02"
@@ -20,11 +18,8 @@ MANY = ["env.num_envs=64", "ppo.num_steps=32"]
 LOW_STD = "network.initial_log_std=-1.0"
 NORM = "network.layer_norm=true"
 WIDE, HL_GAUSS = "network.hidden_sizes=[256, 256]", "ppo.value_loss=hl_gauss"
-PINK, SURVIVED = "ppo.noise_color=1.0", "ppo.noise_color_when=survived"
-FADES, UNDISCOUNTED = (
-    "ppo.noise_color_schedule=linear",
-    ["ppo.gamma=0.9999", "ppo.gamma_schedule=constant"],
-)
+PINK = "ppo.noise=pink"
+UNDISCOUNTED = ["ppo.gamma=0.9999", "ppo.gamma_schedule=constant"]
 ENTROPY, WEIGHTS = "ppo.entropy_coefficient=", ("-0.003", "-0.005", "-0.01")
 VARIANTS: dict[str, list[str]] = {
     "start": [],
@@ -117,9 +112,6 @@ VARIANTS: dict[str, list[str]] = {
                     ("gamma_0.9999+log_std_0", [*UNDISCOUNTED, "network.initial_log_std=0.0"]),
                     ("pink", [PINK]),
                     ("pink+gamma_0.9999", [PINK, *UNDISCOUNTED]),
-                    ("pink_linear", [PINK, FADES]),
-                    ("pink_linear_survived", [PINK, FADES, SURVIVED]),
-                    ("pink_quarter", [PINK, "ppo.noise_color_share=0.25"]),
                 )
             },
             "tails+target_kl_0.03+critic+layer_norm+pink": [

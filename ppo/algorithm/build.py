@@ -17,6 +17,7 @@ from ppo.algorithm.rollout.collect import Collector
 from ppo.algorithm.targets import TargetSettings, by_component
 from ppo.algorithm.update import Update
 from ppo.config import Config, NetworkConfig, PPOConfig
+from ppo.config.consistency import mismatches
 from ppo.core import compiling, parallel
 from ppo.core.errors import UserError
 from ppo.core.layout import Layout
@@ -62,17 +63,6 @@ def device_for(name: str) -> torch.device:
             "cuda, cuda:0, ..."
         ) from None
     return device
-
-
-def value_clip_kind(config: PPOConfig) -> str:
-    """The clip that the two settings together ask for."""
-    if config.value_clip != "auto":
-        return config.value_clip
-    return "relative" if config.use_relative_value_clip else "absolute"
-
-
-def value_scale_kind(config: PPOConfig) -> str:
-    return config.return_normalizer if config.normalize_returns else "identity"
 
 
 def normalizes_components(config: PPOConfig, num_components: int) -> bool:
@@ -122,16 +112,12 @@ def build_agent(
     """
     network, ppo = config.network, config.ppo
     layout = Layout(observations) if isinstance(observations, int) else observations
-    scale = value_scales.REGISTRY.get(value_scale_kind(ppo))(
+    scale = value_scales.REGISTRY.get(ppo.value_scale_kind)(
         num_components, ppo.return_scale, ppo.return_horizon
     )
     loss_unit = scale.unit if ppo.value_loss_unit == "variance" else 1.0
     head_kind = value_heads.REGISTRY.get(ppo.value_loss)
-    if not head_kind.linear and scale.support is None:
-        raise UserError(
-            f"ppo.value_loss: {ppo.value_loss} needs bounded targets; set "
-            "ppo.normalize_returns true or ppo.return_normalizer symlog"
-        )
+    assert head_kind.linear or scale.support is not None, "bins need bounded targets"
     head = head_kind(
         scale.unit,
         loss_unit,
@@ -172,14 +158,10 @@ def build_agent(
 def build_objective(config: Config, agent: Agent, scale: ValueScale) -> Objective:
     """Losses and balancer around the agent."""
     ppo = config.ppo
-    clip = value_clips.REGISTRY.get(value_clip_kind(ppo))(
+    clip = value_clips.REGISTRY.get(ppo.value_clip_kind)(
         ppo.value_clip_epsilon, ppo.value_clip_floor
     )
-    if clip.active and not scale.affine and value_clip_kind(ppo) != "absolute":
-        raise UserError(
-            f"ppo.value_clip: {value_clip_kind(ppo)} has no meaning in logarithmic units; "
-            "set ppo.value_clip none or absolute with ppo.return_normalizer symlog"
-        )
+    assert scale.affine or ppo.value_clip_kind in ("absolute", "none"), "a length in logarithms"
     parts = Parts(agent.distribution, agent.value_head, scale, clip)
     free = [losses.REGISTRY.get(name)(ppo, parts) for name in FREE_LOSSES]
     balanced = [losses.REGISTRY.get("value")(ppo, parts)]
@@ -240,7 +222,6 @@ def build_learner(config: Config, envs: Environments, device: torch.device) -> L
         seed,
         device,
         compiled,
-        ppo.noise_color,
     )
     discount = Discount(ppo, names).to(device)
     settings = TargetSettings(
@@ -276,12 +257,11 @@ def build_environments(config: Config, device: torch.device, **options: Any) -> 
             f"nearest: {config.env.num_envs // ranks * ranks or ranks}"
         )
     share = config.env.num_envs // ranks
-    if config.network.memory != "none" and share % config.ppo.num_minibatches:
-        raise UserError(
-            f"ppo.num_minibatches: {config.ppo.num_minibatches} does not divide the {share} "
-            f"environments of each of {ranks} processes, and with network.memory a minibatch is "
-            "whole environments"
-        )
+    env = config.env.model_copy(update={"num_envs": share})
+    found = mismatches(config.model_copy(update={"env": env}))
+    if found:
+        place = f"in each of {ranks} processes"
+        raise UserError(*(f"{keys[0]}: {place}, {text}" for keys, text in found))
     return make_environments(
         config.env,
         run_seed=config.system.seed,

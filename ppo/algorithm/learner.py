@@ -114,15 +114,15 @@ class Learner(nn.Module):
     @property
     def colored_share(self) -> float:
         """Share of the environments whose noise is colored in the next rollout."""
-        return self.noise_color.share(self.progress)
+        return self.noise_color.share()
 
     def start(self) -> list[str]:
         """First observations, and the statistics that make the first batch's inputs normal."""
         notes = []
-        if self.config.ppo.noise_color and not self.noise_color.possible:
+        if self.config.ppo.noise != "white" and not self.noise_color.possible:
             notes.append(
-                "ppo.noise_color has no effect: it takes continuous actions and batches of several "
-                "steps of each environment"
+                f"ppo.noise: {self.config.ppo.noise} has no effect: it takes continuous actions "
+                "and batches of several steps of each environment"
             )
         calibration = self.config.env.calibration_steps
         self.collector.player.poll = Grace() if parallel.is_active() else self.grace

@@ -38,9 +38,7 @@ def fixes(ppo: PPOConfig) -> list[str]:
 
 
 def _value_clip(ppo: PPOConfig) -> str:
-    kind, width = ppo.value_clip, ppo.value_clip_epsilon
-    if kind == "auto":
-        kind = "relative" if ppo.use_relative_value_clip else "absolute"
+    kind, width = ppo.value_clip_kind, ppo.value_clip_epsilon
     if kind == "relative":
         return f"relative value clipping: +-{width:.1%} of the old value"
     if kind == "sigma":

@@ -2,62 +2,117 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from pydantic_core import PydanticCustomError
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 SEARCHED = 10_000  # candidates tried on either side, so that huge numbers cost no time
+# What the kinds of `ppo/values/` need of each other; tests/config/test_consistency.py holds it.
+BINNED_LOSSES = ("hl_gauss", "two_hot")  # their bins cover a known range of targets
+LOGARITHMIC = ("symlog",)  # normalizers whose unit is not a length of reward
+CLIPS_IN_LENGTHS = ("relative", "sigma")
 
 
-def check_together(config: Any) -> None:
-    """Raises what pydantic reports as a mistake of type `does_not_fit`."""
-    _check_minibatches(config.env.num_envs, config.ppo.num_steps, config.ppo.num_minibatches)
-    if config.network.memory != "none":
-        _check_sequences(config.env.num_envs, config.ppo.num_minibatches)
-    if config.ppo.gamma_schedule != "constant" and config.ppo.gamma > config.ppo.max_gamma:
-        raise PydanticCustomError(
-            "does_not_fit",
-            "{text}",
-            {
-                "keys": "ppo.max_gamma ppo.gamma ppo.gamma_schedule",
-                "text": f"ppo.max_gamma {config.ppo.max_gamma} is below ppo.gamma "
-                f"{config.ppo.gamma}, from which the schedule starts",
-            },
+class Mismatch(NamedTuple):
+    """One mistake of several settings."""
+
+    keys: list[str]  # whose change mends it, the likeliest first
+    text: str
+
+
+def mismatches(config: Any) -> list[Mismatch]:
+    """Everything in a configuration that does not fit together."""
+    return [mismatch for check in CHECKS for mismatch in check(config)]
+
+
+def _minibatches(config: Any) -> Iterator[Mismatch]:
+    env, ppo = config.env, config.ppo
+    samples = env.num_envs * ppo.num_steps
+    arithmetic = f"env.num_envs {env.num_envs:,} x ppo.num_steps {ppo.num_steps:,}"
+    arithmetic += f" = {samples:,} sample{'s' if samples > 1 else ''}"
+    keys = ["ppo.num_minibatches", "ppo.num_steps", "env.num_envs"]
+    if samples % ppo.num_minibatches:
+        near = _nearest_divisors(samples, ppo.num_minibatches)
+        yield Mismatch(
+            keys,
+            f"{arithmetic} cannot be cut into ppo.num_minibatches {ppo.num_minibatches:,} equal"
+            f" parts; nearest that fit: {' and '.join(f'{value:,}' for value in near)}",
+        )
+        return
+    parts = {"minibatch": ppo.num_minibatches, "batch": 1, "none": 0}[ppo.normalize_advantages]
+    if samples == parts:
+        cut = f" in ppo.num_minibatches {parts:,} parts" if parts > 1 else ""
+        yield Mismatch(
+            [*keys, "ppo.normalize_advantages"],
+            f"{arithmetic}{cut}: the standard deviation of 1 sample is 0, so its normalized"
+            " advantage is always 0 and the policy would never be trained; write"
+            f" {'a smaller ppo.num_minibatches' if parts > 1 else 'a larger ppo.num_steps'}"
+            f" or ppo.normalize_advantages {'batch' if parts > 1 else 'none'}",
         )
 
 
-def _check_minibatches(num_envs: int, num_steps: int, num_minibatches: int) -> None:
-    samples = num_envs * num_steps
-    if samples % num_minibatches == 0:
-        return
-    near = _nearest_divisors(samples, num_minibatches)
-    arithmetic = f"env.num_envs {num_envs:,} x ppo.num_steps {num_steps:,} = {samples:,} samples"
-    raise PydanticCustomError(
-        "does_not_fit",
-        "{text}",
-        {
-            "keys": "ppo.num_minibatches ppo.num_steps env.num_envs",
-            "text": f"{arithmetic} cannot be cut into ppo.num_minibatches {num_minibatches:,} equal"
-            f" parts; nearest that fit: {' and '.join(f'{value:,}' for value in near)}",
-        },
-    )
-
-
-def _check_sequences(num_envs: int, num_minibatches: int) -> None:
+def _sequences(config: Any) -> Iterator[Mismatch]:
     """With memory a minibatch is the whole sequences of some environments."""
-    if num_envs % num_minibatches == 0:
+    num_envs, num_minibatches = config.env.num_envs, config.ppo.num_minibatches
+    if config.network.memory == "none" or num_envs % num_minibatches == 0:
         return
     near = [n for n in _nearest_divisors(num_envs, num_minibatches) if n <= num_envs]
-    raise PydanticCustomError(
-        "does_not_fit",
-        "{text}",
-        {
-            "keys": "ppo.num_minibatches env.num_envs network.memory",
-            "text": f"with network.memory a minibatch is whole environments, and env.num_envs "
-            f"{num_envs:,} cannot be cut into ppo.num_minibatches {num_minibatches:,} equal parts; "
-            f"nearest that fit: {' and '.join(f'{value:,}' for value in near)}",
-        },
+    yield Mismatch(
+        ["ppo.num_minibatches", "env.num_envs", "network.memory"],
+        f"with network.memory a minibatch is whole environments, and env.num_envs {num_envs:,}"
+        f" cannot be cut into ppo.num_minibatches {num_minibatches:,} equal parts; nearest that"
+        f" fit: {' and '.join(f'{value:,}' for value in near)}",
     )
+
+
+def _discounts(config: Any) -> Iterator[Mismatch]:
+    ppo = config.ppo
+    if ppo.gamma_schedule != "constant" and ppo.gamma > ppo.max_gamma:
+        yield Mismatch(
+            ["ppo.max_gamma", "ppo.gamma", "ppo.gamma_schedule"],
+            f"ppo.max_gamma {ppo.max_gamma} is below ppo.gamma {ppo.gamma}, from which the schedule"
+            " starts",
+        )
+
+
+def _bins(config: Any) -> Iterator[Mismatch]:
+    ppo = config.ppo
+    if ppo.value_loss in BINNED_LOSSES and not ppo.normalize_returns:
+        yield Mismatch(
+            ["ppo.value_loss", "ppo.normalize_returns"],
+            f"ppo.value_loss {ppo.value_loss} needs bounded targets; write ppo.normalize_returns"
+            " true, or ppo.value_loss squared or huber",
+        )
+
+
+def _logarithms(config: Any) -> Iterator[Mismatch]:
+    ppo = config.ppo
+    logarithmic = ppo.normalize_returns and ppo.return_normalizer in LOGARITHMIC
+    if logarithmic and ppo.value_clip_kind in CLIPS_IN_LENGTHS:
+        yield Mismatch(
+            ["ppo.value_clip", "ppo.use_relative_value_clip", "ppo.return_normalizer"],
+            f"ppo.value_clip {ppo.value_clip_kind} has no meaning in the logarithmic units of"
+            f" ppo.return_normalizer {ppo.return_normalizer}; write ppo.value_clip none or"
+            " absolute",
+        )
+
+
+def _stacked_frames(config: Any) -> Iterator[Mismatch]:
+    if config.env.backend == "torch" and config.env.frame_stack > 1:
+        yield Mismatch(
+            ["env.frame_stack", "env.backend"],
+            "torch environments cannot stack observations; write env.frame_stack 1, or"
+            " env.backend sync",
+        )
+
+
+CHECKS: tuple[Callable[[Any], Iterator[Mismatch]], ...] = (
+    _minibatches,
+    _sequences,
+    _discounts,
+    _bins,
+    _logarithms,
+    _stacked_frames,
+)
 
 
 def _nearest_divisors(number: int, wanted: int) -> list[int]:

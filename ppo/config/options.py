@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from ppo.config import file as settings_file
-from ppo.config.consistency import check_together
+from ppo.config.consistency import mismatches
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -183,23 +184,11 @@ class PPOConfig(Section):
         "constant", "linear: the clip range falls to 0 at train.total_timesteps"
     )
     entropy_coefficient: Finite = setting(0.0, "weight of the entropy bonus", common=True)
-    noise_color: Annotated[float, Field(ge=0, le=4)] = setting(
-        0.0,
-        "color of the noise of continuous actions, power 1 / frequency^color: 0 white, 1"
-        " pink, 2 red",
-        source="Eberhard et al. 2023",
-    )
-    noise_color_share: Fraction = setting(
-        1.0,
-        "share of the environments whose noise has that color; the noise of the others is white",
-    )
-    noise_color_schedule: Literal["constant", "linear", "contest"] = setting(
-        "constant",
-        "linear: the share falls to 0 at train.total_timesteps; contest: the share begins"
-        " at a half and follows the environments with higher returns",
-    )
-    noise_color_when: Literal["always", "survived"] = setting(
-        "always", "survived: white noise unless most of the last episodes reached their time limit"
+    noise: Literal["white", "pink", "contest"] = setting(
+        "white",
+        "noise of continuous actions: white, pink (lasts for several steps), contest of both once"
+        " episodes reach their time limit",
+        source="Eberhard et al. 2023; Hollenstein et al. 2024",
     )
     max_grad_norm: Positive = setting(0.5, "largest gradient norm", common=True)
     clip_gradients: Literal["joint", "separate"] = setting(
@@ -263,6 +252,18 @@ class PPOConfig(Section):
         "meaning of the critic's output and measure of its error",
         source="huber: Huber 1964; hl_gauss: Farebrother et al. 2024; two_hot: Hafner et al. 2023",
     )
+
+    @property
+    def value_clip_kind(self) -> str:
+        """The clip that `value_clip` and `use_relative_value_clip` together ask for."""
+        if self.value_clip != "auto":
+            return self.value_clip
+        return "relative" if self.use_relative_value_clip else "absolute"
+
+    @property
+    def value_scale_kind(self) -> str:
+        """The frame that `normalize_returns` and `return_normalizer` together ask for."""
+        return self.return_normalizer if self.normalize_returns else "identity"
 
 
 class BalancingConfig(Section):
@@ -391,7 +392,10 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Config:
-        check_together(self)
+        found = mismatches(self)
+        if found:
+            text = "; ".join(mismatch.text for mismatch in found)
+            raise PydanticCustomError("does_not_fit", "{text}", {"text": text, "found": found})
         return self
 
     @classmethod

@@ -64,6 +64,18 @@ OPTIONS: dict[str, Removed] = {
     "ppo.horizon_explained_variance": Removed(
         0.9, "other limits than 0.9 brought nothing", "leave it out"
     ),
+    "ppo.noise_color": Removed(
+        0.0, "one word names what brought something", "write ppo.noise: white, pink or contest"
+    ),
+    "ppo.noise_color_share": Removed(
+        1.0, "other shares than all brought nothing", "write ppo.noise: white, pink or contest"
+    ),
+    "ppo.noise_color_schedule": Removed(
+        "constant", "a linear one brought nothing", "write ppo.noise: white, pink or contest"
+    ),
+    "ppo.noise_color_when": Removed(
+        "always", "a contest always waits for survivors", "write ppo.noise: white, pink or contest"
+    ),
 }
 VALUES: dict[tuple[str, str], Removed] = {
     ("ppo.normalize_advantages", "percentile"): Removed(
@@ -72,6 +84,23 @@ VALUES: dict[tuple[str, str], Removed] = {
     ("ppo.gamma_schedule", "episode_length"): Removed(
         "constant", "what follows the critic serves more tasks", "write critic"
     ),
+}
+
+
+# What the four options of an old run must hold to mean a word of `ppo.noise`.
+_NOISES: dict[str, dict[str, Any]] = {
+    "white": {"noise_color": 0.0},
+    "pink": {
+        "noise_color": 1.0,
+        "noise_color_share": 1.0,
+        "noise_color_schedule": "constant",
+        "noise_color_when": "always",
+    },
+    "contest": {
+        "noise_color": 1.0,
+        "noise_color_schedule": "contest",
+        "noise_color_when": "survived",
+    },
 }
 
 
@@ -92,7 +121,8 @@ def drop(values: dict[str, Any]) -> list[str]:
     Returns:
         A line for each setting that was not neutral: this version does not do the same.
     """
-    notes = []
+    notes: list[str] = []
+    _translate_noise(values.get("ppo"))
     for section, part in values.items():
         for key in list(part) if isinstance(part, dict) else []:
             name, value = f"{section}.{key}", part[key]
@@ -107,3 +137,22 @@ def drop(values: dict[str, Any]) -> list[str]:
             if not same:
                 notes.append(f"{name}: {value}: {reason}")
     return notes
+
+
+def _translate_noise(ppo: Any) -> None:
+    """Four options of an old run become the word of `ppo.noise` that means the same, if one does.
+
+    What was left out had its neutral value.
+    """
+    names = list(_NOISES["pink"])
+    if not isinstance(ppo, dict) or not any(name in ppo for name in names):
+        return
+    old = {name: ppo.get(name, OPTIONS[f"ppo.{name}"].neutral) for name in names}
+    if old["noise_color_share"] == 0.0:
+        old["noise_color"] = 0.0
+    for word, meaning in _NOISES.items():
+        if all(old[name] == value for name, value in meaning.items()):
+            for name in names:
+                ppo.pop(name, None)
+            ppo["noise"] = word
+            return

@@ -107,7 +107,7 @@ METRICS: list[Metric] = [
         ratio_first="largest |ratio - 1| of the first minibatch; 0 but for rounding",
         entropy_relative="entropy over that of the uniform policy; null for continuous actions",
         policy_std="mean deviation of the policy; null for discrete actions",
-        colored_share="of the environments, those whose noise had ppo.noise_color",
+        colored_share="share of the environments whose noise was pink (ppo.noise)",
         action_out_of_bounds_share="share of sampled action entries beyond their bounds",
         learning_rate="in force",
     ),

@@ -89,11 +89,6 @@ def choose_backend(config: EnvConfig, spec: EnvSpec) -> str:
             f"env.backend: torch: there is no torch form of {spec.id} (there is of "
             f"{', '.join(REGISTRY.names())}); write auto, sync or async"
         )
-    if config.backend == "torch" and config.frame_stack > 1:
-        raise UserError(
-            "env.backend: torch: torch environments cannot stack observations; write "
-            "env.frame_stack 1, or env.backend sync"
-        )
     if config.backend == "vector" and spec.vector_entry_point is None:
         raise UserError(
             f"env.backend: vector: {spec.id} is registered without a vectorized form; "

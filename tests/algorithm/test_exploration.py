@@ -8,11 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from learner_tools import learner
 
-from ppo.algorithm.rollout.exploration import NoiseColor, colored_count
+from ppo.algorithm.rollout.exploration import GOING_ON, NoiseColor, colored_count
 from ppo.config import PPOConfig
 
-PINK = {"ppo__noise_color": 1.0, "ppo__num_steps": 64, "env__num_envs": 16}
-SURVIVED = {"ppo__noise_color": 1.0, "ppo__noise_color_when": "survived"}
+LONG = {"ppo__num_steps": 64, "env__num_envs": 16}
 
 
 def likeness(run):
@@ -26,49 +25,41 @@ def likeness(run):
     return (noise[1:] * noise[:-1]).mean((0, 2))
 
 
-@pytest.mark.parametrize(("color", "least", "most"), [(0.0, -0.1, 0.1), (1.0, 0.4, 0.8)])
+@pytest.mark.parametrize(("noise", "least", "most"), [("white", -0.1, 0.1), ("pink", 0.4, 0.8)])
 @torch.no_grad()
-def test_neighboring_steps_are_as_alike_as_the_color_says(color, least, most):
-    run = learner("DoubleIntegrator-v0", **{**PINK, "ppo__noise_color": color})
-    assert least < float(likeness(run).mean()) < most
+def test_neighboring_steps_are_as_alike_as_the_color_says(noise, least, most):
+    alike = likeness(learner("DoubleIntegrator-v0", **LONG, ppo__noise=noise))
+    assert least < float(alike.mean()) < most
+    assert noise == "white" or min(float(part.mean()) for part in alike.split(4)) > 0.2
 
 
 @torch.no_grad()
 def test_a_share_of_the_environments_has_the_color_and_the_others_noise_is_untouched():
     mixed, white = (
-        learner("DoubleIntegrator-v0", **{**PINK, "ppo__noise_color_share": share})
-        for share in (0.25, 0.0)
+        learner("DoubleIntegrator-v0", **LONG, ppo__noise=noise) for noise in ("contest", "white")
     )
-    first, second = mixed.collector.noise(7, share=0.25), white.collector.noise(7)
-    assert torch.equal(first[:, 4:], second[:, 4:])
-    assert not (first[:, :4] == second[:, :4]).all(0).any()
+    mixed.noise_color.contest[0] = GOING_ON
+    first, second = mixed.collector.noise(7, share=0.5), white.collector.noise(7)
+    assert torch.equal(first[:, 8:], second[:, 8:])
+    assert not (first[:, :8] == second[:, :8]).all(0).any()
     alike = likeness(mixed)
-    assert float(alike[:4].mean()) > 0.3 > float(alike[4:].mean())
-
-
-@torch.no_grad()
-def test_by_a_linear_schedule_the_environments_lose_it_one_by_one():
-    more = {**PINK, "ppo__noise_color_schedule": "linear", "train__total_timesteps": 4 * 64 * 16}
-    run, shares = learner("DoubleIntegrator-v0", **more), []
-    for batch in range(5):
-        run.counters["batch"], run.counters["env_steps"] = batch, batch * 64 * 16
-        shares.append(run.colored_share)
-    assert shares == [1.0, 0.75, 0.5, 0.25, 0.0]
+    assert float(alike[:8].mean()) > 0.3 > float(alike[8:].mean())
 
 
 @pytest.mark.parametrize(
     ("env", "more"), [("CartPole-v1", {}), ("DoubleIntegrator-v0", {"ppo__num_steps": 1})]
 )
 def test_where_noise_can_have_no_color_the_run_says_so(env, more):
-    run = learner(env, ppo__noise_color=1.0, **more)
-    assert any("ppo.noise_color has no effect" in line for line in run.start())
-    assert run.step()["colored_share"] == 0.0
-    assert not any("noise_color" in line for line in learner(env, **more).start())
+    for noise in ("pink", "contest"):
+        run = learner(env, ppo__noise=noise, **more)
+        assert any(f"ppo.noise: {noise} has no effect" in line for line in run.start())
+        assert run.step()["colored_share"] == 0.0
+    assert not any("noise" in line for line in learner(env, **more).start())
 
 
 def test_the_learner_s_own_step_explores_with_it():
     """The same run, but for the color, goes elsewhere."""
-    runs = [learner("DoubleIntegrator-v0", **{**PINK, "ppo__noise_color": c}) for c in (0.0, 1.0)]
+    runs = [learner("DoubleIntegrator-v0", **LONG, ppo__noise=word) for word in ("white", "pink")]
     found = []
     for run in runs:
         run.step()
@@ -87,53 +78,54 @@ def ended(lasted, fell, seed, steps=16, envs=8):
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), min_size=1, max_size=20))
 def test_it_waits_until_most_of_the_last_episodes_survive(rollouts):
-    config = PPOConfig(noise_color=1.5, noise_color_share=0.5, noise_color_when="survived")
-    color = NoiseColor(config)
-    assert color.share(0.0) == 0.0  # nothing is known
+    color = NoiseColor(PPOConfig(noise="contest"))
+    assert color.share() == 0.0  # nothing is known
     survived = count = 0.0
     for number, (lasted, fell) in enumerate(rollouts):
         color.observe(*ended(lasted, fell, number), torch.zeros(16, 8, 1), 0.0)
         fade = 0.99 ** (lasted + fell)
         survived, count = survived * fade + lasted, count * fade + lasted + fell
-        if abs(survived - count / 2) > 1e-9:
-            assert color.share(0.0) == (0.5 if survived > count / 2 else 0.0)
+        if abs(survived - count / 2) < 1e-9:
+            return
+        assert color.share() == (0.5 if survived > count / 2 else 0.0)
+        if survived > count / 2:
+            return  # the contest goes on from here, whoever falls
 
 
 def test_an_episode_that_falls_at_its_limit_has_not_survived():
-    color = NoiseColor(PPOConfig(noise_color=1.0, noise_color_when="survived"))
+    color = NoiseColor(PPOConfig(noise="contest"))
     color.observe(*ended(0, 3, 0), torch.zeros(16, 8, 1), 0.0)
-    assert color.share(0.0) == 0.0
+    assert color.share() == 0.0
 
 
-@pytest.mark.parametrize(("env", "share"), [("Pendulum-v1", 1.0), ("InvertedPendulum-v5", 0.0)])
-def test_a_run_tells_whose_noise_was_colored(env, share):
+@pytest.mark.parametrize(("env", "share"), [("Pendulum-v1", 0.5), ("InvertedPendulum-v5", 0.0)])
+def test_a_record_holds_the_share_whose_noise_was_pink(env, share):
     """Pendulum ends at its limit alone; an untrained InvertedPendulum falls."""
-    run = learner(env, **SURVIVED, ppo__num_steps=256)
+    run = learner(env, ppo__noise="contest", ppo__num_steps=256, train__total_timesteps=100_000)
     assert [run.step()["colored_share"] for _ in range(3)] == [0.0, share, share]
 
 
-def contest(**more):
-    return NoiseColor(PPOConfig(noise_color=1.0, noise_color_schedule="contest", **more))
+def contest():
+    """A contest that has begun."""
+    color = NoiseColor(PPOConfig(noise="contest"))
+    color.contest[0] = GOING_ON
+    return color
 
 
 def played(color, of_white, of_colored, envs=16, progress=0.0):
     """A rollout [2, N] in whose last step every episode ends, with these returns by kind."""
     returns = torch.zeros(2, envs, 1)
-    first = colored_count(color.share(progress), envs)
+    first = colored_count(color.share(), envs)
     returns[1, :first], returns[1, first:] = of_colored, of_white
     finished = torch.zeros(2, envs, dtype=torch.bool)
     finished[1] = True
     color.observe(finished, torch.zeros_like(finished), returns, progress)
-    return color.share(progress)
-
-
-def test_a_contest_without_a_color_has_no_share():
-    assert NoiseColor(PPOConfig(noise_color_schedule="contest")).share(0.0) == 0.0
+    return color.share()
 
 
 def test_environments_go_over_to_the_noise_that_reaches_higher():
     color = contest()
-    shares = [color.share(0.0), *(played(color, 1.0, 2.0) for _ in range(5))]
+    shares = [color.share(), *(played(color, 1.0, 2.0) for _ in range(5))]
     assert shares == [0.5, 0.625, 0.75, 0.875, 0.875, 0.875]
     shares = [played(color, 3.0, 0.0) for _ in range(40)]
     lost = shares.index(0.125)
@@ -145,7 +137,7 @@ def test_environments_go_over_to_the_noise_that_reaches_higher():
 def test_of_equal_means_the_wider_reaches_higher():
     color, draw = contest(), torch.Generator().manual_seed(0)
     for _ in range(20):
-        first = colored_count(color.share(0.0), 16)
+        first = colored_count(color.share(), 16)
         spread = torch.randn(first, 1, generator=draw)
         share = played(color, 5.0, 5.0 + spread)
     assert share == 0.875
@@ -163,8 +155,8 @@ def test_defeats_with_a_victory_between_them_do_not_end_it():
 
 
 def test_a_contest_waits_for_survivors_and_not_for_ever():
-    early, late = (contest(noise_color_when="survived") for _ in range(2))
-    assert early.share(0.0) == 0.0
+    early, late = (NoiseColor(PPOConfig(noise="contest")) for _ in range(2))
+    assert early.share() == 0.0
     assert played(early, 1.0, 1.0) == 0.5
     assert played(late, 1.0, 1.0, progress=0.1) == 0.0
     assert played(late, 1.0, 1.0, progress=0.2) == 0.0

@@ -101,7 +101,10 @@ def test_the_header_names_the_active_fixes_in_at_most_five_lines_of_the_screen()
         (["ppo.value_clip=sigma"], "value clipping: +-0.2 standard deviations of the return"),
         (["ppo.value_clip=none"], "value clipping: off"),
         (["ppo.normalize_returns=false"], "return standardization: off"),
-        (["ppo.return_normalizer=symlog"], "return standardization: off (symlog)"),
+        (
+            ["ppo.return_normalizer=symlog", "ppo.value_clip=none"],
+            "return standardization: off (symlog)",
+        ),
         (["ppo.return_scale=2.5"], "return standardization: on (scale 2.5), popart"),
         (["ppo.value_loss_unit=network"], "value loss weight: 0.25 (effective 25)"),
         (["ppo.value_loss_weight=1"], "value loss weight: 1"),

@@ -113,3 +113,34 @@ def test_an_old_run_where_one_did_something_is_evaluated_with_a_note_and_not_res
     lines = capfd.readouterr().err.splitlines()
     assert len(lines) == 1
     assert lines[0].startswith("error: --resume run0001: it was trained with ppo.recompute")
+
+
+NOISES = [  # color, share, schedule, when -> the word that means the same, or None
+    ((0.0, 1.0, "constant", "always"), "white"),
+    ((0, 0.5, "contest", "survived"), "white"),  # a color of 0 leaves the others without effect
+    ((2.0, 0.0, "linear", "always"), "white"),  # so does a share of none
+    ((1, 1, "constant", "always"), "pink"),
+    ((1.0, 1.0, "contest", "survived"), "contest"),
+    ((1.0, 0.25, "contest", "survived"), "contest"),  # a contest begins at a half
+    ((1.0, 1.0, "contest", "always"), None),
+    ((1.0, 1.0, "constant", "survived"), None),
+    ((1.0, 1.0, "linear", "always"), None),
+    ((1.0, 0.25, "constant", "always"), None),
+    ((0.5, 1.0, "contest", "survived"), None),
+]
+
+
+@pytest.mark.parametrize(("old", "word"), NOISES)
+def test_the_noise_of_an_old_run_is_translated_where_a_word_means_the_same(old, word) -> None:
+    names = ("noise_color", "noise_color_share", "noise_color_schedule", "noise_color_when")
+    values = Config().to_dict()
+    values["ppo"] |= dict(zip(names, old, strict=True))
+    notes = drop(values)
+    assert Config.from_dict(values).ppo.noise == (word or "white")
+    assert bool(notes) == (word is None)
+    assert all("write ppo.noise: white, pink or contest" in note for note in notes)
+
+
+def test_a_run_from_before_there_was_a_schedule_is_translated_too() -> None:
+    values = {"ppo": {"noise_color": 1.0}}
+    assert drop(values) == [] and values == {"ppo": {"noise": "pink"}}

@@ -78,13 +78,13 @@ def sets(*settings: str) -> list[str]:
         [],
         ["ppo.reward_scaling=return_std", "ppo.normalize_advantages=batch"],
         ["ppo.component_mixing=sum", "network.shared_encoder=false"],
-        ["ppo.target_kl=0.0001", "ppo.learning_rate=0.01", "ppo.noise_color=1.0"],
+        ["ppo.target_kl=0.0001", "ppo.learning_rate=0.01", "ppo.noise=pink"],
         [
             "env.id=CartPole-v1",
             "ppo.gamma_schedule=critic",
             "ppo.gamma=0.5",
         ],
-        ["env.id=Pendulum-v1", "ppo.noise_color=1", "ppo.noise_color_schedule=contest"],
+        ["env.id=Pendulum-v1", "env.kwargs={max_episode_steps: 9}", "ppo.noise=contest"],
     ],
     ids=[
         "shipped",

@@ -137,7 +137,7 @@ OTHER_TOGGLES = [
     "ppo.reward_outlier=clip",
     "network.layer_norm=true",
     "network.shared_encoder=false",
-    "ppo.noise_color=1.0",
+    "ppo.noise=pink",
 ]
 
 
@@ -167,9 +167,12 @@ def test_a_discount_that_follows_sees_no_reward_scale(monkeypatch):
     assert same_bits(*ENVIRONMENTS["discrete, gymnasium"], *follows)
 
 
-def test_noise_that_waits_for_survivors_sees_no_reward_scale():
-    assert same_bits("ppo.noise_color=1.0", "ppo.noise_color_when=survived")
-    assert same_bits("ppo.noise_color=1.0", "ppo.noise_color_schedule=contest")
+def test_a_contest_of_noises_sees_no_reward_scale():
+    short = ("env.id=Pendulum-v1", "env.backend=torch", "env.kwargs={max_episode_steps: 9}")
+    chosen = (*short, "ppo.noise=contest")
+    shares = [batch["colored_share"] for batch in scaled_history(0, *chosen, batches=3)]
+    assert shares[:2] == [0.0, 0.5] and shares[2] != 0.5  # else the test is worth nothing
+    assert same_bits(*chosen)
 
 
 def test_batch_advantages_beside_normalized_components_see_no_reward_scale():

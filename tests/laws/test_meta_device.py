@@ -73,7 +73,7 @@ KINDS = [
     *(f"ppo.normalize_advantages={kind}" for kind in advantages.REGISTRY.names()),
     *(f"balancing.kind={kind}" for kind in balancers.REGISTRY.names()),
     *(f"network.memory={kind}" for kind in memories.REGISTRY.names()),
-    *(f"ppo.{name}" for name in ("gamma_schedule=critic", "noise_color=1", "target_kl=0.02",
+    *(f"ppo.{name}" for name in ("gamma_schedule=critic", "noise=pink", "target_kl=0.02",
                                  "reward_outlier=clip", "reward_scaling=return_std")),
     *(f"auxiliary.{name}_weight=0.1" for name in ("trajectory", "time_to_end", "success")),
 ]  # fmt: skip

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ppo.algorithm.rollout.exploration import colored_count
+from ppo.algorithm.rollout.exploration import PINK, colored_count
 from ppo.algorithm.rollout.players import (
     Actor,
     HostPlayer,
@@ -57,7 +57,6 @@ class Collector:
         value_scale: brings the critic's output into reward units.
         reward_factor: multiplies rewards; episode returns are reported without it.
         compile_it: compile the policy step, together with environments that live on the device.
-        noise_color: of what noise has one.
     """
 
     def __init__(
@@ -70,11 +69,10 @@ class Collector:
         run_seed: int,
         device: torch.device,
         compile_it: bool = False,
-        noise_color: float = 0.0,
     ) -> None:
         self.agent, self.value_scale, self.envs = agent, value_scale, envs
         self.num_steps, self.reward_factor = num_steps, reward_factor
-        self.run_seed, self.device, self.noise_color = run_seed, device, noise_color
+        self.run_seed, self.device = run_seed, device
         self.player: HostPlayer | NativePlayer
         actor = Actor(agent)
         if isinstance(envs, TorchEnvironments) and (compile_it or device.type != "cpu"):
@@ -113,12 +111,12 @@ class Collector:
         self.reset()
 
     def noise(self, *counters: int, share: float = 0.0, purpose: str = "actions") -> Tensor:
-        """Noise of one rollout [T, N, P], from a counted generator; only normal noise has a color.
+        """Noise of one rollout [T, N, P], from a counted generator; only normal noise can be pink.
 
         Log-probabilities take each step for itself, whatever the color.
 
         Args:
-            share: of the environments, the first ones, whose noise is colored.
+            share: of the environments, the first ones, whose noise is pink.
         """
         distribution = self.agent.distribution
         shape = (self.num_steps, self.envs.num_envs, distribution.num_noise)
@@ -129,7 +127,7 @@ class Collector:
         first = colored_count(share, self.envs.num_envs)
         if not first:
             return white
-        return torch.cat([colored(white[:, :first], self.noise_color), white[:, first:]], 1)
+        return torch.cat([colored(white[:, :first], PINK), white[:, first:]], 1)
 
     @torch.no_grad()
     def __call__(

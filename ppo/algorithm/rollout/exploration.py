@@ -11,11 +11,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ppo.algorithm.schedules import scheduled
 from ppo.config import PPOConfig
 from ppo.core import parallel
 from ppo.functional.moments import remember
 
+PINK = 1.0  # exponent of 1 / frequency in the power of colored noise
 START, STEP, LEAST = 0.5, 0.125, 0.125  # shares of a contest
 PATIENCE = 10  # defeats in a row that end it
 LATEST = 0.1  # share of the run by which it has begun
@@ -27,18 +27,17 @@ WAITING, GOING_ON, OVER = 0.0, 1.0, 2.0
 class NoiseColor(nn.Module):
     """The share of the environments with colored noise: `share` before a rollout, `observe` after.
 
-    That is `noise_color_share` of them, or less by its schedule. With `noise_color_when: survived`
-    it is none until most of the last hundred episodes or so have reached their time limit. An
-    environment that says `terminated` at its time limit survives nothing.
-
-    In a contest (`noise_color_schedule: contest`) half of the environments have it at first. After
-    every rollout in which episodes end, an eighth of them goes over to the noise whose last
-    episodes reach higher, as upper confidence bounds do (Auer et al. 2002): mean plus deviation of
-    their returns. Neither kind gets less than an eighth, until colored noise has lost ten times in
-    a row: then the contest is over, as it is where it has not begun by a tenth of the run.
+    By `ppo.noise` that is none (white), all of them (pink), or what a contest finds. A contest
+    begins once most of the last hundred episodes or so have reached their time limit; an
+    environment that reports `terminated` at its time limit survives nothing. Half of the
+    environments are pink at first. After every rollout in which episodes end, an eighth of them
+    goes over to the noise whose last episodes reach higher, as upper confidence bounds do (Auer et
+    al. 2002): mean plus standard deviation of their returns. Neither kind gets less than an
+    eighth, until pink noise has lost ten times in a row: then the contest is over, as it is where
+    it has not begun by a tenth of the run.
 
     Args:
-        normal_noise: whether the actions have any that can be colored.
+        normal_noise: whether the actions have normal noise, which alone can be colored.
     """
 
     seen: Tensor  # [2] float64: episodes remembered, those that reached their time limit and all
@@ -48,23 +47,17 @@ class NoiseColor(nn.Module):
     def __init__(self, config: PPOConfig, normal_noise: bool = True) -> None:
         super().__init__()
         self.possible = normal_noise and config.num_steps > 1
-        self.largest = config.noise_color_share if config.noise_color and self.possible else 0.0
-        self.schedule = config.noise_color_schedule
-        self.waits = config.noise_color_when == "survived"
-        begun = WAITING if self.waits else GOING_ON
+        self.kind = config.noise if self.possible else "white"
         self.register_buffer("seen", torch.zeros(2, dtype=torch.float64))
-        self.register_buffer("contest", torch.tensor([begun, START, 0.0], dtype=torch.float64))
+        self.register_buffer("contest", torch.tensor([WAITING, START, 0.0], dtype=torch.float64))
         self.register_buffer("returns", torch.zeros(2, 3, dtype=torch.float64))
 
-    def share(self, progress: float) -> float:
-        """Of the environments, at this share of the run that is done."""
-        if not self.largest:
-            return 0.0
-        if self.schedule == "contest":
-            state, share, _ = self.contest.tolist()
-            return share if state == GOING_ON else 0.0
-        share = scheduled(self.largest, self.schedule, progress)
-        return share if not self.waits or self._survived() else 0.0
+    def share(self) -> float:
+        """The share of the environments that have colored noise in the next rollout."""
+        if self.kind != "contest":
+            return 1.0 if self.kind == "pink" else 0.0
+        state, share, _ = self.contest.tolist()
+        return share if state == GOING_ON else 0.0
 
     @torch.no_grad()
     def observe(
@@ -75,16 +68,15 @@ class NoiseColor(nn.Module):
         Args:
             finished, terminated: [T, N] bool.
             returns: [T, N, K] of the episodes so far.
+            progress: share of the run that is done.
         """
-        if not self.largest:
+        if self.kind != "contest":
             return
-        if self.waits:
-            found = torch.stack([(finished & ~terminated).sum(), finished.sum()]).double()
-            remember(self.seen, parallel.sum_(found))
-        if self.schedule == "contest":
-            self._compare(finished, returns.sum(-1).double())
-            if self.contest[0] == WAITING and (progress >= LATEST or self._survived()):
-                self.contest[0] = OVER if progress >= LATEST else GOING_ON
+        found = torch.stack([(finished & ~terminated).sum(), finished.sum()]).double()
+        remember(self.seen, parallel.sum_(found))
+        self._compare(finished, returns.sum(-1).double())
+        if self.contest[0] == WAITING and (progress >= LATEST or self._survived()):
+            self.contest[0] = OVER if progress >= LATEST else GOING_ON
 
     def _survived(self) -> bool:
         survived, count = self.seen.tolist()

@@ -153,10 +153,11 @@ def _report(model: type[BaseModel], tree: Tree, values: dict[str, Any], error: A
     """Notes one pydantic error in our words."""
     kind = error["type"]
     if kind == "does_not_fit":
-        keys = [tuple(key.split(".")) for key in error["ctx"]["keys"].split()]
-        given = [key for key in keys if key in tree.places]
-        overridden = [key for key in given if tree.places[key].startswith("--")]
-        tree.report([*overridden, *given, *keys][0], error["ctx"]["text"])
+        for names, text in error["ctx"]["found"]:
+            keys = [tuple(name.split(".")) for name in names]
+            given = [key for key in keys if key in tree.places]
+            overridden = [key for key in given if tree.places[key].startswith("--")]
+            tree.report([*overridden, *given, *keys][0], text)
         return
     path = _existing(values, error["loc"])
     old = refusal(dotted(path), _get(values, path))
