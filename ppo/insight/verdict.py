@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from ppo.insight.logs.log import MetricsLog
-from ppo.insight.rules import Finding, known, rises
+from ppo.insight.rules import Finding
+from ppo.insight.rules._signs import known, rises
 
 HEALTHY, TOO_EARLY, NOT_LEARNING, ILL, NOT_READ = STATUSES = (
     "healthy",
