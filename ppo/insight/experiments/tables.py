@@ -11,7 +11,7 @@ from typing import Any
 
 from ppo.insight.comparison.compare import Comparison, Group, compare
 from ppo.insight.comparison.page import page, table
-from ppo.insight.comparison.tables import interval, show, write_csv
+from ppo.insight.comparison.tables import headline, interval, show, write_csv
 from ppo.insight.experiments.run import Experiment, Outcome
 from ppo.runs import files
 
@@ -122,18 +122,10 @@ def _rows(experiment: Experiment, comparison: Comparison) -> list[tuple[tuple[st
     return list(rows.items())
 
 
-_COLUMNS = (
-    ("return", "mean_episode_return", "final"),
-    ("area", "mean_episode_return", "auc"),
-    ("success", "success_rate", "final"),
-    ("explained variance", "explained_variance", "final"),
-    ("steps/s", "steps_per_second", "final"),
-)
-
-
 def _cells(experiment: Experiment, comparison: Comparison) -> tuple[list[str], list[list[str]]]:
     axes = [axis.key for axis in experiment.plan.axes]
-    heads = [*axes, "seeds", *(name for name, _, _ in _COLUMNS), "against the first"]
+    columns = [*headline(), ("steps/s", "steps_per_second", "final")]
+    heads = [*axes, "seeds", *(head for head, _, _ in columns), "against the first"]
     words = {
         id(v.group): f"{v.word} ({v.difference.mean:+.3g}, p {v.p_value:.2g})"
         for v in comparison.verdicts
@@ -142,7 +134,7 @@ def _cells(experiment: Experiment, comparison: Comparison) -> tuple[list[str], l
     rows = []
     for settings, group in _rows(experiment, comparison):
         values = [setting.partition("=")[2] for setting in settings]
-        figures = [interval(comparison, group, metric, figure) for _, metric, figure in _COLUMNS]
+        figures = [interval(comparison, group, metric, figure) for _, metric, figure in columns]
         rows.append([*values, str(len(group.runs)), *figures, words.get(id(group), "")])
     return heads, rows
 
