@@ -15,7 +15,7 @@ from ppo.insight.comparison.statistics import area, smooth_last
 from ppo.insight.doctor import diagnose
 from ppo.insight.logs import MetricsLog, from_records, read_log, read_settings, read_summary
 from ppo.insight.logs.log import Column
-from ppo.insight.logs.thin import read_thin
+from ppo.insight.logs.own import read_thin
 from ppo.insight.rules import Finding
 
 MANY = 24  # runs from which on they are read in several processes
