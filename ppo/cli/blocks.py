@@ -9,11 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ppo.cli.columns import (
-    HIGHEST_CLIP_FRACTION,
-    HIGHEST_GRADIENT_CUT,
-    HIGHEST_KL,
-    HIGHEST_VALUE_LOSS,
-    LOWEST_EXPLAINED_VARIANCE,
     WIDTH,
     Record,
     compact,
@@ -23,6 +18,7 @@ from ppo.cli.columns import (
     number,
     rate,
 )
+from ppo.core.metrics import DECLARED, METRICS, UNBOUNDED, Metric
 
 if TYPE_CHECKING:
     from ppo.config import Config, PPOConfig
@@ -154,79 +150,47 @@ def health_block(record: Record, config: Config) -> list[str]:
 
     The words judge figures without units only; a loss has no size that is good in itself.
     """
-    value_word = _below(record, "normalized_value_loss", HIGHEST_VALUE_LOSS)
-    coefficient = figure(record, "entropy_coefficient")
-    rows = [
-        ("total_loss", _is_number(record, "total_loss"), "the sum of the weighted losses"),
-        ("policy_loss", _policy_word(record), "near 0, since advantages have mean 0"),
-        ("value_loss", value_word, _VALUE_UNITS[config.ppo.value_loss_unit]),
-        ("normalized_value_loss", value_word, "1: a critic that predicts the mean; falls to 0"),
-        ("value_loss_weight", "", _weight_text(config.ppo)),
-        (
-            "entropy",
-            _is_number(record, "entropy"),
-            f"falls slowly; entropy loss: -{coefficient} x entropy",
-        ),
-        ("explained_variance", _explained(record), "0: an untrained critic; above 0.5 learned"),
-        ("approx_kl", _below(record, "approx_kl", HIGHEST_KL), "0.003 to 0.02"),
-        (
-            "clip_fraction",
-            _below(record, "clip_fraction", HIGHEST_CLIP_FRACTION),
-            "0.05 to 0.3 of the samples",
-        ),
-        ("value_clip_fraction", "", "samples whose value the clip holds back"),
-        (
-            "grad_clip_factor",
-            _below(record, "grad_clip_factor", HIGHEST_GRADIENT_CUT),
-            f"gradient norm / max_grad_norm; above {HIGHEST_GRADIENT_CUT:g}: mostly cut",
-        ),
-    ]
+    listed = [metric for metric in METRICS if metric.normal]
     lines = [
-        f"  {_NAMES.get(name, name).replace('_', ' '):<22} {figure(record, name):>9}  {word:<10}"
-        f" {normal}".rstrip()
-        for name, word, normal in rows
+        f"  {metric.title:<22} {figure(record, metric.name):>9}  {_word(record, metric):<10}"
+        f" {_normal(record, metric, config.ppo)}".rstrip()
+        for metric in listed
     ]
     return ["health of the batch        figure  verdict    what is normal", *lines]
 
 
-_VALUE_UNITS = {
-    "variance": "unweighted, in variances, sum of components",
-    "network": "unweighted; its size depends on ppo.return_scale",
-}
-_NAMES = {
-    "normalized_value_loss": "  in target variances",
-    "approx_kl": "approximate KL",
-    "clip_fraction": "policy clip fraction",
-    "grad_clip_factor": "gradient cut",
-}
-
-
-def _weight_text(ppo: PPOConfig) -> str:
-    effective = _effective(ppo).strip(" ()")
-    return f"{effective}: times ppo.return_scale squared" if effective else "0.1 to 1"
-
-
-def _policy_word(record: Record) -> str:
-    value = finite(record.get("policy_loss"))
-    return "NOT FINITE" if value is None else "good" if abs(value) < 0.2 else "high !"
-
-
-def _is_number(record: Record, name: str) -> str:
-    return "finite" if finite(record.get(name)) is not None else "NOT FINITE"
-
-
-def _below(record: Record, name: str, limit: float) -> str:
-    value = finite(record.get(name))
-    return "unknown" if value is None else "good" if value <= limit else "high !"
-
-
-def _explained(record: Record) -> str:
-    value = finite(record.get("explained_variance"))
+def _word(record: Record, metric: Metric) -> str:
+    """good, high, low or unknown by the healthy range; finite or not where there is none."""
+    if metric.name == "value_loss":  # its size follows the unit, that of its share does not
+        metric = DECLARED["normalized_value_loss"]
+    value = finite(record.get(metric.name))
     if value is None:
-        return "unknown"
-    if value < LOWEST_EXPLAINED_VARIANCE:
-        return "low !"
-    return "good" if value > 0.5 else "learning" if value > 0.1 else "untrained"
+        bounded = metric.healthy != UNBOUNDED
+        return "NOT FINITE" if metric.always else "unknown" if bounded else ""
+    if not metric.is_healthy(value):
+        return "low !" if value < metric.healthy[0] else "high !"
+    if metric.name == "explained_variance":
+        return "good" if value > 0.5 else "learning" if value > 0.1 else "untrained"
+    return "good" if metric.healthy != UNBOUNDED else "finite" if metric.always else ""
+
+
+def _normal(record: Record, metric: Metric, ppo: PPOConfig) -> str:
+    """What to expect of a figure; in words of the settings where these decide."""
+    if metric.name == "value_loss":
+        return f"{metric.normal}{_VALUE_UNITS[ppo.value_loss_unit]}"
+    if metric.name == "entropy":
+        coefficient = figure(record, "entropy_coefficient")
+        return f"{metric.normal}; entropy loss: -{coefficient} x entropy"
+    effective = _effective(ppo).strip(" ()")
+    if metric.name == "value_loss_weight" and effective:
+        return f"{effective}: times ppo.return_scale squared"
+    return metric.normal
+
+
+_VALUE_UNITS = {
+    "variance": ", in variances, sum of components",
+    "network": "; its size depends on ppo.return_scale",
+}
 
 
 def end_block(

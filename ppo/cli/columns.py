@@ -4,23 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from ppo.core.metrics import METRICS, Column, Form, Metric
 
 WIDTH = 100
 Record = Mapping[str, Any]
-
-# Healthy ranges. Outside them a figure is marked; a single mark is no illness yet.
-# Explained variance dips below 0 in single batches of healthy runs (openai/baselines #454).
-LOWEST_EXPLAINED_VARIANCE = -0.1
-# "Stays below 0.02" in Huang et al. 2022, The 37 Implementation Details of PPO; half as much again.
-HIGHEST_KL = 0.03
-# 0.05 to 0.3 in healthy runs (same source, and Andrychowicz et al. 2021 for epsilon 0.2).
-HIGHEST_CLIP_FRACTION = 0.3
-# In variances of the targets: 1 is a critic that predicts the mean, so 2 is worse than none.
-HIGHEST_VALUE_LOSS = 2.0
-# Gradients cut to a third still keep the mixture of losses; healthy runs show 0.2 to 3.
-HIGHEST_GRADIENT_CUT = 3.0
 
 
 def finite(value: Any) -> float | None:
@@ -82,37 +71,26 @@ def _cut(value: float) -> str:
     return f"{value:.1f}x" if value < 10_000 else f"{value:.0e}x"
 
 
-@dataclass(frozen=True)
-class Column:
-    """One column of the batch table."""
+FORMS: dict[Form, Callable[[float], str]] = {
+    "count": lambda value: f"{value:.0f}",
+    "compact": compact,
+    "places": _two_places,
+    "kl": _kl,
+    "percent": lambda value: f"{value:.0%}",
+    "times": _cut,
+    "rate": rate,
+}
+ETA = Column("eta", 8)
 
-    title: str
-    width: int
-    field: str
-    form: Callable[[float], str]
-    is_bad: Callable[[float], bool] = lambda value: False
 
-
-COLUMNS = (
-    Column("batch", 10, "batch", lambda v: f"{v:.0f}"),
-    Column("steps", 9, "env_steps", compact),
-    Column("return", 9, "mean_episode_return", compact),
-    Column("success", 9, "success_rate", _two_places),
-    Column("ev", 7, "explained_variance", _two_places, lambda v: v < LOWEST_EXPLAINED_VARIANCE),
-    Column("kl", 8, "approx_kl", _kl, lambda v: v > HIGHEST_KL),
-    Column("clip", 7, "clip_fraction", lambda v: f"{v:.0%}", lambda v: v > HIGHEST_CLIP_FRACTION),
-    Column(
-        "value loss", 13, "normalized_value_loss", _two_places, lambda v: v > HIGHEST_VALUE_LOSS
-    ),
-    Column("grad cut", 11, "grad_clip_factor", _cut, lambda v: v > HIGHEST_GRADIENT_CUT),
-    Column("sps", 8, "steps_per_second", rate),
-    Column("eta", 8, "eta", duration),
-)
+def _columns() -> list[tuple[Metric, Column]]:
+    return [(metric, metric.column) for metric in METRICS if metric.column is not None]
 
 
 def table_header() -> str:
     """The titles over the batch lines."""
-    return "".join(column.title.rjust(column.width) for column in COLUMNS)
+    columns = [*(column for _, column in _columns()), ETA]
+    return "".join(column.title.rjust(column.width) for column in columns)
 
 
 def batch_line(record: Record, eta_s: float | None) -> tuple[str, bool]:
@@ -121,29 +99,29 @@ def batch_line(record: Record, eta_s: float | None) -> tuple[str, bool]:
     A value that is missing or not finite is `-`; a total loss that is not finite is marked.
     """
     line, marked, any_marked = "", False, False
-    for column in COLUMNS:
-        value = finite(eta_s if column.field == "eta" else record.get(column.field))
-        text = "-" if value is None else column.form(value)
+    for metric, column in _columns():
+        value = finite(record.get(metric.name))
+        text = "-" if value is None else FORMS[column.form](value)
         line += text.rjust(column.width - marked)  # the mark took one column
-        marked = value is not None and column.is_bad(value)
+        marked = value is not None and not metric.is_healthy(value)
         if column.title == "value loss" and "total_loss" in record:
             marked = marked or finite(record["total_loss"]) is None
         line += "!" if marked else ""
         any_marked = any_marked or marked
-    return line, any_marked
+    left = finite(eta_s)
+    return line + ("-" if left is None else duration(left)).rjust(ETA.width - marked), any_marked
+
+
+LOSSES = (
+    "total {total_loss}, policy {policy_loss}, value {value_loss} x {value_loss_weight}, "
+    "entropy {entropy} x {entropy_coefficient}, lr {learning_rate}, std {policy_std}"
+)
 
 
 def losses_line(record: Record) -> str:
     """What --verbose adds to a batch."""
-    parts = [
-        f"total {figure(record, 'total_loss')}",
-        f"policy {figure(record, 'policy_loss')}",
-        f"value {figure(record, 'value_loss')} x {figure(record, 'value_loss_weight')}",
-        f"entropy {figure(record, 'entropy')} x {figure(record, 'entropy_coefficient')}",
-        f"lr {figure(record, 'learning_rate')}",
-        f"std {figure(record, 'policy_std')}",
-    ]
-    return "          losses: " + ", ".join(parts)
+    figures = {metric.name: figure(record, metric.name) for metric in METRICS}
+    return "          losses: " + LOSSES.format_map(figures)
 
 
 def figure(record: Record, name: str) -> str:

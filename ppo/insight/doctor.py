@@ -11,7 +11,8 @@ import numpy as np
 from ppo.insight.logs import MetricsLog, from_records
 from ppo.insight.logs.columns import entropy_relative
 from ppo.insight.logs.own import flatten
-from ppo.insight.rules import FATAL, MILD, RULES, SEVERE, Finding, Rule, number, rises
+from ppo.insight.rules import FATAL, MILD, RULES, SEVERE, Finding, Rule
+from ppo.insight.rules._signs import number, rises
 from ppo.insight.verdict import (
     HEALTHY,
     NOT_LEARNING,
@@ -199,8 +200,8 @@ class Watch:
     """The doctor while training goes on: new findings only, each illness at most once.
 
     Keeps a bounded history: the last `WINDOW` records as they are, older ones thinned out, so
-    that the cost of a batch does not grow. Fatal rules and outliers are asked each batch, the
-    others every `every` batches.
+    that the cost of a batch does not grow. Fatal rules are asked each batch, the others every
+    `every` batches.
     """
 
     WINDOW = 64
@@ -220,7 +221,7 @@ class Watch:
         self._seen: set[str] = set()
         self._count = 0
         self._rules = rules()
-        self._urgent = [rule for rule in self._rules if rule.number <= 1]
+        self._urgent = [rule for rule in self._rules if rule.severity == FATAL]
 
     def update(self, record: dict[str, Any]) -> list[Finding]:
         """Takes one batch record of the contract; returns findings that were not there before."""

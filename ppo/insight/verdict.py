@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ppo.core.metrics import METRICS
 from ppo.insight.logs.log import MetricsLog
-from ppo.insight.rules import Finding, known, rises
+from ppo.insight.rules import Finding
+from ppo.insight.rules._signs import known, rises
 
 HEALTHY, TOO_EARLY, NOT_LEARNING, ILL, NOT_READ = STATUSES = (
     "healthy",
@@ -25,21 +27,12 @@ WORDS = {
 }
 SHORT = 12  # updates before which silence of the rules means nothing (J)
 SHARE = 10  # the return from and to are means of this part of the batches that have one
-FIGURES = (  # without any of these nothing about a policy was read
-    "mean_episode_return",
-    "approx_kl",
-    "clip_fraction",
-    "explained_variance",
-    "value_loss",
-    "policy_loss",
-    "normalized_value_loss",
-    "return_std",
-)
 
 
 def is_read(log: MetricsLog) -> bool:
     """Whether the log holds figures that the rules are about, of PPO."""
-    return log.algorithm == "PPO" and any(log.has(name) or _broken(log, name) for name in FIGURES)
+    telling = [metric.name for metric in METRICS if metric.telling]
+    return log.algorithm == "PPO" and any(log.has(name) or _broken(log, name) for name in telling)
 
 
 def _broken(log: MetricsLog, name: str) -> bool:

@@ -7,10 +7,12 @@ lacks in one write, then takes over the public name by a hard link and a rename.
 
 from __future__ import annotations
 
+import functools
+import itertools
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ COPIES = (".metrics.a", ".metrics.b")
 EMPTY_END = b"]}\n"
 END = b"\n]}\n"
 SEPARATOR = b",\n"
+TAIL = 8192  # bytes at the end of a document that mostly hold its last record
 
 
 def finite(value: Any) -> Any:
@@ -72,8 +75,23 @@ def _document(run: str, lines: Sequence[bytes]) -> bytes:
     return _header(run) + SEPARATOR.join(lines) + (END if lines else EMPTY_END)
 
 
-def complete_lines(data: bytes) -> list[bytes]:
-    """The record lines of a document up to the first torn one.
+def tolerant_loads(text: bytes | str) -> Any:
+    """As `strict_loads`, but NaN and Infinity are numbers: other programs write them.
+
+    Raises:
+        ValueError: not JSON, or nested deeper than the parser goes.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+Loads = Callable[[bytes], Any]
+
+
+def _records(data: bytes, loads: Loads) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """Each record line of a document with its record, up to the first torn line.
 
     A power failure may leave half a line or a stretch of zeros, and a reader slower than one batch
     may see a copy that is being written: nothing from there on counts.
@@ -81,43 +99,84 @@ def complete_lines(data: bytes) -> list[bytes]:
     Raises:
         UserError: the document was written by a later version.
     """
+    body = _body(data)
+    if body is None:
+        yield from _reformatted(data, loads)
+        return
+    for line in body:
+        text = _text(line)
+        whole = text.rstrip(b"\0")  # zeros in place of the line break that ended a whole record
+        record = record_of(whole, loads)
+        if record is None:
+            return
+        yield whole, record
+        if whole != text:
+            return
+
+
+def _text(line: bytes) -> bytes:
+    return line.strip().removesuffix(b",")
+
+
+def record_of(text: bytes, loads: Loads) -> dict[str, Any] | None:
+    """What a line holds; None for a torn one, and for the end of the document."""
+    try:
+        record = loads(text)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def _body(data: bytes) -> list[bytes] | None:
+    """The lines below the header; None where someone laid the document out anew."""
     head, *body = data.split(b"\n")
     try:
-        header = strict_loads(head + b"]}")
-        written_by_us = isinstance(header, dict) and "batches" in header
+        header = strict_loads(head.rstrip() + b"]}")
     except ValueError:
-        written_by_us = False
-    if not written_by_us:
-        return _reformatted(data)
+        return None
+    if not isinstance(header, dict) or "batches" not in header:
+        return None
     _check_schema(header)
-    lines = []
-    for line in body:
-        text = line.removesuffix(b",")
-        whole = text.rstrip(b"\0")  # zeros in place of the line break that ended a whole record
-        try:
-            if not isinstance(strict_loads(whole), dict):
-                break
-        except ValueError:
-            break
-        lines.append(whole)
-        if whole != text:
-            break
-    return lines
+    return body
 
 
-def _reformatted(data: bytes) -> list[bytes]:
-    """The records of a document that someone laid out anew, for example with jq."""
+def _reformatted(data: bytes, loads: Loads) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """The records of a document that someone laid out anew, for example with jq; or bare lines."""
     try:
-        document = strict_loads(data)
+        document = loads(data)
     except ValueError:
-        return []
-    if not isinstance(document, dict):
-        return []
-    _check_schema(document)
-    records = document.get("batches")
-    if not isinstance(records, list):
-        return []
-    return [to_line(record) for record in records if isinstance(record, dict)]
+        document = list(map(functools.partial(record_of, loads=loads), data.splitlines()))
+        document = list(itertools.takewhile(lambda record: record is not None, document))
+    if isinstance(document, dict):
+        _check_schema(document)
+        document = document.get("batches")
+    for record in document if isinstance(document, list) else []:
+        if isinstance(record, dict):
+            yield to_line(record), record
+
+
+def complete_lines(data: bytes) -> list[bytes]:
+    """The record lines of a document up to the first torn one.
+
+    Raises:
+        UserError: the document was written by a later version.
+    """
+    return [line for line, _ in _records(data, strict_loads)]
+
+
+def whole_lines(data: bytes, loads: Loads = strict_loads) -> list[bytes]:
+    """As `complete_lines`, at the cost of parsing one line: for documents of many megabytes.
+
+    The others are taken for whole by their braces; what tears a line leaves none behind it.
+    """
+    body = _body(data)
+    if body is None:
+        return [line for line, _ in _reformatted(data, loads)]
+    texts = (_text(line).rstrip(b"\0") for line in body)
+    lines = list(itertools.takewhile(lambda t: t[:1] == b"{" and t[-1:] == b"}", texts))
+    while lines and record_of(lines[-1], loads) is None:
+        lines.pop()
+    return lines
 
 
 def _check_schema(document: dict[str, Any]) -> None:
@@ -131,27 +190,53 @@ def _check_schema(document: dict[str, Any]) -> None:
 
 def read_lines(folder: Path) -> list[bytes]:
     """The complete record lines of a run folder; none where it has no metrics yet."""
+    return complete_lines(_read(folder))
+
+
+def _read(folder: Path) -> bytes:
+    """The content of a run folder's document; nothing where there is none yet."""
     try:
-        return complete_lines(files.read_bytes(folder / NAME))
+        return files.read_bytes(folder / NAME)
     except FileNotFoundError:
-        return []
+        return b""
 
 
-def read_records(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
+def read_records(path: str | os.PathLike[str], loads: Loads = strict_loads) -> list[dict[str, Any]]:
     """The batch records of a run folder or of a metrics file, oldest first.
 
     Safe at every moment, also while a trainer writes: what is not a complete line is left out.
+
+    Args:
+        loads: `tolerant_loads` where another program may have written the file.
 
     Raises:
         UserError: there is no such file or folder, it cannot be read, or it is of a later version.
     """
     path = Path(path)
     try:
-        lines = read_lines(path) if path.is_dir() else complete_lines(files.read_bytes(path))
+        data = _read(path) if path.is_dir() else files.read_bytes(path)
     except OSError as error:
         why = files.reason(error)
         raise UserError(f"{files.shown(path)}: cannot read metrics: {why}") from error
-    return [strict_loads(line) for line in lines]
+    return [record for _, record in _records(data, loads)]
+
+
+def last_record(folder: Path) -> dict[str, Any] | None:
+    """The newest complete record of a run folder, read from the end of its file; None without one.
+
+    Cheap, for who watches many runs: a record longer than TAIL costs a reading of all.
+    """
+    try:
+        with os.fdopen(files.open_regular(folder / NAME), "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(size - TAIL, 0))
+            first, *lines = file.read().split(b"\n")  # the first is the header, or half a line
+    except OSError:
+        return None
+    records = (record_of(_text(line).rstrip(b"\0"), strict_loads) for line in lines)
+    whole = list(itertools.takewhile(lambda record: record is not None, records))
+    whole = whole or list(read_records(folder))
+    return whole[-1] if whole else None
 
 
 @dataclass

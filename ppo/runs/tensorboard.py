@@ -1,4 +1,4 @@
-"""TensorBoard event files: one event a batch holds every figure, with a ready layout."""
+"""TensorBoard event files: one event a batch holds every figure."""
 
 from __future__ import annotations
 
@@ -14,16 +14,6 @@ from ppo.core.metrics import METRICS
 from ppo.runs import files
 
 FLUSH_SECONDS = 10.0
-LAYOUT = {
-    "value health": [
-        "explained_variance",
-        "normalized_value_loss",
-        "value_clip_fraction",
-        "error_over_std",
-    ],
-    "policy health": ["approx_kl", "clip_fraction", "entropy", "grad_clip_factor"],
-    "episode": ["mean_episode_return", "mean_episode_length", "success_rate"],
-}
 
 
 class TensorBoardLog:
@@ -53,8 +43,6 @@ class TensorBoardLog:
         if purge_step is not None:
             start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
             self._put(step=purge_step, session_log=start)
-        else:
-            self._add_layout()
 
     def add(self, record: dict[str, Any]) -> None:
         """One record as one event."""
@@ -105,38 +93,6 @@ class TensorBoardLog:
     def close(self) -> None:
         with self._reporting():
             self._writer.close()
-
-    def _add_layout(self) -> None:
-        """A dashboard of custom scalars. Written out: the package's own maker needs TensorFlow."""
-        from tensorboard.compat.proto import tensor_pb2, tensor_shape_pb2
-        from tensorboard.plugins.custom_scalar import layout_pb2
-
-        categories = [
-            layout_pb2.Category(
-                title=title,
-                chart=[
-                    layout_pb2.Chart(
-                        title=name,
-                        multiline=layout_pb2.MultilineChartContent(
-                            tag=[f"{self._groups[name]}/{name}"]
-                        ),
-                    )
-                    for name in names
-                ],
-            )
-            for title, names in LAYOUT.items()
-        ]
-        text = layout_pb2.Layout(category=categories).SerializeToString()
-        plugin = self._summary.SummaryMetadata.PluginData(plugin_name="custom_scalars")
-        tensor = tensor_pb2.TensorProto(
-            dtype="DT_STRING", string_val=[text], tensor_shape=tensor_shape_pb2.TensorShapeProto()
-        )
-        value = self._summary.Summary.Value(
-            tag="custom_scalars__config__",
-            metadata=self._summary.SummaryMetadata(plugin_data=plugin),
-            tensor=tensor,
-        )
-        self._put(summary=self._summary.Summary(value=[value]))
 
     def _put(self, **content: Any) -> None:
         with self._reporting():

@@ -14,7 +14,7 @@ from insight_runs import SETTINGS, healthy
 from ppo.insight.doctor import Watch, diagnose, report, rules, to_json
 from ppo.insight.logs import from_records, read_log
 from ppo.insight.logs.own import flatten
-from ppo.insight.rules import RULES
+from ppo.insight.rules import LAST, RULES
 
 SAMPLES = Path(__file__).parent / "samples"
 NAMED_IN_CONTRACT = """reward_scale_too_large value_clip_too_tight value_loss_dominates
@@ -40,7 +40,12 @@ def test_every_labelled_sample_is_named_first(sample: str) -> None:
 
 def test_there_is_a_rule_for_every_name_and_none_besides() -> None:
     assert sorted(RULES.names()) == sorted(NAMED_IN_CONTRACT)
-    assert [rule.number for rule in rules()] == list(range(1, 30))
+
+
+def test_rules_come_in_causal_order_and_no_two_claim_one_place() -> None:
+    claimed = [rule.number for rule in rules() if rule.number != LAST]
+    assert claimed == sorted(set(claimed))
+    assert rules()[0].illness == "non_finite"
 
 
 def test_rules_explain_only_illnesses_that_exist() -> None:

@@ -11,13 +11,13 @@ import time
 from pathlib import Path
 
 import pytest
-from insight_runs import healthy, write_run
 
 from ppo.core.errors import UserError
 from ppo.insight.experiments.grid import Axis, Plan, parse_axis
 from ppo.insight.experiments.launchers import LocalLauncher
 from ppo.insight.experiments.run import Experiment, open_experiment, run_experiment, run_grid_of
-from ppo.insight.experiments.tables import last_record, overview_line, report
+from ppo.insight.experiments.tables import overview_line, report
+from ppo.runs.metrics_file import last_record
 
 ROOT = Path(__file__).parents[2]
 TRAINER = ROOT / "tests" / "tools" / "stand_in_trainer.py"
@@ -155,15 +155,6 @@ def test_children_do_not_outlive_a_killed_parent(tmp_path: Path) -> None:
     while any(o.status == "running" for o in experiment.outcomes()) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert {o.status for o in experiment.outcomes()} <= {"waiting", "killed", "unknown"}
-
-
-def test_the_last_record_is_read_from_the_end(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "run0001", healthy(300))
-    assert last_record(run)["batch"] == 299
-    file = run / "loss_metrics.json"
-    file.write_bytes(file.read_bytes()[:-700])
-    assert last_record(run)["batch"] == 298
-    assert last_record(tmp_path / "absent") == {}
 
 
 def test_two_settings_make_a_heat_map(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import threading
 
 import numpy as np
@@ -12,8 +13,9 @@ import pytest
 from fault_shim import Shim
 
 from ppo.core.errors import RunError, UserError
+from ppo.insight.logs import own
 from ppo.runs.folder import RunFolder, read_records
-from ppo.runs.metrics_file import strict_loads
+from ppo.runs.metrics_file import last_record, strict_loads
 
 
 def text(folder: RunFolder) -> str:
@@ -97,6 +99,51 @@ def test_a_document_laid_out_anew_is_read_and_written_on(tmp_path):
         assert len(again.records()) == 3
         again.append({"batch": 3})
     assert [record["batch"] for record in read_records(path)] == [0, 1, 2, 3]
+
+
+def damaged(whole: bytes) -> list[bytes]:
+    """What a cut, a power failure and a careless editor leave of a document."""
+    cuts = [whole[:cut] for cut in range(0, len(whole), 23)]
+    zeros = [cut + b"\0" * 40 for cut in cuts]
+    torn_inside = re.sub(rb'("batch": 7, ).*', rb"\1", whole)
+    return [whole, *cuts, *zeros, torn_inside, whole.replace(b"\n", b"\r\n"), b'{"batch": 0}\n']
+
+
+def test_all_readers_agree_where_a_document_ends(tmp_path):
+    with RunFolder.create(tmp_path) as folder:
+        for batch in range(9):
+            folder.append({"batch": batch, "pad": "x" * batch, "components": {"a": {"loss": 0.5}}})
+    path = folder.path / "loss_metrics.json"
+    lengths = set()
+    for content in damaged(path.read_bytes()):
+        path.write_bytes(content)
+        records = read_records(path)
+        assert [record["batch"] for record in records] == list(range(len(records)))
+        assert own.read_records(path) == records, content
+        assert last_record(folder.path) == (records[-1] if records else None), content
+        thin = own.read_thin(path, ("batch",), most=3)
+        assert thin.length == len(records), content
+        assert not records or (thin.records[0], thin.records[-1]) == (records[0], records[-1])
+        if "batch" in thin.columns:
+            assert thin.columns["batch"].tolist() == list(range(len(records)))
+        lengths.add(len(records))
+    assert lengths == set(range(10))
+
+
+def test_the_last_record_is_found_however_long_it_is(folder):
+    assert last_record(folder.path) is None
+    for batch in range(300):
+        folder.append({"batch": batch})
+    assert last_record(folder.path) == {"batch": 299}
+    folder.append({"batch": 300, "pad": "x" * 20_000})
+    assert last_record(folder.path)["batch"] == 300
+    assert last_record(folder.path / "absent") is None
+
+
+def test_nan_of_another_program_is_a_number_to_the_doctor_and_the_end_to_the_trainer(tmp_path):
+    path = tmp_path / "loss_metrics.json"
+    path.write_text('{"schema_version": 1, "run": "a", "batches": [\n{"batch": 0},\n{"x": NaN}\n]}')
+    assert len(own.read_records(path)) == 2 and len(read_records(path)) == 1
 
 
 @pytest.mark.parametrize(

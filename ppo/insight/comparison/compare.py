@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from ppo.core.errors import UserError
-from ppo.insight.comparison.run import METRICS, Metric, Run, load_runs
+from ppo.core.metrics import Metric, compared
+from ppo.insight.comparison.run import Run, load_runs
 from ppo.insight.comparison.statistics import (
     LEVEL,
     Difference,
@@ -41,9 +42,6 @@ IRRELEVANT = {
 }
 LABEL = 60  # characters up to which a group is called by what differs
 IRRELEVANT_SECTIONS = ("logging.",)
-
-
-JUDGED = ("mean_episode_return", "success_rate", "explained_variance", "steps_per_second")
 
 
 @dataclass
@@ -155,7 +153,7 @@ def assemble(runs: list[Run]) -> Comparison:
     for index, group in enumerate(groups):
         group.changes = {key: values[index] for key, values in differing.items()}
         group.label = _label(group, groups)
-    verdicts = [verdict for metric in METRICS for verdict in _judge(metric, groups)]
+    verdicts = [verdict for metric in compared() for verdict in _judge(metric, groups)]
     threshold = _threshold(groups[0])
     return Comparison(groups, differing, verdicts, _warnings(groups), threshold)
 
@@ -207,7 +205,7 @@ def _tell_apart(runs: list[Run]) -> None:
 
 
 def _judge(metric: Metric, groups: list[Group]) -> list[Verdict]:
-    if metric.name not in JUDGED or len(groups) < 2:
+    if not metric.judged or len(groups) < 2:
         return []
     verdicts = []
     for figure in ("final", "auc") if metric.name == "mean_episode_return" else ("final",):
@@ -237,9 +235,10 @@ def _judge(metric: Metric, groups: list[Group]) -> list[Verdict]:
 def _word(metric: Metric, gap: Difference, p_value: float) -> str:
     if not p_value < LEVEL:
         return "cannot tell"
-    if metric.better == 0:
-        return "higher" if gap.mean > 0 else "lower"
-    return "better" if gap.mean * metric.better > 0 else "worse"
+    direction = "higher" if gap.mean > 0 else "lower"
+    if metric.better == "none":
+        return direction
+    return "better" if direction == metric.better else "worse"
 
 
 def _pairs(

@@ -15,20 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from ppo.core.metrics import compared, curves
 from ppo.insight.comparison.compare import Comparison, Group, Verdict
-from ppo.insight.comparison.run import METRICS, Run
-from ppo.insight.comparison.tables import FIGURES, HEADS, interval, show, stability_of
+from ppo.insight.comparison.run import Run
+from ppo.insight.comparison.tables import FIGURES, HEADS, headline, interval, show, stability_of
 
-CURVES = (
-    "mean_episode_return",
-    "success_rate",
-    "explained_variance",
-    "normalized_value_loss",
-    "total_loss",
-    "grad_clip_factor",
-    "approx_kl",
-    "steps_per_second",
-)
 POINTS = 160  # of a curve at most
 ALL_POINTS = 60_000  # of the page, so that 200 runs stay below 2 MB
 GRID = 80  # points of a group's mean and band
@@ -134,20 +125,12 @@ def _differing(comparison: Comparison) -> str:
 
 
 def _headline(comparison: Comparison) -> str:
-    heads = ["runs", "seeds", "return", "area under the return", "success", "explained variance"]
+    heads = ["runs", "seeds", *(_e(head) for head, _, _ in headline())]
     heads += ["steps to threshold", "seconds"]
     rows = []
     for index, group in enumerate(comparison.groups):
         count, steps, seconds = comparison.reach(group)
-        cells = [
-            _e(interval(comparison, group, name, figure))
-            for name, figure in (
-                ("mean_episode_return", "final"),
-                ("mean_episode_return", "auc"),
-                ("success_rate", "final"),
-                ("explained_variance", "final"),
-            )
-        ]
+        cells = [_e(interval(comparison, group, name, figure)) for _, name, figure in headline()]
         reached = f"{show(steps)} ({count} of {len(group.runs)})" if count else "-"
         rows.append(
             [_swatch(index) + _e(group.label), str(len(group.runs)), *cells, reached, show(seconds)]
@@ -201,7 +184,7 @@ def _stability(comparison: Comparison) -> str:
 def _figures(comparison: Comparison) -> str:
     rows = []
     for index, group in enumerate(comparison.groups):
-        for metric in METRICS:
+        for metric in compared():
             if group.scores(metric.name):
                 cells = [comparison.aggregate(group, metric.name, f)[0] for f in FIGURES]
                 head = f"{_swatch(index)}{_e(group.label)}: {_e(metric.label)}"
@@ -255,11 +238,11 @@ def _findings(comparison: Comparison) -> str:
 
 def _data(comparison: Comparison) -> dict[str, Any]:
     runs = comparison.runs
-    points = int(max(24, min(POINTS, ALL_POINTS / max(len(runs), 1) / len(CURVES))))
-    labels = {metric.name: metric.label for metric in METRICS}
-    present = [name for name in CURVES if any(name in run.figures for run in runs)]
+    points = int(max(24, min(POINTS, ALL_POINTS / max(len(runs), 1) / len(curves()))))
+    drawn = [metric for metric in curves() if any(metric.name in run.figures for run in runs)]
+    present = [metric.name for metric in drawn]
     return {
-        "metrics": [{"name": name, "label": labels[name]} for name in present],
+        "metrics": [{"name": metric.name, "label": metric.label} for metric in drawn],
         "groups": [
             {
                 "label": group.label,

@@ -10,39 +10,17 @@ from typing import Any
 
 import numpy as np
 
+from ppo.core.metrics import Better, compared
 from ppo.insight.comparison.statistics import area, smooth_last
 from ppo.insight.doctor import diagnose
 from ppo.insight.logs import MetricsLog, from_records, read_log, read_settings, read_summary
 from ppo.insight.logs.log import Column
-from ppo.insight.logs.thin import read_thin
+from ppo.insight.logs.own import read_thin
 from ppo.insight.rules import Finding
 
 MANY = 24  # runs from which on they are read in several processes
 SHOCK = 0.5  # fall of explained variance from one batch to the next that counts as a value shock
 RECOVERED = 0.8  # of the explained variance before the shock
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A column that is compared; `better` is 1, -1 or 0 (neither more nor less is better)."""
-
-    name: str
-    label: str
-    better: int
-
-
-METRICS = (
-    Metric("mean_episode_return", "return", 1),
-    Metric("success_rate", "success", 1),
-    Metric("explained_variance", "explained variance", 1),
-    Metric("normalized_value_loss", "value loss (normalized)", -1),
-    Metric("value_loss", "value loss", -1),
-    Metric("total_loss", "total loss", 0),
-    Metric("grad_clip_factor", "gradient cut", 0),
-    Metric("approx_kl", "KL", 0),
-    Metric("entropy", "entropy", 0),
-    Metric("steps_per_second", "steps per second", 1),
-)
 
 
 @dataclass
@@ -122,7 +100,7 @@ def load_run(path: Path) -> Run:
 
 def _all_figures(log: MetricsLog, whole: dict[str, Column]) -> dict[str, Figures]:
     found = {}
-    for metric in METRICS:
+    for metric in compared():
         steps = log.get("env_steps") if log.has("env_steps") else log.batches.astype(np.float64)
         values = log.get(metric.name)
         if metric.name in whole and len(whole.get("env_steps", ())) == len(whole[metric.name]):
@@ -132,14 +110,14 @@ def _all_figures(log: MetricsLog, whole: dict[str, Column]) -> dict[str, Figures
     return found
 
 
-def figures(steps: Column, values: Column, better: int) -> Figures:
+def figures(steps: Column, values: Column, better: Better) -> Figures:
     """First, best, last, mean of the last tenth and area of one curve; NaN are left out."""
     finite = values[np.isfinite(values)]
     if not len(finite):
         return Figures()
-    best = {1: float(finite.max()), -1: float(finite.min()), 0: float("nan")}[better]
+    best = {"higher": finite.max(), "lower": finite.min(), "none": np.nan}[better]
     return Figures(
-        float(finite[0]), best, float(finite[-1]), smooth_last(values), area(steps, values)
+        float(finite[0]), float(best), float(finite[-1]), smooth_last(values), area(steps, values)
     )
 
 

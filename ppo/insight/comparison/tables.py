@@ -7,8 +7,9 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ppo.core.metrics import METRICS, compared
 from ppo.insight.comparison.compare import Comparison, Group
-from ppo.insight.comparison.run import METRICS, Figures
+from ppo.insight.comparison.run import Figures
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,6 +38,12 @@ def interval(comparison: Comparison, group: Group, metric: str, figure: str) -> 
     if not math.isfinite(mean):
         return "-"
     return show(mean) if math.isnan(low) else f"{show(mean)} [{show(low)}, {show(high)}]"
+
+
+def headline() -> list[tuple[str, str, str]]:
+    """Head, metric and figure of each column that sums up a group: learning, not cost."""
+    columns = [(m.label, m.name, "final") for m in METRICS if m.judged and m.group != "counters"]
+    return [*columns[:1], ("area", columns[0][1], "auc"), *columns[1:]]
 
 
 def print_tables(comparison: Comparison, console: Console | None = None) -> None:
@@ -110,10 +117,7 @@ def _headline(comparison: Comparison) -> Any:
         f"threshold: return {show(comparison.threshold)}",
         "runs",
         "seeds",
-        "return",
-        "area",
-        "success",
-        "expl. variance",
+        *(head for head, _, _ in headline()),
         "steps to threshold",
     )
     for group in comparison.groups:
@@ -122,15 +126,7 @@ def _headline(comparison: Comparison) -> Any:
         table.add_row(
             _text(_head(group)),
             str(len(group.runs)),
-            *(
-                _text(interval(comparison, group, name, figure))
-                for name, figure in (
-                    ("mean_episode_return", "final"),
-                    ("mean_episode_return", "auc"),
-                    ("success_rate", "final"),
-                    ("explained_variance", "final"),
-                )
-            ),
+            *(_text(interval(comparison, group, name, figure)) for _, name, figure in headline()),
             _text(reached),
         )
     return table
@@ -138,7 +134,7 @@ def _headline(comparison: Comparison) -> Any:
 
 def _details(comparison: Comparison, group: Group) -> Any:
     table = _table(group.label, "figure", *(HEADS[name] for name in FIGURES))
-    for metric in METRICS:
+    for metric in compared():
         if group.scores(metric.name):
             cells = [comparison.aggregate(group, metric.name, figure)[0] for figure in FIGURES]
             table.add_row(metric.label, *(show(cell) for cell in cells))
@@ -180,7 +176,7 @@ def write_csv(comparison: Comparison, file: Path) -> None:
         writer.writerow(["run", "group", "seed", "status", "batches", "metric", *FIGURES])
         for group in comparison.groups:
             for run in group.runs:
-                for metric in METRICS:
+                for metric in compared():
                     figures = run.figures.get(metric.name, Figures())
                     cells = [getattr(figures, name) for name in FIGURES]
                     writer.writerow(

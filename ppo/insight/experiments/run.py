@@ -27,6 +27,7 @@ from ppo.insight.experiments.grid import Job, Plan, parse_axis, validate
 from ppo.insight.experiments.launchers import Launcher, LocalLauncher
 from ppo.runs import files
 from ppo.runs.folder import RunFolder, run_names
+from ppo.runs.metrics_file import last_record
 
 STATE = "experiment.json"
 POLL = 0.2  # seconds between two looks at the running jobs
@@ -70,14 +71,7 @@ class Experiment:
 
     def finished(self) -> list[Path]:
         """The runs that there is something to compare of."""
-        return [o.run for o in self.outcomes() if o.run is not None and _has_records(o.run)]
-
-
-def _has_records(run: Path) -> bool:
-    try:
-        return b'{"batch"' in (run / "loss_metrics.json").read_bytes()[:4096]
-    except OSError:
-        return False
+        return [o.run for o in self.outcomes() if o.run is not None and last_record(o.run)]
 
 
 def _last_error(folder: Path) -> str:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 from ppo.insight.comparison.compare import Comparison, Group, compare
 from ppo.insight.comparison.page import page, table
-from ppo.insight.comparison.tables import interval, show, write_csv
+from ppo.insight.comparison.tables import headline, interval, show, write_csv
 from ppo.insight.experiments.run import Experiment, Outcome
 from ppo.runs import files
+from ppo.runs.metrics_file import last_record
 
 STEADY = 30.0  # seconds between two lines of overview where the output is no terminal
-TAIL = 8192  # bytes at the end of loss_metrics.json that hold the last record
 
 
 class Overview:
@@ -61,31 +59,12 @@ def overview_line(outcomes: list[Outcome]) -> str:
 
 
 def _progress(outcome: Outcome) -> str:
-    record = last_record(outcome.run) if outcome.run else {}
-    if not record:
+    record = last_record(outcome.run) if outcome.run else None
+    if record is None:
         return "starting"
     value = record.get("mean_episode_return")
     shown = show(float(value)) if isinstance(value, int | float) else "-"
     return f"batch {record.get('batch')}, return {shown}"
-
-
-def last_record(run: Path) -> dict[str, Any]:
-    """The last complete record of a run, read from the end of its file."""
-    try:
-        with (run / "loss_metrics.json").open("rb") as file:
-            size = file.seek(0, 2)
-            file.seek(max(size - TAIL, 0))
-            lines = file.read().split(b"\n")
-    except OSError:
-        return {}
-    for line in reversed(lines):
-        try:
-            record = json.loads(line.strip().rstrip(b","))
-        except ValueError:
-            continue
-        if isinstance(record, dict) and "batch" in record:
-            return record
-    return {}
 
 
 def report(experiment: Experiment) -> str:
@@ -122,18 +101,10 @@ def _rows(experiment: Experiment, comparison: Comparison) -> list[tuple[tuple[st
     return list(rows.items())
 
 
-_COLUMNS = (
-    ("return", "mean_episode_return", "final"),
-    ("area", "mean_episode_return", "auc"),
-    ("success", "success_rate", "final"),
-    ("explained variance", "explained_variance", "final"),
-    ("steps/s", "steps_per_second", "final"),
-)
-
-
 def _cells(experiment: Experiment, comparison: Comparison) -> tuple[list[str], list[list[str]]]:
     axes = [axis.key for axis in experiment.plan.axes]
-    heads = [*axes, "seeds", *(name for name, _, _ in _COLUMNS), "against the first"]
+    columns = [*headline(), ("steps/s", "steps_per_second", "final")]
+    heads = [*axes, "seeds", *(head for head, _, _ in columns), "against the first"]
     words = {
         id(v.group): f"{v.word} ({v.difference.mean:+.3g}, p {v.p_value:.2g})"
         for v in comparison.verdicts
@@ -142,7 +113,7 @@ def _cells(experiment: Experiment, comparison: Comparison) -> tuple[list[str], l
     rows = []
     for settings, group in _rows(experiment, comparison):
         values = [setting.partition("=")[2] for setting in settings]
-        figures = [interval(comparison, group, metric, figure) for _, metric, figure in _COLUMNS]
+        figures = [interval(comparison, group, metric, figure) for _, metric, figure in columns]
         rows.append([*values, str(len(group.runs)), *figures, words.get(id(group), "")])
     return heads, rows
 

@@ -8,19 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Column = NDArray[np.float64]
+from ppo.core.metrics import METRICS
 
-# A null in one of these fields of our own records can only mean "not a finite number".
-ALWAYS_FINITE = (
-    "total_loss",
-    "policy_loss",
-    "value_loss",
-    "entropy",
-    "approx_kl",
-    "grad_norm",
-    "return_mean",
-    "target_mean",
-)
+Column = NDArray[np.float64]
 
 
 @dataclass
@@ -130,7 +120,7 @@ def from_records(
         column = np.array([to_float(row.get(name)) for row in rows], dtype=np.float64)
         log.nonfinite[name] = np.isinf(column)
         log.columns[name] = np.where(np.isinf(column), np.nan, column)
-    for name in ALWAYS_FINITE:
+    for name in (metric.name for metric in METRICS if metric.always):
         if name in log.columns:
             missing = np.array([name in row and row[name] is None for row in rows], dtype=bool)
             log.nonfinite[name] = (

@@ -7,18 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from ppo.insight.logs.log import MetricsLog
-from ppo.insight.rules import (
-    MILD,
-    RULES,
-    SEVERE,
-    Change,
-    Finding,
-    Rule,
-    lasting,
-    median,
-    number,
-    rises,
-)
+from ppo.insight.rules import MILD, RULES, SEVERE, Change, Finding, Rule
+from ppo.insight.rules._signs import lasting, median, number, rises
 
 EPISODES = 5.0  # that end in a batch (J)
 UNSTEADY = 0.3  # deviation of explained variance over ten batches (J)

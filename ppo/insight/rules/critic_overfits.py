@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ppo.insight.logs.log import MetricsLog
-from ppo.insight.rules import RULES, Change, Finding, Rule, lasting, median, number
+from ppo.insight.rules import RULES, Change, Finding, Rule
+from ppo.insight.rules._signs import lasting, median, number
 
 AFTER, BEFORE = 0.9, 0.3  # explained variance after and before the update (J)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ppo.insight.logs.log import MetricsLog
-from ppo.insight.rules import RULES, Change, Finding, Rule, known, median, number, rises
+from ppo.insight.rules import RULES, Change, Finding, Rule
+from ppo.insight.rules._signs import known, median, number, rises
 
 UNIFORM = 0.98  # relative entropy (J)
 ALL = 0.993  # relative entropy that says the same though the return may creep (M)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ppo.insight.logs.log import Column, MetricsLog
-from ppo.insight.rules import RULES, Change, Finding, Rule, known, median, number, rises
+from ppo.insight.rules import RULES, Change, Finding, Rule
+from ppo.insight.rules._signs import known, median, number, rises
 
 COLLAPSED = 0.1  # relative entropy that a fast collapse passes (S: falls by 90 %)
 GONE = 0.05  # relative entropy, or policy deviation over that of the start (J)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ppo.insight.logs.log import MetricsLog
-from ppo.insight.rules import MILD, RULES, Change, Finding, Rule, lasting, median, number, rises
+from ppo.insight.rules import MILD, RULES, Change, Finding, Rule
+from ppo.insight.rules._signs import lasting, median, number, rises
 
 FAR, NEAR = 10.0, 0.1  # horizon 1 / (1 - gamma) over the mean length of an episode (J)
 BLINK = 3.0  # steps of a horizon that hides every consequence (J)

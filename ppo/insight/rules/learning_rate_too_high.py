@@ -6,14 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ppo.insight.logs.log import MetricsLog
-from ppo.insight.rules import (
-    MILD,
+from ppo.insight.rules import MILD, RULES, SEVERE, Change, Finding, Rule
+from ppo.insight.rules._signs import (
     ORDINARY_RATE,
-    RULES,
-    SEVERE,
-    Change,
-    Finding,
-    Rule,
     lasting,
     median,
     number,

@@ -5,18 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ppo.insight.logs.log import MetricsLog
-from ppo.insight.rules import (
-    ORDINARY_RATE,
-    RULES,
-    Change,
-    Finding,
-    Rule,
-    known,
-    lasting,
-    median,
-    number,
-    rises,
-)
+from ppo.insight.rules import RULES, Change, Finding, Rule
+from ppo.insight.rules._signs import ORDINARY_RATE, known, lasting, median, number, rises
 
 KL = 1e-4  # J
 FROZEN = 1e-6  # KL below which no rise of the return is the policy's doing (J)

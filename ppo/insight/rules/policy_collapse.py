@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ppo.insight.logs.log import Column, MetricsLog
-from ppo.insight.rules import RULES, SMOOTHED, Change, Finding, Rule, known, median, number
+from ppo.insight.rules import RULES, Change, Finding, Rule
+from ppo.insight.rules._signs import SMOOTHED, known, median, number
 
 LOST = 0.25  # of the best gain, for good (J)
 HALF = 0.5  # of the best gain, for a time or again and again (J)

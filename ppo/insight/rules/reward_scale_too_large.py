@@ -5,12 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from ppo.insight.logs.log import Column, MetricsLog
-from ppo.insight.rules import (
+from ppo.insight.rules import RULES, Change, Finding, Rule
+from ppo.insight.rules._signs import (
     ORDINARY_RATE,
-    RULES,
-    Change,
-    Finding,
-    Rule,
     gain,
     lasting,
     median,

@@ -5,17 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ppo.insight.logs.log import MetricsLog
-from ppo.insight.rules import (
-    RULES,
-    Change,
-    Finding,
-    Rule,
-    lasting,
-    median,
-    normalizes_returns,
-    number,
-    rises,
-)
+from ppo.insight.rules import RULES, Change, Finding, Rule
+from ppo.insight.rules._signs import lasting, median, normalizes_returns, number, rises
 
 SMALL = 1e-2  # deviation of returns that floors such as 1e-4 under a root already bend (S); a unit
 BONUS = 0.5  # entropy bonus over the deviation of raw advantages (J)

@@ -5,18 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ppo.insight.logs.log import MetricsLog
-from ppo.insight.rules import (
-    MILD,
-    RULES,
-    SEVERE,
-    Change,
-    Finding,
-    Rule,
-    lasting,
-    median,
-    number,
-    ordinary_rate,
-)
+from ppo.insight.rules import MILD, RULES, SEVERE, Change, Finding, Rule
+from ppo.insight.rules._signs import lasting, median, number, ordinary_rate
 
 GROWTH = 5.0  # KL of the last epoch over the first (J)
 CLIPPED = 0.2  # share of samples outside the clip, over all epochs (J)

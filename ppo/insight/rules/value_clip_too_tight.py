@@ -5,11 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ppo.insight.logs.log import MetricsLog
-from ppo.insight.rules import (
-    RULES,
-    Change,
-    Finding,
-    Rule,
+from ppo.insight.rules import RULES, Change, Finding, Rule
+from ppo.insight.rules._signs import (
     alike,
     lasting,
     median,
