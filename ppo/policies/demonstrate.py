@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -132,6 +133,7 @@ def demonstrate(
     """
     if run is None:
         act, env, forget = expert_of(config), config.env, None
+        policy = None
     else:
         policy = load_policy(run, results)
         act, env, forget = policy.act, policy.config.env, policy.reset
@@ -141,6 +143,8 @@ def demonstrate(
         device=torch.device("cpu"),
         num_envs=min(num_episodes, PLAYED_ENVS),
     ) as envs:
+        for note in policy.check_environments(envs, str(run)) if policy else ():
+            print(f"note: {note}", file=sys.stderr)
         recording = record(envs, act, num_episodes, forget)
     write(path, recording.steps)
     return recording

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,8 @@ def evaluate_run(
         policy.config.env, run_seed=seed, device=torch.device("cpu"), num_envs=count
     )
     try:
+        for note in policy.check_environments(envs, RunFolder.open(results, run).name):
+            print(f"note: {note}", file=sys.stderr)
         return evaluate(envs, policy, episodes, seed, deterministic)
     finally:
         envs.close()

@@ -237,7 +237,9 @@ class Trainer:
             return
         from ppo.policies.imitation import adopt
 
-        adopt(self.learner.objective.agent, load_policy(run, self.results).agent, run)
+        policy = load_policy(run, self.results)
+        self.events += policy.check_environments(self.envs, run)
+        adopt(self.learner.objective.agent, policy.agent, run)
         self.events.append(f"the actor starts from {run}; the critic is new")
 
     def _checkpoint_size(self) -> int:
@@ -341,7 +343,7 @@ class Trainer:
         self.evaluation_due = meta.get("evaluation_due", False)
         self.restarted_at = found.batch if meta.get("exact", True) else -1
         self.events = [*meta.get("events", []), *found.rejected]
-        self.events += saving.differences(found, self.device)
+        self.events += saving.differences(found, self.learner)
         return True
 
     def _close(self) -> dict[str, Any]:
