@@ -124,13 +124,14 @@ def expert_of(config: Config) -> Callable[[Tensor], Tensor]:
 
 
 def demonstrate(
-    config: Config, path: Path, num_episodes: int, run: str | None = None, results: Any = None
+    config: Config, path: str | Path, num_episodes: int, run: str | None = None, results: Any = None
 ) -> Recording:
     """Plays episodes and writes them to a file.
 
     Args:
         run: whose policy acts (its mode); None: the expert of the environment.
     """
+    path = Path(path).absolute()  # before an environment may change the working directory
     if run is None:
         act, env, forget = expert_of(config), config.env, None
         policy = None
