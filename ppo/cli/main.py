@@ -19,6 +19,7 @@ from ppo.cli import modes
 from ppo.cli.flags import DEFAULT_CONFIG, Parser
 from ppo.core.errors import Diverged, RunError, UserError
 from ppo.core.registry import nearest
+from ppo.runs.names import results_folder
 
 if TYPE_CHECKING:
     pass
@@ -68,6 +69,7 @@ def _run(argv: list[str]) -> int:
     args, unknown = _parse(parser, argv, mode)
     if unknown:
         raise UserError(*(_unknown(word, mode, parser) for word in unknown))
+    results_folder(args.results)  # whatever the mode does first, an address is refused at once
     args.mode = mode
     args.verbosity = "verbose" if args.verbose else "quiet" if args.quiet else "normal"
     return int(module.run(args) or 0)

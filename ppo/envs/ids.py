@@ -86,8 +86,8 @@ def _import(module: str, env_id: str) -> None:
         UserError: there is none, or it fails; says where.
     """
     here = os.getcwd()
-    if here not in sys.path and "" not in sys.path:
-        sys.path.append(here)  # where a program's own folder stands there in its place
+    if here not in sys.path:  # a program's own folder stands there, or "", which may move
+        sys.path.append(here)
     try:
         importlib.import_module(module)
     except ModuleNotFoundError as error:

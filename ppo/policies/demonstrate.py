@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -123,15 +124,17 @@ def expert_of(config: Config) -> Callable[[Tensor], Tensor]:
 
 
 def demonstrate(
-    config: Config, path: Path, num_episodes: int, run: str | None = None, results: Any = None
+    config: Config, path: str | Path, num_episodes: int, run: str | None = None, results: Any = None
 ) -> Recording:
     """Plays episodes and writes them to a file.
 
     Args:
         run: whose policy acts (its mode); None: the expert of the environment.
     """
+    path = Path(path).absolute()  # before an environment may change the working directory
     if run is None:
         act, env, forget = expert_of(config), config.env, None
+        policy = None
     else:
         policy = load_policy(run, results)
         act, env, forget = policy.act, policy.config.env, policy.reset
@@ -141,6 +144,8 @@ def demonstrate(
         device=torch.device("cpu"),
         num_envs=min(num_episodes, PLAYED_ENVS),
     ) as envs:
+        for note in policy.check_environments(envs, str(run)) if policy else ():
+            print(f"note: {note}", file=sys.stderr)
         recording = record(envs, act, num_episodes, forget)
     write(path, recording.steps)
     return recording

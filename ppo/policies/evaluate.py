@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,15 @@ def evaluate_run(
     """`evaluate` on fresh environments of the run's own configuration."""
     from ppo.envs.make import make_environments
 
-    policy = load_policy(run, results, which)
+    folder = RunFolder.open(results, run)
+    policy = load_policy(folder.path, results, which)
     count = min(episodes, EVALUATION_ENVS)
     envs = make_environments(
         policy.config.env, run_seed=seed, device=torch.device("cpu"), num_envs=count
     )
     try:
+        for note in policy.check_environments(envs, folder.name):
+            print(f"note: {note}", file=sys.stderr)
         return evaluate(envs, policy, episodes, seed, deterministic)
     finally:
         envs.close()
@@ -50,7 +54,8 @@ def render_run(run: str, results: Path, seed: int, which: str = "best") -> Path:
     """
     from PIL import Image
 
-    policy = load_policy(run, results, which)
+    folder = RunFolder.open(results, run).path
+    policy = load_policy(folder, results, which)
     settings = policy.config.env
     try:
         env = gym.make(settings.id, render_mode="rgb_array", **settings.kwargs)
@@ -66,9 +71,8 @@ def render_run(run: str, results: Path, seed: int, which: str = "best") -> Path:
             f"--render: {settings.id}: one environment alone shows other observations than those "
             f"that the policy was trained on ({error})"
         ) from None
-    folder = RunFolder.open(results, run).path / "videos"
-    folder.mkdir(exist_ok=True)
-    path = folder / f"episode_{seed}.gif"
+    path = folder / "videos" / f"episode_{seed}.gif"
+    path.parent.mkdir(exist_ok=True)
     images = [Image.fromarray(frame) for frame in frames]
     duration = 1000 / (env.metadata.get("render_fps") or 30)
     images[0].save(path, save_all=True, append_images=images[1:], duration=duration, loop=0)

@@ -12,6 +12,7 @@ import torch
 from ppo.algorithm.build import build_agent
 from ppo.config import Config
 from ppo.core.errors import UserError
+from ppo.envs.changed import refuse_changes
 from ppo.envs.host import masks
 from ppo.envs.observations import ActionDecoder, flat_mask, flatten_observation, layout_of
 from ppo.envs.spaces import restore
@@ -38,6 +39,15 @@ class Policy:
         self.observation_space, self.action_space = observation_space, action_space
         self._masks_observed = masks.in_observation(observation_space, action_space)
         self.states: tuple[torch.Tensor, ...] = ()
+
+    def check_environments(self, envs: Any, run: str) -> list[str]:
+        """A line for each harmless way in which `envs` differ from those of `run`, its own.
+
+        Raises:
+            UserError: its actions or observations would mean something else there.
+        """
+        trained = self.observation_space, self.action_space
+        return refuse_changes(trained, envs, run, self.agent.layout.num_mask)
 
     def reset(self, which: torch.Tensor | None = None) -> None:
         """Forgets what happened in the environments of `which` [N] bool; None: in all."""

@@ -23,6 +23,7 @@ from ppo.policies.play import evaluate
 from ppo.policies.policy import Policy
 from ppo.runs import checkpoint
 from ppo.runs.folder import RunFolder
+from ppo.runs.names import results_folder
 
 EVALUATION_ENVS = 64
 REPORTS_ERROR = ("DoubleIntegrator-v0", "ThreeScales-v0")  # their observations say what is missing
@@ -74,6 +75,7 @@ def pretrain(config: Config, data: Path, results: Path, tell: Any = None) -> Pre
         UserError: the file or the settings cannot be used.
     """
     prepare_torch(config)
+    data, results = data.absolute(), results_folder(results)
     count = min(EVALUATION_ENVS, max(config.evaluation.episodes, 1))
     with environments_for(config, count) as envs:
         imitator = imitator_for(config, data, envs)

@@ -24,7 +24,7 @@ NO_HARD_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EM
 
 def shown(path: str | os.PathLike[str]) -> str:
     """A path as one line of a message: quoted where it holds line breaks or control characters."""
-    text = os.fspath(path)
+    text = from_here(path)
     return text if text.isprintable() else repr(text)
 
 
@@ -32,6 +32,16 @@ def reason(error: OSError) -> str:
     """Why an operation failed, as in `No space left on device (ENOSPC)`."""
     code = errno.errorcode.get(error.errno or 0, "unknown error")
     return f"{error.strerror or error} ({code})"
+
+
+def from_here(path: str | os.PathLike[str]) -> str:
+    """A path, relative to the working directory where it lies in it: shorter to type."""
+    text = os.fspath(path)
+    try:
+        here = os.path.join(os.getcwd(), "")
+    except OSError:  # it was deleted
+        return text
+    return text[len(here) :] if text.startswith(here) and text != here else text
 
 
 @contextlib.contextmanager

@@ -27,7 +27,7 @@ from ppo.runs.metrics_file import (
     strict_loads,
     to_line,
 )
-from ppo.runs.names import find_run, run_names, take_number
+from ppo.runs.names import find_run, results_folder, run_names, take_number
 
 STATUSES = ("running", "finished", "interrupted", "failed")
 LOCK_ATTEMPTS = 20  # a reader that asks whether the run is alive holds the lock for an instant
@@ -42,7 +42,7 @@ class RunFolder:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path = path = path.absolute()  # the working directory may change
         self.name = path.name
         self.checkpoints = path / "checkpoints"
         self.warnings: list[str] = []  # what this file system cannot do, for the user to read once
@@ -72,9 +72,10 @@ class RunFolder:
             UserError: nothing can be written there. No run folder is left behind.
         """
         folder: RunFolder | None = None
+        place = results_folder(results)
         try:
-            os.makedirs(results, exist_ok=True)
-            folder = cls(take_number(Path(results)))
+            os.makedirs(place, exist_ok=True)
+            folder = cls(take_number(place))
             folder.lock()
             folder._metrics.open()
             for name, text in (texts or {}).items():
@@ -85,8 +86,9 @@ class RunFolder:
             if folder is not None:
                 folder._undo(texts or {})
             why = files.reason(error) if isinstance(error, OSError) else str(error)
-            place = f"--results {files.shown(results)}"
-            raise UserError(f"{place}: cannot create a run folder there: {why}") from error
+            raise UserError(
+                f"--results {files.shown(results)}: cannot create a run folder there: {why}"
+            ) from error
         folder._note_missing_links()
         return folder
 

@@ -12,7 +12,28 @@ from ppo.core.registry import nearest
 from ppo.runs import files
 
 RUN_NAME = re.compile(r"run\d{4,}")
+REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 MARKS = ("loss_metrics.json", "config.yaml", "summary.json", "checkpoints")  # of a run folder
+
+
+def results_folder(results: str | os.PathLike[str]) -> Path:
+    """The absolute path of a results folder: an environment may change the working directory.
+
+    Raises:
+        UserError: it is the address of another machine, or there is no working directory.
+    """
+    text = os.fspath(results)
+    if REMOTE.match(text):
+        raise UserError(
+            f"--results {files.shown(text)}: remote addresses are not supported; give a folder, "
+            "such as one where that storage is mounted, and copy the runs from there"
+        )
+    try:
+        return Path(os.path.abspath(text))
+    except OSError as error:
+        raise UserError(
+            f"--results {files.shown(text)}: the working directory is gone ({files.reason(error)})"
+        ) from None
 
 
 def run_names(results: str | os.PathLike[str]) -> list[str]:
@@ -52,6 +73,7 @@ def find_run(results: Path, run: str) -> Path:
     Raises:
         UserError: there is no such run, or the name leads out of the results folder.
     """
+    results = results_folder(results)
     if run == "latest":
         names = run_names(results)
         if not names:

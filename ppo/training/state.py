@@ -16,6 +16,7 @@ from torch import Tensor
 from ppo.algorithm.learner import Learner
 from ppo.core import parallel
 from ppo.core.errors import UserError
+from ppo.envs.changed import refuse_changes
 from ppo.envs.spaces import describe
 from ppo.runs import checkpoint
 from ppo.runs.checkpoint import Checkpoint
@@ -89,7 +90,7 @@ def find(folder: RunFolder, learner: Learner) -> Checkpoint | None:
     """The newest usable checkpoint of a run; None where it has none yet.
 
     Raises:
-        UserError: it is of another number of processes or environments.
+        UserError: it is of another number of processes or environments, or of another environment.
         RunError: none of its checkpoints can be used.
     """
 
@@ -106,6 +107,7 @@ def find(folder: RunFolder, learner: Learner) -> Checkpoint | None:
                 f"env.num_envs: {now} differs from the {envs} that {folder.name} was started "
                 f"with; resume it with env.num_envs={envs}"
             )
+        changes(found, learner, folder.name)
         if found.meta["layout"] == layout(learner):
             return None
         return "its network or critic differs from this configuration"
@@ -113,9 +115,30 @@ def find(folder: RunFolder, learner: Learner) -> Checkpoint | None:
     return checkpoint.load_latest(folder, misfit)
 
 
-def differences(found: Checkpoint, device: torch.device) -> list[str]:
+def changes(found: Checkpoint, learner: Learner, name: str) -> list[str]:
+    """What is new about the environment, in words, where the run can go on nevertheless.
+
+    Raises:
+        UserError: its actions, observations or reward components are others.
+    """
+    envs, meta = learner.collector.envs, found.meta
+    then, now = meta["components"], list(envs.component_names)
+    if then != now:
+        raise UserError(
+            f"env.id: its reward components differ from those of {name} "
+            f"({', '.join(then)} -> {', '.join(now)}); the critic has a value for each"
+        )
+    trained = meta["observation_space"], meta["action_space"]
+    return refuse_changes(trained, envs, name, meta.get("num_mask"))
+
+
+def differences(found: Checkpoint, learner: Learner) -> list[str]:
     """Why a resumed run will not have the same bits, in words."""
-    now = {"threads": torch.get_num_threads(), "torch": torch.__version__, "device": str(device)}
+    now = {
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "device": str(learner.device),
+    }
     lines = [
         f"resumed with another {name} ({found.meta[name]} -> {value}): "
         "the same run, not the same bits"
@@ -127,4 +150,4 @@ def differences(found: Checkpoint, device: torch.device) -> list[str]:
             "resumed between two checkpoints: this environment's state cannot be saved, so its "
             "episodes began anew and the run is not the one that was never stopped"
         )
-    return lines
+    return lines + changes(found, learner, "this run")

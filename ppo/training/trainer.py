@@ -20,7 +20,9 @@ from ppo.insight.doctor import Watch
 from ppo.policies.play import bootstrap_interval
 from ppo.policies.policy import load_policy
 from ppo.runs import checkpoint, provenance
+from ppo.runs.files import from_here
 from ppo.runs.folder import RunFolder
+from ppo.runs.names import find_run, results_folder
 from ppo.runs.summary import changed_settings, summarize
 from ppo.runs.tensorboard import TensorBoardLog
 from ppo.training import state as saving
@@ -59,10 +61,12 @@ class Trainer:
         console: Any = None,
         resume: str | None = None,
     ) -> None:
-        self.config, self.results = config, Path(results)
+        self.config, self.results, self.here = config, results_folder(results), Path.cwd()
         self.console = console or Quiet()
         self.folder = RunFolder.open(self.results, resume) if resume else None
         self.resumed = resume is not None
+        initial = config.train.initial_policy
+        self.initial_policy = find_run(self.results, initial) if initial and not resume else None
         self.device = build.prepare_torch(config)
         parallel.start(self.device)
         self.ranks = parallel.world_size()
@@ -185,7 +189,7 @@ class Trainer:
         self.opened = True
 
     def _open_folder(self, loaded: bool) -> None:
-        facts = provenance.collect(torch=torch, device=str(self.device))
+        facts = provenance.collect(torch=torch, device=str(self.device), folder=self.here)
         if self.folder is None:
             texts = {
                 "config.yaml": self.config.to_yaml(),
@@ -212,7 +216,7 @@ class Trainer:
                 "threads": torch.get_num_threads(),
                 "parameters": self.num_parameters,
                 "total_steps": self.config.train.total_timesteps,
-                "path": str(self.folder.path),
+                "path": from_here(self.folder.path),
                 "batch": self.learner.counters["batch"],
                 **({} if self.resumed else changed_settings(self.config, self.folder)),
             },
@@ -233,11 +237,13 @@ class Trainer:
     def _adopt_policy(self) -> None:
         """Start from the actor that `train.initial_policy` names."""
         run = self.config.train.initial_policy
-        if run is None:
+        if run is None or self.initial_policy is None:
             return
         from ppo.policies.imitation import adopt
 
-        adopt(self.learner.objective.agent, load_policy(run, self.results).agent, run)
+        policy = load_policy(self.initial_policy, self.results)
+        self.events += policy.check_environments(self.envs, run)
+        adopt(self.learner.objective.agent, policy.agent, run)
         self.events.append(f"the actor starts from {run}; the critic is new")
 
     def _checkpoint_size(self) -> int:
@@ -341,7 +347,7 @@ class Trainer:
         self.evaluation_due = meta.get("evaluation_due", False)
         self.restarted_at = found.batch if meta.get("exact", True) else -1
         self.events = [*meta.get("events", []), *found.rejected]
-        self.events += saving.differences(found, self.device)
+        self.events += saving.differences(found, self.learner)
         return True
 
     def _close(self) -> dict[str, Any]:
@@ -399,7 +405,7 @@ class Trainer:
             {
                 **summary,
                 "run": self.folder.name,
-                "path": str(self.folder.path),
+                "path": from_here(self.folder.path),
                 "return_episodes": len(self.recent),
             }
         )

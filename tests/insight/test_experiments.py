@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,8 +15,14 @@ import pytest
 
 from ppo.core.errors import UserError
 from ppo.insight.experiments.grid import Axis, Plan, parse_axis
-from ppo.insight.experiments.launchers import LocalLauncher
-from ppo.insight.experiments.run import Experiment, open_experiment, run_experiment, run_grid_of
+from ppo.insight.experiments.launchers import LocalLauncher, environment, run_here
+from ppo.insight.experiments.run import (
+    Experiment,
+    command,
+    open_experiment,
+    run_experiment,
+    run_grid_of,
+)
 from ppo.insight.experiments.tables import overview_line, report
 from ppo.runs.metrics_file import last_record
 
@@ -93,6 +100,60 @@ def test_finished_runs_are_not_repeated(tmp_path: Path) -> None:
     assert open_experiment(_plan("0.99", "0.8", seeds=1), tmp_path).folder.name == "experiment0002"
     again = open_experiment(_plan("0.99", "0.9", seeds=1), tmp_path, fresh=True)
     assert again.folder.name == "experiment0003"
+
+
+def test_a_run_of_another_plan_is_never_adopted(tmp_path: Path) -> None:
+    """Whatever brought it there: the same name of a folder on another machine, or a copy."""
+    other = open_experiment(_plan("0.8", "0.7", seeds=1), tmp_path / "other")
+    run_experiment(other, StandIn(), jobs=2)
+    experiment = open_experiment(_plan("0.99", "0.9", seeds=1), tmp_path / "own")
+    shutil.copytree(other.folder / "jobs", experiment.folder / "jobs")
+    assert [outcome.status for outcome in experiment.outcomes()] == ["waiting", "waiting"]
+    assert experiment.finished() == []
+    outcomes = run_experiment(experiment, StandIn(), jobs=2)
+    assert [outcome.run.name for outcome in outcomes if outcome.run] == ["run0002", "run0002"]
+    assert [last_record(run)["mean_episode_return"] for run in experiment.finished()] != [
+        last_record(run)["mean_episode_return"] for run in other.finished()
+    ]
+
+
+@pytest.mark.parametrize("change", ["", "--seed 1 -> --seed 2", "ppo.gamma=0.99 -> ppo.gamma=0.9"])
+def test_a_run_without_an_id_is_known_by_its_command(tmp_path: Path, change: str) -> None:
+    """Those of earlier versions."""
+    experiment = open_experiment(_plan("0.99", "0.5", seeds=1), tmp_path)
+    run_experiment(experiment, StandIn(), jobs=2)
+    told = experiment.folder / "jobs" / "0001" / "run0001" / "command.txt"
+    old, _, new = change.partition(" -> ")
+    told.write_text(told.read_text().replace(f" --experiment {experiment.identity}", ""))
+    told.write_text(told.read_text().replace(old, new) if old else told.read_text())
+    assert experiment.outcomes()[0].status == ("waiting" if change else "finished")
+
+
+def test_a_job_leaves_with_absolute_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    experiment = open_experiment(_plan("0.99", "0.9", seeds=1), "results")
+    line = command(experiment, experiment.outcomes()[0])
+    place = line[line.index("--results") + 1]
+    assert place == str(tmp_path / "results" / "experiment0001" / "jobs" / "0001")
+
+
+def test_a_job_of_a_cluster_runs_in_the_directory_of_its_experiment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where its own modules are found; there and not where the node was started."""
+    (tmp_path / "own").mkdir()
+    text = "import os, sys; print(os.getcwd(), sys.path[1:])"
+    out, line = str(tmp_path / "out"), [sys.executable, "-c", text]
+    done = run_here(line, out, "/a", str(tmp_path / "own"))
+    assert done == 0
+    assert (tmp_path / "out").read_text().startswith(f"{tmp_path / 'own'} ['/a'")
+    gone = run_here(line, out, "/a", str(tmp_path / "no"))
+    assert gone == 1
+    assert f"error: {tmp_path / 'no'}: is not there on this node" in (tmp_path / "out").read_text()
+    monkeypatch.setenv("PYTHONPATH", f"relative{os.pathsep}/absolute")
+    monkeypatch.chdir(tmp_path)
+    paths = environment()["PYTHONPATH"].split(os.pathsep)
+    assert [str(tmp_path / "relative"), "/absolute"] == paths[-2:]
 
 
 def test_a_failure_stands_alone_and_is_retried_on_demand(tmp_path: Path) -> None:

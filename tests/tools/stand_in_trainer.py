@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -21,7 +22,7 @@ from ppo.runs.folder import RunFolder  # noqa: E402
 
 def main() -> int:
     parser = argparse.ArgumentParser()
-    for flag in ("--mode", "--results", "--resume", "--config", "--seed"):
+    for flag in ("--mode", "--results", "--resume", "--config", "--seed", "--experiment"):
         parser.add_argument(flag)
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--quiet", action="store_true")
@@ -42,7 +43,8 @@ def main() -> int:
     else:
         level, seed = (100.0 if gamma == "0.99" else 0.0), int(args.seed)
         gammas = f"ppo: {{gamma: {gamma}}}\nsystem: {{seed: {seed}}}\n"
-        folder = RunFolder.create(results, {"config.yaml": gammas})
+        texts = {"config.yaml": gammas, "command.txt": shlex.join(sys.argv)}
+        folder = RunFolder.create(results, texts)
         folder.write_json("checkpoints/kept.json", [level, seed])
     folder.set_status("running")
     for record in healthy(20, seed=seed, level=level + seed)[len(folder.records()) :]:

@@ -37,6 +37,8 @@ def run(args: argparse.Namespace) -> int:
         ]
         print(f"epoch {record['epoch']:4d}  {'  '.join(parts)}")
 
+    from ppo.runs.files import from_here
+
     found = pretrain(config, args.data, args.results, tell)
     result = found.result
     low, high = result["ci95"]
@@ -45,6 +47,6 @@ def run(args: argparse.Namespace) -> int:
         print(f"success  {result['success_rate']:.1%}")
     if result.get("final_error") is not None:
         print(f"final error {result['final_error']:.4f}")
-    print(f"saved as {found.folder.path}")
+    print(f"saved as {from_here(found.folder.path)}")
     print(f"go on from it: --mode train --set train.initial_policy={found.folder.name}")
     return 0

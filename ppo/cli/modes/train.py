@@ -12,6 +12,7 @@ def add_arguments(parser: Any) -> None:
         metavar="RUN",
         help="continue this run exactly; latest starts one if there is none",
     )
+    parser.add_argument("--experiment", metavar="ID", help=argparse.SUPPRESS)  # that it is one of
 
 
 def run(args: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ result or in an error that names the environment.
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import subprocess
@@ -73,9 +74,10 @@ class AsyncEnvironments(HostEnvironments):
         self._deaths: deque[int] = deque(maxlen=MAX_DEATHS)  # steps at which workers died
         self._json = importable(spec).to_json()
         self._seed = task.run_seed
-        env = make_task_env(spec, task)  # for its spaces; it is never stepped
-        self._describe(env, spec.id, num_envs, task.run_seed)
-        env.close()
+        with contextlib.chdir("."):  # workers start from here, wherever it goes
+            env = make_task_env(spec, task)  # for its spaces; it is never stepped
+            self._describe(env, spec.id, num_envs, task.run_seed)
+            env.close()
         self._memory: int | None = anonymous_memory()
         self._ready = False  # whether `rows` is there
         self._steps = 0

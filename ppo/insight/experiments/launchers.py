@@ -49,7 +49,7 @@ class LocalLauncher(Launcher):
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
-                env=_environment(),
+                env=environment(),
                 preexec_fn=_follow_parent(),
                 start_new_session=True,  # Ctrl-C reaches this process only, which passes it on
             )
@@ -69,10 +69,11 @@ class LocalLauncher(Launcher):
             handle.wait()
 
 
-def _environment() -> dict[str, str]:
-    """This package is found by the children also where it is not installed."""
+def environment() -> dict[str, str]:
+    """This package is found by the children also where it is not installed, and from anywhere."""
     root = str(Path(__file__).resolve().parents[3])
-    paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    given = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    paths = [root, *map(os.path.abspath, given)]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
 
 
@@ -92,7 +93,7 @@ def _follow_parent() -> Callable[[], None] | None:
 
 
 class RayLauncher(Launcher):
-    """Tasks of a running Ray cluster; all nodes must share the storage of the results."""
+    """Tasks of a running Ray cluster; all nodes share the results and the working directory."""
 
     def __init__(self, address: str = "auto", cpus: float = 1.0) -> None:
         try:
@@ -113,7 +114,8 @@ class RayLauncher(Launcher):
         self._task = ray.remote(num_cpus=cpus, max_retries=0)(run_here)
 
     def start(self, command: list[str], output: Path) -> Any:
-        return self._task.remote(command, str(output.resolve()), _environment()["PYTHONPATH"])
+        path, here = environment()["PYTHONPATH"], os.getcwd()
+        return self._task.remote(command, str(output.resolve()), path, here)
 
     def poll(self, handle: Any) -> int | None:
         done, _ = self._ray.wait([handle], timeout=0)
@@ -131,15 +133,25 @@ class RayLauncher(Launcher):
         self._ray.wait([handle], timeout=PATIENCE)
 
 
-def run_here(command: list[str], output: str, path: str) -> int:
-    """Runs a command on the node where this is called; a cancelled task asks it to save and end."""
+def run_here(command: list[str], output: str, path: str, folder: str) -> int:
+    """Runs a command on the node where this is called; a cancelled task asks it to save and end.
+
+    Args:
+        output: file for what it prints. path: PYTHONPATH.
+        folder: working directory; that of the node is where `ray start` was called.
+    """
     with open(output, "ab") as file:
+        if not os.path.isdir(folder):
+            lacks = "is not there on this node; all nodes must share the working directory"
+            file.write(f"error: {folder}: {lacks}\n".encode())
+            return 1
         child = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
             env={**os.environ, "PYTHONPATH": path},
+            cwd=folder,
             preexec_fn=_follow_parent(),
         )
         try:

@@ -12,6 +12,7 @@ import itertools
 import json
 import os
 import re
+import shlex
 import signal
 import sys
 import threading
@@ -19,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +30,10 @@ from ppo.insight.experiments.launchers import Launcher, LocalLauncher
 from ppo.runs import files
 from ppo.runs.folder import RunFolder, run_names
 from ppo.runs.metrics_file import last_record
+from ppo.runs.names import results_folder
 
 STATE = "experiment.json"
+EXPERIMENT = "--experiment"  # the last flag of a job's command line
 POLL = 0.2  # seconds between two looks at the running jobs
 
 
@@ -52,6 +56,11 @@ class Experiment:
     plan: Plan
     runs: list[Outcome] = field(default_factory=list)
 
+    @cached_property
+    def identity(self) -> str:
+        """Of the plan; the command line of each run has it."""
+        return _identity(self.folder) or self.plan.identity()
+
     def outcomes(self) -> list[Outcome]:
         """Every job as its run folder tells it."""
         return [self.outcome(job) for job in self.plan.jobs()]
@@ -59,7 +68,7 @@ class Experiment:
     def outcome(self, job: Job) -> Outcome:
         """One job as its run folder tells it."""
         folder = self.folder / "jobs" / f"{job.number:04d}"
-        names = run_names(folder)
+        names = [name for name in run_names(folder) if self._is_of(job, folder / name)]
         if not names:
             error = _last_error(folder)
             return Outcome(job, folder, "failed" if error else "waiting", None, error)
@@ -68,6 +77,17 @@ class Experiment:
         run.release()
         error = _last_error(folder) if status == "failed" else ""
         return Outcome(job, folder, status, run.path, error)
+
+    def _is_of(self, job: Job, run: Path) -> bool:
+        """Whether this plan made the run: another one's is not reported, nor gone on with."""
+        try:
+            words = shlex.split((run / "command.txt").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return True  # killed before it had one: there is nothing in it
+        if EXPERIMENT in words:
+            return words[-1] == self.identity
+        own = _settings(self, job)
+        return words[-len(own) :] == own
 
     def finished(self) -> list[Path]:
         """The runs that there is something to compare of."""
@@ -91,7 +111,7 @@ def open_experiment(plan: Plan, results: str | os.PathLike[str], fresh: bool = F
         UserError: a setting of the plan is not valid, or no folder can be made.
     """
     validate(plan)
-    root = Path(results)
+    root = results_folder(results)
     identity = plan.identity()
     if not fresh:
         for folder in sorted(root.glob("experiment*"), reverse=True):
@@ -189,11 +209,17 @@ def command(experiment: Experiment, outcome: Outcome) -> list[str]:
     parts += ["--results", str(outcome.folder)]
     if outcome.run is not None and _has_checkpoint(outcome.run):
         return [*parts, "--resume", outcome.run.name]
+    return [*parts, *_settings(experiment, outcome.job), EXPERIMENT, experiment.identity]
+
+
+def _settings(experiment: Experiment, job: Job) -> list[str]:
+    """The part of a job's command line that says what is trained."""
+    parts = []
     if experiment.plan.config is not None:
         parts += ["--config", str(experiment.plan.config)]
-    for setting in (*experiment.plan.overrides, *outcome.job.settings):
+    for setting in (*experiment.plan.overrides, *job.settings):
         parts += ["--set", setting]
-    return [*parts, "--seed", str(outcome.job.seed)]
+    return [*parts, "--seed", str(job.seed)]
 
 
 def _has_checkpoint(run: Path) -> bool:
@@ -293,7 +319,10 @@ def run_grid_of(
     experiment = open_experiment(plan, results, fresh)
     if not quiet:
         total = len(plan.jobs())
-        print(f"{experiment.folder}: {total} runs of {total // seeds} settings", file=sys.stderr)
+        print(
+            f"{files.from_here(experiment.folder)}: {total} runs of {total // seeds} settings",
+            file=sys.stderr,
+        )
     chosen: Launcher = LocalLauncher()
     if launcher == "ray":
         from ppo.insight.experiments.launchers import RayLauncher

@@ -86,7 +86,7 @@ def report(experiment: Experiment) -> str:
     title = f"{experiment.folder.name}: {', '.join(axis.key for axis in experiment.plan.axes)}"
     files.atomic_write(experiment.folder / "report.html", page(comparison, title, extra).encode())
     verdicts = [v.line() for v in comparison.verdicts if v.metric.name == "mean_episode_return"]
-    places = f"files: {experiment.folder}/report.html, matrix.md, results.csv"
+    places = f"files: {files.from_here(experiment.folder)}/report.html, matrix.md, results.csv"
     return "\n".join([text, "", *verdicts, *lines, places])
 
 
