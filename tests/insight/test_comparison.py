@@ -14,6 +14,8 @@ import pytest
 from insight_runs import SETTINGS, healthy, write_run
 
 from ppo.core.errors import UserError
+from ppo.core.figures import compact, number
+from ppo.insight import comparison
 from ppo.insight.comparison.compare import compare
 from ppo.insight.comparison.page import page, write_html
 from ppo.insight.comparison.statistics import iqm
@@ -158,6 +160,17 @@ def test_the_page_names_no_other_place(tmp_path: Path) -> None:
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 
+@pytest.mark.skipif(shutil.which("node") is None, reason="no node")
+def test_the_page_writes_figures_as_the_terminal_does() -> None:
+    script = (Path(comparison.__file__).parent / "page.js").read_text()
+    show = script[script.index("function show(") : script.index("function ticks(")]
+    values = [sign * 1.2344 * 10.0**n for n in range(-12, 18) for sign in (1, -1)]
+    values += [0.0, 1e-10, 1e4, 9999.0, 999_999.0, 1e6, 0.5, 999.7]
+    text = f"{show}\nconsole.log(JSON.stringify({json.dumps(values)}.map(show)))"
+    done = subprocess.run(["node", "-e", text], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [compact(value) for value in values]
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 @pytest.mark.slow
 def test_a_browser_draws_the_page_and_asks_for_nothing(tmp_path: Path) -> None:
@@ -182,7 +195,7 @@ def test_a_browser_draws_the_page_and_asks_for_nothing(tmp_path: Path) -> None:
     assert "NaN" not in "".join(re.findall(r' d="([^"]*)"', drawn))
     shown = found.aggregate(found.groups[1], "mean_episode_return", "final")[0]
     cells = re.search(r'id="headline".*?</table>', drawn, flags=re.DOTALL)
-    assert cells and f"{shown:.3g}" in cells[0]
+    assert cells and number(shown) in cells[0]
     assert 'data-requests="0"' in drawn
     hosts = set(re.findall(r'"url":"https?://([^/"]+)', log.read_text(errors="replace")))
     own = (".google.com", ".googleapis.com", ".gvt1.com")  # the browser's own affairs

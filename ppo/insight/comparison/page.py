@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import html
 import json
-import math
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ppo.core.metrics import compared, curves
+from ppo.core.figures import number
+from ppo.core.metrics import clean, compared, curves
 from ppo.insight.comparison.compare import Comparison, Group, Verdict
 from ppo.insight.comparison.run import Run
-from ppo.insight.comparison.tables import FIGURES, HEADS, headline, interval, show, stability_of
+from ppo.insight.comparison.tables import FIGURES, HEADS, headline, interval, stability_of
 
 POINTS = 160  # of a curve at most
 ALL_POINTS = 60_000  # of the page, so that 200 runs stay below 2 MB
@@ -131,13 +131,19 @@ def _headline(comparison: Comparison) -> str:
     for index, group in enumerate(comparison.groups):
         count, steps, seconds = comparison.reach(group)
         cells = [_e(interval(comparison, group, name, figure)) for _, name, figure in headline()]
-        reached = f"{show(steps)} ({count} of {len(group.runs)})" if count else "-"
+        reached = f"{number(steps)} ({count} of {len(group.runs)})" if count else "-"
         rows.append(
-            [_swatch(index) + _e(group.label), str(len(group.runs)), *cells, reached, show(seconds)]
+            [
+                _swatch(index) + _e(group.label),
+                str(len(group.runs)),
+                *cells,
+                reached,
+                number(seconds),
+            ]
         )
     note = (
         "Interquartile mean over seeds with 95 % stratified bootstrap interval, of the last tenth "
-        f"of each run; threshold: a return of {show(comparison.threshold)}."
+        f"of each run; threshold: a return of {number(comparison.threshold)}."
     )
     return f"<h2>Result</h2>{table(heads, rows, 'headline')}<p class='note'>{_e(note)}</p>"
 
@@ -174,7 +180,7 @@ def _stability(comparison: Comparison) -> str:
     if not names:
         return ""
     rows = [
-        [_e(name), *(show(stability_of(group, name)) for group in comparison.groups)]
+        [_e(name), *(number(stability_of(group, name)) for group in comparison.groups)]
         for name in names
     ]
     heads = ["median of the seeds", *_group_heads(comparison)]
@@ -188,7 +194,7 @@ def _figures(comparison: Comparison) -> str:
             if group.scores(metric.name):
                 cells = [comparison.aggregate(group, metric.name, f)[0] for f in FIGURES]
                 head = f"{_swatch(index)}{_e(group.label)}: {_e(metric.label)}"
-                rows.append([head, *map(show, cells)])
+                rows.append([head, *map(number, cells)])
     heads = ["interquartile mean of the seeds", *(HEADS[figure] for figure in FIGURES)]
     body = table(heads, rows, "figures")
     return f"<details><summary>All figures</summary>{body}{_runs_table(comparison)}</details>"
@@ -200,7 +206,7 @@ def _runs_table(comparison: Comparison) -> str:
     for index, group in enumerate(comparison.groups):
         for run in group.runs:
             figures = run.figures.get("mean_episode_return")
-            final, best = (show(figures.final), show(figures.best)) if figures else ("-", "-")
+            final, best = (number(figures.final), number(figures.best)) if figures else ("-", "-")
             cells = [_swatch(index) + _e(run.name), _e("-" if run.seed is None else run.seed)]
             cells += [_e(run.status or "-"), str(run.batches), final, best, _e(run.note or "-")]
             rows.append(cells)
@@ -215,7 +221,7 @@ def _cost(comparison: Comparison) -> str:
             float(np.median([run.time.get(name, 0.0) for run in group.runs])) for name in parts
         ]
         speed = interval(comparison, group, "steps_per_second", "final")
-        rows.append([_swatch(index) + _e(group.label), _e(speed), *map(show, spent)])
+        rows.append([_swatch(index) + _e(group.label), _e(speed), *map(number, spent)])
     heads = ["runs", "steps per second", *(f"{_e(name)}, seconds" for name in parts)]
     return "<h2>Cost</h2>" + table(heads, rows, "cost")
 
@@ -285,7 +291,7 @@ def _run_data(run: Run, names: list[str], points: int) -> dict[str, Any]:
 
 def _short(value: float) -> float | None:
     """Five digits are more than a screen shows; null for what is not a number."""
-    return float(f"{value:.5g}") if math.isfinite(value) else None
+    return clean(float(f"{value:.5g}"))
 
 
 def _band(group: Group, name: str) -> dict[str, list[float | None]]:
