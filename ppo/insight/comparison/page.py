@@ -18,11 +18,13 @@ from ppo.core.figures import number
 from ppo.core.metrics import clean, compared, curves
 from ppo.insight.comparison.compare import Comparison, Group, Verdict
 from ppo.insight.comparison.run import Run
+from ppo.insight.comparison.statistics import iqm, iqm_interval
 from ppo.insight.comparison.tables import FIGURES, HEADS, headline, interval, stability_of
 
 POINTS = 160  # of a curve at most
 ALL_POINTS = 60_000  # of the page, so that 200 runs stay below 2 MB
 GRID = 80  # points of a group's mean and band
+BAND_RESAMPLES = 200  # of each point of a band
 NOT_SAFE_IN_SCRIPT = {
     "<": "\\u003c",
     ">": "\\u003e",
@@ -309,27 +311,14 @@ def _band(group: Group, name: str) -> dict[str, list[float | None]]:
     grid = np.linspace(start, end, GRID)
     stack = np.array([np.interp(grid, x, y, right=np.nan) for x, y in curves])  # [runs, GRID]
     enough = np.isfinite(stack).sum(axis=0) >= 2
-    mean, low, high = _band_of(stack[:, enough])
+    points = [column[np.isfinite(column)] for column in stack[:, enough].T]
+    bands = [iqm_interval(values, BAND_RESAMPLES) for values in points]
     return {
         "x": [_short(value) for value in grid[enough]],
-        "mean": [_short(value) for value in mean],
-        "low": [_short(value) for value in low],
-        "high": [_short(value) for value in high],
+        "mean": [_short(iqm(values)) for values in points],
+        "low": [_short(low) for low, _ in bands],
+        "high": [_short(high) for _, high in bands],
     }
-
-
-def _band_of(stack: np.ndarray, resamples: int = 200) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of curves [runs, points]; each point is resampled over its own runs."""
-    draw = np.random.default_rng(0)
-    mean, low, high = (np.empty(stack.shape[1]) for _ in range(3))
-    for column in range(stack.shape[1]):
-        values = stack[:, column][np.isfinite(stack[:, column])]
-        cut = int(0.25 * len(values))
-        inner = slice(cut, len(values) - cut)
-        mean[column] = np.sort(values)[inner].mean()
-        draws = np.sort(values[draw.integers(len(values), size=(resamples, len(values)))], axis=1)
-        low[column], high[column] = np.percentile(draws[:, inner].mean(axis=1), [2.5, 97.5])
-    return mean, low, high
 
 
 def _asset(name: str) -> str:
