@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -148,6 +149,13 @@ def test_names_from_a_run_cannot_break_out_of_the_page(tmp_path: Path) -> None:
     text = page(compare([run, other]))
     assert "<script>alert" not in text
     assert text.count("</script>") == 2
+
+
+def test_an_installed_package_holds_the_files_of_the_page() -> None:
+    folder = Path(comparison.__file__).parent
+    kept = [path.name for path in folder.iterdir() if path.suffix in (".css", ".html", ".js")]
+    project = tomllib.loads((folder.parents[2] / "pyproject.toml").read_text())
+    assert sorted(kept) == project["tool"]["setuptools"]["package-data"]["ppo.insight.comparison"]
 
 
 def test_the_page_names_no_other_place(tmp_path: Path) -> None:

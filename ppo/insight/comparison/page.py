@@ -1,7 +1,8 @@
 """A comparison as one HTML page: opens from disk, asks for nothing, readable on a phone.
 
-Tables are written here; the curves are drawn as SVG in the page by the script of
-`page.js`, so that they answer to the pointer. Every text that comes from a run is escaped.
+`page.html` is the frame and `page.css` its style. Tables are written here; the curves are drawn as
+SVG in the page by the script of `page.js`, so that they answer to the pointer. Every text that
+comes from a run is escaped.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import html
 import json
 from importlib import resources
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import numpy as np
@@ -46,29 +48,20 @@ def page(comparison: Comparison, title: str = "", extra: str = "") -> str:
     tasks = sorted({str(run.settings["env.id"]) for run in runs if "env.id" in run.settings})
     title = title or f"{len(runs)} runs of {groups} settings" * (groups > 1) or runs[0].name
     title += f": {', '.join(tasks)}" if 0 < len(tasks) < 4 else ""
-    sections = [
-        _warnings(comparison),
-        _differing(comparison),
-        _headline(comparison),
-        _verdicts(comparison),
-        extra,
-        _curves(),
-        _stability(comparison),
-        _figures(comparison),
-        _cost(comparison),
-        _findings(comparison),
-    ]
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
-        "style-src 'unsafe-inline'; script-src 'unsafe-inline'\">\n"
-        '<link rel="icon" href="data:,">\n'
-        f"<title>{_e(title)}</title>\n<style>\n{_asset('page.css')}</style>\n</head>\n<body>\n<main>\n"
-        f"<h1>{_e(title)}</h1>\n" + "\n".join(part for part in sections if part) + "\n</main>\n"
-        f'<script type="application/json" id="data">{_json(_data(comparison))}</script>\n'
-        f"<script>\n{_asset('page.js')}</script>\n</body>\n</html>\n"
+    results = [_warnings, _differing, _headline, _verdicts]
+    details = [_stability, _figures, _cost, _findings]
+    return Template(_asset("page.html")).substitute(
+        title=_e(title),
+        style=_asset("page.css"),
+        results=_joined([*(section(comparison) for section in results), extra]),
+        details=_joined([section(comparison) for section in details]),
+        data=_json(_data(comparison)),
+        script=_asset("page.js"),
     )
+
+
+def _joined(sections: list[str]) -> str:
+    return "\n".join(section for section in sections if section)
 
 
 def _e(value: Any) -> str:
@@ -163,18 +156,6 @@ def _verdicts(comparison: Comparison) -> str:
     note = "Welch's or the paired t-test at 5 %, corrected for the number of groups (Holm)."
     more = f"<details><summary>Other verdicts</summary>{lines(rest)}</details>" if rest else ""
     return f'<div id="verdicts">{lines(first)}{more}</div><p class="note">{_e(note)}</p>'
-
-
-def _curves() -> str:
-    return (
-        "<h2>Curves</h2><p class='note'>Thick: interquartile mean of the seeds with its 95 % "
-        "interval; thin: single seeds; marks: findings of the doctor. Point at a curve to read it, "
-        "press a name to hide it.</p>"
-        '<div class="controls"><label>over <select id="axis"><option value="steps">steps</option>'
-        '<option value="seconds">seconds</option></select></label>'
-        '<label><input type="checkbox" id="single" checked> single seeds</label></div>'
-        '<div id="legend"></div><div id="charts"></div>'
-    )
 
 
 def _stability(comparison: Comparison) -> str:
