@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ppo.core.elsewhere import settings_of
 from ppo.insight.logs.columns import entropy_relative, fill, plain, start
 from ppo.insight.logs.log import Column, MetricsLog, derive
 from ppo.insight.logs.more_dialects import MORE
@@ -160,22 +161,6 @@ _CLEANRL = {
     "losses/explained_variance": "explained_variance",
     "losses/grad_norm": "grad_norm",
 }
-_CLEANRL_SETTINGS = {
-    "learning_rate": "ppo.learning_rate",
-    "num_envs": "env.num_envs",
-    "env_id": "env.id",
-    "num_steps": "ppo.num_steps",
-    "gamma": "ppo.gamma",
-    "gae_lambda": "ppo.gae_lambda",
-    "num_minibatches": "ppo.num_minibatches",
-    "update_epochs": "ppo.num_epochs",
-    "clip_coef": "ppo.clip_epsilon",
-    "ent_coef": "ppo.entropy_coefficient",
-    "vf_coef": "ppo.value_loss_weight",
-    "max_grad_norm": "ppo.max_grad_norm",
-    "target_kl": "ppo.target_kl",
-    "total_timesteps": "train.total_timesteps",
-}
 
 
 def _is_cleanrl(series: Series) -> bool:
@@ -200,7 +185,7 @@ def _cleanrl(series: Series) -> MetricsLog:
     if "value_loss" in log.columns:  # half of (v - R)^2, of the last minibatch only
         log.columns["value_rmse"] = np.sqrt(2.0 * np.abs(log.columns["value_loss"]))
     settings = _markdown_table(series.texts.get("hyperparameters/text_summary", ""))
-    for theirs, ours in _CLEANRL_SETTINGS.items():
+    for theirs, ours in settings_of("cleanrl").items():
         if theirs in settings:
             log.settings[ours] = plain(settings[theirs])
     if settings.get("clip_vloss") == "True":

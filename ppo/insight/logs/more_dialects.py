@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ppo.core.elsewhere import settings_of
 from ppo.insight.logs.columns import entropy_relative, fill, plain, start
 from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.logs.series import Series
@@ -50,15 +51,6 @@ _UNITY_SUMMARY = {
     "Environment/Cumulative Reward": "mean_episode_return",
     "Environment/Episode Length": "mean_episode_length",
 }
-_UNITY_SETTINGS = {
-    "learning_rate": "ppo.learning_rate",
-    "num_epoch": "ppo.num_epochs",
-    "buffer_size": "ppo.num_steps",
-    "beta": "ppo.entropy_coefficient",
-    "epsilon": "ppo.clip_epsilon",
-    "gamma": "ppo.gamma",
-    "lambd": "ppo.gae_lambda",
-}
 
 
 def _is_unity(series: Series) -> bool:
@@ -77,7 +69,7 @@ def _unity(series: Series) -> MetricsLog:
     kind = re.search(r"trainer_type:\s*(\w+)", text)
     if kind and kind.group(1).lower() != "ppo" or series.has("Losses/Q1 Loss"):
         log.algorithm = kind.group(1).upper() if kind else "SAC"
-    for theirs, ours in _UNITY_SETTINGS.items():
+    for theirs, ours in settings_of("ml-agents").items():
         found = re.search(rf"^\s*{theirs}:\s*(\S+)", text, flags=re.MULTILINE)
         if found:
             log.settings[ours] = plain(found.group(1))
