@@ -8,17 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ppo.cli.columns import (
-    WIDTH,
-    Record,
-    compact,
-    duration,
-    figure,
-    finite,
-    number,
-    rate,
-)
-from ppo.core.metrics import DECLARED, METRICS, UNBOUNDED, Metric
+from ppo.cli.columns import WIDTH, Record, figure
+from ppo.core.figures import compact, duration, number
+from ppo.core.metrics import DECLARED, METRICS, UNBOUNDED, Metric, clean
 
 if TYPE_CHECKING:
     from ppo.config import Config, PPOConfig
@@ -163,7 +155,7 @@ def _word(record: Record, metric: Metric) -> str:
     """good, high, low or unknown by the healthy range; finite or not where there is none."""
     if metric.name == "value_loss":  # its size follows the unit, that of its share does not
         metric = DECLARED["normalized_value_loss"]
-    value = finite(record.get(metric.name))
+    value = clean(record.get(metric.name))
     if value is None:
         bounded = metric.healthy != UNBOUNDED
         return "NOT FINITE" if metric.always else "unknown" if bounded else ""
@@ -202,11 +194,11 @@ def end_block(
         told: since_batch and remedy of every illness that was reported.
     """
     lines = [labelled(str(summary.get("run", "run")), _status(summary))]
-    mean = finite(summary.get("final_return"))
+    mean = clean(summary.get("final_return"))
     if mean is not None:
         lines.append(labelled("return", _final_return(summary, mean)))
     best = summary.get("best_evaluation") or {}
-    mean = finite(best.get("mean_return"))
+    mean = clean(best.get("mean_return"))
     if mean is not None:
         at = f" at batch {best['batch']}" if best.get("batch") is not None else ""
         lines.append(labelled("best", f"evaluation {number(mean)}{at}"))
@@ -225,22 +217,22 @@ def _status(summary: Mapping[str, Any]) -> str:
     parts = [str(summary.get("status", "finished"))]
     if summary.get("reason"):
         parts[0] += f": {summary['reason']}"
-    steps, seconds = finite(summary.get("env_steps")), finite(summary.get("wall_time_s"))
+    steps, seconds = clean(summary.get("env_steps")), clean(summary.get("wall_time_s"))
     if steps is not None:
         parts.append(f"{compact(steps)} steps")
     if seconds is not None:
         parts.append(f"in {duration(seconds)}")
         if steps and seconds > 0:
-            parts.append(f"({rate(steps / seconds)} steps/s)")
+            parts.append(f"({compact(steps / seconds)} steps/s)")
     return parts[0] + (", " + " ".join(parts[1:]) if parts[1:] else "")
 
 
 def _final_return(summary: Mapping[str, Any], mean: float) -> str:
     text = f"{number(mean)} over the last {summary.get('return_episodes', 100)} episodes"
-    low, high = (finite(end) for end in summary.get("final_return_ci95") or (None, None))
+    low, high = (clean(end) for end in summary.get("final_return_ci95") or (None, None))
     if low is not None and high is not None:
         text += f" (95 % interval {number(low)} to {number(high)})"
-    success = finite(summary.get("success_rate"))
+    success = clean(summary.get("success_rate"))
     return text + (f", success {success:.0%}" if success is not None else "")
 
 

@@ -6,6 +6,8 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
+from ppo.core.figures import number
+
 WIDTH = 98
 SHOWN = 24  # entries listed one by one
 WORDS = {
@@ -30,15 +32,6 @@ def text_of(found: dict[str, Any]) -> str:
         parts += [*_rewards(found), *_losses(found)]
     parts += ["", "Questions", *_questions(found)]
     return "\n".join(parts)
-
-
-def number(value: float | None) -> str:
-    if value is None or value != value:
-        return "-"
-    size = abs(value)
-    if size and (size >= 1e6 or size < 1e-3):
-        return f"{value:.2e}"
-    return f"{value:,.0f}" if size >= 1000 else f"{value:.3g}"
 
 
 def _wrapped(text: str, indent: str = "  ") -> list[str]:

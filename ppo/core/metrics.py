@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 Reduction = Literal["mean", "max", "none"]
 Better = Literal["higher", "lower", "none"]
-Form = Literal["count", "compact", "places", "kl", "percent", "times", "rate"]
+Form = Literal["count", "compact", "places", "kl", "percent", "times"]
 UNBOUNDED = (-math.inf, math.inf)
 
 
@@ -291,7 +291,7 @@ METRICS: list[Metric] = [
             better="higher",
             judged=True,
             curve=True,
-            column=Column("sps", 8, "rate"),
+            column=Column("sps", 8),
         ),
     ),
 ]
@@ -309,7 +309,9 @@ def curves() -> list[Metric]:
     return [metric for metric in compared() if metric.curve]
 
 
-def clean(value: float) -> float | None:
-    """A finite number, or None, which JSON writes as null."""
+def clean(value: Any) -> float | None:
+    """A finite number, or None, which JSON writes as null; None for what is no number."""
+    if value is None or isinstance(value, str):
+        return None
     number = float(value)
     return number if number - number == 0.0 else None

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from ppo.core.figures import number
+from ppo.core.metrics import clean
 from ppo.insight.logs import MetricsLog, from_records
 from ppo.insight.logs.columns import entropy_relative
 from ppo.insight.logs.own import flatten
 from ppo.insight.rules import FATAL, MILD, RULES, SEVERE, Finding, Rule
-from ppo.insight.rules._signs import number, rises
+from ppo.insight.rules._signs import rises
 from ppo.insight.verdict import (
     HEALTHY,
     NOT_LEARNING,
@@ -121,17 +123,13 @@ def to_json(log: MetricsLog, findings: list[Finding]) -> str:
         "findings": [{key: getattr(found, key) for key in keys} for found in findings[:MOST]],
         "algorithm": log.algorithm,
         "source": log.source,
-        "return_from": _finite(returns[0]) if returns else None,
-        "return_to": _finite(returns[1]) if returns else None,
+        "return_from": clean(returns[0]) if returns else None,
+        "return_to": clean(returns[1]) if returns else None,
         "rose": rises(log) if returns else None,
         "rules_not_asked": [rule.illness for rule in rules() if rule.illness not in named],
         "unknown_tags": log.unknown_tags,
     }
     return json.dumps(document)
-
-
-def _finite(value: float) -> float | None:
-    return value if np.isfinite(value) else None
 
 
 def report(log: MetricsLog, findings: list[Finding], verbose: bool = False) -> str:

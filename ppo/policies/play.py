@@ -11,22 +11,7 @@ from torch import Tensor
 
 from ppo.core.randomness import stream_seed
 from ppo.envs.base import Environments
-
-BOOTSTRAP_SAMPLES = 2000
-
-
-def bootstrap_interval(values: np.ndarray, seed: int) -> tuple[float, float]:
-    """95 % bootstrap interval of the mean (bias-corrected and accelerated, by scipy)."""
-    if len(values) < 2 or np.ptp(values) == 0:
-        mean = float(np.mean(values)) if len(values) else float("nan")
-        return mean, mean
-    from scipy import stats
-
-    found = stats.bootstrap(
-        (values,), np.mean, n_resamples=BOOTSTRAP_SAMPLES, rng=np.random.default_rng(seed)
-    )
-    low, high = found.confidence_interval
-    return float(low), float(high)
+from ppo.functional.bootstrap import mean_interval
 
 
 def play(
@@ -99,7 +84,7 @@ def evaluate(
     played = play(envs, act, episodes, forget, poll)
     returns = played["returns"]
     known = played["successes"][np.isfinite(played["successes"])]
-    low, high = bootstrap_interval(returns, seed)
+    low, high = mean_interval(returns, seed)
     return {
         "mean_return": float(returns.mean()),
         "std_return": float(returns.std()),

@@ -16,8 +16,8 @@ from ppo.config import Config
 from ppo.core import parallel
 from ppo.core.errors import Diverged, Dropped, RunError
 from ppo.core.signals import SignalGuard
+from ppo.functional.bootstrap import mean_interval
 from ppo.insight.doctor import Watch
-from ppo.policies.play import bootstrap_interval
 from ppo.policies.policy import load_policy
 from ppo.runs import checkpoint, provenance
 from ppo.runs.files import from_here
@@ -376,7 +376,7 @@ class Trainer:
             exit_status=self.exit_status,
             reason=self.reason,
             final_return=float(returns.mean()) if len(returns) else None,
-            interval=bootstrap_interval(returns, 0) if len(returns) else (None, None),
+            interval=mean_interval(returns, 0) if len(returns) else (None, None),
             best=self.evaluated.best,
             counters=learner.counters,
             seconds={**learner.timing.seconds, "evaluation": self.evaluated.seconds},

@@ -56,6 +56,18 @@ def brightness() -> Iterator[Metric]:
     METRICS.remove(metric)
 
 
+FLAGS = ("judged", "curve", "column", "normal", "always", "telling")
+
+
+@pytest.fixture(params=FLAGS)
+def all_but_one(request: pytest.FixtureRequest, brightness: Metric) -> Iterator[str]:
+    """The same metric without one of its flags, which is named."""
+    METRICS.remove(brightness)
+    METRICS.append(brightness._replace(**{request.param: Metric._field_defaults[request.param]}))
+    yield request.param
+    METRICS[-1] = brightness
+
+
 def _compared(folder: Path) -> Comparison:
     """Four dark runs, and four bright ones of another learning rate."""
     paths = []
@@ -98,6 +110,21 @@ def test_a_new_metric_can_be_lost_and_can_tell_of_a_policy(brightness: Metric) -
     log = from_records([{"batch": 0, "brightness": None}])
     assert log.nonfinite["brightness"].all() and is_read(log)
     assert not is_read(from_records([{"batch": 0, "unheard_of": 1.0}]))
+
+
+def test_a_metric_is_shown_only_where_it_says(tmp_path: Path, all_but_one: str) -> None:
+    found = _compared(tmp_path)
+    lost = from_records([{"batch": 0, "brightness": None}])
+    told = from_records([{"batch": 0, "brightness": 1.0}])
+    shown = {
+        "judged": any(v.metric.name == "brightness" for v in found.verdicts),
+        "curve": '{"name":"brightness"' in page(found),
+        "column": "bright" in table_header(),
+        "normal": any("light" in line for line in health_block({}, Config())),
+        "always": bool(lost.nonfinite["brightness"].all()),
+        "telling": is_read(told),
+    }
+    assert [flag for flag in FLAGS if not shown[flag]] == [all_but_one]
 
 
 def test_what_is_judged_has_a_label_and_what_is_marked_a_range_or_no_mark() -> None:

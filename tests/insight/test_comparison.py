@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ import pytest
 from insight_runs import SETTINGS, healthy, write_run
 
 from ppo.core.errors import UserError
+from ppo.core.figures import compact, number
+from ppo.insight import comparison
 from ppo.insight.comparison.compare import compare
 from ppo.insight.comparison.page import page, write_html
 from ppo.insight.comparison.statistics import iqm
@@ -148,6 +151,13 @@ def test_names_from_a_run_cannot_break_out_of_the_page(tmp_path: Path) -> None:
     assert text.count("</script>") == 2
 
 
+def test_an_installed_package_holds_the_files_of_the_page() -> None:
+    folder = Path(comparison.__file__).parent
+    kept = [path.name for path in folder.iterdir() if path.suffix in (".css", ".html", ".js")]
+    project = tomllib.loads((folder.parents[2] / "pyproject.toml").read_text())
+    assert sorted(kept) == project["tool"]["setuptools"]["package-data"]["ppo.insight.comparison"]
+
+
 def test_the_page_names_no_other_place(tmp_path: Path) -> None:
     text = page(compare(_runs(tmp_path, {1e-3: 0.0, 1e-4: 5.0}, seeds=2)))
     addresses = set(re.findall(r"https?://[^\s\"'<)]+", text))
@@ -156,6 +166,17 @@ def test_the_page_names_no_other_place(tmp_path: Path) -> None:
 
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="no node")
+def test_the_page_writes_figures_as_the_terminal_does() -> None:
+    script = (Path(comparison.__file__).parent / "page.js").read_text()
+    show = script[script.index("function show(") : script.index("function ticks(")]
+    values = [sign * 1.2344 * 10.0**n for n in range(-12, 18) for sign in (1, -1)]
+    values += [0.0, 1e-10, 1e4, 9999.0, 999_999.0, 1e6, 0.5, 999.7]
+    text = f"{show}\nconsole.log(JSON.stringify({json.dumps(values)}.map(show)))"
+    done = subprocess.run(["node", "-e", text], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [compact(value) for value in values]
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
@@ -182,7 +203,7 @@ def test_a_browser_draws_the_page_and_asks_for_nothing(tmp_path: Path) -> None:
     assert "NaN" not in "".join(re.findall(r' d="([^"]*)"', drawn))
     shown = found.aggregate(found.groups[1], "mean_episode_return", "final")[0]
     cells = re.search(r'id="headline".*?</table>', drawn, flags=re.DOTALL)
-    assert cells and f"{shown:.3g}" in cells[0]
+    assert cells and number(shown) in cells[0]
     assert 'data-requests="0"' in drawn
     hosts = set(re.findall(r'"url":"https?://([^/"]+)', log.read_text(errors="replace")))
     own = (".google.com", ".googleapis.com", ".gvt1.com")  # the browser's own affairs

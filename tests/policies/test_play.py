@@ -7,7 +7,7 @@ import torch
 from ppo.config import EnvConfig
 from ppo.envs.make import make_environments
 from ppo.envs.spaces import describe, restore
-from ppo.policies.play import bootstrap_interval, evaluate, play
+from ppo.policies.play import evaluate, play
 
 
 class Constant:
@@ -39,19 +39,6 @@ def test_short_episodes_are_not_favored():
             step = envs.step(torch.ones(4, dtype=torch.int64))
             firsts = torch.where((firsts < 0) & step.terminated, t, firsts)
     assert sorted(few.tolist()) == sorted(firsts.tolist())
-
-
-def test_the_interval_covers_the_mean_about_as_often_as_it_says():
-    rng = np.random.default_rng(0)
-    hits = 0
-    for _ in range(40):
-        low, high = bootstrap_interval(rng.normal(5.0, 2.0, 40), seed=1)
-        hits += low <= 5.0 <= high
-    assert hits >= 34
-
-
-def test_a_constant_has_an_interval_of_no_width():
-    assert bootstrap_interval(np.full(10, 3.0), 0) == (3.0, 3.0)
 
 
 def test_spaces_survive_json():

@@ -27,6 +27,7 @@ def run(args: argparse.Namespace) -> int:
     config = load_config(args)
     from ppo.cli.inspection import text_of
     from ppo.cli.stdout import kept_clean
+    from ppo.runs.metrics_file import finite
     from ppo.training.inspection import inspect_data, inspect_environment
 
     with kept_clean(args.json):
@@ -34,16 +35,5 @@ def run(args: argparse.Namespace) -> int:
             found = inspect_data(config, args.data)
         else:
             found = inspect_environment(config, args.steps)
-    print(json.dumps(_plain(found)) if args.json else text_of(found))
+    print(json.dumps(finite(found)) if args.json else text_of(found))
     return 0
-
-
-def _plain(value: Any) -> Any:
-    """Without numbers that JSON does not have."""
-    if isinstance(value, dict):
-        return {key: _plain(part) for key, part in value.items()}
-    if isinstance(value, list):
-        return [_plain(part) for part in value]
-    if isinstance(value, float) and value - value != 0.0:
-        return None
-    return value

@@ -23,32 +23,10 @@ from ppo.config.file.describing import (
 )
 from ppo.config.file.mistakes import MAX_SHOWN, Path, Tree, dotted, show
 from ppo.config.removed import refusal
+from ppo.core.elsewhere import synonyms
 from ppo.core.registry import nearest
 
 Model = TypeVar("Model", bound=BaseModel)
-
-# What other libraries call our settings, so that a habit gets an answer.
-SYNONYMS = {
-    "lr": "ppo.learning_rate",
-    "n_steps": "ppo.num_steps",
-    "n_epochs": "ppo.num_epochs",
-    "update_epochs": "ppo.num_epochs",
-    "n_envs": "env.num_envs",
-    "batch_size": "ppo.num_minibatches",
-    "minibatch_size": "ppo.num_minibatches",
-    "clip_range": "ppo.clip_epsilon",
-    "clip_coef": "ppo.clip_epsilon",
-    "clip_range_vf": "ppo.value_clip_epsilon",
-    "clip_vloss": "ppo.value_clip",
-    "ent_coef": "ppo.entropy_coefficient",
-    "vf_coef": "ppo.value_loss_weight",
-    "norm_adv": "ppo.normalize_advantages",
-    "norm_obs": "env.normalize_observations",
-    "norm_reward": "ppo.normalize_returns",
-    "n_timesteps": "train.total_timesteps",
-    "env_id": "env.id",
-    "net_arch": "network.hidden_sizes",
-}
 
 
 def build(model: type[Model], tree: Tree) -> Model:
@@ -220,8 +198,8 @@ def suggestion(model: type[BaseModel], path: Path) -> str:
     known = [name for name, field in known_paths(model).items() if not is_model(field.annotation)]
     sections = [name for name in known_paths(model) if name not in known]
     leaf, section = words[-1], ".".join(words[:-1])
-    if leaf in SYNONYMS and SYNONYMS[leaf] in known:
-        return f"; did you mean {SYNONYMS[leaf]}?"
+    if synonyms().get(leaf) in known:
+        return f"; did you mean {synonyms()[leaf]}?"
     same_name = [name for name in known if name.rpartition(".")[2] == leaf]
     if same_name:
         return f"; did you mean {same_name[0]}?"

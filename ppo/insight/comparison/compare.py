@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ppo.core.errors import UserError
+from ppo.core.figures import signed
 from ppo.core.metrics import Metric, compared
 from ppo.insight.comparison.run import Run, load_runs
 from ppo.insight.comparison.statistics import (
@@ -83,25 +84,21 @@ class Verdict:
                 return f"{head}the same as {self.baseline.label}"
             ending = f"cannot tell from {self.baseline.label}"
             if np.isfinite(gap.mean):
-                ending += f" ({_signed(gap.mean)}"
+                ending += f" ({signed(gap.mean)}"
                 ending += f", p {self.p_value:.2g})" if np.isfinite(self.p_value) else ")"
             if gap.more_seeds is not None:
                 ending += f"; needs about {gap.more_seeds} more seed" + "s" * (gap.more_seeds != 1)
             return head + ending
-        interval = f"[{_signed(gap.low)}, {_signed(gap.high)}]"
+        interval = f"[{signed(gap.low)}, {signed(gap.high)}]"
         chance = f"P(improvement) {self.improvement:.2f}, p {self.p_value:.2g}"
         pairing = ", paired by seed" if gap.paired else ""
         return (
-            f"{head}{self.word} than {self.baseline.label} by {_signed(gap.mean)} {interval}, "
+            f"{head}{self.word} than {self.baseline.label} by {signed(gap.mean)} {interval}, "
             f"{chance}{pairing}"
         )
 
 
 _FIGURE_WORDS = {"final": "last tenth", "auc": "area under the curve"}
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.3g}"
 
 
 @dataclass

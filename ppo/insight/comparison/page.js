@@ -5,9 +5,12 @@ const hidden=new Set();
 const color=i=>`var(--c${i%8})`;
 function el(name,attrs,parent){const e=document.createElementNS(NS,name);
 for(const k in attrs)e.setAttribute(k,attrs[k]);if(parent)parent.append(e);return e;}
-function show(v){if(v===null||v===undefined)return"-";const a=Math.abs(v);
-if(a>=1e6)return(v/1e6).toPrecision(3)+"M";if(a>=1e4)return(v/1e3).toPrecision(3)+"k";
-if(a!==0&&a<1e-3)return v.toExponential(1);return String(+v.toPrecision(3));}
+// As compact() in ppo/core/figures.py.
+function show(v){if(v===null||v===undefined)return"-";const r=+v.toPrecision(3),a=Math.abs(r);
+if(a>=1e15||(a!==0&&a<1e-3))return v.toExponential(1).replace("+","").replace(".0e","e");
+for(const[unit,letter]of[[1e12,"T"],[1e9,"G"],[1e6,"M"],[1e4,"k"]])
+if(a>=unit)return String(+(r/(letter==="k"?1e3:unit)).toPrecision(3))+letter;
+return a>=1e3?Math.round(v).toLocaleString("en-US"):String(r);}
 function ticks(lo,hi,n){const raw=(hi-lo)/n||1,p=10**Math.floor(Math.log10(raw));
 const s=[1,2,5,10].find(m=>m*p>=raw)*p,out=[];
 for(let v=Math.ceil(lo/s)*s;v<=hi+s*1e-9;v+=s)out.push(+v.toPrecision(12));return out;}

@@ -1,28 +1,32 @@
 """A comparison as one HTML page: opens from disk, asks for nothing, readable on a phone.
 
-Tables are written here; the curves are drawn as SVG in the page by the script of
-`page.js`, so that they answer to the pointer. Every text that comes from a run is escaped.
+`page.html` is the frame and `page.css` its style. Tables are written here; the curves are drawn as
+SVG in the page by the script of `page.js`, so that they answer to the pointer. Every text that
+comes from a run is escaped.
 """
 
 from __future__ import annotations
 
 import html
 import json
-import math
 from importlib import resources
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import numpy as np
 
-from ppo.core.metrics import compared, curves
+from ppo.core.figures import number
+from ppo.core.metrics import clean, compared, curves
 from ppo.insight.comparison.compare import Comparison, Group, Verdict
 from ppo.insight.comparison.run import Run
-from ppo.insight.comparison.tables import FIGURES, HEADS, headline, interval, show, stability_of
+from ppo.insight.comparison.statistics import iqm, iqm_interval
+from ppo.insight.comparison.tables import FIGURES, HEADS, headline, interval, stability_of
 
 POINTS = 160  # of a curve at most
 ALL_POINTS = 60_000  # of the page, so that 200 runs stay below 2 MB
 GRID = 80  # points of a group's mean and band
+BAND_RESAMPLES = 200  # of each point of a band
 NOT_SAFE_IN_SCRIPT = {
     "<": "\\u003c",
     ">": "\\u003e",
@@ -44,29 +48,20 @@ def page(comparison: Comparison, title: str = "", extra: str = "") -> str:
     tasks = sorted({str(run.settings["env.id"]) for run in runs if "env.id" in run.settings})
     title = title or f"{len(runs)} runs of {groups} settings" * (groups > 1) or runs[0].name
     title += f": {', '.join(tasks)}" if 0 < len(tasks) < 4 else ""
-    sections = [
-        _warnings(comparison),
-        _differing(comparison),
-        _headline(comparison),
-        _verdicts(comparison),
-        extra,
-        _curves(),
-        _stability(comparison),
-        _figures(comparison),
-        _cost(comparison),
-        _findings(comparison),
-    ]
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
-        "style-src 'unsafe-inline'; script-src 'unsafe-inline'\">\n"
-        '<link rel="icon" href="data:,">\n'
-        f"<title>{_e(title)}</title>\n<style>\n{_asset('page.css')}</style>\n</head>\n<body>\n<main>\n"
-        f"<h1>{_e(title)}</h1>\n" + "\n".join(part for part in sections if part) + "\n</main>\n"
-        f'<script type="application/json" id="data">{_json(_data(comparison))}</script>\n'
-        f"<script>\n{_asset('page.js')}</script>\n</body>\n</html>\n"
+    results = [_warnings, _differing, _headline, _verdicts]
+    details = [_stability, _figures, _cost, _findings]
+    return Template(_asset("page.html")).substitute(
+        title=_e(title),
+        style=_asset("page.css"),
+        results=_joined([*(section(comparison) for section in results), extra]),
+        details=_joined([section(comparison) for section in details]),
+        data=_json(_data(comparison)),
+        script=_asset("page.js"),
     )
+
+
+def _joined(sections: list[str]) -> str:
+    return "\n".join(section for section in sections if section)
 
 
 def _e(value: Any) -> str:
@@ -131,13 +126,19 @@ def _headline(comparison: Comparison) -> str:
     for index, group in enumerate(comparison.groups):
         count, steps, seconds = comparison.reach(group)
         cells = [_e(interval(comparison, group, name, figure)) for _, name, figure in headline()]
-        reached = f"{show(steps)} ({count} of {len(group.runs)})" if count else "-"
+        reached = f"{number(steps)} ({count} of {len(group.runs)})" if count else "-"
         rows.append(
-            [_swatch(index) + _e(group.label), str(len(group.runs)), *cells, reached, show(seconds)]
+            [
+                _swatch(index) + _e(group.label),
+                str(len(group.runs)),
+                *cells,
+                reached,
+                number(seconds),
+            ]
         )
     note = (
         "Interquartile mean over seeds with 95 % stratified bootstrap interval, of the last tenth "
-        f"of each run; threshold: a return of {show(comparison.threshold)}."
+        f"of each run; threshold: a return of {number(comparison.threshold)}."
     )
     return f"<h2>Result</h2>{table(heads, rows, 'headline')}<p class='note'>{_e(note)}</p>"
 
@@ -157,24 +158,12 @@ def _verdicts(comparison: Comparison) -> str:
     return f'<div id="verdicts">{lines(first)}{more}</div><p class="note">{_e(note)}</p>'
 
 
-def _curves() -> str:
-    return (
-        "<h2>Curves</h2><p class='note'>Thick: interquartile mean of the seeds with its 95 % "
-        "interval; thin: single seeds; marks: findings of the doctor. Point at a curve to read it, "
-        "press a name to hide it.</p>"
-        '<div class="controls"><label>over <select id="axis"><option value="steps">steps</option>'
-        '<option value="seconds">seconds</option></select></label>'
-        '<label><input type="checkbox" id="single" checked> single seeds</label></div>'
-        '<div id="legend"></div><div id="charts"></div>'
-    )
-
-
 def _stability(comparison: Comparison) -> str:
     names = sorted({name for run in comparison.runs for name in run.stability})
     if not names:
         return ""
     rows = [
-        [_e(name), *(show(stability_of(group, name)) for group in comparison.groups)]
+        [_e(name), *(number(stability_of(group, name)) for group in comparison.groups)]
         for name in names
     ]
     heads = ["median of the seeds", *_group_heads(comparison)]
@@ -188,7 +177,7 @@ def _figures(comparison: Comparison) -> str:
             if group.scores(metric.name):
                 cells = [comparison.aggregate(group, metric.name, f)[0] for f in FIGURES]
                 head = f"{_swatch(index)}{_e(group.label)}: {_e(metric.label)}"
-                rows.append([head, *map(show, cells)])
+                rows.append([head, *map(number, cells)])
     heads = ["interquartile mean of the seeds", *(HEADS[figure] for figure in FIGURES)]
     body = table(heads, rows, "figures")
     return f"<details><summary>All figures</summary>{body}{_runs_table(comparison)}</details>"
@@ -200,7 +189,7 @@ def _runs_table(comparison: Comparison) -> str:
     for index, group in enumerate(comparison.groups):
         for run in group.runs:
             figures = run.figures.get("mean_episode_return")
-            final, best = (show(figures.final), show(figures.best)) if figures else ("-", "-")
+            final, best = (number(figures.final), number(figures.best)) if figures else ("-", "-")
             cells = [_swatch(index) + _e(run.name), _e("-" if run.seed is None else run.seed)]
             cells += [_e(run.status or "-"), str(run.batches), final, best, _e(run.note or "-")]
             rows.append(cells)
@@ -215,7 +204,7 @@ def _cost(comparison: Comparison) -> str:
             float(np.median([run.time.get(name, 0.0) for run in group.runs])) for name in parts
         ]
         speed = interval(comparison, group, "steps_per_second", "final")
-        rows.append([_swatch(index) + _e(group.label), _e(speed), *map(show, spent)])
+        rows.append([_swatch(index) + _e(group.label), _e(speed), *map(number, spent)])
     heads = ["runs", "steps per second", *(f"{_e(name)}, seconds" for name in parts)]
     return "<h2>Cost</h2>" + table(heads, rows, "cost")
 
@@ -285,7 +274,7 @@ def _run_data(run: Run, names: list[str], points: int) -> dict[str, Any]:
 
 def _short(value: float) -> float | None:
     """Five digits are more than a screen shows; null for what is not a number."""
-    return float(f"{value:.5g}") if math.isfinite(value) else None
+    return clean(float(f"{value:.5g}"))
 
 
 def _band(group: Group, name: str) -> dict[str, list[float | None]]:
@@ -303,27 +292,14 @@ def _band(group: Group, name: str) -> dict[str, list[float | None]]:
     grid = np.linspace(start, end, GRID)
     stack = np.array([np.interp(grid, x, y, right=np.nan) for x, y in curves])  # [runs, GRID]
     enough = np.isfinite(stack).sum(axis=0) >= 2
-    mean, low, high = _band_of(stack[:, enough])
+    points = [column[np.isfinite(column)] for column in stack[:, enough].T]
+    bands = [iqm_interval(values, BAND_RESAMPLES) for values in points]
     return {
         "x": [_short(value) for value in grid[enough]],
-        "mean": [_short(value) for value in mean],
-        "low": [_short(value) for value in low],
-        "high": [_short(value) for value in high],
+        "mean": [_short(iqm(values)) for values in points],
+        "low": [_short(low) for low, _ in bands],
+        "high": [_short(high) for _, high in bands],
     }
-
-
-def _band_of(stack: np.ndarray, resamples: int = 200) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of curves [runs, points]; each point is resampled over its own runs."""
-    draw = np.random.default_rng(0)
-    mean, low, high = (np.empty(stack.shape[1]) for _ in range(3))
-    for column in range(stack.shape[1]):
-        values = stack[:, column][np.isfinite(stack[:, column])]
-        cut = int(0.25 * len(values))
-        inner = slice(cut, len(values) - cut)
-        mean[column] = np.sort(values)[inner].mean()
-        draws = np.sort(values[draw.integers(len(values), size=(resamples, len(values)))], axis=1)
-        low[column], high[column] = np.percentile(draws[:, inner].mean(axis=1), [2.5, 97.5])
-    return mean, low, high
 
 
 def _asset(name: str) -> str:

@@ -9,16 +9,15 @@ Random Seeds?"): rank tests cannot reach 5 % with three seeds, whatever the diff
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ppo.functional.bootstrap import LEVEL, RESAMPLES, percentiles, resample
+
 Scores = NDArray[np.float64]
-LEVEL = 0.05  # of the tests
 POWER = 0.8  # that "needs about N more seeds" plans for
-RESAMPLES = 2000
 TRIM = 0.25  # cut from each end by the interquartile mean
 
 
@@ -40,13 +39,6 @@ def _trimmed(values: Scores) -> Scores:
     return values[:, cut : values.shape[1] - cut].mean(axis=1)
 
 
-def _resample(scores: Scores, count: int, draw: np.random.Generator) -> Scores:
-    """[count, runs, tasks]: each task's runs drawn anew, independently of the other tasks."""
-    runs, tasks = scores.shape
-    chosen = draw.integers(runs, size=(count, runs, tasks))
-    return scores[chosen, np.arange(tasks)]
-
-
 def iqm_interval(
     scores: ArrayLike, resamples: int = RESAMPLES, seed: int = 0, level: float = LEVEL
 ) -> tuple[float, float]:
@@ -57,10 +49,8 @@ def iqm_interval(
     matrix = as_scores(scores)
     if len(matrix) < 2:
         return float("nan"), float("nan")
-    draws = _resample(matrix, resamples, np.random.default_rng(seed))
-    values = _trimmed(np.sort(draws.reshape(resamples, -1), axis=1))
-    low, high = np.percentile(values, [100 * level / 2, 100 * (1 - level / 2)])
-    return float(low), float(high)
+    draws = resample(matrix, resamples, np.random.default_rng(seed))
+    return percentiles(_trimmed(np.sort(draws.reshape(resamples, -1), axis=1)), level)
 
 
 def probability_of_improvement(x: ArrayLike, y: ArrayLike) -> float:
@@ -80,11 +70,10 @@ def improvement_interval(
     if len(first) < 2 or len(second) < 2:
         return float("nan"), float("nan")
     draw = np.random.default_rng(seed)
-    one, two = _resample(first, resamples, draw), _resample(second, resamples, draw)
+    one, two = resample(first, resamples, draw), resample(second, resamples, draw)
     higher = (one[:, :, None, :] > two[:, None, :, :]).mean(axis=(1, 2, 3))
     equal = (one[:, :, None, :] == two[:, None, :, :]).mean(axis=(1, 2, 3))
-    low, high = np.percentile(higher + 0.5 * equal, [100 * level / 2, 100 * (1 - level / 2)])
-    return float(low), float(high)
+    return percentiles(higher + 0.5 * equal, level)
 
 
 @dataclass(frozen=True)
@@ -112,40 +101,30 @@ def difference(
     if min(len(first), len(second)) < 2:
         return Difference(mean, float("nan"), float("nan"), float("nan"), paired, 1)
     if paired:
-        gaps = first - second
-        variance, runs = float(gaps.var(ddof=1)), len(gaps)
-        error, freedom = math.sqrt(variance / runs), float(runs - 1)
+        variance, runs = float((first - second).var(ddof=1)), len(first)
+        error = math.sqrt(variance / runs)
     else:
-        parts = [float(side.var(ddof=1)) / len(side) for side in (first, second)]
-        runs = min(len(first), len(second))
-        error, freedom = math.sqrt(sum(parts)), _welch(parts, [len(first), len(second)])
-        variance = float(first.var(ddof=1) + second.var(ddof=1))
+        variance, runs = float(first.var(ddof=1) + second.var(ddof=1)), min(len(first), len(second))
+        error = math.sqrt(sum(float(side.var(ddof=1)) / len(side) for side in (first, second)))
     if error <= 1e-12 * max(abs(float(first.mean())), abs(float(second.mean()))):
-        p_value, reach = (1.0, 0.0) if abs(mean) <= error else (0.0, 0.0)
+        p_value, low, high = (1.0 if abs(mean) <= error else 0.0), mean, mean
     else:
-        p_value, reach = _two_sided(mean / error, freedom), error * _quantile(freedom, level)
+        p_value, low, high = _t_test(first, second, paired, level)
     more = None if p_value < level else _more_seeds(mean, variance, runs, paired, level)
-    return Difference(mean, mean - reach, mean + reach, p_value, paired, more)
+    return Difference(mean, low, high, p_value, paired, more)
 
 
-def _welch(parts: list[float], counts: list[int]) -> float:
-    total = sum(parts)
-    if total == 0:
-        return float(sum(counts) - 2)
-    below = sum(part**2 / (count - 1) for part, count in zip(parts, counts, strict=True))
-    return total**2 / below
+def _t_test(first: Scores, second: Scores, paired: bool, level: float) -> tuple[float, ...]:
+    """P-value and ends of the interval of the mean difference."""
+    from scipy import stats  # imported here: it takes a second
 
-
-def _two_sided(t: float, freedom: float) -> float:
-    from scipy.special import stdtr  # imported here: scipy takes 0.3 s
-
-    return float(2 * stdtr(freedom, -abs(t)))
-
-
-def _quantile(freedom: float, level: float) -> float:
-    from scipy.special import stdtrit
-
-    return float(stdtrit(freedom, 1 - level / 2))
+    found = (
+        stats.ttest_rel(first, second)
+        if paired
+        else stats.ttest_ind(first, second, equal_var=False)
+    )
+    low, high = found.confidence_interval(1 - level)
+    return float(found.pvalue), float(low), float(high)
 
 
 def _more_seeds(mean: float, variance: float, runs: int, paired: bool, level: float) -> int | None:
@@ -198,6 +177,3 @@ def smooth_last(values: NDArray[np.float64], share: float = 0.1) -> float:
     return (
         float(finite[-max(int(share * len(finite)), 1) :].mean()) if len(finite) else float("nan")
     )
-
-
-Statistic = Callable[[ArrayLike], float]

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ppo.core.figures import number
 from ppo.core.metrics import METRICS, compared
 from ppo.insight.comparison.compare import Comparison, Group
 from ppo.insight.comparison.run import Figures
@@ -20,24 +21,12 @@ DETAILED = 4  # groups up to which every metric's every figure is printed
 WIDTH = 100  # columns where the output is no terminal
 
 
-def show(value: float) -> str:
-    """A figure in few characters."""
-    if value is None or not math.isfinite(value):
-        return "-"
-    if value == 0:
-        return "0"
-    size = abs(value)
-    if size >= 1e6 or size < 1e-3:
-        return f"{value:.2e}"
-    return f"{value:,.0f}" if size >= 1000 else f"{value:.3g}"
-
-
 def interval(comparison: Comparison, group: Group, metric: str, figure: str) -> str:
     """Interquartile mean and its interval; the mean alone where there is one run."""
     mean, low, high = comparison.aggregate(group, metric, figure)
     if not math.isfinite(mean):
         return "-"
-    return show(mean) if math.isnan(low) else f"{show(mean)} [{show(low)}, {show(high)}]"
+    return number(mean) if math.isnan(low) else f"{number(mean)} [{number(low)}, {number(high)}]"
 
 
 def headline() -> list[tuple[str, str, str]]:
@@ -114,7 +103,7 @@ def _head(group: Group) -> str:
 def _headline(comparison: Comparison) -> Any:
     table = _table(
         "interquartile mean [95 % bootstrap interval] of the last tenth of each run; "
-        f"threshold: return {show(comparison.threshold)}",
+        f"threshold: return {number(comparison.threshold)}",
         "runs",
         "seeds",
         *(head for head, _, _ in headline()),
@@ -122,7 +111,7 @@ def _headline(comparison: Comparison) -> Any:
     )
     for group in comparison.groups:
         count, steps, _ = comparison.reach(group)
-        reached = f"{show(steps)} ({count}/{len(group.runs)})" if count else "-"
+        reached = f"{number(steps)} ({count}/{len(group.runs)})" if count else "-"
         table.add_row(
             _text(_head(group)),
             str(len(group.runs)),
@@ -137,14 +126,15 @@ def _details(comparison: Comparison, group: Group) -> Any:
     for metric in compared():
         if group.scores(metric.name):
             cells = [comparison.aggregate(group, metric.name, figure)[0] for figure in FIGURES]
-            table.add_row(metric.label, *(show(cell) for cell in cells))
+            table.add_row(metric.label, *(number(cell) for cell in cells))
     return table
 
 
 def _stability(comparison: Comparison) -> Any:
     names = sorted({name for run in comparison.runs for name in run.stability})
     rows = [
-        [name, *(show(stability_of(group, name)) for group in comparison.groups)] for name in names
+        [name, *(number(stability_of(group, name)) for group in comparison.groups)]
+        for name in names
     ]
     return _by_group("stability (median of the seeds)", "figure", rows, comparison)
 

@@ -7,9 +7,10 @@ import sys
 import time
 from typing import Any
 
+from ppo.core.figures import number, signed
 from ppo.insight.comparison.compare import Comparison, Group, compare
 from ppo.insight.comparison.page import page, table
-from ppo.insight.comparison.tables import headline, interval, show, write_csv
+from ppo.insight.comparison.tables import headline, interval, write_csv
 from ppo.insight.experiments.run import Experiment, Outcome
 from ppo.runs import files
 from ppo.runs.metrics_file import last_record
@@ -63,7 +64,7 @@ def _progress(outcome: Outcome) -> str:
     if record is None:
         return "starting"
     value = record.get("mean_episode_return")
-    shown = show(float(value)) if isinstance(value, int | float) else "-"
+    shown = number(float(value)) if isinstance(value, int | float) else "-"
     return f"batch {record.get('batch')}, return {shown}"
 
 
@@ -106,7 +107,7 @@ def _cells(experiment: Experiment, comparison: Comparison) -> tuple[list[str], l
     columns = [*headline(), ("steps/s", "steps_per_second", "final")]
     heads = [*axes, "seeds", *(head for head, _, _ in columns), "against the first"]
     words = {
-        id(v.group): f"{v.word} ({v.difference.mean:+.3g}, p {v.p_value:.2g})"
+        id(v.group): f"{v.word} ({signed(v.difference.mean)}, p {v.p_value:.2g})"
         for v in comparison.verdicts
         if v.metric.name == "mean_episode_return" and v.figure == "final"
     }
@@ -135,7 +136,7 @@ def matrix(experiment: Experiment, comparison: Comparison) -> str:
     lines = [f"| {first.key} \\ {second.key} | " + " | ".join(second.values) + " |"]
     lines.append("|-" * (len(second.values) + 1) + "|")
     for value, row in zip(first.values, values, strict=True):
-        lines.append(f"| {value} | " + " | ".join(show(cell) for cell in row) + " |")
+        lines.append(f"| {value} | " + " | ".join(number(cell) for cell in row) + " |")
     return text + "\n\nreturn (interquartile mean of the last tenth):\n\n" + "\n".join(lines)
 
 
@@ -185,7 +186,7 @@ def heat_map(experiment: Experiment, comparison: Comparison) -> str:
         for cell in row:
             strength = round(8 + 62 * (cell - low) / span) if math.isfinite(cell) else 0
             color = f"background:color-mix(in srgb,var(--c0) {strength}%,transparent)"
-            cells += f'<td style="{color}">{show(cell)}</td>'
+            cells += f'<td style="{color}">{number(cell)}</td>'
         body += f"<tr><th>{html.escape(value)}</th>{cells}</tr>"
     head = "".join(f"<th>{html.escape(value)}</th>" for value in second.values)
     corner = html.escape(f"{first.key} \\ {second.key}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,22 @@ def fill(log: MetricsLog, series: Series, steps: Column, names: dict[str, str]) 
             points = series.points[tag]
             bad_steps = points[~np.isfinite(points[:, 1]), 0]
             log.nonfinite[name] = np.isin(steps, bad_steps)
+
+
+def begin(
+    series: Series, writer: str, names: dict[str, str], rows: Sequence[str] | None = None
+) -> tuple[MetricsLog, Column]:
+    """A log with the columns of `names` (tag -> ours), and its steps.
+
+    Args:
+        rows: tags whose steps are the batches; all those of `names` where it is not given.
+    """
+    log, steps = start(
+        series, *([tag for tag in names if series.has(tag)] if rows is None else rows)
+    )
+    log.writer = writer
+    fill(log, series, steps, names)
+    return log, steps
 
 
 def plain(text: str) -> Any:

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ppo.insight.logs.columns import entropy_relative, fill, plain, start
+from ppo.core.elsewhere import settings_of
+from ppo.insight.logs.columns import begin, entropy_relative, fill, plain, start
 from ppo.insight.logs.log import Column, MetricsLog, derive
 from ppo.insight.logs.more_dialects import MORE
 from ppo.insight.logs.series import Series
@@ -160,22 +161,6 @@ _CLEANRL = {
     "losses/explained_variance": "explained_variance",
     "losses/grad_norm": "grad_norm",
 }
-_CLEANRL_SETTINGS = {
-    "learning_rate": "ppo.learning_rate",
-    "num_envs": "env.num_envs",
-    "env_id": "env.id",
-    "num_steps": "ppo.num_steps",
-    "gamma": "ppo.gamma",
-    "gae_lambda": "ppo.gae_lambda",
-    "num_minibatches": "ppo.num_minibatches",
-    "update_epochs": "ppo.num_epochs",
-    "clip_coef": "ppo.clip_epsilon",
-    "ent_coef": "ppo.entropy_coefficient",
-    "vf_coef": "ppo.value_loss_weight",
-    "max_grad_norm": "ppo.max_grad_norm",
-    "target_kl": "ppo.target_kl",
-    "total_timesteps": "train.total_timesteps",
-}
 
 
 def _is_cleanrl(series: Series) -> bool:
@@ -188,9 +173,7 @@ def _is_cleanrl(series: Series) -> bool:
 
 def _cleanrl(series: Series) -> MetricsLog:
     losses = [tag for tag in _CLEANRL if tag.startswith("losses/") and series.has(tag)]
-    log, steps = start(series, *losses)
-    log.writer = "cleanrl"
-    fill(log, series, steps, _CLEANRL)
+    log, steps = begin(series, "cleanrl", _CLEANRL, losses)
     returns, count = series.mean_between("charts/episodic_return", steps)
     if count.any():
         log.columns["mean_episode_return"] = returns
@@ -200,7 +183,7 @@ def _cleanrl(series: Series) -> MetricsLog:
     if "value_loss" in log.columns:  # half of (v - R)^2, of the last minibatch only
         log.columns["value_rmse"] = np.sqrt(2.0 * np.abs(log.columns["value_loss"]))
     settings = _markdown_table(series.texts.get("hyperparameters/text_summary", ""))
-    for theirs, ours in _CLEANRL_SETTINGS.items():
+    for theirs, ours in settings_of("cleanrl").items():
         if theirs in settings:
             log.settings[ours] = plain(settings[theirs])
     if settings.get("clip_vloss") == "True":
@@ -242,10 +225,8 @@ def _is_rsl_rl(series: Series) -> bool:
 
 
 def _rsl_rl(series: Series) -> MetricsLog:
-    log, steps = start(series, *[tag for tag in _RSL_RL if series.has(tag)])
-    log.writer = "rsl_rl"
+    log, steps = begin(series, "rsl_rl", _RSL_RL)
     del log.columns["env_steps"]  # the axis is the iteration
-    fill(log, series, steps, _RSL_RL)
     if "value_loss" in log.columns:  # mean of the pessimistic form, no half, reward units
         log.columns["value_rmse"] = np.sqrt(np.abs(log.columns["value_loss"]))
     log.settings["ppo.normalize_returns"] = False  # the library has no return normalizer
@@ -279,9 +260,7 @@ def _is_rl_games(series: Series) -> bool:
 
 def _rl_games(series: Series) -> MetricsLog:
     losses = [t for t in _RL_GAMES if t.startswith(("losses/", "info/")) and series.has(t)]
-    log, steps = start(series, *losses)
-    log.writer = "rl_games"
-    fill(log, series, steps, _RL_GAMES)
+    log, steps = begin(series, "rl_games", _RL_GAMES, losses)
     log.settings["ppo.normalize_returns"] = True
     entropy_relative(log)
     log.notes.append("c_loss is taken to be in normalized units (normalize_value: True, as usual)")

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ppo.insight.logs.columns import entropy_relative, fill, plain, start
+from ppo.core.elsewhere import settings_of
+from ppo.insight.logs.columns import begin, entropy_relative, plain
 from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.logs.series import Series
 
@@ -50,15 +51,6 @@ _UNITY_SUMMARY = {
     "Environment/Cumulative Reward": "mean_episode_return",
     "Environment/Episode Length": "mean_episode_length",
 }
-_UNITY_SETTINGS = {
-    "learning_rate": "ppo.learning_rate",
-    "num_epoch": "ppo.num_epochs",
-    "buffer_size": "ppo.num_steps",
-    "beta": "ppo.entropy_coefficient",
-    "epsilon": "ppo.clip_epsilon",
-    "gamma": "ppo.gamma",
-    "lambd": "ppo.gae_lambda",
-}
 
 
 def _is_unity(series: Series) -> bool:
@@ -67,9 +59,9 @@ def _is_unity(series: Series) -> bool:
 
 def _unity(series: Series) -> MetricsLog:
     summary = [tag for tag in _UNITY_SUMMARY if series.has(tag)]
-    log, steps = start(series, *(summary or [t for t in _UNITY_LOSSES if series.has(t)]))
-    log.writer = "ml-agents"
-    fill(log, series, steps, _UNITY_SUMMARY)
+    log, steps = begin(
+        series, "ml-agents", _UNITY_SUMMARY, summary or [t for t in _UNITY_LOSSES if series.has(t)]
+    )
     for tag, name in _UNITY_LOSSES.items():
         if series.has(tag):
             log.columns[name] = _as_last_written(series.at(tag, steps))
@@ -77,7 +69,7 @@ def _unity(series: Series) -> MetricsLog:
     kind = re.search(r"trainer_type:\s*(\w+)", text)
     if kind and kind.group(1).lower() != "ppo" or series.has("Losses/Q1 Loss"):
         log.algorithm = kind.group(1).upper() if kind else "SAC"
-    for theirs, ours in _UNITY_SETTINGS.items():
+    for theirs, ours in settings_of("ml-agents").items():
         found = re.search(rf"^\s*{theirs}:\s*(\S+)", text, flags=re.MULTILINE)
         if found:
             log.settings[ours] = plain(found.group(1))
@@ -110,10 +102,10 @@ def _is_skrl(series: Series) -> bool:
 
 def _skrl(series: Series) -> MetricsLog:
     losses = [tag for tag in _SKRL_LOSSES if series.has(tag)]
-    log, steps = start(series, *(losses or [t for t in _SKRL_SUMMARY if series.has(t)]))
-    log.writer = "skrl"
+    log, steps = begin(
+        series, "skrl", _SKRL_LOSSES, losses or [t for t in _SKRL_SUMMARY if series.has(t)]
+    )
     del log.columns["env_steps"]  # the axis counts steps of each environment
-    fill(log, series, steps, _SKRL_LOSSES)
     _between(log, series, steps, _SKRL_SUMMARY)
     if not log.has("mean_episode_return"):
         step_reward = "Reward / Instantaneous reward (mean)"
@@ -144,9 +136,7 @@ def _is_tianshou(series: Series) -> bool:
 
 
 def _tianshou(series: Series) -> MetricsLog:
-    log, steps = start(series, *[tag for tag in _TIANSHOU if series.has(tag)])
-    log.writer = "tianshou"
-    fill(log, series, steps, _TIANSHOU)
+    log, steps = begin(series, "tianshou", _TIANSHOU)
     for leaf, name in _TIANSHOU_LOSSES.items():
         tag = next((t for t in series.points if re.fullmatch(rf"(update/)?loss/{leaf}", t)), "")
         if tag and len(series.points[tag]) == len(steps):  # its axis is the gradient step
@@ -193,9 +183,7 @@ def _rllib(series: Series) -> MetricsLog:
         name = _RLLIB.get(tag.rsplit("/", 1)[-1])
         if name and "evaluation/" not in tag and name not in chosen.values():
             chosen[tag] = name
-    log, steps = start(series, *chosen)
-    log.writer = "rllib"
-    fill(log, series, steps, chosen)
+    log, steps = begin(series, "rllib", chosen, list(chosen))
     for name in _RLLIB_STEPS:  # the axis of event files is that already
         tag = next((t for t in series.points if t.rsplit("/", 1)[-1] == name), "")
         if tag:
@@ -227,9 +215,7 @@ def _is_spinning_up(series: Series) -> bool:
 
 
 def _spinning_up(series: Series) -> MetricsLog:
-    log, steps = start(series, *[tag for tag in _SPINNING_UP if series.has(tag)])
-    log.writer = "spinning-up"
-    fill(log, series, steps, _SPINNING_UP)
+    log, steps = begin(series, "spinning-up", _SPINNING_UP)
     if not series.has("ClipFrac"):
         off_policy = any(tag.startswith("LossQ") for tag in series.points)
         log.algorithm = "SAC, TD3 or DDPG" if off_policy else "VPG or TRPO"
@@ -270,9 +256,7 @@ def _is_ppo_pytorch(series: Series) -> bool:
 
 
 def _ppo_pytorch(series: Series) -> MetricsLog:
-    log, steps = start(series, "reward")
-    log.writer = "ppo-pytorch"
-    fill(log, series, steps, {"reward": "mean_episode_return"})
+    log, steps = begin(series, "ppo-pytorch", {"reward": "mean_episode_return"})
     log.columns["env_steps"] = series.at("timestep", steps)
     series.used.add("episode")
     return log

@@ -13,10 +13,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from ppo.core.figures import setting
 from ppo.core.registry import Registry
 from ppo.insight.logs.log import MetricsLog, to_float
 from ppo.insight.remedies import describe
-from ppo.insight.rules._signs import number, present
+from ppo.insight.rules._signs import present
 
 RULES = Registry("ppo.insight.rules")
 
@@ -111,7 +112,7 @@ def _typed(log: MetricsLog, changes: Sequence[Change]) -> list[Change]:
         now = present(log, change.key)
         if change.times and np.isfinite(now) and now > 0:
             whole = isinstance(log.settings.get(change.key), int)
-            value = str(max(round(now * change.times), 1)) if whole else number(now * change.times)
+            value = str(max(round(now * change.times), 1)) if whole else setting(now * change.times)
             change = Change(change.key, value)
         if not _is_set(log, change):
             typed.append(change)

@@ -84,13 +84,6 @@ def gain(log: MetricsLog) -> float:
     return rise / spread
 
 
-def number(value: float) -> str:
-    """A figure for evidence: three digits."""
-    if value == 0 or not np.isfinite(value):
-        return f"{value:g}"
-    return f"{value:.3g}"
-
-
 def rises(log: MetricsLog) -> bool:
     """Whether the episode return clearly rises over the log; False where none is logged."""
     return bool(gain(log) > RISES)

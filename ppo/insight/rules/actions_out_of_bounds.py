@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import MILD, RULES, SEVERE, Change, Finding, Rule
-from ppo.insight.rules._signs import first_finite, lasting, median, number, rises
+from ppo.insight.rules._signs import first_finite, lasting, median, rises
 
 OUTSIDE = 0.3  # share of sampled actions (J)
 WIDE = 4.0  # starting deviation in units of the actions, whose bounds are mostly 1 (J)

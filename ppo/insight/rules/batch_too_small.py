@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import MILD, RULES, SEVERE, Change, Finding, Rule
-from ppo.insight.rules._signs import lasting, median, number, rises
+from ppo.insight.rules._signs import lasting, median, rises
 
 EPISODES = 5.0  # that end in a batch (J)
 UNSTEADY = 0.3  # deviation of explained variance over ten batches (J)

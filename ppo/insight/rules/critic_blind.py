@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import MILD, RULES, Change, Finding, Rule
-from ppo.insight.rules._signs import lasting, median, number, rises
+from ppo.insight.rules._signs import lasting, median, rises
 
 BLIND = 0.1  # explained variance (J)
 LONG = 20  # batches

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
-from ppo.insight.rules._signs import lasting, median, number
+from ppo.insight.rules._signs import lasting, median
 
 AFTER, BEFORE = 0.9, 0.3  # explained variance after and before the update (J)
 

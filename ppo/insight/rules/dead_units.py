@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import MILD, RULES, Change, Finding, Rule
-from ppo.insight.rules._signs import known, lasting, median, number, rises
+from ppo.insight.rules._signs import known, lasting, median, rises
 
 LONG = 40  # batches: a policy that stands still makes units look dead for a while (M)
 DEAD = 0.25  # share of units (J)

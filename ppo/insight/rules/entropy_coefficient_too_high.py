@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ppo.core.figures import number, setting
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
-from ppo.insight.rules._signs import known, median, number, rises
+from ppo.insight.rules._signs import known, median, rises
 
 UNIFORM = 0.98  # relative entropy (J)
 ALL = 0.993  # relative entropy that says the same though the return may creep (M)
@@ -48,7 +49,7 @@ class EntropyCoefficientTooHigh(Rule):
             coefficient = log.number("ppo.entropy_coefficient")
         if coefficient <= 0:
             return None
-        lower = number(coefficient / 10) if np.isfinite(coefficient) else "0.0"
+        lower = setting(coefficient / 10) if np.isfinite(coefficient) else "0.0"
         changes = [
             Change("ppo.entropy_coefficient", lower),
             Change("ppo.normalize_returns", "true", "if advantages are not normalized"),

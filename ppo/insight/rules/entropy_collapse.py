@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ppo.core.figures import number, setting
 from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
-from ppo.insight.rules._signs import known, median, number, rises
+from ppo.insight.rules._signs import known, median, rises
 
 COLLAPSED = 0.1  # relative entropy that a fast collapse passes (S: falls by 90 %)
 GONE = 0.05  # relative entropy, or policy deviation over that of the start (J)
@@ -72,7 +73,7 @@ class EntropyCollapse(Rule):
 
     def _report(self, log: MetricsLog, row: int, evidence: str) -> Finding:
         coefficient = median(log.get("entropy_coefficient"))
-        more = number(max(10 * coefficient, 0.01)) if np.isfinite(coefficient) else "0.01"
+        more = setting(max(10 * coefficient, 0.01)) if np.isfinite(coefficient) else "0.01"
         changes = [
             Change("ppo.entropy_coefficient", more),
             Change("ppo.learning_rate", "", "a third of what it was", times=1 / 3),

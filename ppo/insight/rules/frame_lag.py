@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
-from ppo.insight.rules._signs import lasting, median, normalizes_returns, number, return_scale
+from ppo.insight.rules._signs import lasting, median, normalizes_returns, return_scale
 
 AGE = 3.0  # distance of the statistics from the batch (M: healthy to 1.3)
 LONG = 25  # batches: at the start returns run away from any statistics (M)

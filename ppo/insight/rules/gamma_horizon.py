@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ppo.core.figures import number, setting
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import MILD, RULES, Change, Finding, Rule
-from ppo.insight.rules._signs import lasting, median, number, rises
+from ppo.insight.rules._signs import lasting, median, rises
 
 FAR, NEAR = 10.0, 0.1  # horizon 1 / (1 - gamma) over the mean length of an episode (J)
 BLINK = 3.0  # steps of a horizon that hides every consequence (J)
@@ -40,5 +41,5 @@ class GammaHorizon(Rule):
             return None
         mean = median(length[row:])
         evidence = f"horizon {number(median(horizon[row:]))} steps, episodes {number(mean)}"
-        better = number(1 - 1 / max(mean / 2, 2.0))
+        better = setting(1 - 1 / max(mean / 2, 2.0))
         return self.found(log, row, evidence, [Change("ppo.gamma", better)], confidence=0.4)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
-from ppo.insight.rules._signs import alike, lasting, median, number, rises
+from ppo.insight.rules._signs import alike, lasting, median, rises
 
 CUT = 30.0  # gradient norm over the clip (M: healthy to 19 with a narrow policy, sick to 8,500)
 BLIND = 0.5  # explained variance: a critic that works makes large gradients harmless (M)

@@ -5,17 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import MILD, RULES, SEVERE, Change, Finding, Rule
-from ppo.insight.rules._signs import (
-    ORDINARY_RATE,
-    lasting,
-    median,
-    number,
-    onset,
-    ordinary_rate,
-    rises,
-)
+from ppo.insight.rules._signs import ORDINARY_RATE, lasting, median, onset, ordinary_rate, rises
 
 KL = 0.05  # k3 estimate, last epoch (S: "stays below 0.02"; adaptive rules act at 0.02)
 TARGETS = 4.0  # times the target KL (J)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ppo.core.figures import number, setting
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
-from ppo.insight.rules._signs import ORDINARY_RATE, known, lasting, median, number, rises
+from ppo.insight.rules._signs import ORDINARY_RATE, known, lasting, median, rises
 
 KL = 1e-4  # J
 FROZEN = 1e-6  # KL below which no rise of the return is the policy's doing (J)
@@ -38,7 +39,7 @@ class LearningRateTooLow(Rule):
         evidence = f"KL {number(median(kl[row:]))} a batch, return flat"
         if np.isfinite(rate):
             evidence += f", learning rate {number(rate)}"
-        higher = "3e-4" if low or not np.isfinite(rate) else number(3 * rate)
+        higher = "3e-4" if low or not np.isfinite(rate) else setting(3 * rate)
         changes = [
             Change("ppo.learning_rate", higher),
             Change("ppo.max_grad_norm", "", "check that gradients are not cut away"),

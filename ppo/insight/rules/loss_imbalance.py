@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ppo.core.figures import number
 from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
-from ppo.insight.rules._signs import known, median, number
+from ppo.insight.rules._signs import known, median
 
 WINDOW = 20  # batches
 STILL, LEARNS = 0.01, 0.2  # relative improvement (documented case: 0 against 44 %)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
-from ppo.insight.rules._signs import first_finite, known, number, onset, rises
+from ppo.insight.rules._signs import first_finite, known, onset, rises
 
 LONG = 20  # batches: ten of a slow game are too few (J)
 ZERO_SHARE = 0.999  # of the rewards (J)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
-from ppo.insight.rules._signs import SMOOTHED, known, number, rises
+from ppo.insight.rules._signs import SMOOTHED, known, rises
 
 LONG = 40  # batches with a return (J)
 ROSE = 4.0  # standard errors by which any later stretch must exceed the first (J)

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import RULES, SEVERE, Change, Finding, Rule
-from ppo.insight.rules._signs import first_finite, lasting, median, number, ordinary_rate, rises
+from ppo.insight.rules._signs import first_finite, lasting, median, ordinary_rate, rises
 
 OUTLIERS = 0.01  # share of entries beyond ten deviations (S: the clip of VecNormalize)
 RATIO = 100.0  # raw deviation of the largest dimension over that of the smallest (J)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ppo.core.figures import number
 from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
-from ppo.insight.rules._signs import SMOOTHED, known, median, number
+from ppo.insight.rules._signs import SMOOTHED, known, median
 
 LOST = 0.25  # of the best gain, for good (J)
 HALF = 0.5  # of the best gain, for a time or again and again (J)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
-from ppo.insight.rules._signs import lasting, median, number
+from ppo.insight.rules._signs import lasting, median
 
 LARGEST = 1e-4  # max |ratio - 1| on the first minibatch (S: "if ratios are not 1, there is a bug")
 

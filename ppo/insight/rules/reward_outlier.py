@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ppo.core.figures import number
 from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.rules import RULES, SEVERE, Change, Finding, Rule
-from ppo.insight.rules._signs import median, number
+from ppo.insight.rules._signs import median
 
 ROBUST_SIGMAS = 1e3  # of the rewards' interquartile scale (J; threads: 1e5)
 JUMP = 10.0  # times all that came before, in deviation or root error (J)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ppo.core.figures import number, setting
 from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
 from ppo.insight.rules._signs import (
@@ -12,7 +13,6 @@ from ppo.insight.rules._signs import (
     lasting,
     median,
     normalizes_returns,
-    number,
     rises,
     value_weight,
 )
@@ -127,7 +127,7 @@ class RewardScaleTooLarge(Rule):
             evidence, confidence = evidence + " (weak: no explained variance in this log)", 0.4
         changes = [
             Change("ppo.normalize_returns", "true"),
-            Change("env.reward_scale", number(1 / max(median(size[row:]), 1e-300))),
+            Change("env.reward_scale", setting(1 / max(median(size[row:]), 1e-300))),
             Change("ppo.value_loss_weight", "0.25"),
         ]
         return self.found(log, row, evidence, changes, confidence)

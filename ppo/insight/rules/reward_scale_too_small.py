@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ppo.core.figures import number, setting
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
-from ppo.insight.rules._signs import lasting, median, normalizes_returns, number, rises
+from ppo.insight.rules._signs import lasting, median, normalizes_returns, rises
 
 SMALL = 1e-2  # deviation of returns that floors such as 1e-4 under a root already bend (S); a unit
 BONUS = 0.5  # entropy bonus over the deviation of raw advantages (J)
@@ -36,6 +37,6 @@ class RewardScaleTooSmall(Rule):
             evidence += f", the entropy bonus is {number(share)} times that"
         changes = [
             Change("ppo.normalize_returns", "true"),
-            Change("env.reward_scale", number(1 / max(median(spread[row:]), 1e-300))),
+            Change("env.reward_scale", setting(1 / max(median(spread[row:]), 1e-300))),
         ]
         return self.found(log, row, evidence, changes, confidence=0.6)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
-from ppo.insight.rules._signs import known, median, number
+from ppo.insight.rules._signs import known, median
 
 LOST = 0.5  # of the gain since the start of training (J)
 CLEAR = 5.0  # times the noise between batches that the gain must have been

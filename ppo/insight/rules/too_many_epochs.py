@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import MILD, RULES, SEVERE, Change, Finding, Rule
-from ppo.insight.rules._signs import lasting, median, number, ordinary_rate
+from ppo.insight.rules._signs import lasting, median, ordinary_rate
 
 GROWTH = 5.0  # KL of the last epoch over the first (J)
 CLIPPED = 0.2  # share of samples outside the clip, over all epochs (J)

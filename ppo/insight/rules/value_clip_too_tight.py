@@ -4,17 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
-from ppo.insight.rules._signs import (
-    alike,
-    lasting,
-    median,
-    normalizes_returns,
-    number,
-    return_scale,
-    rises,
-)
+from ppo.insight.rules._signs import alike, lasting, median, normalizes_returns, return_scale, rises
 
 BLOCKED = 0.3  # share of samples without a value gradient (M: sick 0.86 to 0.98, healthy to 0)
 BLIND = 0.5  # explained variance (J)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
-from ppo.insight.rules._signs import alike, lasting, median, number, value_weight
+from ppo.insight.rules._signs import alike, lasting, median, value_weight
 
 RATIO = 100.0  # value over policy gradient on shared parameters (M: healthy 1 to 3, 100 converged)
 CUT = 5.0  # gradients cut, without which a large ratio is what a converged policy shows (M)

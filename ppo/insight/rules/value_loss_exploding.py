@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
-from ppo.insight.rules._signs import known, median, number, return_scale
+from ppo.insight.rules._signs import known, median, return_scale
 
 ERROR = 3.0  # root error in the largest deviation of the returns so far (J)
 GROWS = 5  # batches in a row, not counting single dips

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
-from ppo.insight.rules._signs import lasting, median, number, value_weight
+from ppo.insight.rules._signs import lasting, median, value_weight
 
 WEIGHT = 0.01  # value loss weight x return_scale^2 (J)
 NOTHING = 1e-3  # a weight that total losses imply, where none is logged

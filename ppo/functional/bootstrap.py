@@ -1,0 +1,47 @@
+"""The bootstrap: how far a figure of few samples may lie from the one of all (Efron 1979).
+
+Arrays, not tensors: the reading of runs uses it, and that starts without torch.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+LEVEL = 0.05  # an interval misses the true value that often
+RESAMPLES = 2000
+
+
+def resample(scores: Floats, count: int, draw: np.random.Generator) -> Floats:
+    """[count, runs, tasks] of scores [runs, tasks]: the runs of each task drawn anew.
+
+    Stratified: the tasks are drawn independently of each other.
+    """
+    runs, tasks = scores.shape
+    chosen = draw.integers(runs, size=(count, runs, tasks))
+    return scores[chosen, np.arange(tasks)]
+
+
+def percentiles(values: Floats, level: float = LEVEL) -> tuple[float, float]:
+    """The interval that holds all but `level` of a figure's values over the resamples [count]."""
+    low, high = np.percentile(values, [100 * level / 2, 100 * (1 - level / 2)])
+    return float(low), float(high)
+
+
+def mean_interval(values: Floats, seed: int, level: float = LEVEL) -> tuple[float, float]:
+    """Interval of the mean of values [n], bias-corrected and accelerated (Efron 1987, by scipy).
+
+    The mean twice where there is nothing to resample, NaN without a value.
+    """
+    if len(values) < 2 or np.ptp(values) == 0:
+        mean = float(np.mean(values)) if len(values) else float("nan")
+        return mean, mean
+    from scipy import stats  # imported here: it takes a second
+
+    draw = np.random.default_rng(seed)
+    found = stats.bootstrap(
+        (values,), np.mean, n_resamples=RESAMPLES, confidence_level=1 - level, rng=draw
+    )
+    low, high = found.confidence_interval
+    return float(low), float(high)

@@ -1,0 +1,57 @@
+"""One table of other libraries' words, read both ways."""
+
+from __future__ import annotations
+
+import pytest
+
+from ppo.config import Config
+from ppo.config.file.describing import known_paths
+from ppo.core.elsewhere import ELSEWHERE, HABITS, VALUES, settings_of, synonyms
+from ppo.core.errors import UserError
+from ppo.insight.remedies import describe
+
+OURS = set(known_paths(Config))
+
+
+def test_every_key_of_the_table_is_one_of_ours() -> None:
+    for library, words in ELSEWHERE.items():
+        assert set(words) <= OURS, library
+    assert set(HABITS.values()) <= OURS
+    assert {(library, key) for library, key, _ in VALUES} <= {
+        (library, key) for library, words in ELSEWHERE.items() for key in words
+    }
+
+
+@pytest.mark.parametrize(
+    ("word", "key"),
+    [
+        ("lr", "ppo.learning_rate"),
+        ("mini_epochs", "ppo.num_epochs"),
+        ("norm_obs", "env.normalize_observations"),
+        ("env_id", "env.id"),
+        ("clip_range_vf", "ppo.value_clip_epsilon"),
+        ("net_arch", "network.hidden_sizes"),
+    ],
+)
+def test_a_word_of_theirs_in_a_configuration_is_answered_with_ours(word: str, key: str) -> None:
+    with pytest.raises(UserError, match=rf"did you mean {key}\?"):
+        Config().with_overrides([f"ppo.{word}=1"])
+
+
+def test_a_word_that_is_ours_too_is_no_synonym() -> None:
+    assert not set(synonyms()) & {"gamma", "learning_rate", "max_grad_norm"}
+
+
+def test_a_phrase_is_known_by_the_setting_in_it() -> None:
+    found = settings_of("stable-baselines3")
+    assert found["norm_obs"] == "env.normalize_observations"  # VecNormalize(norm_obs=...)
+    assert found["net_arch"] == "network.hidden_sizes"  # policy_kwargs net_arch
+    assert settings_of("cleanrl")["update_epochs"] == "ppo.num_epochs"  # a flag: update-epochs
+    assert all(word.isidentifier() for library in ELSEWHERE for word in settings_of(library))
+
+
+def test_advice_speaks_the_language_of_the_log() -> None:
+    change = [("ppo.num_epochs", "5", "")]
+    assert describe(change, "ppo") == "ppo.num_epochs=5"
+    assert describe(change, "cleanrl") == "update-epochs=5"
+    assert describe([("ppo.value_clip", "none", "")], "cleanrl") == "clip-vloss=False"

@@ -1,0 +1,40 @@
+"""Intervals by the bootstrap: they cover what they say, and the mean's is that of scipy."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ppo.functional.bootstrap import mean_interval, percentiles, resample
+
+
+def test_the_interval_covers_the_mean_about_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    hits = 0
+    for _ in range(40):
+        low, high = mean_interval(rng.normal(5.0, 2.0, 40), seed=1)
+        hits += low <= 5.0 <= high
+    assert hits >= 34
+
+
+def test_a_constant_has_an_interval_of_no_width():
+    assert mean_interval(np.full(10, 3.0), 0) == (3.0, 3.0)
+
+
+def test_nothing_has_no_interval():
+    assert all(math.isnan(end) for end in mean_interval(np.zeros(0), 0))
+
+
+def test_each_task_is_drawn_from_its_own_runs_and_independently():
+    scores = np.array([[0.0, 10.0], [1.0, 11.0], [2.0, 12.0]])
+    draws = resample(scores, 500, np.random.default_rng(0))
+    assert draws.shape == (500, 3, 2)
+    assert set(np.unique(draws[..., 0])) == {0, 1, 2} and draws[..., 1].min() == 10.0
+    assert abs(np.corrcoef(draws[..., 0].ravel(), draws[..., 1].ravel())[0, 1]) < 0.1
+    assert abs(draws[..., 0].mean() - 1.0) < 0.1
+
+
+def test_percentiles_leave_the_level_out():
+    low, high = percentiles(np.arange(1001.0), level=0.1)
+    assert (low, high) == (50.0, 950.0)
