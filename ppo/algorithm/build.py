@@ -25,18 +25,15 @@ from ppo.core.randomness import generator, stream_seed
 from ppo.envs.base import Environments
 from ppo.envs.make import make_environments
 from ppo.envs.observations import MIN_IMAGE_SIDE
-from ppo.losses import advantages as advantage_scales
 from ppo.losses import balancers
 from ppo.losses.base import Parts
 from ppo.losses.objective import Objective
-from ppo.networks import encoders, memories
+from ppo.networks import MEMORIES, encoders
 from ppo.networks.agent import Agent
 from ppo.networks.distributions import distribution_for
 from ppo.networks.normalizer import ObservationNormalizer
-from ppo.values import clips as value_clips
-from ppo.values import heads as value_heads
-from ppo.values import scales as value_scales
-from ppo.values.scales.base import ValueScale
+from ppo.values import CLIPS, HEADS, SCALES
+from ppo.values.scale import ValueScale
 
 BALANCER_RATE = 10.0  # multiple of the learning rate
 FREE_LOSSES = ("policy", "entropy")
@@ -112,11 +109,9 @@ def build_agent(
     """
     network, ppo = config.network, config.ppo
     layout = Layout(observations) if isinstance(observations, int) else observations
-    scale = value_scales.REGISTRY.get(ppo.value_scale_kind)(
-        num_components, ppo.return_scale, ppo.return_horizon
-    )
+    scale = SCALES.get(ppo.value_scale_kind)(num_components, ppo.return_scale, ppo.return_horizon)
     loss_unit = scale.unit if ppo.value_loss_unit == "variance" else 1.0
-    head_kind = value_heads.REGISTRY.get(ppo.value_loss)
+    head_kind = HEADS.get(ppo.value_loss)
     assert head_kind.linear or scale.support is not None, "bins need bounded targets"
     head = head_kind(
         scale.unit,
@@ -136,7 +131,7 @@ def build_agent(
         read,
     )
     source = generator(torch.device("cpu"), config.system.seed, "initialization")
-    memory = memories.REGISTRY.get(network.memory)
+    memory = MEMORIES.get(network.memory)
     agent = Agent(
         layout,
         distribution_for(
@@ -158,9 +153,7 @@ def build_agent(
 def build_objective(config: Config, agent: Agent, scale: ValueScale) -> Objective:
     """Losses and balancer around the agent."""
     ppo = config.ppo
-    clip = value_clips.REGISTRY.get(ppo.value_clip_kind)(
-        ppo.value_clip_epsilon, ppo.value_clip_floor
-    )
+    clip = CLIPS.get(ppo.value_clip_kind)(ppo.value_clip_epsilon, ppo.value_clip_floor)
     assert scale.affine or ppo.value_clip_kind in ("absolute", "none"), "a length in logarithms"
     parts = Parts(agent.distribution, agent.value_head, scale, clip)
     free = [losses.REGISTRY.get(name)(ppo, parts) for name in FREE_LOSSES]
@@ -183,7 +176,7 @@ def build_objective(config: Config, agent: Agent, scale: ValueScale) -> Objectiv
         [loss.num_outputs for loss in balanced],
         **options,
     )
-    advantages = advantage_scales.REGISTRY.get(ppo.normalize_advantages)()
+    advantages = losses.ADVANTAGES.get(ppo.normalize_advantages)()
     return Objective(agent, scale, free, balanced, balancer, advantages, heads)
 
 

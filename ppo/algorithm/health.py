@@ -18,7 +18,7 @@ from ppo.functional.moments import explained_variance, masked_mean, masked_momen
 from ppo.functional.quantiles import spread_index
 from ppo.losses.base import Knobs
 from ppo.losses.objective import Objective
-from ppo.values.scales.base import ValueScale
+from ppo.values.scale import ValueScale
 
 PROBE_SAMPLES = 1024
 GRADIENT_SAMPLES = 256  # that the gradients of the shared encoder are taken on

@@ -25,7 +25,7 @@ from ppo.functional.moments import masked_moments
 from ppo.functional.policy import normalize_advantages
 from ppo.functional.returns import generalized_advantages
 from ppo.losses.objective import Objective
-from ppo.values.scales.base import OutputLayer
+from ppo.values.scale import OutputLayer
 
 
 class TargetSettings(NamedTuple):

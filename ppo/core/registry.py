@@ -1,4 +1,4 @@
-"""Kinds that can be added by adding a file: a registry names a folder and finds what it holds."""
+"""Kinds that can be added by adding a file: a registry names a package and finds its kinds."""
 
 from __future__ import annotations
 
@@ -18,14 +18,18 @@ def nearest(name: str, known: list[str]) -> str:
 
 
 class Registry:
-    """Kind -> class for one plural folder, filled by importing every module of that folder.
+    """Kind -> class, filled by importing every module of a package.
 
-    >>> scales = Registry("ppo.values.scales")      # doctest: +SKIP
-    >>> scales.get("popart")                       # doctest: +SKIP
+    >>> scales = Registry("ppo.values", "value scale")      # doctest: +SKIP
+    >>> scales.get("popart")                               # doctest: +SKIP
+
+    Args:
+        package: whose modules file the kinds; one package may have several registries.
+        what: one kind is, in words, for messages.
     """
 
-    def __init__(self, package: str) -> None:
-        self.package = package
+    def __init__(self, package: str, what: str = "kind") -> None:
+        self.package, self.what = package, what
         self._kinds: dict[str, Any] = {}
         self._discovered = False
 
@@ -33,14 +37,14 @@ class Registry:
         """Decorator that files a class or a function under `kind`."""
 
         def keep(item: Any) -> Any:
-            assert kind not in self._kinds, f"{self.package}: {kind} is registered twice"
+            assert kind not in self._kinds, f"{self.package}: {self.what} {kind} is filed twice"
             self._kinds[kind] = item
             return item
 
         return keep
 
     def names(self) -> list[str]:
-        """Every kind in the folder, sorted."""
+        """Every kind in the package, sorted."""
         self._discover()
         return sorted(self._kinds)
 
@@ -54,7 +58,9 @@ class Registry:
         if kind not in self._kinds:
             known = self.names()
             choices = f"(known: {', '.join(known)})"
-            raise UserError(f"{kind!r} is not in {self.package}{nearest(kind, known)} {choices}")
+            raise UserError(
+                f"{kind!r} is no {self.what} in {self.package}{nearest(kind, known)} {choices}"
+            )
         return self._kinds[kind]
 
     def _discover(self) -> None:

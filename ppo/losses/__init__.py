@@ -1,5 +1,6 @@
-"""Prediction x Batch -> a named loss."""
+"""Prediction x Batch -> a named loss, and what is done to advantages before it."""
 
 from ppo.core.registry import Registry
 
-REGISTRY = Registry("ppo.losses")
+REGISTRY = Registry("ppo.losses", "loss")
+ADVANTAGES = Registry("ppo.losses", "advantage scale")

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from ppo.core.data import Batch, Prediction, Rollout
-from ppo.losses.advantages.kinds import AdvantageScale
+from ppo.losses.advantages import AdvantageScale
 from ppo.losses.balancers.base import Balancer
 from ppo.losses.base import Knobs, Loss
 from ppo.networks.agent import Agent
-from ppo.values.scales.base import ValueScale
+from ppo.values.scale import ValueScale
 
 WEIGHT = "weight/"  # before the name of a loss: the metric of the weight it had
 

@@ -1,0 +1,5 @@
+"""Actor and critic, and what they are made of."""
+
+from ppo.core.registry import Registry
+
+MEMORIES = Registry("ppo.networks", "memory")

@@ -1,0 +1,10 @@
+"""The critic's units: scales of its values, heads of its output layer, clips of its movement.
+
+A kind is a class in any module of this package, filed in one of these registries.
+"""
+
+from ppo.core.registry import Registry
+
+SCALES = Registry("ppo.values", "value scale")
+HEADS = Registry("ppo.values", "value head")
+CLIPS = Registry("ppo.values", "value clip")

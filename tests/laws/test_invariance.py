@@ -5,11 +5,8 @@ import torch
 from value_tools import ThreeScales, first_difference, history, make_learner
 
 from ppo.algorithm import discount
-from ppo.losses import advantages as advantage_scales
-from ppo.losses import balancers
-from ppo.values import clips as value_clips
-from ppo.values import heads as value_heads
-from ppo.values import scales as value_scales
+from ppo.losses import ADVANTAGES, balancers
+from ppo.values import CLIPS, HEADS, SCALES
 
 POWERS = (-30, -20, 20, 30)
 BATCHES = 4
@@ -74,7 +71,7 @@ def inject_into_advantages(monkeypatch):
 
 def inject_into_the_frame(monkeypatch):
     monkeypatch.setattr(
-        value_scales.REGISTRY.get("popart"),
+        SCALES.get("popart"),
         "frame",
         lambda self, mean, std: (mean, (std + 1e-8) / self.return_scale),
     )
@@ -94,33 +91,33 @@ def same_bits(*overrides):
     )
 
 
-@pytest.mark.parametrize("kind", value_scales.REGISTRY.names())
+@pytest.mark.parametrize("kind", SCALES.names())
 def test_value_scales_keep_what_they_claim(kind):
     chosen = [
         f"ppo.normalize_returns={str(kind != 'identity').lower()}",
         "ppo.value_clip=none",
         *([f"ppo.return_normalizer={kind}"] if kind != "identity" else []),
     ]
-    assert same_bits(*chosen) == value_scales.REGISTRY.get(kind).exact
+    assert same_bits(*chosen) == SCALES.get(kind).exact
 
 
-@pytest.mark.parametrize("kind", value_clips.REGISTRY.names())
+@pytest.mark.parametrize("kind", CLIPS.names())
 @pytest.mark.parametrize("form", ["pessimistic", "plain"])
 def test_value_clips_keep_what_they_claim(kind, form):
     chosen = (f"ppo.value_clip={kind}", f"ppo.value_clip_form={form}")
-    assert same_bits(*chosen) == value_clips.REGISTRY.get(kind).exact
+    assert same_bits(*chosen) == CLIPS.get(kind).exact
 
 
-@pytest.mark.parametrize("kind", value_heads.REGISTRY.names())
+@pytest.mark.parametrize("kind", HEADS.names())
 def test_value_heads_keep_what_they_claim(kind):
-    assert same_bits(f"ppo.value_loss={kind}") == value_heads.REGISTRY.get(kind).exact
+    assert same_bits(f"ppo.value_loss={kind}") == HEADS.get(kind).exact
 
 
-@pytest.mark.parametrize("kind", advantage_scales.REGISTRY.names())
+@pytest.mark.parametrize("kind", ADVANTAGES.names())
 def test_advantage_scales_keep_what_they_claim(kind):
     chosen = (f"ppo.normalize_advantages={kind}",)
     chosen += ("ppo.component_mixing=sum",)  # otherwise components are made unit-free before
-    assert same_bits(*chosen) == advantage_scales.REGISTRY.get(kind).exact
+    assert same_bits(*chosen) == ADVANTAGES.get(kind).exact
 
 
 @pytest.mark.parametrize("kind", balancers.REGISTRY.names())
@@ -205,14 +202,14 @@ def test_sparse_rewards_wait_for_their_scale():
 
 def test_the_offset_of_values_is_no_unit_either():
     torch.manual_seed(0)
-    scale = value_scales.REGISTRY.get("popart")(1, 10.0, 10.0)
+    scale = SCALES.get("popart")(1, 10.0, 10.0)
     returns = torch.randn(64, 1) + 500.0
     scale.update(returns, torch.ones(64), None)
     assert scale.to_norm(returns).std() == pytest.approx(10.0, rel=0.05)
 
 
 def test_returns_that_are_equal_to_a_thousandth_are_not_blown_up():
-    scale = value_scales.REGISTRY.get("popart")(1, 10.0, 10.0)
+    scale = SCALES.get("popart")(1, 10.0, 10.0)
     returns = 100.0 + 1e-4 * torch.randn(64, 1)
     scale.update(returns, torch.ones(64), None)
     assert float(scale.std) == pytest.approx(0.1, rel=0.01)

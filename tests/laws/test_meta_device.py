@@ -16,9 +16,9 @@ from learner_tools import learner
 from ppo.algorithm import build
 from ppo.config import Config
 from ppo.core import compiling, randomness
-from ppo.losses import advantages, balancers
-from ppo.networks import encoders, memories
-from ppo.values import clips, heads, scales
+from ppo.losses import ADVANTAGES, balancers
+from ppo.networks import MEMORIES, encoders
+from ppo.values import CLIPS, HEADS, SCALES
 
 META = torch.device("meta")
 SMALL = ["system.compile=never", "env.num_envs=8", "ppo.num_steps=6", "env.calibration_steps=0",
@@ -66,13 +66,13 @@ def one_batch(*settings: str) -> None:
 
 NATIVE = ["DoubleIntegrator-v0", "Pendulum-v1", "CartPole-v1", "ThreeScales-v0"]
 KINDS = [
-    *(f"ppo.return_normalizer={kind}" for kind in scales.REGISTRY.names() if kind != "identity"),
+    *(f"ppo.return_normalizer={kind}" for kind in SCALES.names() if kind != "identity"),
     "ppo.normalize_returns=false",  # identity
-    *(f"ppo.value_loss={kind}" for kind in heads.REGISTRY.names()),
-    *(f"ppo.value_clip={kind}" for kind in clips.REGISTRY.names()),
-    *(f"ppo.normalize_advantages={kind}" for kind in advantages.REGISTRY.names()),
+    *(f"ppo.value_loss={kind}" for kind in HEADS.names()),
+    *(f"ppo.value_clip={kind}" for kind in CLIPS.names()),
+    *(f"ppo.normalize_advantages={kind}" for kind in ADVANTAGES.names()),
     *(f"balancing.kind={kind}" for kind in balancers.REGISTRY.names()),
-    *(f"network.memory={kind}" for kind in memories.REGISTRY.names()),
+    *(f"network.memory={kind}" for kind in MEMORIES.names()),
     *(f"ppo.{name}" for name in ("gamma_schedule=critic", "noise=pink", "target_kl=0.02",
                                  "reward_outlier=clip", "reward_scaling=return_std")),
     *(f"auxiliary.{name}_weight=0.1" for name in ("trajectory", "time_to_end", "success")),

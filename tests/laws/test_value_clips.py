@@ -4,22 +4,22 @@ import pytest
 import torch
 
 from ppo.functional.value import blocked, clip_to_old, pessimistic, squared_error
-from ppo.values.clips import REGISTRY
+from ppo.values import CLIPS
 
 STD, SIZE = torch.tensor([300.0], dtype=torch.float64), torch.tensor([30.0])
 OLD = torch.tensor([[-1000.0], [-1.0], [0.0], [50.0], [2000.0]])
 
 
-@pytest.mark.parametrize("kind", REGISTRY.names())
+@pytest.mark.parametrize("kind", CLIPS.names())
 @pytest.mark.parametrize("k", [-30, 30])
 def test_the_width_in_network_units_does_not_see_a_power_of_two(kind, k):
-    clip = REGISTRY.get(kind)(0.2, 1.0)
+    clip = CLIPS.get(kind)(0.2, 1.0)
     s = 2.0**k
     assert torch.equal(clip.width(OLD, STD, SIZE), clip.width(OLD * s, STD * s, SIZE * s))
 
 
 def test_the_literal_relative_clip_is_the_documented_formula():
-    width = REGISTRY.get("relative")(0.2, 0.0).width(OLD, STD, SIZE) * SIZE
+    width = CLIPS.get("relative")(0.2, 0.0).width(OLD, STD, SIZE) * SIZE
     v = OLD + torch.tensor([[500.0], [5.0], [1.0], [-5.0], [100.0]])
     ratio = torch.nan_to_num((v - OLD) / OLD.abs(), nan=0.0, posinf=0.0)
     documented = OLD + ratio.clamp(-0.2, 0.2) * OLD.abs()
@@ -27,8 +27,8 @@ def test_the_literal_relative_clip_is_the_documented_formula():
 
 
 def test_the_floor_lets_values_near_zero_move():
-    literal = REGISTRY.get("relative")(0.2, 0.0).width(OLD, STD, SIZE)
-    floored = REGISTRY.get("relative")(0.2, 1.0).width(OLD, STD, SIZE)
+    literal = CLIPS.get("relative")(0.2, 0.0).width(OLD, STD, SIZE)
+    floored = CLIPS.get("relative")(0.2, 1.0).width(OLD, STD, SIZE)
     assert literal[2] == 0 and torch.isclose(floored[2], torch.tensor([0.2 * 300 / 30]))
     assert literal[4] == floored[4]
 

@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from ppo.functional.bins import expectation, hl_gauss_targets, symexp, symlog, two_hot_targets
-from ppo.values.heads import REGISTRY
+from ppo.values import HEADS
 
-KINDS = REGISTRY.names()
+KINDS = HEADS.names()
 
 
 def make(kind):
-    return REGISTRY.get(kind)(10.0, 10.0, support=80.0)
+    return HEADS.get(kind)(10.0, 10.0, support=80.0)
 
 
 @pytest.mark.parametrize("kind", KINDS)

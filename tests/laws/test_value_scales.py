@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from ppo.values.scales import REGISTRY
-from ppo.values.scales.base import OutputLayer
+from ppo.values import SCALES
+from ppo.values.scale import OutputLayer
 
-KINDS = REGISTRY.names()
-HONEST = [kind for kind in KINDS if REGISTRY.get(kind).carries_back]
+KINDS = SCALES.names()
+HONEST = [kind for kind in KINDS if SCALES.get(kind).carries_back]
 
 
 def returns(seed, mean=800.0, std=300.0, size=256, k=3):
@@ -18,7 +18,7 @@ def returns(seed, mean=800.0, std=300.0, size=256, k=3):
 
 
 def make(kind, k=3):
-    scale = REGISTRY.get(kind)(k, 10.0, 5.0)
+    scale = SCALES.get(kind)(k, 10.0, 5.0)
     critic = nn.Linear(8, k)
     with torch.no_grad():
         critic.bias.zero_()
@@ -53,7 +53,7 @@ def test_outputs_are_preserved_or_declared_not_to_be(kind):
     update(scale, returns(1, mean=-2000.0, std=40.0), torch.ones(256), critic)
     after = scale.from_norm(critic(h))
     same = torch.allclose(before, after, rtol=1e-4, atol=1e-3 * before.abs().max().item())
-    assert same == REGISTRY.get(kind).preserves_outputs
+    assert same == SCALES.get(kind).preserves_outputs
 
 
 @pytest.mark.parametrize("kind", HONEST)
@@ -68,7 +68,7 @@ def test_network_units_do_not_see_a_power_of_two_where_so_declared(kind, k):
     same &= torch.equal(critic_a.weight, critic_b.weight) and torch.equal(
         critic_a.bias, critic_b.bias
     )
-    assert same == REGISTRY.get(kind).exact
+    assert same == SCALES.get(kind).exact
 
 
 @pytest.mark.parametrize("kind", KINDS)

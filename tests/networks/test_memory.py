@@ -11,7 +11,7 @@ from ppo import Trainer, load_policy
 from ppo.core.data import Batch
 from ppo.core.errors import UserError
 from ppo.losses import balancers
-from ppo.networks import memories
+from ppo.networks import MEMORIES
 
 KINDS = pytest.mark.parametrize("kind", ["lstm", "gru"])
 CUT = "{max_episode_steps: 10}"  # episodes of CartPole that end both ways
@@ -19,7 +19,7 @@ CUT = "{max_episode_steps: 10}"  # episodes of CartPole that end both ways
 
 def memory(kind, features=6, size=5):
     source = torch.Generator().manual_seed(0)
-    made = memories.REGISTRY.get(kind)(features, size, source)
+    made = MEMORIES.get(kind)(features, size, source)
     for parameter in made.parameters():
         torch.nn.init.normal_(parameter, std=0.5, generator=source)
     return made

@@ -13,8 +13,8 @@ from ppo.functional.bins import (
     symlog,
     two_hot_targets,
 )
-from ppo.values.heads import REGISTRY
-from ppo.values.heads.base import ValueHead
+from ppo.values import HEADS
+from ppo.values.head import ValueHead
 
 BINS = 101
 SMOOTHING = 0.75  # deviation of HL-Gauss in bins, the paper's choice
@@ -62,7 +62,7 @@ class BinsHead(ValueHead):
         return cross_entropy(output, self.distribution(targets_norm))
 
 
-@REGISTRY.register("hl_gauss")
+@HEADS.register("hl_gauss")
 class HLGaussHead(BinsHead):
     """Histogram loss with Gaussian targets (Imani and White 2018; Farebrother et al. 2024)."""
 
@@ -70,7 +70,7 @@ class HLGaussHead(BinsHead):
         return hl_gauss_targets(targets_norm, self.edges, SMOOTHING * self.width)
 
 
-@REGISTRY.register("two_hot")
+@HEADS.register("two_hot")
 class TwoHotHead(BinsHead):
     """Two-hot targets (Hafner et al. 2023, DreamerV3); meant for the symlog scale."""
 

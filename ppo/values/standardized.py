@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from ppo.functional.popart import preserve_outputs
-from ppo.values.scales import REGISTRY
-from ppo.values.scales.base import OutputLayer, ValueScale
+from ppo.values import SCALES
+from ppo.values.scale import OutputLayer, ValueScale
 
 
-@REGISTRY.register("running")
+@SCALES.register("running")
 class Running(ValueScale):
     """Moving mean and standard deviation; predictions jump with the frame (as in skrl)."""
 
@@ -19,7 +19,7 @@ class Running(ValueScale):
         return mean, known / self.return_scale
 
 
-@REGISTRY.register("popart")
+@SCALES.register("popart")
 class PopArt(Running):
     """Moving statistics with outputs preserved (van Hasselt et al. 2016, arXiv 1602.07714)."""
 
@@ -45,7 +45,7 @@ class PopArt(Running):
         )
 
 
-@REGISTRY.register("batch")
+@SCALES.register("batch")
 class Batch(Running):
     """Statistics of the newest batch alone: the documented z-score, made consistent.
 
@@ -57,7 +57,7 @@ class Batch(Running):
         return torch.ones_like(seen)
 
 
-@REGISTRY.register("naive_batch_zscore_without_carrying_back")
+@SCALES.register("naive_batch_zscore_without_carrying_back")
 class NaiveBatch(Batch):
     """The z-score of each batch beside raw rewards: for the experiment that shows its harm.
 

@@ -1,11 +1,11 @@
-"""Kinds of width of a value clip."""
+"""Widths of the interval to which a clip holds a value in one batch."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from ppo.values.clips import REGISTRY
+from ppo.values import CLIPS
 
 
 class ValueClip:
@@ -33,7 +33,7 @@ class ValueClip:
         raise NotImplementedError
 
 
-@REGISTRY.register("none")
+@CLIPS.register("none")
 class NoClip(ValueClip):
     """Values move freely."""
 
@@ -43,7 +43,7 @@ class NoClip(ValueClip):
         return torch.full_like(old_values, torch.inf)
 
 
-@REGISTRY.register("absolute")
+@CLIPS.register("absolute")
 class AbsoluteClip(ValueClip):
     """A fixed number of the critic's own units (openai/baselines `ppo2`).
 
@@ -55,7 +55,7 @@ class AbsoluteClip(ValueClip):
         return torch.full_like(old_values, self.epsilon)
 
 
-@REGISTRY.register("relative")
+@CLIPS.register("relative")
 class RelativeClip(ValueClip):
     """A share of the old value: `v0 + clip((v - v0) / |v0|, -e, e) * |v0|`.
 
@@ -68,7 +68,7 @@ class RelativeClip(ValueClip):
         return self.epsilon * reach / size
 
 
-@REGISTRY.register("sigma")
+@CLIPS.register("sigma")
 class SigmaClip(ValueClip):
     """A multiple of the return's standard deviation: blind to scale and offset of rewards."""
 

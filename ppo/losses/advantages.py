@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from ppo.functional.policy import normalize_advantages
-from ppo.losses.advantages import REGISTRY
+from ppo.losses import ADVANTAGES
 
 
 class AdvantageScale(nn.Module):
@@ -19,21 +19,21 @@ class AdvantageScale(nn.Module):
         return advantages
 
 
-@REGISTRY.register("none")
+@ADVANTAGES.register("none")
 class Unscaled(AdvantageScale):
     """Advantages in reward units: the step size then depends on the reward scale."""
 
     exact = False
 
 
-@REGISTRY.register("minibatch")
+@ADVANTAGES.register("minibatch")
 class PerMinibatch(AdvantageScale):
     """Left to the policy loss, which sees the minibatch (CleanRL, Stable-Baselines3)."""
 
     per_minibatch = True
 
 
-@REGISTRY.register("batch")
+@ADVANTAGES.register("batch")
 class PerBatch(AdvantageScale):
     """Mean 0 and standard deviation 1 over the whole batch (rsl_rl, rl_games)."""
 

@@ -1,8 +1,13 @@
-"""Interface of every value head."""
+"""Interface of every value head, and those with one output per component."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
+
+from ppo.functional.value import huber_error, squared_error
+from ppo.values import HEADS
+
+DELTA = 1.0  # standard deviations of the target at which the Huber loss turns linear
 
 
 class ValueHead(nn.Module):
@@ -36,3 +41,27 @@ class ValueHead(nn.Module):
     def loss(self, output: Tensor, values_norm: Tensor, targets_norm: Tensor) -> Tensor:
         """Per-sample loss [B, K]; `values_norm` may be clipped where the head is clippable."""
         raise NotImplementedError
+
+
+@HEADS.register("squared")
+class SquaredHead(ValueHead):
+    """`((v - target) / loss_unit)^2`, without a half."""
+
+    def loss(self, output: Tensor, values_norm: Tensor, targets_norm: Tensor) -> Tensor:
+        return squared_error(values_norm, targets_norm) / self.loss_unit**2
+
+
+@HEADS.register("huber")
+class HuberHead(ValueHead):
+    """Squared error up to one standard deviation of the target, linear beyond (Huber 1964).
+
+    The linear part pulls towards the median, which is wrong for skewed returns (Andrychowicz et
+    al. 2021, figure 45 find it worse than the squared error).
+    """
+
+    def __init__(self, unit: float, loss_unit: float, **_: float) -> None:
+        super().__init__(unit, loss_unit)
+        self.delta = DELTA * unit
+
+    def loss(self, output: Tensor, values_norm: Tensor, targets_norm: Tensor) -> Tensor:
+        return huber_error(values_norm, targets_norm, self.delta) / self.loss_unit**2
