@@ -15,7 +15,7 @@ from ppo.config.consistency import BINNED_LOSSES, CLIPS_IN_LENGTHS, LOGARITHMIC
 from ppo.config.options import PPOConfig
 from ppo.core import parallel
 from ppo.core.errors import UserError
-from ppo.values import heads, scales
+from ppo.values import HEADS, SCALES
 
 
 def refused(*overrides: str) -> list[str]:
@@ -103,9 +103,9 @@ def test_what_is_refused_would_not_train_the_policy(minibatches: int, moves: boo
 
 
 def test_the_lists_of_kinds_are_what_the_kinds_say() -> None:
-    registry = heads.REGISTRY
+    registry = HEADS
     assert sorted(BINNED_LOSSES) == [n for n in registry.names() if not registry.get(n).linear]
-    registry = scales.REGISTRY
+    registry = SCALES
     assert sorted(LOGARITHMIC) == [n for n in registry.names() if not registry.get(n).affine]
     unbounded = [n for n in registry.names() if registry.get(n).support is None]
     assert unbounded == [PPOConfig(normalize_returns=False).value_scale_kind] == ["identity"]
