@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from ppo.cli import blocks
 from ppo.cli.columns import WIDTH, Record, batch_line, losses_line, table_header
-from ppo.config.file.mistakes import one_line
+from ppo.core.errors import one_line
 
 if TYPE_CHECKING:
     from ppo.config import Config

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from ppo.cli import modes
 from ppo.cli.flags import DEFAULT_CONFIG, Parser
-from ppo.core.errors import Diverged, RunError, UserError
+from ppo.core.errors import Diverged, RunError, UserError, one_line
 from ppo.core.registry import nearest
 from ppo.runs.names import results_folder
 
@@ -139,8 +139,6 @@ def _unknown(word: str, mode: str, parser: Parser) -> str:
 
 def _say(status: int, *messages: str) -> int:
     """Each message as one `error:` line on stderr; returns `status`."""
-    from ppo.config.file.mistakes import one_line
-
     try:
         for message in messages:
             for line in message.split("\n"):

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
-from ppo.config.file.describing import allowed, field_type, is_common, is_model, source_of
-from ppo.config.file.writing import text_of
+from ppo.config.file import text_of
+from ppo.config.words import allowed, extra, is_model, known_paths, schema_at
 from ppo.core.errors import UserError
 
 _HEAD = """# Options
@@ -35,26 +34,20 @@ class Setting:
     source: str  # paper or library, may be empty
 
 
-def settings(model: type[BaseModel], root: str = "") -> list[Setting]:
-    """Every setting of a section and of the sections in it, in the order of the tree."""
-    found: list[Setting] = []
-    for name, field in model.model_fields.items():
-        if is_model(field.annotation):
-            found += settings(field.annotation, f"{root}{name}.")  # type: ignore[arg-type]
-        else:
-            found.append(_setting(root + name, field))
-    return found
-
-
-def _setting(name: str, field: FieldInfo) -> Setting:
-    return Setting(
-        name=name,
-        tier="common" if is_common(field) else "expert",
-        default=field.default,
-        allowed=allowed(field_type(field)).removeprefix("one of "),
-        meaning=field.description or "",
-        source=source_of(field),
-    )
+def settings(model: type[BaseModel]) -> list[Setting]:
+    """Every setting, in the order of the tree."""
+    return [
+        Setting(
+            name=name,
+            tier="common" if extra(field, "common") else "expert",
+            default=field.default,
+            allowed=allowed(schema_at(model, tuple(name.split("."))) or {}).removeprefix("one of "),
+            meaning=field.description or "",
+            source=extra(field, "source") or "",
+        )
+        for name, field in known_paths(model).items()
+        if not is_model(field.annotation)
+    ]
 
 
 def matching(model: type[BaseModel], word: str | None) -> list[Setting]:

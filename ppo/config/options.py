@@ -15,8 +15,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from ppo.config import file as settings_file
 from ppo.config.consistency import mismatches
+from ppo.config.file import build, plain, to_yaml
+from ppo.config.removed import drop
+from ppo.config.source import Source, read_file
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -405,7 +407,7 @@ class Config(Section):
         Raises:
             UserError: one line for each mistake, naming file and line or the override.
         """
-        return settings_file.load(cls, path, overrides)
+        return build(cls, Source() if path is None else read_file(path), overrides)
 
     @classmethod
     def load_run(cls, path: str | Path, overrides: Iterable[str] = ()) -> tuple[Config, list[str]]:
@@ -413,21 +415,23 @@ class Config(Section):
 
         Settings that were removed since the run are dropped; those that did something are named.
         """
-        return settings_file.load_run(cls, path, overrides)
+        source = read_file(path)
+        notes = drop(source.values)
+        return build(cls, source, overrides), notes
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], overrides: Iterable[str] = ()) -> Config:
         """The configuration in nested dictionaries, such as `to_dict` gives."""
-        return settings_file.from_dict(cls, values, overrides)
+        return build(cls, Source(dict(values)), overrides)
 
     def with_overrides(self, overrides: Iterable[str]) -> Config:
         """A copy with `key=value` settings replaced."""
-        return settings_file.with_overrides(self, overrides)
+        return self.from_dict(self.to_dict(), overrides)
 
     def to_dict(self) -> dict[str, Any]:
         """Every setting as plain nested values."""
-        return settings_file.plain(self)
+        return plain(self)
 
     def to_yaml(self, common_only: bool = False) -> str:
         """The text of a config.yaml: every key or the common ones, each with its comment."""
-        return settings_file.to_yaml(self, common_only)
+        return to_yaml(self, common_only)

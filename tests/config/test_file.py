@@ -3,16 +3,18 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from pydantic import BaseModel
 
 from ppo.config import Config
-from ppo.config.file.describing import known_paths
-from ppo.config.file.writing import plain, to_yaml
+from ppo.config.file import plain, to_yaml
 from ppo.config.options import setting
+from ppo.config.words import known_paths
 from ppo.core.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -122,6 +124,13 @@ def test_ready_configurations_load_and_hold_only_what_differs(file: Path) -> Non
     for section, values in yaml.safe_load(file.read_text()).items():
         for key in values:
             assert config[section][key] != defaults[section][key], f"{section}.{key} is the default"
+
+
+def test_numbers_of_numpy_are_written_as_numbers(tmp_path: Path) -> None:
+    config = Config.from_dict(
+        {"ppo": {"gamma": np.float64(0.5)}, "env": {"kwargs": {"a": np.float64(2)}}}
+    )
+    assert load(tmp_path, config.to_yaml()) == config
 
 
 def test_unwritable_values_are_refused_by_name() -> None:
@@ -269,15 +278,55 @@ def test_all_mistakes_come_at_once_from_top_to_bottom(tmp_path: Path) -> None:
     ]
 
 
+def test_what_does_not_fit_comes_with_what_is_wrong_alone(tmp_path: Path) -> None:
+    text = "ppo:\n  gamma: 2\n  gama: 1\n  num_minibatches: 7\nnetwork: {hidden_sizes: [0]}\n"
+    found = mistakes(tmp_path, text)
+    assert [line.split()[1].rstrip(":") for line in found] == [
+        "ppo.gamma", "ppo.gama", "ppo.num_minibatches", "network.hidden_sizes",
+    ]  # fmt: skip
+    assert "cannot be cut into ppo.num_minibatches 7 equal parts" in found[2]
+
+
+@pytest.mark.parametrize("wrong", ["num_steps: x", "num_steps: 010", "num_steps: 0"])
+def test_nothing_is_computed_from_a_value_that_is_wrong(tmp_path: Path, wrong: str) -> None:
+    (line,) = mistakes(tmp_path, f"ppo: {{num_minibatches: 7, {wrong}}}")
+    assert line.startswith("config.yaml:1 ppo.num_steps: ")
+    (line,) = mistakes(tmp_path, "ppo: {num_minibatches: 7}", f"ppo.{wrong.replace(': ', '=')}")
+    assert line.startswith("--set ppo.num_steps=")
+
+
 def test_overrides_win_over_the_file_and_the_last_one_wins(tmp_path: Path) -> None:
     config = load(tmp_path, "ppo: {gamma: 0.1}", "ppo.gamma=0.2", "ppo.gamma=0.3")
     assert config.ppo.gamma == 0.3
     config = load(tmp_path, "env: {kwargs: {a: 1, b: 2}}", "env.kwargs.a=[x]", "env.kwargs.c.d=~")
     assert config.env.kwargs == {"a": ["x"], "b": 2, "c": {"d": None}}
+    config = load(tmp_path, "env: {kwargs: {a: 1}}", "env.kwargs.a.b=2")
+    assert config.env.kwargs == {"a": {"b": 2}}
+
+
+def test_an_override_in_a_section_that_is_none_does_not_hide_it(tmp_path: Path) -> None:
+    found = mistakes(tmp_path, "ppo: 3", "ppo.gamma=0.5")
+    assert found == ["config.yaml:1 ppo: 3; must be a section of `key: value` lines"]
+
+
+def test_loading_leaves_the_given_dictionary_alone() -> None:
+    values = {"env": {"kwargs": {"a": [1]}}, "ppo": None}
+    config = Config.from_dict(values, ["env.kwargs.b=2", "ppo.gamma=0.5"])
+    assert config.env.kwargs == {"a": [1], "b": 2} and config.ppo.gamma == 0.5
+    assert values == {"env": {"kwargs": {"a": [1]}}, "ppo": None}
+
+
+def test_a_file_of_thousands_of_mistakes_is_answered_at_once(tmp_path: Path) -> None:
+    text = "ppo:\n" + "".join(f"  key{n}: 1\n" for n in range(9_000))
+    began = time.process_time()
+    found = mistakes(tmp_path, text)
+    assert time.process_time() - began < 2.0
+    assert len(found) == 21 and found[-1] == "and 8980 more mistakes"
 
 
 def test_an_override_repairs_a_bad_value_in_the_file(tmp_path: Path) -> None:
-    assert load(tmp_path, "ppo: {gamma: 7}", "ppo.gamma=0.5").ppo.gamma == 0.5
+    for wrong in ("7", ".nan", "1e999", "x", "[1]"):
+        assert load(tmp_path, f"ppo: {{gamma: {wrong}}}", "ppo.gamma=0.5").ppo.gamma == 0.5
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from ppo.config import Config
-from ppo.config.file.describing import is_model, known_paths
 from ppo.config.listing import markdown, matching, settings
+from ppo.config.words import is_model, known_paths
 from ppo.core.errors import UserError
 
 ROOT = Path(__file__).parents[2]

@@ -10,8 +10,8 @@ import yaml
 from ppo import Trainer
 from ppo.cli import main
 from ppo.config import Config
-from ppo.config.file.describing import known_paths
 from ppo.config.removed import OPTIONS, VALUES, drop, refusal
+from ppo.config.words import known_paths
 from ppo.core.errors import UserError
 from ppo.policies.policy import load_policy
 

@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
 
 def text_of(setting: Setting) -> str:
     """A setting in three lines."""
-    from ppo.config.file.writing import text_of as value_text
+    from ppo.config.file import text_of as value_text
 
     lines = [
         f"{setting.name}: {value_text(setting.default)}  ({setting.tier})",

@@ -1,0 +1,201 @@
+"""The words for settings: what one allows (read from pydantic's schema), and what was meant."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from ppo.core.elsewhere import synonyms
+from ppo.core.errors import one_line
+from ppo.core.registry import nearest
+
+Path = tuple[str | int, ...]
+
+MAX_LENGTH = 60  # of a value in a message
+
+SECTION = {"type": "section"}
+_NAMES = {
+    "number": "a number",
+    "integer": "a whole number",
+    "string": "text",
+    "boolean": "true or false",
+    "null": "null",
+    "object": "a mapping of names to values",
+    "section": "a section of `key: value` lines",
+}
+_PLURALS = {"number": "numbers", "integer": "whole numbers", "string": "texts"}
+
+
+# ---- the tree
+
+
+def is_model(annotation: Any) -> bool:
+    """Whether a type is a section."""
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def known_paths(model: type[BaseModel], root: str = "") -> dict[str, FieldInfo]:
+    """Every setting's dotted name, sections included."""
+    found: dict[str, FieldInfo] = {}
+    for name, field in model.model_fields.items():
+        found[root + name] = field
+        if is_model(field.annotation):
+            found |= known_paths(cast(type[BaseModel], field.annotation), f"{root}{name}.")
+    return found
+
+
+def extra(field: FieldInfo, name: str) -> Any:
+    """What a setting is marked with: `common`, `source`; nothing where it has no marker."""
+    found = field.json_schema_extra
+    return found.get(name) if isinstance(found, dict) else None
+
+
+def schema_at(model: type[BaseModel], path: Path) -> dict[str, Any] | None:
+    """The JSON schema of what stands at `path`, a list as a whole; None: nothing is known there."""
+    for depth, part in enumerate(path):
+        field = model.model_fields.get(str(part))
+        if field is None:
+            return None
+        if is_model(field.annotation):
+            model = cast(type[BaseModel], field.annotation)
+            continue
+        schema = model.model_json_schema()["properties"][part]
+        for inner in path[depth + 1 :]:
+            if isinstance(inner, int):
+                break
+            schema = schema.get("additionalProperties")
+            if not isinstance(schema, dict):
+                return None
+        return cast(dict[str, Any], schema)
+    return SECTION
+
+
+# ---- what a setting allows
+
+
+def choices(schema: dict[str, Any]) -> list[str]:
+    """The words that a choice allows; none where a setting is no choice."""
+    return [str(word) for part in _members(schema) for word in part.get("enum", [])]
+
+
+def allowed(schema: dict[str, Any]) -> str:
+    """What may be written, as the end of `must be ...`."""
+    return " or ".join(dict.fromkeys(map(_one, _members(schema))))
+
+
+def _members(schema: dict[str, Any]) -> list[dict[str, Any]]:
+    return cast(list[dict[str, Any]], schema.get("anyOf", [schema]))
+
+
+def _one(schema: dict[str, Any]) -> str:
+    if "enum" in schema:
+        return f"one of {', '.join(map(str, schema['enum']))}"
+    kind = schema.get("type", "")
+    if kind == "array":
+        inner = schema.get("items", {})
+        bounds, least = _range(inner).strip(", "), schema.get("minItems")
+        text = f"a list of {_PLURALS.get(inner.get('type'), 'values')}"
+        text += f" (each {bounds})" if bounds else ""
+        return text + (f" with at least {least} of them" if least else "")
+    return _NAMES.get(kind, "something else") + _range(schema)
+
+
+def _range(schema: dict[str, Any]) -> str:
+    """`, at least 1`, ` from 0 to 1`, ` above 0`: the numbers that are allowed."""
+    if "minimum" in schema and "maximum" in schema:
+        return f" from {schema['minimum']} to {schema['maximum']}"
+    words = {
+        "minimum": "at least",
+        "exclusiveMinimum": "above",
+        "maximum": "at most",
+        "exclusiveMaximum": "below",
+    }
+    parts = [f"{word} {schema[name]:,}" for name, word in words.items() if name in schema]
+    if not parts:
+        return ""
+    return (" " if parts[0].startswith(("above", "below")) else ", ") + " and ".join(parts)
+
+
+# ---- what was meant
+
+
+def hint(value: Any, schema: dict[str, Any]) -> str:
+    """What to write in place of a wrong value, where that is a known slip; or nothing."""
+    words, kinds = choices(schema), {part.get("type") for part in _members(schema)}
+    if isinstance(value, str):
+        if nearby := nearest(value[:80], words):
+            return nearby
+        if kinds & {"number", "integer"} and _is_number(value):
+            return "; remove the quotes"
+        if "boolean" in kinds and value.lower() in ("yes", "on", "no", "off", "y", "n"):
+            return f"; write {'true' if value.lower() in ('yes', 'on', 'y') else 'false'}"
+    if value is None:
+        return "; leave the line out for the default"
+    if isinstance(value, bool) and words:
+        return "; put quotes around a word that YAML takes for a boolean"
+    return ""
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def suggestion(model: type[BaseModel], path: Path) -> str:
+    """`; did you mean ppo.clip_epsilon?` for an unknown key, or nothing."""
+    leaf = str(path[-1])[:80]
+    section = ".".join(str(part)[:80] for part in path[:-1])
+    every = known_paths(model)
+    known = {name: name for name, field in every.items() if not is_model(field.annotation)}
+    if (meant := synonyms().get(leaf)) in known:
+        return f"; did you mean {meant}?"
+    here = {
+        name.rpartition(".")[2]: name
+        for name in (known if section else every.keys() - known)
+        if name.rpartition(".")[0] == section
+    }
+    everywhere = {name.rpartition(".")[2]: name for name in reversed(known)}
+    if leaf in everywhere:
+        return f"; did you mean {everywhere[leaf]}?"
+    for names in (here, everywhere):
+        if found := nearest(leaf, list(names)):
+            word = found.removeprefix("; did you mean ").removesuffix("?")
+            return f"; did you mean {names[word]}?"
+    return f"; known here: {', '.join(sorted(here))}" if here and len(here) <= 12 else ""
+
+
+# ---- values and keys in a message
+
+
+def dotted(path: Path) -> str:
+    """("network", "hidden_sizes", 0) -> network.hidden_sizes[0]."""
+    parts = (f"[{p}]" if isinstance(p, int) else f".{one_line(str(p)[:80])}" for p in path)
+    return "".join(parts).removeprefix(".")
+
+
+def show(value: Any) -> str:
+    """A value as its writer would recognize it, short enough for one line."""
+    text = one_line(_shown(value))
+    return text if len(text) <= MAX_LENGTH else text[: MAX_LENGTH - 3] + "..."
+
+
+def _shown(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, float):
+        return {"inf": ".inf", "-inf": "-.inf", "nan": ".nan"}.get(repr(value), repr(value))
+    if isinstance(value, int):  # Python refuses to print integers of more than 4,300 digits
+        return str(value) if abs(value) < 10**20 else f"an integer of {value.bit_length()} bits"
+    if isinstance(value, str):
+        return repr(value[: MAX_LENGTH + 1])
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(show, value[:8])) + (", ...]" if value[8:] else "]")
+    if isinstance(value, dict):
+        pairs = [f"{str(key)[:20]}: {show(value[key])}" for key in list(value)[:4]]
+        return "{" + ", ".join(pairs) + (", ...}" if len(value) > 4 else "}")
+    return f"a {type(value).__name__}"
