@@ -111,7 +111,8 @@ def reward_health(
         rewards: [T, N, K]. valid: [T, N] bool. center: median and robust deviation, [K] each.
     """
     middle, spread = center
-    distance = (rewards - middle).abs().flatten(0, 1).amax(0)
+    far = (rewards - middle).abs() * valid.unsqueeze(-1)
+    distance = far.flatten(0, 1).amax(0)
     outlier = torch.where(spread > 0, distance / spread, torch.nan)
     known = torch.nan_to_num(outlier, nan=-1.0).amax()
     total = rewards.sum(-1).flatten()

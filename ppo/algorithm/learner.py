@@ -131,9 +131,8 @@ class Learner(nn.Module):
         if known or not (learns and calibration):
             self.collector.reset()
             return notes
-        obs = self.collector.calibrate(calibration, self.colored_share)
-        weights = torch.ones(obs.shape[0], device=obs.device)
-        self.objective.agent.normalizer.update(obs, weights)
+        obs, valid = self.collector.calibrate(calibration, self.colored_share)
+        self.objective.agent.normalizer.update(obs, valid.float())
         steps = calibration * self.collector.envs.num_envs * parallel.world_size()
         told = f"observation statistics start from {steps} calibration steps, not learned from"
         return [*notes, told]
@@ -215,7 +214,7 @@ class Learner(nn.Module):
         spent = max(time.perf_counter() - started, 1e-9)
         self.wall_time += spent
         record["wall_time_s"] = self.wall_time
-        record["steps_per_second"] = self.steps_per_batch / spent
+        record["steps_per_second"] = values["steps"] / spent
         return record
 
     def _collect(self, attempt: int) -> tuple[Rollout, Episodes]:
@@ -281,7 +280,7 @@ class Learner(nn.Module):
     ) -> dict[str, Any]:
         values.update(reduce_table(table, self.config.ppo.max_grad_norm))
         self.finished = EpisodeRows(rollout, episodes)
-        self.counters["env_steps"] += self.steps_per_batch
+        self.counters["env_steps"] += int(values["steps"])
         self.counters["episodes"] += len(self.finished)
         values.update(self.finished.summary(self.collector.envs.max_episode_steps))
         values.update({name: self.counters[name] for name in ("batch", "env_steps", "episodes")})

@@ -21,13 +21,18 @@ MAX_SAMPLES = 16_384  # that the quantiles look at
 MAX_REPORTED = 3
 
 
-def center_and_spread(rewards: Tensor) -> tuple[Tensor, Tensor]:
-    """Median and robust deviation [K] of rewards [T, N, K]; the deviation is 0 for sparse ones."""
-    flat = rewards.flatten(0, 1)
+def center_and_spread(rewards: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    """Median and robust standard deviation [K] of rewards [T, N, K]; 0 for sparse ones.
+
+    Args:
+        valid: [T, N] bool. Rows that are no steps have rewards of 0, which may be far outside.
+    """
+    flat, real = rewards.flatten(0, 1), valid.flatten()
     if flat.shape[0] > MAX_SAMPLES:
-        flat = flat[spread_index(flat.shape[0], MAX_SAMPLES, flat.device)]
-    low, middle, high = quantiles(flat, (0.25, 0.5, 0.75))
-    return middle, (high - low) / 1.349  # the interquartile range of a normal is 1.349 deviations
+        index = spread_index(flat.shape[0], MAX_SAMPLES, flat.device)
+        flat, real = flat[index], real[index]
+    low, middle, high = quantiles(flat, (0.25, 0.5, 0.75), real)
+    return middle, (high - low) / 1.349  # the interquartile range of a normal distribution
 
 
 def find_outliers(rewards: Tensor, valid: Tensor, center: tuple[Tensor, Tensor]) -> Tensor:
@@ -81,8 +86,8 @@ class RewardScale(nn.Module):
             self.register_buffer(name, torch.zeros(1, dtype=torch.float64))
 
     @torch.no_grad()
-    def forward(self, rewards: Tensor, ended: Tensor) -> Tensor:
-        """Scaled rewards [T, N, K]."""
+    def forward(self, rewards: Tensor, ended: Tensor, valid: Tensor) -> Tensor:
+        """Scaled rewards [T, N, K]; only steps that are valid [T, N] count in the statistic."""
         if not self.enabled:
             return rewards
         total = rewards.sum(-1)
@@ -91,7 +96,7 @@ class RewardScale(nn.Module):
         sums = linear_recurrence(torch.cat([first.unsqueeze(0), total[1:]]), self.gamma * goes_on)
         self.carried.copy_(torch.where(ended[-1], 0.0, sums[-1]))
         flat = sums.flatten().unsqueeze(-1)
-        seen = merge_over_ranks(*masked_moments(flat, torch.ones_like(flat[:, 0])))
+        seen = merge_over_ranks(*masked_moments(flat, valid.flatten()))
         merged = merge_moments(self.count, self.mean, self.variance, *seen)
         for name, value in zip(("count", "mean", "variance"), merged, strict=True):
             getattr(self, name).copy_(value)
@@ -113,12 +118,12 @@ class Rewards:
     def __call__(self, rollout: Rollout) -> tuple[Tensor, dict[str, Tensor]]:
         """Treated rewards [T, N, K], and figures of the rewards as they came."""
         rewards, valid = rollout.rewards, rollout.valid
-        center = center_and_spread(rewards)
+        center = center_and_spread(rewards, valid)
         found = reward_health(rewards, valid, center)
         found["reward_outliers"] = find_outliers(rewards, valid, center).sum()
         if self.clips:
             rewards = clip_outliers(rewards, valid, center)
-        return self.scale(rewards, rollout.ended), found
+        return self.scale(rewards, rollout.ended, valid), found
 
     def report(self, rollout: Rollout, names: tuple[str, ...], first_env: int) -> list[str]:
         """One sentence for each of the first few outliers: environment, step, component, size.
@@ -128,7 +133,7 @@ class Rewards:
             first_env: number of the first environment of this rank.
         """
         rewards = rollout.rewards
-        middle, spread = center = center_and_spread(rewards)
+        middle, spread = center = center_and_spread(rewards, rollout.valid)
         places = find_outliers(rewards, rollout.valid, center).nonzero()
         lines = []
         for t, n, k in places[:MAX_REPORTED].tolist():

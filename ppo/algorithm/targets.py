@@ -128,6 +128,7 @@ class Prepare:
         objective: Any = self.objective
         scale = objective.value_scale
         rewards, found = self.rewards(rollout)
+        found["steps"] = parallel.sum_((~rollout.dummy).sum().double())
         found["gamma"] = self.settings.gamma.amax()
         rollout = rollout._replace(rewards=rewards)
         batch = make_batch(rollout, self.settings)

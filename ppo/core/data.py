@@ -83,6 +83,11 @@ class Rollout(NamedTuple):
         return self.terminated | self.truncated
 
     @property
+    def dummy(self) -> Tensor:
+        """[T, N] bool: a next-step autoreset showed a first observation; no step was taken."""
+        return ~self.ended & ~self.valid
+
+    @property
     def cut(self) -> Tensor:
         """[T, N] bool: a fault cut the episode before this row, whose transition is dropped."""
         return self.ended & ~self.valid

@@ -23,19 +23,21 @@ def spread_index(size: int, limit: int, device: torch.device) -> Tensor:
     return torch.arange(limit, device=device) * step % size
 
 
-def quantiles(values: Tensor, shares: Sequence[float]) -> Tensor:
+def quantiles(values: Tensor, shares: Sequence[float], real: Tensor) -> Tensor:
     """Quantiles over the first axis, interpolated linearly as torch.quantile does.
 
     Args:
         values: [B] or [B, K], finite. shares: Q numbers from 0 to 1.
+        real: [B] bool, the rows that count.
 
     Returns:
-        [Q] or [Q, K].
+        [Q] or [Q, K]; infinite where no row counts.
     """
-    ordered = values.sort(dim=0).values
-    found = []
-    for share in shares:
-        rank = share * (values.shape[0] - 1)
-        low, high = ordered[math.floor(rank)], ordered[math.ceil(rank)]
-        found.append(torch.lerp(low, high, rank - math.floor(rank)))
-    return torch.stack(found)
+    counts = real if values.dim() == 1 else real.unsqueeze(-1)
+    ordered = torch.where(counts, values, torch.inf).sort(dim=0).values
+    last = (real.sum() - 1).clamp(min=0).double()
+    # Ranks stay on the device: how many rows count is not known on the host.
+    ranks = torch.stack([share * last for share in shares])
+    low, high = (ordered.index_select(0, rank.long()) for rank in (ranks.floor(), ranks.ceil()))
+    between = (ranks - ranks.floor()).to(values.dtype)
+    return torch.lerp(low, high, between if values.dim() == 1 else between.unsqueeze(-1))

@@ -137,7 +137,7 @@ def _rewards(learner: Learner, rollout: Any) -> dict[str, Any]:
         rollout.valid,
     )
     names = learner.collector.envs.component_names
-    rewards, sums = (x.flatten(0, 1).cpu().numpy() for x in (rollout.rewards, returns))
+    rewards, sums = (x[rollout.valid].cpu().numpy() for x in (rollout.rewards, returns))
     components = {
         name: {
             "reward": column(rewards[:, k]),

@@ -4,6 +4,7 @@ import pytest
 import torch
 from value_tools import make_learner
 
+from ppo.algorithm.health import reward_health
 from ppo.algorithm.rewards import center_and_spread, clip_outliers, find_outliers
 
 OUTLIER = -65_882.0
@@ -86,7 +87,7 @@ def test_clipping_brings_an_outlier_to_the_farthest_other_reward():
     valid = torch.ones(64, 8, dtype=torch.bool)
     spoiled = rewards.clone()
     spoiled[5, 3, 1] = OUTLIER
-    clipped = clip_outliers(spoiled, valid, center_and_spread(spoiled))
+    clipped = clip_outliers(spoiled, valid, center_and_spread(spoiled, valid))
     assert clipped[5, 3, 1] == torch.cat((rewards[:5, :, 1], rewards[6:, :, 1])).min()
     spoiled[5, 3, 1] = clipped[5, 3, 1]
     assert torch.equal(clipped, spoiled)
@@ -94,7 +95,7 @@ def test_clipping_brings_an_outlier_to_the_farthest_other_reward():
 
 def found_and_clipped(rewards):
     valid = torch.ones(rewards.shape[:2], dtype=torch.bool)
-    center = center_and_spread(rewards)
+    center = center_and_spread(rewards, valid)
     return find_outliers(rewards, valid, center), clip_outliers(rewards, valid, center)
 
 
@@ -115,3 +116,21 @@ def test_rewards_that_are_mostly_equal_have_no_outliers():
     rewards[5, 3] = 1000.0
     found, clipped = found_and_clipped(rewards)
     assert not found.any() and torch.equal(clipped, rewards)
+
+
+def test_rows_that_are_no_steps_hide_no_outlier_and_make_none():
+    """Zeros between rewards near 1000 are far outside; as half of all rows they are the spread."""
+    rewards = 1000.0 + torch.randn(64, 8, 1, generator=torch.Generator().manual_seed(0))
+    rewards[5, 3] = 5000.0
+    valid = torch.ones(128, 8, dtype=torch.bool)
+    valid[1::2] = False
+    among = torch.zeros(128, 8, 1)
+    among[::2] = rewards
+    center = center_and_spread(among, valid)
+    torch.testing.assert_close(center, center_and_spread(rewards, valid[::2]))
+    found = find_outliers(among, valid, center)
+    assert found.nonzero().tolist() == [[10, 3, 0]]
+    assert clip_outliers(among, valid, center)[valid].max() == rewards[rewards < 2000].max()
+    figures = reward_health(among, valid, center)
+    assert figures["reward_outlier"] == ((rewards - center[0]).abs() / center[1]).max()
+    assert figures["reward_zero_share"] == 0

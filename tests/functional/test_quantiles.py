@@ -4,18 +4,37 @@ import torch
 from ppo.functional.quantiles import quantiles, spread_index
 
 
+def everything(values):
+    return torch.ones(values.shape[0], dtype=torch.bool)
+
+
 @pytest.mark.parametrize("size", [(1,), (2,), (60,), (1001, 3), (4096, 1)])
 def test_they_are_torch_s(size):
     values = torch.randn(size, generator=torch.Generator().manual_seed(1))
     shares = [0.0, 0.05, 0.25, 0.5, 0.95, 1.0]
     expected = torch.quantile(values, torch.tensor(shares), dim=0)
-    torch.testing.assert_close(quantiles(values, shares), expected, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(
+        quantiles(values, shares, everything(values)), expected, rtol=1e-4, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("chosen", [1, 2, 3, 60, 999])
+def test_of_some_rows_they_are_those_of_these_rows_alone(chosen):
+    source = torch.Generator().manual_seed(3)
+    values = torch.randn((1000, 3), generator=source)
+    real = torch.zeros(1000, dtype=torch.bool)
+    real[torch.randperm(1000, generator=source)[:chosen]] = True
+    shares = [0.0, 0.05, 0.25, 0.5, 0.95, 1.0]
+    alone = quantiles(values[real], shares, everything(values[real]))
+    assert torch.equal(quantiles(values, shares, real), alone)
 
 
 def test_a_power_of_two_passes_through():
     values = torch.randn((100, 2), generator=torch.Generator().manual_seed(2))
     shares = [0.05, 0.31, 0.75]
-    assert torch.equal(quantiles(values * 2.0**20, shares), quantiles(values, shares) * 2.0**20)
+    real = everything(values)
+    plain, scaled = (quantiles(v, shares, real) for v in (values, values * 2.0**20))
+    assert torch.equal(scaled, plain * 2.0**20)
 
 
 @pytest.mark.parametrize("size", [1, 5, 1024, 1500, 1025, 8 * 4096, 7 * 12_345, 2**20])

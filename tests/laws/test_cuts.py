@@ -97,3 +97,38 @@ def test_nobody_knows_how_long_a_cut_episode_would_have_lasted():
     for step, env in cut:
         assert not mask[max(0, step - FAULT + 1) : step + 1, env].any()
     assert mask.any()
+
+
+EPISODES = 7  # in a rollout
+
+
+def of_autoreset(same_step: bool):
+    """A learner on whole episodes, in as many rows as they take with either autoreset."""
+    steps = EPISODES * (LENGTH if same_step else LENGTH + 1)
+    return learner(
+        "cut_env:Cut-v0", env__num_envs=2, env__backend="vector", ppo__num_steps=steps,
+        env__kwargs__same_step=str(same_step).lower(), env__calibration_steps=steps,
+        ppo__num_minibatches=1, ppo__num_epochs=1, ppo__reward_scaling="return_std",
+    )  # fmt: skip
+
+
+def assert_close_states(got: torch.nn.Module, want: torch.nn.Module, *names: str) -> None:
+    for name in names:
+        torch.testing.assert_close(getattr(got, name), getattr(want, name))
+
+
+def test_the_row_of_a_next_step_autoreset_enters_no_figure():
+    want, got = of_autoreset(True), of_autoreset(False)
+    calibrated = (made.objective.agent.normalizer for made in (got, want))
+    assert_close_states(*calibrated, "count", "exact_mean", "exact_variance")
+    whole, found = want.step(), got.step()
+    assert_close_states(got.reward_scale, want.reward_scale, "count", "mean", "variance")
+    assert found["env_steps"] == whole["env_steps"] == 2 * EPISODES * LENGTH
+    assert found["reward_zero_share"] == whole["reward_zero_share"] == 0
+    for name in ("reward_outlier", "episodes", "mean_episode_return", "return_std"):
+        assert found[name] == pytest.approx(whole[name], rel=1e-6), name
+
+
+def test_a_step_that_a_fault_cut_was_taken():
+    made = learner("cut_env:Cut-v0", env__kwargs__how="nan", env__on_nonfinite="reset")
+    assert made.step()["env_steps"] == 4 * 16

@@ -150,16 +150,21 @@ class Collector:
         return played
 
     @torch.no_grad()
-    def calibrate(self, num_steps: int, colored_share: float = 0.0) -> Tensor:
-        """Raw observations [B, D] of a short rollout that is forgotten: only statistics remain."""
+    def calibrate(self, num_steps: int, colored_share: float = 0.0) -> tuple[Tensor, Tensor]:
+        """A short rollout that is forgotten: only statistics remain.
+
+        Returns:
+            Raw observations [B, ...], and [B] bool: of a step, which may be learned from.
+        """
         self.reset()
-        seen = []
+        seen, valid = [], []
         for chunk in range(-(-num_steps // self.num_steps)):
             played = self._play(self.noise(chunk, share=colored_share, purpose="calibration"))
             keep = min(self.num_steps, num_steps - chunk * self.num_steps)
             seen.append(played.obs[:keep].flatten(0, 1).clone())
+            valid.append(played.valid[:keep].flatten().clone())
         self.reset()
-        return torch.cat(seen)
+        return torch.cat(seen), torch.cat(valid)
 
     def finish(
         self, played: Played, sums: Tensor, lengths: Tensor
