@@ -45,6 +45,11 @@ from ppo.losses.objective import Objective
 MAX_ROLLBACKS = 3  # in a run; then it has diverged
 RENAMED = {"learner.last_mean": "last_mean", "learner.kl_factor": "kl_rate.factor"}
 ADDED_LATER = ("discount", "noise_color")  # parts that the first checkpoints do not have
+NO_SIGNAL = (
+    "every advantage is 0 although returns differ: the policy learns nothing from this batch; "
+    "returns differ by less than a millionth of their size (subtract an offset from the rewards), "
+    "or ppo.component_weights are 0"
+)
 ROLLBACK_BATCHES = 10  # batches at a halved learning rate after a rollback
 
 
@@ -210,6 +215,8 @@ class Learner(nn.Module):
                 envs = self.collector.envs
                 first_env = parallel.rank() * envs.num_envs
                 self.reports += self.rewards.report(rollout, envs.component_names, first_env)
+            if values["zero_advantages"] and values["return_max"] > values["return_min"]:
+                self.reports.append(NO_SIGNAL)
             record = self._record(table, values | numbers, rollout, episodes)
         spent = max(time.perf_counter() - started, 1e-9)
         self.wall_time += spent

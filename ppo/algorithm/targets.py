@@ -141,6 +141,7 @@ class Prepare:
         if scale.carries_back:
             batch = batch.but(old_values=torch.where(first, scale.offset, batch.old_values))
         advantages = objective.advantage_scale(batch.advantages, batch.valid)
+        found["zero_advantages"] = objective.advantage_scale.are_zero(advantages, batch.valid)
         return batch.but(advantages=advantages), layer, Numbers.of(found)
 
     def _output_layer(self) -> OutputLayer | None:

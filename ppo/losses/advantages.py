@@ -18,6 +18,12 @@ class AdvantageScale(nn.Module):
         """[B] advantages of [B]; weights: [B] 1 for samples that count."""
         return advantages
 
+    def are_zero(self, advantages: Tensor, weights: Tensor) -> Tensor:
+        """Scalar bool: whether the policy loss sees nothing but zeros in what `forward` gave."""
+        if self.per_minibatch:
+            advantages = normalize_advantages(advantages, weights)
+        return (advantages == 0).all()
+
 
 @ADVANTAGES.register("none")
 class Unscaled(AdvantageScale):
