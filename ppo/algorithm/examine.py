@@ -5,8 +5,6 @@ One function of whole tensors, compiled where `system.compile` asks for it.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -60,8 +58,7 @@ class Examine:
     def examine(
         self, batch: Batch, learning_rate: Tensor, steps: Tensor, shares: Tensor
     ) -> Numbers:
-        agent: Any = self.objective.agent
-        scale: Any = self.objective.value_scale
+        agent, scale = self.objective.agent, self.objective.value_scale
         found = health.after_update(self.objective, batch, steps, learning_rate)
         found["value_gradient_share"], found["value_to_policy_gradient"] = shares.unbind()
         std = agent.distribution.mean_std()

@@ -8,7 +8,7 @@ together with those of the update.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -125,7 +125,7 @@ class Prepare:
         return batch, numbers
 
     def prepare(self, rollout: Rollout) -> tuple[Batch, OutputLayer | None, Numbers]:
-        objective: Any = self.objective
+        objective = self.objective
         scale = objective.value_scale
         rewards, found = self.rewards(rollout)
         found["steps"] = parallel.sum_((~rollout.dummy).sum().double())
@@ -149,7 +149,7 @@ class Prepare:
 
         They are views of one vector, and a graph that changes views is slow.
         """
-        agent: Any = self.objective.agent
+        agent = self.objective.agent
         if not agent.value_head.linear or not self.objective.value_scale.preserves_outputs:
             return None
         critic = agent.critic

@@ -5,8 +5,6 @@ Each is a mean over its active elements, so that masks, batch size and dimension
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -16,6 +14,7 @@ from ppo.core.data import Batch, Prediction, Rollout
 from ppo.functional.horizons import at_end, until_end, window_mask, windows
 from ppo.losses import REGISTRY
 from ppo.losses.base import Knobs, Loss, Term
+from ppo.networks.agent import Agent
 
 
 class AuxiliaryLoss(Loss):
@@ -28,7 +27,7 @@ class AuxiliaryLoss(Loss):
     """
 
     def __init__(
-        self, config: AuxiliaryConfig, agent: Any, num_features: int, num_obs: int
+        self, config: AuxiliaryConfig, agent: Agent, num_features: int, num_obs: int
     ) -> None:
         self.config, self.agent = config, agent
         self.weight = getattr(config, f"{self.name}_weight")

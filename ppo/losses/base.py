@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ppo.core.data import Batch, Prediction, Rollout
+from ppo.networks.distributions import Distribution
+from ppo.values.clips import ValueClip
+from ppo.values.head import ValueHead
+from ppo.values.scale import ValueScale
 
 
 class Knobs(NamedTuple):
@@ -21,10 +25,10 @@ class Knobs(NamedTuple):
 class Parts(NamedTuple):
     """Parts that losses may use beside prediction and batch; made by build.py."""
 
-    distribution: Any
-    value_head: Any
-    value_scale: Any
-    value_clip: Any
+    distribution: Distribution
+    value_head: ValueHead
+    value_scale: ValueScale
+    value_clip: ValueClip
 
 
 class Term(NamedTuple):

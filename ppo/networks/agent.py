@@ -11,7 +11,10 @@ from torch import Tensor, nn
 from ppo.core.data import Prediction
 from ppo.core.layout import Layout
 from ppo.networks import packing
+from ppo.networks.encoders.base import Encoder
 from ppo.networks.initialization import orthogonal_linear
+from ppo.networks.memory import Memory
+from ppo.networks.normalizer import ObservationNormalizer
 
 RULED_OUT = -1e8  # logit of an action that the mask rules out; its probability is exactly 0
 
@@ -26,7 +29,8 @@ class Agent(nn.Module):
         layout: of the rows of observations.
         num_components: K, one value head each.
         normalizer: maps raw observations to network inputs [B, D].
-        value_head: decodes the critic's raw output, with `num_outputs` entries per component.
+        value_head: decodes the critic's raw output, with `num_outputs` entries per component; a
+            ValueHead, of a room that this one does not import.
         shared: whether actor and critic share encoder and memory.
         make_encoder: () -> an encoder. make_memory: number of features -> a memory.
         source: generator of the heads' random numbers.
@@ -37,11 +41,11 @@ class Agent(nn.Module):
         layout: Layout,
         distribution: Any,
         num_components: int,
-        normalizer: Any,
+        normalizer: ObservationNormalizer,
         value_head: Any,
         shared: bool,
-        make_encoder: Callable[[], Any],
-        make_memory: Callable[[int], Any],
+        make_encoder: Callable[[], Encoder],
+        make_memory: Callable[[int], Memory],
         source: torch.Generator,
     ) -> None:
         super().__init__()

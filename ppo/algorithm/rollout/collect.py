@@ -7,7 +7,7 @@ follow in one pass each: the same numbers, without T small forward passes.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -29,6 +29,7 @@ from ppo.envs.torch_env import TorchEnvironments
 from ppo.functional.noise import colored
 from ppo.functional.returns import episode_sums
 from ppo.networks.agent import Agent
+from ppo.values.scale import ValueScale
 
 
 class Episodes(NamedTuple):
@@ -62,7 +63,7 @@ class Collector:
     def __init__(
         self,
         agent: Agent,
-        value_scale: Any,
+        value_scale: ValueScale,
         envs: Environments,
         num_steps: int,
         reward_factor: float,
