@@ -56,7 +56,9 @@ class EnvConfig(Section):
         "sync, async, vector, torch; auto: the fastest that gives the same data",
         common=True,
     )
-    kwargs: dict[str, Any] = setting({}, "arguments of the environment's constructor", common=True)
+    kwargs: dict[str, Any] = setting(
+        {}, 'arguments of the environment\'s constructor; "{index}" is its number', common=True
+    )
     reward_scale: Positive = setting(
         1.0, "factor on the rewards, for experiments; reports stay unscaled", common=True
     )
@@ -355,6 +357,10 @@ class EvaluationConfig(Section):
     )
     episodes: Count = setting(20, "episodes of an evaluation", common=True)
     deterministic: bool = setting(True, "evaluate the mode of the policy in place of samples")
+    max_steps: Count = setting(
+        100_000,
+        "steps after which an episode of an evaluation is not waited for any longer",
+    )
 
 
 class LoggingConfig(Section):

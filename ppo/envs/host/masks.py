@@ -13,10 +13,18 @@ import gymnasium as gym
 import numpy as np
 
 from ppo.core.errors import UserError
-from ppo.envs.observations import flat_mask, mask_size
+from ppo.envs.observations import choice_sizes, flat_mask, mask_size
 
 KEY, METHOD = "action_mask", "action_masks"
 BITS = (gym.spaces.Box, gym.spaces.MultiBinary)
+
+
+class Raised(Exception):
+    """The environment's own method failed; `inner` is what it raised."""
+
+    def __init__(self, inner: BaseException) -> None:
+        super().__init__(str(inner))
+        self.inner = inner
 
 
 def find_source(env: gym.Env, info: dict[str, Any], setting: str, env_id: str) -> str:
@@ -41,6 +49,19 @@ def find_source(env: gym.Env, info: dict[str, Any], setting: str, env_id: str) -
     return source
 
 
+def sample(space: Any, valid: np.ndarray) -> Any:
+    """A random action, from the generator of `space`.
+
+    Args:
+        valid: [M] which are.
+    """
+    parts = np.split(valid.astype(np.int8), np.cumsum(choice_sizes(space))[:-1])
+    if isinstance(space, gym.spaces.Discrete):
+        return space.sample(mask=parts[0])
+    drawn = [int(space.np_random.choice(np.flatnonzero(part))) for part in parts]
+    return (np.reshape(drawn, space.shape) + space.start).astype(space.dtype)
+
+
 def in_observation(space: gym.Space, action_space: gym.Space) -> bool:
     """Whether an entry of the observation is a mask of these actions; it may be stacked."""
     size = mask_size(action_space)
@@ -61,9 +82,13 @@ def read(env: gym.Env, observation: Any, info: dict[str, Any], source: str) -> n
 
     Raises:
         ValueError: there is none this time, or it does not fit.
+        Raised: the environment's own method failed.
     """
     if source == "method":
-        found = env.get_wrapper_attr(METHOD)()
+        try:
+            found = env.get_wrapper_attr(METHOD)()
+        except (Exception, SystemExit) as error:
+            raise Raised(error) from error
     elif source == "observation":
         found = of_observation(observation, env.action_space)
     elif KEY not in info:

@@ -15,12 +15,13 @@ from gymnasium.envs.registration import EnvSpec
 
 from ppo.core.errors import EnvironmentFault, UserError
 from ppo.envs.base import episode_seed
-from ppo.envs.blame import described, is_raised_by_gymnasium, place_of
+from ppo.envs.blame import described, is_raised_by_gymnasium, raised
 from ppo.envs.host import masks
 from ppo.envs.host.checks import bounds_of, first_nonfinite, flag, scalar, shortened
 from ppo.envs.host.stacking import FrameStack
 from ppo.envs.ids import make_env
-from ppo.envs.observations import ActionDecoder, ObservationEncoder, choice_sizes, mask_size
+from ppo.envs.numbered import filled
+from ppo.envs.observations import ActionDecoder, ObservationEncoder, mask_size
 from ppo.envs.workers.rows import Rows
 
 MAX_FAILURES_IN_A_ROW = 3
@@ -36,11 +37,12 @@ class Task(NamedTuple):
     on_nonfinite: str = "stop"  # or reset
     action_masks: str = "auto"  # or never
     frame_stack: int = 1
+    offset: int = 0  # of the numbers that replace `{index}` in kwargs
 
 
-def make_task_env(spec: EnvSpec, task: Task) -> gym.Env:
-    """One environment made for the task."""
-    env = make_env(spec, task.kwargs)
+def make_task_env(spec: EnvSpec, task: Task, index: int) -> gym.Env:
+    """Environment `index`, made for the task."""
+    env = make_env(spec, filled(task.kwargs, task.offset + index))
     return env if task.frame_stack == 1 else FrameStack(env, task.frame_stack)
 
 
@@ -60,7 +62,7 @@ class Slot:
         self.task = task
         self.run_seed = task.run_seed
         self.index = index  # over all processes
-        self.env = make_task_env(spec, task)
+        self.env = make_task_env(spec, task, index)
         self.episode = 0
         self.steps = 0
         self.failures = 0  # episodes in a row that were cut because of a fault
@@ -92,7 +94,7 @@ class Slot:
                     f"{self.where()}: reset must return (observation, info), and gave a wrapper "
                     f"something else: {error}"
                 ) from error
-            raise EnvironmentFault(f"{self.where()}: reset raised {error!r}{_at(error)}") from error
+            raise EnvironmentFault(f"{self.where()}: reset {raised(error)}") from error
         if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict)):
             raise UserError(
                 f"{self.where()}: reset must return (observation, info), got {shortened(result)}"
@@ -109,12 +111,7 @@ class Slot:
     def restart(self) -> None:
         """Builds the environment anew after it raised an error."""
         self.close()
-        self.env = make_task_env(self.spec, self.task)
-
-
-def _at(error: BaseException) -> str:
-    place = place_of(error)
-    return f" ({place})" if place else ""
+        self.env = make_task_env(self.spec, self.task, self.index)
 
 
 def _cannot_unpack(error: BaseException) -> bool:
@@ -201,12 +198,7 @@ class SlotGroup:
         space = slot.env.action_space
         if source == "none":
             return space.sample()
-        valid = masks.read(slot.env, observation, info, source)
-        parts = np.split(valid.astype(np.int8), np.cumsum(choice_sizes(space))[:-1])
-        if isinstance(space, gym.spaces.Discrete):
-            return space.sample(mask=parts[0])
-        drawn = [gym.spaces.Discrete(len(part), seed=0).sample(mask=part) for part in parts]
-        return (np.reshape(drawn, space.shape) + space.start).astype(space.dtype)  # type: ignore
+        return masks.sample(space, masks.read(slot.env, observation, info, source))
 
     def attach(self, rows: Rows, probed: Probed) -> None:
         """Sets the rows to read and write, and the first environment's properties."""
@@ -258,11 +250,11 @@ class SlotGroup:
                 observation, _, terminated, truncated, info = slot.env.step(action)
             except (Exception, SystemExit) as error:
                 raise EnvironmentFault(
-                    f"{slot.where()}: played again, step raised {error!r}{_at(error)}"
+                    f"{slot.where()}: played again, step {raised(error)}"
                 ) from error
             if terminated or truncated:
                 return False
-        self._write(slot, observation, self.rows.obs[parity, row], info)
+        self._write_first(row, slot, observation, parity, info)
         return True
 
     def _mark(self, row: int) -> None:
@@ -279,7 +271,7 @@ class SlotGroup:
     def _begin(self, row: int, slot: Slot, episode: int, parity: int) -> None:
         self._mark(row)
         observation, info = slot.reset(episode)
-        self._write(slot, observation, self.rows.obs[parity, row], info)
+        self._write_first(row, slot, observation, parity, info)
 
     def _write(self, slot: Slot, observation: Any, row: np.ndarray, info: Any) -> None:
         """Writes an observation and its mask.
@@ -295,6 +287,14 @@ class SlotGroup:
                 self.encoder.write_mask(mask, row)
         except ValueError as error:
             raise UserError(f"{slot.where()}: {error}") from None
+
+    def _write_first(self, row: int, slot: Slot, observation: Any, parity: int, info: Any) -> None:
+        """Writes what a new episode shows."""
+        try:
+            self._write(slot, observation, self.rows.obs[parity, row], info)
+        except masks.Raised as error:
+            text = f"{slot.where()}: {masks.METHOD} {raised(error.inner)}"
+            raise EnvironmentFault(text) from error.inner
 
     def _step(self, row: int, slot: Slot, action: Any, parity: int) -> None:
         rows = self.rows
@@ -335,7 +335,10 @@ class SlotGroup:
         else:
             self._write_components(row, slot, reward, said("reward_components"))
         if not (terminated or truncated):
-            self._write(slot, observation, rows.obs[parity, row], info)
+            try:
+                self._write(slot, observation, rows.obs[parity, row], info)
+            except masks.Raised as error:
+                self._on_error(row, slot, parity, error.inner, masks.METHOD)
             return
         rows.terminated[row] = terminated
         rows.truncated[row] = truncated
@@ -441,8 +444,10 @@ class SlotGroup:
             )
         self._cut(row, slot, parity, what)
 
-    def _on_error(self, row: int, slot: Slot, parity: int, error: BaseException) -> None:
-        what = f"step raised {error!r}{_at(error)}"
+    def _on_error(
+        self, row: int, slot: Slot, parity: int, error: BaseException, asked: str = "step"
+    ) -> None:
+        what = f"{asked} {raised(error)}"
         if self.task.on_error == "stop":
             raise EnvironmentFault(
                 f"{slot.where()}: {what}; env.on_error: restart would cut such an episode"
