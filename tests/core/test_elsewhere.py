@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ppo.config import Config
-from ppo.config.file.describing import known_paths
+from ppo.config.words import known_paths
 from ppo.core.elsewhere import ELSEWHERE, HABITS, VALUES, settings_of, synonyms
 from ppo.core.errors import UserError
 from ppo.insight.remedies import describe
