@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ppo.config import Config
 from ppo.core.errors import UserError
 from ppo.runs.folder import RunFolder, run_names
+
+
+class Former(NamedTuple):
+    """Settings that a run had before it was resumed (None: unknown), and what differs from them."""
+
+    config: Config | None
+    changes: list[str]
 
 
 def summarize(
@@ -58,10 +65,38 @@ def changed_settings(config: Config, folder: RunFolder) -> dict[str, Any]:
         before = Config.load_run(results / earlier[-1] / "config.yaml")[0].to_dict()
     except UserError:  # written by another version: nothing to compare with
         return {}
-    changes = [
+    changes = _changes(before, config.to_dict())
+    return {"previous": earlier[-1], "differs": changes} if changes else {}
+
+
+def keep_former_settings(config: Config, folder: RunFolder, batch: int) -> Former:
+    """Before a run goes on with other settings at `batch`: what differs from its config.yaml.
+
+    The former file is kept as config.batchNNNN.yaml. Of several at one batch the first has trained
+    the batches before it.
+    """
+    path = folder.path / "config.yaml"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return Former(None, [])
+    former: Config | None = None
+    changes = ["settings other than the former ones, which this version cannot read"]
+    try:
+        former = Config.load_run(path)[0]
+        changes = _changes(former.to_dict(), config.to_dict())
+    except UserError:
+        pass
+    name = f"config.batch{batch:04d}.yaml"
+    if changes and not (folder.path / name).exists():
+        folder.write_text(name, text)
+    return Former(former, changes)
+
+
+def _changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    return [
         f"{section}.{key} {before[section].get(key)} -> {value}"
-        for section, values in config.to_dict().items()
+        for section, values in now.items()
         for key, value in values.items()
         if before[section].get(key) != value
     ]
-    return {"previous": earlier[-1], "differs": changes} if changes else {}

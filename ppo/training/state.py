@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 from ppo.algorithm.learner import Learner
+from ppo.algorithm.schedules import scheduled
+from ppo.config import Config
 from ppo.core import parallel
 from ppo.core.errors import UserError
 from ppo.envs.changed import refuse_changes
@@ -21,6 +23,12 @@ from ppo.envs.spaces import describe
 from ppo.runs import checkpoint
 from ppo.runs.checkpoint import Checkpoint
 from ppo.runs.folder import RunFolder
+
+SCHEDULES = {  # number in `ppo`: its schedule
+    "learning_rate": "learning_rate_schedule",
+    "clip_epsilon": "clip_schedule",
+    "noise_color_share": "noise_color_schedule",
+}
 
 
 def gather(learner: Learner) -> dict[str, Tensor]:
@@ -130,6 +138,26 @@ def changes(found: Checkpoint, learner: Learner, name: str) -> list[str]:
         )
     trained = meta["observation_space"], meta["action_space"]
     return refuse_changes(trained, envs, name, meta.get("num_mask"))
+
+
+def jumps(former: Config, config: Config, counters: dict[str, int]) -> list[str]:
+    """What a schedule gives from now on, where the former settings would give something else."""
+    lines = []
+    for name, schedule in SCHEDULES.items():
+        kinds = {getattr(whose.ppo, schedule) for whose in (former, config)}
+        values = []
+        for whose in (former, config):
+            kind, start = getattr(whose.ppo, schedule), getattr(whose.ppo, name)
+            progress = min(1.0, counters["env_steps"] / whose.train.total_timesteps)
+            known = kind in ("constant", "linear")
+            values.append(scheduled(start, kind, progress) if known else None)
+        then, now = values
+        if kinds != {"constant"} and None not in values and then != now:
+            lines.append(
+                f"from batch {counters['batch']} on ppo.{name} is {now:.4g} "
+                f"({then:.4g} by the former settings)"
+            )
+    return lines
 
 
 def differences(found: Checkpoint, learner: Learner) -> list[str]:

@@ -23,7 +23,7 @@ from ppo.runs import checkpoint, provenance
 from ppo.runs.files import from_here
 from ppo.runs.folder import RunFolder
 from ppo.runs.names import find_run, results_folder
-from ppo.runs.summary import changed_settings, summarize
+from ppo.runs.summary import changed_settings, keep_former_settings, summarize
 from ppo.runs.tensorboard import TensorBoardLog
 from ppo.training import state as saving
 from ppo.training.evaluations import RunEvaluations
@@ -190,17 +190,20 @@ class Trainer:
 
     def _open_folder(self, loaded: bool) -> None:
         facts = provenance.collect(torch=torch, device=str(self.device), folder=self.here)
+        differs: dict[str, Any] = {}
         if self.folder is None:
             texts = {
                 "config.yaml": self.config.to_yaml(),
                 "command.txt": shlex.join(sys.argv) + "\n",
             }
             self.folder = RunFolder.create(self.results, texts, room=self._checkpoint_size())
+            differs |= changed_settings(self.config, self.folder)
         else:
             batch = self.learner.counters["batch"]
             self.evaluated.load(self.folder, before=batch - self.evaluation_due)
             self.folder.truncate(batch)
             self.folder.truncate_episodes(batch)
+            differs |= self._adopt_settings(batch)
             self.folder.write_text("config.yaml", self.config.to_yaml())
         self.folder.write_json("provenance.json", facts)
         self.folder.set_status("running", **facts)
@@ -218,13 +221,26 @@ class Trainer:
                 "total_steps": self.config.train.total_timesteps,
                 "path": from_here(self.folder.path),
                 "batch": self.learner.counters["batch"],
-                **({} if self.resumed else changed_settings(self.config, self.folder)),
+                **differs,
             },
         )
         if self.resumed and not loaded:
             self.console.note("the run had no checkpoint yet: it begins again with batch 0")
         for line in (*self.folder.warnings, *(self._limits_of_resume() if loaded else [])):
             self.console.note(line)
+
+    def _adopt_settings(self, batch: int) -> dict[str, Any]:
+        """Say, and keep, what the settings of the batches so far had otherwise."""
+        assert self.folder is not None
+        if not batch:  # nothing was trained with the former ones
+            return {}
+        former = keep_former_settings(self.config, self.folder, batch)
+        if not former.changes:
+            return {}
+        self.events += [f"resumed with {change}" for change in former.changes]
+        if former.config is not None:
+            self.events += saving.jumps(former.config, self.config, self.learner.counters)
+        return {"previous": f"batch {batch}", "differs": former.changes}
 
     def _limits_of_resume(self) -> list[str]:
         if self.envs.restore_level != "boundary":

@@ -1,0 +1,88 @@
+"""A run that goes on with other settings says so, and keeps the former ones."""
+
+import pytest
+
+from ppo import Config, Trainer
+
+
+def config(*more):
+    return Config.from_dict(
+        {},
+        [
+            "env.id=CartPole-v1", "env.num_envs=2", "ppo.num_steps=8", "ppo.num_minibatches=1",
+            "ppo.num_epochs=1", "train.total_timesteps=64", "env.calibration_steps=4",
+            "evaluation.episodes=2", "network.hidden_sizes=[8]", "system.compile=never",
+            "logging.tensorboard=false", "logging.doctor=false", *more,
+        ],
+    )  # fmt: skip
+
+
+class Told:
+    """A console that keeps what the trainer says at the start, and its notes."""
+
+    def __init__(self):
+        self.facts, self.notes = {}, []
+
+    def start(self, run, config, facts):
+        self.facts = facts
+
+    def note(self, line):
+        self.notes.append(line)
+
+    def __getattr__(self, name):
+        return lambda *_: None
+
+
+LINEAR = "ppo.learning_rate_schedule=linear"
+
+
+def resumed(tmp_path, settings, *more, batches=2):
+    Trainer(settings, tmp_path).train(batches=batches)
+    told = Told()
+    trainer = Trainer(config(LINEAR, *more), tmp_path, told, resume="run0001")
+    trainer.train(batches=1)
+    events = trainer.folder.records()[batches]["events"]
+    return trainer.folder, told, events
+
+
+def test_a_jump_of_a_schedule_is_an_event_and_a_note(tmp_path):
+    """Half of the run is done, and then a quarter: the rate rises from 5e-4 to 7.5e-4."""
+    folder, told, events = resumed(tmp_path, config(LINEAR), "train.total_timesteps=128")
+    assert any("train.total_timesteps 64 -> 128" in line for line in events)
+    (jump,) = [line for line in events if "ppo.learning_rate is" in line]
+    assert "from batch 2 on ppo.learning_rate is 0.00075 (0.0005 by the former settings)" in jump
+    assert folder.records()[2]["learning_rate"] == pytest.approx(7.5e-4)
+    assert told.facts["differs"] == ["train.total_timesteps 64 -> 128"]
+    assert told.facts["previous"] == "batch 2"
+    assert set(events) <= set(told.notes)
+
+
+def test_the_former_settings_are_kept_under_the_batch_they_led_to(tmp_path):
+    folder, _, _ = resumed(tmp_path, config(LINEAR), "ppo.gamma=0.5")
+    assert Config.load(folder.path / "config.batch0002.yaml") == config(LINEAR)
+    assert Config.load(folder.path / "config.yaml").ppo.gamma == 0.5
+    Trainer(config(LINEAR), tmp_path, resume="run0001").train(batches=1)
+    assert Config.load(folder.path / "config.batch0003.yaml").ppo.gamma == 0.5
+
+
+def test_of_two_changes_at_one_batch_that_of_the_batches_before_is_kept(tmp_path, monkeypatch):
+    """The second settings trained nothing that is left."""
+    Trainer(config(LINEAR), tmp_path).train(batches=2)
+    second = Trainer(config("ppo.gamma=0.5"), tmp_path, resume="run0001")
+    monkeypatch.setattr(second, "_loop", lambda *_: second.__setattr__("whole", False))
+    second.train(batches=1)
+    third = Trainer(config("ppo.gamma=0.6"), tmp_path, resume="run0001")
+    third.train(batches=1)
+    assert Config.load(third.folder.path / "config.batch0002.yaml") == config(LINEAR)
+
+
+def test_the_same_settings_are_not_mentioned(tmp_path):
+    folder, told, events = resumed(tmp_path, config(LINEAR))
+    assert not told.facts.get("differs") and not any("resumed with" in line for line in events)
+    assert not list(folder.path.glob("config.batch*"))
+
+
+def test_a_run_that_begins_again_keeps_no_former_settings(tmp_path):
+    """Nothing was trained with them."""
+    folder, _, events = resumed(tmp_path, config(), batches=0)
+    assert not list(folder.path.glob("config.batch*"))
