@@ -353,6 +353,10 @@ class EvaluationConfig(Section):
     )
     episodes: Count = setting(20, "episodes of an evaluation", common=True)
     deterministic: bool = setting(True, "evaluate the mode of the policy in place of samples")
+    max_steps: Count = setting(
+        100_000,
+        "steps after which an episode of an evaluation is not waited for any longer",
+    )
 
 
 class LoggingConfig(Section):

@@ -43,15 +43,18 @@ def record(
     act: Callable[[Tensor], Tensor],
     num_episodes: int,
     forget: Callable[[Tensor | None], None] | None = None,
+    max_steps: int | None = None,
 ) -> Recording:
     """The first episodes of every environment, an equal number from each; without action masks.
 
     Args:
         act: raw observations [N, ...] -> actions in the environment's units.
         forget: as in `ppo.policies.play.play`, for policies with memory.
+        max_steps: longest episode that is waited for.
 
     Raises:
-        UserError: observations mix images and numbers, for which files have no form.
+        UserError: observations mix images and numbers, for which files have no form; or an episode
+            does not end.
     """
     if envs.layout.is_packed:
         raise UserError("--mode demonstrate: observations of images beside numbers have no file")
@@ -59,7 +62,7 @@ def record(
     forget(None)
     each = -(-num_episodes // envs.num_envs)
     obs, columns = envs.reset(), []
-    done = torch.zeros(envs.num_envs, dtype=torch.long)
+    done, lengths = (torch.zeros(envs.num_envs, dtype=torch.long) for _ in range(2))
     while bool((done < each).any()):
         actions = act(obs)
         step = envs.step(actions)
@@ -70,6 +73,12 @@ def record(
         done += ended.cpu()
         obs = step.obs
         forget(step.begins_anew)
+        lengths = (lengths + 1).masked_fill(step.begins_anew.cpu(), 0)
+        if max_steps is not None and bool(((lengths >= max_steps) & (done < each)).any()):
+            raise UserError(
+                f"--mode demonstrate: an episode has not ended after evaluation.max_steps "
+                f"{max_steps:,}; a demonstration is made of whole episodes"
+            )
     # [N, T, ...]: the steps of one environment after each other.
     obs_, actions_, rewards, ended_, final, success, keep_, fresh = (
         torch.stack([row.cpu() for row in column], 1).numpy()
@@ -134,10 +143,11 @@ def demonstrate(
     path = Path(path).absolute()  # before an environment may change the working directory
     if run is None:
         act, env, forget = expert_of(config), config.env, None
-        policy = None
+        policy, max_steps = None, config.evaluation.max_steps
     else:
         policy = load_policy(run, results)
         act, env, forget = policy.act, policy.config.env, policy.reset
+        max_steps = policy.config.evaluation.max_steps
     with make_environments(
         env,
         run_seed=config.system.seed,
@@ -146,6 +156,6 @@ def demonstrate(
     ) as envs:
         for note in policy.check_environments(envs, str(run)) if policy else ():
             print(f"note: {note}", file=sys.stderr)
-        recording = record(envs, act, num_episodes, forget)
+        recording = record(envs, act, num_episodes, forget, max_steps)
     write(path, recording.steps)
     return recording

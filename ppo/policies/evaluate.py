@@ -40,10 +40,15 @@ def evaluate_run(
     )
     try:
         for note in policy.check_environments(envs, folder.name):
-            print(f"note: {note}", file=sys.stderr)
-        return evaluate(envs, policy, episodes, seed, deterministic)
+            _tell(note)
+        limit = policy.config.evaluation.max_steps
+        return evaluate(envs, policy, episodes, seed, deterministic, max_steps=limit, note=_tell)
     finally:
         envs.close()
+
+
+def _tell(note: str) -> None:
+    print(f"note: {note}", file=sys.stderr)
 
 
 def render_run(run: str, results: Path, seed: int, which: str = "best") -> Path:

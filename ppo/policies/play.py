@@ -35,6 +35,7 @@ def play(
     episodes: int,
     forget: Callable[[Tensor | None], None] | None = None,
     poll: Callable[[], None] | None = None,
+    max_steps: int | None = None,
 ) -> dict[str, np.ndarray]:
     """The first episodes of every environment, as equal a number from each as there can be.
 
@@ -45,9 +46,12 @@ def play(
         forget: told before the first step (None), and then which environments [N] bool begin an
             episode with the next observation; for policies with memory.
         poll: called before every step; what it raises ends the evaluation.
+        max_steps: an episode that lasts longer counts as it is, and is the last of its environment,
+            which cannot be told to begin another.
 
     Returns:
-        returns, lengths, successes: [episodes], unscaled.
+        returns, lengths, successes, whole: [episodes], unscaled; whole is 0 for an episode that
+        went on.
     """
     n = envs.num_envs
     each = episodes // n + (torch.arange(n) < episodes % n).long()
@@ -56,7 +60,7 @@ def play(
     forget(None)
     sums, lengths = torch.zeros(n), torch.zeros(n)
     done = torch.zeros(n, dtype=torch.long)
-    found: list[tuple[float, float, float]] = []
+    found: list[tuple[float, float, float, float]] = []
     while bool((done < each).any()):
         if poll is not None:
             poll()
@@ -67,12 +71,22 @@ def play(
         lengths += step.valid.cpu().float()
         for i in step.finished.nonzero().squeeze(-1).tolist():
             if done[i] < each[i]:
-                found.append((float(sums[i]), float(lengths[i]), float(step.success[i])))
+                found.append((float(sums[i]), float(lengths[i]), float(step.success[i]), 1.0))
             done[i] += 1
+        for i in _endless(lengths, step.finished.cpu() | (done >= each), max_steps):
+            found.append((float(sums[i]), float(lengths[i]), float("nan"), 0.0))
+            done[i] = each[i]
         fresh = step.begins_anew.cpu()  # also after a cut, whose episode has no return
         sums, lengths = (held.masked_fill(fresh, 0.0) for held in (sums, lengths))
-    returns, steps, successes = np.asarray(found).T
-    return {"returns": returns, "lengths": steps, "successes": successes}
+    names = ("returns", "lengths", "successes", "whole")
+    return dict(zip(names, np.asarray(found).T, strict=True))
+
+
+def _endless(lengths: Tensor, settled: Tensor, max_steps: int | None) -> list[int]:
+    """The environments whose episode goes on after `max_steps`, of those that still count."""
+    if max_steps is None:
+        return []
+    return ((lengths >= max_steps) & ~settled).nonzero().squeeze(-1).tolist()
 
 
 def evaluate(
@@ -82,13 +96,16 @@ def evaluate(
     seed: int,
     deterministic: bool = True,
     poll: Callable[[], None] | None = None,
+    max_steps: int | None = None,
+    note: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Mean return, deviation, 95 % interval, length and success rate over some episodes.
 
     Args:
         envs: closed by the caller. policy: has `act(obs [N, ...], deterministic, seed)`
             and, with memory, `reset(which)`.
-        poll: as in `play`.
+        poll, max_steps: as in `play`.
+        note: told in a line that some episodes did not end.
     """
     counter = iter(range(10**12))
 
@@ -96,7 +113,13 @@ def evaluate(
         return policy.act(obs, deterministic, stream_seed(seed, "evaluation", next(counter)))
 
     forget = getattr(policy, "reset", None)
-    played = play(envs, act, episodes, forget, poll)
+    played = play(envs, act, episodes, forget, poll, max_steps)
+    endless = int((played["whole"] == 0).sum())
+    if endless and note is not None:
+        note(
+            f"evaluation: {endless} of {episodes} episodes went on after evaluation.max_steps "
+            f"{max_steps:,} and count as they were then; their environments played no other"
+        )
     returns = played["returns"]
     known = played["successes"][np.isfinite(played["successes"])]
     low, high = bootstrap_interval(returns, seed)

@@ -61,11 +61,16 @@ def imitator_for(config: Config, data: Path, envs: Environments) -> Imitator:
 
 def assess(config: Config, envs: Environments, policy: Policy, episodes: int) -> dict[str, Any]:
     """Return, success rate and, where observations say it, the mean final error."""
-    result = evaluate(envs, policy, episodes, config.system.seed)
+    limit = config.evaluation.max_steps
+    result = evaluate(envs, policy, episodes, config.system.seed, max_steps=limit, note=_tell)
     if config.env.id in REPORTS_ERROR:
         errors = record(envs, policy.act, episodes, policy.reset).final_errors
         result["final_error"] = None if errors is None else float(errors.mean())
     return result
+
+
+def _tell(note: str) -> None:
+    print(f"note: {note}", file=sys.stderr)
 
 
 def pretrain(config: Config, data: Path, results: Path, tell: Any = None) -> Pretrained:

@@ -31,6 +31,7 @@ class RunEvaluations:
         self.rows: list[dict[str, Any]] = []
         self.best: dict[str, Any] | None = None
         self.seconds = 0.0
+        self.notes: list[str] = []  # of the newest, for the user
         self._envs: Any = None
 
     def play(self, learner: Learner, poll: Callable[[], None]) -> bool:
@@ -39,7 +40,7 @@ class RunEvaluations:
         Raises:
             Dropped: `poll` says that there is no time to finish it.
         """
-        started = time.perf_counter()
+        started, self.notes = time.perf_counter(), []
         try:
             self.rows.append(self._result(learner, poll))
         finally:
@@ -56,7 +57,16 @@ class RunEvaluations:
         policy = Policy(agent, self.config, trained.observation_space, trained.action_space)
         envs = self._environments(seed)
         try:
-            result = evaluate(envs, policy, settings.episodes, seed, settings.deterministic, poll)
+            result = evaluate(
+                envs,
+                policy,
+                settings.episodes,
+                seed,
+                settings.deterministic,
+                poll,
+                settings.max_steps,
+                self.notes.append,
+            )
         finally:
             agent.train()
         counters = learner.counters

@@ -27,7 +27,6 @@ from ppo.runs.folder import RunFolder
 SCHEDULES = {  # number in `ppo`: its schedule
     "learning_rate": "learning_rate_schedule",
     "clip_epsilon": "clip_schedule",
-    "noise_color_share": "noise_color_schedule",
 }
 
 

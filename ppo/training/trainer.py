@@ -311,6 +311,7 @@ class Trainer:
         """Whether the current policy is the best so far."""
         assert self.folder is not None
         best = self.evaluated.play(self.learner, poll)
+        self.events += self.evaluated.notes
         self.evaluated.write(self.folder, self.tensorboard)
         return best
 
@@ -415,6 +416,8 @@ class Trainer:
 
     def _tell_end(self, summary: dict[str, Any]) -> None:
         assert self.folder is not None
+        for event in self.events:  # since the last batch; no record holds them
+            self.console.note(event)
         if self.last_record is not None:
             self.console.single_batch(self.last_record, self.config)
         self.console.end(

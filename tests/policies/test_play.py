@@ -1,8 +1,10 @@
 """Evaluation plays exactly the episodes asked for, chosen before they are known."""
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from env_tools import make
 
 from ppo.config import EnvConfig
 from ppo.envs.make import make_environments
@@ -39,6 +41,66 @@ def test_short_episodes_are_not_favored():
             step = envs.step(torch.ones(4, dtype=torch.int64))
             firsts = torch.where((firsts < 0) & step.terminated, t, firsts)
     assert sorted(few.tolist()) == sorted(firsts.tolist())
+
+
+class Endless(gym.Env):
+    """No episode ends, but that of some: after so many steps as its index has."""
+
+    observation_space = gym.spaces.Box(-1, 1, (1,), np.float32)
+    action_space = gym.spaces.Discrete(2)
+
+    def __init__(self, length=10**9):
+        self.length = length
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.count = 0
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action):
+        self.count += 1
+        return np.zeros(1, np.float32), 2.0, self.count == self.length, False, {}
+
+
+gym.register("Endless-v0", Endless)
+
+
+def test_an_evaluation_of_episodes_that_never_end_ends_and_says_so():
+    told = []
+    with make("Endless-v0", num_envs=3) as envs:
+        found = evaluate(envs, Constant(), 5, 0, max_steps=40, note=told.append)
+    assert found["episodes"] == 3 and found["mean_length"] == 40 and found["mean_return"] == 80
+    (line,) = told
+    assert "evaluation.max_steps 40" in line and "3 of 5 episodes" in line
+
+
+def test_an_episode_of_just_so_many_steps_is_whole():
+    told = []
+    with make("Endless-v0", num_envs=2, kwargs={"length": 40}) as envs:
+        found = evaluate(envs, Constant(), 4, 0, max_steps=40, note=told.append)
+    assert found["episodes"] == 4 and found["mean_length"] == 40 and not told
+
+
+def test_a_run_says_that_its_evaluation_was_cut_short(tmp_path, capsys):
+    from ppo import Config, Trainer
+    from ppo.core.errors import UserError
+    from ppo.policies.demonstrate import demonstrate
+    from ppo.policies.evaluate import evaluate_run
+
+    settings = [
+        "env.id=Endless-v0", "env.num_envs=2", "ppo.num_steps=8", "ppo.num_minibatches=1",
+        "train.total_timesteps=32", "evaluation.episodes=2", "evaluation.max_steps=7",
+        "evaluation.interval=1", "system.compile=never", "logging.tensorboard=false",
+    ]  # fmt: skip
+    trainer = Trainer(Config.from_dict({}, settings), tmp_path)
+    trainer.train()
+    assert trainer.evaluations[0]["mean_length"] == 7
+    assert any("evaluation.max_steps 7" in line for line in trainer.folder.records()[1]["events"])
+    assert any("evaluation.max_steps 7" in line for line in trainer.events)  # of the last one
+    evaluate_run("run0001", tmp_path, episodes=2, seed=0)
+    assert "evaluation.max_steps 7" in capsys.readouterr().err
+    with pytest.raises(UserError, match="not ended after evaluation.max_steps 7"):
+        demonstrate(trainer.config, tmp_path / "steps.npz", 2, "run0001", tmp_path)
 
 
 def test_the_interval_covers_the_mean_about_as_often_as_it_says():
