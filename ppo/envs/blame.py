@@ -17,9 +17,23 @@ _LIBRARIES = (sysconfig.get_paths()["stdlib"], *site.getsitepackages())
 
 def described(error: BaseException) -> str:
     """What was raised and where, in one line."""
+    error = _first(error)
     text = f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ")
     place = place_of(error)
     return f"{text} ({place})" if place else text
+
+
+def raised(error: BaseException) -> str:
+    """`raised KeyError('goal') (file:line in function)`, to follow the name of a method."""
+    place = place_of(error)
+    return f"raised {' '.join(repr(error).split())}" + (f" ({place})" if place else "")
+
+
+def _first(error: BaseException) -> BaseException:
+    """The error itself, or the one that Gymnasium's `make` raises again with words of its own."""
+    inner = error.__context__
+    again = type(inner) is type(error) and str(error).startswith(str(inner))
+    return inner if inner is not None and again and is_raised_by_gymnasium(error) else error
 
 
 def place_of(error: BaseException) -> str:

@@ -7,6 +7,7 @@ starting again, so a run can be resumed at a reset only.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import gymnasium as gym
@@ -21,12 +22,18 @@ from torch import Tensor
 from ppo.core.data import Step
 from ppo.core.errors import EnvironmentFault, RunError, UserError
 from ppo.envs.base import Environments, RestoreLevel, episode_seed
+from ppo.envs.blame import described, raised
 from ppo.envs.host import masks
+from ppo.envs.host.checks import shortened
 from ppo.envs.host.slot import Task
 from ppo.envs.observations import ActionDecoder, ObservationEncoder, flat_mask, mask_size
 
 ATARI = "ale_py.vector_env:AtariVectorEnv"
 REACHED = ("final_obs", "final_observation")  # keys of infos
+RETURNS = {
+    "reset": "reset must return (observations, infos dict)",
+    "step": "step must return (observations, rewards, terminated, truncated, infos dict)",
+}
 CARTPOLE = "gymnasium.envs.classic_control.cartpole:CartPoleVectorEnv"
 
 
@@ -56,9 +63,10 @@ def make_vector(spec: EnvSpec, task: Task, num_envs: int, first_index: int = 0) 
     kwargs = _arguments(spec, task)
     try:
         envs = gym.make_vec(spec, num_envs, vectorization_mode="vector_entry_point", **kwargs)
-    except (TypeError, ValueError, ImportError, gym.error.Error) as error:
+    except (Exception, SystemExit) as error:
         raise UserError(
-            f"env.backend: vector: {spec.id} cannot be made with env.kwargs {task.kwargs}: {error}"
+            f"env.backend: vector: {spec.id} cannot be made with env.kwargs {task.kwargs}: "
+            f"{described(error)}"
         ) from error
     if isinstance(envs.unwrapped, CartPoleVectorEnv):
         return CartPoleVector(envs, spec.id, task, first_index)
@@ -134,10 +142,29 @@ class VectorEnvironments(Environments):
         """Starts every environment; each call begins other episodes until `run_seed` is set."""
         seed = self._seed_of(self._resets)
         self._resets += 1
-        observations, infos = self.envs.reset(seed=seed)
+        observations, infos = self._asked("reset", 2, seed=seed)
         self._ended[:] = False
         self._moved = False
         return torch.from_numpy(self._with_masks(self._encode(observations), observations, infos))
+
+    def _asked(self, method: str, count: int, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        """So many values that a method of the environments returns.
+
+        Raises:
+            EnvironmentFault: it raised an exception; with its place.
+            UserError: it returns something else.
+        """
+        try:
+            found = getattr(self.envs, method)(*args, **kwargs)
+        except (Exception, SystemExit) as error:
+            raise EnvironmentFault(
+                f"env.backend: vector: {self.env_id}: {method} {raised(error)}"
+            ) from error
+        if not isinstance(found, tuple) or len(found) != count or not isinstance(found[-1], dict):
+            raise UserError(
+                f"env.backend: vector: {self.env_id}: {RETURNS[method]}, got {shortened(found)}"
+            )
+        return found
 
     @property
     def run_seed(self) -> int:
@@ -156,7 +183,7 @@ class VectorEnvironments(Environments):
         """Whether a reset gives masks. It is harmless: `reset` seeds the environments again."""
         if task.action_masks == "never" or not mask_size(self.action_space):
             return False
-        _, infos = self.envs.reset(seed=self._seed_of(0))
+        _, infos = self._asked("reset", 2, seed=self._seed_of(0))
         if hasattr(self.envs.unwrapped, masks.METHOD):
             raise UserError(
                 f"env.backend: vector: {self.env_id} has a method {masks.METHOD}, which is read "
@@ -197,7 +224,7 @@ class VectorEnvironments(Environments):
     def step(self, actions: Tensor) -> Step:
         taken = self.decoder.array(actions.detach().cpu().numpy())
         self._moved = True
-        observations, rewards, terminated, truncated, infos = self.envs.step(taken)
+        observations, rewards, terminated, truncated, infos = self._asked("step", 5, taken)
         encoded = self._encode(observations)
         # A dummy step ends nothing, whatever is said of it: see ppo/core/data.py.
         valid = ~self._ended
@@ -296,9 +323,15 @@ class VectorEnvironments(Environments):
         """A copy in the encoder's dtype.
 
         Raises:
-            UserError: bytes of an image cannot hold it.
+            UserError: they are of another shape, or bytes of an image cannot hold them.
         """
         array = np.asarray(observations)
+        shape = (self.num_envs, *(self.observation_space.shape or ()))
+        if array.shape != shape or array.dtype.kind not in "fiub":
+            raise UserError(
+                f"env.backend: vector: {self.env_id}: observations must be numbers of shape "
+                f"{shape}, got {array.dtype} of shape {array.shape}"
+            )
         if self.encoder.dtype == np.uint8 and array.dtype != np.uint8:
             if array.dtype.kind not in "iu" or (array < 0).any() or (array > 255).any():
                 raise UserError(
@@ -344,7 +377,8 @@ class VectorEnvironments(Environments):
         return self.reset()
 
     def close(self) -> None:
-        self.envs.close()
+        with contextlib.suppress(Exception, SystemExit):
+            self.envs.close()
 
 
 def _mode_of(declared: Any, env_id: str) -> AutoresetMode:

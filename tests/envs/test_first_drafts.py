@@ -27,6 +27,7 @@ def five_steps(what: str, name: str = "Clumsy", **more):
 MISTAKES = [
     ("no_file", UserError, r"cannot be made.*FileNotFoundError.*prices.csv.*clumsy_env\.py:\d+ in"),
     ("key_in_init", UserError, rf"cannot be made.*KeyError: 'goal' \({'.*'}{THERE}\)"),
+    ("type_in_init", UserError, rf"e.*: TypeError: 'None[\w' ]* subscriptable \({'.*'}{THERE}\)"),
     ("assert_in_init", UserError, "cannot be made.*AssertionError: the map must have a goal"),
     ("old_space", UserError, r"observation_space is a clumsy_env\.Box.*gymnasium\.spaces"),
     ("key_in_reset", EnvironmentFault, rf"reset raised KeyError\('start'\).*{THERE}"),
@@ -55,6 +56,49 @@ def test_workers_say_the_same(what, kind, message):
 def test_frames_of_an_environment_with_four_values_are_not_stacked_in_vain():
     with pytest.raises(UserError, match="step must return .*terminated, truncated"):
         five_steps("four_values", frame_stack=2)
+
+
+IN_MASKS = [
+    ("key_in_masks", rf"action_masks raised KeyError\('goal'\).*{THERE}"),
+    ("value_in_masks", r"action_masks raised ValueError\('no such choice'\).*in action_masks"),
+]
+
+
+@pytest.mark.parametrize(("what", "message"), IN_MASKS)
+@pytest.mark.parametrize("at", [0, 2])
+def test_an_error_in_action_masks_has_its_place(what, message, at):
+    with (
+        pytest.raises(EnvironmentFault, match=rf"step {at} of .*{message}"),
+        make("clumsy_env:Choosing-v0", num_envs=1, kwargs={"what": what, "at": at}) as envs,
+    ):
+        envs.reset()
+        for _ in range(3):
+            envs.step(torch.zeros(1, dtype=torch.int64))
+
+
+def test_an_error_in_action_masks_can_cut_the_episode():
+    kwargs = {"what": "key_in_masks", "at": 2}
+    with make("clumsy_env:Choosing-v0", num_envs=1, kwargs=kwargs, on_error="restart") as envs:
+        envs.reset()
+        steps = [envs.step(torch.zeros(1, dtype=torch.int64)) for _ in range(2)]
+        assert steps[1].valid.tolist() == [False] and steps[1].truncated.tolist() == [True]
+        assert any("action_masks raised" in line for line in envs.drain_events())
+
+
+IN_SIDE = [
+    ("key_in_init", UserError, "cannot be made.*KeyError: 'goal'.*in _fail"),
+    ("type_in_init", UserError, "cannot be made.*TypeError: .*in _fail"),
+    ("key_in_reset", EnvironmentFault, r"Side-v0.*reset raised KeyError\('goal'\).*in _fail"),
+    ("key_in_step", EnvironmentFault, r"Side-v0.*step raised KeyError\('goal'\).*in _fail"),
+    ("four_values", UserError, "step must return .*terminated, truncated"),
+]
+
+
+@pytest.mark.parametrize(("what", "kind", "message"), IN_SIDE)
+def test_an_error_in_a_vectorized_environment_has_its_place(what, kind, message):
+    with pytest.raises(kind, match=message) as caught:
+        five_steps(what, "Side", backend="vector")
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["NoSeed", "NoSeedLimit"])

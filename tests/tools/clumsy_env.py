@@ -8,6 +8,8 @@ import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
 
 
 class Box:
@@ -32,6 +34,8 @@ class Clumsy(gym.Env):
             open("/nowhere/prices.csv")  # noqa: SIM115
         if what == "key_in_init":
             self._deeper({}, "goal")
+        if what == "type_in_init":
+            self._deeper(None, "goal")
         if what == "assert_in_init":
             assert not what, "the map must have a goal"
         if what == "old_space":
@@ -71,12 +75,60 @@ class Clumsy(gym.Env):
         return self._show(), reward, end, limit, {}
 
 
+class Choosing(Clumsy):
+    """Its masks fail, or are wrong, in the step that `at` says."""
+
+    def __init__(self, what: str = "", at: int = 0) -> None:
+        super().__init__(what)
+        self.at = at
+
+    def action_masks(self):
+        if self.count == self.at and self.what == "key_in_masks":
+            self._deeper({}, "goal")
+        if self.count == self.at and self.what == "value_in_masks":
+            raise ValueError("no such choice")
+        return np.ones(2, np.int8)
+
+
+class Side(VectorEnv):
+    """Several at once; fails in one of its methods, as `what` says."""
+
+    metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
+
+    def __init__(self, num_envs: int = 1, what: str = "") -> None:
+        self.num_envs, self.what = num_envs, what
+        self.single_observation_space = Clumsy.observation_space
+        self.single_action_space = Clumsy.action_space
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._fail("init")
+
+    def _fail(self, where):
+        if self.what == f"key_in_{where}":
+            {}["goal"]  # noqa: B018
+        if self.what == f"type_in_{where}":
+            where + 1
+
+    def reset(self, *, seed=None, options=None):
+        self._fail("reset")
+        return np.zeros((self.num_envs, 2), np.float32), {}
+
+    def step(self, actions):
+        self._fail("step")
+        none = np.zeros(self.num_envs, bool)
+        if self.what == "four_values":
+            return np.zeros((self.num_envs, 2), np.float32), none, none, {}
+        return np.zeros((self.num_envs, 2), np.float32), none, none, none, {}
+
+
 class NoSeed(Clumsy):
     def reset(self):
         return super().reset()
 
 
-for _name, _kind in {"Clumsy": Clumsy, "NoSeed": NoSeed}.items():
+if "Side-v0" not in gym.registry:
+    gym.register("Side-v0", Clumsy, vector_entry_point="clumsy_env:Side")
+for _name, _kind in {"Clumsy": Clumsy, "NoSeed": NoSeed, "Choosing": Choosing}.items():
     if f"{_name}-v0" not in gym.registry:
         gym.register(f"{_name}-v0", f"clumsy_env:{_kind.__name__}")
         gym.register(f"{_name}Limit-v0", f"clumsy_env:{_kind.__name__}", max_episode_steps=50)

@@ -19,6 +19,14 @@ KEY, METHOD = "action_mask", "action_masks"
 BITS = (gym.spaces.Box, gym.spaces.MultiBinary)
 
 
+class Raised(Exception):
+    """The environment's own method failed; `inner` is what it raised."""
+
+    def __init__(self, inner: BaseException) -> None:
+        super().__init__(str(inner))
+        self.inner = inner
+
+
 def find_source(env: gym.Env, info: dict[str, Any], setting: str, env_id: str) -> str:
     """How the environment tells its masks: info, method, observation, or none.
 
@@ -61,9 +69,13 @@ def read(env: gym.Env, observation: Any, info: dict[str, Any], source: str) -> n
 
     Raises:
         ValueError: there is none this time, or it does not fit.
+        Raised: the environment's own method failed.
     """
     if source == "method":
-        found = env.get_wrapper_attr(METHOD)()
+        try:
+            found = env.get_wrapper_attr(METHOD)()
+        except (Exception, SystemExit) as error:
+            raise Raised(error) from error
     elif source == "observation":
         found = of_observation(observation, env.action_space)
     elif KEY not in info:

@@ -15,7 +15,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from ppo.core.errors import EnvironmentFault, UserError
 from ppo.envs.base import episode_seed
-from ppo.envs.blame import described, is_raised_by_gymnasium, place_of
+from ppo.envs.blame import described, is_raised_by_gymnasium, raised
 from ppo.envs.host import masks
 from ppo.envs.host.checks import bounds_of, first_nonfinite, flag, scalar, shortened
 from ppo.envs.host.stacking import FrameStack
@@ -92,7 +92,7 @@ class Slot:
                     f"{self.where()}: reset must return (observation, info), and gave a wrapper "
                     f"something else: {error}"
                 ) from error
-            raise EnvironmentFault(f"{self.where()}: reset raised {error!r}{_at(error)}") from error
+            raise EnvironmentFault(f"{self.where()}: reset {raised(error)}") from error
         if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict)):
             raise UserError(
                 f"{self.where()}: reset must return (observation, info), got {shortened(result)}"
@@ -110,11 +110,6 @@ class Slot:
         """Builds the environment anew after it raised an error."""
         self.close()
         self.env = make_task_env(self.spec, self.task)
-
-
-def _at(error: BaseException) -> str:
-    place = place_of(error)
-    return f" ({place})" if place else ""
 
 
 def _cannot_unpack(error: BaseException) -> bool:
@@ -258,11 +253,11 @@ class SlotGroup:
                 observation, _, terminated, truncated, info = slot.env.step(action)
             except (Exception, SystemExit) as error:
                 raise EnvironmentFault(
-                    f"{slot.where()}: played again, step raised {error!r}{_at(error)}"
+                    f"{slot.where()}: played again, step {raised(error)}"
                 ) from error
             if terminated or truncated:
                 return False
-        self._write(slot, observation, self.rows.obs[parity, row], info)
+        self._write_first(row, slot, observation, parity, info)
         return True
 
     def _mark(self, row: int) -> None:
@@ -279,7 +274,7 @@ class SlotGroup:
     def _begin(self, row: int, slot: Slot, episode: int, parity: int) -> None:
         self._mark(row)
         observation, info = slot.reset(episode)
-        self._write(slot, observation, self.rows.obs[parity, row], info)
+        self._write_first(row, slot, observation, parity, info)
 
     def _write(self, slot: Slot, observation: Any, row: np.ndarray, info: Any) -> None:
         """Writes an observation and its mask.
@@ -295,6 +290,14 @@ class SlotGroup:
                 self.encoder.write_mask(mask, row)
         except ValueError as error:
             raise UserError(f"{slot.where()}: {error}") from None
+
+    def _write_first(self, row: int, slot: Slot, observation: Any, parity: int, info: Any) -> None:
+        """Writes what a new episode shows."""
+        try:
+            self._write(slot, observation, self.rows.obs[parity, row], info)
+        except masks.Raised as error:
+            text = f"{slot.where()}: {masks.METHOD} {raised(error.inner)}"
+            raise EnvironmentFault(text) from error.inner
 
     def _step(self, row: int, slot: Slot, action: Any, parity: int) -> None:
         rows = self.rows
@@ -335,7 +338,10 @@ class SlotGroup:
         else:
             self._write_components(row, slot, reward, said("reward_components"))
         if not (terminated or truncated):
-            self._write(slot, observation, rows.obs[parity, row], info)
+            try:
+                self._write(slot, observation, rows.obs[parity, row], info)
+            except masks.Raised as error:
+                self._on_error(row, slot, parity, error.inner, masks.METHOD)
             return
         rows.terminated[row] = terminated
         rows.truncated[row] = truncated
@@ -441,8 +447,10 @@ class SlotGroup:
             )
         self._cut(row, slot, parity, what)
 
-    def _on_error(self, row: int, slot: Slot, parity: int, error: BaseException) -> None:
-        what = f"step raised {error!r}{_at(error)}"
+    def _on_error(
+        self, row: int, slot: Slot, parity: int, error: BaseException, asked: str = "step"
+    ) -> None:
+        what = f"{asked} {raised(error)}"
         if self.task.on_error == "stop":
             raise EnvironmentFault(
                 f"{slot.where()}: {what}; env.on_error: restart would cut such an episode"
