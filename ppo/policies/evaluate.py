@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,14 @@ import gymnasium as gym
 import numpy as np
 import torch
 
-from ppo.core.errors import UserError
+from ppo.core.errors import EnvironmentFault, UserError
+from ppo.envs.blame import raised
 from ppo.envs.host import masks
 from ppo.envs.host.stacking import FrameStack
+from ppo.envs.ids import find_spec, make_env
+from ppo.policies.pictures import picture
 from ppo.policies.play import evaluate
-from ppo.policies.policy import load_policy
+from ppo.policies.policy import Policy, load_policy
 from ppo.runs.folder import RunFolder
 
 EVALUATION_ENVS = 16
@@ -56,6 +60,7 @@ def render_run(run: str, results: Path, seed: int, which: str = "best") -> Path:
 
     Raises:
         UserError: the environment cannot draw, or a package that it draws with is missing.
+        EnvironmentFault: it failed while it played.
     """
     from PIL import Image
 
@@ -63,42 +68,60 @@ def render_run(run: str, results: Path, seed: int, which: str = "best") -> Path:
     policy = load_policy(folder, results, which)
     settings = policy.config.env
     try:
-        env = gym.make(settings.id, render_mode="rgb_array", **settings.kwargs)
-        if settings.frame_stack > 1:
-            env = FrameStack(env, settings.frame_stack)
-        frames = _frames(env, policy, seed)
-    except gym.error.DependencyNotInstalled as error:
-        raise UserError(f"--render: {str(error).splitlines()[0]}") from None
-    except (TypeError, AttributeError, gym.error.Error) as error:
-        raise UserError(f"--render: {settings.id} cannot draw itself ({error})") from None
-    except ValueError as error:
-        raise UserError(
-            f"--render: {settings.id}: one environment alone shows other observations than those "
-            f"that the policy was trained on ({error})"
-        ) from None
+        env = make_env(find_spec(settings.id), {**settings.kwargs, "render_mode": "rgb_array"})
+    except UserError as error:
+        raise UserError(f"--render: {error}") from error
+    if settings.frame_stack > 1:
+        env = FrameStack(env, settings.frame_stack)
+    frames = _frames(env, policy, seed)
     path = folder / "videos" / f"episode_{seed}.gif"
     path.parent.mkdir(exist_ok=True)
     images = [Image.fromarray(frame) for frame in frames]
-    duration = 1000 / (env.metadata.get("render_fps") or 30)
+    duration = 1000 / ((env.metadata or {}).get("render_fps") or 30)
     images[0].save(path, save_all=True, append_images=images[1:], duration=duration, loop=0)
     return path
 
 
-def _frames(env: gym.Env, policy: Any, seed: int) -> list[np.ndarray]:
-    observation, info = env.reset(seed=seed)
+def _frames(env: gym.Env, policy: Policy, seed: int) -> list[np.ndarray]:
+    """[H, W, 3] uint8 of every step of an episode, up to MAX_FRAMES."""
+    name, masked = policy.config.env.id, bool(policy.agent.layout.num_mask)
+    observation, info = _asked(name, "reset", env.reset, seed=seed)
     policy.reset()
-    masked = bool(policy.agent.layout.num_mask)
-    source = masks.find_source(env, info, "auto" if masked else "never", policy.config.env.id)
+    source = masks.find_source(env, info, "auto" if masked else "never", name)
     frames: list[np.ndarray] = []
     ended = False
     while not ended and len(frames) < MAX_FRAMES:
-        frame = env.render()
-        if not isinstance(frame, np.ndarray):
-            raise TypeError("no rgb_array rendering")
-        frames.append(frame)
-        mask = masks.read(env, observation, info, source) if masked else None
-        action = policy.predict(observation, action_mask=mask)
-        observation, _, terminated, truncated, info = env.step(action)
+        try:
+            frames.append(picture(_asked(name, "render", env.render)))
+        except ValueError as error:
+            raise UserError(f"--render: {name} cannot draw itself: {error}") from None
+        args = env, observation, info, source
+        mask = _asked(name, masks.METHOD, masks.read, *args) if masked else None
+        try:
+            action = policy.predict(observation, action_mask=mask)
+        except ValueError as error:
+            raise UserError(
+                f"--render: {name}: one environment alone shows other observations than those that "
+                f"the policy was trained on ({error})"
+            ) from None
+        observation, _, terminated, truncated, info = _asked(name, "step", env.step, action)
         ended = terminated or truncated
     env.close()
     return frames
+
+
+def _asked(name: str, what: str, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """What the environment answers.
+
+    Raises:
+        UserError: a package that it draws with is missing.
+        EnvironmentFault: it raised an exception; with its place.
+    """
+    try:
+        return method(*args, **kwargs)
+    except gym.error.DependencyNotInstalled as error:
+        raise UserError(f"--render: {str(error).splitlines()[0]}") from None
+    except masks.Raised as error:
+        raise EnvironmentFault(f"--render: {name}: {what} {raised(error.inner)}") from error
+    except (Exception, SystemExit) as error:
+        raise EnvironmentFault(f"--render: {name}: {what} {raised(error)}") from error

@@ -1,0 +1,77 @@
+"""Pictures of an episode: every usual form of a frame, or a line that says what is wrong."""
+
+import numpy as np
+import pytest
+import torch
+from drawn_env import GRAY, Drawn
+from PIL import Image
+
+from ppo import Config, Trainer
+from ppo.core.errors import RunError, UserError
+from ppo.policies.evaluate import render_run
+
+COLOR = np.repeat(GRAY[..., None], 3, -1)
+FORMS = {
+    "color": COLOR,
+    "gray": GRAY,
+    "one channel": GRAY[..., None],
+    "channels first": np.moveaxis(COLOR, -1, 0),
+    "one channel first": GRAY[None],
+    "with alpha": np.concatenate([COLOR, np.full((40, 50, 1), 255, np.uint8)], -1),
+    "shares of white": np.float32(COLOR / 255),
+    "float64 up to 255": COLOR.astype(np.float64),
+    "int64": COLOR.astype(np.int64),
+    "tensor": torch.from_numpy(COLOR),
+    "in a list": [COLOR],
+    "lists of numbers": COLOR.tolist(),
+    "a view": np.repeat(COLOR, 2, 1)[:, ::2],
+}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    results = tmp_path_factory.mktemp("results")
+    for name, kwargs in (("Drawn", "{render_mode: human}"), ("NoMode", "{}")):
+        settings = [
+            f"env.id=drawn_env:{name}-v0", f"env.kwargs={kwargs}", "env.num_envs=1",
+            "ppo.num_steps=4", "ppo.num_minibatches=1", "system.compile=never",
+            "logging.tensorboard=false", "network.hidden_sizes=[8]", "evaluation.episodes=1",
+        ]  # fmt: skip
+        Trainer(Config.from_dict({}, settings), results).train(batches=1)
+    return results
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_usual_form_gives_the_same_picture(runs, monkeypatch, form):
+    frame = FORMS[form]
+    monkeypatch.setattr(Drawn, "frame", frame if isinstance(frame, np.ndarray) else lambda _: frame)
+    with Image.open(render_run("run0001", runs, seed=0)) as drawn:
+        assert drawn.n_frames >= 1 and drawn.size == (50, 40)
+        found = np.asarray(drawn.convert("RGB"))
+    assert np.abs(found.astype(int) - 51).max() <= 1
+
+
+WRONG = {
+    "none": (lambda _: None, "render gave None"),
+    "shape": (np.zeros((40, 50, 2), np.uint8), r"uint8 of shape \(40, 50, 2\)"),
+    "empty": (np.zeros((0, 50, 3), np.uint8), r"uint8 of shape \(0, 50, 3\)"),
+    "word": (lambda _: "ascii", "render gave 'ascii'"),
+    "numbers": (np.full((40, 50, 3), 300.0), "from 300 to 300"),
+    "nan": (np.full((40, 50, 3), np.nan), "nan"),
+    "key": (lambda _: {}["picture"], r"render raised KeyError\('picture'\) \(.*test_render\.py"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_no_picture_is_one_line(runs, monkeypatch, name):
+    frame, message = WRONG[name]
+    monkeypatch.setattr(Drawn, "frame", frame)
+    with pytest.raises((UserError, RunError), match=f"--render: .*Drawn-v0.*{message}") as caught:
+        render_run("run0001", runs, seed=0)
+    assert "\n" not in str(caught.value)
+    assert not list((runs / "run0001").glob("videos/*.tmp*"))
+
+
+def test_a_constructor_without_render_mode_is_named(runs):
+    with pytest.raises(UserError, match="--render: .*NoMode-v0.*render_mode"):
+        render_run("run0002", runs, seed=0)
