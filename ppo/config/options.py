@@ -54,7 +54,9 @@ class EnvConfig(Section):
         "sync, async, vector, torch; auto: the fastest that gives the same data",
         common=True,
     )
-    kwargs: dict[str, Any] = setting({}, "arguments of the environment's constructor", common=True)
+    kwargs: dict[str, Any] = setting(
+        {}, 'arguments of the environment\'s constructor; "{index}" is its number', common=True
+    )
     reward_scale: Positive = setting(
         1.0, "factor on the rewards, for experiments; reports stay unscaled", common=True
     )

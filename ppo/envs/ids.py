@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import errno
 import importlib
 import importlib.util
 import os
@@ -132,7 +133,10 @@ def make_env(spec: EnvSpec, kwargs: dict[str, Any]) -> gym.Env:
         ) from error
     except (Exception, SystemExit) as error:
         given = f" with env.kwargs {kwargs}" if kwargs else ""
-        raise UserError(f"env.id: {spec.id} cannot be made{given}: {described(error)}") from error
+        why = described(error)
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+            why += '; give each a port of its own by env.kwargs, such as port: "{index+5000}"'
+        raise UserError(f"env.id: {spec.id} cannot be made{given}: {why}") from error
     _check_spaces(env, spec.id)
     return env
 

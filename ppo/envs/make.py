@@ -13,6 +13,7 @@ from ppo.envs.base import Environments
 from ppo.envs.host.slot import Task
 from ppo.envs.ids import find_spec
 from ppo.envs.native import REGISTRY
+from ppo.envs.numbered import is_numbered, refuse_numbered
 
 if TYPE_CHECKING:
     from ppo.config import EnvConfig
@@ -28,6 +29,7 @@ def make_environments(
     device: torch.device,
     num_envs: int | None = None,
     first_index: int = 0,
+    offset: int = 0,
 ) -> Environments:
     """The environments of a configuration.
 
@@ -37,6 +39,7 @@ def make_environments(
         device: where torch-native environments live; the others hand out host tensors.
         num_envs: in place of config.num_envs, for evaluation or one of several processes.
         first_index: index of the first environment over all processes.
+        offset: of the numbers that replace `{index}` in env.kwargs, where others are made too.
 
     Raises:
         UserError: the id, the backend, the arguments or a space cannot be used; with the remedy.
@@ -51,7 +54,10 @@ def make_environments(
         config.on_nonfinite,
         config.action_masks,
         config.frame_stack,
+        offset,
     )
+    if backend in ("torch", "vector"):
+        refuse_numbered(config.kwargs, backend)
     if backend == "torch":
         from ppo.envs.torch_env import TorchEnvironments
 
@@ -96,6 +102,8 @@ def choose_backend(config: EnvConfig, spec: EnvSpec) -> str:
         )
     if config.backend != "auto":
         return config.backend
+    if is_numbered(config.kwargs):
+        return "sync"
     if is_atari(spec, config.kwargs):
         return "vector"
     if config.frame_stack > 1:

@@ -16,6 +16,7 @@ from ppo.envs.blame import raised
 from ppo.envs.host import masks
 from ppo.envs.host.stacking import FrameStack
 from ppo.envs.ids import find_spec, make_env
+from ppo.envs.numbered import filled
 from ppo.policies.pictures import picture
 from ppo.policies.play import evaluate
 from ppo.policies.policy import Policy, load_policy
@@ -68,7 +69,8 @@ def render_run(run: str, results: Path, seed: int, which: str = "best") -> Path:
     policy = load_policy(folder, results, which)
     settings = policy.config.env
     try:
-        env = make_env(find_spec(settings.id), {**settings.kwargs, "render_mode": "rgb_array"})
+        kwargs = {**filled(settings.kwargs, 0), "render_mode": "rgb_array"}
+        env = make_env(find_spec(settings.id), kwargs)
     except UserError as error:
         raise UserError(f"--render: {error}") from error
     if settings.frame_stack > 1:

@@ -78,7 +78,11 @@ class RunEvaluations:
         count = min(self.config.evaluation.episodes, EVALUATION_ENVS)
         if self._envs is None:
             self._envs = make_environments(
-                self.config.env, run_seed=seed, device=self.device, num_envs=count
+                self.config.env,
+                run_seed=seed,
+                device=self.device,
+                num_envs=count,
+                offset=self.config.env.num_envs,  # beside those of the training
             )
         self._envs.run_seed = seed
         return self._envs

@@ -6,6 +6,7 @@ plain numbers; ppo/cli/inspection.py says them in words.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from ppo.algorithm.build import build_environments, build_learner, prepare_torch
 from ppo.algorithm.gradients import norm_of, shared_parameters
 from ppo.algorithm.learner import Learner
 from ppo.config import Config
+from ppo.envs.base import Environments
+from ppo.envs.host import masks
 from ppo.envs.make import make_environments
 from ppo.functional.returns import generalized_advantages
 from ppo.losses.base import Knobs
@@ -224,30 +227,43 @@ def _shares(
     return found
 
 
-@torch.no_grad()
 def is_deterministic(config: Config) -> dict[str, Any]:
     """Two copies with one seed and the same actions: whether they ever differ."""
-    cpu = torch.device("cpu")
-    seed = config.system.seed
-    pair = [
-        make_environments(config.env, run_seed=seed, device=cpu, num_envs=COPIES) for _ in range(2)
-    ]
-    try:
-        rows = [envs.reset() for envs in pair]
-        space = pair[0].action_space
-        space.seed(seed)
-        for step in range(COPY_STEPS):
-            if not torch.equal(rows[0], rows[1]):
-                return {"same": False, "differs_at_step": step}
-            drawn = torch.as_tensor(np.stack([space.sample() for _ in range(COPIES)]))
-            moved = [envs.step(drawn) for envs in pair]
-            if not torch.equal(moved[0].rewards, moved[1].rewards):
-                return {"same": False, "differs_at_step": step + 1}
-            rows = [step_.obs for step_ in moved]
-    finally:
-        for envs in pair:
-            envs.close()
-    return {"same": True, "differs_at_step": None}
+    one, other = _played(config), _played(config)
+    differ = [step for step, pair in enumerate(zip(one, other, strict=True)) if pair[0] != pair[1]]
+    return {"same": not differ, "differs_at_step": differ[0] if differ else None}
+
+
+def _played(config: Config) -> list[str]:
+    """A digest of what a copy shows at its start and after each step."""
+    seed, count = config.system.seed, config.env.num_envs
+    with make_environments(
+        config.env, run_seed=seed, device=torch.device("cpu"), num_envs=COPIES, offset=count
+    ) as envs:
+        envs.action_space.seed(seed)
+        obs = envs.reset()
+        seen = [_digest(obs)]
+        for _ in range(COPY_STEPS):
+            step = envs.step(_drawn(envs, obs))
+            obs = step.obs
+            seen.append(_digest(obs, step.rewards))
+    return seen
+
+
+def _digest(*tensors: Tensor) -> str:
+    found = hashlib.sha256()
+    for tensor in tensors:
+        found.update(tensor.contiguous().numpy().tobytes())
+    return found.hexdigest()
+
+
+def _drawn(envs: Environments, obs: Tensor) -> Tensor:
+    """Random actions, none that a mask rules out."""
+    space, layout = envs.action_space, envs.layout
+    if not layout.num_mask:
+        return torch.as_tensor(np.stack([space.sample() for _ in range(envs.num_envs)]))
+    valid = obs[:, layout.mask_start : layout.mask_start + layout.num_mask].numpy() != 0
+    return torch.as_tensor(np.stack([masks.sample(space, row) for row in valid]))
 
 
 # ---- a file of demonstrations

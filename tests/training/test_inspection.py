@@ -86,11 +86,26 @@ class Drunk(NATIVE.get("DoubleIntegrator-v0")):
 def test_an_environment_that_no_seed_repeats_is_told(monkeypatch):
     from ppo.training import inspection
 
-    def make(config, run_seed, device, num_envs):
+    def make(config, run_seed, device, num_envs, **_):
         return TorchEnvironments(Drunk(), num_envs, run_seed, device)
 
     monkeypatch.setattr(inspection, "make_environments", make)
     assert inspection.is_deterministic(Config()) == {"same": False, "differs_at_step": 0}
+
+
+@pytest.mark.parametrize(
+    ("name", "kwargs"),
+    [
+        ("masked_env:MaskedInfo", "{nvec: [5], start: 2}"),
+        ("masked_env:MaskedMethod", "{nvec: [3, 1, 4]}"),
+        ("masked_env:MaskedMethod", "{image: true}"),
+        ("port_env:Port", '{port: "{index+6000}"}'),
+    ],
+)
+def test_copies_take_valid_actions_and_numbers_of_their_own(name, kwargs):
+    """What a mask rules out raises; so does a port that is taken."""
+    config = Config().with_overrides([*SMALL, f"env.id={name}-v0", f"env.kwargs={kwargs}"])
+    assert inspect_environment(config, 64)["deterministic"]["same"]
 
 
 def test_a_file_is_inspected_raw_and_normalized(tmp_path, capsys):

@@ -13,7 +13,7 @@ import gymnasium as gym
 import numpy as np
 
 from ppo.core.errors import UserError
-from ppo.envs.observations import flat_mask, mask_size
+from ppo.envs.observations import choice_sizes, flat_mask, mask_size
 
 KEY, METHOD = "action_mask", "action_masks"
 BITS = (gym.spaces.Box, gym.spaces.MultiBinary)
@@ -47,6 +47,19 @@ def find_source(env: gym.Env, info: dict[str, Any], setting: str, env_id: str) -
             "Discrete and MultiDiscrete actions can be masked; env.action_masks: never ignores them"
         )
     return source
+
+
+def sample(space: Any, valid: np.ndarray) -> Any:
+    """A random action, from the generator of `space`.
+
+    Args:
+        valid: [M] which are.
+    """
+    parts = np.split(valid.astype(np.int8), np.cumsum(choice_sizes(space))[:-1])
+    if isinstance(space, gym.spaces.Discrete):
+        return space.sample(mask=parts[0])
+    drawn = [int(space.np_random.choice(np.flatnonzero(part))) for part in parts]
+    return (np.reshape(drawn, space.shape) + space.start).astype(space.dtype)
 
 
 def in_observation(space: gym.Space, action_space: gym.Space) -> bool:

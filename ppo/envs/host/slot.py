@@ -20,7 +20,8 @@ from ppo.envs.host import masks
 from ppo.envs.host.checks import bounds_of, first_nonfinite, flag, scalar, shortened
 from ppo.envs.host.stacking import FrameStack
 from ppo.envs.ids import make_env
-from ppo.envs.observations import ActionDecoder, ObservationEncoder, choice_sizes, mask_size
+from ppo.envs.numbered import filled
+from ppo.envs.observations import ActionDecoder, ObservationEncoder, mask_size
 from ppo.envs.workers.rows import Rows
 
 MAX_FAILURES_IN_A_ROW = 3
@@ -36,11 +37,12 @@ class Task(NamedTuple):
     on_nonfinite: str = "stop"  # or reset
     action_masks: str = "auto"  # or never
     frame_stack: int = 1
+    offset: int = 0  # of the numbers that replace `{index}` in kwargs
 
 
-def make_task_env(spec: EnvSpec, task: Task) -> gym.Env:
-    """One environment made for the task."""
-    env = make_env(spec, task.kwargs)
+def make_task_env(spec: EnvSpec, task: Task, index: int) -> gym.Env:
+    """Environment `index`, made for the task."""
+    env = make_env(spec, filled(task.kwargs, task.offset + index))
     return env if task.frame_stack == 1 else FrameStack(env, task.frame_stack)
 
 
@@ -60,7 +62,7 @@ class Slot:
         self.task = task
         self.run_seed = task.run_seed
         self.index = index  # over all processes
-        self.env = make_task_env(spec, task)
+        self.env = make_task_env(spec, task, index)
         self.episode = 0
         self.steps = 0
         self.failures = 0  # episodes in a row that were cut because of a fault
@@ -109,7 +111,7 @@ class Slot:
     def restart(self) -> None:
         """Builds the environment anew after it raised an error."""
         self.close()
-        self.env = make_task_env(self.spec, self.task)
+        self.env = make_task_env(self.spec, self.task, self.index)
 
 
 def _cannot_unpack(error: BaseException) -> bool:
@@ -196,12 +198,7 @@ class SlotGroup:
         space = slot.env.action_space
         if source == "none":
             return space.sample()
-        valid = masks.read(slot.env, observation, info, source)
-        parts = np.split(valid.astype(np.int8), np.cumsum(choice_sizes(space))[:-1])
-        if isinstance(space, gym.spaces.Discrete):
-            return space.sample(mask=parts[0])
-        drawn = [gym.spaces.Discrete(len(part), seed=0).sample(mask=part) for part in parts]
-        return (np.reshape(drawn, space.shape) + space.start).astype(space.dtype)  # type: ignore
+        return masks.sample(space, masks.read(slot.env, observation, info, source))
 
     def attach(self, rows: Rows, probed: Probed) -> None:
         """Sets the rows to read and write, and the first environment's properties."""

@@ -75,7 +75,7 @@ class AsyncEnvironments(HostEnvironments):
         self._json = importable(spec).to_json()
         self._seed = task.run_seed
         with contextlib.chdir("."):  # workers start from here, wherever it goes
-            env = make_task_env(spec, task)  # for its spaces; it is never stepped
+            env = make_task_env(spec, task, first_index)  # for its spaces; it is never stepped
             self._describe(env, spec.id, num_envs, task.run_seed)
             env.close()
         self._memory: int | None = anonymous_memory()
