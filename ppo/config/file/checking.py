@@ -7,6 +7,7 @@ types of the fields, because `Input should be a valid integer` does not say what
 from __future__ import annotations
 
 import copy
+import difflib
 import math
 from typing import Any, TypeVar
 
@@ -48,6 +49,16 @@ SYNONYMS = {
     "n_timesteps": "train.total_timesteps",
     "env_id": "env.id",
     "net_arch": "network.hidden_sizes",
+    "anneal_lr": "ppo.learning_rate_schedule",
+    "clip": "ppo.clip_epsilon",
+    "gae": "ppo.gae_lambda",
+    "value_coef": "ppo.value_loss_weight",
+    "lstm": "network.memory",
+    "gru": "network.memory",
+    "layers": "network.hidden_sizes",
+    "cuda": "system.device",
+    "save_freq": "train.checkpoint_interval",
+    "eval_freq": "evaluation.interval",
 }
 
 
@@ -222,16 +233,19 @@ def suggestion(model: type[BaseModel], path: Path) -> str:
     leaf, section = words[-1], ".".join(words[:-1])
     if leaf in SYNONYMS and SYNONYMS[leaf] in known:
         return f"; did you mean {SYNONYMS[leaf]}?"
-    same_name = [name for name in known if name.rpartition(".")[2] == leaf]
-    if same_name:
-        return f"; did you mean {same_name[0]}?"
     siblings = {name.rpartition(".")[2]: name for name in known if name.startswith(f"{section}.")}
     if not section:
         siblings = {name: name for name in sections}
-    for names in (siblings, {name.rpartition(".")[2]: name for name in known}):
-        found = nearest(leaf, list(names))
+    everywhere: dict[str, str] = {}
+    for name in known:
+        everywhere.setdefault(name.rpartition(".")[2], name)
+    given = set(leaf.split("_"))
+    parts = [name for name in siblings if given <= set(name.split("_"))]
+    if len(parts) == 1:  # epochs: num_epochs; kl_target: target_kl
+        return f"; did you mean {siblings[parts[0]]}?"
+    for names, cutoff in ((siblings, 0.7), (everywhere, 0.85)):
+        found = difflib.get_close_matches(leaf, list(names), n=1, cutoff=cutoff)
         if found:
-            word = found.removeprefix("; did you mean ").removesuffix("?")
-            return f"; did you mean {names[word]}?"
+            return f"; did you mean {names[found[0]]}?"
     here = sorted(siblings)
     return f"; known here: {', '.join(here)}" if here and len(here) <= 12 else ""
