@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Any, cast
 
 from pydantic import BaseModel
@@ -160,12 +161,13 @@ def suggestion(model: type[BaseModel], path: Path) -> str:
         if name.rpartition(".")[0] == section
     }
     everywhere = {name.rpartition(".")[2]: name for name in reversed(known)}
-    if leaf in everywhere:
-        return f"; did you mean {everywhere[leaf]}?"
-    for names in (here, everywhere):
-        if found := nearest(leaf, list(names)):
-            word = found.removeprefix("; did you mean ").removesuffix("?")
-            return f"; did you mean {names[word]}?"
+    given = set(leaf.split("_"))
+    parts = [name for name in here if given <= set(name.split("_"))]
+    if len(parts) == 1:  # epochs: num_epochs; kl_target: target_kl
+        return f"; did you mean {here[parts[0]]}?"
+    for names, cutoff in ((here, 0.7), (everywhere, 0.85)):
+        if found := difflib.get_close_matches(leaf, list(names), n=1, cutoff=cutoff):
+            return f"; did you mean {names[found[0]]}?"
     return f"; known here: {', '.join(sorted(here))}" if here and len(here) <= 12 else ""
 
 

@@ -169,6 +169,16 @@ HABITS = {
     "minibatch_size": "ppo.num_minibatches",
     "clip_range_vf": "ppo.value_clip_epsilon",
     "n_timesteps": "train.total_timesteps",
+    "anneal_lr": "ppo.learning_rate_schedule",
+    "clip": "ppo.clip_epsilon",
+    "gae": "ppo.gae_lambda",
+    "value_coef": "ppo.value_loss_weight",
+    "lstm": "network.memory",
+    "gru": "network.memory",
+    "layers": "network.hidden_sizes",
+    "cuda": "system.device",
+    "save_freq": "train.checkpoint_interval",
+    "eval_freq": "evaluation.interval",
 }
 
 

@@ -64,6 +64,7 @@ def find_spec(env_id: str) -> EnvSpec:
     """
     module, colon, name = env_id.partition(":")
     if colon:
+        _check_form(module, name, env_id)
         _import(module, env_id)
         env_id = name
     package = package_of(env_id)
@@ -73,11 +74,24 @@ def find_spec(env_id: str) -> EnvSpec:
                 f"env.id: {env_id} needs the package {package.module}, which is not installed; "
                 f"run: {package.install}"
             )
-        importlib.import_module(package.module)
+        _import(package.module, env_id)
     try:
         return gym.spec(env_id)
     except gym.error.Error as error:
         raise UserError(f"env.id: {_unknown(env_id, error)}") from None
+
+
+def _check_form(module: str, name: str, env_id: str) -> None:
+    """
+    Raises:
+        UserError: what stands before the colon is no dotted path of a module.
+    """
+    if name and all(part.isidentifier() for part in module.split(".")) and module[-3:] != ".py":
+        return
+    dotted = module.removesuffix(".py").removeprefix("./").replace("/", ".").removeprefix(".")
+    good = name and all(part.isidentifier() for part in dotted.split("."))
+    hint = f"write {dotted}:{name}" if good else "write package.module:EnvId"
+    raise UserError(f"env.id: {env_id}: a module is named by its dotted path; {hint}")
 
 
 def _import(module: str, env_id: str) -> None:

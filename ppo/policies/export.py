@@ -11,20 +11,25 @@ import contextlib
 import importlib.util
 import io
 import logging
+import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import gymnasium as gym
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ppo.core.errors import RunError, UserError
+from ppo.envs.observations import ActionDecoder
 from ppo.policies.policy import Policy, load_policy
+from ppo.runs import files
 
 FORMATS = {"onnx": ".onnx", "torch_export": ".pt2"}
 EXTRA = 'pip install -e ".[export]"'
+INTEGERS = {name: getattr(torch, name) for name in ("uint8", "int8", "int16", "int32", "int64")}
 CHECKED = 256  # random observations
 TOLERANCE = 1e-4  # relative to the size of the actions
 TIES = 0.01  # share of choices that rounding may turn
@@ -45,13 +50,23 @@ class Deployed(nn.Module):
     def __init__(self, policy: Policy) -> None:
         super().__init__()
         self.agent = policy.agent
+        self._dtype = _dtype_of(policy.action_space)
 
     def forward(self, obs: Tensor) -> Tensor:
         return self._mode(self.agent.policy_params(obs))
 
     def _mode(self, params: Tensor) -> Tensor:
         distribution = self.agent.distribution
-        return distribution.to_env(distribution.mode(params))
+        return distribution.to_env(distribution.mode(params)).to(self._dtype)
+
+
+def _dtype_of(space: gym.Space) -> torch.dtype:
+    """Of the actions that are given out: the environment's own where they are whole numbers."""
+    if not isinstance(space, gym.spaces.Box):
+        return torch.int64
+    if space.dtype.kind == "f" or space.dtype == np.uint64:  # beyond every tensor of whole numbers
+        return torch.float32
+    return INTEGERS.get(space.dtype.name, torch.int64)
 
 
 class DeployedWithMemory(Deployed):
@@ -77,7 +92,7 @@ def export(
 
     Raises:
         UserError: no such run or format, or a package is missing.
-        RunError: the file does not act as the policy does; it is deleted.
+        RunError: the file does not act as the policy does; it is not kept.
     """
     if kind not in FORMATS:
         raise UserError(f"--format {kind}: unknown; allowed: {', '.join(FORMATS)}")
@@ -95,22 +110,47 @@ def export(
         raise UserError(f"--data {path}: there is no folder {path.absolute().parent}")
     inputs = (obs := random_observations(policy, CHECKED), *random_states(policy, CHECKED))
     module = (DeployedWithMemory if len(inputs) > 1 else Deployed)(policy).eval()
-    with torch.no_grad(), _quietly():
-        (_write_onnx if kind == "onnx" else _write_program)(module, inputs, path)
-        expected = module(*inputs)
-        found = (_run_onnx if kind == "onnx" else _run_program)(path, *inputs)
+    with torch.no_grad(), _quietly(), tempfile.TemporaryDirectory() as folder:
+        draft = Path(folder) / f"policy{FORMATS[kind]}"  # exporters die of names that are no text
+        (_write_onnx if kind == "onnx" else _write_program)(module, inputs, draft)
+        found = (_run_onnx if kind == "onnx" else _run_program)(draft, *inputs)
+        data = draft.read_bytes()
+    difference = 0.0 if found is None else _checked(path, _expected(policy, *inputs), found)
+    with files.reporting(path.parent, f"write {path.name}"):
+        files.atomic_write(path, data)
     runtime = {"onnx": "onnxruntime", "torch_export": "torch.export"}[kind]
     if found is None:
         return Exported(path, float("nan"), "", tuple(obs.shape[1:]))
-    pairs = list(zip(_several(expected), _several(found), strict=True))
-    differences = [_difference(one, other) for one, other in pairs]
-    for (one, _), difference in zip(pairs, differences, strict=True):
-        if not difference <= (TIES if one.dtype.kind == "i" else TOLERANCE):
-            path.unlink()
+    return Exported(path, difference, runtime, tuple(obs.shape[1:]))
+
+
+@torch.no_grad()
+def _expected(policy: Policy, obs: Tensor, *states: Tensor) -> tuple[np.ndarray, ...]:
+    """What the environment gets from the policy itself, and its states after."""
+    policy.states = states
+    actions = policy.act(obs).numpy()
+    decoded = ActionDecoder(policy.action_space, policy.config.env.id).array(actions)
+    after = tuple(state.numpy() for state in policy.states)
+    policy.reset()
+    return (decoded, *after)
+
+
+def _checked(path: Path, expected: tuple[np.ndarray, ...], found: Any) -> float:
+    """The largest difference.
+
+    Raises:
+        RunError: it is more than rounding.
+    """
+    largest = 0.0
+    for one, other in zip(expected, _several(found), strict=True):
+        difference = _difference(one, other)
+        if not difference <= (TIES if one.dtype.kind in "iu" else TOLERANCE):
             raise RunError(
-                f"{path}: its actions differ from the policy's by {difference:.3g}; deleted"
+                f"{files.shown(path)}: its actions differ from the policy's by {difference:.3g}; "
+                "it is not kept"
             )
-    return Exported(path, max(differences), runtime, tuple(obs.shape[1:]))
+        largest = max(largest, difference)
+    return largest
 
 
 def _several(found: Any) -> tuple[np.ndarray, ...]:
@@ -193,10 +233,11 @@ def random_states(policy: Policy, count: int) -> tuple[Tensor, ...]:
 def _difference(expected: np.ndarray, found: np.ndarray) -> float:
     if expected.shape != found.shape:
         return float("inf")
-    if expected.dtype.kind == "i":
-        return float((expected != found).mean())
-    size = max(float(np.abs(expected).max()), 1e-12)
-    return float(np.abs(expected - found).max()) / size
+    gap = np.abs(expected.astype(np.float64) - found.astype(np.float64))
+    size = max(float(np.abs(expected.astype(np.float64)).max()), 1e-12)
+    if expected.dtype.kind in "iu":  # a range of billions is wider than the steps of float32
+        return float((gap > TOLERANCE * size).mean())
+    return float(gap.max()) / size
 
 
 def _dynamic(inputs: tuple[Tensor, ...]) -> Any:

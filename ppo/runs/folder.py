@@ -224,7 +224,8 @@ class RunFolder:
         Raises:
             RunError: it could not be written; the old content is intact.
         """
-        self.write_bytes(name, text.encode())
+        # As Python reads names of files that are no text: the same bytes come out.
+        self.write_bytes(name, text.encode(errors="surrogateescape"))
 
     def write_json(self, name: str, content: Any) -> None:
         """Replace a JSON file as a whole; what is not a finite number becomes null."""

@@ -12,7 +12,7 @@ from ppo.core.registry import nearest
 from ppo.runs import files
 
 RUN_NAME = re.compile(r"run\d{4,}")
-REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # of `s3://` a Path leaves one slash
 MARKS = ("loss_metrics.json", "config.yaml", "summary.json", "checkpoints")  # of a run folder
 
 

@@ -349,6 +349,24 @@ def test_overrides_are_reported_as_they_were_typed(override: str, expected: str)
     assert caught.value.messages[0].isprintable()
 
 
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("logging.wandb", "known here: doctor, episodes, tensorboard"),  # not env.backend
+        ("ppo.optimizer", ""),  # not system.compile
+        ("env.wrappers", ""),  # not env.workers
+        ("ppo.epochs", "did you mean ppo.num_epochs?"),  # not imitation.epochs
+        ("ppo.kl_target", "did you mean ppo.target_kl?"),
+        ("env.seed", "did you mean system.seed?"),
+        ("train.learning_rat", "did you mean ppo.learning_rate?"),
+    ],
+)
+def test_a_hint_is_near_or_there_is_none(key: str, hint: str) -> None:
+    with pytest.raises(UserError) as caught:
+        Config.load(None, [f"{key}=1"])
+    assert caught.value.messages[0] == f"--set {key}=1: unknown" + (f"; {hint}" if hint else "")
+
+
 def test_the_minibatch_mistake_points_at_what_was_typed(tmp_path: Path) -> None:
     found = mistakes(tmp_path, "ppo: {num_minibatches: 4}", "env.num_envs=9", "ppo.num_steps=9")
     assert found[0].startswith("--set ppo.num_steps=9: env.num_envs 9 x ppo.num_steps 9 = 81")

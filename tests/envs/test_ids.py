@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import subprocess
 import sys
 import textwrap
@@ -14,7 +15,7 @@ import torch
 from env_tools import make, play, random_actions
 
 from ppo.core.errors import UserError
-from ppo.envs.ids import importable, package_of
+from ppo.envs.ids import find_spec, importable, package_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,6 +45,24 @@ def test_an_id_like_no_other_says_how_to_name_an_environment_of_ones_own():
 def test_a_module_that_is_missing_is_named():
     with pytest.raises(UserError, match="no_such_module"):
         make("no_such_module:Thing-v0")
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        ("mine.py:Mine-v0", "write mine:Mine-v0"),
+        ("./sub/mine.py:Mine-v0", "write sub.mine:Mine-v0"),
+        (".mine:Mine-v0", "write mine:Mine-v0"),
+        ("../mine:Mine-v0", "package.module:EnvId"),
+        (":Mine-v0", "package.module:EnvId"),
+        ("my envs:Mine-v0", "package.module:EnvId"),
+        ("mine:", "package.module:EnvId"),
+    ],
+)
+def test_what_is_no_dotted_path_is_told_what_is(given, hint):
+    with pytest.raises(UserError, match=re.escape(hint)) as caught:
+        find_spec(given)
+    assert str(caught.value).startswith(f"env.id: {given}: ") and "raised" not in str(caught.value)
 
 
 def test_arguments_that_the_environment_does_not_know_are_shown():

@@ -20,6 +20,14 @@ def test_gymnasiums_checker_finds_no_fault(env_id):
     check_env(gym.make(env_id).unwrapped)
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("error::UserWarning:stable_baselines3")
+@pytest.mark.parametrize("env_id", sorted(OWN))
+def test_the_checker_of_stable_baselines3_finds_no_fault(env_id):
+    checker = pytest.importorskip("stable_baselines3.common.env_checker")
+    checker.check_env(gym.make(env_id).unwrapped, warn=False)
+
+
 @pytest.mark.parametrize("env_id", sorted(REGISTRY.names()))
 def test_the_torch_form_stays_in_the_space_of_the_gymnasium_form(env_id):
     envs = TorchEnvironments(REGISTRY.get(env_id)(), 16, 3, HOST)

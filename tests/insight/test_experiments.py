@@ -91,7 +91,9 @@ def test_a_grid_is_trained_and_compared(tmp_path: Path) -> None:
     }
 
 
-def test_finished_runs_are_not_repeated(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["plain", os.fsdecode(b"r\xff\xe9")])
+def test_finished_runs_are_not_repeated(tmp_path: Path, name: str) -> None:
+    tmp_path /= name
     for _ in range(2):
         experiment = open_experiment(_plan("0.99", "0.9", seeds=1), tmp_path)
         run_experiment(experiment, StandIn(), jobs=2)
@@ -100,6 +102,7 @@ def test_finished_runs_are_not_repeated(tmp_path: Path) -> None:
     assert open_experiment(_plan("0.99", "0.8", seeds=1), tmp_path).folder.name == "experiment0002"
     again = open_experiment(_plan("0.99", "0.9", seeds=1), tmp_path, fresh=True)
     assert again.folder.name == "experiment0003"
+    assert "against the first" in report(experiment)
 
 
 def test_a_run_of_another_plan_is_never_adopted(tmp_path: Path) -> None:

@@ -1,13 +1,14 @@
 """Exported policies act as the ones they were made from."""
 
 import importlib.util
+import os
 
 import numpy as np
 import pytest
 import torch
 
 from ppo.cli import main
-from ppo.core.errors import UserError
+from ppo.core.errors import RunError, UserError
 from ppo.policies import export as exporting
 from ppo.policies.export import export
 from ppo.policies.policy import load_policy
@@ -64,6 +65,71 @@ def test_a_file_that_acts_otherwise_is_deleted(results, monkeypatch):
     with pytest.raises(RuntimeError, match="differ from the policy"):
         export("run0001", results, "torch_export", results / "wrong.pt2")
     assert not (results / "wrong.pt2").exists()
+
+
+WHOLE = [
+    "{dtype: int64}",
+    "{dtype: int8, low: -1, high: 1}",
+    "{dtype: uint8, low: 0, high: 255}",
+    "{dtype: int32, low: -2147483648, high: 2147483647}",
+    "{dtype: uint16, low: 0, high: 65535}",
+]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Runs whose actions are whole numbers of a Box."""
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("whole")
+    for kwargs in WHOLE:
+        overrides = [*TINY, "env.id=whole_env:Whole-v0", f"env.kwargs={kwargs}"]
+        overrides += ["system.compile=never", "network.initial_log_std=1.0"]
+        flags = ["--mode", "single_batch", "--quiet", "--results", str(folder)]
+        assert main([*flags, *(f"--set={word}" for word in overrides)]) == 0
+    return folder
+
+
+@pytest.mark.parametrize("number", range(len(WHOLE)))
+@pytest.mark.parametrize("kind", ["torch_export", pytest.param("onnx", marks=SLOW)])
+def test_whole_numbers_are_those_that_predict_gives(whole, kind, number):
+    """Of the type that the environment takes, where a tensor has it."""
+    if kind == "onnx":
+        pytest.importorskip("onnxscript")
+        pytest.importorskip("onnxruntime")
+    run = f"run{number + 1:04d}"
+    done = export(run, whole, kind)
+    assert done.largest_difference == 0
+    policy = load_policy(run, whole)
+    obs = 3 * torch.randn(50, 3)
+    read = exporting._run_onnx if kind == "onnx" else exporting._run_program
+    found = read(done.path, obs)
+    expected = np.stack([policy.predict(row) for row in obs.numpy()])
+    if "int32" in WHOLE[number]:  # a number of it has more digits than float32
+        np.testing.assert_allclose(found.astype(float), expected, atol=2.0**31 * 1e-6)
+    else:
+        np.testing.assert_array_equal(found, expected)
+    assert len(np.unique(expected)) > 1
+    assert found.dtype == (expected.dtype if expected.dtype != np.uint16 else np.int64)
+
+
+def test_an_export_that_does_not_round_is_refused(whole, monkeypatch):
+    """As once: 0.12 where the policy plays 0."""
+
+    def forward(self, obs):
+        params = self.agent.policy_params(obs)
+        distribution = self.agent.distribution
+        return distribution.center + distribution.half_range * params.clamp(-1, 1)
+
+    monkeypatch.setattr(exporting.Deployed, "forward", forward)
+    with pytest.raises(RunError, match="differ from the policy"):
+        export("run0001", whole, "torch_export", whole / "wrong.pt2")
+    assert not (whole / "wrong.pt2").exists()
+
+
+def test_a_name_that_is_no_text_is_written_to(results):
+    path = results / os.fsdecode(b"r\xff\xe9.pt2")
+    export("run0002", results, "torch_export", path)
+    assert path.stat().st_size > 0
 
 
 def test_a_missing_package_is_named_with_its_extra(results, monkeypatch):

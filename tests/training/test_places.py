@@ -1,10 +1,12 @@
 """Where a run lands: relative to where the trainer was started, wherever an environment goes."""
 
 import os
+from pathlib import Path
 
 import pytest
 
 from ppo import Config, Trainer
+from ppo.cli import main
 from ppo.core.errors import UserError
 from ppo.policies.demonstrate import demonstrate
 from ppo.policies.evaluate import evaluate_run, render_run
@@ -62,8 +64,11 @@ def test_workers_start_where_the_trainer_was_started(elsewhere):
 
 
 @pytest.mark.parametrize("name", ["s3://bucket/runs", "gs://a", "hdfs://host/x", "https://h/x"])
-def test_a_remote_address_is_no_folder(elsewhere, name):
-    with pytest.raises(UserError, match="remote addresses are not supported") as told:
-        Trainer(config(elsewhere), name)
-    assert name in str(told.value)
+def test_a_remote_address_is_no_folder(elsewhere, name, capsys):
+    for given in (name, Path(name)):
+        with pytest.raises(UserError, match="remote addresses are not supported"):
+            Trainer(config(elsewhere), given)
+    for mode in ("train", "evaluate", "diagnose x", "compare x y"):
+        assert main(["--mode", *mode.split(), "--results", name]) == 2
+    assert capsys.readouterr().err.count("remote addresses are not supported") == 4
     assert os.listdir() == []

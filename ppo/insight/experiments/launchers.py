@@ -143,7 +143,7 @@ def run_here(command: list[str], output: str, path: str, folder: str) -> int:
     with open(output, "ab") as file:
         if not os.path.isdir(folder):
             lacks = "is not there on this node; all nodes must share the working directory"
-            file.write(f"error: {folder}: {lacks}\n".encode())
+            file.write(os.fsencode(f"error: {folder}: {lacks}\n"))
             return 1
         child = subprocess.Popen(
             command,

@@ -81,7 +81,8 @@ class Experiment:
     def _is_of(self, job: Job, run: Path) -> bool:
         """Whether this plan made the run: another one's is not reported, nor gone on with."""
         try:
-            words = shlex.split((run / "command.txt").read_text(encoding="utf-8"))
+            told = (run / "command.txt").read_text(encoding="utf-8", errors="surrogateescape")
+            words = shlex.split(told)
         except (OSError, ValueError):
             return True  # killed before it had one: there is nothing in it
         if EXPERIMENT in words:
