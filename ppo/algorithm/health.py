@@ -171,8 +171,10 @@ def _out_of_bounds(objective: Objective, few: Batch) -> Tensor:
     distribution = objective.agent.distribution
     if distribution.discrete:
         return few.obs.new_full((), torch.nan, dtype=torch.float32)
-    outside = (few.actions.abs() > 1.0).float() * distribution.bounded
-    return outside.mean()
+    leaves = few.actions.abs() > 1.0
+    if distribution.squash == "tanh":  # which comes after the sample, and keeps it inside
+        leaves = torch.zeros_like(leaves)
+    return (leaves.float() * distribution.bounded).mean()
 
 
 @torch.no_grad()

@@ -1,0 +1,10 @@
+"""The numbers of a batch's health are what their names mean."""
+
+from learner_tools import learner
+
+
+def test_squashed_actions_are_never_out_of_bounds():
+    wide = {"network__initial_log_std": 2.0, "ppo__learning_rate": 1e-12}
+    for squash, least, most in (("clip", 0.5, 1.0), ("tanh", 0.0, 0.0)):
+        record = learner("Pendulum-v1", **wide, network__action_squash=squash).step()
+        assert least <= record["action_out_of_bounds_share"] <= most
