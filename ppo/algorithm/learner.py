@@ -123,24 +123,9 @@ class Learner(nn.Module):
 
     def start(self) -> list[str]:
         """First observations, and the statistics that make the first batch's inputs normal."""
-        notes = []
-        if self.config.ppo.noise != "white" and not self.noise_color.possible:
-            notes.append(
-                f"ppo.noise: {self.config.ppo.noise} has no effect: it takes continuous actions "
-                "and batches of several steps of each environment"
-            )
-        calibration = self.config.env.calibration_steps
         self.collector.player.poll = Grace() if parallel.is_active() else self.grace
-        known = bool(self.objective.agent.normalizer.count)  # of a policy to start from
-        learns = self.objective.agent.normalizer.enabled
-        if known or not (learns and calibration):
-            self.collector.reset()
-            return notes
-        obs, valid = self.collector.calibrate(calibration, self.colored_share)
-        self.objective.agent.normalizer.update(obs, valid.float())
-        steps = calibration * self.collector.envs.num_envs * parallel.world_size()
-        told = f"observation statistics start from {steps} calibration steps, not learned from"
-        return [*notes, told]
+        calibration = self.config.env.calibration_steps
+        return self.noise_color.notes + self.collector.start(calibration, self.colored_share)
 
     def step(self) -> dict[str, Any]:
         """One batch; on a numerical fault the parameters of its start return and it is tried again.

@@ -150,6 +150,25 @@ class Collector:
         self.states = tuple(states[-1].clone() for states in played.states)
         return played
 
+    def start(self, calibration: int, colored_share: float) -> list[str]:
+        """First observations, and the statistics that make the first batch's inputs normal.
+
+        Args:
+            calibration: steps of each environment; none are taken where statistics are known
+                already (those of a policy to start from), or not used.
+
+        Returns:
+            Notes for the user.
+        """
+        normalizer = self.agent.normalizer
+        if bool(normalizer.count) or not (normalizer.enabled and calibration):
+            self.reset()
+            return []
+        obs, valid = self.calibrate(calibration, colored_share)
+        normalizer.update(obs, valid.float())
+        steps = calibration * self.envs.num_envs * parallel.world_size()
+        return [f"observation statistics start from {steps} calibration steps, not learned from"]
+
     @torch.no_grad()
     def calibrate(self, num_steps: int, colored_share: float = 0.0) -> tuple[Tensor, Tensor]:
         """A short rollout that is forgotten: only statistics remain.

@@ -48,6 +48,12 @@ class NoiseColor(nn.Module):
         super().__init__()
         self.possible = normal_noise and config.num_steps > 1
         self.kind = config.noise if self.possible else "white"
+        self.notes = []
+        if config.noise != "white" and not self.possible:
+            self.notes.append(
+                f"ppo.noise: {config.noise} has no effect: it takes continuous actions and batches "
+                "of several steps of each environment"
+            )
         self.register_buffer("seen", torch.zeros(2, dtype=torch.float64))
         self.register_buffer("contest", torch.tensor([WAITING, START, 0.0], dtype=torch.float64))
         self.register_buffer("returns", torch.zeros(2, 3, dtype=torch.float64))
