@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ppo.algorithm.health import PROBE_SAMPLES, probe_index
 from ppo.algorithm.optimizer import FlatParameters
+from ppo.core import parallel
 from ppo.core.data import Batch
 from ppo.losses.base import Knobs
 from ppo.losses.objective import Objective
@@ -44,3 +45,12 @@ def balanced_norms(
     return torch.stack(
         [norm_of(losses[loss.name], parameters) for loss in objective.balanced_losses]
     )
+
+
+def show_to_balancer(
+    objective: Objective, flat: FlatParameters, batch: Batch, knobs: Knobs
+) -> None:
+    """Let a balancer that goes by gradient norms learn those of a batch, before its update."""
+    if objective.balancer.reads_gradients:
+        norms = parallel.mean_(balanced_norms(objective, flat, batch, knobs))
+        objective.balancer.observe_gradients(norms)

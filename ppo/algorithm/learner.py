@@ -5,7 +5,6 @@ The learner holds every state that training has and touches no file; loop.py giv
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,19 +17,12 @@ from ppo.algorithm.discount import Discount
 from ppo.algorithm.examine import Examine
 from ppo.algorithm.kl_rate import KLRate
 from ppo.algorithm.optimizer import Adam
-from ppo.algorithm.record import (
-    EpisodeRows,
-    component_values,
-    derived,
-    make_record,
-    reduce_table,
-    to_host,
-)
+from ppo.algorithm.record import EpisodeRows, Recorder, fault_of, reduce_table, to_host
 from ppo.algorithm.rewards import Rewards
 from ppo.algorithm.rollout.collect import Collector, Episodes
 from ppo.algorithm.rollout.exploration import NoiseColor
-from ppo.algorithm.schedules import scheduled
-from ppo.algorithm.snapshot import Snapshot, of_a_rank
+from ppo.algorithm.schedules import in_force
+from ppo.algorithm.snapshot import Snapshot, of_a_rank, of_earlier_versions
 from ppo.algorithm.stopwatch import Stopwatch
 from ppo.algorithm.targets import Prepare, TargetSettings
 from ppo.algorithm.update import Update, UpdateTable
@@ -43,8 +35,6 @@ from ppo.losses.base import Knobs
 from ppo.losses.objective import Objective
 
 MAX_ROLLBACKS = 3  # in a run; then it has diverged
-RENAMED = {"learner.last_mean": "last_mean", "learner.kl_factor": "kl_rate.factor"}
-ADDED_LATER = ("discount", "noise_color")  # parts that the first checkpoints do not have
 NO_SIGNAL = (
     "every advantage is 0 although returns differ: the policy learns nothing from this batch; "
     "returns differ by less than a millionth of their size (subtract an offset from the rewards), "
@@ -104,12 +94,18 @@ class Learner(nn.Module):
         self.reports: list[str] = []
         self._lacks = 0  # how many of torch_internals.NOTES this run has reported
         self.wall_time = 0.0
-        self.timing = Stopwatch("collect", "update", "other")
+        self.watch = Stopwatch("collect", "update", "other")
+        self.recorder = Recorder(objective, collector.envs)
         self.finished: EpisodeRows | None = None
 
     @property
     def steps_per_batch(self) -> int:
         return self.collector.num_steps * self.collector.envs.num_envs * parallel.world_size()
+
+    @property
+    def timing(self) -> dict[str, float]:
+        """Seconds that this process has spent, by part of a batch."""
+        return self.watch.seconds
 
     @property
     def progress(self) -> float:
@@ -149,8 +145,7 @@ class Learner(nn.Module):
     def _step(self, started: float) -> dict[str, Any]:
         events = self.collector.envs.events
         for attempt in range(MAX_ROLLBACKS + 1):
-            record = self._attempt(attempt, started)
-            faults = self._fault(record)
+            record, faults = self._attempt(attempt, started)
             if not faults:
                 break
             assert self._snapshot is not None
@@ -179,35 +174,30 @@ class Learner(nn.Module):
         self._lacks += len(lines)
         return lines
 
-    def _attempt(self, attempt: int, started: float) -> dict[str, Any]:
-        with self.timing.part("other"):
+    def _attempt(self, attempt: int, started: float) -> tuple[dict[str, Any], str]:
+        """A batch's record, and what is numerically wrong with the batch; empty if nothing is."""
+        with self.watch.part("other"):
             knobs, numbers = self.knobs()
-            with self.timing.part("collect", out_of="other"):
+            with self.watch.part("collect", out_of="other"):
                 rollout, episodes = self._collect(attempt)
             batch, before = self.prepare(rollout)
             batch = self.with_targets(batch, rollout)
-            if self.objective.balancer.reads_gradients:
-                norms = gradients.balanced_norms(self.objective, self.optimizer.flat, batch, knobs)
-                self.objective.balancer.observe_gradients(parallel.mean_(norms))
+            gradients.show_to_balancer(self.objective, self.optimizer.flat, batch, knobs)
             self.examine.remember(batch, knobs)
-            with self.timing.part("update", out_of="other"):
+            with self.watch.part("update", out_of="other"):
                 table = self.update(batch, knobs, self.counters["batch"], attempt)
             after = self.examine(batch, knobs, table, self.counters["batch"])
             variances = self._observe(batch, table)
-            values = to_host(before, after)
+            values = to_host(before, after) | numbers
             values |= {f"target_variance/{k}": v for k, v in enumerate(variances.tolist())}
-            if values["reward_outliers"]:
-                envs = self.collector.envs
-                first_env = parallel.rank() * envs.num_envs
-                self.reports += self.rewards.report(rollout, envs.component_names, first_env)
-            if values["zero_advantages"] and values["return_max"] > values["return_min"]:
-                self.reports.append(NO_SIGNAL)
-            record = self._record(table, values | numbers, rollout, episodes)
+            values |= reduce_table(table, self.config.ppo.max_grad_norm)
+            self._report(values, rollout)
+            record = self._record(values, rollout, episodes)
         spent = max(time.perf_counter() - started, 1e-9)
         self.wall_time += spent
         record["wall_time_s"] = self.wall_time
         record["steps_per_second"] = values["steps"] / spent
-        return record
+        return record, fault_of(values)
 
     def _collect(self, attempt: int) -> tuple[Rollout, Episodes]:
         """A rollout, and what discount and noise learn of its episodes.
@@ -235,70 +225,40 @@ class Learner(nn.Module):
         return batch._replace(targets=self.objective.targets(rollout))
 
     def knobs(self) -> tuple[Knobs, dict[str, float]]:
-        ppo = self.config.ppo
-        progress = self.progress
-        rate = scheduled(ppo.learning_rate, ppo.learning_rate_schedule, progress)
-        rate *= self.kl_rate.factor.item()  # on the host
+        """What schedules have in force now: for the update, and for the record."""
+        factor = self.kl_rate.factor.item()  # on the host
         if self.counters["batch"] < self.counters["slow_until"]:
-            rate *= 0.5 ** self.counters["rollbacks"]
-        clip = scheduled(ppo.clip_epsilon, ppo.clip_schedule, progress)
-        numbers = {
-            "learning_rate": rate,
-            "clip_epsilon": clip,
-            "entropy_coefficient": ppo.entropy_coefficient,
-        }
+            factor *= 0.5 ** self.counters["rollbacks"]
+        numbers = in_force(self.config.ppo, self.progress, factor)
         tensors = {k: torch.tensor(value, device=self.device) for k, value in numbers.items()}
         return Knobs(**tensors), numbers | {"colored_share": self.colored_share}
 
     @torch.no_grad()
     def _observe(self, batch: Batch, table: UpdateTable) -> Tensor:
-        """Tells the balancer what the batch's losses were; returns their targets' variances [J]."""
-        names = [f"loss/{part.name}" for part in self.objective.balanced_losses]
-        columns = [table.names.index(name) for name in names]
-        used = table.rows[:, table.names.index("taken")] > 0
-        rows = torch.where(used.unsqueeze(-1), table.rows[:, columns], torch.nan)
-        losses = parallel.mean_(rows.nanmean(0))
+        """Show the balancer the batch's losses; the variances of their targets [J]."""
+        losses = table.mean_losses([part.name for part in self.objective.balanced_losses])
+        losses = parallel.mean_(losses)
         variances = parallel.mean_(self.objective.target_variances(batch))
         if bool(torch.isfinite(losses).all()):
             self.objective.balancer.observe(losses, variances, float(self.counters["batch"] + 1))
         return variances
 
+    def _report(self, values: dict[str, float], rollout: Rollout) -> None:
+        """What the user should know of a batch, as events."""
+        if values["reward_outliers"]:
+            envs = self.collector.envs
+            first_env = parallel.rank() * envs.num_envs
+            self.reports += self.rewards.report(rollout, envs.component_names, first_env)
+        if values["zero_advantages"] and values["return_max"] > values["return_min"]:
+            self.reports.append(NO_SIGNAL)
+
     def _record(
-        self,
-        table: UpdateTable,
-        values: dict[str, float],
-        rollout: Rollout,
-        episodes: Episodes,
+        self, values: dict[str, float], rollout: Rollout, episodes: Episodes
     ) -> dict[str, Any]:
-        values.update(reduce_table(table, self.config.ppo.max_grad_norm))
         self.finished = EpisodeRows(rollout, episodes)
         self.counters["env_steps"] += int(values["steps"])
         self.counters["episodes"] += len(self.finished)
-        values.update(self.finished.summary(self.collector.envs.max_episode_steps))
-        values.update({name: self.counters[name] for name in ("batch", "env_steps", "episodes")})
-        values.update(derived(values, self.objective.agent))
-        if self.counters["batch"] == 0:
-            values["return_drift"] = math.nan
-        auxiliary = tuple(part.name for part in self.objective.balanced_losses[1:])
-        parts = component_values(values, self.collector.envs.component_names, auxiliary)
-        record = make_record(values, parts, [])
-        record["finite"] = bool(values["finite"])
-        record["skipped_share"] = values["skipped_minibatches"] / max(
-            1.0, values["num_minibatches"]
-        )
-        return record
-
-    def _fault(self, record: dict[str, Any]) -> str:
-        finite, skipped = record.pop("finite"), record.pop("skipped_share")
-        if not finite:
-            return "a parameter is not finite"
-        if skipped > 0.5:
-            return "more than half of the gradients are not finite"
-        if record["skipped_minibatches"]:
-            record["events"].append(
-                f"{int(record['skipped_minibatches'])} minibatches skipped: gradient not finite"
-            )
-        return ""
+        return self.recorder(values, self.finished, self.counters)
 
     def _mark(self) -> Callable[[], None]:
         """Remember the start of a batch: what a fault could spoil, and what a stop would lose.
@@ -336,14 +296,9 @@ class Learner(nn.Module):
         Raises:
             RuntimeError: a tensor is missing, or is one that this learner does not have.
         """
-        named = {RENAMED.get(name, name): tensor for name, tensor in state.items()}
-        collector = {name for name in named if name.startswith("collector.")}
+        named = of_earlier_versions(state, super().state_dict())
+        own = [name for name in named if name.startswith("collector.")]
         self.collector.load_state_dict(
-            {name.removeprefix("collector."): named.pop(name) for name in collector}
+            {name.removeprefix("collector."): named.pop(name) for name in own}
         )
-        known = {name.split(".")[0] for name in named}
-        for name, tensor in super().state_dict().items():
-            part = name.split(".")[0]
-            if part in ADDED_LATER and part not in known:
-                named[name] = tensor
         super().load_state_dict(named)

@@ -14,6 +14,8 @@ from ppo.algorithm.rollout.collect import Episodes
 from ppo.algorithm.update import UpdateTable
 from ppo.core.data import Rollout
 from ppo.core.metrics import DECLARED, clean
+from ppo.envs.base import Environments
+from ppo.losses.objective import Objective
 from ppo.networks.agent import Agent
 
 
@@ -60,6 +62,15 @@ def _mean_weight(weights: np.ndarray, losses: np.ndarray) -> float:
     if (weights == weights[0]).all() or not total > 0:
         return float(weights.mean())
     return float((weights * losses).sum() / total)
+
+
+def fault_of(values: dict[str, float]) -> str:
+    """What makes a batch's update unusable, in words; empty where nothing does."""
+    if not values["finite"]:
+        return "a parameter is not finite"
+    if values["skipped_minibatches"] > 0.5 * values["num_minibatches"]:
+        return "more than half of the gradients are not finite"
+    return ""
 
 
 def derived(values: dict[str, float], agent: Agent) -> dict[str, float]:
@@ -180,3 +191,33 @@ def make_record(
     record["components"] = components
     record["events"] = events
     return record
+
+
+class Recorder:
+    """Makes the record of a batch from all that was measured of it.
+
+    Args:
+        objective: whose losses and parts give the figures their names and units.
+        envs: name the reward components and the longest episode.
+    """
+
+    def __init__(self, objective: Objective, envs: Environments) -> None:
+        self.objective, self.envs = objective, envs
+
+    def __call__(
+        self, values: dict[str, float], finished: EpisodeRows, counters: dict[str, int]
+    ) -> dict[str, Any]:
+        """The record.
+
+        Args:
+            values: of the batch. finished: its episodes. counters: of the run, with this batch.
+        """
+        values = values | finished.summary(self.envs.max_episode_steps) | counters
+        values |= derived(values, self.objective.agent)
+        if counters["batch"] == 0:
+            values["return_drift"] = math.nan
+        auxiliary = tuple(loss.name for loss in self.objective.balanced_losses[1:])
+        parts = component_values(values, self.envs.component_names, auxiliary)
+        skipped = int(values["skipped_minibatches"])
+        events = [f"{skipped} minibatches skipped: gradient not finite"] if skipped else []
+        return make_record(values, parts, events)

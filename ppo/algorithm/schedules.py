@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ppo.config import PPOConfig
+
 
 def scheduled(start: float, kind: str, progress: float) -> float:
     """The value of a schedule.
@@ -16,3 +18,17 @@ def scheduled(start: float, kind: str, progress: float) -> float:
         return start * max(0.0, 1.0 - progress)
     assert kind in ("constant", "kl"), kind
     return start
+
+
+def in_force(config: PPOConfig, progress: float, factor: float) -> dict[str, float]:
+    """The numbers that schedules move, by their names in `Knobs`.
+
+    Args:
+        factor: of the learning rate, beside its schedule.
+    """
+    rate = scheduled(config.learning_rate, config.learning_rate_schedule, progress)
+    return {
+        "learning_rate": rate * factor,
+        "clip_epsilon": scheduled(config.clip_epsilon, config.clip_schedule, progress),
+        "entropy_coefficient": config.entropy_coefficient,
+    }

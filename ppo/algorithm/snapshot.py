@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+RENAMED = {"learner.last_mean": "last_mean", "learner.kl_factor": "kl_rate.factor"}
+ADDED_LATER = ("discount", "noise_color")  # parts that the first checkpoints do not have
 
 
 def of_a_rank(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -49,3 +52,13 @@ class Snapshot:
         self.roll_back()
         for tensor, copy in self._following:
             tensor.copy_(copy)
+
+
+def of_earlier_versions(
+    state: Mapping[str, Tensor], now: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """A saved state by today's names; parts that came later are as they are `now`."""
+    named = {RENAMED.get(name, name): tensor for name, tensor in state.items()}
+    known = {name.split(".")[0] for name in named}
+    missing = [part for part in ADDED_LATER if part not in known]
+    return named | {name: t for name, t in now.items() if name.split(".")[0] in missing}

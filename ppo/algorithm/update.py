@@ -30,6 +30,12 @@ class UpdateTable(NamedTuple):
     rows: Tensor  # [S, M] on the device
     steps_per_epoch: int
 
+    def mean_losses(self, losses: list[str]) -> Tensor:
+        """[J] means of these losses over the minibatches whose step was taken."""
+        columns = [self.names.index(f"loss/{name}") for name in losses]
+        used = self.rows[:, self.names.index("taken")] > 0
+        return torch.where(used.unsqueeze(-1), self.rows[:, columns], torch.nan).nanmean(0)
+
 
 class Update:
     """Moves an objective's parameters by Adam on shuffled minibatches.

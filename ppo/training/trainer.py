@@ -396,7 +396,7 @@ class Trainer:
             interval=mean_interval(returns, 0) if len(returns) else (None, None),
             best=self.evaluated.best,
             counters=learner.counters,
-            seconds={**learner.timing.seconds, "evaluation": self.evaluated.seconds},
+            seconds={**learner.timing, "evaluation": self.evaluated.seconds},
             wall_time_s=learner.wall_time,
             findings=[finding.illness for finding in self.watch.findings] if self.watch else [],
         )
