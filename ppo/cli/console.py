@@ -18,6 +18,8 @@ from tqdm import tqdm
 from ppo.cli import blocks
 from ppo.cli.columns import WIDTH, Record, batch_line, losses_line, table_header
 from ppo.config.file.mistakes import one_line
+from ppo.runs.files import from_here
+from ppo.runs.summary import changed_settings
 
 if TYPE_CHECKING:
     from ppo.config import Config
@@ -62,7 +64,7 @@ class _Shielded:
 
 
 class Console:
-    """What a run prints.
+    """What a run prints: an observer of the trainer, made of methods that need no trainer.
 
     Args:
         stream: where to; standard output by default.
@@ -99,6 +101,41 @@ class Console:
         self._told: dict[str, Mapping[str, Any]] = {}  # every finding of the run, for the verdict
         self._ill: set[str] = set()  # illnesses of this batch
         self._ill_before: set[str] = set()  # and of the batch before
+
+    def on_start(self, trainer: Any) -> None:
+        """The header, and what the user should know."""
+        import torch
+
+        folder, config = trainer.folder, trainer.config
+        facts = {
+            "backend": trainer.envs.backend,
+            "device": str(trainer.device),
+            "threads": torch.get_num_threads(),
+            "parameters": trainer.num_parameters,
+            "total_steps": config.train.total_timesteps,
+            "path": from_here(folder.path),
+            "batch": trainer.learner.counters["batch"],
+        }
+        if not trainer.resumed:
+            facts |= changed_settings(config, folder)
+        self.start(folder.name, config, facts)
+        for line in trainer.notes:
+            self.note(line)
+
+    def on_batch(self, trainer: Any, record: Record) -> None:
+        """The batch, what the doctor found in it, and what happened."""
+        steps_left = max(0, trainer.config.train.total_timesteps - record["env_steps"])
+        self.batch(record, steps_left / max(record["steps_per_second"], 1e-9))
+        for finding in trainer.doctor.new:
+            best = finding.remedy.split("; else ")[0]
+            self.finding(finding.illness, finding.evidence, best, trainer.folder.name)
+        for event in record["events"]:
+            self.note(event)
+
+    def on_end(self, trainer: Any, summary: Mapping[str, Any]) -> None:
+        """The end block."""
+        place = {"run": trainer.folder.name, "path": from_here(trainer.folder.path)}
+        self.end({**summary, **place, "return_episodes": len(trainer.recent)})
 
     def start(self, run: Any, config: Config, facts: Mapping[str, Any]) -> None:
         """Prints the header, at most five lines.

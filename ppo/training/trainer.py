@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,30 +14,17 @@ from ppo.config import Config
 from ppo.core import parallel
 from ppo.core.errors import Diverged, Dropped, RunError
 from ppo.core.signals import SignalGuard
-from ppo.insight.doctor import Watch
 from ppo.policies.play import bootstrap_interval
-from ppo.policies.policy import load_policy
-from ppo.runs import checkpoint, provenance
-from ppo.runs.files import from_here
+from ppo.runs import checkpoint
 from ppo.runs.folder import RunFolder
 from ppo.runs.names import find_run, results_folder
-from ppo.runs.summary import changed_settings, summarize
-from ppo.runs.tensorboard import TensorBoardLog
+from ppo.runs.summary import summarize
+from ppo.training import opening
 from ppo.training import state as saving
 from ppo.training.evaluations import RunEvaluations
+from ppo.training.observers import Doctor, Files, TensorBoard, tell
 
 RECENT_EPISODES = 100
-
-
-class Quiet:
-    """A console that says nothing: what a Trainer in a script has."""
-
-    def start(self, *_: Any, **__: Any) -> None: ...
-    def batch(self, *_: Any, **__: Any) -> None: ...
-    def finding(self, *_: Any, **__: Any) -> None: ...
-    def note(self, *_: Any, **__: Any) -> None: ...
-    def single_batch(self, *_: Any, **__: Any) -> None: ...
-    def end(self, *_: Any, **__: Any) -> None: ...
 
 
 class Trainer:
@@ -50,19 +35,23 @@ class Trainer:
     Args:
         config: validated settings.
         results: folder of run folders.
-        console: told what happens; silent by default.
         resume: a run (`run0007`, `latest`, a path) to continue exactly where it stopped.
+        console: an observer that prints; none by default.
+
+    Attributes:
+        folder: of the run; None before `train`, and on all processes but the first.
+        notes: what the user should know at the start, in words.
     """
 
     def __init__(
         self,
         config: Config,
         results: str | Path = "training_results",
-        console: Any = None,
+        *,
         resume: str | None = None,
+        console: Any = None,
     ) -> None:
         self.config, self.results, self.here = config, results_folder(results), Path.cwd()
-        self.console = console or Quiet()
         self.folder = RunFolder.open(self.results, resume) if resume else None
         self.resumed = resume is not None
         initial = config.train.initial_policy
@@ -81,12 +70,12 @@ class Trainer:
         self.restarted_at = -1  # batch at which environments without a state were started anew
         self.opened = False
         self.whole = True  # whether the records written so far are those of the learner's state
-        self.watch = Watch() if config.logging.doctor else None
-        self.tensorboard: TensorBoardLog | None = None
+        self.doctor = Doctor(config)
+        self.observers = [Files(), TensorBoard(), self.doctor, *([console] if console else [])]
+        self.notes: list[str] = []
         self.status = "running"
         self.exit_status = 0
         self.reason: str | None = None
-        self.last_record: dict[str, Any] | None = None
 
     @property
     def num_parameters(self) -> int:
@@ -129,8 +118,8 @@ class Trainer:
 
     def _diagnosis(self, error: Diverged) -> str:
         """The error with what the doctor makes of the batches before it."""
-        findings = self.watch.findings if self.watch else []
-        lines = [str(error), *(f"{finding.illness}: {finding.remedy}" for finding in findings[:2])]
+        findings = self.doctor.findings[:2]
+        lines = [str(error), *(f"{finding.illness}: {finding.remedy}" for finding in findings)]
         if self.folder is not None:
             lines.append(f"more: python train_cli.py --mode diagnose {self.folder.name}")
         return "\n".join(lines)
@@ -144,7 +133,6 @@ class Trainer:
             self.whole = False
             self._write(record)
             self.whole, self.events = True, []
-            self.last_record = record if batches is not None else None
             if self._after_batch(batches, guard):
                 return
         self.status = "finished"
@@ -179,98 +167,33 @@ class Trainer:
 
     def _open(self) -> None:
         loaded = self.resumed and self._load()
+        limits = opening.limits_of_resume(self.envs)
         if not loaded:
-            self.events = [*self.envs.notes, *self._limits_of_resume()]
-            self._adopt_policy()
+            self.events = [*self.envs.notes, *limits]
+            self.events += opening.adopt_policy(self.learner, self.config, self.initial_policy)
             self.events += self.learner.start()
         with parallel.together(self.device):
             if parallel.rank() == 0:
-                self._open_folder(loaded)
+                self.folder = opening.open_folder(
+                    self.folder, self.results, self.config, self.learner, self.here
+                )
+                before = self.learner.counters["batch"] - self.evaluation_due
+                self.evaluated.load(self.folder, before)
+                anew = ["the run had no checkpoint yet: it begins again with batch 0"]
+                self.notes = anew if self.resumed and not loaded else []
+                self.notes += [*self.folder.warnings, *(limits if loaded else [])]
+                self._tell("on_start")
         self.opened = True
 
-    def _open_folder(self, loaded: bool) -> None:
-        facts = provenance.collect(torch=torch, device=str(self.device), folder=self.here)
-        if self.folder is None:
-            texts = {
-                "config.yaml": self.config.to_yaml(),
-                "command.txt": shlex.join(sys.argv) + "\n",
-            }
-            self.folder = RunFolder.create(self.results, texts, room=self._checkpoint_size())
-        else:
-            batch = self.learner.counters["batch"]
-            self.evaluated.load(self.folder, before=batch - self.evaluation_due)
-            self.folder.truncate(batch)
-            self.folder.truncate_episodes(batch)
-            self.folder.write_text("config.yaml", self.config.to_yaml())
-        self.folder.write_json("provenance.json", facts)
-        self.folder.set_status("running", **facts)
-        if self.config.logging.tensorboard:
-            step = self.learner.counters["env_steps"] if self.resumed else None
-            self.tensorboard = TensorBoardLog(self.folder.path / "tensorboard", step)
-        self.console.start(
-            self.folder.name,
-            self.config,
-            {
-                "backend": self.envs.backend,
-                "device": str(self.device),
-                "threads": torch.get_num_threads(),
-                "parameters": self.num_parameters,
-                "total_steps": self.config.train.total_timesteps,
-                "path": from_here(self.folder.path),
-                "batch": self.learner.counters["batch"],
-                **({} if self.resumed else changed_settings(self.config, self.folder)),
-            },
-        )
-        if self.resumed and not loaded:
-            self.console.note("the run had no checkpoint yet: it begins again with batch 0")
-        for line in (*self.folder.warnings, *(self._limits_of_resume() if loaded else [])):
-            self.console.note(line)
-
-    def _limits_of_resume(self) -> list[str]:
-        if self.envs.restore_level != "boundary":
-            return []
-        return [
-            "this environment's state cannot be saved: episodes start anew at each checkpoint, in "
-            "every run; a run that is stopped in between is not the same afterwards"
-        ]
-
-    def _adopt_policy(self) -> None:
-        """Start from the actor that `train.initial_policy` names."""
-        run = self.config.train.initial_policy
-        if run is None or self.initial_policy is None:
-            return
-        from ppo.policies.imitation import adopt
-
-        policy = load_policy(self.initial_policy, self.results)
-        self.events += policy.check_environments(self.envs, run)
-        adopt(self.learner.objective.agent, policy.agent, run)
-        self.events.append(f"the actor starts from {run}; the critic is new")
-
-    def _checkpoint_size(self) -> int:
-        """Bytes of a checkpoint, asked for at the start so that a full disk shows then."""
-        return sum(
-            value.numel() * value.element_size() for value in self.learner.state_dict().values()
-        )
+    def _tell(self, event: str, *args: Any) -> None:
+        if self.folder is not None:
+            tell(self.observers, event, self, *args)
 
     def _write(self, record: dict[str, Any]) -> None:
         rows = self.learner.finished
         if rows is not None:
             self.recent = [*self.recent, *rows.returns.tolist()][-RECENT_EPISODES:]
-        if self.folder is None:
-            return
-        if rows is not None and self.config.logging.episodes:
-            names = self.envs.component_names
-            self.folder.append_episodes(rows.csv_rows(record["batch"], names))
-        self.folder.append(record)
-        if self.tensorboard is not None:
-            self.tensorboard.add(record)
-        steps_left = max(0, self.config.train.total_timesteps - record["env_steps"])
-        self.console.batch(record, steps_left / max(record["steps_per_second"], 1e-9))
-        for finding in self.watch.update(record) if self.watch else []:
-            best = finding.remedy.split("; else ")[0]
-            self.console.finding(finding.illness, finding.evidence, best, self.folder.name)
-        for event in record["events"]:
-            self.console.note(event)
+        self._tell("on_batch", record)
 
     def _evaluate_if_due(self, guard: SignalGuard) -> None:
         """Rank 0 plays the policy; one that a stop does not wait for is done on resume."""
@@ -293,9 +216,8 @@ class Trainer:
 
     def _evaluate(self, poll: Callable[[], None]) -> bool:
         """Whether the current policy is the best so far."""
-        assert self.folder is not None
         best = self.evaluated.play(self.learner, poll)
-        self.evaluated.write(self.folder, self.tensorboard)
+        self._tell("on_evaluation", self.evaluated.rows[-1])
         return best
 
     def _save(self, regular: bool, best: bool = False) -> None:
@@ -314,7 +236,10 @@ class Trainer:
         with parallel.together(self.device):
             if self.folder is not None:
                 keep = self.config.train.keep_checkpoints
-                checkpoint.save(self.folder, batch, tensors, self._meta(), keep=keep, best=best)
+                path = checkpoint.save(
+                    self.folder, batch, tensors, self._meta(), keep=keep, best=best
+                )
+                self._tell("on_checkpoint", path)
 
     def _meta(self) -> dict[str, Any]:
         at_restart = self.restarted_at == self.learner.counters["batch"]
@@ -381,31 +306,8 @@ class Trainer:
             counters=learner.counters,
             seconds={**learner.timing.seconds, "evaluation": self.evaluated.seconds},
             wall_time_s=learner.wall_time,
-            findings=[finding.illness for finding in self.watch.findings] if self.watch else [],
+            findings=[finding.illness for finding in self.doctor.findings],
         )
         self.folder.set_status(**summary)
-        self.folder.close()
-        if self.tensorboard is not None:
-            finals = {
-                "hparam/final_return": summary["final_return"],
-                "hparam/best_return": summary["best_return"],
-            }
-            self.tensorboard.hyperparameters(
-                self.config, {k: v for k, v in finals.items() if v is not None}
-            )
-            self.tensorboard.close()
-        self._tell_end(summary)
+        self._tell("on_end", summary)
         return summary
-
-    def _tell_end(self, summary: dict[str, Any]) -> None:
-        assert self.folder is not None
-        if self.last_record is not None:
-            self.console.single_batch(self.last_record, self.config)
-        self.console.end(
-            {
-                **summary,
-                "run": self.folder.name,
-                "path": from_here(self.folder.path),
-                "return_episodes": len(self.recent),
-            }
-        )

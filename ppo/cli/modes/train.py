@@ -22,7 +22,7 @@ def run(args: argparse.Namespace) -> int:
     from ppo.training.trainer import Trainer
 
     console = Console(verbosity=args.verbosity, total_steps=config.train.total_timesteps)
-    trainer = Trainer(config, args.results, console, resume=resume)
+    trainer = Trainer(config, args.results, resume=resume, console=console)
     trainer.train()
     return trainer.exit_status
 
