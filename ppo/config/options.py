@@ -399,8 +399,8 @@ class Config(Section):
         return self
 
     @classmethod
-    def load(cls, path: str | Path | None, overrides: Iterable[str] = ()) -> Config:
-        """The configuration in a YAML file (None: the defaults), with `key=value` overrides.
+    def load(cls, path: str | Path | None = None, overrides: Iterable[str] = ()) -> Config:
+        """The configuration in a YAML file (None: the shipped one), with `key=value` overrides.
 
         Raises:
             UserError: one line for each mistake, naming file and line or the override.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,12 @@ import torch
 from ppo.algorithm import build
 from ppo.config import Config
 from ppo.core import parallel
-from ppo.core.errors import Diverged, Dropped, RunError
+from ppo.core.errors import Diverged, Dropped, RunError, UserError
 from ppo.core.signals import SignalGuard
+from ppo.envs.base import Environments
+from ppo.policies.evaluate import evaluate_policy
 from ppo.policies.play import bootstrap_interval
+from ppo.policies.policy import Policy
 from ppo.runs import checkpoint
 from ppo.runs.folder import RunFolder
 from ppo.runs.names import find_run, results_folder
@@ -31,6 +36,7 @@ class Trainer:
     """A training run.
 
     Nothing is written before `train()`: a configuration that does not work leaves no run behind.
+    Between two calls of `train()` the environments stay as they are and the run's folder is free.
 
     Args:
         config: validated settings.
@@ -68,6 +74,7 @@ class Trainer:
         self.events: list[str] = []  # for the next record
         self.evaluation_due = False
         self.restarted_at = -1  # batch at which environments without a state were started anew
+        self.begun = False  # whether the learner has a state to go on from
         self.opened = False
         self.whole = True  # whether the records written so far are those of the learner's state
         self.doctor = Doctor(config)
@@ -76,6 +83,7 @@ class Trainer:
         self.status = "running"
         self.exit_status = 0
         self.reason: str | None = None
+        self._free = weakref.finalize(self, _free, self.envs, self.evaluated)
 
     @property
     def num_parameters(self) -> int:
@@ -86,8 +94,15 @@ class Trainer:
         """What evaluations.json holds."""
         return self.evaluated.rows
 
-    def train(self, batches: int | None = None) -> dict[str, Any]:
-        """Train to `train.total_timesteps`, or for so many batches.
+    def train(
+        self, batches: int | None = None, total_timesteps: int | None = None
+    ) -> dict[str, Any]:
+        """Train to a number of environment steps; called again it goes on, bit for bit.
+
+        Args:
+            batches: train so many further ones instead.
+            total_timesteps: counted from the first batch; default: `train.total_timesteps`, which
+                schedules follow in any case.
 
         Returns:
             The summary that is also written to summary.json.
@@ -95,12 +110,16 @@ class Trainer:
         Raises:
             Diverged: numerical faults that rollbacks did not cure; the last good state is saved.
         """
+        self._check(batches, total_timesteps)
+        total = total_timesteps or self.config.train.total_timesteps
+        self.status, self.exit_status, self.reason = "running", 0, None
         with SignalGuard(self.config.train.grace_seconds) as guard:
             self.learner.grace = guard.grace
             try:
                 self._open()
-                self._loop(batches, guard)
+                self._loop(self._end_of(batches, total), guard)
             except Dropped:
+                self.begun = False  # what it did of a batch is undone by loading the checkpoint
                 self.status, self.exit_status = "interrupted", self._agree(guard)[0]
             except Diverged as error:
                 self._fail(error, Diverged.exit_status)
@@ -111,6 +130,43 @@ class Trainer:
             finally:
                 summary = self._close()
         return summary
+
+    def _check(self, batches: int | None, total_timesteps: int | None) -> None:
+        if batches is not None and total_timesteps is not None:
+            raise UserError("train: give batches or total_timesteps, not both")
+        for name, value in (("batches", batches), ("total_timesteps", total_timesteps)):
+            if value is not None and value < 1:
+                raise UserError(f"train: {name}: {value}; allowed: 1 or more")
+        if self.status == "failed":
+            raise UserError(
+                f"train: this trainer has failed ({self.reason}); make another one, with resume"
+            )
+
+    def evaluate(
+        self, episodes: int = 100, deterministic: bool = True, seed: int = 0
+    ) -> dict[str, Any]:
+        """Play the policy as it is now in environments of its own, as `--mode evaluate` does.
+
+        Returns:
+            mean_return, std_return, ci95, mean_length, success_rate, episodes.
+        """
+        return evaluate_policy(self.policy, episodes, seed, deterministic)
+
+    @property
+    def policy(self) -> Policy:
+        """A copy of the policy as it is now, on the CPU."""
+        agent = copy.deepcopy(self.learner.objective.agent).cpu()
+        return Policy(agent, self.config, self.envs.observation_space, self.envs.action_space)
+
+    def close(self) -> None:
+        """Free the environments. A trainer that is dropped or left by `with` does it by itself."""
+        self._free()
+
+    def __enter__(self) -> Trainer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _fail(self, error: Exception, exit_status: int) -> None:
         self.status, self.exit_status = "failed", exit_status
@@ -124,30 +180,30 @@ class Trainer:
             lines.append(f"more: python train_cli.py --mode diagnose {self.folder.name}")
         return "\n".join(lines)
 
-    def _loop(self, batches: int | None, guard: SignalGuard) -> None:
-        first = self.learner.counters["batch"]
+    def _loop(self, is_over: Callable[[], bool], guard: SignalGuard) -> None:
         self._evaluate_if_due(guard)  # of the batch before an interruption
-        while not self._is_done(batches, first):
+        while not is_over():
             record = self.learner.step()
             record["events"] = [*self.events, *record["events"]]
             self.whole = False
             self._write(record)
             self.whole, self.events = True, []
-            if self._after_batch(batches, guard):
+            if self._after_batch(guard):
                 return
         self.status = "finished"
 
-    def _is_done(self, batches: int | None, first: int) -> bool:
+    def _end_of(self, batches: int | None, total: int) -> Callable[[], bool]:
         counters = self.learner.counters
-        if batches is not None:
-            return counters["batch"] - first >= batches
-        return counters["env_steps"] >= self.config.train.total_timesteps
+        if batches is None:
+            return lambda: counters["env_steps"] >= total
+        last = counters["batch"] + batches
+        return lambda: counters["batch"] >= last
 
-    def _after_batch(self, batches: int | None, guard: SignalGuard) -> bool:
+    def _after_batch(self, guard: SignalGuard) -> bool:
         """Evaluation and checkpoint where they are due; whether to stop."""
         batch, interval = self.learner.counters["batch"], self.config.evaluation.interval
         on_time = bool(interval) and batch % interval == 0
-        self.evaluation_due = batches is None and (on_time or self._is_done(None, 0))
+        self.evaluation_due = on_time or self._has_reached_total()
         self._evaluate_if_due(guard)
         exit_status, save_requested = self._agree(guard)
         regular = batch % self.config.train.checkpoint_interval == 0
@@ -156,6 +212,11 @@ class Trainer:
         if exit_status:
             self.status, self.exit_status = "interrupted", exit_status
         return bool(exit_status)
+
+    def _has_reached_total(self) -> bool:
+        """Whether the last batch was that in which the configuration's total was reached."""
+        steps, total = self.learner.counters["env_steps"], self.config.train.total_timesteps
+        return steps - self.learner.steps_per_batch < total <= steps
 
     def _agree(self, guard: SignalGuard) -> tuple[int, bool]:
         """Exit status where any rank was asked to stop, and whether to save: equal on all."""
@@ -166,12 +227,14 @@ class Trainer:
         return int(exit_status), bool(save)
 
     def _open(self) -> None:
-        loaded = self.resumed and self._load()
+        goes_on = self.begun
+        loaded = not goes_on and (self.resumed or self.opened) and self._load()
         limits = opening.limits_of_resume(self.envs)
-        if not loaded:
+        if not goes_on and not loaded:
             self.events = [*self.envs.notes, *limits]
             self.events += opening.adopt_policy(self.learner, self.config, self.initial_policy)
             self.events += self.learner.start()
+        self.begun = True
         with parallel.together(self.device):
             if parallel.rank() == 0:
                 self.folder = opening.open_folder(
@@ -180,7 +243,7 @@ class Trainer:
                 before = self.learner.counters["batch"] - self.evaluation_due
                 self.evaluated.load(self.folder, before)
                 anew = ["the run had no checkpoint yet: it begins again with batch 0"]
-                self.notes = anew if self.resumed and not loaded else []
+                self.notes = anew if self.resumed and not (loaded or goes_on) else []
                 self.notes += [*self.folder.warnings, *(limits if loaded else [])]
                 self._tell("on_start")
         self.opened = True
@@ -286,8 +349,8 @@ class Trainer:
                 self._fail(error, 1)
                 raise
         finally:
-            self.envs.close()
-            self.evaluated.close()
+            if self.status == "failed":
+                self.close()
             summary = self._end() if self.opened and self.folder is not None else {}
             if self.folder is not None:
                 self.folder.release()
@@ -311,3 +374,8 @@ class Trainer:
         self.folder.set_status(**summary)
         self._tell("on_end", summary)
         return summary
+
+
+def _free(envs: Environments, evaluated: RunEvaluations) -> None:
+    envs.close()
+    evaluated.close()

@@ -22,6 +22,6 @@ def run(args: argparse.Namespace) -> int:
 
     steps = args.batches * config.env.num_envs * config.ppo.num_steps
     console = Console(verbosity=args.verbosity, total_steps=steps, health=True)
-    trainer = Trainer(config, args.results, console=console)
-    trainer.train(batches=args.batches)
-    return trainer.exit_status
+    with Trainer(config, args.results, console=console) as trainer:
+        trainer.train(batches=args.batches)
+        return trainer.exit_status
