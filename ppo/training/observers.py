@@ -1,29 +1,39 @@
 """What happens around a batch, as observers of one protocol.
 
-The trainer calls them in order: the files of the run first, then TensorBoard, the doctor and the
-console, in the first process only. They read the trainer and change nothing about the training.
+After a batch the doctor comes first, then the user's callbacks, in every process. The files of the
+run, TensorBoard and the console follow; these and the doctor are of the first process only, read
+the trainer and change nothing about the training.
 """
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from ppo.config import Config
+from ppo.core.errors import RunError, UserError
 from ppo.insight.doctor import Finding, Watch
 from ppo.runs.tensorboard import TensorBoardLog
+from ppo.training.callback_state import pack, unpack
 
 SHOWN = ("mean_return", "mean_length", "success_rate")  # of an evaluation, in TensorBoard
 
 
 class Callback:
-    """Something that watches a training; every method is optional."""
+    """Something of the user's that watches a training and may steer it; see docs/callbacks.md.
+
+    Every method is optional; a class need not inherit from this one.
+    """
 
     def on_start(self, trainer: Any) -> None:
-        """Training begins; the run folder is there."""
+        """`train` begins; the run folder is there. A state that is resumed is loaded afterwards."""
 
     def on_batch(self, trainer: Any, record: dict[str, Any]) -> None:
-        """A batch is over. `record`: its numbers."""
+        """A batch is over, its `record` not yet written: `trainer.log` adds to it."""
 
     def on_evaluation(self, trainer: Any, row: dict[str, Any]) -> None:
         """The policy was evaluated. `row`: mean_return, ci95, batch and so on."""
@@ -32,10 +42,10 @@ class Callback:
         """A checkpoint was saved at `path`."""
 
     def on_end(self, trainer: Any, summary: dict[str, Any]) -> None:
-        """Training has ended. `summary`: what summary.json holds."""
+        """`train` ends. `summary`: what summary.json holds."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resume needs."""
+        """What a resume needs: numbers, strings, tensors, and lists and dicts of them."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -48,6 +58,75 @@ def tell(observers: Iterable[Any], event: str, *args: Any) -> None:
         method = getattr(observer, event, None)
         if method is not None:
             method(*args)
+
+
+class Callbacks:
+    """The user's callbacks; their faults are told under their names."""
+
+    def __init__(self, callbacks: Iterable[Any]) -> None:
+        self.named: dict[str, Any] = {}
+        for callback in callbacks:
+            if isinstance(callback, type):
+                raise UserError(
+                    f"callbacks: {callback.__name__} is a class; write {callback.__name__}(...)"
+                )
+            kind = type(callback).__name__
+            count = sum(type(other).__name__ == kind for other in self.named.values())
+            self.named[f"{kind}#{count + 1}" if count else kind] = callback
+
+    def __bool__(self) -> bool:
+        return bool(self.named)
+
+    def tell(self, event: str, *args: Any) -> BaseException | None:
+        """Calls the method of every callback, also after a fault; returns the first fault."""
+        faults = [self._call(name, event, *args)[1] for name in self.named]
+        return next((fault for fault in faults if fault is not None), None)
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """The state of each by its name, as JSON, and the tensors that are part of them.
+
+        Raises: what a callback's `state_dict` raises, as an error that names the callback.
+        """
+        tensors: dict[str, Tensor] = {}
+        found = {}
+        for name in self.named:
+            state, fault = self._call(name, "state_dict")
+            if fault is not None:
+                raise fault
+            found[name] = pack(state or {}, f"callback {name}: state_dict", tensors)
+        return found, tensors
+
+    def load(self, states: dict[str, Any], tensors: dict[str, Tensor]) -> list[str]:
+        """Takes over states; events for callbacks that come or go."""
+        for name in self.named.keys() & states.keys():
+            _, fault = self._call(name, "load_state_dict", unpack(states[name], tensors))
+            if fault is not None:
+                raise fault
+        gone = [name for name in states if name not in self.named]
+        new = [name for name in self.named if name not in states]
+        return [f"resumed without the callback {name}" for name in gone] + [
+            f"resumed with a new callback {name}" for name in new
+        ]
+
+    def _call(self, name: str, event: str, *args: Any) -> tuple[Any, BaseException | None]:
+        """What the method gave, and what it raised as an error to show to the user."""
+        method = getattr(self.named[name], event, None)
+        if method is None:
+            return None, None
+        try:
+            return method(*args), None
+        except KeyboardInterrupt as stop:
+            return None, stop
+        except UserError as error:
+            fault = UserError(*(f"callback {name}: {message}" for message in error.messages))
+            fault.__cause__ = error
+            return None, fault
+        except BaseException as error:
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            place = f"{Path(where.filename).name}:{where.lineno}"
+            told = RunError(f"callback {name}: {event} raised {error!r} ({place})")
+            told.__cause__ = error
+            return None, told
 
 
 class Files(Callback):

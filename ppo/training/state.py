@@ -22,6 +22,8 @@ from ppo.runs import checkpoint
 from ppo.runs.checkpoint import Checkpoint
 from ppo.runs.folder import RunFolder
 
+States = tuple[dict[str, Any], dict[str, Tensor]]  # of callbacks: JSON, and the tensors in it
+
 
 def gather(learner: Learner) -> dict[str, Tensor]:
     """Every tensor of the run; all ranks call it, rank 0 gets those of the others too."""
