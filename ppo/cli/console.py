@@ -127,13 +127,19 @@ class Console:
         steps_left = max(0, trainer.config.train.total_timesteps - record["env_steps"])
         self.batch(record, steps_left / max(record["steps_per_second"], 1e-9))
         for finding in trainer.doctor.new:
-            best = finding.remedy.split("; else ")[0]
-            self.finding(finding.illness, finding.evidence, best, trainer.folder.name)
+            self.finding(finding.illness, finding.evidence, _best(finding), trainer.folder.name)
         for event in record["events"]:
             self.note(event)
 
     def on_end(self, trainer: Any, summary: Mapping[str, Any]) -> None:
-        """The end block."""
+        """The end block, with the verdict of `--mode diagnose`."""
+        verdict = trainer.doctor.verdict
+        if verdict is not None:
+            summary = {**summary, "verdict_text": verdict.text}
+            self._told = {
+                finding.illness: {"since_batch": finding.since_batch, "remedy": _best(finding)}
+                for finding in verdict.findings
+            }
         place = {"run": trainer.folder.name, "path": from_here(trainer.folder.path)}
         self.end({**summary, **place, "return_episodes": len(trainer.recent)})
 
@@ -220,8 +226,9 @@ class Console:
         Args:
             summary: each may be missing: run, path, status (finished, interrupted, failed),
                 reason, env_steps, wall_time_s, final_return, final_return_ci95, success_rate,
-                best_evaluation (mean_return and batch), findings (names of illnesses), time
-                (seconds by name), next (a command).
+                best_evaluation (mean_return and batch), findings (names of illnesses), verdict
+                (null where nothing was asked) and verdict_text, time (seconds by name), next (a
+                command).
         """
         self._show_batch(self._clock())
         self.close()
@@ -266,3 +273,8 @@ class Console:
         if self._bar is not None:
             self._bar.refresh()
         self._stream.flush()
+
+
+def _best(finding: Any) -> str:
+    """The remedy to try first."""
+    return finding.remedy.split("; else ")[0]

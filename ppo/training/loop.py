@@ -72,6 +72,7 @@ class Loop:
         self._event: str | None = None  # while callbacks are told of it
         self._record: dict[str, Any] | None = None  # the batch's, while they are
         self._restoring = False  # while callbacks begin whose state is loaded afterwards
+        self._recalled: list[dict[str, Any]] | None = None  # the doctor's findings of before
         self._stop: str | None = None  # why a callback ends the run
         self._free = weakref.finalize(self, _free, self.envs, self.evaluated)
 
@@ -124,9 +125,11 @@ class Loop:
 
     def _diagnosis(self, error: Diverged) -> str:
         """The error with what the doctor makes of the batches before it."""
-        findings = self.doctor.findings[:2]
-        lines = [str(error), *(f"{finding.illness}: {finding.remedy}" for finding in findings)]
+        lines = [str(error)]
         if self.folder is not None:
+            verdict = self.doctor.judge(self.folder)
+            findings = verdict.findings[:2] if verdict else []
+            lines += [f"{finding.illness}: {finding.remedy}" for finding in findings]
             lines.append(f"more: python train_cli.py --mode diagnose {self.folder.name}")
         return "\n".join(lines)
 
@@ -194,6 +197,8 @@ class Loop:
                 self.folder = opening.open_folder(
                     self.folder, self.results, self.settings.base, self.learner, self.here
                 )
+                if not goes_on:
+                    self.doctor.recall(self.folder, self._recalled)
                 before = self.learner.counters["batch"] - self.evaluation_due
                 self.evaluated.load(self.folder, before)
                 anew = ["the run had no checkpoint yet: it begins again with batch 0"]
@@ -296,6 +301,7 @@ class Loop:
             "evaluation_due": self.evaluation_due,
             "moved": self.settings.state(),
             "stop": self._stop,
+            "findings": self.doctor.state(),
             "callbacks": states,
         }
         path = self.saves.save(self.folder, meta, tensors, regular, best)
@@ -315,6 +321,7 @@ class Loop:
         self.events = [*meta.get("events", []), *found.rejected]
         self.events += saving.differences(found, self.learner)
         self.events += self.settings.load(meta.get("moved", {}))
+        self._recalled = meta.get("findings")
         return meta.get("callbacks", {}), tensors
 
     def _close(self) -> dict[str, Any]:
@@ -369,9 +376,13 @@ class Loop:
             counters=self.learner.counters,
             seconds={**self.learner.timing.seconds, "evaluation": self.evaluated.seconds},
             wall_time_s=self.learner.wall_time,
-            findings=[finding.illness for finding in self.findings],
         )
         self.folder.set_status(**summary)
+        verdict = self.doctor.judge(self.folder)  # of what is on the disk: late, and it takes time
+        if verdict is not None:
+            summary["verdict"] = verdict.status
+            summary["findings"] = [finding.illness for finding in verdict.findings]
+            self.folder.set_status(**summary)
         return summary
 
 

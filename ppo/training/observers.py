@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from torch import Tensor
 
 from ppo.config import Config
 from ppo.core.errors import RunError, UserError
-from ppo.insight.doctor import Finding, Watch
+from ppo.insight.doctor import Finding, Verdict, Watch, judge
+from ppo.runs.folder import RunFolder
 from ppo.runs.tensorboard import TensorBoardLog
 from ppo.training.callback_state import pack, unpack
 
@@ -181,16 +183,38 @@ class Doctor(Callback):
 
     Attributes:
         new: what the last batch added to `findings`.
+        verdict: on the whole run, at its end.
     """
 
     def __init__(self, config: Config) -> None:
-        self._watch = Watch() if config.logging.doctor else None
+        self._watch = Watch(config.to_dict()) if config.logging.doctor else None
         self.new: list[Finding] = []
+        self.verdict: Verdict | None = None
 
     @property
     def findings(self) -> list[Finding]:
         """Every finding so far."""
         return self._watch.findings if self._watch else []
 
+    def recall(self, folder: RunFolder, state: list[dict[str, Any]] | None) -> None:
+        """Goes on with the batches in the folder; `state` gave the checkpoint of the last."""
+        if self._watch is not None:
+            known = None if state is None else [_finding(values) for values in state]
+            self._watch.recall(folder.records(), known)
+
     def on_batch(self, trainer: Any, record: dict[str, Any]) -> None:
         self.new = self._watch.update(record) if self._watch else []
+
+    def state(self) -> list[dict[str, Any]]:
+        """The findings as JSON; what the rules are asked about is in the run folder."""
+        return [asdict(finding) for finding in self.findings]
+
+    def judge(self, folder: RunFolder) -> Verdict | None:
+        """The verdict on the whole run, which is that of `--mode diagnose`."""
+        self.verdict = judge(folder.path) if self._watch is not None else None
+        return self.verdict
+
+
+def _finding(values: dict[str, Any]) -> Finding:
+    tuples = {name: tuple(values[name]) for name in ("sources", "explains")}
+    return Finding(**(values | tuples))
