@@ -323,6 +323,9 @@ class TrainConfig(Section):
     initial_policy: str | None = setting(
         None, "run to start the policy from; the critic is new (null = none)", common=True
     )
+    callbacks: list[str] = setting(
+        [], "callbacks of the run, as package.module:Class (imports that module)"
+    )
     grace_seconds: NonNegative = setting(
         10.0, "seconds that a batch may still take after a stop signal"
     )

@@ -23,7 +23,7 @@ from ppo.runs.summary import summarize
 from ppo.training import opening
 from ppo.training import state as saving
 from ppo.training.evaluations import RunEvaluations
-from ppo.training.observers import Callbacks, Doctor, Files, TensorBoard, tell
+from ppo.training.observers import Callbacks, Doctor, Files, TensorBoard, named, tell
 from ppo.training.saves import Saves
 from ppo.training.settings import Settings
 
@@ -57,7 +57,8 @@ class Loop:
         self.settings = Settings(config, self.learner)
         self.saves = Saves(self.learner, config.train.keep_checkpoints)
         self.evaluated = RunEvaluations(config, self.device)
-        self.callbacks, self.doctor = Callbacks(callbacks), Doctor(config)
+        self.callbacks = Callbacks([*named(config.train.callbacks), *callbacks])
+        self.doctor = Doctor(config)
         self.observers = [Files(), TensorBoard(), *([console] if console else [])]
         self.recent: list[float] = []
         self.events: list[str] = []  # for the next record
@@ -237,11 +238,11 @@ class Loop:
         if isinstance(fault, KeyboardInterrupt) and self._guard is not None:
             self._guard.stop(INTERRUPTED)
             fault = None
-        if parallel.any_(fault is not None, self.device) and fault is None:
-            return RunError("another process could not go on; it says why")
+        if parallel.any_(fault is not None, self.device):
+            return fault or RunError("another process could not go on; it says why")
         if self.ranks > 1:
             self.settings.load(parallel.share_json(self.settings.state(), self.device))
-        return fault
+        return None
 
     def _heard(self, event: str, *args: Any) -> BaseException | None:
         self._event, self._record = event, args[0] if event == "on_batch" else None

@@ -7,6 +7,9 @@ the trainer and change nothing about the training.
 
 from __future__ import annotations
 
+import importlib
+import os
+import sys
 import traceback
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -60,6 +63,27 @@ def tell(observers: Iterable[Any], event: str, *args: Any) -> None:
         method = getattr(observer, event, None)
         if method is not None:
             method(*args)
+
+
+def named(specs: Iterable[str]) -> list[Any]:
+    """The callbacks that `train.callbacks` names, each as package.module:Class.
+
+    Raises:
+        UserError: one cannot be imported, or made without arguments.
+    """
+    return [_named(spec, f"train.callbacks: {spec}") for spec in specs]
+
+
+def _named(spec: str, place: str) -> Any:
+    module, _, name = spec.partition(":")
+    if not (module and name.isidentifier()):
+        raise UserError(f"{place}: write package.module:Class")
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.append(os.getcwd())  # where a program's own folder stands there in its place
+    try:
+        return getattr(importlib.import_module(module), name)()
+    except (Exception, SystemExit) as error:
+        raise UserError(f"{place}: cannot be made here: {error!r}") from error
 
 
 class Callbacks:

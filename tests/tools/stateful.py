@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from ppo import Callback
+from ppo.core import parallel
 
 
 class Stateful(Callback):
@@ -47,3 +48,9 @@ class Stateful(Callback):
         assert torch.isnan(state["nested"]["sums"][1])
         self.best, self.batches, self.seen = state["best"], state["batches"], state["seen"]
         self.sums = state["nested"]["sums"]
+
+
+class FailsInRank1(Callback):
+    def on_batch(self, trainer: Any, record: dict[str, Any]) -> None:
+        if parallel.rank() == 1 and record["batch"] == 1:
+            raise ValueError("no")

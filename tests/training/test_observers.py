@@ -321,3 +321,16 @@ def test_a_state_comes_back_as_it_was():
                  (back["deep"]["empty"], state["deep"]["empty"])):  # fmt: skip
         assert a.dtype == b.dtype and torch.equal(a, b)
     assert torch.isnan(back["deep"]["list"][0][0])
+
+
+def test_the_configuration_names_callbacks_that_stand_in_a_module(tmp_path):
+    chosen = config(train__callbacks="['stateful:Stateful', 'ppo:StopAtNoImprovement']")
+    with Trainer(chosen, tmp_path) as trainer:
+        assert list(trainer.callbacks.named) == ["Stateful", "StopAtNoImprovement"]
+        trainer.train(batches=1)
+    assert "custom/best" in records(tmp_path / "run0001")[0]
+    wrong = {"stateful": "package.module:Class", "no_such:X": "ModuleNotFoundError",
+             "stateful:No": "AttributeError", "ppo:StopAtReturn": "value"}  # fmt: skip
+    for spec, why in wrong.items():
+        with pytest.raises(UserError, match=f"train.callbacks: {spec}: .*{why}"):
+            Trainer(config(train__callbacks=f"['{spec}']"), tmp_path)
