@@ -121,6 +121,20 @@ class Trainer(Loop):
         if event:
             (self.events if self._record is None else self._record["events"]).append(event)
 
+    def call_envs(self, method: str, *args: Any) -> list[Any]:
+        """Calls a method of every training environment of this process; what each gives.
+
+        A resumed run makes all calls again, at the same steps; in `on_start` of a run that goes on
+        nothing is called. Backends sync and async only.
+
+        Raises:
+            UserError: there is no such method, or there are no single environments.
+        """
+        self._must_be_saved("call_envs")
+        if not self.begun:
+            raise UserError(f"call_envs: {method}: nothing has begun; call it in on_start")
+        return [] if self._restoring else self.envs.call(method, *args)
+
     def stop(self, reason: str) -> None:
         """Ends the run after this batch, with an evaluation; its status is then `finished`."""
         if self._guard is None:

@@ -29,6 +29,8 @@ class Stateful(Callback):
         trainer.log("best", self.best)
         trainer.log("sum", self.sums[0])
         trainer.log("seen", sum(self.seen) + self.batches)
+        if self.batches == 2:
+            trainer.set("ppo.clip_epsilon", 0.1)  # and not back to 0.3 in a resumed `on_start`
         rate = trainer.config.ppo.learning_rate
         if self.batches % 2 == 0:
             trainer.set("ppo.learning_rate", rate * (0.5 if float(self.sums[0]) % 2 < 1 else 0.75))
@@ -54,3 +56,24 @@ class FailsInRank1(Callback):
     def on_batch(self, trainer: Any, record: dict[str, Any]) -> None:
         if parallel.rank() == 1 and record["batch"] == 1:
             raise ValueError("no")
+
+
+class Harder(Callback):
+    """Makes the environments of curriculum_env harder, by what their returns are."""
+
+    def __init__(self) -> None:
+        self.level = 0.0
+
+    def on_start(self, trainer: Any) -> None:
+        trainer.call_envs("harder", 0.5)
+
+    def on_batch(self, trainer: Any, record: dict[str, Any]) -> None:
+        if record["batch"] % 3 == 1:
+            self.level += 0.1 * abs(record["return_mean"])
+            trainer.log("level", trainer.call_envs("harder", self.level)[0])
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"level": self.level}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.level = state["level"]

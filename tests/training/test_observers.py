@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 from learner_tools import records, settings
-from stateful import Stateful
+from stateful import Harder, Stateful
 
 from ppo import Callback, Config, Trainer
 from ppo.core.errors import RunError, UserError
@@ -334,3 +334,29 @@ def test_the_configuration_names_callbacks_that_stand_in_a_module(tmp_path):
     for spec, why in wrong.items():
         with pytest.raises(UserError, match=f"train.callbacks: {spec}: .*{why}"):
             Trainer(config(train__callbacks=f"['{spec}']"), tmp_path)
+
+
+@pytest.mark.parametrize("backend", ["sync", "async"])
+def test_a_resumed_curriculum_is_where_it_was(tmp_path, backend):
+    """Its calls fall into running episodes, which are played again with them."""
+    chosen = config("curriculum_env:Curriculum-v0", env__backend=backend)
+    with Trainer(chosen, tmp_path / "a", callbacks=[Harder()]) as whole:
+        whole.train()
+    for stop in (2, 3):
+        resume = None if stop == 2 else "run0001"
+        with Trainer(chosen, tmp_path / "b", callbacks=[Harder()], resume=resume) as part:
+            part.train(batches=1)
+            part.train(batches=stop - 1)
+    with Trainer(chosen, tmp_path / "b", callbacks=[Harder()], resume="run0001") as rest:
+        rest.train()
+    got, want = (records(tmp_path / x / "run0001") for x in "ba")
+    assert got == want
+    assert len({r["custom/level"] for r in want if "custom/level" in r}) == 2
+
+
+def test_environments_are_called_while_there_is_a_training(tmp_path):
+    with Trainer(config("curriculum_env:Curriculum-v0"), tmp_path) as trainer:
+        with pytest.raises(UserError, match="call_envs: harder: .*on_start"):
+            trainer.call_envs("harder", 1.0)
+        trainer.train(batches=1)
+        assert trainer.call_envs("harder", 1.0) == [1.0] * 4
