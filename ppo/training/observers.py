@@ -7,6 +7,7 @@ the trainer and change nothing about the training.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
@@ -234,8 +235,11 @@ class Doctor(Callback):
         return [asdict(finding) for finding in self.findings]
 
     def judge(self, folder: RunFolder) -> Verdict | None:
-        """The verdict on the whole run, which is that of `--mode diagnose`."""
-        self.verdict = judge(folder.path) if self._watch is not None else None
+        """The verdict on the whole run, which is that of `--mode diagnose`; None: not asked."""
+        self.verdict = None
+        if self._watch is not None:
+            with contextlib.suppress(OSError):  # the disk has told its fault already
+                self.verdict = judge(folder.path)
         return self.verdict
 
 

@@ -259,12 +259,41 @@ def test_a_fault_in_a_callback_names_it_and_loses_nothing(tmp_path, event):
         assert again.learner.counters["batch"] == done + 1, "and the run saved"
 
 
-def test_a_callback_that_is_interrupted_ends_the_run_as_ctrl_c_does(tmp_path):
-    fails = Fails("on_batch", KeyboardInterrupt())
-    with Trainer(config(), tmp_path, callbacks=[fails]) as trainer:
-        told = trainer.train()
-        assert (told["status"], told["batches"], trainer.exit_status) == ("interrupted", 2, 130)
-    assert len(records(tmp_path / "run0001")) == 2
+@pytest.mark.parametrize("event", DONE)
+def test_a_callback_that_is_interrupted_ends_the_run_as_ctrl_c_does(tmp_path, event):
+    quick = config(train__grace_seconds=0)
+    with Trainer(quick, tmp_path, callbacks=[Fails(event, KeyboardInterrupt())]) as trainer:
+        told = trainer.train(batches=3)
+        assert (told["status"], trainer.exit_status) == ("interrupted", 130)
+        assert told["batches"] == DONE[event]
+    assert summary(tmp_path)["status"] == "interrupted"
+    with Trainer(quick, tmp_path, resume="run0001") as again:
+        again.train(batches=4 - DONE[event])
+    with Trainer(quick, tmp_path / "whole") as whole:
+        whole.train(batches=4)
+    got, want = records(tmp_path / "run0001"), records(tmp_path / "whole" / "run0001")
+    for a, b in zip(got, want, strict=True):
+        logged = {name for name in a if name.startswith("custom/")}
+        assert {k: v for k, v in a.items() if k not in logged | {"events"}} == {
+            k: v for k, v in b.items() if k != "events"
+        }
+
+
+def test_a_callback_may_evaluate_and_act_without_a_trace(tmp_path):
+    class Look(Callback):
+        def on_batch(self, trainer, record):
+            trainer.log("evaluated", trainer.evaluate(episodes=2)["mean_return"])
+            observation = trainer.envs.observation_space.sample()
+            assert trainer.envs.action_space.contains(trainer.policy.predict(observation))
+            with pytest.raises(AttributeError):
+                trainer.config = None
+
+    chosen = config(network__memory="gru")
+    for name, callbacks in (("a", []), ("b", [Look()])):
+        with Trainer(chosen, tmp_path / name, callbacks=callbacks) as trainer:
+            trainer.train(batches=3)
+    a, b = (records(tmp_path / x / "run0001") for x in "ab")
+    assert [r.pop("custom/evaluated") for r in b] and a == b
 
 
 def test_a_mistake_in_a_callback_is_the_users(tmp_path):
