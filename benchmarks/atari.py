@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ppo import Config, Trainer
+from ppo import Callback, Config, Trainer
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -55,33 +55,36 @@ def thinned(curve: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return curve[size - 1 :: size] if size > 1 else curve
 
 
+class Curve(Callback):
+    """The learning curve of this trainer, with the time it took."""
+
+    def __init__(self) -> None:
+        self.points: list[dict[str, Any]] = []
+        self.begun = time.process_time()
+
+    def on_batch(self, trainer: Trainer, record: dict[str, Any]) -> None:
+        recent = trainer.recent
+        point = {
+            "env_steps": record["env_steps"],
+            "mean_return": round(float(np.mean(recent)), 3) if recent else None,
+            "wall_time_s": round(record["wall_time_s"], 1),
+            "cpu_s": round(time.process_time() - self.begun, 1),
+        }
+        self.points.append(point)
+        if record["batch"] % 20 == 0:
+            print(json.dumps({**point, "episodes": record["episodes"]}), flush=True)
+
+
 def run_ppo(config: Config, folder: Path) -> dict[str, Any]:
     """This trainer, from its last checkpoint where there is one."""
     resume = "latest" if any(folder.glob("run*/checkpoints/*")) else None
-    trainer = Trainer(config, folder, resume=resume)
-    curve: list[dict[str, Any]] = []
-    begun, write = time.process_time(), trainer._write
-
-    def keep(record: dict[str, Any]) -> None:
-        write(record)
-        recent = trainer.recent
-        curve.append(
-            {
-                "env_steps": record["env_steps"],
-                "mean_return": round(float(np.mean(recent)), 3) if recent else None,
-                "wall_time_s": round(record["wall_time_s"], 1),
-                "cpu_s": round(time.process_time() - begun, 1),
-            }
-        )
-        if record["batch"] % 20 == 0:
-            print(json.dumps({**curve[-1], "episodes": record["episodes"]}), flush=True)
-
-    trainer._write = keep  # type: ignore[method-assign]
+    curve = Curve()
+    trainer = Trainer(config, folder, callbacks=[curve], resume=resume)
     trainer.train()
     parameters = sum(p.numel() for p in trainer.learner.objective.parameters())
     last = trainer.evaluations[-1]
     return {
-        "curve": curve,
+        "curve": curve.points,
         "parameters": parameters,
         "resumed": resume is not None,
         "evaluated_return": last["mean_return"],

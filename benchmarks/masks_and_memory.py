@@ -21,6 +21,7 @@ from runs import RESULTS, ResultsFile, mean, rounded, say, spread
 
 from ppo.config import Config
 from ppo.networks import packing
+from ppo.training.observers import Callback
 from ppo.training.trainer import Trainer
 
 COMMON = [
@@ -54,22 +55,27 @@ class Invalid:
         return rollout, episodes
 
 
+class Keep(Callback):
+    """Keeps the records of all batches."""
+
+    def __init__(self) -> None:
+        self.records: list[dict[str, Any]] = []
+
+    def on_batch(self, trainer: Trainer, record: dict[str, Any]) -> None:
+        self.records.append(record)
+
+
 def run(overrides: list[str], seed: int) -> dict[str, Any]:
     """One training run: its curve, its evaluation, and how many invalid actions it took."""
     config = Config.from_dict({}, [*COMMON, *overrides, f"system.seed={seed}"])
     torch.set_num_threads(1)
-    records: list[dict[str, Any]] = []
+    kept = Keep()
     started = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(config, folder)
-        counted, write = Invalid(trainer), trainer._write
-
-        def keep(record: dict[str, Any]) -> None:
-            records.append(record)
-            write(record)
-
-        trainer._write = keep  # type: ignore[method-assign]
+        trainer = Trainer(config, folder, callbacks=[kept])
+        counted = Invalid(trainer)
         trainer.train()
+    records = kept.records
     cuts = [len(records) * i // POINTS for i in range(POINTS + 1)]
     parts = [records[a:b] for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
     return {

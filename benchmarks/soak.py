@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from ppo import Config, Trainer
-from ppo.training.trainer import Quiet
+from ppo.training.observers import Callback
 
 SETTINGS = {
     "env.num_envs": 2, "env.calibration_steps": 8, "ppo.num_steps": 8, "ppo.num_epochs": 1,
@@ -31,14 +31,14 @@ SETTINGS = {
 }  # fmt: skip
 
 
-class Meter(Quiet):
-    """A console that samples the process at intervals of batches."""
+class Meter(Callback):
+    """An observer that samples the process at intervals of batches."""
 
     def __init__(self, every: int) -> None:
         self.every = every
         self.samples: list[dict[str, int]] = []
 
-    def batch(self, record: dict[str, Any], *_: Any, **__: Any) -> None:
+    def on_batch(self, trainer: Any, record: dict[str, Any]) -> None:
         if record["batch"] % self.every == 0:
             self.samples.append({"batch": record["batch"], **look()})
 
@@ -70,7 +70,7 @@ def soak(batches: int, settings: dict[str, Any]) -> dict[str, Any]:
     before = set(os.listdir("/dev/shm"))
     begun = time.perf_counter()
     with tempfile.TemporaryDirectory() as results:
-        Trainer(config, results, meter).train()
+        Trainer(config, results, console=meter).train()
         files = sum(1 for path in Path(results).rglob("*") if path.is_file())
     settled = meter.samples[len(meter.samples) // 5 :]
     columns = {name: np.array([s[name] for s in settled], float) for name in settled[0]}

@@ -8,15 +8,30 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ppo.config import Config
     from ppo.policies.policy import Policy, load_policy
+    from ppo.training.callbacks import StopAtFatalFinding, StopAtNoImprovement, StopAtReturn
+    from ppo.training.observers import Callback
     from ppo.training.trainer import Trainer
 
 _HOMES = {
     "Config": "config",
     "Trainer": "training.trainer",
+    "Callback": "training.observers",
+    "StopAtReturn": "training.callbacks",
+    "StopAtNoImprovement": "training.callbacks",
+    "StopAtFatalFinding": "training.callbacks",
     "Policy": "policies.policy",
     "load_policy": "policies.policy",
 }
-__all__ = ["Config", "Policy", "Trainer", "load_policy"]
+__all__ = [
+    "Callback",
+    "Config",
+    "Policy",
+    "StopAtFatalFinding",
+    "StopAtNoImprovement",
+    "StopAtReturn",
+    "Trainer",
+    "load_policy",
+]
 __version__ = "0.1.0"
 
 

@@ -24,7 +24,7 @@ from ppo.algorithm.rollout.exploration import NoiseColor
 from ppo.algorithm.schedules import in_force
 from ppo.algorithm.snapshot import Snapshot, of_a_rank, of_earlier_versions
 from ppo.algorithm.stopwatch import Stopwatch
-from ppo.algorithm.targets import Prepare, TargetSettings
+from ppo.algorithm.targets import Prepare, TargetSettings, by_component
 from ppo.algorithm.update import Update, UpdateTable
 from ppo.config import Config
 from ppo.core import parallel, torch_internals
@@ -232,6 +232,17 @@ class Learner(nn.Module):
         numbers = in_force(self.config.ppo, self.progress, factor)
         tensors = {k: torch.tensor(value, device=self.device) for k, value in numbers.items()}
         return Knobs(**tensors), numbers | {"colored_share": self.colored_share}
+
+    def take_over(self, config: Config) -> None:
+        """Settings that may move during a run (see knobs), and the weights of the components.
+
+        Raises:
+            UserError: a weight is of a component that is not there; nothing has changed then.
+        """
+        names = self.collector.envs.component_names
+        weights = by_component(names, config.ppo.component_weights, 1.0)
+        self.prepare.settings.component_weights.copy_(weights)
+        self.config = config
 
     @torch.no_grad()
     def _observe(self, batch: Batch, table: UpdateTable) -> Tensor:

@@ -15,6 +15,7 @@ from ppo.core.metrics import DECLARED, METRICS, UNBOUNDED, Metric, clean
 if TYPE_CHECKING:
     from ppo.config import Config, PPOConfig
 
+HEALTHY = "healthy: no rule of --mode diagnose fired"
 LABEL = 7  # run0042, differs, verdict: what stands before the bar
 
 # ---- the header
@@ -237,12 +238,15 @@ def _final_return(summary: Mapping[str, Any], mean: float) -> str:
 
 
 def _verdict(summary: Mapping[str, Any], told: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Whether the run is healthy; else up to three illnesses with the setting to try."""
-    if summary.get("status") == "failed":
-        return [labelled("verdict", "stopped before the end; the last good checkpoint is kept")]
+    """What the doctor says of the run, or up to three illnesses with the setting to try."""
     findings = list(summary.get("findings") or told)
     if not findings:
-        return [labelled("verdict", "healthy: no rule of --mode diagnose fired")]
+        if summary.get("status") == "failed":
+            text = "stopped before the end; the last good checkpoint is kept"
+            return [labelled("verdict", text)]
+        if summary.get("verdict", HEALTHY) is None:
+            return []
+        return [labelled("verdict", str(summary.get("verdict_text", HEALTHY)))]
     texts = []
     for illness in findings[:3]:
         known = told.get(illness, {})

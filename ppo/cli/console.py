@@ -18,6 +18,7 @@ from tqdm import tqdm
 from ppo.cli import blocks
 from ppo.cli.columns import WIDTH, Record, batch_line, losses_line, table_header
 from ppo.core.errors import one_line
+from ppo.runs.files import from_here
 
 if TYPE_CHECKING:
     from ppo.config import Config
@@ -62,7 +63,7 @@ class _Shielded:
 
 
 class Console:
-    """What a run prints.
+    """What a run prints: an observer of the trainer, made of methods that need no trainer.
 
     Args:
         stream: where to; standard output by default.
@@ -99,6 +100,48 @@ class Console:
         self._told: dict[str, Mapping[str, Any]] = {}  # every finding of the run, for the verdict
         self._ill: set[str] = set()  # illnesses of this batch
         self._ill_before: set[str] = set()  # and of the batch before
+
+    def on_start(self, trainer: Any) -> None:
+        """The header, and what the user should know."""
+        import torch
+
+        folder, config = trainer.folder, trainer.config
+        facts = {
+            "backend": trainer.envs.backend,
+            "device": str(trainer.device),
+            "threads": torch.get_num_threads(),
+            "parameters": trainer.num_parameters,
+            "total_steps": config.train.total_timesteps,
+            "path": from_here(folder.path),
+            "batch": trainer.learner.counters["batch"],
+            **trainer.differs,
+        }
+        self.start(folder.name, config, facts)
+        for line in trainer.notes:
+            self.note(line)
+
+    def on_batch(self, trainer: Any, record: Record) -> None:
+        """The batch, what the doctor found in it, and what happened."""
+        steps_left = max(0, trainer.config.train.total_timesteps - record["env_steps"])
+        self.batch(record, steps_left / max(record["steps_per_second"], 1e-9))
+        for finding in trainer.doctor.new:
+            self.finding(finding.illness, finding.evidence, _best(finding), trainer.folder.name)
+        for event in record["events"]:
+            self.note(event)
+
+    def on_end(self, trainer: Any, summary: Mapping[str, Any]) -> None:
+        """The end block, with the verdict of `--mode diagnose`."""
+        for event in trainer.events:  # since the last batch; no record holds them
+            self.note(event)
+        verdict = trainer.doctor.verdict
+        if verdict is not None:
+            summary = {**summary, "verdict_text": verdict.text}
+            self._told = {
+                finding.illness: {"since_batch": finding.since_batch, "remedy": _best(finding)}
+                for finding in verdict.findings
+            }
+        place = {"run": trainer.folder.name, "path": from_here(trainer.folder.path)}
+        self.end({**summary, **place, "return_episodes": len(trainer.recent)})
 
     def start(self, run: Any, config: Config, facts: Mapping[str, Any]) -> None:
         """Prints the header, at most five lines.
@@ -183,8 +226,9 @@ class Console:
         Args:
             summary: each may be missing: run, path, status (finished, interrupted, failed),
                 reason, env_steps, wall_time_s, final_return, final_return_ci95, success_rate,
-                best_evaluation (mean_return and batch), findings (names of illnesses), time
-                (seconds by name), next (a command).
+                best_evaluation (mean_return and batch), findings (names of illnesses), verdict
+                (null where nothing was asked) and verdict_text, time (seconds by name), next (a
+                command).
         """
         self._show_batch(self._clock())
         self.close()
@@ -229,3 +273,8 @@ class Console:
         if self._bar is not None:
             self._bar.refresh()
         self._stream.flush()
+
+
+def _best(finding: Any) -> str:
+    """The remedy to try first."""
+    return finding.remedy.split("; else ")[0]

@@ -327,6 +327,9 @@ class TrainConfig(Section):
     initial_policy: str | None = setting(
         None, "run to start the policy from; the critic is new (null = none)", common=True
     )
+    callbacks: list[str] = setting(
+        [], "callbacks of the run, as package.module:Class (imports that module)"
+    )
     grace_seconds: NonNegative = setting(
         10.0, "seconds that a batch may still take after a stop signal"
     )
@@ -407,8 +410,8 @@ class Config(Section):
         return self
 
     @classmethod
-    def load(cls, path: str | Path | None, overrides: Iterable[str] = ()) -> Config:
-        """The configuration in a YAML file (None: the defaults), with `key=value` overrides.
+    def load(cls, path: str | Path | None = None, overrides: Iterable[str] = ()) -> Config:
+        """The configuration in a YAML file (None: the shipped one), with `key=value` overrides.
 
         Raises:
             UserError: one line for each mistake, naming file and line or the override.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -97,6 +99,13 @@ def max_(tensor: Tensor) -> Tensor:
     return tensor
 
 
+def largest(numbers: Sequence[float], device: torch.device) -> list[float]:
+    """Of each number the largest over ranks; waits for the device where there are several."""
+    if not is_active():
+        return list(numbers)
+    return max_(torch.tensor(numbers, dtype=torch.float32, device=device)).tolist()
+
+
 def any_(flag: bool, device: torch.device) -> bool:
     """Whether it holds on any rank; waits for the device where there are several."""
     return bool(max_(torch.tensor(float(flag), device=device))) if is_active() else flag
@@ -137,6 +146,15 @@ def gather_bytes(data: bytes, device: torch.device) -> list[bytes]:
     return [
         part.cpu().numpy().tobytes()[:length] for part, length in zip(found, lengths, strict=True)
     ]
+
+
+def share_json(value: Any, device: torch.device) -> Any:
+    """What rank 0 has, on every rank."""
+    if not is_active():
+        return value
+    data = json.dumps(value, default=str).encode() if rank() == 0 else b""
+    sent = gather_bytes(data, device)[0]
+    return value if rank() == 0 else json.loads(sent)
 
 
 def gather(tensor: Tensor) -> list[Tensor]:

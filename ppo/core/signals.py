@@ -136,6 +136,10 @@ class SignalGuard:
             return
         if self.stop_requested:
             leave_at_once(status)
+        self.stop(status)
+
+    def stop(self, status: int) -> None:
+        """Ask to stop, as a signal does."""
         self.stop_requested = True
         self.grace.start()
         self.exit_status = status

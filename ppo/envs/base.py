@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import gymnasium as gym
 import numpy as np
 
+from ppo.core.errors import UserError
 from ppo.core.layout import Layout
 
 if TYPE_CHECKING:
@@ -100,6 +101,23 @@ class Environments(ABC):
     @abstractmethod
     def load_state_dict(self, state: dict[str, Tensor]) -> Tensor:
         """Goes back to a saved state; the observations [N, ...] to act on."""
+
+    def call(self, method: str, *args: Any) -> list[Any]:
+        """Calls a method of each environment between two steps; what each of them gives.
+
+        The calls are part of `state_dict`: they are made again, at the same steps, where a state is
+        restored.
+
+        Args:
+            args: numbers, strings, and lists and dicts of them.
+
+        Raises:
+            UserError: these are no single environments, or have no such method.
+        """
+        raise UserError(
+            f"call_envs: {method}: env.backend {self.backend} has no single environments to call; "
+            "write env.backend: sync or async"
+        )
 
     def mark(self) -> Callable[[], dict[str, Tensor]]:
         """A function that gives what `state_dict` gives now, also after further steps.

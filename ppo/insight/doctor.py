@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from ppo.core.figures import number
 from ppo.core.metrics import clean
 from ppo.insight.logs import MetricsLog, from_records
 from ppo.insight.logs.columns import entropy_relative
-from ppo.insight.logs.own import flatten
+from ppo.insight.logs.own import flatten, read_run
 from ppo.insight.rules import FATAL, MILD, RULES, SEVERE, Finding, Rule
 from ppo.insight.rules._signs import rises
 from ppo.insight.verdict import (
@@ -26,7 +27,17 @@ from ppo.insight.verdict import (
     status,
 )
 
-__all__ = ["Finding", "Watch", "diagnose", "report", "status", "to_json", "unasked"]
+__all__ = [
+    "Finding",
+    "Verdict",
+    "Watch",
+    "diagnose",
+    "judge",
+    "report",
+    "status",
+    "to_json",
+    "unasked",
+]
 
 MOST = 3  # findings that are told; the first is the cause
 TAGS = 8  # unknown tags that are named
@@ -46,6 +57,21 @@ def diagnose(log: MetricsLog) -> list[Finding]:
     none: the rules are about PPO.
     """
     return rank(_check(rules(), log)) if is_read(log) else []
+
+
+class Verdict(NamedTuple):
+    """What is to be said of a run at its end."""
+
+    status: str  # one of verdict.STATUSES
+    text: str
+    findings: list[Finding]
+
+
+def judge(run: Path) -> Verdict:
+    """The verdict on a run folder, as `--mode diagnose` gives it."""
+    log = read_run(run)
+    findings = diagnose(log)
+    return Verdict(status(log, findings), _verdict_line(log, findings), findings)
 
 
 def _check(some: Iterable[Rule], log: MetricsLog) -> list[Finding]:
@@ -223,13 +249,31 @@ class Watch:
 
     def update(self, record: dict[str, Any]) -> list[Finding]:
         """Takes one batch record of the contract; returns findings that were not there before."""
+        self._keep(record)
+        if self._count % self._every == 0:
+            return self._new(self._rules, self._records)
+        return self._new(self._urgent, self._records[-2:])
+
+    def recall(
+        self, records: Iterable[dict[str, Any]], findings: Iterable[Finding] | None = None
+    ) -> None:
+        """Goes on from an earlier part of the run, of which nothing is said again.
+
+        `findings` are those of that part; None: the rules are asked.
+        """
+        self._records, self._count, self._seen = [], 0, set()
+        for record in records:
+            self._keep(record)
+        self.findings = list(findings or ())
+        self._seen = {finding.illness for finding in self.findings}
+        if findings is None and self._records:
+            self._new(self._rules, self._records)
+
+    def _keep(self, record: dict[str, Any]) -> None:
         self._records.append(record)
         self._count += 1
         if len(self._records) > 2 * self.WINDOW:
             self._records = self._records[: self.WINDOW : 2] + self._records[self.WINDOW :]
-        if self._count % self._every == 0:
-            return self._new(self._rules, self._records)
-        return self._new(self._urgent, self._records[-2:])
 
     def set(self, settings: dict[str, Any]) -> None:
         """Settings that are known only once training begins."""

@@ -34,17 +34,28 @@ def evaluate_run(
     deterministic: bool = True,
     which: str = "best",
 ) -> dict[str, Any]:
-    """`evaluate` on fresh environments of the run's own configuration."""
-    from ppo.envs.make import make_environments
-
+    """`evaluate` of a run's policy on fresh environments of its configuration."""
     folder = RunFolder.open(results, run)
     policy = load_policy(folder.path, results, which)
+    return evaluate_policy(policy, episodes, seed, deterministic, folder.name)
+
+
+def evaluate_policy(
+    policy: Policy, episodes: int, seed: int, deterministic: bool = True, name: str = "it"
+) -> dict[str, Any]:
+    """`evaluate` on fresh environments of the policy's own configuration.
+
+    Args:
+        name: of its run, where the environments are no longer those that it was trained in.
+    """
+    from ppo.envs.make import make_environments
+
     count = min(episodes, EVALUATION_ENVS)
     envs = make_environments(
         policy.config.env, run_seed=seed, device=torch.device("cpu"), num_envs=count
     )
     try:
-        for note in policy.check_environments(envs, folder.name):
+        for note in policy.check_environments(envs, name):
             _tell(note)
         limit = policy.config.evaluation.max_steps
         return evaluate(envs, policy, episodes, seed, deterministic, max_steps=limit, note=_tell)

@@ -28,15 +28,13 @@ def summarize(
     counters: dict[str, int],
     seconds: dict[str, float],
     wall_time_s: float,
-    findings: list[str],
 ) -> dict[str, Any]:
-    """Contents of summary.json.
+    """Contents of summary.json, but for the doctor's verdict.
 
     Args:
         final_return, interval: mean and 95 % interval of the last episodes' returns.
         best: row of the best evaluation.
         seconds: spent on each part of the training.
-        findings: the doctor's illnesses, worst first.
     """
     return {
         "status": status,
@@ -51,7 +49,8 @@ def summarize(
         "episodes": counters["episodes"],
         "wall_time_s": wall_time_s,
         "time": seconds,
-        "findings": findings,
+        "verdict": None,
+        "findings": [],
     }
 
 

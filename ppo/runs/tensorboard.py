@@ -51,6 +51,9 @@ class TensorBoardLog:
             for name, value in record.items()
             if name in self._groups and value is not None and name not in ("batch", "env_steps")
         ]
+        pairs += [  # custom/NAME, from callbacks
+            (name, value) for name, value in record.items() if "/" in name and value is not None
+        ]
         for component, figures in record["components"].items():
             pairs += [
                 (f"component_{component}/{name}", value)

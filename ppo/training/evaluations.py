@@ -16,7 +16,6 @@ from ppo.policies.policy import Policy
 from ppo.runs.folder import RunFolder
 
 EVALUATION_ENVS = 16
-SHOWN = ("mean_return", "mean_length", "success_rate")  # in TensorBoard
 
 
 class RunEvaluations:
@@ -86,14 +85,6 @@ class RunEvaluations:
             )
         self._envs.run_seed = seed
         return self._envs
-
-    def write(self, folder: RunFolder, tensorboard: Any) -> None:
-        """All of them to evaluations.json, the newest to TensorBoard."""
-        folder.write_json("evaluations.json", self.rows)
-        if tensorboard is not None:
-            newest = self.rows[-1]
-            found = {f"evaluation/{n}": newest[n] for n in SHOWN if newest[n] is not None}
-            tensorboard.scalars(found, newest["env_steps"])
 
     def load(self, folder: RunFolder, before: int) -> None:
         """Those in the run folder of batches up to `before`."""

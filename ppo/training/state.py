@@ -24,6 +24,7 @@ from ppo.runs import checkpoint
 from ppo.runs.checkpoint import Checkpoint
 from ppo.runs.folder import RunFolder
 
+States = tuple[dict[str, Any], dict[str, Tensor]]  # of callbacks: JSON, and the tensors in it
 SCHEDULES = {  # number in `ppo`: its schedule
     "learning_rate": "learning_rate_schedule",
     "clip_epsilon": "clip_schedule",

@@ -35,6 +35,10 @@ def cases():
     yield pytest.param({**short, "ppo__noise": "contest"}, id="contest of noises")
     follows = {"ppo__gamma_schedule": "critic", "ppo__gamma": 0.5}
     yield pytest.param({"env__id": "CartPole-v1", **follows}, id="discount of episodes")
+    steered = {"train__callbacks": "['stateful:Stateful']"}
+    yield pytest.param({"env__id": "CartPole-v1", **steered}, id="callback")
+    levels = {"env__id": "curriculum_env:Curriculum-v0", "train__callbacks": "['stateful:Harder']"}
+    yield pytest.param(levels, id="curriculum")
     for env in CLASSIC:
         marks = () if env in ("Acrobot-v1",) else pytest.mark.slow
         yield pytest.param({"env__id": env}, id=env, marks=marks)

@@ -54,7 +54,10 @@ def test_what_is_not_finite_never_enters_a_batch(zygote, tmp_path, fault):
     assert [e for e in events(tmp_path) if "not finite" in e and "the episode was cut" in e]
     whole = tmp_path / "whole"
     assert zygote.run(command(whole, 4, **more, env__on_nonfinite="reset"))[0] == 0
-    assert_same(result(tmp_path), result(whole))
+    found = result(tmp_path)
+    told = found["records"][1]["events"]
+    assert told.pop(0) == "resumed with env.on_nonfinite stop -> reset"
+    assert_same(found, result(whole))
 
 
 def poison(trainer, monkeypatch, *steps):

@@ -61,6 +61,30 @@ def test_ranks_stop_together_and_go_on_as_if_nothing_had_been(zygote, tmp_path, 
     assert_same(result(tmp_path), whole)
 
 
+def test_callbacks_see_and_do_the_same_in_every_rank(zygote, tmp_path):
+    more = MORE | {"train__callbacks": "['stateful:Stateful']"}
+    status, errors = run(zygote, command(tmp_path / "whole", BATCHES, **more))
+    assert status == [0, 0], errors
+    trials = ranks(zygote, command(tmp_path / "b", BATCHES, **more))
+    assert trials[0].until("collect", 5)
+    trials[1].send(signal.SIGTERM)
+    assert [trial.wait() for trial in trials] == [143, 143], [t.stderr for t in trials]
+    status, errors = run(zygote, resuming(tmp_path / "b", BATCHES, **more))
+    assert status == [0, 0], errors
+    found = result(tmp_path / "whole")
+    assert_same(result(tmp_path / "b"), found)
+    assert len({record["learning_rate"] for record in found["records"]}) > 2
+
+
+def test_a_callback_that_fails_in_one_rank_ends_both(zygote, tmp_path):
+    more = MORE | {"train__callbacks": "['stateful:FailsInRank1']"}
+    status, errors = run(zygote, command(tmp_path, BATCHES, **more))
+    assert status == [1, 1], errors
+    assert "callback FailsInRank1: on_batch raised ValueError('no')" in errors[1]
+    assert "another process" in errors[0]
+    assert_readable(tmp_path)
+
+
 @pytest.mark.parametrize("victim", [0, 1])
 def test_the_other_rank_ends_when_one_is_killed(zygote, tmp_path, whole, victim):
     trials = ranks(zygote, command(tmp_path, BATCHES, **MORE))

@@ -1,8 +1,11 @@
 """A run that goes on with other settings says so, and keeps the former ones."""
 
+import io
+
 import pytest
 
 from ppo import Config, Trainer
+from ppo.cli.console import Console
 
 
 def config(*more):
@@ -17,20 +20,19 @@ def config(*more):
     )  # fmt: skip
 
 
-class Told:
-    """A console that keeps what the trainer says at the start, and its notes."""
+class Told(Console):
+    """A console that keeps what it is given at the start, and its notes."""
 
     def __init__(self):
+        super().__init__(io.StringIO())
         self.facts, self.notes = {}, []
 
     def start(self, run, config, facts):
+        super().start(run, config, facts)
         self.facts = facts
 
-    def note(self, line):
-        self.notes.append(line)
-
-    def __getattr__(self, name):
-        return lambda *_: None
+    def note(self, text):
+        self.notes.append(text)
 
 
 LINEAR = "ppo.learning_rate_schedule=linear"
@@ -39,7 +41,7 @@ LINEAR = "ppo.learning_rate_schedule=linear"
 def resumed(tmp_path, settings, *more, batches=2):
     Trainer(settings, tmp_path).train(batches=batches)
     told = Told()
-    trainer = Trainer(config(LINEAR, *more), tmp_path, told, resume="run0001")
+    trainer = Trainer(config(LINEAR, *more), tmp_path, console=told, resume="run0001")
     trainer.train(batches=1)
     events = trainer.folder.records()[batches]["events"]
     return trainer.folder, told, events
@@ -83,6 +85,13 @@ def test_the_same_settings_are_not_mentioned(tmp_path):
 
 
 def test_a_run_that_begins_again_keeps_no_former_settings(tmp_path):
-    """Nothing was trained with them."""
-    folder, _, events = resumed(tmp_path, config(), batches=0)
-    assert not list(folder.path.glob("config.batch*"))
+    """Nothing of what is left was trained with them."""
+    first = Trainer(config(), tmp_path)
+    first.train(batches=1)
+    for path in (first.folder.path / "checkpoints").iterdir():
+        path.unlink()
+    again = Trainer(config(LINEAR), tmp_path, resume="run0001")
+    again.train(batches=1)
+    assert again.notes == ["the run had no checkpoint yet: it begins again with batch 0"]
+    assert not list(again.folder.path.glob("config.batch*"))
+    assert not any("resumed with" in line for line in again.folder.records()[0]["events"])

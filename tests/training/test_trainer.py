@@ -2,13 +2,20 @@
 
 import json
 import math
+import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from ppo import Config, Trainer, load_policy
+from ppo.cli import main
+from ppo.core.errors import UserError
 from ppo.core.metrics import DECLARED
+from ppo.core.signals import Grace
+
+ROOT = Path(__file__).parents[2]
 
 REQUIRED = """
 batch env_steps episodes wall_time_s steps_per_second total_loss policy_loss value_loss
@@ -113,6 +120,125 @@ def test_a_resumed_run_is_the_run_that_was_never_stopped(tmp_path, env, stop):
     assert [plain(r) for r in got["batches"]] == [plain(r) for r in want["batches"]]
     for name, tensor in whole.learner.state_dict().items():
         assert torch.equal(tensor, second.learner.state_dict()[name]), name
+
+
+BACKENDS = [
+    ("DoubleIntegrator-v0", "torch"), ("CartPole-v1", "torch"), ("CartPole-v1", "vector"),
+    ("Pendulum-v1", "sync"), ("Pendulum-v1", "async"), ("drift_env:Drift-v0", "vector"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("env", "backend"), BACKENDS)
+def test_train_again_goes_on_as_if_it_had_never_ended(tmp_path, env, backend):
+    config = small(env, **{"env.backend": backend})
+    with Trainer(config, tmp_path / "a") as whole:
+        whole.train(batches=4)
+        state = {name: tensor.clone() for name, tensor in whole.learner.state_dict().items()}
+    with Trainer(config, tmp_path / "b") as again:
+        first = again.train(batches=2)
+        assert first["batches"] == 2 and first["status"] == "finished"
+        torch.manual_seed(999)  # nothing may depend on what happens in between
+        np.random.seed(7)
+        assert again.train(batches=2)["batches"] == 4
+        assert_same_runs(tmp_path)
+        for name, tensor in again.learner.state_dict().items():
+            assert torch.equal(tensor, state[name]), name
+
+
+def assert_same_runs(tmp_path):
+    a, b = tmp_path / "a" / "run0001", tmp_path / "b" / "run0001"
+    want, got = records(a)["batches"], records(b)["batches"]
+    assert [plain(r) for r in got] == [plain(r) for r in want]
+    for name in ("episodes.csv", "evaluations.json"):
+        files = [folder / name for folder in (a, b) if (folder / name).exists()]
+        assert len(files) != 1 and len({file.read_text() for file in files}) < 2, name
+
+
+def test_batches_and_a_total_are_steps_on_the_same_way(tmp_path):
+    """Evaluations fall where they fall in a run that goes through."""
+    with Trainer(small(), tmp_path / "a") as whole:
+        whole.train()
+    with Trainer(small(), tmp_path / "b") as parts:
+        parts.train(batches=3)
+        assert [row["batch"] for row in parts.evaluations] == [3]
+        assert parts.train(total_timesteps=80 * 4 - 1)["env_steps"] == 80 * 4
+        assert parts.train()["env_steps"] == 480
+        again = parts.train()
+        assert again["env_steps"] == 480, "nothing is left to do"
+    assert again["best_evaluation"] == whole.evaluated.best
+    records_of = [records(tmp_path / x / "run0001")["batches"] for x in "ab"]
+    assert [plain(r) for r in records_of[0]] == [plain(r) for r in records_of[1]]
+
+
+def test_train_takes_batches_or_a_total(tmp_path):
+    with Trainer(small(), tmp_path) as trainer:
+        with pytest.raises(UserError, match="batches.*total_timesteps"):
+            trainer.train(batches=1, total_timesteps=80)
+        for name, value in (("batches", 0), ("total_timesteps", -1)):
+            with pytest.raises(UserError, match=f"{name}: {value}"):
+                trainer.train(**{name: value})
+
+
+def test_train_goes_on_after_a_signal_in_the_middle_of_a_batch(tmp_path, monkeypatch):
+    settings = {"train.grace_seconds": 0}
+    with Trainer(small("Pendulum-v1", **settings), tmp_path / "a") as whole:
+        whole.train(batches=4)
+    with Trainer(small("Pendulum-v1", **settings), tmp_path / "b") as stopped:
+        polls = iter(range(10**9))
+
+        def poll(grace):
+            if next(polls) == 70:  # in the second batch
+                signal.raise_signal(signal.SIGTERM)
+            original(grace)
+
+        original = Grace.__call__
+        with monkeypatch.context() as patch:
+            patch.setattr(Grace, "__call__", poll)
+            summary = stopped.train(batches=4)
+        assert summary["status"] == "interrupted" and 0 < summary["batches"] < 4
+        assert stopped.train(batches=4 - summary["batches"])["status"] == "finished"
+        assert stopped.exit_status == 0
+    assert_same_runs(tmp_path)
+
+
+def test_a_run_that_failed_is_resumed_and_not_trained_again(tmp_path, monkeypatch):
+    with Trainer(small(), tmp_path) as trainer:
+        trainer.train(batches=1)
+        with monkeypatch.context() as patch:
+            patch.setattr(trainer.learner, "step", lambda: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                trainer.train(batches=1)
+        with pytest.raises(UserError, match="failed.*resume"):
+            trainer.train(batches=1)
+
+
+def test_evaluate_is_the_evaluation_of_the_command_line(tmp_path, capsys):
+    with Trainer(small("Pendulum-v1"), tmp_path) as trainer:
+        trainer.train(batches=2)
+        before = {name: tensor.clone() for name, tensor in trainer.learner.state_dict().items()}
+        found = trainer.evaluate(episodes=5)
+        for name, tensor in trainer.learner.state_dict().items():
+            assert torch.equal(tensor, before[name]), name
+    words = ["--run", "run0001", "--which", "latest", "--episodes", "5", "--json"]
+    assert main(["--mode", "evaluate", "--results", str(tmp_path), *words]) == 0
+    assert json.loads(capsys.readouterr().out) == found
+
+
+def test_an_environment_is_freed_with_its_trainer(tmp_path):
+    trainer = Trainer(small("Pendulum-v1", **{"env.backend": "async"}), tmp_path)
+    trainer.train(batches=1)
+    workers = [worker.process for worker in trainer.envs._workers]
+    assert workers and all(worker.poll() is None for worker in workers), "for the next train()"
+    del trainer
+    assert all(worker.poll() is not None for worker in workers)
+
+
+def test_the_shipped_configuration_needs_no_file(tmp_path, monkeypatch):
+    shipped = Config.load(ROOT / "config.yaml")
+    monkeypatch.chdir(tmp_path)
+    assert Config() == Config.load() == shipped
+    changed = Config.load(overrides=["ppo.gamma=0.5"])
+    assert changed.ppo.gamma == 0.5 and changed.with_overrides(["ppo.gamma=0.99"]) == shipped
 
 
 def test_a_finished_run_goes_on_with_more_steps(tmp_path):

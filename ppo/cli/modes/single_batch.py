@@ -21,7 +21,7 @@ def run(args: argparse.Namespace) -> int:
     from ppo.training.trainer import Trainer
 
     steps = args.batches * config.env.num_envs * config.ppo.num_steps
-    console = Console(verbosity=args.verbosity, total_steps=steps)
-    trainer = Trainer(config, args.results, console)
-    trainer.train(batches=args.batches)
-    return trainer.exit_status
+    console = Console(verbosity=args.verbosity, total_steps=steps, health=True)
+    with Trainer(config, args.results, console=console) as trainer:
+        trainer.train(batches=args.batches)
+        return trainer.exit_status

@@ -22,9 +22,9 @@ def run(args: argparse.Namespace) -> int:
     from ppo.training.trainer import Trainer
 
     console = Console(verbosity=args.verbosity, total_steps=config.train.total_timesteps)
-    trainer = Trainer(config, args.results, console, resume=resume)
-    trainer.train()
-    return trainer.exit_status
+    with Trainer(config, args.results, resume=resume, console=console) as trainer:
+        trainer.train()
+        return trainer.exit_status
 
 
 def resumed_configuration(args: argparse.Namespace) -> tuple[str | None, Any]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from abc import abstractmethod
 from collections.abc import Callable
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -12,9 +14,9 @@ import torch
 from torch import Tensor
 
 from ppo.core.data import Step
-from ppo.core.errors import RunError
+from ppo.core.errors import EnvironmentFault, RunError, UserError
 from ppo.envs.base import Environments
-from ppo.envs.host.slot import Probed
+from ppo.envs.host.slot import Call, Probed
 from ppo.envs.observations import ActionDecoder, ObservationEncoder, mask_size, without_text
 from ppo.envs.workers.rows import Layout, Rows
 
@@ -121,6 +123,8 @@ class HostEnvironments(Environments):
         ]
         self._parity = 0
         self._log = EpisodeLog(num_envs)
+        self._fault: EnvironmentFault | None = None  # after which nothing can go on
+        self._calls: list[Call] = []  # the step of the log before which each was made
         self._told_outside = False
 
     def _adopt(self, probed: Probed) -> None:
@@ -160,13 +164,41 @@ class HostEnvironments(Environments):
     def _run_replay(self, episodes: list[int], actions: list[np.ndarray]) -> list[bool]:
         """Plays these unfinished episodes again; False where one ended early this time."""
 
+    @abstractmethod
+    def _run_call(self, method: str, args: list[Any]) -> list[Any]:
+        """Calls a method of each environment; the answers in order."""
+
+    def call(self, method: str, *args: Any) -> list[Any]:
+        try:
+            plain = json.loads(json.dumps(args, allow_nan=False))
+        except (TypeError, ValueError) as error:
+            raise UserError(
+                f"call_envs: {method}: arguments must be numbers, strings, and lists and dicts of "
+                f"them ({error})"
+            ) from None
+        try:
+            found = self._run_call(method, plain)
+        except EnvironmentFault as fault:
+            self._fault = fault  # some environments were called and some not
+            raise
+        self._calls.append((self._log.now, method, plain))
+        return found
+
+    def _calls_of(self, env: int) -> list[Call]:
+        """All calls, by the step of the environment's running episode; -1: before its reset."""
+        start = self._log.now - self._log.length(env)
+        return [(max(step - start, -1), method, args) for step, method, args in self._calls]
+
     def reset(self) -> Tensor:
         self._log = EpisodeLog(self.num_envs)
+        self._calls = [(-1, method, args) for _, method, args in self._calls]
         self._parity = 0
         self._run_reset([0] * self.num_envs)
         return self._current()
 
     def step(self, actions: Tensor) -> Step:
+        if self._fault is not None:
+            raise self._fault
         taken = self._host_actions(actions)
         rows = self.rows
         rows.actions[...] = taken
@@ -195,18 +227,26 @@ class HostEnvironments(Environments):
     def state_dict(self) -> dict[str, Tensor]:
         """The running episodes: their numbers and actions.
 
-        episodes [N], lengths [N], actions [sum of lengths, ...], digests [N] of the observations.
+        episodes [N], lengths [N], actions [sum of lengths, ...], digests [N] of the observations;
+        calls, where there were any.
         """
         actions = [self._log.actions(env) for env in range(self.num_envs)]
-        return self._state(self._log.episodes, actions, self.rows.obs[self._parity])
+        obs, calls = self.rows.obs[self._parity], len(self._calls)
+        return self._state(self._log.episodes, actions, obs, self._log.now, calls)
 
     def mark(self) -> Callable[[], dict[str, Tensor]]:
         self._log.mark()
-        obs = self.rows.obs[self._parity].copy()
-        return lambda: self._state(*self._log.marked(), obs)
+        obs, calls = self.rows.obs[self._parity].copy(), len(self._calls)
+        now = self._log.now
+        return lambda: self._state(*self._log.marked(), obs, now, calls)
 
     def _state(
-        self, episodes: np.ndarray, actions: list[np.ndarray], obs: np.ndarray
+        self,
+        episodes: np.ndarray,
+        actions: list[np.ndarray],
+        obs: np.ndarray,
+        now: int,
+        calls: int,
     ) -> dict[str, Tensor]:
         lengths = [len(item) for item in actions]
         shape, dtype = self.decoder.shape, self.decoder.dtype
@@ -217,7 +257,16 @@ class HostEnvironments(Environments):
             "lengths": torch.tensor(lengths, dtype=torch.int64),
             "actions": torch.from_numpy(np.concatenate(joined)),
             "digests": torch.tensor(digests, dtype=torch.int64),
+            **self._called(now, calls),
         }
+
+    def _called(self, now: int, count: int) -> dict[str, Tensor]:
+        """The first calls as JSON in bytes, each with the number of steps since; none: no entry."""
+        if not count:
+            return {}
+        calls = [[now - step, method, args] for step, method, args in self._calls[:count]]
+        data = json.dumps(calls).encode()
+        return {"calls": torch.from_numpy(np.frombuffer(data, np.uint8).copy())}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> Tensor:
         """Plays the running episodes again.
@@ -237,6 +286,8 @@ class HostEnvironments(Environments):
         actions = np.split(state["actions"].numpy(), cuts)
         self._parity = 0
         self._log.restore(episodes, actions, self.decoder.shape, self.decoder.dtype)
+        calls = json.loads(state["calls"].numpy().tobytes()) if "calls" in state else []
+        self._calls = [(self._log.now - age, method, args) for age, method, args in calls]
         complete = self._run_replay(episodes.tolist(), actions)
         digests = [digest(row) for row in self.rows.obs[0]]
         for env, (whole, now, then) in enumerate(

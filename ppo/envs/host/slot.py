@@ -6,7 +6,10 @@ reproduces it and the setting that would let the run go on.
 
 from __future__ import annotations
 
+import json
 import math
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -54,6 +57,9 @@ class Probed(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
+Call = tuple[int, str, list[Any]]  # before which step of the running episode, method, arguments
+
+
 class Slot:
     """One environment, the number of its episode and of its step."""
 
@@ -66,6 +72,7 @@ class Slot:
         self.episode = 0
         self.steps = 0
         self.failures = 0  # episodes in a row that were cut because of a fault
+        self.calls: list[Call] = []  # made so far, for an environment that is built anew
 
     @property
     def seed(self) -> int:
@@ -110,8 +117,51 @@ class Slot:
 
     def restart(self) -> None:
         """Builds the environment anew after it raised an error."""
+        calls = self.calls
+        self.begin_anew()
+        for _, method, args in calls:
+            self.call(method, args)
+
+    def begin_anew(self) -> None:
+        """Builds the environment anew, as if nothing had been called."""
         self.close()
-        self.env = make_task_env(self.spec, self.task, self.index)
+        self.env, self.calls = make_task_env(self.spec, self.task, self.index), []
+
+    def method(self, name: str) -> Callable[..., Any]:
+        """A method of the environment, or of a wrapper around it.
+
+        Raises:
+            UserError: there is none.
+        """
+        try:
+            return self.env.get_wrapper_attr(name)
+        except AttributeError:
+            raise UserError(
+                f"call_envs: {self.spec.id} has no method {name!r}, nor has a wrapper around it"
+            ) from None
+
+    def call(self, name: str, args: list[Any]) -> Any:
+        """What a method of the environment gives.
+
+        Raises:
+            UserError: there is none. EnvironmentFault: it raised an error.
+        """
+        try:
+            found = self.method(name)(*args)
+        except UserError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise EnvironmentFault(f"{self.where()}: {name} {raised(error)}") from error
+        self.calls.append((0, name, args))
+        return found
+
+
+def _plain(value: Any) -> Any:
+    """The value, or None where JSON cannot hold it."""
+    try:
+        return json.loads(json.dumps(value))
+    except (TypeError, ValueError, RecursionError):
+        return None
 
 
 def _cannot_unpack(error: BaseException) -> bool:
@@ -235,15 +285,41 @@ class SlotGroup:
         self.events, self.outside = [], None
         return taken
 
+    def call(self, method: str, args: list[Any]) -> list[Any]:
+        """What a method of each environment gives, as far as it is plain; else None."""
+        for slot in self.slots:
+            slot.method(method)  # all have it, or none is called
+        return [_plain(slot.call(method, args)) for slot in self.slots]
+
     def replay(
-        self, row: int, episode: int, actions: np.ndarray, parity: int, run_seed: int
+        self,
+        row: int,
+        episode: int,
+        actions: np.ndarray,
+        parity: int,
+        run_seed: int,
+        calls: Sequence[Call] = (),
     ) -> bool:
-        """Plays an unfinished episode again; False where it ended early this time."""
+        """Plays an unfinished episode again; False where it ended early this time.
+
+        Args:
+            calls: in order; those before step 0 come before the reset.
+        """
         slot = self.slots[row]
         slot.run_seed = run_seed
         self._mark(row)
+        if slot.calls:
+            slot.begin_anew()
+        due = deque(calls)
+
+        def call_until(step: int) -> None:
+            while due and due[0][0] <= step:
+                slot.call(*due.popleft()[1:])
+
+        call_until(-1)
         observation, info = slot.reset(episode)
-        for action in self.decoder.decode(actions):
+        for step, action in enumerate(self.decoder.decode(actions)):
+            call_until(step)
             self._mark(row)
             slot.steps += 1
             try:
@@ -254,6 +330,7 @@ class SlotGroup:
                 ) from error
             if terminated or truncated:
                 return False
+        call_until(len(actions))
         self._write_first(row, slot, observation, parity, info)
         return True
 

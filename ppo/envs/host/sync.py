@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
@@ -41,9 +43,14 @@ class SyncEnvironments(HostEnvironments):
 
     def _run_replay(self, episodes: list[int], actions: list[np.ndarray]) -> list[bool]:
         return [
-            self._group.replay(row, episode, actions[row], self._parity, self.run_seed)
+            self._group.replay(
+                row, episode, actions[row], self._parity, self.run_seed, self._calls_of(row)
+            )
             for row, episode in enumerate(episodes)
         ]
+
+    def _run_call(self, method: str, args: list[Any]) -> list[Any]:
+        return self._group.call(method, args)
 
     def render(self) -> np.ndarray:
         """[H, W, 3] uint8: the first environment, if made with render_mode rgb_array."""

@@ -135,7 +135,7 @@ class AsyncEnvironments(HostEnvironments):
             )
 
         def recover(worker: WorkerProcess, why: str) -> None:
-            self._replace(worker, why, replay=False)
+            self._replace(worker, why, None)
 
         self._seed = self.run_seed
         self._ask(self._workers, send, self._reset_timeout, recover)
@@ -144,7 +144,7 @@ class AsyncEnvironments(HostEnvironments):
         request = STEP[self._parity]
 
         def recover(worker: WorkerProcess, why: str) -> None:
-            self._replace(worker, why, replay=True)
+            self._replace(worker, why, self._parity ^ 1)
 
         self.rows.terminated[:] = self.rows.truncated[:] = False
         self._ask(self._workers, lambda w: w.send_raw(request), self._step_timeout, recover)
@@ -164,6 +164,19 @@ class AsyncEnvironments(HostEnvironments):
                 complete[worker.start + turn] = whole
         return complete
 
+    def _run_call(self, method: str, args: list[Any]) -> list[Any]:
+        def recover(worker: WorkerProcess, why: str) -> None:
+            self._replace(worker, why, self._parity)
+
+        def send(worker: WorkerProcess) -> None:
+            worker.send("call", method=method, args=args)
+
+        parts = self._ask(self._workers, send, self._step_timeout, recover)
+        for part in parts:
+            if "message" in part:
+                raise (UserError if part["mistake"] else EnvironmentFault)(part["message"])
+        return [answer for part in parts for answer in part["gave"]]
+
     def _send_replay(
         self, worker: WorkerProcess, env: int, episode: int, actions: np.ndarray, parity: int
     ) -> None:
@@ -173,6 +186,7 @@ class AsyncEnvironments(HostEnvironments):
             episode=episode,
             parity=parity,
             run_seed=self._seed,
+            calls=self._calls_of(env),
             dtype=self.decoder.dtype.name,
             shape=[len(actions), *self.decoder.shape],
         )
@@ -263,8 +277,12 @@ class AsyncEnvironments(HostEnvironments):
         seed = episode_seed(self._seed, index, episode)
         return f"environment {index} ({self._spec.id}), {doing} episode {episode} (seed {seed})"
 
-    def _replace(self, worker: WorkerProcess, why: str, replay: bool) -> None:
+    def _replace(self, worker: WorkerProcess, why: str, parity: int | None) -> None:
         """A new process in place of a dead one, brought to the same state.
+
+        Args:
+            parity: of the observations that the running episodes have reached; None: a reset is to
+                follow, and only the calls are made again.
 
         Raises:
             EnvironmentFault: workers die too often.
@@ -282,7 +300,11 @@ class AsyncEnvironments(HostEnvironments):
             try:
                 self._ask([worker], self._send_make, self._reset_timeout, _report)
                 self._ask([worker], self._send_attach, self._reset_timeout, _report)
-                replayed = self._replay_all(worker) if replay else 0
+                replayed = 0
+                if parity is None:
+                    self._call_again(worker)
+                else:
+                    replayed = self._replay_all(worker, parity)
             except WorkerDied as death:
                 why = str(death)
                 continue
@@ -291,9 +313,21 @@ class AsyncEnvironments(HostEnvironments):
             )
             return
 
-    def _replay_all(self, worker: WorkerProcess) -> int:
-        """Plays the running episodes of a new worker; how many steps that took."""
-        before = self._parity ^ 1
+    def _call_again(self, worker: WorkerProcess) -> None:
+        """All calls so far, in a new worker."""
+        for _, method, args in self._calls:
+
+            def send(worker: WorkerProcess, method: str = method, args: Any = args) -> None:
+                worker.send("call", method=method, args=args)
+
+            self._ask([worker], send, self._step_timeout, _report)
+
+    def _replay_all(self, worker: WorkerProcess, before: int) -> int:
+        """Plays the running episodes of a new worker; how many steps that took.
+
+        Args:
+            before: parity of the observations that they had reached.
+        """
         replayed = 0
         for env in range(worker.start, worker.stop):
             actions = self._log.actions(env)

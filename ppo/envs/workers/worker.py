@@ -138,6 +138,19 @@ class Worker:
         self.group.reset(episodes, parity, run_seed)
 
     def _replay(
-        self, row: int, episode: int, actions: np.ndarray, parity: int, run_seed: int
+        self,
+        row: int,
+        episode: int,
+        actions: np.ndarray,
+        parity: int,
+        run_seed: int,
+        calls: list[Any],
     ) -> bool:
-        return self.group.replay(row, episode, actions, parity, run_seed)
+        return self.group.replay(row, episode, actions, parity, run_seed, calls)
+
+    def _call(self, method: str, args: list[Any]) -> dict[str, Any]:
+        """An error is an answer here: the other workers are heard before it is raised."""
+        try:
+            return {"gave": self.group.call(method, args)}
+        except (EnvironmentFault, UserError) as error:
+            return {"mistake": isinstance(error, UserError), "message": str(error)}

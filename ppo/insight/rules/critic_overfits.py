@@ -28,7 +28,7 @@ class CriticOverfits(Rule):
         )
         changes = [
             Change("ppo.num_epochs", "", "half as many epochs", times=0.5),
-            Change("ppo.num_steps", "", "twice as many steps a batch"),
+            Change("ppo.num_steps", "", "twice as many steps a batch", times=2.0),
             Change("network.layer_norm", "true"),
         ]
         return self.found(log, row, evidence, changes, confidence=0.6)

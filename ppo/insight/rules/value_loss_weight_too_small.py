@@ -47,6 +47,6 @@ class ValueLossWeightTooSmall(Rule):
         evidence += f", explained variance {number(median(variance[row:]))}"
         changes = [
             Change("ppo.value_loss_weight", "0.25" if log.writer == "ppo" else "0.5"),
-            Change("ppo.num_epochs", "", "more epochs for the critic"),
+            Change("ppo.num_epochs", "", "more epochs for the critic", times=2.0),
         ]
         return self.found(log, row, evidence, changes, confidence=0.8)

@@ -1,0 +1,76 @@
+"""Callbacks that end a run: at a return, when nothing improves, when it is lost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ppo.core.errors import UserError
+from ppo.insight.rules import FATAL
+from ppo.training.observers import Callback
+
+
+class StopAtReturn(Callback):
+    """Ends the run once the mean return is at least `value`.
+
+    Args:
+        value: in the environment's own units.
+        episodes: of training, the last so many, over which the mean is taken; at most 100. The
+            mean of an evaluation counts as well.
+    """
+
+    def __init__(self, value: float, episodes: int = 100) -> None:
+        if not 1 <= episodes <= 100:
+            raise UserError(f"StopAtReturn: episodes: {episodes}; allowed: 1 to 100")
+        self.value, self.episodes = value, episodes
+
+    def on_batch(self, trainer: Any, record: dict[str, Any]) -> None:
+        recent = trainer.recent[-self.episodes :]
+        if len(recent) == self.episodes and np.mean(recent) >= self.value:
+            self._stop(trainer, float(np.mean(recent)), f"over the last {self.episodes} episodes")
+
+    def on_evaluation(self, trainer: Any, row: dict[str, Any]) -> None:
+        if row["mean_return"] >= self.value:
+            self._stop(trainer, row["mean_return"], "in an evaluation")
+
+    def _stop(self, trainer: Any, mean: float, where: str) -> None:
+        trainer.stop(f"mean return {mean:.4g} {where}, {self.value:g} was asked for")
+
+
+class StopAtNoImprovement(Callback):
+    """Ends the run after `evaluations` in a row that were not better than the best before."""
+
+    def __init__(self, evaluations: int = 10) -> None:
+        if evaluations < 1:
+            raise UserError(f"StopAtNoImprovement: evaluations: {evaluations}; allowed: 1 or more")
+        self.evaluations = evaluations
+        self.best: float | None = None
+        self.since = 0  # evaluations since the best one
+
+    def on_evaluation(self, trainer: Any, row: dict[str, Any]) -> None:
+        if self.best is None or row["mean_return"] > self.best:
+            self.best, self.since = row["mean_return"], 0
+            return
+        self.since += 1
+        if self.since >= self.evaluations:
+            trainer.stop(f"no evaluation of the last {self.since} was better than {self.best:.4g}")
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best, "since": self.since}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.best, self.since = state["best"], state["since"]
+
+
+class StopAtFatalFinding(Callback):
+    """Ends the run when the doctor finds something from which no run recovers."""
+
+    def on_start(self, trainer: Any) -> None:
+        if not trainer.config.logging.doctor:
+            raise UserError("StopAtFatalFinding: it needs logging.doctor: true")
+
+    def on_batch(self, trainer: Any, record: dict[str, Any]) -> None:
+        for finding in trainer.findings:
+            if finding.severity == FATAL:
+                trainer.stop(f"{finding.illness}: {finding.evidence}; try {finding.remedy}")

@@ -1,0 +1,395 @@
+"""The way of a run: batches, evaluations, checkpoints, observers and signals, in one order."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ppo.algorithm import build
+from ppo.config import Config
+from ppo.core import parallel
+from ppo.core.errors import Diverged, Dropped, RunError, UserError
+from ppo.core.signals import INTERRUPTED, SignalGuard
+from ppo.envs.base import Environments
+from ppo.functional.bootstrap import mean_interval
+from ppo.insight.doctor import Finding
+from ppo.runs.folder import RunFolder
+from ppo.runs.names import find_run, results_folder
+from ppo.runs.summary import summarize
+from ppo.training import opening
+from ppo.training import state as saving
+from ppo.training.evaluations import RunEvaluations
+from ppo.training.observers import Callbacks, Doctor, Files, TensorBoard, named, tell
+from ppo.training.saves import Saves
+from ppo.training.settings import Settings
+
+RECENT_EPISODES = 100
+
+
+class Loop:
+    """What the trainer is made of; `Trainer` is what a user sees of it."""
+
+    def __init__(
+        self,
+        config: Config,
+        results: str | Path = "training_results",
+        *,
+        callbacks: Iterable[Any] = (),
+        resume: str | None = None,
+        console: Any = None,
+    ) -> None:
+        self.results, self.here = results_folder(results), Path.cwd()
+        self.folder = RunFolder.open(self.results, resume) if resume else None
+        self.resumed = resume is not None
+        initial = config.train.initial_policy
+        self.initial_policy = find_run(self.results, initial) if initial and not resume else None
+        self.device = build.prepare_torch(config)
+        parallel.start(self.device)
+        self.ranks = parallel.world_size()
+        if parallel.rank() > 0:
+            self.folder = None  # rank 0 alone reads and writes it
+        self.envs = build.build_environments(config, self.device)
+        self.learner = build.build_learner(config, self.envs, self.device)
+        self.settings = Settings(config, self.learner)
+        self.saves = Saves(self.learner, config.train.keep_checkpoints)
+        self.evaluated = RunEvaluations(config, self.device)
+        self.callbacks = Callbacks([*named(config.train.callbacks), *callbacks])
+        self.doctor = Doctor(config)
+        self.observers = [Files(), TensorBoard(), *([console] if console else [])]
+        self.recent: list[float] = []
+        self.events: list[str] = []  # for the next record
+        self.notes: list[str] = []
+        self.differs: dict[str, Any] = {}  # settings that changed, for the console
+        self.evaluation_due = False
+        self.begun = False  # whether the learner has a state to go on from
+        self.opened = False
+        self.whole = True  # whether the records written so far are those of the learner's state
+        self.status, self.exit_status = "running", 0
+        self.reason: str | None = None
+        self._guard: SignalGuard | None = None  # while it trains
+        self._event: str | None = None  # while callbacks are told of it
+        self._record: dict[str, Any] | None = None  # the batch's, while they are
+        self._restoring = False  # while callbacks begin whose state is loaded afterwards
+        self._recalled: list[dict[str, Any]] | None = None  # the doctor's findings of before
+        self._stop: str | None = None  # why a callback ends the run
+        self._free = weakref.finalize(self, _free, self.envs, self.evaluated)
+
+    @property
+    def config(self) -> Config:
+        """The settings in force."""
+        return self.settings.config
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What the doctor has found so far; in the first process."""
+        return self.doctor.findings
+
+    @property
+    def evaluations(self) -> list[dict[str, Any]]:
+        """What evaluations.json holds."""
+        return self.evaluated.rows
+
+    @property
+    def num_parameters(self) -> int:
+        return self.learner.optimizer.flat.theta.numel()
+
+    def _run(self, end: Callable[[], Callable[[], bool]]) -> dict[str, Any]:
+        """Trains until the end, which is asked for once the first batch is known."""
+        self.status, self.exit_status, self.reason, self._stop = "running", 0, None, None
+        with SignalGuard(self.config.train.grace_seconds) as self._guard:
+            self.learner.grace = self._guard.grace
+            try:
+                self._open()
+                self._loop(end(), self._guard)
+            except Dropped:
+                self.begun = False  # what it did of a batch is undone by loading the checkpoint
+                self.status, self.exit_status = "interrupted", self._agree(self._guard)[0]
+            except Diverged as error:
+                self._fail(error)
+                raise Diverged(self._diagnosis(error)) from error
+            except Exception as error:
+                self._fail(error)
+                raise
+            finally:
+                try:
+                    summary = self._close()
+                finally:
+                    self._guard = None
+        return summary
+
+    def _fail(self, error: BaseException) -> None:
+        self.status, self.exit_status = "failed", getattr(error, "exit_status", 1)
+        self.reason = str(error).splitlines()[0] if str(error) else repr(error)
+
+    def _diagnosis(self, error: Diverged) -> str:
+        """The error with what the doctor makes of the batches before it."""
+        lines = [str(error)]
+        if self.folder is not None:
+            verdict = self.doctor.judge(self.folder)
+            findings = verdict.findings[:2] if verdict else []
+            lines += [f"{finding.illness}: {finding.remedy}" for finding in findings]
+            lines.append(f"more: python train_cli.py --mode diagnose {self.folder.name}")
+        return "\n".join(lines)
+
+    def _loop(self, is_over: Callable[[], bool], guard: SignalGuard) -> None:
+        self._evaluate_if_due(guard)  # of the batch before an interruption
+        while self._stop is None and not is_over():
+            record = self.learner.step()
+            record["events"] = [*self.events, *record["events"]]
+            self.whole = False
+            fault = self._write(record)
+            self.whole, self.events = True, []
+            if fault is not None:
+                raise fault
+            if self._after_batch(guard):
+                break
+        if self.status == "running":
+            self.status, self.reason = "finished", self._stop
+
+    def _after_batch(self, guard: SignalGuard) -> bool:
+        """Evaluation and checkpoint where they are due; whether to end."""
+        batch, interval = self.learner.counters["batch"], self.config.evaluation.interval
+        on_time = bool(interval) and batch % interval == 0
+        due = self.evaluation_due = on_time or self._has_reached_total()
+        self._evaluate_if_due(guard)
+        exit_status, save_requested, stopped = self._agree(guard)
+        if stopped and not due:
+            self.evaluation_due = True
+            self._evaluate_if_due(guard)
+        regular = batch % self.config.train.checkpoint_interval == 0
+        if regular or save_requested:
+            self._save(regular)
+        if exit_status:
+            self.status, self.exit_status = "interrupted", exit_status
+        return bool(exit_status) or stopped
+
+    def _has_reached_total(self) -> bool:
+        """Whether the last batch was that in which the configuration's total was reached."""
+        steps, total = self.learner.counters["env_steps"], self.config.train.total_timesteps
+        return steps - self.learner.steps_per_batch < total <= steps
+
+    def _agree(self, guard: SignalGuard) -> tuple[int, bool, bool]:
+        """Exit status where any rank was asked to stop, whether to save, whether a callback ends
+        the run: equal on all."""
+        wishes = [guard.exit_status, guard.take_save_request(), self._stop is not None]
+        exit_status, save, stopped = parallel.largest(wishes, self.device)
+        if stopped and self._stop is None:
+            self._stop = "stopped by a callback of another process"
+        return int(exit_status), bool(save), bool(stopped)
+
+    # ---- what is around a batch
+
+    def _open(self) -> None:
+        goes_on = self.begun
+        states = self.callbacks.state() if goes_on else None
+        if not goes_on and (self.resumed or self.opened):
+            states = self._load()
+        limits = opening.limits_of_resume(self.envs)
+        if states is None:
+            events = [*self.envs.notes, *limits]
+            events += opening.adopt_policy(self.learner, self.config, self.initial_policy)
+            self.events = [*events, *self.learner.start(), *self.events]
+        self.begun = True
+        with parallel.together(self.device):
+            if parallel.rank() == 0:
+                self.folder, self.differs, changes = opening.open_folder(
+                    self.folder, self.results, self.settings.base, self.learner, self.here
+                )
+                self.events += changes
+                if not goes_on:
+                    self.doctor.recall(self.folder, self._recalled)
+                before = self.learner.counters["batch"] - self.evaluation_due
+                self.evaluated.load(self.folder, before)
+                anew = ["the run had no checkpoint yet: it begins again with batch 0"]
+                self.notes = anew if self.resumed and states is None else []
+                self.notes += [*self.folder.warnings, *(limits if states and not goes_on else [])]
+                self._tell("on_start")
+        self.opened = True
+        self._start_callbacks(states)
+
+    def _start_callbacks(self, states: saving.States | None) -> None:
+        self._restoring = states is not None
+        try:
+            self._call("on_start")
+        finally:
+            self._restoring = False
+        if states is not None:
+            self.events += self.callbacks.load(*states)
+
+    def _tell(self, event: str, *args: Any) -> None:
+        if self.folder is not None:
+            tell(self.observers, event, self, *args)
+
+    def _call(self, event: str, *args: Any) -> None:
+        """Tells the user's callbacks, in every process, what the first one sees.
+
+        Raises: the first fault of one of them, in every process.
+        """
+        fault = self._ask(event, *args)
+        if fault is not None:
+            raise fault
+
+    def _ask(self, event: str, *args: Any) -> BaseException | None:
+        if not self.callbacks:
+            return None
+        fault = self._heard(event, *parallel.share_json(args, self.device))
+        if isinstance(fault, KeyboardInterrupt) and self._guard is not None:
+            self._guard.stop(INTERRUPTED)
+            fault = None
+        if parallel.any_(fault is not None, self.device):
+            return fault or RunError("another process could not go on; it says why")
+        if self.ranks > 1:
+            self.settings.load(parallel.share_json(self.settings.state(), self.device))
+        return None
+
+    def _heard(self, event: str, *args: Any) -> BaseException | None:
+        self._event, self._record = event, args[0] if event == "on_batch" else None
+        try:
+            return self.callbacks.tell(event, self, *args)
+        finally:
+            self._event = self._record = None
+
+    def _write(self, record: dict[str, Any]) -> BaseException | None:
+        """The doctor, the callbacks, then the files; returns what a callback raised."""
+        rows = self.learner.finished
+        if rows is not None:
+            self.recent = [*self.recent, *rows.returns.tolist()][-RECENT_EPISODES:]
+        if self.folder is not None:
+            self.doctor.on_batch(self, record)
+        fault = self._ask("on_batch", record)
+        self._tell("on_batch", record)
+        return fault
+
+    def _evaluate_if_due(self, guard: SignalGuard) -> None:
+        """Rank 0 plays the policy; one that a stop does not wait for is done on resume."""
+        if not self.evaluation_due:
+            return
+        best, done, earlier_best = False, True, self.evaluated.best
+        if self.folder is not None:
+            try:
+                with guard.grace.during("evaluation"):
+                    best = self._evaluate(guard.grace)
+            except Dropped:
+                done = False
+        self.evaluation_due = parallel.any_(not done, self.device)
+        rows = self.evaluated.rows[-1:] or [{}]
+        fault = None if self.evaluation_due else self._ask("on_evaluation", rows[0])
+        if parallel.any_(best, self.device):
+            try:
+                self._save(regular=True, best=True)
+            except BaseException:  # on resume it is found, and saved, again
+                self.evaluated.best, self.evaluation_due = earlier_best, True
+                raise
+        if fault is not None:
+            raise fault
+
+    def _evaluate(self, poll: Callable[[], None]) -> bool:
+        """Whether the current policy is the best so far."""
+        best = self.evaluated.play(self.learner, poll)
+        self.events += self.evaluated.notes
+        self._tell("on_evaluation", self.evaluated.rows[-1])
+        return best
+
+    def _save(self, regular: bool, best: bool = False) -> None:
+        """Every rank takes part; `regular`: a run that is never interrupted saves here too."""
+        with parallel.together(self.device):
+            states, tensors = self.callbacks.state()
+        meta = {
+            "recent": self.recent,
+            "best": self.evaluated.best,
+            "events": self.events,
+            "evaluation_due": self.evaluation_due,
+            "moved": self.settings.state(),
+            "stop": self._stop,
+            "findings": self.doctor.state(),
+            "callbacks": states,
+        }
+        path = self.saves.save(self.folder, meta, tensors, regular, best)
+        self._tell("on_checkpoint", path)
+        self._call("on_checkpoint", path)
+
+    def _load(self) -> saving.States | None:
+        """Go to where the run stopped; the callbacks' states, None where it has no checkpoint."""
+        loaded = self.saves.load(self.folder)
+        if loaded is None:
+            return None
+        found, tensors = loaded
+        meta = found.meta
+        self.recent, self.evaluated.best = meta["recent"], meta["best"]
+        self.evaluation_due = meta.get("evaluation_due", False)
+        self._stop = meta.get("stop")
+        self.events = [*meta.get("events", []), *found.rejected]
+        self.events += saving.differences(found, self.learner)
+        self.events += self.settings.load(meta.get("moved", {}))
+        self._recalled = meta.get("findings")
+        return meta.get("callbacks", {}), tensors
+
+    def _close(self) -> dict[str, Any]:
+        """Save, say how it ended, free what is not for later. What fails first is raised."""
+        try:
+            # After a failure on one rank the others may never answer.
+            if self.opened and self.whole and not (self.status == "failed" and self.ranks > 1):
+                self._save(regular=False)
+        except (OSError, RunError, UserError, Diverged) as error:
+            if self.status != "failed":
+                self._fail(error)
+                raise
+        finally:
+            if self.status == "failed":
+                self._free()
+            try:
+                summary = self._end() if self.opened else {}
+            finally:
+                if self.folder is not None:
+                    self.folder.release()
+        return summary
+
+    def _end(self) -> dict[str, Any]:
+        summary, failed = self._summarize(), self.status == "failed"
+        fault = self._heard("on_end", summary)
+        if isinstance(fault, KeyboardInterrupt) and not failed:
+            self.status, self.exit_status, fault = "interrupted", INTERRUPTED, None
+            summary = self._summarize()
+        elif fault is not None and not failed:
+            self._fail(fault)
+            summary = self._summarize()
+        self._tell("on_end", summary)
+        if fault is not None and not failed:
+            raise fault
+        return summary
+
+    def _summarize(self) -> dict[str, Any]:
+        """What summary.json holds; how it ended alone where this process has no folder."""
+        ending: dict[str, Any] = {
+            "status": self.status,
+            "exit_status": self.exit_status,
+            "reason": self.reason,
+        }
+        if self.folder is None:
+            return ending
+        returns = np.asarray(self.recent)
+        summary = summarize(
+            **ending,
+            final_return=float(returns.mean()) if len(returns) else None,
+            interval=mean_interval(returns, 0) if len(returns) else (None, None),
+            best=self.evaluated.best,
+            counters=self.learner.counters,
+            seconds={**self.learner.timing, "evaluation": self.evaluated.seconds},
+            wall_time_s=self.learner.wall_time,
+        )
+        self.folder.set_status(**summary)
+        verdict = self.doctor.judge(self.folder)  # of what is on the disk: late, and it takes time
+        if verdict is not None:
+            summary["verdict"] = verdict.status
+            summary["findings"] = [finding.illness for finding in verdict.findings]
+            self.folder.set_status(**summary)
+        return summary
+
+
+def _free(envs: Environments, evaluated: RunEvaluations) -> None:
+    envs.close()
+    evaluated.close()

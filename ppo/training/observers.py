@@ -1,0 +1,248 @@
+"""What happens around a batch, as observers of one protocol.
+
+After a batch the doctor comes first, then the user's callbacks, in every process. The files of the
+run, TensorBoard and the console follow; these and the doctor are of the first process only, read
+the trainer and change nothing about the training.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ppo.config import Config
+from ppo.core.errors import RunError, UserError
+from ppo.insight.doctor import Finding, Verdict, Watch, judge
+from ppo.runs.folder import RunFolder
+from ppo.runs.tensorboard import TensorBoardLog
+from ppo.training.callback_state import pack, unpack
+
+SHOWN = ("mean_return", "mean_length", "success_rate")  # of an evaluation, in TensorBoard
+
+
+class Callback:
+    """Something of the user's that watches a training and may steer it; see docs/callbacks.md.
+
+    Every method is optional; a class need not inherit from this one.
+    """
+
+    def on_start(self, trainer: Any) -> None:
+        """`train` begins; the run folder is there. A state that is resumed is loaded afterwards."""
+
+    def on_batch(self, trainer: Any, record: dict[str, Any]) -> None:
+        """A batch is over, its `record` not yet written: `trainer.log` adds to it."""
+
+    def on_evaluation(self, trainer: Any, row: dict[str, Any]) -> None:
+        """The policy was evaluated. `row`: mean_return, ci95, batch and so on."""
+
+    def on_checkpoint(self, trainer: Any, path: Any) -> None:
+        """A checkpoint was saved at `path`."""
+
+    def on_end(self, trainer: Any, summary: dict[str, Any]) -> None:
+        """`train` ends. `summary`: what summary.json holds."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resume needs: numbers, strings, tensors, and lists and dicts of them."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes over what `state_dict` gave."""
+
+
+def tell(observers: Iterable[Any], event: str, *args: Any) -> None:
+    """Calls the method `event` of every observer that has one."""
+    for observer in observers:
+        method = getattr(observer, event, None)
+        if method is not None:
+            method(*args)
+
+
+def named(specs: Iterable[str]) -> list[Any]:
+    """The callbacks that `train.callbacks` names, each as package.module:Class.
+
+    Raises:
+        UserError: one cannot be imported, or made without arguments.
+    """
+    return [_named(spec, f"train.callbacks: {spec}") for spec in specs]
+
+
+def _named(spec: str, place: str) -> Any:
+    module, _, name = spec.partition(":")
+    if not (module and name.isidentifier()):
+        raise UserError(f"{place}: write package.module:Class")
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.append(os.getcwd())  # where a program's own folder stands there in its place
+    try:
+        return getattr(importlib.import_module(module), name)()
+    except (Exception, SystemExit) as error:
+        raise UserError(f"{place}: cannot be made here: {error!r}") from error
+
+
+class Callbacks:
+    """The user's callbacks; their faults are told under their names."""
+
+    def __init__(self, callbacks: Iterable[Any]) -> None:
+        self.named: dict[str, Any] = {}
+        for callback in callbacks:
+            if isinstance(callback, type):
+                raise UserError(
+                    f"callbacks: {callback.__name__} is a class; write {callback.__name__}(...)"
+                )
+            kind = type(callback).__name__
+            count = sum(type(other).__name__ == kind for other in self.named.values())
+            self.named[f"{kind}#{count + 1}" if count else kind] = callback
+
+    def __bool__(self) -> bool:
+        return bool(self.named)
+
+    def tell(self, event: str, *args: Any) -> BaseException | None:
+        """Calls the method of every callback, also after a fault; returns the first fault."""
+        faults = [self._call(name, event, *args)[1] for name in self.named]
+        return next((fault for fault in faults if fault is not None), None)
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """The state of each by its name, as JSON, and the tensors that are part of them.
+
+        Raises: what a callback's `state_dict` raises, as an error that names the callback.
+        """
+        tensors: dict[str, Tensor] = {}
+        found = {}
+        for name in self.named:
+            state, fault = self._call(name, "state_dict")
+            if fault is not None:
+                raise fault
+            found[name] = pack(state or {}, f"callback {name}: state_dict", tensors)
+        return found, tensors
+
+    def load(self, states: dict[str, Any], tensors: dict[str, Tensor]) -> list[str]:
+        """Takes over states; events for callbacks that come or go."""
+        for name in self.named.keys() & states.keys():
+            _, fault = self._call(name, "load_state_dict", unpack(states[name], tensors))
+            if fault is not None:
+                raise fault
+        gone = [name for name in states if name not in self.named]
+        new = [name for name in self.named if name not in states]
+        return [f"resumed without the callback {name}" for name in gone] + [
+            f"resumed with a new callback {name}" for name in new
+        ]
+
+    def _call(self, name: str, event: str, *args: Any) -> tuple[Any, BaseException | None]:
+        """What the method gave, and what it raised as an error to show to the user."""
+        method = getattr(self.named[name], event, None)
+        if method is None:
+            return None, None
+        try:
+            return method(*args), None
+        except KeyboardInterrupt as stop:
+            return None, stop
+        except UserError as error:
+            fault = UserError(*(f"callback {name}: {message}" for message in error.messages))
+            fault.__cause__ = error
+            return None, fault
+        except BaseException as error:
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            place = f"{Path(where.filename).name}:{where.lineno}"
+            told = RunError(f"callback {name}: {event} raised {error!r} ({place})")
+            told.__cause__ = error
+            return None, told
+
+
+class Files(Callback):
+    """loss_metrics.json, episodes.csv and evaluations.json."""
+
+    def on_batch(self, trainer: Any, record: dict[str, Any]) -> None:
+        rows = trainer.learner.finished
+        if rows is not None and trainer.config.logging.episodes:
+            names = trainer.envs.component_names
+            trainer.folder.append_episodes(rows.csv_rows(record["batch"], names))
+        trainer.folder.append(record)
+
+    def on_evaluation(self, trainer: Any, row: dict[str, Any]) -> None:
+        trainer.folder.write_json("evaluations.json", trainer.evaluations)
+
+    def on_end(self, trainer: Any, summary: dict[str, Any]) -> None:
+        trainer.folder.close()
+
+
+class TensorBoard(Callback):
+    """Event files in the run folder, where `logging.tensorboard` asks for them."""
+
+    def __init__(self) -> None:
+        self._log: TensorBoardLog | None = None
+
+    def on_start(self, trainer: Any) -> None:
+        if trainer.config.logging.tensorboard:
+            step = trainer.learner.counters["env_steps"] if trainer.resumed else None
+            self._log = TensorBoardLog(trainer.folder.path / "tensorboard", step)
+
+    def on_batch(self, trainer: Any, record: dict[str, Any]) -> None:
+        if self._log is not None:
+            self._log.add(record)
+
+    def on_evaluation(self, trainer: Any, row: dict[str, Any]) -> None:
+        if self._log is not None:
+            found = {f"evaluation/{name}": row[name] for name in SHOWN if row[name] is not None}
+            self._log.scalars(found, row["env_steps"])
+
+    def on_end(self, trainer: Any, summary: dict[str, Any]) -> None:
+        if self._log is None:
+            return
+        names = ("final_return", "best_return")
+        finals = {f"hparam/{n}": summary[n] for n in names if summary[n] is not None}
+        self._log.hyperparameters(trainer.config, finals)
+        self._log.close()
+        self._log = None
+
+
+class Doctor(Callback):
+    """Asks the rules while training goes on, where `logging.doctor` asks for it.
+
+    Attributes:
+        new: what the last batch added to `findings`.
+        verdict: on the whole run, at its end.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._watch = Watch(config.to_dict()) if config.logging.doctor else None
+        self.new: list[Finding] = []
+        self.verdict: Verdict | None = None
+
+    @property
+    def findings(self) -> list[Finding]:
+        """Every finding so far."""
+        return self._watch.findings if self._watch else []
+
+    def recall(self, folder: RunFolder, state: list[dict[str, Any]] | None) -> None:
+        """Goes on with the batches in the folder; `state` gave the checkpoint of the last."""
+        if self._watch is not None:
+            known = None if state is None else [_finding(values) for values in state]
+            self._watch.recall(folder.records(), known)
+
+    def on_batch(self, trainer: Any, record: dict[str, Any]) -> None:
+        self.new = self._watch.update(record) if self._watch else []
+
+    def state(self) -> list[dict[str, Any]]:
+        """The findings as JSON; what the rules are asked about is in the run folder."""
+        return [asdict(finding) for finding in self.findings]
+
+    def judge(self, folder: RunFolder) -> Verdict | None:
+        """The verdict on the whole run, which is that of `--mode diagnose`; None: not asked."""
+        self.verdict = None
+        if self._watch is not None:
+            with contextlib.suppress(OSError):  # the disk has told its fault already
+                self.verdict = judge(folder.path)
+        return self.verdict
+
+
+def _finding(values: dict[str, Any]) -> Finding:
+    tuples = {name: tuple(values[name]) for name in ("sources", "explains")}
+    return Finding(**(values | tuples))

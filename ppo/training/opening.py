@@ -1,0 +1,100 @@
+"""The beginning of a run: the actor it starts from, its folder, and what cannot be resumed."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from ppo.algorithm.learner import Learner
+from ppo.config import Config
+from ppo.envs.base import Environments
+from ppo.policies.policy import load_policy
+from ppo.runs import provenance
+from ppo.runs.folder import RunFolder
+from ppo.runs.summary import changed_settings, keep_former_settings
+from ppo.training import state as saving
+
+
+class Opened(NamedTuple):
+    """A run's folder; `previous` and `differs`: settings since then; events of changed settings."""
+
+    folder: RunFolder
+    differs: dict[str, Any]
+    events: list[str]
+
+
+def adopt_policy(learner: Learner, config: Config, folder: Path | None) -> list[str]:
+    """Start from the actor that `train.initial_policy` names; events for the first record.
+
+    Args:
+        folder: of that run; None: there is none to start from.
+    """
+    run = config.train.initial_policy
+    if run is None or folder is None:
+        return []
+    from ppo.policies.imitation import adopt
+
+    policy = load_policy(folder)
+    events = policy.check_environments(learner.collector.envs, run)
+    adopt(learner.objective.agent, policy.agent, run)
+    return [*events, f"the actor starts from {run}; the critic is new"]
+
+
+def limits_of_resume(envs: Environments) -> list[str]:
+    """Why a resumed run may not equal one that was never stopped, in words."""
+    if envs.restore_level != "boundary":
+        return []
+    return [
+        "this environment's state cannot be saved: episodes start anew at each checkpoint, in "
+        "every run; a run that is stopped in between is not the same afterwards"
+    ]
+
+
+def open_folder(
+    folder: RunFolder | None, results: Path, config: Config, learner: Learner, here: Path
+) -> Opened:
+    """The run's folder, new or cut to the batches of the learner, and locked.
+
+    Args:
+        here: the folder in which the run was started.
+    """
+    facts = provenance.collect(torch=torch, device=str(learner.device), folder=here)
+    text = config.to_yaml()
+    events: list[str] = []
+    if folder is None:
+        texts = {"config.yaml": text, "command.txt": shlex.join(sys.argv) + "\n"}
+        folder = RunFolder.create(results, texts, room=_checkpoint_size(learner))
+        differs = changed_settings(config, folder)
+    else:
+        batch = learner.counters["batch"]
+        folder.truncate(batch)
+        folder.truncate_episodes(batch)
+        differs, events = _adopt_settings(folder, config, learner.counters)
+        folder.write_text("config.yaml", text)
+    folder.write_json("provenance.json", facts)
+    folder.set_status("running", **facts)
+    return Opened(folder, differs, events)
+
+
+def _adopt_settings(
+    folder: RunFolder, config: Config, counters: dict[str, int]
+) -> tuple[dict[str, Any], list[str]]:
+    """Say, and keep, what the settings of the batches so far had otherwise."""
+    if not counters["batch"]:  # nothing was trained with the former ones
+        return {}, []
+    former = keep_former_settings(config, folder, counters["batch"])
+    if not former.changes:
+        return {}, []
+    events = [f"resumed with {change}" for change in former.changes]
+    if former.config is not None:
+        events += saving.jumps(former.config, config, counters)
+    return {"previous": f"batch {counters['batch']}", "differs": former.changes}, events
+
+
+def _checkpoint_size(learner: Learner) -> int:
+    """Bytes of a checkpoint, asked for at the start so that a full disk shows then."""
+    return sum(value.numel() * value.element_size() for value in learner.state_dict().values())

@@ -1,0 +1,88 @@
+"""The configuration of a run, of which a few settings may move while it trains."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ppo.algorithm.learner import Learner
+from ppo.config import Config
+from ppo.core.errors import UserError
+from ppo.core.registry import nearest
+
+MOVABLE = (
+    "ppo.learning_rate",
+    "ppo.clip_epsilon",
+    "ppo.entropy_coefficient",
+    "ppo.component_weights",
+)
+
+
+class Settings:
+    """The settings in force.
+
+    Attributes:
+        base: as the run was started or resumed; what its config.yaml holds.
+        config: `base` with what has moved since.
+    """
+
+    def __init__(self, config: Config, learner: Learner) -> None:
+        self.base = self.config = config
+        self._learner = learner
+
+    def set(self, key: str, value: Any) -> str | None:
+        """Moves a setting from the next batch on; says so, or returns None where nothing moved.
+
+        Raises:
+            UserError: this one cannot move, or not to this value.
+        """
+        if key not in MOVABLE:
+            raise UserError(
+                f"set: {key}: cannot be changed during a run{nearest(key, list(MOVABLE))} "
+                f"(allowed: {', '.join(MOVABLE)})"
+            )
+        before = self._get(key)
+        self._learner.take_over(self._with(key, _plain(value)))
+        self.config = self._learner.config
+        now = self._get(key)
+        return None if now == before else f"{key}: {_text(before)} -> {_text(now)}"
+
+    def state(self) -> dict[str, Any]:
+        """What has moved: its value at the start and now, by key."""
+        moved = {key: [self._get(key, self.base), self._get(key)] for key in MOVABLE}
+        return {key: values for key, values in moved.items() if values[0] != values[1]}
+
+    def load(self, state: dict[str, Any]) -> list[str]:
+        """Moves on from the start; events for settings that the user has changed since."""
+        events = []
+        self._learner.take_over(self.base)
+        self.config = self.base
+        for key, (start, value) in state.items():
+            if self._get(key) == start:
+                self.set(key, value)
+            else:
+                events.append(
+                    f"resumed with {key}={_text(self._get(key))}; it had moved from {_text(start)} "
+                    f"to {_text(value)}"
+                )
+        return events
+
+    def _get(self, key: str, config: Config | None = None) -> Any:
+        section, name = key.split(".")
+        return getattr(getattr(config or self.config, section), name)
+
+    def _with(self, key: str, value: Any) -> Config:
+        section, name = key.split(".")
+        values = self.config.to_dict()
+        values[section][name] = value
+        return Config.from_dict(values)
+
+
+def _plain(value: Any) -> Any:
+    """A number of Python in place of one of numpy or torch."""
+    if isinstance(value, dict):
+        return {name: _plain(number) for name, number in value.items()}
+    return value.item() if hasattr(value, "item") else value
+
+
+def _text(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,51 @@
+"""A user's own scripts, and the code of docs/callbacks.md, run as they stand."""
+
+from __future__ import annotations
+
+import json
+import re
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+from ppo import Config
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+TINY = [
+    "env.num_envs=4", "ppo.num_steps=16", "ppo.num_minibatches=2", "ppo.num_epochs=2",
+    "train.total_timesteps=192", "evaluation.interval=1", "evaluation.episodes=2",
+    "network.hidden_sizes=[8]", "env.calibration_steps=8", "system.compile=never",
+    "system.device=cpu",
+]  # fmt: skip
+
+
+def batches(folder: Path) -> list[dict]:
+    return json.loads((folder / "loss_metrics.json").read_text())["batches"]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_runs_and_stays_short(example, tmp_path, monkeypatch):
+    assert len(example.read_text().splitlines()) <= 40
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [str(example), *TINY])
+    runpy.run_path(str(example), run_name="__main__")
+    run = tmp_path / "training_results" / "run0001"
+    assert json.loads((run / "summary.json").read_text())["status"] == "finished"
+    assert len(batches(run)) == 3
+    if example.stem == "custom_metric":
+        assert all(record["custom/mean_kl"] > 0 for record in batches(run))
+
+
+def test_the_code_of_the_page_on_callbacks_runs(tmp_path, monkeypatch):
+    page = (ROOT / "docs" / "callbacks.md").read_text()
+    code = re.search(r"```python\n(.*?)```", page, re.DOTALL)
+    assert code is not None and len(page.splitlines()) <= 60
+    monkeypatch.chdir(tmp_path)
+    Path("config.yaml").write_text(Config.load(overrides=["env.id=CartPole-v1", *TINY]).to_yaml())
+    exec(code[1].replace("== 100", "== 1"), {})
+    records = batches(tmp_path / "training_results" / "run0001")
+    assert records[0]["custom/twice_kl"] == 2 * records[0]["approx_kl"]
+    assert records[2]["learning_rate"] < 0.6 * records[1]["learning_rate"]
