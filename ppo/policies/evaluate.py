@@ -11,8 +11,8 @@ import gymnasium as gym
 import numpy as np
 import torch
 
+from ppo.core.blame import raised
 from ppo.core.errors import EnvironmentFault, UserError
-from ppo.envs.blame import raised
 from ppo.envs.host import masks
 from ppo.envs.host.stacking import FrameStack
 from ppo.envs.ids import find_spec, make_env

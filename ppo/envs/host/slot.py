@@ -16,9 +16,9 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
+from ppo.core.blame import described, is_raised_by_gymnasium, raised
 from ppo.core.errors import EnvironmentFault, UserError
 from ppo.envs.base import episode_seed
-from ppo.envs.blame import described, is_raised_by_gymnasium, raised
 from ppo.envs.host import masks
 from ppo.envs.host.checks import bounds_of, first_nonfinite, flag, scalar, shortened
 from ppo.envs.host.stacking import FrameStack

@@ -1,0 +1,72 @@
+"""Where in a user's own code an exception began: the line to look at, in place of a traceback."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import site
+import sysconfig
+import traceback
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+
+_OURS = str(Path(__file__).parents[1])
+_GYMNASIUM = str(Path(gymnasium.__file__).parent)
+_LIBRARIES = (sysconfig.get_paths()["stdlib"], *site.getsitepackages())
+
+
+def described(error: BaseException) -> str:
+    """What was raised and where, in one line."""
+    error = _first(error)
+    text = f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ")
+    place = place_of(error)
+    return f"{text} ({place})" if place else text
+
+
+def raised(error: BaseException) -> str:
+    """`raised KeyError('goal') (file:line in function)`, to follow the name of a method."""
+    place = place_of(error)
+    return f"raised {' '.join(repr(error).split())}" + (f" ({place})" if place else "")
+
+
+def _first(error: BaseException) -> BaseException:
+    """The error itself, or the one that Gymnasium's `make` raises again with words of its own."""
+    inner = error.__context__
+    again = type(inner) is type(error) and str(error).startswith(str(inner))
+    return inner if inner is not None and again and is_raised_by_gymnasium(error) else error
+
+
+def place_of(error: BaseException) -> str:
+    """`file:line in function` of the deepest frame that is the user's, or ""."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{_short(error.filename)}:{error.lineno}"
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename[:1] != "<"]
+    foreign = [f for f in frames if not f.filename.startswith((_OURS, _GYMNASIUM))]
+    own = [f for f in foreign if not f.filename.startswith(_LIBRARIES)]
+    if not foreign:
+        return ""
+    frame = (own or foreign)[-1]
+    return f"{_short(frame.filename)}:{frame.lineno} in {frame.name}"
+
+
+def place_of_class(kind: Any) -> str:
+    """`file:line` where a class of the user's begins, or ""."""
+    try:
+        file, line = inspect.getsourcefile(kind), inspect.getsourcelines(kind)[1]
+    except (OSError, TypeError):
+        return ""
+    return "" if file is None or file.startswith(_OURS) else f"{_short(file)}:{line}"
+
+
+def is_raised_by_gymnasium(error: BaseException) -> bool:
+    """Whether the exception began in one of Gymnasium's wrappers, or in ours."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and frames[-1].filename.startswith((_GYMNASIUM, _OURS))
+
+
+def _short(filename: str) -> str:
+    """Relative to the working directory, where the file lies in it."""
+    here = os.getcwd() + os.sep
+    return filename[len(here) :] if filename.startswith(here) else filename
