@@ -163,7 +163,7 @@ class Bodies:
     """Environments of one form, stepped together without their wrappers.
 
     Args:
-        form: of all of them.
+        form: common to all of them.
         envs: as Gymnasium makes them.
     """
 

@@ -30,7 +30,7 @@ class Task(NamedTuple):
     on_nonfinite: str = "stop"  # or reset
     action_masks: str = "auto"  # or never
     frame_stack: int = 1
-    offset: int = 0  # of the numbers that replace `{index}` in kwargs
+    offset: int = 0  # first of the numbers that replace `{index}` in kwargs
 
 
 def make_task_env(spec: EnvSpec, task: Task, index: int) -> gym.Env:
