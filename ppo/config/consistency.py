@@ -25,7 +25,7 @@ OWN = (  # section and key of what may be a part of the user's
 class Mismatch(NamedTuple):
     """One mistake of several settings."""
 
-    keys: list[str]  # whose change mends it, the likeliest first
+    keys: list[str]  # settings whose change mends it, the likeliest first
     text: str
 
 

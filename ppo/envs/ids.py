@@ -21,7 +21,7 @@ class Package(NamedTuple):
     """A package that registers environments."""
 
     module: str
-    pattern: str  # of its ids
+    pattern: str  # pattern of its ids
     install: str
     registers: bool = True  # importing it registers its ids
 

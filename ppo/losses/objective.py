@@ -30,7 +30,7 @@ class Objective(nn.Module):
         balanced_losses: terms that the balancer weighs.
         balancer: maps [J] losses to a total and the weights in force.
         advantage_scale: applied to a batch before its update; kept here because it may have state.
-        heads: of the auxiliary losses, on the agent's features.
+        heads: heads of the auxiliary losses, on the agent's features.
         value_clip: of the value loss, kept here because one of the user's may have state.
     """
 

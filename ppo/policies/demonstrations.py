@@ -21,7 +21,7 @@ from ppo.envs.observations import ObservationEncoder
 ENDS = ("episode_ends", "ends", "dones", "terminals", "timeouts", "terminations", "truncations")
 MASKS = ("masks", "mask")
 EXTRA = 'pip install -e ".[demos]"'
-TOLERANCE = 1e-3  # of an action's range, that actions may lie beyond their bounds
+TOLERANCE = 1e-3  # share of an action's range that actions may lie beyond their bounds
 
 
 class Demonstrations(NamedTuple):

@@ -46,7 +46,7 @@ def evaluate_policy(
     """`evaluate` on fresh environments of the policy's own configuration.
 
     Args:
-        name: of its run, where the environments are no longer those that it was trained in.
+        name: name of its run, for notes on environments that have changed since.
     """
     from ppo.envs.make import make_environments
 

@@ -39,9 +39,9 @@ class Exported(NamedTuple):
     """A written file and how it was checked."""
 
     path: Path
-    largest_difference: float  # of actions, or the share of choices that differ
+    largest_difference: float  # largest difference of actions, or share of choices that differ
     runtime: str  # what ran it for the check; "" where nothing here can
-    inputs: tuple[int, ...]  # of one observation
+    inputs: tuple[int, ...]  # shape of one observation
 
 
 class Deployed(nn.Module):

@@ -25,6 +25,7 @@ OPTIONS = {
     "network.encoder_kwargs": "{width: 5}",
     "network.memory_kwargs": "{keep: 0.25}",
     "ppo.value_loss_kwargs": "{share: 0.9}",
+    "ppo.return_normalizer_kwargs": "{least: 0.5}",
     "ppo.value_clip_kwargs": "{factor: 0.125}",
     "balancing.kind_kwargs": "{power: 2.0}",
     "auxiliary.losses_kwargs": "{NextReward: {weight: 0.25, width: 3}}",
@@ -47,7 +48,7 @@ def test_the_parts_are_used_and_get_their_options() -> None:
     assert loss.weight == 0.25 and objective.heads["NextReward"][0].out_features == 3
     record = made.step()
     assert record["components"]["NextReward"]["loss"] > 0
-    assert type(objective.value_scale).__name__ == "Slow"
+    assert objective.value_scale.least == 0.5
 
 
 def test_what_parts_learn_and_remember_is_saved() -> None:

@@ -58,13 +58,17 @@ class Expectile(ValueHead):
 
 
 class Slow(ValueScale):
-    """Standardized returns whose statistics remember every batch."""
+    """Standardized returns whose statistics remember every batch, or give each a least share."""
+
+    def __init__(self, *args: Any, least: float = 0.0) -> None:
+        super().__init__(*args)
+        self.least = least
 
     def frame(self, mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
         return mean, torch.where(std > 0, std, torch.ones_like(std)) / self.return_scale
 
     def memory(self, seen: Tensor) -> Tensor:
-        return 1.0 / seen
+        return (1.0 / seen).clamp(min=self.least)
 
 
 class Shrinking(ValueClip):

@@ -73,7 +73,7 @@ class HostPlayer:
             self._store(t, params, actions, step)
             states = self._remember(t, after, step)
             stopped = step.truncated & step.valid
-            if stopped.any():  # on the host: no device is asked
+            if stopped.any():  # on the host: no wait for a device
                 where = stopped.nonzero().squeeze(-1)
                 cut.append((torch.full_like(where, t), where, step.final_obs[where]))
             obs = self.buffers["obs"][t + 1]
@@ -224,7 +224,7 @@ class NativePlayer:
         *states: Tensor,
     ) -> tuple[tuple[Tensor, ...], Tensor, States, list[Tensor]]:
         """Several steps as one loop; `may_end` has one entry for all of them."""
-        # A loop wants arguments that share no memory: parameters are views of one vector, and an
+        # A loop needs arguments that share no memory: parameters are views of one vector, and an
         # environment may show its state as the observation.
         weights = {name: p.clone() for name, p in self.actor.named_parameters()}
         ids, last = self.envs.env_ids, len(carry)
@@ -272,7 +272,7 @@ class NativePlayer:
         if truncated.device.type == "cpu":
             steps, envs = truncated.nonzero(as_tuple=True)
             return (steps, envs, final_obs[steps, envs]) if steps.numel() else None
-        # A GPU is not asked how many there are: every state reached is evaluated.
+        # Counting them would wait for the GPU: every state reached is evaluated.
         num_steps, num_envs = truncated.shape
         steps = torch.arange(num_steps, device=truncated.device).repeat_interleave(num_envs)
         envs = torch.arange(num_envs, device=truncated.device).repeat(num_steps)

@@ -22,7 +22,8 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
-from ppo.envs.host.slot import Slot, SlotGroup, Task
+from ppo.envs.host.slot import Slot, Task
+from ppo.envs.host.slot_group import SlotGroup
 
 
 class State(NamedTuple):
@@ -162,7 +163,7 @@ class Bodies:
     """Environments of one form, stepped together without their wrappers.
 
     Args:
-        form: of all of them.
+        form: common to all of them.
         envs: as Gymnasium makes them.
     """
 

@@ -23,7 +23,8 @@ from gymnasium.envs.registration import EnvSpec
 
 from ppo.core.errors import EnvironmentFault, UserError
 from ppo.envs.host.mujoco import make_group
-from ppo.envs.host.slot import Probed, SlotGroup, Task
+from ppo.envs.host.slot import Probed, Task
+from ppo.envs.host.slot_group import SlotGroup
 from ppo.envs.workers.rows import Layout
 
 STEP = (b"0", b"1")  # the commonest request: a step, and the parity of its observations
