@@ -98,23 +98,20 @@ def sources(module: str) -> list[Path]:
         spec = importlib.util.find_spec(head)
     except (ImportError, ValueError):
         return []
-    files, name = [], head
-    places: Sequence[str] | None = sys.path
-    for part in [None, *rest]:
-        if part is not None:
-            name = f"{name}.{part}"
-            spec = PathFinder.find_spec(name, list(places or ()))
-        if spec is None:
+    files: list[Path] = []
+    places: Sequence[str] = sys.path
+    for depth, word in enumerate([head, *rest]):
+        if depth:
+            # By its last word alone: by its whole name Python would ask for the parent's module.
+            spec = PathFinder.find_spec(word, places)
+        if spec is None or spec.origin in ("built-in", "frozen"):
             return []
-        if spec.has_location and spec.origin:
+        if spec.origin is not None:
             files.append(Path(spec.origin))
-            places = spec.submodule_search_locations
-        elif spec.origin in ("built-in", "frozen"):
-            return []
-        else:  # a folder without __init__.py; its spec can be asked only once its parent is there
-            tail = name.rpartition(".")[2]
-            places = [os.path.join(place, tail) for place in places or ()]
-            places = [place for place in places if os.path.isdir(place)]
+            places = spec.submodule_search_locations or []
+        else:  # a folder without __init__.py
+            inner = [os.path.join(place, word) for place in places]
+            places = [place for place in inner if os.path.isdir(place)]
     return files
 
 
