@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ppo.algorithm import probes
 from ppo.algorithm.laws import whole_runs
-from ppo.algorithm.laws.subject import compiles, demand, judge, part_of, same, saves
+from ppo.algorithm.laws.subject import compiles, demand, is_shipped, judge, part_of, same, saves
 from ppo.config import AuxiliaryConfig
 from ppo.core.data import Rollout
 from ppo.losses import AUXILIARY
@@ -81,9 +81,9 @@ def check_balancer(balancer: Any, **kwargs: Any) -> None:
             gradients,
             nothing,
             lambda: compiles(part, grown(), SIZES),
-            runs,
             lambda: saves(part, grown(), part(NAMES, WEIGHTS, OUTPUTS), lambda b: b(SIZES)),
-        ]
+        ],
+        None if is_shipped(balancer) else runs,
     )
 
 
@@ -177,12 +177,7 @@ def check_auxiliary_loss(loss: Any, env: str = "DoubleIntegrator-v0", **kwargs: 
         )
 
     laws = [finite, masked, blind, own_episode, learns, compiled]
-    judge(laws if _is_word(loss) else [*laws, runs])
-
-
-def _is_word(loss: Any) -> bool:
-    """A shipped loss has settings of its own, of which a run is made elsewhere."""
-    return isinstance(loss, str) and ":" not in loss
+    judge(laws, None if is_shipped(loss) else runs)
 
 
 def _spoiled_after_the_end(rollout: Rollout) -> Rollout:

@@ -11,7 +11,16 @@ from torch import Tensor
 
 from ppo.algorithm import probes
 from ppo.algorithm.laws import whole_runs
-from ppo.algorithm.laws.subject import compiles, demand, judge, never_waits, part_of, same, saves
+from ppo.algorithm.laws.subject import (
+    compiles,
+    demand,
+    is_shipped,
+    judge,
+    never_waits,
+    part_of,
+    same,
+    saves,
+)
 from ppo.config import NetworkConfig
 from ppo.core.registry import Part
 from ppo.envs.observations import layout_of
@@ -87,7 +96,7 @@ def check_encoder(
         lambda: compiles(part, made(), numbers, obs),
         lambda: _waits(part, made(), numbers, obs),
     ]
-    judge([*laws, runs] if observation_space is NUMBERS else laws)
+    judge(laws, None if is_shipped(encoder) or observation_space is not NUMBERS else runs)
 
 
 def check_memory(memory: Any, **kwargs: Any) -> None:
@@ -166,8 +175,8 @@ def check_memory(memory: Any, **kwargs: Any) -> None:
             lambda: saves(part, first, made(), whole),
             lambda: compiles(part, made().advance, features[0], state),
             lambda: _waits(part, made(), features[0], state, name="advance"),
-            runs,
-        ]
+        ],
+        None if is_shipped(memory) else runs,
     )
 
 

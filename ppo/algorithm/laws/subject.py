@@ -10,6 +10,7 @@ from torch import nn
 
 from ppo.core.blame import described
 from ppo.core.errors import UserError
+from ppo.core.imports import is_path
 from ppo.core.registry import Part, Registry
 
 Law = Callable[[], None]
@@ -27,8 +28,13 @@ def part_of(registry: Registry, kind: Any, kwargs: dict[str, Any]) -> Part:
     return Part(name, registry.checked(kind, name), kwargs, own=True)
 
 
-def judge(laws: Iterable[Law]) -> None:
-    """Asks every law.
+def is_shipped(kind: Any) -> bool:
+    """Whether a part is named by a registered word; whole runs with it are made in tests/laws."""
+    return isinstance(kind, str) and not is_path(kind)
+
+
+def judge(laws: Iterable[Law], runs: Law | None) -> None:
+    """Asks every law, and then those of whole runs.
 
     Raises:
         UserError: with a line for each that is broken.
@@ -41,6 +47,8 @@ def judge(laws: Iterable[Law]) -> None:
             broken += error.messages
     if broken:
         raise UserError(*broken)
+    if runs is not None:
+        runs()
 
 
 def demand(part: Part, holds: bool, text: str) -> None:
