@@ -11,7 +11,7 @@ import numpy as np
 
 from ppo.algorithm import build
 from ppo.config import Config
-from ppo.core import parallel
+from ppo.core import parallel, program
 from ppo.core.errors import Diverged, Dropped, RunError, UserError
 from ppo.core.signals import INTERRUPTED, SignalGuard
 from ppo.envs.base import Environments
@@ -132,7 +132,7 @@ class Loop:
             verdict = self.doctor.judge(self.folder)
             findings = verdict.findings[:2] if verdict else []
             lines += [f"{finding.illness}: {finding.remedy}" for finding in findings]
-            lines.append(f"more: python train_cli.py --mode diagnose {self.folder.name}")
+            lines.append(f"more: {program.command('diagnose', self.folder.name)}")
         return "\n".join(lines)
 
     def _loop(self, is_over: Callable[[], bool], guard: SignalGuard) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ppo.core.errors import UserError
+from ppo.core.program import install
 
 PATIENCE = 60.0  # seconds that a stopped trainer has to save, before it is killed
 DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
@@ -99,9 +100,7 @@ class RayLauncher(Launcher):
         try:
             import ray
         except ImportError:
-            raise UserError(
-                '--launcher ray needs the extra "ray": pip install -e ".[ray]"'
-            ) from None
+            raise UserError(f'--launcher ray needs the extra "ray": {install("ray")}') from None
         self._ray = ray
         if not ray.is_initialized():
             try:
