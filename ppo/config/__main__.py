@@ -13,9 +13,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m ppo.config", description=__doc__)
     parser.add_argument("--all", action="store_true", help="every option, also those for experts")
     parser.add_argument("--markdown", action="store_true", help="the page docs/options.md")
-    parser.add_argument(
-        "--schema", action="store_true", help="docs/config.schema.json"
-    )
+    parser.add_argument("--schema", action="store_true", help="docs/config.schema.json")
     args = parser.parse_args()
     if args.schema:
         json.dump(schema(Config), sys.stdout, indent=1)
