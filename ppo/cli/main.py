@@ -13,6 +13,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from ppo.cli import modes
@@ -72,20 +73,29 @@ def _run(argv: list[str]) -> int:
 
         print(script(chosen.print_completion, _parser(None)))
         return 0
-    mode = chosen.mode or modes.DEFAULT
+    other = program.clash()
+    if other:
+        print(f"note: {other}", file=sys.stderr)
+    args, module = parse(argv, chosen.mode or modes.DEFAULT)
+    return int(module.run(args) or 0)
+
+
+def parse(argv: list[str], mode: str) -> tuple[argparse.Namespace, ModuleType]:
+    """The arguments of a mode, and its module.
+
+    Raises:
+        UserError: one line for each word that the mode does not take.
+    """
     module = modes.load(mode)
     parser = _parser(mode)
     module.add_arguments(parser.add_argument_group(f"flags of --mode {mode}"))
     args, unknown = _parse(parser, argv, mode)
     if unknown:
         raise UserError(*(_unknown(word, mode, parser) for word in unknown))
-    other = program.clash()
-    if other:
-        print(f"note: {other}", file=sys.stderr)
     results_folder(args.results)  # whatever the mode does first, an address is refused at once
     args.mode = mode
     args.verbosity = "verbose" if args.verbose else "quiet" if args.quiet else "normal"
-    return int(module.run(args) or 0)
+    return args, module
 
 
 def _parse(parser: Parser, argv: list[str], mode: str) -> tuple[argparse.Namespace, list[str]]:
