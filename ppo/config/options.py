@@ -330,6 +330,9 @@ class TrainConfig(Section):
     callbacks: list[str] = setting(
         [], "callbacks of the run, as package.module:Class (imports that module)"
     )
+    mirror: str | None = setting(
+        None, "fsspec address that keeps a copy of the run, such as s3://bucket/prefix"
+    )
     grace_seconds: NonNegative = setting(
         10.0, "seconds that a batch may still take after a stop signal"
     )

@@ -17,13 +17,14 @@ from ppo.core.signals import INTERRUPTED, SignalGuard
 from ppo.envs.base import Environments
 from ppo.functional.bootstrap import mean_interval
 from ppo.insight.doctor import Finding
+from ppo.runs import mirror
 from ppo.runs.folder import RunFolder
 from ppo.runs.names import find_run, results_folder
 from ppo.runs.summary import summarize
 from ppo.training import opening
 from ppo.training import state as saving
 from ppo.training.evaluations import RunEvaluations
-from ppo.training.observers import Callbacks, Doctor, Files, TensorBoard, named, tell
+from ppo.training.observers import Callbacks, Doctor, Files, Mirroring, TensorBoard, named, tell
 from ppo.training.saves import Saves
 from ppo.training.settings import Settings
 
@@ -43,6 +44,8 @@ class Loop:
         console: Any = None,
     ) -> None:
         self.results, self.here = results_folder(results), Path.cwd()
+        resume = mirror.local(resume, self.results) if resume else None
+        mirror.check(config.train.mirror)
         self.folder = RunFolder.open(self.results, resume) if resume else None
         self.resumed = resume is not None
         initial = config.train.initial_policy
@@ -59,7 +62,7 @@ class Loop:
         self.evaluated = RunEvaluations(config, self.device)
         self.callbacks = Callbacks([*named(config.train.callbacks), *callbacks])
         self.doctor = Doctor(config)
-        self.observers = [Files(), TensorBoard(), *([console] if console else [])]
+        self.observers = [Files(), TensorBoard(), *([console] if console else []), Mirroring()]
         self.recent: list[float] = []
         self.events: list[str] = []  # for the next record
         self.notes: list[str] = []

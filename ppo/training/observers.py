@@ -23,6 +23,7 @@ from ppo.config import Config
 from ppo.core.errors import RunError, UserError
 from ppo.insight.doctor import Finding, Verdict, Watch, judge
 from ppo.runs.folder import RunFolder
+from ppo.runs.mirror import Mirror
 from ppo.runs.tensorboard import TensorBoardLog
 from ppo.training.callback_state import pack, unpack
 
@@ -205,6 +206,41 @@ class TensorBoard(Callback):
         self._log.hyperparameters(trainer.config, finals)
         self._log.close()
         self._log = None
+
+
+class Mirroring(Callback):
+    """A copy of the run at `train.mirror`, brought up to date at each checkpoint and at the end.
+
+    An address that does not work at the start is the user's mistake; a fault later on is reported
+    once and ends nothing.
+    """
+
+    def __init__(self) -> None:
+        self._mirror: Mirror | None = None
+        self._failed = False
+
+    def on_start(self, trainer: Any) -> None:
+        address = trainer.config.train.mirror
+        if address is not None:
+            self._mirror = Mirror(address, trainer.folder.path)
+
+    def on_checkpoint(self, trainer: Any, path: Any) -> None:
+        self._push(trainer)
+
+    def on_end(self, trainer: Any, summary: dict[str, Any]) -> None:
+        self._push(trainer)
+
+    def _push(self, trainer: Any) -> None:
+        if self._mirror is None:
+            return
+        try:
+            self._mirror.push()
+            self._failed = False
+        except RunError as error:
+            if not self._failed:
+                text = f"train.mirror: {self._mirror.address}: {error}; training goes on"
+                trainer.events.append(text)
+            self._failed = True
 
 
 class Doctor(Callback):

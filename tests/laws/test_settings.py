@@ -69,6 +69,7 @@ ELSEWHERE = {
     "test_the_configuration_names_callbacks_that_stand_in_a_module",
     "evaluation.max_steps": "policies/test_play.py::"
     "test_a_run_says_that_its_evaluation_was_cut_short",
+    "train.mirror": "runs/test_mirror.py::test_the_copy_is_the_run",
     "train.grace_seconds": "faults/test_stops.py::test_a_short_batch_is_finished_within_the_grace",
     "system.compile": "core/test_choice.py::test_always_and_never_mean_what_they_say",
 }
