@@ -65,6 +65,8 @@ ELSEWHERE = {
     "balancing.ramp": "laws/test_balancers.py::test_curriculum_waits_then_ramps",
     "train.initial_policy": "policies/test_imitation.py::"
     "test_ppo_starts_from_the_actor_and_not_from_the_critic",
+    "train.initial_parts": "training/test_fine_tuning.py::"
+    "test_critic_and_statistics_go_on_where_the_run_ended",
     "train.grace_seconds": "faults/test_stops.py::test_a_short_batch_is_finished_within_the_grace",
     "system.compile": "core/test_choice.py::test_always_and_never_mean_what_they_say",
 }
