@@ -9,9 +9,9 @@ from learner_tools import settings
 
 from ppo import Trainer
 from ppo.core.errors import UserError
+from ppo.envs.observations import layout_of
 from ppo.policies.batches import rows_of
 from ppo.policies.policy import Policy, build_agent
-from ppo.envs.observations import layout_of
 
 BOX = spaces.Box(-1, 1, (3,))
 NESTED = spaces.Dict(

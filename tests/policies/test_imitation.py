@@ -15,11 +15,11 @@ from ppo.policies.demonstrations import Demonstrations, write
 from ppo.policies.imitation import Imitator, adopt, cut
 from ppo.policies.policy import Policy, load_policy
 from ppo.policies.pretrain import pretrain
+from ppo.training.opening import adopt_policy
 from ppo.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 SMALL = ["imitation.epochs=4", "imitation.batch_size=128", "evaluation.episodes=16"]
-from ppo.training.opening import adopt_policy
 
 
 @pytest.fixture(scope="module")
