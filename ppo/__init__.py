@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ppo.config import Config
+    from ppo.insight.frame import read_runs
+    from ppo.policies.evaluate import evaluate
     from ppo.policies.policy import Policy, load_policy
     from ppo.training.callbacks import StopAtFatalFinding, StopAtNoImprovement, StopAtReturn
     from ppo.training.observers import Callback
@@ -20,7 +22,9 @@ _HOMES = {
     "StopAtNoImprovement": "training.callbacks",
     "StopAtFatalFinding": "training.callbacks",
     "Policy": "policies.policy",
+    "evaluate": "policies.evaluate",
     "load_policy": "policies.policy",
+    "read_runs": "insight.frame",
 }
 __all__ = [
     "Callback",
@@ -30,7 +34,9 @@ __all__ = [
     "StopAtNoImprovement",
     "StopAtReturn",
     "Trainer",
+    "evaluate",
     "load_policy",
+    "read_runs",
 ]
 __version__ = "0.1.0"
 

@@ -325,7 +325,11 @@ class TrainConfig(Section):
         3, "newest checkpoints kept, beside the best"
     )
     initial_policy: str | None = setting(
-        None, "run to start the policy from; the critic is new (null = none)", common=True
+        None, "run to start the policy from (null = none)", common=True
+    )
+    initial_parts: Literal["actor", "all"] = setting(
+        "actor",
+        "actor: with a new critic; all: the critic and the statistics of its training too",
     )
     callbacks: list[str] = setting(
         [], "callbacks of the run, as package.module:Class (imports that module)"

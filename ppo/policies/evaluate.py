@@ -18,7 +18,7 @@ from ppo.envs.host.stacking import FrameStack
 from ppo.envs.ids import find_spec, make_env
 from ppo.envs.numbered import filled
 from ppo.policies.pictures import picture
-from ppo.policies.play import evaluate
+from ppo.policies.play import evaluate as play_episodes
 from ppo.policies.policy import Policy, load_policy
 from ppo.runs.folder import RunFolder
 
@@ -40,6 +40,35 @@ def evaluate_run(
     return evaluate_policy(policy, episodes, seed, deterministic, folder.name)
 
 
+def evaluate(
+    policy: Policy | str | Path,
+    env: str | None = None,
+    episodes: int = 100,
+    deterministic: bool = True,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Plays a policy in fresh environments.
+
+    Args:
+        policy: or the path of a run folder.
+        env: an environment's id, as `env.id` takes it, whose observations and actions are those
+            that the policy was trained with; None: the policy's own, with its arguments.
+
+    Returns:
+        mean_return, std_return, ci95, mean_length, success_rate, episodes.
+
+    Raises:
+        UserError: the policy does not fit the environment, or there is no such environment.
+    """
+    if episodes < 1:
+        raise UserError(f"evaluate: episodes: {episodes}; allowed: 1 or more")
+    played = policy if isinstance(policy, Policy) else load_policy(policy)
+    settings = played.config.env
+    if env is not None and env != settings.id:
+        settings = settings.model_copy(update={"id": env, "kwargs": {}, "backend": "auto"})
+    return _evaluate(played, settings, episodes, seed, deterministic, "evaluate: the policy")
+
+
 def evaluate_policy(
     policy: Policy, episodes: int, seed: int, deterministic: bool = True, name: str = "it"
 ) -> dict[str, Any]:
@@ -48,17 +77,23 @@ def evaluate_policy(
     Args:
         name: name of its run, for notes on environments that have changed since.
     """
+    return _evaluate(policy, policy.config.env, episodes, seed, deterministic, name)
+
+
+def _evaluate(
+    policy: Policy, settings: Any, episodes: int, seed: int, deterministic: bool, name: str
+) -> dict[str, Any]:
     from ppo.envs.make import make_environments
 
-    count = min(episodes, EVALUATION_ENVS)
-    envs = make_environments(
-        policy.config.env, run_seed=seed, device=torch.device("cpu"), num_envs=count
-    )
+    count, cpu = min(episodes, EVALUATION_ENVS), torch.device("cpu")
+    envs = make_environments(settings, run_seed=seed, device=cpu, num_envs=count)
     try:
         for note in policy.check_environments(envs, name):
             _tell(note)
         limit = policy.config.evaluation.max_steps
-        return evaluate(envs, policy, episodes, seed, deterministic, max_steps=limit, note=_tell)
+        return play_episodes(
+            envs, policy, episodes, seed, deterministic, max_steps=limit, note=_tell
+        )
     finally:
         envs.close()
 

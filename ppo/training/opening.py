@@ -17,6 +17,7 @@ from ppo.runs import provenance
 from ppo.runs.folder import RunFolder
 from ppo.runs.summary import changed_settings, keep_former_settings
 from ppo.training import state as saving
+from ppo.training.fine_tuning import adopt_all
 
 
 class Opened(NamedTuple):
@@ -28,7 +29,7 @@ class Opened(NamedTuple):
 
 
 def adopt_policy(learner: Learner, config: Config, folder: Path | None) -> list[str]:
-    """Start from the actor that `train.initial_policy` names; events for the first record.
+    """Start from what `train.initial_policy` names; events for the first record.
 
     Args:
         folder: folder of that run; None: there is none to start from.
@@ -36,6 +37,8 @@ def adopt_policy(learner: Learner, config: Config, folder: Path | None) -> list[
     run = config.train.initial_policy
     if run is None or folder is None:
         return []
+    if config.train.initial_parts == "all":
+        return adopt_all(learner, config, folder, run)
     from ppo.policies.imitation import adopt
 
     policy = load_policy(folder)

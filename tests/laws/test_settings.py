@@ -70,6 +70,8 @@ ELSEWHERE = {
     "evaluation.max_steps": "policies/test_play.py::"
     "test_a_run_says_that_its_evaluation_was_cut_short",
     "train.mirror": "runs/test_mirror.py::test_the_copy_is_the_run",
+    "train.initial_parts": "training/test_fine_tuning.py::"
+    "test_critic_and_statistics_go_on_where_the_run_ended",
     "train.grace_seconds": "faults/test_stops.py::test_a_short_batch_is_finished_within_the_grace",
     "system.compile": "core/test_choice.py::test_always_and_never_mean_what_they_say",
 }
