@@ -11,8 +11,8 @@ import gymnasium as gym
 import numpy as np
 import torch
 
+from ppo.core.blame import raised
 from ppo.core.errors import EnvironmentFault, UserError
-from ppo.envs.blame import raised
 from ppo.envs.host import masks
 from ppo.envs.host.stacking import FrameStack
 from ppo.envs.ids import find_spec, make_env
@@ -33,10 +33,11 @@ def evaluate_run(
     seed: int,
     deterministic: bool = True,
     which: str = "best",
+    trust: bool = False,
 ) -> dict[str, Any]:
     """`evaluate` of a run's policy on fresh environments of its configuration."""
     folder = RunFolder.open(results, run)
-    policy = load_policy(folder.path, results, which)
+    policy = load_policy(folder.path, results, which, trust=trust)
     return evaluate_policy(policy, episodes, seed, deterministic, folder.name)
 
 
@@ -102,7 +103,9 @@ def _tell(note: str) -> None:
     print(f"note: {note}", file=sys.stderr)
 
 
-def render_run(run: str, results: Path, seed: int, which: str = "best") -> Path:
+def render_run(
+    run: str, results: Path, seed: int, which: str = "best", trust: bool = False
+) -> Path:
     """One episode as an animated GIF in the run's videos folder.
 
     Raises:
@@ -112,7 +115,7 @@ def render_run(run: str, results: Path, seed: int, which: str = "best") -> Path:
     from PIL import Image
 
     folder = RunFolder.open(results, run).path
-    policy = load_policy(folder, results, which)
+    policy = load_policy(folder, results, which, trust=trust)
     settings = policy.config.env
     try:
         kwargs = {**filled(settings.kwargs, 0), "render_mode": "rgb_array"}

@@ -20,6 +20,7 @@ from ppo.envs.spaces import restore
 from ppo.networks.agent import Agent
 from ppo.policies.batches import rows_of
 from ppo.runs import checkpoint
+from ppo.runs import trust as code
 from ppo.runs.folder import RunFolder
 
 
@@ -146,7 +147,11 @@ class Policy:
 
 
 def load_policy(
-    run: str | Path, results: str | Path = "training_results", which: str = "best"
+    run: str | Path,
+    results: str | Path = "training_results",
+    which: str = "best",
+    *,
+    trust: bool = False,
 ) -> Policy:
     """The policy of a run folder.
 
@@ -154,12 +159,16 @@ def load_policy(
         run: `run0007`, `latest`, or a path to a run folder.
         results: where run names are looked up.
         which: "best" (by evaluation; the newest where none was evaluated) or "latest".
+        trust: import what its config.yaml names, also where no run of yours has used it.
 
     Raises:
-        UserError: no such run, or none of its checkpoints can be read.
+        UserError: no such run, or none of its checkpoints can be read, or it names code that is
+            not known here.
     """
     folder = RunFolder.open(Path(results), str(run))
     config, notes = Config.load_run(folder.path / "config.yaml")
+    for changed in code.check(config, folder, trust):
+        print(f"note: {changed}", file=sys.stderr)
     loaded = checkpoint_of(folder, which)
     for note in notes:
         print(f"note: {folder.name} was trained with {note}", file=sys.stderr)

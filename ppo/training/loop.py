@@ -17,7 +17,7 @@ from ppo.core.signals import INTERRUPTED, SignalGuard
 from ppo.envs.base import Environments
 from ppo.functional.bootstrap import mean_interval
 from ppo.insight.doctor import Finding
-from ppo.runs import mirror
+from ppo.runs import mirror, trust
 from ppo.runs.folder import RunFolder
 from ppo.runs.names import find_run, results_folder
 from ppo.runs.summary import summarize
@@ -187,6 +187,7 @@ class Loop:
     # ---- what is around a batch
 
     def _open(self) -> None:
+        trust.remember(self.config)
         goes_on = self.begun
         states = self.callbacks.state() if goes_on else None
         if not goes_on and (self.resumed or self.opened):

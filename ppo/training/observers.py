@@ -8,9 +8,6 @@ the trainer and change nothing about the training.
 from __future__ import annotations
 
 import contextlib
-import importlib
-import os
-import sys
 import traceback
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -20,7 +17,9 @@ from typing import Any
 from torch import Tensor
 
 from ppo.config import Config
+from ppo.core import imports
 from ppo.core.errors import RunError, UserError
+from ppo.core.registry import Part
 from ppo.insight.doctor import Finding, Verdict, Watch, judge
 from ppo.runs.folder import RunFolder
 from ppo.runs.mirror import Mirror
@@ -77,19 +76,15 @@ def named(specs: Iterable[str]) -> list[Any]:
     Raises:
         UserError: one cannot be imported, or made without arguments.
     """
-    return [_named(spec, f"train.callbacks: {spec}") for spec in specs]
+    return [_named(spec) for spec in specs]
 
 
-def _named(spec: str, place: str) -> Any:
-    module, _, name = spec.partition(":")
-    if not (module and name.isidentifier()):
-        raise UserError(f"{place}: write package.module:Class")
-    if os.getcwd() not in sys.path and "" not in sys.path:
-        sys.path.append(os.getcwd())  # where a program's own folder stands there in its place
-    try:
-        return getattr(importlib.import_module(module), name)()
-    except (Exception, SystemExit) as error:
-        raise UserError(f"{place}: cannot be made here: {error!r}") from error
+def _named(spec: str) -> Any:
+    kind = imports.load(spec, "train.callbacks")
+    part = Part(f"train.callbacks: {spec}", kind, {}, own=True)
+    if not isinstance(kind, type):
+        raise part.error("must be a class")
+    return part()
 
 
 class Callbacks:

@@ -13,7 +13,7 @@ from ppo.algorithm.learner import Learner
 from ppo.config import Config
 from ppo.envs.base import Environments
 from ppo.policies.policy import load_policy
-from ppo.runs import provenance
+from ppo.runs import provenance, trust
 from ppo.runs.folder import RunFolder
 from ppo.runs.summary import changed_settings, keep_former_settings
 from ppo.training import state as saving
@@ -66,6 +66,7 @@ def open_folder(
         here: the folder in which the run was started.
     """
     facts = provenance.collect(torch=torch, device=str(learner.device), folder=here)
+    facts["code"] = trust.fingerprints(config)
     text = config.to_yaml()
     events: list[str] = []
     if folder is None:
@@ -77,6 +78,7 @@ def open_folder(
         folder.truncate(batch)
         folder.truncate_episodes(batch)
         differs, events = _adopt_settings(folder, config, learner.counters)
+        events += trust.check(config, folder, trust=True)
         folder.write_text("config.yaml", text)
     folder.write_json("provenance.json", facts)
     folder.set_status("running", **facts)

@@ -52,6 +52,19 @@ ELSEWHERE = {
     "env.action_masks": "envs/test_masks.py::test_no_action_that_is_ruled_out_is_ever_taken",
     "network.encoder": "networks/test_encoders.py::"
     "test_auto_takes_convolutions_where_an_image_is_large_enough",
+    **dict.fromkeys(
+        (
+            "network.encoder_kwargs",
+            "network.memory_kwargs",
+            "ppo.value_loss_kwargs",
+            "ppo.return_normalizer_kwargs",
+            "ppo.value_clip_kwargs",
+            "balancing.kind_kwargs",
+            "auxiliary.losses",
+            "auxiliary.losses_kwargs",
+        ),
+        "algorithm/test_own_parts.py::test_the_parts_are_used_and_get_their_options",
+    ),
     "ppo.gamma_schedule": "algorithm/test_discount.py::test_the_horizon_follows_the_critic",
     "ppo.max_gamma": "algorithm/test_discount.py::test_it_is_an_oracle_s",
     "ppo.component_gammas": "algorithm/test_discount.py::test_named_components_keep_their_own",
