@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from ppo.core.errors import EnvironmentFault, UserError
+from ppo.envs.base import Environments
 from ppo.envs.blame import raised
 from ppo.envs.host import masks
 from ppo.envs.host.stacking import FrameStack
@@ -41,26 +42,36 @@ def evaluate_run(
 
 
 def evaluate_policy(
-    policy: Policy, episodes: int, seed: int, deterministic: bool = True, name: str = "it"
+    policy: Policy,
+    episodes: int,
+    seed: int,
+    deterministic: bool = True,
+    name: str = "it",
+    env: Any = None,
+    envs: Environments | None = None,
 ) -> dict[str, Any]:
     """`evaluate` on fresh environments of the policy's own configuration.
 
     Args:
         name: of its run, where the environments are no longer those that it was trained in.
+        env: other environments, in any form that `Trainer(..., env=...)` takes.
+        envs: these, which stay open.
     """
     from ppo.envs.make import make_environments
 
     count = min(episodes, EVALUATION_ENVS)
-    envs = make_environments(
-        policy.config.env, run_seed=seed, device=torch.device("cpu"), num_envs=count
+    played = envs or make_environments(
+        policy.config.env, run_seed=seed, device=torch.device("cpu"), env=env, num_envs=count
     )
+    played.run_seed = seed
     try:
-        for note in policy.check_environments(envs, name):
+        for note in policy.check_environments(played, name):
             _tell(note)
         limit = policy.config.evaluation.max_steps
-        return evaluate(envs, policy, episodes, seed, deterministic, max_steps=limit, note=_tell)
+        return evaluate(played, policy, episodes, seed, deterministic, max_steps=limit, note=_tell)
     finally:
-        envs.close()
+        if envs is None:
+            played.close()
 
 
 def _tell(note: str) -> None:

@@ -19,6 +19,7 @@ from gymnasium.envs.registration import EnvSpec
 from ppo.core.errors import EnvironmentFault, UserError
 from ppo.envs.base import episode_seed
 from ppo.envs.blame import described, is_raised_by_gymnasium, raised
+from ppo.envs.factory import Factory, factory_of
 from ppo.envs.host import masks
 from ppo.envs.host.checks import bounds_of, first_nonfinite, flag, scalar, shortened
 from ppo.envs.host.stacking import FrameStack
@@ -43,9 +44,10 @@ class Task(NamedTuple):
     offset: int = 0  # of the numbers that replace `{index}` in kwargs
 
 
-def make_task_env(spec: EnvSpec, task: Task, index: int) -> gym.Env:
+def make_task_env(spec: EnvSpec | Factory, task: Task, index: int) -> gym.Env:
     """Environment `index`, made for the task."""
-    env = make_env(spec, filled(task.kwargs, task.offset + index))
+    number = task.offset + index
+    env = make_env(spec, filled(task.kwargs, number), number)
     return env if task.frame_stack == 1 else FrameStack(env, task.frame_stack)
 
 
@@ -63,7 +65,7 @@ Call = tuple[int, str, list[Any]]  # before which step of the running episode, m
 class Slot:
     """One environment, the number of its episode and of its step."""
 
-    def __init__(self, spec: EnvSpec, task: Task, index: int) -> None:
+    def __init__(self, spec: EnvSpec | Factory, task: Task, index: int) -> None:
         self.spec = spec
         self.task = task
         self.run_seed = task.run_seed
@@ -187,10 +189,15 @@ class SlotGroup:
         notes: on how these environments are stepped, in words.
     """
 
-    def __init__(self, spec: EnvSpec, task: Task, indices: range) -> None:
+    def __init__(self, spec: EnvSpec | Factory, task: Task, indices: range) -> None:
         self.task = task
         self.slots = [Slot(spec, task, index) for index in indices]
         env = self.slots[0].env
+        if len({id(slot.env.unwrapped) for slot in self.slots}) < len(self.slots):
+            raise UserError(
+                f"env.id: {spec.id} gives one and the same instance again; a factory must make a "
+                f"new one in every call, {factory_of(env)}"
+            )
         self.encoder = ObservationEncoder(env.observation_space, spec.id)
         self.decoder = ActionDecoder(env.action_space, spec.id)
         self.events: list[str] = []
