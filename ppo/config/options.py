@@ -58,7 +58,7 @@ def setting(
 class EnvConfig(Section):
     id: str = setting(
         "DoubleIntegrator-v0",
-        "Gymnasium id, or package.module:EnvId (imports that module)",
+        "Gymnasium id, or package.module:name of a registered id, a class or a factory",
         common=True,
         imports=True,
     )
@@ -404,6 +404,11 @@ class EvaluationConfig(Section):
     )
     episodes: Count = setting(20, "episodes of an evaluation", common=True)
     deterministic: bool = setting(True, "evaluate the mode of the policy in place of samples")
+    env: Literal["separate", "same", "off"] = setting(
+        "separate",
+        "where the policy is evaluated: in environments of its own, in those of the training (same:"
+        " for a simulator that exists once), or nowhere (off)",
+    )
     max_steps: Count = setting(
         100_000,
         "steps after which an episode of an evaluation is not waited for any longer",

@@ -125,6 +125,8 @@ class Policy:
     ) -> torch.Tensor:
         """Environment actions for rows of observations [N, ...] (see ppo/core/layout.py)."""
         distribution = self.agent.distribution
+        device = self.agent.actor.weight.device
+        obs = obs.to(device)
         if self.states and self.states[0].shape[0] != obs.shape[0]:
             raise UserError(
                 f"act: {obs.shape[0]} observations after {self.states[0].shape[0]}; a policy with "
@@ -137,7 +139,7 @@ class Policy:
             return distribution.to_env(distribution.mode(params))
         source = None if seed is None else torch.Generator().manual_seed(seed)
         draw = torch.randn if distribution.normal_noise else torch.rand
-        noise = draw(obs.shape[0], distribution.num_noise, generator=source)
+        noise = draw(obs.shape[0], distribution.num_noise, generator=source).to(device)
         return distribution.to_env(distribution.sample(params, noise))
 
     @torch.no_grad()

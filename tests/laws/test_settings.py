@@ -76,6 +76,8 @@ ELSEWHERE = {
     "test_with_clipping_the_run_goes_on_as_if_nothing_had_been",
     "balancing.delay": "laws/test_balancers.py::test_curriculum_waits_then_ramps",
     "balancing.ramp": "laws/test_balancers.py::test_curriculum_waits_then_ramps",
+    "evaluation.env": "training/test_given_environments.py::"
+    "test_evaluation_env_is_where_the_policy_is_played",
     "train.initial_policy": "policies/test_imitation.py::"
     "test_ppo_starts_from_the_actor_and_not_from_the_critic",
     "train.callbacks": "training/test_observers.py::"

@@ -13,6 +13,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from ppo.core.blame import cannot_unpack, raised
 from ppo.core.errors import EnvironmentFault, UserError
+from ppo.envs.factory import Factory, factory_of
 from ppo.envs.host import masks
 from ppo.envs.host.checks import bounds_of, first_nonfinite, flag, scalar, shortened
 from ppo.envs.host.slot import Call, Probed, Slot, Task
@@ -32,10 +33,15 @@ class SlotGroup:
         notes: on how these environments are stepped, in words.
     """
 
-    def __init__(self, spec: EnvSpec, task: Task, indices: range) -> None:
+    def __init__(self, spec: EnvSpec | Factory, task: Task, indices: range) -> None:
         self.task = task
         self.slots = [Slot(spec, task, index) for index in indices]
         env = self.slots[0].env
+        if len({id(slot.env.unwrapped) for slot in self.slots}) < len(self.slots):
+            raise UserError(
+                f"env.id: {spec.id} gives one and the same instance again; a factory must make a "
+                f"new one in every call, {factory_of(env)}"
+            )
         self.encoder = ObservationEncoder(env.observation_space, spec.id)
         self.decoder = ActionDecoder(env.action_space, spec.id)
         self.events: list[str] = []
