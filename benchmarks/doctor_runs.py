@@ -36,7 +36,7 @@ SEED = 4021  # of every run; the second healthy one has the next
 DOUBLE, CATCH = "InvertedDoublePendulum-v5", "benchmarks.small_envs:Catch-v0"
 DEVELOPMENT = {("own", CATCH), ("sb3", DOUBLE)}
 SHORT = {DOUBLE: "double", CATCH: "catch"}
-TIMESTEPS = {DOUBLE: 36_864, CATCH: 20_480}  # 36 and 40 batches
+TIMESTEPS = {DOUBLE: 24_576, CATCH: 20_480}  # 24 and 40 batches
 SB3: dict[str, dict[str, Any]] = {
     DOUBLE: {"n_steps": 256, "batch_size": 256, "n_epochs": 6, "learning_rate": 1e-3},
     CATCH: {"n_steps": 128, "batch_size": 128, "n_epochs": 6, "learning_rate": 1e-3},
