@@ -24,7 +24,7 @@ from ppo.runs.summary import summarize
 from ppo.training import opening
 from ppo.training import state as saving
 from ppo.training.evaluations import RunEvaluations
-from ppo.training.observers import Callbacks, Doctor, Files, Mirroring, TensorBoard, named, tell
+from ppo.training.observers import Callbacks, Doctor, Mirroring, named, of_every_run, tell
 from ppo.training.saves import Saves
 from ppo.training.settings import Settings
 
@@ -64,7 +64,7 @@ class Loop:
         self.evaluated = RunEvaluations(config, self.device, self.given)
         self.callbacks = Callbacks([*named(config.train.callbacks), *callbacks])
         self.doctor = Doctor(config)
-        self.observers = [Files(), TensorBoard(), *([console] if console else []), Mirroring()]
+        self.observers = [*of_every_run(), *([console] if console else []), Mirroring()]
         self.recent: list[float] = []
         self.events: list[str] = []  # for the next record
         self.notes: list[str] = []
