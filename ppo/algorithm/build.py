@@ -1,4 +1,4 @@
-"""The one place that knows every part: from a configuration to a learner."""
+"""The one place that puts all parts together: from a configuration to a learner."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ def device_for(name: str) -> torch.device:
 
 
 def normalizes_components(config: PPOConfig, num_components: int) -> bool:
-    """Whether advantages are brought to deviation 1 by component; a single one is left as it is."""
+    """Whether advantages get standard deviation 1 by component; one alone is left as it is."""
     return config.component_mixing == "normalized" and num_components > 1
 
 
 def uses_compile(config: Config, device: torch.device, on_device: bool = False) -> bool:
-    """Whether `system.compile` asks for compiled graphs in a run of this length.
+    """Whether `system.compile` means compiled graphs for a run of this length.
 
     Args:
         on_device: environments are torch functions.
@@ -181,7 +181,7 @@ def build_objective(config: Config, agent: Agent, scale: ValueScale) -> Objectiv
 
 
 def build_optimizer(config: Config, objective: Objective) -> Adam:
-    """Adam with the critic's own rate and clipping where they are asked for."""
+    """Adam with the critic's own rate and clipping where the configuration has them."""
     ppo, flat = config.ppo, FlatParameters(objective)
     critic = flat.mask(lambda name: name.startswith(("agent.critic", "heads.")))
     # Learned weights of losses: a slow one would be a constant.

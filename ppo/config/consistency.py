@@ -15,7 +15,7 @@ CLIPS_IN_LENGTHS = ("relative", "sigma")
 class Mismatch(NamedTuple):
     """One mistake of several settings."""
 
-    keys: list[str]  # whose change mends it, the likeliest first
+    keys: list[str]  # settings whose change mends it, the likeliest first
     text: str
 
 

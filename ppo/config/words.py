@@ -14,7 +14,7 @@ from ppo.core.registry import nearest
 
 Path = tuple[str | int, ...]
 
-MAX_LENGTH = 60  # of a value in a message
+MAX_LENGTH = 60  # characters of a value in a message
 
 SECTION = {"type": "section"}
 _NAMES = {

@@ -59,3 +59,12 @@ def _short(filename: str) -> str:
     """Relative to the working directory, where the file lies in it."""
     here = os.getcwd() + os.sep
     return filename[len(here) :] if filename.startswith(here) else filename
+
+
+def cannot_unpack(error: BaseException) -> bool:
+    """Whether one of the wrappers around the environment got another number of values."""
+    return (
+        isinstance(error, ValueError | TypeError)
+        and "unpack" in str(error)
+        and is_raised_by_gymnasium(error)
+    )

@@ -17,6 +17,7 @@ import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
 from ppo.core.errors import UserError
+from ppo.core.program import install
 from ppo.envs.blame import described
 from ppo.envs.factory import Factory
 
@@ -25,14 +26,13 @@ class Package(NamedTuple):
     """A package that registers environments."""
 
     module: str
-    pattern: str  # of its ids
+    pattern: str  # pattern of its ids
     install: str
     registers: bool = True  # importing it registers its ids
 
 
-_EXTRA = 'pip install -e ".[{}]"'
 PACKAGES = (
-    Package("ale_py", r"ALE/|\w+(-ram)?(NoFrameskip|Deterministic)-v[045]", _EXTRA.format("atari")),
+    Package("ale_py", r"ALE/|\w+(-ram)?(NoFrameskip|Deterministic)-v[045]", install("atari")),
     Package("minigrid", r"(MiniGrid|BabyAI)-", "pip install minigrid"),
     Package(
         "highway_env",
@@ -40,14 +40,12 @@ PACKAGES = (
         r"[\w-]*-v\d",
         "pip install highway-env",
     ),
-    Package(
-        "Box2D", r"(LunarLander|BipedalWalker|CarRacing)", _EXTRA.format("box2d"), registers=False
-    ),
+    Package("Box2D", r"(LunarLander|BipedalWalker|CarRacing)", install("box2d"), registers=False),
     Package(
         "mujoco",
         r"(HalfCheetah|Hopper|Walker2d|Ant|Humanoid|HumanoidStandup|Swimmer|Reacher|Pusher"
         r"|InvertedPendulum|InvertedDoublePendulum)-v\d",
-        _EXTRA.format("mujoco"),
+        install("mujoco"),
         registers=False,
     ),
 )

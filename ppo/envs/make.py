@@ -38,7 +38,7 @@ def make_environments(
 
     Args:
         config: the `env` section.
-        run_seed: of the run; with the environment's and the episode's index it seeds episodes.
+        run_seed: seed of the run; with the environment's and the episode's index it seeds episodes.
         device: where torch-native environments live; the others hand out host tensors, or tensors
             of the device that they name.
         env: in place of `config.id`, in any form that `Trainer(..., env=...)` takes; where it is
@@ -46,7 +46,7 @@ def make_environments(
         num_envs: in place of config.num_envs, for evaluation or one of several processes. An
             object that holds several has as many as it has.
         first_index: index of the first environment over all processes.
-        offset: of the numbers that replace `{index}` in env.kwargs, where others are made too.
+        offset: first number that replaces `{index}` in env.kwargs, where others are made too.
 
     Raises:
         UserError: the id, the backend, the arguments or a space cannot be used; with the remedy.

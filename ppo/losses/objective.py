@@ -29,7 +29,7 @@ class Objective(nn.Module):
         balanced_losses: terms that the balancer weighs.
         balancer: maps [J] losses to a total and the weights in force.
         advantage_scale: applied to a batch before its update; kept here because it may have state.
-        heads: of the auxiliary losses, on the agent's features.
+        heads: heads of the auxiliary losses, on the agent's features.
     """
 
     def __init__(

@@ -53,7 +53,7 @@ def evaluate_policy(
     """`evaluate` on fresh environments of the policy's own configuration.
 
     Args:
-        name: of its run, where the environments are no longer those that it was trained in.
+        name: name of its run, for notes on environments that have changed since.
         env: other environments, in any form that `Trainer(..., env=...)` takes.
         envs: these, which stay open.
     """

@@ -72,7 +72,7 @@ class Policy:
         Args:
             observation: an element of the environment's observation space.
             deterministic: the mode of the policy; otherwise a sample.
-            seed: of the sample; None draws from torch's global generator.
+            seed: seed of the sample; None draws from torch's global generator.
             action_mask: [M] of 0 and 1, for a policy that was trained with masks; None: every
                 action is valid.
 

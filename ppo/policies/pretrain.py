@@ -34,7 +34,7 @@ class Pretrained(NamedTuple):
 
     folder: RunFolder
     records: list[dict[str, Any]]
-    result: dict[str, Any]  # of the evaluation; `final_error` too, where it has a meaning
+    result: dict[str, Any]  # result of the evaluation; `final_error` too, where it has a meaning
 
 
 def environments_for(config: Config, num_envs: int) -> Environments:

@@ -54,7 +54,7 @@ def _number(name: str) -> int:
 
 
 def take_number(results: Path) -> Path:
-    """Make the folder of the next run; of several processes that ask at once, each gets its own.
+    """Make the folder of the next run; several processes at once get one each.
 
     Raises:
         OSError: no folder can be made in `results`.

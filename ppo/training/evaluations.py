@@ -36,7 +36,7 @@ class RunEvaluations:
         self.rows: list[dict[str, Any]] = []
         self.best: dict[str, Any] | None = None
         self.seconds = 0.0
-        self.notes: list[str] = []  # of the newest, for the user
+        self.notes: list[str] = []  # notes of the newest evaluation, for the user
         self._envs: Any = None
 
     def play(self, learner: Learner, poll: Callable[[], None]) -> bool:

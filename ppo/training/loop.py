@@ -11,7 +11,7 @@ import numpy as np
 
 from ppo.algorithm import build
 from ppo.config import Config
-from ppo.core import parallel
+from ppo.core import parallel, program
 from ppo.core.errors import Diverged, Dropped, RunError, UserError
 from ppo.core.signals import INTERRUPTED, SignalGuard
 from ppo.envs.base import Environments
@@ -31,7 +31,7 @@ RECENT_EPISODES = 100
 
 
 class Loop:
-    """What the trainer is made of; `Trainer` is what a user sees of it."""
+    """The loop behind `Trainer`, which holds the public methods."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Loop:
         self.status, self.exit_status = "running", 0
         self.reason: str | None = None
         self._guard: SignalGuard | None = None  # while it trains
-        self._event: str | None = None  # while callbacks are told of it
+        self._event: str | None = None  # the event that callbacks are called for
         self._record: dict[str, Any] | None = None  # the batch's, while they are
         self._restoring = False  # while callbacks begin whose state is loaded afterwards
         self._recalled: list[dict[str, Any]] | None = None  # the doctor's findings of before
@@ -101,7 +101,7 @@ class Loop:
         return self.learner.optimizer.flat.theta.numel()
 
     def _run(self, end: Callable[[], Callable[[], bool]]) -> dict[str, Any]:
-        """Trains until the end, which is asked for once the first batch is known."""
+        """Trains until the end, which is computed once the first batch is known."""
         self.status, self.exit_status, self.reason, self._stop = "running", 0, None, None
         with SignalGuard(self.config.train.grace_seconds) as self._guard:
             self.learner.grace = self._guard.grace
@@ -135,11 +135,11 @@ class Loop:
             verdict = self.doctor.judge(self.folder)
             findings = verdict.findings[:2] if verdict else []
             lines += [f"{finding.illness}: {finding.remedy}" for finding in findings]
-            lines.append(f"more: python train_cli.py --mode diagnose {self.folder.name}")
+            lines.append(f"more: {program.command('diagnose', self.folder.name)}")
         return "\n".join(lines)
 
     def _loop(self, is_over: Callable[[], bool], guard: SignalGuard) -> None:
-        self._evaluate_if_due(guard)  # of the batch before an interruption
+        self._evaluate_if_due(guard)  # the evaluation that an interruption left out
         while self._stop is None and not is_over():
             record = self.learner.step()
             record["events"] = [*self.events, *record["events"]]
@@ -177,7 +177,7 @@ class Loop:
         return steps - self.learner.steps_per_batch < total <= steps
 
     def _agree(self, guard: SignalGuard) -> tuple[int, bool, bool]:
-        """Exit status where any rank was asked to stop, whether to save, whether a callback ends
+        """Exit status where any rank has to stop, whether to save, whether a callback ends
         the run: equal on all."""
         wishes = [guard.exit_status, guard.take_save_request(), self._stop is not None]
         exit_status, save, stopped = parallel.largest(wishes, self.device)
@@ -234,7 +234,7 @@ class Loop:
             tell(self.observers, event, self, *args)
 
     def _call(self, event: str, *args: Any) -> None:
-        """Tells the user's callbacks, in every process, what the first one sees.
+        """Calls the user's callbacks, in every process, with the arguments of the first one.
 
         Raises: the first fault of one of them, in every process.
         """
@@ -338,7 +338,7 @@ class Loop:
         return meta.get("callbacks", {}), tensors
 
     def _close(self) -> dict[str, Any]:
-        """Save, say how it ended, free what is not for later. What fails first is raised."""
+        """Saves, records how it ended, frees what is not for later. The first fault is raised."""
         try:
             # After a failure on one rank the others may never answer.
             if self.opened and self.whole and not (self.status == "failed" and self.ranks > 1):
@@ -391,7 +391,7 @@ class Loop:
             wall_time_s=self.learner.wall_time,
         )
         self.folder.set_status(**summary)
-        verdict = self.doctor.judge(self.folder)  # of what is on the disk: late, and it takes time
+        verdict = self.doctor.judge(self.folder)  # reads the disk: late, since it takes time
         if verdict is not None:
             summary["verdict"] = verdict.status
             summary["findings"] = [finding.illness for finding in verdict.findings]

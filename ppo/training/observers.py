@@ -26,7 +26,11 @@ from ppo.runs.folder import RunFolder
 from ppo.runs.tensorboard import TensorBoardLog
 from ppo.training.callback_state import pack, unpack
 
-SHOWN = ("mean_return", "mean_length", "success_rate")  # of an evaluation, in TensorBoard
+SHOWN = (
+    "mean_return",
+    "mean_length",
+    "success_rate",
+)  # figures of an evaluation that TensorBoard shows
 
 
 class Callback:
@@ -88,7 +92,7 @@ def _named(spec: str, place: str) -> Any:
 
 
 class Callbacks:
-    """The user's callbacks; their faults are told under their names."""
+    """The user's callbacks; their faults are raised under their names."""
 
     def __init__(self, callbacks: Iterable[Any]) -> None:
         self.named: dict[str, Any] = {}
@@ -174,7 +178,7 @@ class Files(Callback):
 
 
 class TensorBoard(Callback):
-    """Event files in the run folder, where `logging.tensorboard` asks for them."""
+    """Event files in the run folder, where `logging.tensorboard` is on."""
 
     def __init__(self) -> None:
         self._log: TensorBoardLog | None = None
@@ -204,7 +208,7 @@ class TensorBoard(Callback):
 
 
 class Doctor(Callback):
-    """Asks the rules while training goes on, where `logging.doctor` asks for it.
+    """Applies the rules while training goes on, where `logging.doctor` is on.
 
     Attributes:
         new: what the last batch added to `findings`.
@@ -231,14 +235,14 @@ class Doctor(Callback):
         self.new = self._watch.update(record) if self._watch else []
 
     def state(self) -> list[dict[str, Any]]:
-        """The findings as JSON; what the rules are asked about is in the run folder."""
+        """The findings as JSON; the records that the rules read are in the run folder."""
         return [asdict(finding) for finding in self.findings]
 
     def judge(self, folder: RunFolder) -> Verdict | None:
-        """The verdict on the whole run, which is that of `--mode diagnose`; None: not asked."""
+        """The verdict on the whole run, which is that of `--mode diagnose`; None: there is none."""
         self.verdict = None
         if self._watch is not None:
-            with contextlib.suppress(OSError):  # the disk has told its fault already
+            with contextlib.suppress(OSError):  # the disk's fault has been reported already
                 self.verdict = judge(folder.path)
         return self.verdict
 

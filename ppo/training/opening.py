@@ -32,7 +32,7 @@ def adopt_policy(learner: Learner, config: Config, folder: Path | None) -> list[
     """Start from the actor that `train.initial_policy` names; events for the first record.
 
     Args:
-        folder: of that run; None: there is none to start from.
+        folder: folder of that run; None: there is none to start from.
     """
     run = config.train.initial_policy
     if run is None or folder is None:
@@ -122,5 +122,5 @@ def _adopt_settings(
 
 
 def _checkpoint_size(learner: Learner) -> int:
-    """Bytes of a checkpoint, asked for at the start so that a full disk shows then."""
+    """Bytes of a checkpoint, reserved at the start so that a full disk shows then."""
     return sum(value.numel() * value.element_size() for value in learner.state_dict().values())

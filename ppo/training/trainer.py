@@ -30,7 +30,7 @@ class Trainer(Loop):
         console: an observer that prints; none by default.
 
     Attributes:
-        folder: of the run; None before `train`, and in all processes but the first.
+        folder: folder of the run; None before `train`, and in all processes but the first.
         recent: returns of the last 100 episodes of training.
         notes: what the user should know at the start, in words.
     """

@@ -17,7 +17,7 @@ from ppo.values import HEADS
 from ppo.values.head import ValueHead
 
 BINS = 101
-SMOOTHING = 0.75  # deviation of HL-Gauss in bins, the paper's choice
+SMOOTHING = 0.75  # standard deviation of HL-Gauss in bins, the paper's choice
 
 
 class BinsHead(ValueHead):

@@ -111,7 +111,7 @@ def test_a_new_setting_is_for_experts_unless_it_is_marked() -> None:
     class Tree(BaseModel):
         part: Part = Part()
 
-    assert [line.split(":")[0] for line in to_yaml(Tree(), True).splitlines()[3:]] == [
+    assert [line.split(":")[0] for line in to_yaml(Tree(), True).splitlines()[4:]] == [
         "part",
         "  old",
     ]

@@ -141,7 +141,7 @@ class Collector:
         Log-probabilities take each step for itself, whatever the color.
 
         Args:
-            share: of the environments, the first ones, whose noise is pink.
+            share: share of the environments, the first ones, whose noise is pink.
         """
         distribution = self.agent.distribution
         shape = (self.num_steps, self.envs.num_envs, distribution.num_noise)
@@ -198,7 +198,7 @@ class Collector:
         """A short rollout that is forgotten: only statistics remain.
 
         Returns:
-            Raw observations [B, ...], and [B] bool: of a step, which may be learned from.
+            Raw observations [B, ...], and [B] bool: whether it is a step that may be learned from.
         """
         self.reset()
         seen, valid = [], []
@@ -264,7 +264,7 @@ class Collector:
         steps, envs, reached = cut
         at_limit = rollout.truncated[steps, envs].unsqueeze(-1)
         next_values = rollout.next_values
-        # What was remembered in the last step of the episode, of which the new one knows nothing.
+        # The memory of the episode's last step is not carried into the new one.
         before = [states[steps, envs] for states in self._states_of(rollout)]
         _, *after = self.agent.act(rollout.obs[steps, envs], *before) if before else (None,)
         next_values[steps, envs] = torch.where(

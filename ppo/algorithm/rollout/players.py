@@ -82,7 +82,7 @@ class HostPlayer:
     def _look(self, t: int, step: Step) -> None:
         """Keeps the states that a time limit cut off."""
         stopped = step.truncated & step.valid
-        if stopped.any():  # on the host: no device is asked
+        if stopped.any():  # on the host: no wait for a device
             where = stopped.nonzero().squeeze(-1)
             self._stopped.append((torch.full_like(where, t), where, step.final_obs[where]))
 
@@ -143,7 +143,7 @@ class HostPlayer:
 
 
 class DevicePlayer(HostPlayer):
-    """Steps environments whose tensors live on a device, which is never asked for a number."""
+    """Steps environments whose tensors live on a device, whose numbers the host never waits for."""
 
     def _begin(self) -> None:
         self._reached: list[Tensor] = []
@@ -156,7 +156,7 @@ class DevicePlayer(HostPlayer):
 
 
 def every_state(final_obs: Tensor) -> Cut:
-    """A GPU is not asked how many there are: every state reached [T, N, ...] is evaluated."""
+    """Every state reached [T, N, ...]: counting those that matter would wait for the GPU."""
     num_steps, num_envs = final_obs.shape[:2]
     steps = torch.arange(num_steps, device=final_obs.device).repeat_interleave(num_envs)
     envs = torch.arange(num_envs, device=final_obs.device).repeat(num_steps)
@@ -255,7 +255,7 @@ class NativePlayer:
         *states: Tensor,
     ) -> tuple[tuple[Tensor, ...], Tensor, States, list[Tensor]]:
         """Several steps as one loop; `may_end` has one entry for all of them."""
-        # A loop wants arguments that share no memory: parameters are views of one vector, and an
+        # A loop needs arguments that share no memory: parameters are views of one vector, and an
         # environment may show its state as the observation.
         weights = {name: p.clone() for name, p in self.actor.named_parameters()}
         ids, last = self.envs.env_ids, len(carry)

@@ -19,6 +19,7 @@ def add_arguments(parser: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from ppo.core.program import install
     from ppo.policies.export import export
 
     done = export(args.run, args.results, args.format, args.data, args.which)
@@ -33,5 +34,5 @@ def run(args: argparse.Namespace) -> int:
             f"{done.largest_difference:.2g}"
         )
     else:
-        print('not checked: onnxruntime is not installed; run: pip install -e ".[export]"')
+        print(f"not checked: onnxruntime is not installed; run: {install('export')}")
     return 0

@@ -23,7 +23,8 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
 from ppo.envs.factory import Factory
-from ppo.envs.host.slot import Slot, SlotGroup, Task
+from ppo.envs.host.slot import Slot, Task
+from ppo.envs.host.slot_group import SlotGroup
 
 
 class State(NamedTuple):
@@ -163,7 +164,7 @@ class Bodies:
     """Environments of one form, stepped together without their wrappers.
 
     Args:
-        form: of all of them.
+        form: common to all of them.
         envs: as Gymnasium makes them.
     """
 

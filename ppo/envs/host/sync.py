@@ -17,7 +17,7 @@ class SyncEnvironments(HostEnvironments):
     """N Gymnasium environments in a loop.
 
     Args:
-        spec: of one environment.
+        spec: spec of one environment.
         task: its arguments, the run's seed and what to do about faults.
         num_envs: N.
         first_index: index of the first one over all processes.

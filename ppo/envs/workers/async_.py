@@ -42,7 +42,7 @@ class AsyncEnvironments(HostEnvironments):
     """N Gymnasium environments in worker processes.
 
     Args:
-        spec: of one environment.
+        spec: spec of one environment, or what makes it.
         task: its arguments, the run's seed and what to do about faults.
         num_envs: N.
         first_index: index of the first one over all processes of the trainer.
@@ -282,7 +282,7 @@ class AsyncEnvironments(HostEnvironments):
         """A new process in place of a dead one, brought to the same state.
 
         Args:
-            parity: of the observations that the running episodes have reached; None: a reset is to
+            parity: parity of the observations that running episodes are at; None: a reset is to
                 follow, and only the calls are made again.
 
         Raises:

@@ -23,7 +23,8 @@ import numpy as np
 
 from ppo.core.errors import EnvironmentFault, UserError
 from ppo.envs.host.mujoco import make_group
-from ppo.envs.host.slot import Probed, SlotGroup, Task
+from ppo.envs.host.slot import Probed, Task
+from ppo.envs.host.slot_group import SlotGroup
 from ppo.envs.portable import from_text
 from ppo.envs.workers.rows import Layout
 

@@ -62,11 +62,11 @@ class Experiment:
         return _identity(self.folder) or self.plan.identity()
 
     def outcomes(self) -> list[Outcome]:
-        """Every job as its run folder tells it."""
+        """Every job, read from its run folder."""
         return [self.outcome(job) for job in self.plan.jobs()]
 
     def outcome(self, job: Job) -> Outcome:
-        """One job as its run folder tells it."""
+        """One job, read from its run folder."""
         folder = self.folder / "jobs" / f"{job.number:04d}"
         names = [name for name in run_names(folder) if self._is_of(job, folder / name)]
         if not names:
@@ -214,7 +214,7 @@ def command(experiment: Experiment, outcome: Outcome) -> list[str]:
 
 
 def _settings(experiment: Experiment, job: Job) -> list[str]:
-    """The part of a job's command line that says what is trained."""
+    """The part of a job's command line that determines what is trained."""
     parts = []
     if experiment.plan.config is not None:
         parts += ["--config", str(experiment.plan.config)]
@@ -258,7 +258,7 @@ def _collect(
 
 
 def _note_failure(outcome: Outcome, status: int) -> None:
-    """So that the next start knows: a process that was killed leaves no word of its own."""
+    """For the next start: a process that was killed leaves no record itself."""
     with (outcome.folder / "output.txt").open("a", encoding="utf-8") as file:
         file.write(f"error: {outcome.error or f'the process ended with status {status}'}\n")
 
