@@ -141,7 +141,7 @@ class VectorEnvironments(Environments):
         self.observation_space = envs.single_observation_space
         self.action_space = envs.single_action_space
         self.component_names = ("reward",)
-        limit = envs.spec.max_episode_steps if envs.spec else None
+        limit = getattr(envs.spec or envs, "max_episode_steps", None)
         self.max_episode_steps = task.kwargs.get("max_episode_steps", limit)
         self.decoder = ActionDecoder(self.action_space, env_id)
         self.masks = self._find_masks(task)
