@@ -30,6 +30,7 @@ def make_environments(
     num_envs: int | None = None,
     first_index: int = 0,
     offset: int = 0,
+    report: bool = False,
 ) -> Environments:
     """The environments of a configuration.
 
@@ -40,6 +41,7 @@ def make_environments(
         num_envs: in place of config.num_envs, for evaluation or one of several processes.
         first_index: index of the first environment over all processes.
         offset: of the numbers that replace `{index}` in env.kwargs, where others are made too.
+        report: gather what they report in `info` at the end of episodes.
 
     Raises:
         UserError: the id, the backend, the arguments or a space cannot be used; with the remedy.
@@ -55,6 +57,7 @@ def make_environments(
         config.action_masks,
         config.frame_stack,
         offset,
+        report,
     )
     if backend in ("torch", "vector"):
         refuse_numbered(config.kwargs, backend)

@@ -25,6 +25,7 @@ from ppo.envs.host.stacking import FrameStack
 from ppo.envs.ids import make_env
 from ppo.envs.numbered import filled
 from ppo.envs.observations import ActionDecoder, ObservationEncoder, mask_size
+from ppo.envs.reports import numbers_of
 from ppo.envs.workers.rows import Rows
 
 MAX_FAILURES_IN_A_ROW = 3
@@ -41,6 +42,7 @@ class Task(NamedTuple):
     action_masks: str = "auto"  # or never
     frame_stack: int = 1
     offset: int = 0  # of the numbers that replace `{index}` in kwargs
+    report: bool = False  # whether what info holds at the end of an episode is gathered
 
 
 def make_task_env(spec: EnvSpec, task: Task, index: int) -> gym.Env:
@@ -183,6 +185,7 @@ class SlotGroup:
 
     Attributes:
         events: what happened since the last `take_events`, in words.
+        reported: numbers of each episode that ended in the last step, where they are gathered.
         outside: the first observation outside the space since then, in words.
         notes: on how these environments are stepped, in words.
     """
@@ -196,6 +199,7 @@ class SlotGroup:
         self.events: list[str] = []
         self.outside: str | None = None
         self.notes: list[str] = []
+        self.reported: list[dict[str, float]] = []  # by episodes that ended in the last step
         self._names: tuple[str, ...] | None = None
         self._masks = "none"
         self._begun = 0
@@ -273,6 +277,7 @@ class SlotGroup:
         rows.terminated[:] = False
         rows.truncated[:] = False
         rows.valid[:] = True
+        self.reported.clear()
         actions = self.decoder.decode(rows.actions)
         with np.errstate(over="ignore"):  # values beyond float32 are reported as not finite
             for row, slot in enumerate(self.slots):
@@ -426,6 +431,8 @@ class SlotGroup:
         if not (self._is_finite(final) and np.isfinite(rows.rewards[row]).all()):
             self._on_nonfinite(row, slot, final, parity)
             return
+        if self.task.report:
+            self.reported.append(numbers_of(info))
         slot.failures = 0
         self._begin(row, slot, slot.episode + 1, parity)
 
