@@ -72,3 +72,49 @@ class Reports:
         """Every number of each name, none of which is there any more after that."""
         taken, self._values = self._values, {}
         return taken
+
+
+class DeviceReports(Reports):
+    """Reports of simulators, whose infos are tensors [N]: summed on the device, taken at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sums: dict[tuple[str, ...], Any] = {}  # names: [2, M] sums and counts
+
+    def gather(self, info: Mapping[str, Any], ended: Any) -> None:
+        """Takes in the infos of the environments where an episode `ended` [N]."""
+        found = dict(_columns(info, ended))
+        inner = info.get(METRICS)
+        found |= dict(_columns(inner, ended)) if isinstance(inner, Mapping) else {}
+        if not found:
+            return
+        import torch
+
+        values = torch.stack([column.reshape(-1).double() for column in found.values()])
+        there = ended & torch.isfinite(values)
+        added = torch.stack([torch.where(there, values, 0.0).sum(1), there.double().sum(1)])
+        names = tuple(found)
+        self._sums[names] = self._sums[names] + added if names in self._sums else added
+
+    def take(self) -> dict[str, list[float]]:
+        taken, self._sums = self._sums, {}
+        sums: dict[str, list[float]] = {}
+        for names, parts in taken.items():
+            for name, total, count in zip(names, *parts.tolist(), strict=True):
+                before = sums.setdefault(name, [0.0, 0.0])
+                sums[name] = [before[0] + total, before[1] + count]
+        return {name: [total / count] for name, (total, count) in sums.items() if count}
+
+
+def _columns(info: Mapping[Any, Any], ended: Any) -> list[tuple[str, Any]]:
+    """The entries of an info with a number for each environment."""
+    return [
+        (name[:LONGEST], value)
+        for name, value in info.items()
+        if isinstance(name, str)
+        and name.isprintable()
+        and name not in KNOWN
+        and getattr(value, "shape", None) in (ended.shape, (*ended.shape, 1))
+        and value.device == ended.device
+        and not value.is_complex()
+    ]

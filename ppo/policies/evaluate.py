@@ -11,8 +11,9 @@ import gymnasium as gym
 import numpy as np
 import torch
 
+from ppo.core.blame import raised
 from ppo.core.errors import EnvironmentFault, UserError
-from ppo.envs.blame import raised
+from ppo.envs.base import Environments
 from ppo.envs.host import masks
 from ppo.envs.host.stacking import FrameStack
 from ppo.envs.ids import find_spec, make_env
@@ -33,16 +34,17 @@ def evaluate_run(
     seed: int,
     deterministic: bool = True,
     which: str = "best",
+    trust: bool = False,
 ) -> dict[str, Any]:
     """`evaluate` of a run's policy on fresh environments of its configuration."""
     folder = RunFolder.open(results, run)
-    policy = load_policy(folder.path, results, which)
+    policy = load_policy(folder.path, results, which, trust=trust)
     return evaluate_policy(policy, episodes, seed, deterministic, folder.name)
 
 
 def evaluate(
     policy: Policy | str | Path,
-    env: str | None = None,
+    env: Any = None,
     episodes: int = 100,
     deterministic: bool = True,
     seed: int = 0,
@@ -51,8 +53,9 @@ def evaluate(
 
     Args:
         policy: or the path of a run folder.
-        env: an environment's id, as `env.id` takes it, whose observations and actions are those
-            that the policy was trained with; None: the policy's own, with its arguments.
+        env: an environment in any form that `Trainer(..., env=...)` takes, whose observations and
+            actions are those that the policy was trained with; None: the policy's own, with its
+            arguments.
 
     Returns:
         mean_return, std_return, ci95, mean_length, success_rate, episodes.
@@ -63,46 +66,52 @@ def evaluate(
     if episodes < 1:
         raise UserError(f"evaluate: episodes: {episodes}; allowed: 1 or more")
     played = policy if isinstance(policy, Policy) else load_policy(policy)
-    settings = played.config.env
-    if env is not None and env != settings.id:
-        settings = settings.model_copy(update={"id": env, "kwargs": {}, "backend": "auto"})
-    return _evaluate(played, settings, episodes, seed, deterministic, "evaluate: the policy")
+    name = "evaluate: the policy"
+    return evaluate_policy(played, episodes, seed, deterministic, name, env)
 
 
 def evaluate_policy(
-    policy: Policy, episodes: int, seed: int, deterministic: bool = True, name: str = "it"
+    policy: Policy,
+    episodes: int,
+    seed: int,
+    deterministic: bool = True,
+    name: str = "it",
+    env: Any = None,
+    envs: Environments | None = None,
 ) -> dict[str, Any]:
     """`evaluate` on fresh environments of the policy's own configuration.
 
     Args:
-        name: of its run, where the environments are no longer those that it was trained in.
+        name: name of its run, for notes on environments that have changed since.
+        env: other environments, in any form that `Trainer(..., env=...)` takes.
+        envs: these, which stay open.
     """
-    return _evaluate(policy, policy.config.env, episodes, seed, deterministic, name)
-
-
-def _evaluate(
-    policy: Policy, settings: Any, episodes: int, seed: int, deterministic: bool, name: str
-) -> dict[str, Any]:
     from ppo.envs.make import make_environments
 
     count, cpu = min(episodes, EVALUATION_ENVS), torch.device("cpu")
-    envs = make_environments(settings, run_seed=seed, device=cpu, num_envs=count)
+    played = envs or make_environments(
+        policy.config.env, run_seed=seed, device=cpu, env=env, num_envs=count
+    )
+    played.run_seed = seed
     try:
-        for note in policy.check_environments(envs, name):
+        for note in policy.check_environments(played, name):
             _tell(note)
         limit = policy.config.evaluation.max_steps
         return play_episodes(
-            envs, policy, episodes, seed, deterministic, max_steps=limit, note=_tell
+            played, policy, episodes, seed, deterministic, max_steps=limit, note=_tell
         )
     finally:
-        envs.close()
+        if envs is None:
+            played.close()
 
 
 def _tell(note: str) -> None:
     print(f"note: {note}", file=sys.stderr)
 
 
-def render_run(run: str, results: Path, seed: int, which: str = "best") -> Path:
+def render_run(
+    run: str, results: Path, seed: int, which: str = "best", trust: bool = False
+) -> Path:
     """One episode as an animated GIF in the run's videos folder.
 
     Raises:
@@ -112,7 +121,7 @@ def render_run(run: str, results: Path, seed: int, which: str = "best") -> Path:
     from PIL import Image
 
     folder = RunFolder.open(results, run).path
-    policy = load_policy(folder, results, which)
+    policy = load_policy(folder, results, which, trust=trust)
     settings = policy.config.env
     try:
         kwargs = {**filled(settings.kwargs, 0), "render_mode": "rgb_array"}

@@ -20,6 +20,7 @@ from ppo.envs.spaces import restore
 from ppo.networks.agent import Agent
 from ppo.policies.batches import rows_of
 from ppo.runs import checkpoint
+from ppo.runs import trust as code
 from ppo.runs.folder import RunFolder
 
 
@@ -75,7 +76,7 @@ class Policy:
             observation: an element of the environment's observation space, or N of them: an array
                 [N, ...], for Dict and Tuple in each entry, as vector environments give them.
             deterministic: the mode of the policy; otherwise a sample.
-            seed: of the sample; None draws from torch's global generator.
+            seed: seed of the sample; None draws from torch's global generator.
             action_mask: [M] of 0 and 1 (of N observations [N, M]), for a policy that was trained
                 with masks; None: every action is valid.
 
@@ -124,6 +125,8 @@ class Policy:
     ) -> torch.Tensor:
         """Environment actions for rows of observations [N, ...] (see ppo/core/layout.py)."""
         distribution = self.agent.distribution
+        device = self.agent.actor.weight.device
+        obs = obs.to(device)
         if self.states and self.states[0].shape[0] != obs.shape[0]:
             raise UserError(
                 f"act: {obs.shape[0]} observations after {self.states[0].shape[0]}; a policy with "
@@ -136,7 +139,7 @@ class Policy:
             return distribution.to_env(distribution.mode(params))
         source = None if seed is None else torch.Generator().manual_seed(seed)
         draw = torch.randn if distribution.normal_noise else torch.rand
-        noise = draw(obs.shape[0], distribution.num_noise, generator=source)
+        noise = draw(obs.shape[0], distribution.num_noise, generator=source).to(device)
         return distribution.to_env(distribution.sample(params, noise))
 
     @torch.no_grad()
@@ -146,7 +149,11 @@ class Policy:
 
 
 def load_policy(
-    run: str | Path, results: str | Path = "training_results", which: str = "best"
+    run: str | Path,
+    results: str | Path = "training_results",
+    which: str = "best",
+    *,
+    trust: bool = False,
 ) -> Policy:
     """The policy of a run folder.
 
@@ -154,12 +161,16 @@ def load_policy(
         run: `run0007`, `latest`, or a path to a run folder.
         results: where run names are looked up.
         which: "best" (by evaluation; the newest where none was evaluated) or "latest".
+        trust: import what its config.yaml names, also where no run of yours has used it.
 
     Raises:
-        UserError: no such run, or none of its checkpoints can be read.
+        UserError: no such run, or none of its checkpoints can be read, or it names code that is
+            not known here.
     """
     folder = RunFolder.open(Path(results), str(run))
     config, notes = Config.load_run(folder.path / "config.yaml")
+    for changed in code.check(config, folder, trust):
+        print(f"note: {changed}", file=sys.stderr)
     loaded = checkpoint_of(folder, which)
     for note in notes:
         print(f"note: {folder.name} was trained with {note}", file=sys.stderr)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from learner_tools import records, settings
 
 from ppo import Trainer
 from ppo.algorithm.reported import MOST, Reported, mean
-from ppo.envs.reports import Reports, numbers_of, of_one
+from ppo.envs.reports import DeviceReports, Reports, numbers_of, of_one
 
 ENV = "telling_env:Telling-v0"
 FORM = {"train__total_timesteps": 64 * 4, "evaluation__interval": 0}
@@ -108,3 +109,14 @@ def test_vector_infos_are_read_where_they_are_there():
     reports = Reports()
     reports.add({"a": 1.0})
     assert reports.take() == {"a": [1.0]} and reports.take() == {}
+
+
+def test_tensors_are_summed_where_episodes_ended():
+    reports, ended = DeviceReports(), torch.tensor([True, False, True])
+    info = {"a": torch.tensor([1.0, 50.0, 3.0]), "final_obs": torch.zeros(3, 2),
+            "metrics": {"b": torch.tensor([[1], [0], [1]]), "c": torch.tensor(5.0)},
+            "bad": torch.tensor([torch.nan, 1.0, torch.inf]), "n": 7.0}  # fmt: skip
+    reports.gather(info, ended)
+    reports.gather({"a": torch.tensor([9.0, 9.0, 5.0])}, torch.tensor([False, False, True]))
+    assert reports.take() == {"a": [3.0], "b": [1.0]}
+    assert reports.take() == {}
