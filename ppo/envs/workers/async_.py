@@ -259,6 +259,8 @@ class AsyncEnvironments(HostEnvironments):
         in_order = [answers[worker.number] for worker in workers]
         for answer in in_order:  # in the order of `sync`, whichever was fastest
             self._tell(answer["events"], answer["outside"])
+            for report in answer["reported"]:
+                self.reports.add(report)
         return [answer["answer"] for answer in in_order]
 
     def _begun(self, worker: WorkerProcess) -> int:
