@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from ppo.core.errors import UserError
 from ppo.envs.base import Environments
 from ppo.envs.make import make_environments
 from ppo.policies.demonstrations import Demonstrations, write
+from ppo.policies.evaluate import on_variant
 from ppo.policies.policy import load_policy
 
 PLAYED_ENVS = 64
@@ -133,12 +134,19 @@ def expert_of(config: Config) -> Callable[[Tensor], Tensor]:
 
 
 def demonstrate(
-    config: Config, path: str | Path, num_episodes: int, run: str | None = None, results: Any = None
+    config: Config,
+    path: str | Path,
+    num_episodes: int,
+    run: str | None = None,
+    results: Any = None,
+    overrides: Sequence[str] = (),
 ) -> Recording:
     """Plays episodes and writes them to a file.
 
     Args:
-        run: whose policy acts (its mode); None: the expert of the environment.
+        run: whose policy acts (its mode), with the settings of that run; None: the expert of the
+            environment.
+        overrides: KEY=VALUE settings in place of those of `run`.
     """
     path = Path(path).absolute()  # before an environment may change the working directory
     if run is None:
@@ -146,6 +154,7 @@ def demonstrate(
         policy, max_steps = None, config.evaluation.max_steps
     else:
         policy = load_policy(run, results)
+        on_variant(policy, overrides)
         act, env, forget = policy.act, policy.config.env, policy.reset
         max_steps = policy.config.evaluation.max_steps
     with make_environments(

@@ -30,7 +30,10 @@ class Policy:
     Attributes:
         agent: the network, its observation statistics frozen.
         config: the settings of the run that it came from.
+        checkpoint: which one it was loaded from, in words; empty where there is none.
     """
+
+    checkpoint = ""
 
     def __init__(
         self, agent: Agent, config: Config, observation_space: Any, action_space: Any
@@ -133,14 +136,13 @@ def load_policy(
     """
     folder = RunFolder.open(Path(results), str(run))
     config, notes = Config.load_run(folder.path / "config.yaml")
-    found = checkpoint.load_best(folder) if which == "best" else None
-    loaded = found or checkpoint.load_latest(folder)
+    loaded = (checkpoint.load_best if which == "best" else checkpoint.load_latest)(folder)
     if loaded is None:
         raise UserError(f"{folder.name} has no checkpoint yet")
     for note in notes:
         print(f"note: {folder.name} was trained with {note}", file=sys.stderr)
     try:
-        return policy_of(loaded, config)
+        policy = policy_of(loaded, config)
     except RuntimeError:
         if not notes:
             raise
@@ -148,6 +150,9 @@ def load_policy(
             f"{folder.name}: this version cannot build its network, which was trained with "
             f"{notes[0]}"
         ) from None
+    kind = "best" if loaded.path.name.startswith("best") else "latest"
+    policy.checkpoint = f"{kind} checkpoint, batch {loaded.batch}"
+    return policy
 
 
 def policy_of(loaded: checkpoint.Checkpoint, config: Config) -> Policy:

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+COMMON = ("--results",)
+
 
 def add_arguments(parser: Any) -> None:
     parser.add_argument("--run", default="latest", metavar="RUN", help="run0007, latest or a path")
