@@ -75,7 +75,7 @@ class Learner(nn.Module):
         self.device, self.compiled = device, compile_it
         num_components = len(collector.envs.component_names)
         last_mean = torch.zeros(num_components, dtype=torch.float64, device=device)
-        self.register_buffer("last_mean", last_mean)  # of the returns [K]
+        self.register_buffer("last_mean", last_mean)  # mean of the last batch's returns [K]
         self.counters: dict[str, int] = {
             "batch": 0,
             "env_steps": 0,
@@ -210,7 +210,7 @@ class Learner(nn.Module):
         try:
             found = self.collector(self.counters["batch"], attempt, self.colored_share)
         except Dropped:
-            pass  # the others are told first
+            pass  # the other ranks hear of it first
         if parallel.any_(found is None, self.device) or found is None:
             raise Dropped(f"batch {self.counters['batch']} was dropped")
         rollout, episodes = found
@@ -255,7 +255,7 @@ class Learner(nn.Module):
         return variances
 
     def _report(self, values: dict[str, float], rollout: Rollout) -> None:
-        """What the user should know of a batch, as events."""
+        """Events of a batch for the user."""
         if values["reward_outliers"]:
             envs = self.collector.envs
             first_env = parallel.rank() * envs.num_envs

@@ -101,6 +101,15 @@ def _section(text: str) -> str:
     return text.partition("=")[0].partition(".")[0].strip()
 
 
+def add_trust(parser: Any) -> None:
+    """The flag of modes that read the configuration of a run folder."""
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="import the code that a run of somebody else names",
+    )
+
+
 def load_config(args: argparse.Namespace) -> Config:
     """The configuration that the common flags describe.
 
@@ -108,10 +117,13 @@ def load_config(args: argparse.Namespace) -> Config:
     the defaults hold, which is said on stderr (stdout may be JSON).
     """
     from ppo.config import Config
+    from ppo.config.shipped import find
 
     path = args.config
-    if path is None and Path(DEFAULT_CONFIG).exists():
-        path = DEFAULT_CONFIG
+    if path is not None:
+        path = find(path)
+    elif Path(DEFAULT_CONFIG).exists():
+        path = Path(DEFAULT_CONFIG)
     config = Config.load(path, overrides=overrides(args))
     if path is None and args.verbosity != "quiet":
         print(f"no {DEFAULT_CONFIG} in this folder: the defaults are used", file=sys.stderr)

@@ -12,10 +12,11 @@ import os
 import sys
 import traceback
 from collections.abc import Collection, Sequence
-from pathlib import Path
+from types import ModuleType
 
 from ppo.cli import modes
 from ppo.cli.flags import COMMON, Parser, add_common, refuse_settings
+from ppo.core import program
 from ppo.core.errors import Diverged, RunError, UserError, one_line
 from ppo.core.registry import nearest
 from ppo.runs.names import results_folder
@@ -54,11 +55,32 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: list[str]) -> int:
     first = Parser(add_help=False)
     first.add_argument("--mode")
+    first.add_argument("--print-completion")
     chosen, rest = first.parse_known_args(argv)
+    if "--version" in rest:
+        print(program.version())
+        return 0
     if chosen.mode is None and ("-h" in rest or "--help" in rest):
         _parser(None).print_help()
         return 0
-    mode = chosen.mode or modes.DEFAULT
+    if chosen.print_completion is not None:
+        from ppo.cli.completion import script
+
+        print(script(chosen.print_completion, _parser(None)))
+        return 0
+    other = program.clash()
+    if other:
+        print(f"note: {other}", file=sys.stderr)
+    args, module = parse(argv, chosen.mode or modes.DEFAULT)
+    return int(module.run(args) or 0)
+
+
+def parse(argv: list[str], mode: str) -> tuple[argparse.Namespace, ModuleType]:
+    """The arguments of a mode, and its module.
+
+    Raises:
+        UserError: one line for each word that the mode does not take.
+    """
     module = modes.load(mode)
     parser = _parser(mode, getattr(module, "COMMON", tuple(COMMON)))
     module.add_arguments(parser.add_argument_group(f"flags of --mode {mode}"))
@@ -69,7 +91,7 @@ def _run(argv: list[str]) -> int:
     args.mode = mode
     refuse_settings(args, getattr(module, "SETTINGS", None))
     args.verbosity = "verbose" if args.verbose else "quiet" if args.quiet else "normal"
-    return int(module.run(args) or 0)
+    return args, module
 
 
 def _parse(parser: Parser, argv: list[str], mode: str) -> tuple[argparse.Namespace, list[str]]:
@@ -87,14 +109,18 @@ def _parser(mode: str | None, used: Collection[str] = tuple(COMMON)) -> Parser:
     if mode is not None:
         about = modes.summary(mode)
     ending = "modes:\n" + "\n".join(lines) + "\n\n--mode MODE --help shows the flags of a mode"
-    program = "ppo" if Path(sys.argv[0]).stem != "train_cli" else "python train_cli.py"
+    started = program.started_as()
     parser = Parser(
-        prog=program,
+        prog=started,
         description=about,
         epilog=ending if mode is None else None,
-        usage=f"{program} --mode {mode or 'MODE'} [flags]",
+        usage=f"{started} --mode {mode or 'MODE'} [flags]",
     )
     parser.add_argument("--mode", default=modes.DEFAULT, help=f"what to do ({modes.DEFAULT})")
+    parser.add_argument("--version", action="store_true", help="print the version")
+    parser.add_argument(
+        "--print-completion", metavar="SHELL", help="completion for bash, zsh or tcsh"
+    )
     add_common(parser, used)
     return parser
 

@@ -19,10 +19,10 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from torch import Tensor
 
+from ppo.core.blame import described, raised
 from ppo.core.data import Step
 from ppo.core.errors import EnvironmentFault, RunError, UserError
 from ppo.envs.base import Environments, RestoreLevel, episode_seed
-from ppo.envs.blame import described, raised
 from ppo.envs.host import masks
 from ppo.envs.host.checks import shortened
 from ppo.envs.host.slot import Task
@@ -74,6 +74,29 @@ def make_vector(spec: EnvSpec, task: Task, num_envs: int, first_index: int = 0) 
     return kind(envs, spec.id, task, first_index)
 
 
+def wrap_vector(
+    envs: VectorEnv, env_id: str, task: Task, first_index: int = 0, closes: bool = True
+) -> Environments:
+    """Environments of a vector environment that exists.
+
+    Args:
+        closes: whether `close` closes it.
+
+    Raises:
+        UserError: observations are to be stacked.
+    """
+    if task.frame_stack > 1:
+        raise UserError(
+            f"env.frame_stack: {task.frame_stack}: {env_id} cannot stack observations; wrap it in "
+            "gymnasium.wrappers.vector, or write env.frame_stack 1"
+        )
+    exact = type(envs) is CartPoleVectorEnv and cosine_is_the_same_for_arrays()
+    kind = CartPoleVector if exact else VectorEnvironments
+    found = kind(envs, env_id, task, first_index)
+    found.closes = closes
+    return found
+
+
 def _arguments(spec: EnvSpec, task: Task) -> dict[str, Any]:
     """What the constructor is given.
 
@@ -107,6 +130,7 @@ class VectorEnvironments(Environments):
 
     backend = "vector"
     restore_level: RestoreLevel = "boundary"
+    closes = True  # the vector environment with this
 
     def __init__(self, envs: VectorEnv, env_id: str, task: Task, first_index: int) -> None:
         self.envs = envs
@@ -377,6 +401,8 @@ class VectorEnvironments(Environments):
         return self.reset()
 
     def close(self) -> None:
+        if not self.closes:
+            return
         with contextlib.suppress(Exception, SystemExit):
             self.envs.close()
 

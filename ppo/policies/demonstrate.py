@@ -140,6 +140,7 @@ def demonstrate(
     run: str | None = None,
     results: Any = None,
     overrides: Sequence[str] = (),
+    trust: bool = False,
 ) -> Recording:
     """Plays episodes and writes them to a file.
 
@@ -147,13 +148,14 @@ def demonstrate(
         run: whose policy acts (its mode), with the settings of that run; None: the expert of the
             environment.
         overrides: KEY=VALUE settings in place of those of `run`.
+        trust: import what the run's config.yaml names.
     """
     path = Path(path).absolute()  # before an environment may change the working directory
     if run is None:
         act, env, forget = expert_of(config), config.env, None
         policy, max_steps = None, config.evaluation.max_steps
     else:
-        policy = load_policy(run, results)
+        policy = load_policy(run, results, trust=trust)
         on_variant(policy, overrides)
         act, env, forget = policy.act, policy.config.env, policy.reset
         max_steps = policy.config.evaluation.max_steps

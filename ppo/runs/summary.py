@@ -1,4 +1,4 @@
-"""What a run says of itself: summary.json at its end, and at its start what is new about it."""
+"""A run's own account: summary.json at its end, and at its start the settings that are new."""
 
 from __future__ import annotations
 

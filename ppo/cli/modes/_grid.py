@@ -19,6 +19,7 @@ def add_common(parser: argparse.ArgumentParser) -> None:
 
 def run_grid(args: argparse.Namespace, axes: list[str], design: str) -> int:
     """Trains the grid and prints its matrix; 1 where a run failed."""
+    from ppo.config.shipped import find
     from ppo.insight.experiments.run import run_grid_of
     from ppo.insight.experiments.tables import Overview, report
 
@@ -27,7 +28,7 @@ def run_grid(args: argparse.Namespace, axes: list[str], design: str) -> int:
         design,
         seeds=args.seeds,
         first_seed=args.seed,
-        config=args.config,
+        config=args.config and find(args.config),
         overrides=args.overrides,
         results=args.results,
         jobs=args.jobs,

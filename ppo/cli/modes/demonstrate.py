@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from ppo.cli.flags import add_trust
 from ppo.core.figures import number
 
 COMMON = ("--config", "--set", "--results", "--seed", "--quiet")
@@ -18,6 +19,7 @@ def add_arguments(parser: Any) -> None:
     )
     parser.add_argument("--episodes", type=int, default=1000, metavar="N", help="episodes (1000)")
     parser.add_argument("--run", metavar="RUN", help="whose policy acts; default: the expert")
+    add_trust(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -37,7 +39,9 @@ def run(args: argparse.Namespace) -> int:
     from ppo.policies.demonstrations import check_name
 
     check_name(args.data)
-    recording = demonstrate(config, args.data, args.episodes, args.run, args.results, of_run)
+    recording = demonstrate(
+        config, args.data, args.episodes, args.run, args.results, of_run, args.trust
+    )
     steps = recording.steps
     print(f"wrote {steps.num_episodes:,} episodes, {len(steps.obs):,} steps to {args.data}")
     rewards = steps.rewards

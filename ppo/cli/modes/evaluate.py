@@ -7,6 +7,7 @@ import json
 import sys
 from typing import Any
 
+from ppo.cli.flags import add_trust
 from ppo.core.figures import number
 
 COMMON = ("--set", "--results", "--seed", "--quiet")
@@ -20,6 +21,7 @@ def add_arguments(parser: Any) -> None:
     parser.add_argument("--stochastic", action="store_true", help="sample actions")
     parser.add_argument("--which", choices=["best", "latest"], default="best", help="checkpoint")
     parser.add_argument("--json", action="store_true", help="print the result as JSON alone")
+    add_trust(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -33,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     from ppo.runs.folder import RunFolder
 
     folder = RunFolder.open(args.results, args.run)
-    policy = load_policy(folder.path, args.results, args.which)
+    policy = load_policy(folder.path, args.results, args.which, trust=args.trust)
     changes = on_variant(policy, args.overrides)
     seed = 0 if args.seed is None else args.seed
     if not args.quiet:

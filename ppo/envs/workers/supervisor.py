@@ -37,7 +37,7 @@ class WorkerProcess:
     """A worker and the end of the pipe to it.
 
     Args:
-        number: of the worker, for messages.
+        number: number of the worker, for messages.
         start, stop: rows of its environments.
         memory: file descriptor of the shared memory.
     """

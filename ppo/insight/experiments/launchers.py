@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from ppo.core.errors import UserError
+from ppo.core.program import install
 
 PATIENCE = 60.0  # seconds that a stopped trainer has to save, before it is killed
 DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
 class Launcher(ABC):
-    """Starts commands and tells how they ended."""
+    """Starts commands and reports how they ended."""
 
     @abstractmethod
     def start(self, command: list[str], output: Path) -> Any:
@@ -36,11 +37,11 @@ class Launcher(ABC):
 
     @abstractmethod
     def wait(self, handle: Any) -> None:
-        """Waits for a command that was asked to end; ends it by force at last."""
+        """Waits for a command that was signaled to end; ends it by force at last."""
 
 
 class LocalLauncher(Launcher):
-    """Processes of this machine, which are told to stop when this process dies."""
+    """Processes of this machine, which are stopped when this process dies."""
 
     def start(self, command: list[str], output: Path) -> subprocess.Popen[bytes]:
         with output.open("ab") as file:
@@ -99,9 +100,7 @@ class RayLauncher(Launcher):
         try:
             import ray
         except ImportError:
-            raise UserError(
-                '--launcher ray needs the extra "ray": pip install -e ".[ray]"'
-            ) from None
+            raise UserError(f'--launcher ray needs the extra "ray": {install("ray")}') from None
         self._ray = ray
         if not ray.is_initialized():
             try:
@@ -134,7 +133,7 @@ class RayLauncher(Launcher):
 
 
 def run_here(command: list[str], output: str, path: str, folder: str) -> int:
-    """Runs a command on the node where this is called; a cancelled task asks it to save and end.
+    """Runs a command on the node where this is called; a cancelled task signals it to save and end.
 
     Args:
         output: file for what it prints. path: PYTHONPATH.

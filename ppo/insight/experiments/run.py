@@ -62,11 +62,11 @@ class Experiment:
         return _identity(self.folder) or self.plan.identity()
 
     def outcomes(self) -> list[Outcome]:
-        """Every job as its run folder tells it."""
+        """Every job, read from its run folder."""
         return [self.outcome(job) for job in self.plan.jobs()]
 
     def outcome(self, job: Job) -> Outcome:
-        """One job as its run folder tells it."""
+        """One job, read from its run folder."""
         folder = self.folder / "jobs" / f"{job.number:04d}"
         names = [name for name in run_names(folder) if self._is_of(job, folder / name)]
         if not names:
@@ -209,12 +209,28 @@ def command(experiment: Experiment, outcome: Outcome) -> list[str]:
     parts = [sys.executable, "-m", "ppo", "--mode", "train", "--quiet"]
     parts += ["--results", str(outcome.folder)]
     if outcome.run is not None and _has_checkpoint(outcome.run):
-        return [*parts, "--resume", outcome.run.name]
+        trust = ["--trust"] if _names_all_code(experiment, outcome.job, outcome.run) else []
+        return [*parts, "--resume", outcome.run.name, *trust]
     return [*parts, *_settings(experiment, outcome.job), EXPERIMENT, experiment.identity]
 
 
+def _names_all_code(experiment: Experiment, job: Job, run: Path) -> bool:
+    """Whether a run's configuration names code, and all of it the plan names too, which is given
+    by the user; the machine where the job runs may have another state folder."""
+    from ppo.config import Config
+    from ppo.config.words import named_code
+
+    plan = experiment.plan
+    try:
+        found = named_code(Config.load_run(run / "config.yaml")[0])
+        given = Config.load(plan.config, overrides=[*plan.overrides, *job.settings])
+    except UserError:
+        return False
+    return bool(found) and set(found) <= set(named_code(given))
+
+
 def _settings(experiment: Experiment, job: Job) -> list[str]:
-    """The part of a job's command line that says what is trained."""
+    """The part of a job's command line that determines what is trained."""
     parts = []
     if experiment.plan.config is not None:
         parts += ["--config", str(experiment.plan.config)]
@@ -258,7 +274,7 @@ def _collect(
 
 
 def _note_failure(outcome: Outcome, status: int) -> None:
-    """So that the next start knows: a process that was killed leaves no word of its own."""
+    """For the next start: a process that was killed leaves no record itself."""
     with (outcome.folder / "output.txt").open("a", encoding="utf-8") as file:
         file.write(f"error: {outcome.error or f'the process ended with status {status}'}\n")
 
