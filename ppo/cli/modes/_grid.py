@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+GRID_FLAGS = ("--config", "--set", "--results", "--seed", "--quiet")
+
 
 def add_common(parser: argparse.ArgumentParser) -> None:
     """Flags of both modes."""
