@@ -17,8 +17,9 @@ import numpy as np
 
 import ppo
 from ppo import (
-    Callback, Config, Policy, StopAtFatalFinding, StopAtNoImprovement, StopAtReturn,
-    Trainer, evaluate, load_policy, read_runs,
+    AuxiliaryLoss, Balancer, Callback, Config, Encoder, Memory, Policy, StopAtFatalFinding,
+    StopAtNoImprovement, StopAtReturn, Trainer, ValueClip, ValueHead, ValueScale, evaluate,
+    load_policy, read_runs,
 )
 
 
@@ -44,6 +45,9 @@ class Mine(Callback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.count = state["count"]
+
+
+PARTS: list[type] = [AuxiliaryLoss, Balancer, Encoder, Memory, ValueClip, ValueHead, ValueScale]
 
 
 def main() -> float:
