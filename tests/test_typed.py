@@ -56,6 +56,7 @@ def main() -> float:
     with Trainer(config, "results", callbacks=[Mine(), *stops]) as trainer:
         summary: dict[str, Any] = trainer.train(batches=2)
         trainer.train(total_timesteps=1000)
+        trainer.train(batch=2)  # type: ignore[call-arg]  # strict reports one that is not needed
         found = trainer.evaluate(episodes=2)
         assert trainer.folder is not None
         path = trainer.folder.path
@@ -77,13 +78,3 @@ def test_a_user_s_script_passes_strict(tmp_path: Path) -> None:
     command += ["--follow-imports", "silent", "script.py"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment())
     assert done.returncode == 0, done.stdout + done.stderr
-    script.write_text(SCRIPT.replace("trainer.train(batches=2)", "trainer.train(batch=2)"))
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment())
-    assert 'Unexpected keyword argument "batch"' in done.stdout
-
-
-def environment() -> dict[str, str]:
-    import os
-
-    root = Path(ppo.__file__).parents[1]
-    return {**os.environ, "MYPYPATH": str(root), "PYTHONPATH": str(root)}

@@ -56,7 +56,8 @@ class Brax(JaxSimulator):
         size = env.observation_size
         sizes = size if isinstance(size, dict) else {"": size}
         boxes = {
-            name: gym.spaces.Box(-np.inf, np.inf, np.atleast_1d(n)) for name, n in sizes.items()
+            name: gym.spaces.Box(-np.inf, np.inf, tuple(np.atleast_1d(n).tolist()))
+            for name, n in sizes.items()
         }
         super().__init__(
             num_envs,
