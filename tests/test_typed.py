@@ -78,3 +78,10 @@ def test_a_user_s_script_passes_strict(tmp_path: Path) -> None:
     command += ["--follow-imports", "silent", "script.py"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment())
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def environment() -> dict[str, str]:
+    import os
+
+    root = Path(ppo.__file__).parents[1]
+    return {**os.environ, "MYPYPATH": str(root), "PYTHONPATH": str(root)}

@@ -55,7 +55,7 @@ class Brax(JaxSimulator):
         self.max_episode_steps = episode_length // action_repeat
         size = env.observation_size
         sizes = size if isinstance(size, dict) else {"": size}
-        boxes = {
+        boxes: dict[str, gym.spaces.Space[Any]] = {
             name: gym.spaces.Box(-np.inf, np.inf, tuple(np.atleast_1d(n).tolist()))
             for name, n in sizes.items()
         }
