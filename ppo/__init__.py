@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ppo.config import Config
+    from ppo.insight.frame import read_runs
     from ppo.losses.auxiliary import AuxiliaryLoss
     from ppo.losses.balancers.base import Balancer
     from ppo.networks.encoders.base import Encoder
     from ppo.networks.memory import Memory
+    from ppo.policies.evaluate import evaluate
     from ppo.policies.policy import Policy, load_policy
     from ppo.training.callbacks import StopAtFatalFinding, StopAtNoImprovement, StopAtReturn
     from ppo.training.observers import Callback
@@ -27,7 +29,9 @@ _HOMES = {
     "StopAtNoImprovement": "training.callbacks",
     "StopAtFatalFinding": "training.callbacks",
     "Policy": "policies.policy",
+    "evaluate": "policies.evaluate",
     "load_policy": "policies.policy",
+    "read_runs": "insight.frame",
     "Encoder": "networks.encoders.base",
     "Memory": "networks.memory",
     "ValueHead": "values.head",
@@ -48,10 +52,12 @@ __all__ = [
     "StopAtNoImprovement",
     "StopAtReturn",
     "Trainer",
+    "evaluate",
     "ValueClip",
     "ValueHead",
     "ValueScale",
     "load_policy",
+    "read_runs",
 ]
 __version__ = "0.1.0"
 

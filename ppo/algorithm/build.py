@@ -303,7 +303,11 @@ def build_learner(config: Config, envs: Environments, device: torch.device) -> L
 
 
 def build_environments(config: Config, device: torch.device, **options: Any) -> Environments:
-    """The training environments of this rank."""
+    """The training environments of this rank.
+
+    Args:
+        options: of `make_environments`.
+    """
     ranks = parallel.world_size()
     if config.env.num_envs % ranks:
         raise UserError(
@@ -322,7 +326,7 @@ def build_environments(config: Config, device: torch.device, **options: Any) -> 
         device=device,
         num_envs=share,
         first_index=parallel.rank() * share,
-        **options,
+        **{"report": config.logging.info, **options},
     )
 
 

@@ -58,7 +58,7 @@ def setting(
 class EnvConfig(Section):
     id: str = setting(
         "DoubleIntegrator-v0",
-        "Gymnasium id, or package.module:EnvId (imports that module)",
+        "Gymnasium id, or package.module:name of a registered id, a class or a factory",
         common=True,
         imports=True,
     )
@@ -362,10 +362,17 @@ class TrainConfig(Section):
         3, "newest checkpoints kept, beside the best"
     )
     initial_policy: str | None = setting(
-        None, "run to start the policy from; the critic is new (null = none)", common=True
+        None, "run to start the policy from (null = none)", common=True
+    )
+    initial_parts: Literal["actor", "all"] = setting(
+        "actor",
+        "actor: with a new critic; all: the critic and the statistics of its training too",
     )
     callbacks: list[str] = setting(
         [], "callbacks of the run, as package.module:Class (imports that module)", imports=True
+    )
+    mirror: str | None = setting(
+        None, "fsspec address that keeps a copy of the run, such as s3://bucket/prefix"
     )
     grace_seconds: NonNegative = setting(
         10.0, "seconds that a batch may still take after a stop signal"
@@ -397,6 +404,11 @@ class EvaluationConfig(Section):
     )
     episodes: Count = setting(20, "episodes of an evaluation", common=True)
     deterministic: bool = setting(True, "evaluate the mode of the policy in place of samples")
+    env: Literal["separate", "same", "off"] = setting(
+        "separate",
+        "where the policy is evaluated: in environments of its own, in those of the training (same:"
+        " for a simulator that exists once), or nowhere (off)",
+    )
     max_steps: Count = setting(
         100_000,
         "steps after which an episode of an evaluation is not waited for any longer",
@@ -406,6 +418,9 @@ class EvaluationConfig(Section):
 class LoggingConfig(Section):
     tensorboard: bool = setting(True, "write TensorBoard files", common=True)
     episodes: bool = setting(True, "write episodes.csv")
+    info: bool = setting(
+        True, "record the numbers that environments report in info at the end of episodes"
+    )
     doctor: bool = setting(True, "run the rules of --mode diagnose during training")
 
 

@@ -23,12 +23,12 @@ import torch
 from torch import Tensor, nn
 
 from ppo.core.errors import RunError, UserError
+from ppo.core.program import install
 from ppo.envs.observations import ActionDecoder
 from ppo.policies.policy import Policy, load_policy
 from ppo.runs import files
 
 FORMATS = {"onnx": ".onnx", "torch_export": ".pt2"}
-EXTRA = 'pip install -e ".[export]"'
 INTEGERS = {name: getattr(torch, name) for name in ("uint8", "int8", "int16", "int32", "int64")}
 CHECKED = 256  # random observations
 TOLERANCE = 1e-4  # relative to the size of the actions
@@ -173,7 +173,7 @@ def _need(packages: tuple[str, ...]) -> None:
     if missing:
         raise UserError(
             f"--format onnx needs the package {' and '.join(missing)}, which is not installed; "
-            f"run: {EXTRA}"
+            f"run: {install('export')}"
         )
 
 

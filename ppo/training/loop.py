@@ -11,20 +11,20 @@ import numpy as np
 
 from ppo.algorithm import build
 from ppo.config import Config
-from ppo.core import parallel
+from ppo.core import parallel, program
 from ppo.core.errors import Diverged, Dropped, RunError, UserError
 from ppo.core.signals import INTERRUPTED, SignalGuard
 from ppo.envs.base import Environments
 from ppo.functional.bootstrap import mean_interval
 from ppo.insight.doctor import Finding
-from ppo.runs import trust
+from ppo.runs import mirror, trust
 from ppo.runs.folder import RunFolder
 from ppo.runs.names import find_run, results_folder
 from ppo.runs.summary import summarize
 from ppo.training import opening
 from ppo.training import state as saving
 from ppo.training.evaluations import RunEvaluations
-from ppo.training.observers import Callbacks, Doctor, Files, TensorBoard, named, tell
+from ppo.training.observers import Callbacks, Doctor, Mirroring, named, of_every_run, tell
 from ppo.training.saves import Saves
 from ppo.training.settings import Settings
 
@@ -39,11 +39,14 @@ class Loop:
         config: Config,
         results: str | Path = "training_results",
         *,
+        env: Any = None,
         callbacks: Iterable[Any] = (),
         resume: str | None = None,
         console: Any = None,
     ) -> None:
         self.results, self.here = results_folder(results), Path.cwd()
+        resume = mirror.local(resume, self.results) if resume else None
+        mirror.check(config.train.mirror)
         self.folder = RunFolder.open(self.results, resume) if resume else None
         self.resumed = resume is not None
         initial = config.train.initial_policy
@@ -53,17 +56,19 @@ class Loop:
         self.ranks = parallel.world_size()
         if parallel.rank() > 0:
             self.folder = None  # rank 0 alone reads and writes it
-        self.envs = build.build_environments(config, self.device)
+        config, self.given, env_notes = opening.settle_environment(config, env, self.ranks)
+        self.envs = build.build_environments(config, self.device, env=self.given)
         self.learner = build.build_learner(config, self.envs, self.device)
         self.settings = Settings(config, self.learner)
         self.saves = Saves(self.learner, config.train.keep_checkpoints)
-        self.evaluated = RunEvaluations(config, self.device)
+        self.evaluated = RunEvaluations(config, self.device, self.given)
         self.callbacks = Callbacks([*named(config.train.callbacks), *callbacks])
         self.doctor = Doctor(config)
-        self.observers = [Files(), TensorBoard(), *([console] if console else [])]
+        self.observers = [*of_every_run(), *([console] if console else []), Mirroring()]
         self.recent: list[float] = []
         self.events: list[str] = []  # for the next record
         self.notes: list[str] = []
+        self._env_notes = env_notes
         self.differs: dict[str, Any] = {}  # settings that changed, for the console
         self.evaluation_due = False
         self.begun = False  # whether the learner has a state to go on from
@@ -133,7 +138,7 @@ class Loop:
             verdict = self.doctor.judge(self.folder)
             findings = verdict.findings[:2] if verdict else []
             lines += [f"{finding.illness}: {finding.remedy}" for finding in findings]
-            lines.append(f"more: python train_cli.py --mode diagnose {self.folder.name}")
+            lines.append(f"more: {program.command('diagnose', self.folder.name)}")
         return "\n".join(lines)
 
     def _loop(self, is_over: Callable[[], bool], guard: SignalGuard) -> None:
@@ -155,10 +160,11 @@ class Loop:
         """Evaluation and checkpoint where they are due; whether to end."""
         batch, interval = self.learner.counters["batch"], self.config.evaluation.interval
         on_time = bool(interval) and batch % interval == 0
-        due = self.evaluation_due = on_time or self._has_reached_total()
+        evaluates = self.config.evaluation.env != "off"
+        due = self.evaluation_due = evaluates and (on_time or self._has_reached_total())
         self._evaluate_if_due(guard)
         exit_status, save_requested, stopped = self._agree(guard)
-        if stopped and not due:
+        if stopped and evaluates and not due:
             self.evaluation_due = True
             self._evaluate_if_due(guard)
         regular = batch % self.config.train.checkpoint_interval == 0
@@ -190,7 +196,7 @@ class Loop:
         states = self.callbacks.state() if goes_on else None
         if not goes_on and (self.resumed or self.opened):
             states = self._load()
-        limits = opening.limits_of_resume(self.envs)
+        limits = [*self._env_notes, *opening.limits(self.envs, self.config)]
         if states is None:
             events = [*self.envs.notes, *limits]
             events += opening.adopt_policy(self.learner, self.config, self.initial_policy)
@@ -199,7 +205,12 @@ class Loop:
         with parallel.together(self.device):
             if parallel.rank() == 0:
                 self.folder, self.differs, changes = opening.open_folder(
-                    self.folder, self.results, self.settings.base, self.learner, self.here
+                    self.folder,
+                    self.results,
+                    self.settings.base,
+                    self.learner,
+                    self.here,
+                    self.given,
                 )
                 self.events += changes
                 if not goes_on:

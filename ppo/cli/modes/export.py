@@ -8,6 +8,8 @@ from typing import Any
 
 from ppo.cli.flags import add_trust
 
+COMMON = ("--results",)
+
 
 def add_arguments(parser: Any) -> None:
     parser.add_argument("--run", default="latest", metavar="RUN", help="run0007, latest or a path")
@@ -22,6 +24,7 @@ def add_arguments(parser: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from ppo.core.program import install
     from ppo.policies.export import export
 
     done = export(args.run, args.results, args.format, args.data, args.which, args.trust)
@@ -36,5 +39,5 @@ def run(args: argparse.Namespace) -> int:
             f"{done.largest_difference:.2g}"
         )
     else:
-        print('not checked: onnxruntime is not installed; run: pip install -e ".[export]"')
+        print(f"not checked: onnxruntime is not installed; run: {install('export')}")
     return 0

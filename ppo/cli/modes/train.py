@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ppo.cli.flags import add_trust
+from ppo.cli.flags import TRAINING, add_trust
+
+SETTINGS = TRAINING
 
 
 def add_arguments(parser: Any) -> None:
@@ -37,8 +39,10 @@ def resumed_configuration(args: argparse.Namespace) -> tuple[str | None, Any]:
     from ppo.core.errors import UserError
     from ppo.runs import trust
     from ppo.runs.folder import RunFolder, run_names
+    from ppo.runs.mirror import local
+    from ppo.runs.names import results_folder
 
-    resume = args.resume
+    resume = args.resume and local(args.resume, results_folder(args.results))
     if resume == "latest" and not run_names(args.results):
         resume = None
     if resume is None:
