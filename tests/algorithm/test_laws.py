@@ -105,8 +105,7 @@ class Backwards(sound.Even):
 
 class Learns(sound.Even):
     def forward(self, losses):
-        weights = 1 / losses
-        return (weights * losses).sum(), weights.detach()
+        return losses.sum(), 2 * torch.ones_like(losses)
 
 
 class Crosses(sound.NextReward):
@@ -223,7 +222,7 @@ class Infinite(Walk):
 
 def test_a_sound_environment_passes():
     testing.check_environment(Walk, steps=50)
-    assert not [name for name in gym.registry if "Walk" in name]
+    assert not [name for name in gym.registry if "CheckedWalk" in name]
 
 
 @pytest.mark.parametrize(

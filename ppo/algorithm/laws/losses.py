@@ -133,7 +133,11 @@ def check_auxiliary_loss(loss: Any, env: str = "DoubleIntegrator-v0", **kwargs: 
         )
 
     def own_episode() -> None:
-        after = made.targets(_spoiled_after_the_end(rollout))
+        for shift in (100, -100):
+            own_episode_with(shift)
+
+    def own_episode_with(shift: int) -> None:
+        after = made.targets(_spoiled_after_the_end(rollout, shift))
         steps, envs = rollout.rewards.shape[:2]
         rows = torch.arange(steps * envs).view(steps, envs)[: steps // 2 + 1, 0]
         seen = given[f"{name}_mask"][rows]
@@ -180,15 +184,17 @@ def check_auxiliary_loss(loss: Any, env: str = "DoubleIntegrator-v0", **kwargs: 
     judge(laws, None if is_shipped(loss) else runs)
 
 
-def _spoiled_after_the_end(rollout: Rollout) -> Rollout:
+def _spoiled_after_the_end(rollout: Rollout, shift: int) -> Rollout:
     """Environment 0 shows, does and gets something else after its episode has ended."""
     first = rollout.rewards.shape[0] // 2 + 1
 
-    def spoiled(value: Tensor) -> Tensor:
+    def spoiled(value: Tensor, other: Tensor) -> Tensor:
         changed = value.clone()
-        changed[first:, 0] = 1 - changed[first:, 0]
+        changed[first:, 0] = other[first:, 0]
         return changed
 
     return rollout._replace(
-        obs=spoiled(rollout.obs), actions=spoiled(rollout.actions), rewards=spoiled(rollout.rewards)
+        obs=spoiled(rollout.obs, rollout.obs + shift),
+        actions=spoiled(rollout.actions, rollout.actions.roll(1, 1)),
+        rewards=spoiled(rollout.rewards, rollout.rewards + shift),
     )
