@@ -35,6 +35,6 @@ def warnings(ppo: PPOConfig) -> list[str]:
         return []
     return [
         f"warning: ppo.value_clip_epsilon {width:g} with ppo.use_relative_value_clip is +-"
-        f"{100 * width:.0f} % of the old value, which holds nothing back; write "
+        f"{100 * width:,.0f} % of the old value, which holds nothing back; write "
         "ppo.value_clip_epsilon=0.2, or ppo.use_relative_value_clip=false for an absolute clip"
     ]
