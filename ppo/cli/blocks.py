@@ -358,14 +358,19 @@ def _time_split(spent: Mapping[str, float]) -> str:
     )
 
 
+def to_type(run: str, path: str | Path | None) -> str:
+    """What names a run on the command line: its path, where it lies in another results folder."""
+    if path and Path(path).parent != Path("training_results"):
+        return shlex.quote(str(path))
+    return run
+
+
 def next_command(summary: Mapping[str, Any]) -> str:
     """What to type next: go on with a stopped run, examine a sick one, evaluate a finished one."""
     run = summary.get("run")
     if not run:
         return ""
-    path = summary.get("path")
-    if path and Path(path).parent != Path("training_results"):
-        run = shlex.quote(str(path))  # a path finds the run in any results folder
+    run = to_type(str(run), summary.get("path"))
     if summary.get("status") == "interrupted":
         return program.command("train", "--resume", run)
     if summary.get("status") == "failed" or summary.get("findings"):

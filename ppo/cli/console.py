@@ -144,8 +144,9 @@ class Console:
         steps_left = max(0, total - record["env_steps"])
         self.batch(record, steps_left / max(record["steps_per_second"], 1e-9))
         self._miss_episodes(trainer, record)
+        run = blocks.to_type(trainer.folder.name, from_here(trainer.folder.path))
         for finding in trainer.doctor.new:
-            self.finding(finding.illness, finding.evidence, _best(finding), trainer.folder.name)
+            self.finding(finding.illness, finding.evidence, _best(finding), run)
         for event in record["events"]:
             self.note(event)
 

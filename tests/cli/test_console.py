@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ppo.cli.blocks import fixes, header, next_command
+from ppo.cli.blocks import fixes, header, next_command, no_episode
 from ppo.cli.columns import batch_line, table_header
 from ppo.cli.console import LINES_BETWEEN_HEADERS, Console
 from ppo.cli.marks import Marks
@@ -354,7 +354,53 @@ def test_a_solved_task_is_not_marked_for_the_variance_that_it_lacks() -> None:
     assert not resumed.of(solved)
 
 
+@pytest.mark.parametrize(
+    ("overrides", "longest", "advice"),
+    [
+        ([], 1000, "returns show sooner with ppo.num_steps=1920 env.num_envs=8"),
+        ([], None, "returns show sooner with ppo.num_steps=240 env.num_envs=64"),
+        (["network.memory=lstm"], 1000, "a larger ppo.num_steps shows returns sooner"),
+        (["env.num_envs=1"], 1000, "a larger ppo.num_steps shows returns sooner"),
+    ],
+)
+def test_a_run_without_returns_names_settings_that_fit_together_and_show_some(
+    overrides: list[str], longest: int | None, advice: str
+) -> None:
+    config = Config().with_overrides([*overrides, "ppo.num_minibatches=1"])
+    text = no_episode(config, longest, 3)
+    assert text.startswith("no episode ended in 3 batches of 60 steps") and advice in text
+    typed = re.findall(r"[a-z_.]+=[0-9]+", text)
+    changed = Config().with_overrides(typed)  # to the shipped number of minibatches too
+    assert changed.env.num_envs * changed.ppo.num_steps == 256 * 60
+
+
 # ---- one batch explained
+
+
+def test_after_one_batch_on_raw_returns_the_scale_is_warned_of_and_nothing_is_called_good() -> None:
+    raw = Config().with_overrides(
+        ["ppo.normalize_returns=false", "ppo.use_relative_value_clip=false"]
+    )
+    batch = HEALTHY | {
+        "explained_variance": 0.0, "normalized_value_loss": 1.53, "value_loss": 158_371.0,
+        "grad_clip_factor": 1470.0, "value_gradient_share": 0.0, "return_std": 358.0,
+    }  # fmt: skip
+    console, screen, _ = make(health=True)
+    console.start("run0001", raw, {})
+    console.batch(batch, 1.0)
+    console.end(SUMMARY | {"verdict_text": "too early to judge: 1 batch"})
+    text = " ".join(screen.getvalue().split())
+    assert "warning: the value loss is in squared rewards" in text
+    assert "158,371 and gradients are cut 1,470 times" in text
+    assert "Set ppo.normalize_returns=true" in text and "healthy:" not in text
+    rows = {line[2:21].strip(): line for line in screen.getvalue().splitlines() if line[:2] == "  "}
+    for name in ("value loss", "value/var", "grad cut", "ev"):
+        assert " good " not in rows[name], rows[name]
+    console, screen, _ = make(health=True)
+    console.start("run0001", Config(), {})
+    console.batch(HEALTHY, 1.0)
+    console.end(SUMMARY)
+    assert "warning" not in screen.getvalue()
 
 
 def test_a_single_batch_ends_with_its_fixes_and_its_health() -> None:
