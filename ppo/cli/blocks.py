@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ppo.config import Config, PPOConfig
 
 HEALTHY = "healthy: no rule of --mode diagnose fired"
+USUAL_CUT = "A few times is usual; dozens mean that nothing else than the largest term is learned"
 LABEL = 7  # run0042, differs, verdict: what stands before the bar
 
 # ---- the header
@@ -228,8 +229,7 @@ def scale_warning(record: Record, config: Config, marked: Collection[str]) -> st
     return (
         f"warning: the value loss is in {REWARDS} (the returns' standard deviation is "
         f"{figure(record, 'return_std')}), so that it is {figure(record, 'value_loss')} and "
-        f"gradients are cut {figure(record, 'grad_clip_factor')} times. A few times is usual; "
-        "dozens mean that nothing else than the largest term is learned. Set "
+        f"gradients are cut {figure(record, 'grad_clip_factor')} times. {USUAL_CUT}. Set "
         "ppo.normalize_returns=true"
     )
 
