@@ -235,7 +235,8 @@ def _action_answer(found: dict[str, Any]) -> str:
         stds = [entry["std"] for entry in actions["entries"]]
         return (
             f"the file's actions have standard deviations {number(min(stds))} to "
-            f"{number(max(stds))}; imitation standardizes them and keeps their statistics in the policy"
+            f"{number(max(stds))}; imitation standardizes them and keeps their statistics in the "
+            "policy"
         )
     reach = max(actions["half_range"])
     if not actions["bounded"]:
