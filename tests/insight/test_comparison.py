@@ -52,6 +52,23 @@ def test_runs_that_differ_in_their_seed_only_are_one_group(tmp_path: Path) -> No
     assert found.differing == {"ppo.learning_rate": [1e-3, 1e-4]}
 
 
+def test_a_run_that_was_resumed_with_other_settings_stands_alone_and_is_noted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, parted = (write_run(tmp_path / f"run000{n}", healthy(20)) for n in (1, 2))
+    former = (
+        (parted / "config.yaml").read_text().replace("learning_rate: 0.001", "learning_rate: 0.1")
+    )
+    (parted / "config.batch0014.yaml").write_text(former)
+    found = compare([whole, parted])
+    assert [len(group.runs) for group in found.groups] == [1, 1]
+    note = "run0002 was resumed with other settings: before batch 14: ppo.learning_rate 0.1"
+    assert note in found.warnings
+    print_tables(found)
+    assert note in " ".join(capsys.readouterr().out.split())
+    assert "before batch 14: ppo.learning_rate 0.1</td>" in page(found)
+
+
 def test_settings_that_do_not_matter_do_not_split_a_group(tmp_path: Path) -> None:
     one = write_run(tmp_path / "run0001", healthy(5), {**SETTINGS, "logging": {"doctor": True}})
     two = write_run(tmp_path / "run0002", healthy(5), {**SETTINGS, "logging": {"doctor": False}})
