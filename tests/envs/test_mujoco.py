@@ -11,7 +11,7 @@ import torch
 from env_tools import assert_same_bits, make, play, random_actions
 
 from ppo.envs.host import mujoco
-from ppo.envs.host.slot import SlotGroup
+from ppo.envs.host.slot_group import SlotGroup
 
 pytest.importorskip("mujoco", reason="the extra mujoco is not installed")
 TASKS = ["HalfCheetah", "Hopper", "Walker2d", "Swimmer", "Ant", "InvertedPendulum"]

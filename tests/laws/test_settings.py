@@ -25,7 +25,7 @@ from ppo.losses import balancers
 from ppo.policies.demonstrations import Demonstrations
 from ppo.policies.imitation import Imitator
 from ppo.runs.folder import RunFolder
-from ppo.values import clips, heads, scales
+from ppo.values import CLIPS, HEADS, SCALES
 
 HELD: dict[str, str] = {}
 ONE = {"ppo__num_epochs": 1, "ppo__num_minibatches": 1}  # a batch is one gradient step
@@ -52,6 +52,19 @@ ELSEWHERE = {
     "env.action_masks": "envs/test_masks.py::test_no_action_that_is_ruled_out_is_ever_taken",
     "network.encoder": "networks/test_encoders.py::"
     "test_auto_takes_convolutions_where_an_image_is_large_enough",
+    **dict.fromkeys(
+        (
+            "network.encoder_kwargs",
+            "network.memory_kwargs",
+            "ppo.value_loss_kwargs",
+            "ppo.return_normalizer_kwargs",
+            "ppo.value_clip_kwargs",
+            "balancing.kind_kwargs",
+            "auxiliary.losses",
+            "auxiliary.losses_kwargs",
+        ),
+        "algorithm/test_own_parts.py::test_the_parts_are_used_and_get_their_options",
+    ),
     "ppo.gamma_schedule": "algorithm/test_discount.py::test_the_horizon_follows_the_critic",
     "ppo.max_gamma": "algorithm/test_discount.py::test_it_is_an_oracle_s",
     "ppo.component_gammas": "algorithm/test_discount.py::test_named_components_keep_their_own",
@@ -63,9 +76,20 @@ ELSEWHERE = {
     "test_with_clipping_the_run_goes_on_as_if_nothing_had_been",
     "balancing.delay": "laws/test_balancers.py::test_curriculum_waits_then_ramps",
     "balancing.ramp": "laws/test_balancers.py::test_curriculum_waits_then_ramps",
+    "evaluation.env": "training/test_given_environments.py::"
+    "test_evaluation_env_is_where_the_policy_is_played",
     "train.initial_policy": "policies/test_imitation.py::"
     "test_ppo_starts_from_the_actor_and_not_from_the_critic",
+    "train.callbacks": "training/test_observers.py::"
+    "test_the_configuration_names_callbacks_that_stand_in_a_module",
+    "evaluation.max_steps": "policies/test_play.py::"
+    "test_a_run_says_that_its_evaluation_was_cut_short",
+    "train.mirror": "runs/test_mirror.py::test_the_copy_is_the_run",
+    "train.initial_parts": "training/test_fine_tuning.py::"
+    "test_critic_and_statistics_go_on_where_the_run_ended",
     "train.grace_seconds": "faults/test_stops.py::test_a_short_batch_is_finished_within_the_grace",
+    "logging.info": "algorithm/test_reported.py::"
+    "test_their_number_is_bounded_and_they_can_be_left_out",
     "system.compile": "core/test_choice.py::test_always_and_never_mean_what_they_say",
 }
 
@@ -420,10 +444,10 @@ def test_the_entropy_bonus_widens_the_policy() -> None:
 def test_values_are_clipped_by_the_kind() -> None:
     for relative, kind in (("true", "relative"), ("false", "absolute")):
         loss = made(ppo__use_relative_value_clip=relative).objective.balanced_losses[0]
-        assert type(loss.clip) is clips.REGISTRY.get(kind)
-    for kind in clips.REGISTRY.names():
+        assert type(loss.clip) is CLIPS.get(kind)
+    for kind in CLIPS.names():
         loss = made(ppo__value_clip=kind).objective.balanced_losses[0]
-        assert type(loss.clip) is clips.REGISTRY.get(kind)
+        assert type(loss.clip) is CLIPS.get(kind)
 
 
 @holds("ppo.value_clip_epsilon", "ppo.value_clip_floor")
@@ -453,9 +477,9 @@ def test_the_critic_learns_standardized_returns_of_that_scale() -> None:
         assert after(ppo__return_scale=scale)["target_std"] == pytest.approx(scale, rel=1e-5)
     raw = after(ppo__normalize_returns="false")
     assert (raw["target_mean"], raw["target_std"]) == (raw["return_mean"], raw["return_std"])
-    for kind in set(scales.REGISTRY.names()) - {"identity"}:
+    for kind in set(SCALES.names()) - {"identity"}:
         run = made(ppo__return_normalizer=kind, ppo__value_clip="none")
-        assert type(run.objective.value_scale) is scales.REGISTRY.get(kind)
+        assert type(run.objective.value_scale) is SCALES.get(kind)
 
 
 @holds("ppo.return_horizon")
@@ -489,9 +513,9 @@ def test_the_critic_s_gradient_is_the_weight_long() -> None:
 
 
 @holds("ppo.value_loss")
-@pytest.mark.parametrize("kind", heads.REGISTRY.names())
+@pytest.mark.parametrize("kind", HEADS.names())
 def test_the_critic_has_the_head_of_its_loss(kind: str) -> None:
-    assert type(made(ppo__value_loss=kind).objective.agent.value_head) is heads.REGISTRY.get(kind)
+    assert type(made(ppo__value_loss=kind).objective.agent.value_head) is HEADS.get(kind)
 
 
 # ---- balancing, auxiliary

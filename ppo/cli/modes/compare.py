@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+COMMON = ("--results",)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The mode's own flags."""

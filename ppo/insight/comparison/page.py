@@ -1,4 +1,4 @@
-"""A comparison as one HTML page: opens from disk, asks for nothing, readable on a phone.
+"""A comparison as one HTML page: opens from disk, loads nothing, readable on a phone.
 
 `page.html` is the frame and `page.css` its style. Tables are written here; the curves are drawn as
 SVG in the page by the script of `page.js`, so that they answer to the pointer. Every text that

@@ -1,4 +1,4 @@
-"""What comparing wants to know of one run: its settings, figures, steadiness and findings."""
+"""Summary of one run for a comparison: settings, figures, steadiness and findings."""
 
 from __future__ import annotations
 

@@ -141,7 +141,7 @@ def _more_seeds(mean: float, variance: float, runs: int, paired: bool, level: fl
 
     reach = float(ndtri(1 - level / 2) + ndtri(POWER))
     enough = max(runs + 1, math.ceil(reach**2 * variance / mean**2))  # by the normal distribution
-    for count in range(enough, enough + 10):  # the t distribution asks for a few more
+    for count in range(enough, enough + 10):  # the t distribution needs a few more
         freedom = (count - 1) * (1 if paired else 2)
         needed = float(stdtrit(freedom, 1 - level / 2) + stdtrit(freedom, POWER))
         if abs(mean) >= needed * math.sqrt(variance / count):

@@ -10,10 +10,10 @@ from ppo.insight.rules import RULES, Change, Finding, Rule
 from ppo.insight.rules._signs import known, median, rises
 
 UNIFORM = 0.98  # relative entropy (J)
-ALL = 0.993  # relative entropy that says the same though the return may creep (M)
+ALL = 0.993  # relative entropy that means the same even while the return creeps up (M)
 LATE = 0.2  # of the run after which it must have fallen (J)
 LONG = 20  # batches before "still uniform" means anything
-SEES = 0.3  # explained variance: the critic knows better than the policy acts (J)
+SEES = 0.3  # explained variance of a critic that is ahead of the policy (J)
 HELD = 0.9  # relative entropy that a bonus can hold for half a run (M)
 HEAVY = 0.1  # a coefficient ten times the usual (J)
 USUAL = 0.01  # the largest coefficient that is common (S: Stable-Baselines3's zoo)
@@ -67,7 +67,7 @@ class EntropyCoefficientTooHigh(Rule):
         if grown < SPREAD or rising.mean() < 0.8:
             return None, ""
         past = int(rows[np.flatnonzero(deviation > 1.5 * deviation[0])[0]])
-        return past, f"policy deviation grew {number(grown)} times and is rising"
+        return past, f"policy std grew {number(grown)} times and is rising"
 
     def _stands_still(self, log: MetricsLog) -> bool:
         """A policy that is held near uniform, by a heavy bonus or though the critic sees better."""

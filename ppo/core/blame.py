@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import site
 import sysconfig
 import traceback
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 
@@ -49,6 +51,15 @@ def place_of(error: BaseException) -> str:
     return f"{_short(frame.filename)}:{frame.lineno} in {frame.name}"
 
 
+def place_of_class(kind: Any) -> str:
+    """`file:line` where a class of the user's begins, or ""."""
+    try:
+        file, line = inspect.getsourcefile(kind), inspect.getsourcelines(kind)[1]
+    except (OSError, TypeError):
+        return ""
+    return "" if file is None or file.startswith(_OURS) else f"{_short(file)}:{line}"
+
+
 def is_raised_by_gymnasium(error: BaseException) -> bool:
     """Whether the exception began in one of Gymnasium's wrappers, or in ours."""
     frames = traceback.extract_tb(error.__traceback__)
@@ -59,3 +70,12 @@ def _short(filename: str) -> str:
     """Relative to the working directory, where the file lies in it."""
     here = os.getcwd() + os.sep
     return filename[len(here) :] if filename.startswith(here) else filename
+
+
+def cannot_unpack(error: BaseException) -> bool:
+    """Whether one of the wrappers around the environment got another number of values."""
+    return (
+        isinstance(error, ValueError | TypeError)
+        and "unpack" in str(error)
+        and is_raised_by_gymnasium(error)
+    )

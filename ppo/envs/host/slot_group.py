@@ -1,0 +1,416 @@
+"""Several environments of one worker or process, stepped in turn into shared rows."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium.envs.registration import EnvSpec
+
+from ppo.core.blame import cannot_unpack, raised
+from ppo.core.errors import EnvironmentFault, UserError
+from ppo.envs.factory import Factory, factory_of
+from ppo.envs.host import masks
+from ppo.envs.host.checks import bounds_of, first_nonfinite, flag, scalar, shortened
+from ppo.envs.host.slot import Call, Probed, Slot, Task
+from ppo.envs.observations import ActionDecoder, ObservationEncoder, mask_size
+from ppo.envs.reports import numbers_of
+from ppo.envs.workers.rows import Rows
+
+MAX_FAILURES_IN_A_ROW = 3
+PROBES = 10  # actions that an environment may refuse before its components are given up
+
+
+class SlotGroup:
+    """Some environments stepped one after the other, each writing its row of `rows`.
+
+    Attributes:
+        events: what happened since the last `take_events`, in words.
+        reported: numbers of each episode that ended in the last step, where they are gathered.
+        outside: the first observation outside the space since then, in words.
+        notes: on how these environments are stepped, in words.
+    """
+
+    def __init__(self, spec: EnvSpec | Factory, task: Task, indices: range) -> None:
+        self.task = task
+        self.slots = [Slot(spec, task, index) for index in indices]
+        env = self.slots[0].env
+        if len({id(slot.env.unwrapped) for slot in self.slots}) < len(self.slots):
+            raise UserError(
+                f"env.id: {spec.id} gives one and the same instance again; a factory must make a "
+                f"new one in every call, {factory_of(env)}"
+            )
+        self.encoder = ObservationEncoder(env.observation_space, spec.id)
+        self.decoder = ActionDecoder(env.action_space, spec.id)
+        self.events: list[str] = []
+        self.outside: str | None = None
+        self.notes: list[str] = []
+        self.reported: list[dict[str, float]] = []  # by episodes that ended in the last step
+        self._names: tuple[str, ...] | None = None
+        self._masks = "none"
+        self._begun = 0
+        self._bounds = bounds_of(env.observation_space, self.encoder)
+
+    def probe(self) -> Probed:
+        """The first environment's reward components and source of masks."""
+        slot = self.slots[0]
+        observation, info = slot.reset(0)
+        source = masks.find_source(slot.env, info, self.task.action_masks, slot.spec.id)
+        notes = *self.notes, *self._notes(slot, observation)
+        return Probed(self._component_names(slot, observation, info, source), source, notes)
+
+    def _notes(self, slot: Slot, observation: Any) -> tuple[str, ...]:
+        try:
+            coarse = self.encoder.coarse(observation)
+        except (TypeError, ValueError):
+            return ()  # the first real reset will meet the same fault and report it
+        if not coarse:
+            return ()
+        return (
+            f"env.id: {slot.spec.id}: the observation has numbers beyond 16,777,216, between which "
+            f"float32 holds no fractions and then not every whole number: {', '.join(coarse)}; let "
+            "the environment give what matters, such as a difference",
+        )
+
+    def _component_names(
+        self, slot: Slot, observation: Any, info: dict[str, Any], source: str
+    ) -> tuple[str, ...]:
+        parts = info.get("reward_components")
+        slot.env.action_space.seed(0)
+        for _ in range(PROBES if parts is None else 0):
+            try:
+                action = self._some_action(slot, observation, info, source)
+                parts = slot.env.step(action)[4].get("reward_components")
+                break
+            except (Exception, SystemExit):
+                observation, info = slot.reset(0)  # a real step will report it if that is a fault
+        if parts is None:
+            return ("reward",)
+        if not isinstance(parts, dict) or not parts or not all(isinstance(i, str) for i in parts):
+            raise UserError(
+                f"env.id: {slot.spec.id}: info['reward_components'] must be a dict from names to "
+                f"numbers, got {shortened(parts)}"
+            )
+        return tuple(parts)
+
+    def _some_action(self, slot: Slot, observation: Any, info: dict[str, Any], source: str) -> Any:
+        """A random one, which the mask allows."""
+        space = slot.env.action_space
+        if source == "none":
+            return space.sample()
+        return masks.sample(space, masks.read(slot.env, observation, info, source))
+
+    def attach(self, rows: Rows, probed: Probed) -> None:
+        """Sets the rows to read and write, and the first environment's properties."""
+        self.rows = rows
+        names = probed.component_names
+        self._names = None if names == ("reward",) else names
+        self._masks = probed.mask_source
+        env = self.slots[0].env
+        count = mask_size(env.action_space) if self._masks != "none" else 0
+        self.encoder = ObservationEncoder(env.observation_space, self.slots[0].spec.id, count)
+
+    def reset(self, episodes: list[int], parity: int, run_seed: int) -> None:
+        """Starts the given episode of each environment; seeds are `run_seed`'s from now on."""
+        for row, (slot, episode) in enumerate(zip(self.slots, episodes, strict=True)):
+            slot.run_seed = run_seed
+            self._begin(row, slot, episode, parity)
+        self._check_reset_rows(range(len(self.slots)), parity)
+
+    def step(self, parity: int) -> None:
+        """One step of each environment; the next episode begins where one ended."""
+        rows = self.rows
+        rows.terminated[:] = False
+        rows.truncated[:] = False
+        rows.valid[:] = True
+        self.reported.clear()
+        actions = self.decoder.decode(rows.actions)
+        with np.errstate(over="ignore"):  # values beyond float32 are reported as not finite
+            for row, slot in enumerate(self.slots):
+                self._step(row, slot, actions[row], parity)
+        self._check(parity)
+
+    def take_events(self) -> tuple[list[str], str | None]:
+        """`events` and `outside`, which are empty again after that."""
+        taken = self.events, self.outside
+        self.events, self.outside = [], None
+        return taken
+
+    def call(self, method: str, args: list[Any]) -> list[Any]:
+        """What a method of each environment gives, as far as it is plain; else None."""
+        for slot in self.slots:
+            slot.method(method)  # all have it, or none is called
+        return [_plain(slot.call(method, args)) for slot in self.slots]
+
+    def replay(
+        self,
+        row: int,
+        episode: int,
+        actions: np.ndarray,
+        parity: int,
+        run_seed: int,
+        calls: Sequence[Call] = (),
+    ) -> bool:
+        """Plays an unfinished episode again; False where it ended early this time.
+
+        Args:
+            calls: in order; those before step 0 come before the reset.
+        """
+        slot = self.slots[row]
+        slot.run_seed = run_seed
+        self._mark(row)
+        if slot.calls:
+            slot.begin_anew()
+        due = deque(calls)
+
+        def call_until(step: int) -> None:
+            while due and due[0][0] <= step:
+                slot.call(*due.popleft()[1:])
+
+        call_until(-1)
+        observation, info = slot.reset(episode)
+        for step, action in enumerate(self.decoder.decode(actions)):
+            call_until(step)
+            self._mark(row)
+            slot.steps += 1
+            try:
+                observation, _, terminated, truncated, info = slot.env.step(action)
+            except (Exception, SystemExit) as error:
+                raise EnvironmentFault(
+                    f"{slot.where()}: played again, step {raised(error)}"
+                ) from error
+            if terminated or truncated:
+                return False
+        call_until(len(actions))
+        self._write_first(row, slot, observation, parity, info)
+        return True
+
+    def _mark(self, row: int) -> None:
+        """Counts each beginning and notes its environment, for a supervisor."""
+        self._begun += 1
+        self.rows.progress[row] = self._begun
+
+    def close(self) -> None:
+        """Closes the environments; a failing one does not keep the others open."""
+        slots, self.slots = self.slots, []
+        for slot in slots:
+            slot.close()
+
+    def _begin(self, row: int, slot: Slot, episode: int, parity: int) -> None:
+        self._mark(row)
+        observation, info = slot.reset(episode)
+        self._write_first(row, slot, observation, parity, info)
+
+    def _write(self, slot: Slot, observation: Any, row: np.ndarray, info: Any) -> None:
+        """Writes an observation and its mask.
+
+        Final observations (info None) get an all-ones mask: no action follows.
+        """
+        try:
+            self.encoder.write(observation, row)
+            if self._masks != "none":
+                every = np.ones(self.encoder.layout.num_mask)
+                told = info is not None
+                mask = masks.read(slot.env, observation, info, self._masks) if told else every
+                self.encoder.write_mask(mask, row)
+        except ValueError as error:
+            raise UserError(f"{slot.where()}: {error}") from None
+
+    def _write_first(self, row: int, slot: Slot, observation: Any, parity: int, info: Any) -> None:
+        """Writes what a new episode shows."""
+        try:
+            self._write(slot, observation, self.rows.obs[parity, row], info)
+        except masks.Raised as error:
+            text = f"{slot.where()}: {masks.METHOD} {raised(error.inner)}"
+            raise EnvironmentFault(text) from error.inner
+
+    def _step(self, row: int, slot: Slot, action: Any, parity: int) -> None:
+        rows = self.rows
+        self._mark(row)
+        slot.steps += 1
+        try:
+            result = slot.env.step(action)
+        except (Exception, SystemExit) as error:
+            if cannot_unpack(error):
+                raise UserError(
+                    f"{slot.where()}: step must return (observation, reward, terminated, truncated,"
+                    f" info), five values where the old gym had four; it gave others ({error})"
+                ) from error
+            self._on_error(row, slot, parity, error)
+            return
+        try:
+            observation, reward, terminated, truncated, info = result
+            said = info.get
+        except (TypeError, ValueError, AttributeError):
+            raise UserError(
+                f"{slot.where()}: step must return (observation, reward, terminated, truncated, "
+                f"info dict), got {shortened(result)}"
+            ) from None
+        if type(reward) is not float:
+            reward = scalar(slot.where, reward)
+        if type(terminated) is not bool:
+            terminated = flag(slot.where, "terminated", terminated)
+        if type(truncated) is not bool:
+            truncated = flag(slot.where, "truncated", truncated)
+        if self._names is None:
+            rows.rewards[row, 0] = reward
+            if "reward_components" in info:
+                raise UserError(
+                    f"{slot.where()}: info['reward_components'] is there now, but was not in the "
+                    "first reset and the first step; give it in every step, with 0 for what there "
+                    "is not"
+                )
+        else:
+            self._write_components(row, slot, reward, said("reward_components"))
+        if not (terminated or truncated):
+            try:
+                self._write(slot, observation, rows.obs[parity, row], info)
+            except masks.Raised as error:
+                self._on_error(row, slot, parity, error.inner, masks.METHOD)
+            return
+        rows.terminated[row] = terminated
+        rows.truncated[row] = truncated
+        success = said("is_success")
+        rows.success[row] = math.nan if success is None else float(bool(success))
+        final = rows.final_obs[row]
+        self._write(slot, observation, final, None)
+        if not (self._is_finite(final) and np.isfinite(rows.rewards[row]).all()):
+            self._on_nonfinite(row, slot, final, parity)
+            return
+        if self.task.report:
+            self.reported.append(numbers_of(info))
+        slot.failures = 0
+        self._begin(row, slot, slot.episode + 1, parity)
+
+    def _write_components(self, row: int, slot: Slot, reward: float, parts: Any) -> None:
+        assert self._names is not None
+        try:
+            found = [parts[name] for name in self._names]
+            self.rows.rewards[row] = [
+                part if type(part) is float else scalar(slot.where, part) for part in found
+            ]
+            complete = len(parts) == len(self._names)
+        except (TypeError, KeyError):
+            complete = False
+        if not complete:
+            raise UserError(
+                f"{slot.where()}: info['reward_components'] must have the entries "
+                f"{', '.join(self._names)} in every step, got {shortened(parts)}"
+            )
+        self.rows.totals[row] = reward
+
+    # Checks over all rows at once cost far less than one by one.
+
+    def _check(self, parity: int) -> None:
+        rows, obs = self.rows, self.rows.obs[parity]
+        if self._names is not None:
+            self._check_sums()
+        numbers = self.encoder.floats(obs)
+        if numbers is not None and not np.isfinite(numbers).all():
+            fresh = [i for i, slot in enumerate(self.slots) if slot.steps == 0]
+            self._check_reset_rows(fresh, parity)
+            for row in np.flatnonzero(~np.isfinite(numbers).all(axis=1)).tolist():
+                self._on_nonfinite(row, self.slots[row], obs[row].copy(), parity)
+        if not np.isfinite(rows.rewards).all():
+            for row in np.flatnonzero(~np.isfinite(rows.rewards).all(axis=1)).tolist():
+                self._on_nonfinite(row, self.slots[row], obs[row].copy(), parity)
+        if self._bounds is not None and numbers is not None:
+            self._check_bounds(numbers)
+
+    def _is_finite(self, row: np.ndarray) -> bool:
+        numbers = self.encoder.floats(row)
+        return numbers is None or bool(np.isfinite(numbers).all())
+
+    def _check_reset_rows(self, which: Any, parity: int) -> None:
+        for row in which:
+            numbers = self.encoder.floats(self.rows.obs[parity, row])
+            if numbers is not None and not np.isfinite(numbers).all():
+                raise EnvironmentFault(
+                    f"{self.slots[row].where()}: reset gave an observation that is not finite: "
+                    f"{first_nonfinite(numbers)}"
+                )
+
+    def _check_sums(self) -> None:
+        rows = self.rows
+        gap = np.abs(rows.rewards.sum(axis=1, dtype=np.float64) - rows.totals)
+        allowed = 1e-4 * (np.abs(rows.rewards).sum(axis=1) + np.abs(rows.totals))
+        wrong = np.flatnonzero((gap > allowed) & rows.valid)
+        if wrong.size:
+            row = int(wrong[0])
+            parts = dict(zip(self._names or (), rows.rewards[row].tolist(), strict=True))
+            raise UserError(
+                f"env.id: {self.slots[row].spec.id}: info['reward_components'] must sum to the "
+                f"reward, but environment {self.slots[row].index} gave {parts} and the reward "
+                f"{rows.totals[row]:g}"
+            )
+
+    def _check_bounds(self, obs: np.ndarray) -> None:
+        assert self._bounds is not None
+        low, high = self._bounds
+        outside = (obs < low) | (obs > high)
+        if not outside.any():
+            return
+        row, entry = (int(i) for i in np.argwhere(outside)[0])
+        self._bounds = None  # once is enough
+        space = self.slots[row].env.observation_space
+        declared = f"[{space.low.reshape(-1)[entry]:g}, {space.high.reshape(-1)[entry]:g}]"  # type: ignore
+        self.outside = (
+            f"environment {self.slots[row].index} ({self.slots[row].spec.id}) left its observation "
+            f"space: entry {entry} was {obs[row, entry]:g}, declared {declared}"
+        )
+
+    # Reactions to faults.
+
+    def _on_nonfinite(self, row: int, slot: Slot, reached: np.ndarray, parity: int) -> None:
+        numbers = self.encoder.floats(reached)
+        what = (
+            f"the observation is not finite: {first_nonfinite(numbers)}"
+            if numbers is not None and not np.isfinite(numbers).all()
+            else f"the reward is not finite (as float32): {self.rows.rewards[row].tolist()}"
+        )
+        if self.task.on_nonfinite == "stop":
+            raise EnvironmentFault(
+                f"{slot.where()}: {what}; env.on_nonfinite: reset would cut such an episode"
+            )
+        self._cut(row, slot, parity, what)
+
+    def _on_error(
+        self, row: int, slot: Slot, parity: int, error: BaseException, asked: str = "step"
+    ) -> None:
+        what = f"{asked} {raised(error)}"
+        if self.task.on_error == "stop":
+            raise EnvironmentFault(
+                f"{slot.where()}: {what}; env.on_error: restart would cut such an episode"
+            ) from error
+        slot.restart()
+        self._cut(row, slot, parity, what)
+
+    def _cut(self, row: int, slot: Slot, parity: int, what: str) -> None:
+        """Drops the transition and ends the episode as truncated at the last good observation."""
+        slot.failures += 1
+        if slot.failures > MAX_FAILURES_IN_A_ROW:
+            raise EnvironmentFault(
+                f"{slot.where()}: {what}; this was episode {slot.failures} in a row with a fault"
+            )
+        self.events.append(f"{slot.where()}: {what}; the episode was cut")
+        rows = self.rows
+        rows.final_obs[row] = rows.obs[1 - parity, row]
+        rows.rewards[row] = 0.0
+        rows.terminated[row] = False
+        rows.truncated[row] = True
+        rows.success[row] = math.nan
+        rows.valid[row] = False
+        self._begin(row, slot, slot.episode + 1, parity)
+        self._check_reset_rows([row], parity)
+
+
+def _plain(value: Any) -> Any:
+    """The value, or None where JSON cannot hold it."""
+    try:
+        return json.loads(json.dumps(value))
+    except (TypeError, ValueError, RecursionError):
+        return None
