@@ -9,15 +9,18 @@ import shutil
 import subprocess
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from insight_runs import SETTINGS, healthy, write_run
 
+from ppo.config import Config
+from ppo.config.words import known_paths
 from ppo.core.errors import UserError
 from ppo.core.figures import compact, number
 from ppo.insight import comparison
-from ppo.insight.comparison.compare import compare
+from ppo.insight.comparison.compare import compare, group_runs
 from ppo.insight.comparison.page import page, write_html
 from ppo.insight.comparison.statistics import iqm
 from ppo.insight.comparison.tables import print_tables, write_csv
@@ -49,6 +52,17 @@ def test_runs_that_differ_in_their_seed_only_are_one_group(tmp_path: Path) -> No
     found = compare(_runs(tmp_path, {1e-3: 0.0, 1e-4: 0.0}))
     assert [len(group.runs) for group in found.groups] == [4, 4]
     assert found.differing == {"ppo.learning_rate": [1e-3, 1e-4]}
+
+
+@pytest.mark.parametrize(
+    "key", sorted(k for k in known_paths(Config) if k.startswith(("ppo.", "network.", "env.")))
+)
+def test_runs_that_differ_in_a_setting_are_not_pooled(key: str) -> None:
+    one, same, other = (
+        SimpleNamespace(writer="ppo", path=path, settings={key: value, "system.seed": path})
+        for path, value in (("a", 1), ("b", 1), ("c", 2))
+    )
+    assert [group.runs for group in group_runs([one, other, same])] == [[one, same], [other]]
 
 
 def test_settings_that_do_not_matter_do_not_split_a_group(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from ppo.losses import balancers
 from ppo.policies.demonstrations import Demonstrations
 from ppo.policies.imitation import Imitator
 from ppo.runs.folder import RunFolder
-from ppo.values import clips, heads, scales
+from ppo.values import CLIPS, HEADS, SCALES
 
 HELD: dict[str, str] = {}
 ONE = {"ppo__num_epochs": 1, "ppo__num_minibatches": 1}  # a batch is one gradient step
@@ -420,10 +420,10 @@ def test_the_entropy_bonus_widens_the_policy() -> None:
 def test_values_are_clipped_by_the_kind() -> None:
     for relative, kind in (("true", "relative"), ("false", "absolute")):
         loss = made(ppo__use_relative_value_clip=relative).objective.balanced_losses[0]
-        assert type(loss.clip) is clips.REGISTRY.get(kind)
-    for kind in clips.REGISTRY.names():
+        assert type(loss.clip) is CLIPS.get(kind)
+    for kind in CLIPS.names():
         loss = made(ppo__value_clip=kind).objective.balanced_losses[0]
-        assert type(loss.clip) is clips.REGISTRY.get(kind)
+        assert type(loss.clip) is CLIPS.get(kind)
 
 
 @holds("ppo.value_clip_epsilon", "ppo.value_clip_floor")
@@ -453,9 +453,9 @@ def test_the_critic_learns_standardized_returns_of_that_scale() -> None:
         assert after(ppo__return_scale=scale)["target_std"] == pytest.approx(scale, rel=1e-5)
     raw = after(ppo__normalize_returns="false")
     assert (raw["target_mean"], raw["target_std"]) == (raw["return_mean"], raw["return_std"])
-    for kind in set(scales.REGISTRY.names()) - {"identity"}:
+    for kind in set(SCALES.names()) - {"identity"}:
         run = made(ppo__return_normalizer=kind, ppo__value_clip="none")
-        assert type(run.objective.value_scale) is scales.REGISTRY.get(kind)
+        assert type(run.objective.value_scale) is SCALES.get(kind)
 
 
 @holds("ppo.return_horizon")
@@ -489,9 +489,9 @@ def test_the_critic_s_gradient_is_the_weight_long() -> None:
 
 
 @holds("ppo.value_loss")
-@pytest.mark.parametrize("kind", heads.REGISTRY.names())
+@pytest.mark.parametrize("kind", HEADS.names())
 def test_the_critic_has_the_head_of_its_loss(kind: str) -> None:
-    assert type(made(ppo__value_loss=kind).objective.agent.value_head) is heads.REGISTRY.get(kind)
+    assert type(made(ppo__value_loss=kind).objective.agent.value_head) is HEADS.get(kind)
 
 
 # ---- balancing, auxiliary
