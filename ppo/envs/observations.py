@@ -180,6 +180,11 @@ class ObservationEncoder:
         if not size and not shapes:
             raise UserError(f"env.id: {env_id}: the observation space {space} has no entries")
 
+    @property
+    def image_leaves(self) -> list[Leaf]:
+        """The images, in the order of `layout`."""
+        return [Leaf((), 0, 0, self.space)] if is_image(self.space) else self._images
+
     def floats(self, rows: np.ndarray) -> np.ndarray | None:
         """[..., F] the numbers in rows, sharing their memory; None: these rows have none."""
         if not self.layout.images:

@@ -15,6 +15,7 @@ from ppo.policies.demonstrations import Demonstrations, write
 from ppo.policies.imitation import Imitator, adopt, cut
 from ppo.policies.policy import Policy, load_policy
 from ppo.policies.pretrain import pretrain
+from ppo.training.opening import adopt_policy
 from ppo.training.trainer import Trainer
 
 CPU = torch.device("cpu")
@@ -122,7 +123,7 @@ def test_ppo_starts_from_the_actor_and_not_from_the_critic(optimal, tmp_path):
     run = pretrain(config, tmp_path / "d.npz", tmp_path / "runs").folder.name
     source = load_policy(run, tmp_path / "runs")
     trainer = Trainer(config.with_overrides([f"train.initial_policy={run}"]), tmp_path / "runs")
-    trainer._adopt_policy()
+    adopt_policy(trainer.learner, trainer.config, trainer.initial_policy)
     trainer.learner.start()
     agent = trainer.learner.objective.agent
     obs = torch.as_tensor(optimal.obs[:40])
