@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ppo import losses
 from ppo.algorithm.discount import Discount
@@ -23,14 +25,16 @@ from ppo.core.errors import UserError
 from ppo.core.layout import Layout
 from ppo.core.randomness import generator, stream_seed
 from ppo.envs.base import Environments
+from ppo.envs.entries import MIN_IMAGE_SIDE
 from ppo.envs.make import make_environments
-from ppo.envs.observations import MIN_IMAGE_SIDE
 from ppo.losses import balancers
 from ppo.losses.base import Parts
 from ppo.losses.objective import Objective
 from ppo.networks import MEMORIES, encoders
-from ppo.networks.agent import Agent
+from ppo.networks.agent import Agent, Eye
 from ppo.networks.distributions import distribution_for
+from ppo.networks.encoders.base import Encoder, Read
+from ppo.networks.groups import Group, groups_of
 from ppo.networks.normalizer import ObservationNormalizer
 from ppo.values import CLIPS, HEADS, SCALES
 from ppo.values.scale import ValueScale
@@ -95,8 +99,57 @@ def encoder_kind(config: NetworkConfig, layout: Layout) -> str:
     """The encoder that `network.encoder` means for these observations."""
     if config.encoder != "auto":
         return config.encoder
-    sides = [side for image in layout.images for side in image.height_and_width]
+    images = layout.byte_images if config.images == "uint8" else layout.images
+    sides = [side for image in images for side in image.height_and_width]
     return "nature_cnn" if sides and min(sides) >= MIN_IMAGE_SIDE else "mlp"
+
+
+def encoder_classes(config: NetworkConfig, layouts: Sequence[Layout]) -> list[type[Encoder]]:
+    """The encoder of each of these; one without an image beside one with images is an MLP."""
+    kinds: list[type[Encoder]] = [
+        encoders.REGISTRY.get(encoder_kind(config, layout)) for layout in layouts
+    ]
+    if any(layout.images for layout in layouts):
+        mlp = encoders.REGISTRY.get("mlp")
+        pairs = zip(kinds, layouts, strict=True)
+        kinds = [kind if layout.images or not kind.sees_images else mlp for kind, layout in pairs]
+    return kinds
+
+
+def build_eyes(
+    config: Config, layout: Layout, source: torch.Generator
+) -> tuple[tuple[Eye, Eye], ObservationNormalizer]:
+    """What actor and critic see, and the normalizer of all that either sees.
+
+    Raises:
+        UserError: keys that are not there, or an encoder that does not fit.
+    """
+    env, network = config.env, config.network
+    groups = groups_of(layout, network.actor_keys, network.critic_keys)
+    seen = (groups.actor, groups.critic)
+    kinds = encoder_classes(network, [group.layout for group in seen])
+    size, read = max((kind.numbers(layout) for kind in kinds), key=lambda found: found[0])
+    if groups.read.spans is not None:
+        size = max(kind.numbers(groups.read.layout)[0] for kind in kinds)
+        read = partial(_read_part, groups.read, read)
+    normalizer = ObservationNormalizer(
+        size,
+        env.normalize_observations,
+        env.observation_clip,
+        env.squash_observations,
+        env.observation_scale == "tails",
+        read,
+        groups.read.layout.float_images if any(kind.sees_images for kind in kinds) else (),
+    )
+    first, second = (
+        Eye(group, partial(kind, group.layout, network, source))
+        for group, kind in zip(seen, kinds, strict=True)
+    )
+    return (first, second), normalizer
+
+
+def _read_part(group: Group, read: Read, obs: Tensor) -> Tensor:
+    return group(read(obs))
 
 
 def build_agent(
@@ -109,6 +162,8 @@ def build_agent(
     """
     network, ppo = config.network, config.ppo
     layout = Layout(observations) if isinstance(observations, int) else observations
+    if network.images == "uint8":
+        layout = layout._replace(images=layout.byte_images)
     scale = SCALES.get(ppo.value_scale_kind)(num_components, ppo.return_scale, ppo.return_horizon)
     loss_unit = scale.unit if ppo.value_loss_unit == "variance" else 1.0
     head_kind = HEADS.get(ppo.value_loss)
@@ -119,18 +174,8 @@ def build_agent(
         support=(scale.support or 1.0) * scale.unit,
         logarithmic=not scale.affine,
     )
-    env = config.env
-    encoder = encoders.REGISTRY.get(encoder_kind(network, layout))
-    size, read = encoder.numbers(layout)
-    normalizer = ObservationNormalizer(
-        size,
-        env.normalize_observations,
-        env.observation_clip,
-        env.squash_observations,
-        env.observation_scale == "tails",
-        read,
-    )
     source = generator(torch.device("cpu"), config.system.seed, "initialization")
+    eyes, normalizer = build_eyes(config, layout, source)
     memory = MEMORIES.get(network.memory)
     agent = Agent(
         layout,
@@ -143,7 +188,7 @@ def build_agent(
         normalizer,
         head,
         network.shared_encoder,
-        lambda: encoder(layout, network, source),
+        eyes,
         lambda features: memory(features, network.memory_size, source),
         source,
     )

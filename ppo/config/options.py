@@ -17,7 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from ppo.config.consistency import mismatches
 from ppo.config.file import build, plain, to_yaml
-from ppo.config.removed import drop
+from ppo.config.removed import complete, drop
 from ppo.config.source import Source, read_file
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -118,6 +118,15 @@ class NetworkConfig(Section):
         source="nature_cnn: Mnih et al. 2015; impala_cnn: Espeholt et al. 2018",
     )
     image_features: Count = setting(512, "units of the last layer of a convolutional encoder")
+    images: Literal["any", "uint8"] = setting(
+        "any", "images that a convolutional encoder sees: of any type (floats, depth), or of uint8"
+    )
+    actor_keys: Annotated[list[str], Field(min_length=1)] | None = setting(
+        None, "entries of a Dict observation that the actor sees (null = all)"
+    )
+    critic_keys: Annotated[list[str], Field(min_length=1)] | None = setting(
+        None, "entries of a Dict observation that the critic sees (null = all)"
+    )
     memory: Literal["none", "lstm", "gru"] = setting(
         "none", "none, lstm, gru; with memory a minibatch is whole environments", common=True
     )
@@ -423,9 +432,11 @@ class Config(Section):
         """The configuration of a run folder, and a line for each setting that it no longer holds.
 
         Settings that were removed since the run are dropped; those that did something are named.
+        Those that came since have the value that the run was trained with.
         """
         source = read_file(path)
         notes = drop(source.values)
+        complete(source.values)
         return build(cls, source, overrides), notes
 
     @classmethod

@@ -70,7 +70,8 @@ class Policy:
         """The action for one raw observation, in the environment's own units and dtype.
 
         Args:
-            observation: an element of the environment's observation space.
+            observation: an element of the environment's observation space; of a Dict, the entries
+                of `network.actor_keys` suffice.
             deterministic: the mode of the policy; otherwise a sample.
             seed: of the sample; None draws from torch's global generator.
             action_mask: [M] of 0 and 1, for a policy that was trained with masks; None: every
@@ -86,7 +87,13 @@ class Policy:
             action_mask = masks.of_observation(observation, self.action_space)
         if action_mask is not None:
             action_mask = flat_mask(self.action_space, action_mask)
-        row = flatten_observation(self.observation_space, observation, num_mask, action_mask)
+        row = flatten_observation(
+            self.observation_space,
+            observation,
+            num_mask,
+            action_mask,
+            self.config.network.actor_keys,
+        )
         actions = self.act(torch.as_tensor(np.asarray(row)).unsqueeze(0), deterministic, seed)
         action = ActionDecoder(self.action_space, self.config.env.id).array(actions.numpy())[0]
         return action.item() if np.ndim(action) == 0 else action
