@@ -223,16 +223,18 @@ def _dynamic(given: Given) -> Any:
     return tuple(dict.fromkeys(part, batch) if isinstance(part, dict) else batch for part in given)
 
 
+def _program(module: nn.Module, given: Given) -> Any:
+    return torch.export.export(module, _few(given), dynamic_shapes=_dynamic(given))
+
+
 def _write_onnx(module: nn.Module, inputs: Inputs, given: Given, path: Path) -> None:
     names = [one.name for one in inputs.all]
     count = len(given) - 1  # states
     outputs = [inputs.free("actions"), inputs.free("next_states")][: 1 + count]
     program = torch.onnx.export(
-        module,
-        _few(given),
+        _program(module, given),  # torch.onnx itself takes a dict at the end for named arguments
         input_names=[*names, inputs.free("states")][: len(names) + count],
         output_names=outputs,
-        dynamic_shapes=_dynamic(given),
         dynamo=True,
         verbose=False,
     )
@@ -266,8 +268,7 @@ def _run_onnx(path: Path, *given: Any) -> Any:
 
 
 def _write_program(module: nn.Module, inputs: Inputs, given: Given, path: Path) -> None:
-    program = torch.export.export(module, _few(given), dynamic_shapes=_dynamic(given))
-    torch.export.save(program, path, extra_files=_described(inputs))
+    torch.export.save(_program(module, given), path, extra_files=_described(inputs))
 
 
 def _run_program(path: Path, *given: Any) -> Any:
