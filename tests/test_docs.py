@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+import shlex
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from ppo.cli import modes
+from ppo.config import Config
+from ppo.core.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
@@ -17,6 +21,7 @@ PAGES = [
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 PATH = re.compile(r"(?<![\w/.-])(?:ppo|tests|benchmarks|configs|docs)/[\w/.-]*\w(?![\w<*])")
 PLACEHOLDER = re.compile(r"<|\*")
+COMMAND = re.compile(r"^\s*(?:\$ )?(?:\S*python )?(?:train_cli\.py|ppo) (.*)$", re.MULTILINE)
 MODE = re.compile(r"--mode ([a-z_]+)")
 
 
@@ -40,6 +45,21 @@ def dead_links(page: Path) -> list[str]:
     return dead
 
 
+def refused(command: str) -> str:
+    """Why the command line does not take the words after `train_cli.py`; nothing if it does."""
+    line = command.split("  #")[0].split(" | ")[0].split(" > ")[0].split(" && ")[0].rstrip("\\& ")
+    if PLACEHOLDER.search(line) or re.search(r"\b[A-Z]{3,}\b|\.\.\.|\[-", line):
+        return ""  # not to be typed as it stands
+    try:
+        words = shlex.split(line, comments=True)
+        mode = MODE.search(line)
+        args, _ = import_module("ppo.cli.main").parse(words, mode[1] if mode else modes.DEFAULT)
+        Config.load(None, getattr(args, "overrides", []))
+    except UserError as error:
+        return f"{line}: {error}"
+    return ""
+
+
 def dead_paths(text: str) -> list[str]:
     """Paths of the tree that a text names and that do not exist."""
     words = [word for word in text.split() if not PLACEHOLDER.search(word)]
@@ -51,6 +71,9 @@ def test_every_link_path_and_mode_exists(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert dead_links(page) == []
     assert dead_paths(text) == []
+    assert [
+        found for found in map(refused, COMMAND.findall(text.replace("\\\n", " "))) if found
+    ] == []
     assert [mode for mode in MODE.findall(text) if mode not in modes.names()] == []
 
 
@@ -58,4 +81,6 @@ def test_what_does_not_exist_is_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# A heading\n[a](#a-heading) [b](#another) [c](missing.md) [d](page.md)\n")
     assert dead_links(page) == ["#another", "missing.md"]
+    assert "unknown flag" in refused("--mode train --resum latest")
+    assert "unknown" in refused("--mode train --set ppo.gama=1")
     assert dead_paths("`ppo/core/metrics.py`, ppo/rules/ and tests/<room>/x.py") == ["ppo/rules"]

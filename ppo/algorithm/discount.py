@@ -20,7 +20,7 @@ from ppo.config import PPOConfig
 from ppo.core import parallel
 from ppo.functional.moments import remember
 
-STEP = 1.05  # of the horizon, in a batch
+STEP = 1.05  # largest factor of the horizon in a batch
 ENOUGH = 0.9  # explained variance above which the horizon grows
 
 
@@ -33,7 +33,7 @@ class Discount(nn.Module):
     whose returns the critic explained more than nine tenths, else a twentieth shorter.
 
     Args:
-        names: of the reward components; those of `component_gammas` keep their own discount.
+        names: names of the reward components; those of `component_gammas` keep their own discount.
     """
 
     free: Tensor  # [K] bool: those that follow

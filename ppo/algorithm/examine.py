@@ -20,7 +20,7 @@ from ppo.losses.objective import Objective
 
 
 class Examine:
-    """Measures, then lets the observation normalizer learn, so that a batch sees one of it.
+    """Measures, then updates the observation normalizer: a batch uses one set of statistics.
 
     The gradients that reach a shared encoder are those before the update: `remember` takes them.
     """
@@ -64,7 +64,7 @@ class Examine:
         std = agent.distribution.mean_std()
         if std is not None:
             found["policy_std"] = std
-        # The summed value moves by the sum of what its heads can; one without a scale stands still.
+        # The summed value moves by as much as its heads together; one without a scale stands still.
         found["scale_size"] = (scale.size.double() * scale.ready).sum() * agent.value_head.gain
         found["finite"] = torch.isfinite(self.flat.theta).all()
         agent.normalizer.update(batch.obs, batch.valid)

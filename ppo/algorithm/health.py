@@ -108,7 +108,7 @@ def reward_health(
     """Rewards by ranks, so that one outlier cannot hide itself (section 5.1 of the study).
 
     Args:
-        rewards: [T, N, K]. valid: [T, N] bool. center: median and robust deviation, [K] each.
+        rewards: [T, N, K]. valid: [T, N] bool. center: median and robust std, [K] each.
     """
     middle, spread = center
     far = (rewards - middle).abs() * valid.unsqueeze(-1)
@@ -210,7 +210,7 @@ class SharedGradients(nn.Module):
         return torch.stack([weight * losses["value"], losses["policy"] + losses["entropy"]])
 
     def measure(self, theta: Tensor, batch: Batch, knobs: Knobs) -> Tensor:
-        """[2] shares: of the value in the sum of both norms, and value over policy."""
+        """[2]: the value's share in the sum of both norms, and value over policy."""
 
         def losses_of(flat: Tensor) -> Tensor:
             named = self.flat.unflatten(flat).items()

@@ -18,6 +18,7 @@ from ppo.algorithm.examine import Examine
 from ppo.algorithm.kl_rate import KLRate
 from ppo.algorithm.optimizer import Adam
 from ppo.algorithm.record import EpisodeRows, Recorder, fault_of, reduce_table, to_host
+from ppo.algorithm.reported import Reported
 from ppo.algorithm.rewards import Rewards
 from ppo.algorithm.rollout.collect import Collector, Episodes
 from ppo.algorithm.rollout.exploration import NoiseColor
@@ -75,7 +76,7 @@ class Learner(nn.Module):
         self.device, self.compiled = device, compile_it
         num_components = len(collector.envs.component_names)
         last_mean = torch.zeros(num_components, dtype=torch.float64, device=device)
-        self.register_buffer("last_mean", last_mean)  # of the returns [K]
+        self.register_buffer("last_mean", last_mean)  # mean of the last batch's returns [K]
         self.counters: dict[str, int] = {
             "batch": 0,
             "env_steps": 0,
@@ -96,6 +97,7 @@ class Learner(nn.Module):
         self.wall_time = 0.0
         self.watch = Stopwatch("collect", "update", "other")
         self.recorder = Recorder(objective, collector.envs)
+        self.reported = Reported()
         self.finished: EpisodeRows | None = None
 
     @property
@@ -210,7 +212,7 @@ class Learner(nn.Module):
         try:
             found = self.collector(self.counters["batch"], attempt, self.colored_share)
         except Dropped:
-            pass  # the others are told first
+            pass  # the other ranks hear of it first
         if parallel.any_(found is None, self.device) or found is None:
             raise Dropped(f"batch {self.counters['batch']} was dropped")
         rollout, episodes = found
@@ -255,7 +257,7 @@ class Learner(nn.Module):
         return variances
 
     def _report(self, values: dict[str, float], rollout: Rollout) -> None:
-        """What the user should know of a batch, as events."""
+        """Events of a batch for the user."""
         if values["reward_outliers"]:
             envs = self.collector.envs
             first_env = parallel.rank() * envs.num_envs
@@ -269,7 +271,9 @@ class Learner(nn.Module):
         self.finished = EpisodeRows(rollout, episodes)
         self.counters["env_steps"] += int(values["steps"])
         self.counters["episodes"] += len(self.finished)
-        return self.recorder(values, self.finished, self.counters)
+        record = self.recorder(values, self.finished, self.counters)
+        told, events = self.reported(self.collector.envs.reports.take())
+        return {**record, **told, "events": [*record["events"], *events]}
 
     def _mark(self) -> Callable[[], None]:
         """Remember the start of a batch: what a fault could spoil, and what a stop would lose.

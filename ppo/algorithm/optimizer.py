@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 BETA1, BETA2 = 0.9, 0.999
-EPSILON = 1e-5  # of gradients, which have no unit here: no break of the invariance to reward scale
+EPSILON = 1e-5  # gradients have no unit here, so it does not break the invariance to reward scale
 
 
 class FlatParameters:

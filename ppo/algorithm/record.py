@@ -150,11 +150,11 @@ class EpisodeRows:
 def component_values(
     values: dict[str, float], names: tuple[str, ...], auxiliary: tuple[str, ...]
 ) -> dict[str, dict[str, float | None]]:
-    """What a record says of each reward component and of each auxiliary loss.
+    """The part of a record about each reward component and each auxiliary loss.
 
     Args:
-        values: of the batch, those of component k as `component_loss/k` and so on.
-        names: of the reward components. auxiliary: of the losses that are balanced beside value.
+        values: values of the batch, those of component k as `component_loss/k` and so on.
+        names: names of the reward components. auxiliary: names of the losses beside value.
     """
     weight = clean(values["weight/value"])
     out: dict[str, dict[str, float | None]] = {}
@@ -210,7 +210,7 @@ class Recorder:
         """The record.
 
         Args:
-            values: of the batch. finished: its episodes. counters: of the run, with this batch.
+            values: values of the batch. finished: its episodes. counters: counters of the run.
         """
         values = values | finished.summary(self.envs.max_episode_steps) | counters
         values |= derived(values, self.objective.agent)

@@ -106,10 +106,10 @@ class RewardScale(nn.Module):
 
 
 class Rewards:
-    """Rewards of a rollout as everything after them sees them.
+    """Rewards of a rollout in the form that all later steps use.
 
     Args:
-        scale: of all rewards. clips: outliers come back to the others; else they are reported only.
+        scale: factor of all rewards. clips: outliers are clipped; else they are only reported.
     """
 
     def __init__(self, scale: RewardScale, clips: bool) -> None:
@@ -129,7 +129,7 @@ class Rewards:
         """One sentence for each of the first few outliers: environment, step, component, size.
 
         Args:
-            rollout: as it was collected. names: of the components.
+            rollout: as it was collected. names: names of the components.
             first_env: number of the first environment of this rank.
         """
         rewards = rollout.rewards
@@ -140,7 +140,7 @@ class Rewards:
             sigmas = float((rewards[t, n, k] - middle[k]).abs() / spread[k])
             lines.append(
                 f"reward outlier: environment {n + first_env}, step {t} of the batch, component "
-                f"{names[k]}: {float(rewards[t, n, k]):.6g} is {sigmas:.3g} robust deviations away "
+                f"{names[k]}: {float(rewards[t, n, k]):.6g} is {sigmas:.3g} robust std away "
                 f"(limit {LIMIT:g})"
             )
         if len(places) > MAX_REPORTED:

@@ -24,7 +24,7 @@ def in_force(config: PPOConfig, progress: float, factor: float) -> dict[str, flo
     """The numbers that schedules move, by their names in `Knobs`.
 
     Args:
-        factor: of the learning rate, beside its schedule.
+        factor: further factor of the learning rate, beside its schedule.
     """
     rate = scheduled(config.learning_rate, config.learning_rate_schedule, progress)
     return {

@@ -20,7 +20,7 @@ from ppo.core.signals import Grace
 from ppo.losses.base import Knobs
 from ppo.losses.objective import Objective
 
-KL_STOP_FACTOR = 1.5  # of target_kl, as in Stable-Baselines3
+KL_STOP_FACTOR = 1.5  # times target_kl, as in Stable-Baselines3
 
 
 class UpdateTable(NamedTuple):
@@ -54,8 +54,8 @@ class Update:
     ) -> None:
         self.objective, self.optimizer, self.config = objective, optimizer, config
         self.run_seed = run_seed
-        self.names: list[str] = []  # of a step
-        self.poll = Grace()  # asked between minibatches
+        self.names: list[str] = []  # names of a step's figures
+        self.poll = Grace()  # polled between minibatches
         device = optimizer.flat.theta.device
         self.running = torch.ones(1, dtype=torch.bool, device=device)
         # A rate that follows the target needs no stop; and a stop would hide from it what it did.
@@ -159,7 +159,7 @@ class Update:
         self.names = [*sorted(metrics), "grad_norm", "taken", "running"]
 
     def _stopped_on_host(self) -> bool:
-        """Whether to leave early. Only the CPU asks: on a GPU the answer would cost a wait."""
+        """Whether to leave early. Only on a CPU: on a GPU the answer would cost a wait."""
         if not self.stops or self.running.device.type != "cpu":
             return False
         return not bool(self.running)

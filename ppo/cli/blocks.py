@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ppo.cli.columns import WIDTH, Record, figure
+from ppo.core import program
 from ppo.core.figures import compact, duration, number
 from ppo.core.metrics import DECLARED, METRICS, UNBOUNDED, Metric, clean
 
@@ -277,9 +278,8 @@ def next_command(summary: Mapping[str, Any]) -> str:
     path = summary.get("path")
     if path and Path(path).parent != Path("training_results"):
         run = shlex.quote(str(path))  # a path finds the run in any results folder
-    start = "python train_cli.py --mode"
     if summary.get("status") == "interrupted":
-        return f"{start} train --resume {run}"
+        return program.command("train", "--resume", run)
     if summary.get("status") == "failed" or summary.get("findings"):
-        return f"{start} diagnose {run}"
-    return f"{start} evaluate --run {run}"
+        return program.command("diagnose", run)
+    return program.command("evaluate", "--run", run)

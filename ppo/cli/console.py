@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from ppo.cli import blocks
 from ppo.cli.columns import WIDTH, Record, batch_line, losses_line, table_header
+from ppo.core import program
 from ppo.core.errors import one_line
 from ppo.runs.files import from_here
 
@@ -238,7 +239,7 @@ class Console:
                 self.single_batch(self._record, self._config)
                 self._print("")
         if self._health and summary.get("status") == "finished":
-            summary = {"next": "python train_cli.py --mode train", **summary}
+            summary = {"next": program.command("train"), **summary}
         self._print(*blocks.end_block(summary, self._told))
 
     def close(self) -> None:

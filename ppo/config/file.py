@@ -38,6 +38,7 @@ MAX_PLACE_LENGTH = 100
 COMMENT_COLUMN = 40
 _HEADER = "# Every option with its value. Override one with --set section.key=value.\n"
 _SHORT_HEADER = (
+    "# yaml-language-server: $schema=docs/config.schema.json\n"
     "# The common settings. All of them: docs/options.md, or --mode options. This file takes any.\n"
     "# Override one with --set section.key=value.\n"
 )

@@ -96,3 +96,14 @@ def markdown(model: type[BaseModel]) -> str:
 
 def _row(*cells: str) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def schema(model: type[BaseModel]) -> dict[str, Any]:
+    """The JSON schema of a configuration file, for editors that complete and check YAML."""
+    found = model.model_json_schema()
+    sections = found["$defs"].values()
+    for entry in (found, *sections):
+        for setting in entry["properties"].values():
+            for name in ("common", "imports", "source", "title"):  # nothing that an editor shows
+                setting.pop(name, None)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found}

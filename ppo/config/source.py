@@ -280,7 +280,9 @@ def _yaml_nearby(path: FilePath) -> str:
 
 
 def _decode(data: bytes, name: str) -> str:
-    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))  # of some Windows shells
+    wide = data.startswith(
+        (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    )  # written by some Windows shells
     try:
         text = data.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError as error:

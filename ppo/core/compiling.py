@@ -1,4 +1,4 @@
-"""The one place that says how functions are compiled.
+"""The one place that determines how functions are compiled.
 
 A compiled function is the same Python as the eager one. `fullgraph=True` everywhere: a construct
 that would fall back to eager in the middle is an error, not a slow run.
@@ -29,7 +29,7 @@ LOOPS_IN_CPP = "2.13"  # before, the calls around a loop could be compiled on so
 MEASURED_ON = (
     "x86_64",
     "AMD64",
-)  # where ppo/core/products.py knows which library is the faster one
+)  # where ppo/core/products.py has found which library is the faster one
 
 
 def compiled(function: F, device: torch.device, loops: bool = False) -> F:
@@ -97,7 +97,7 @@ class FixedGraphs:
 
     def _compile(self, args: tuple[Any, ...]) -> Callable[..., Any]:
         """A graph for arguments of this look; by torch.compile alone where nothing else works."""
-        # What a graph is for is told by its key; torch need not keep anything of it.
+        # The key determines which graph fits; torch need not keep guards.
         fixed = {**self._options, "guard_filter_fn": lambda entries: [False] * len(entries)}
         options, errors = {**self._options, **self._more}, []
         for more in [self._more, {}] if self._more else [{}]:

@@ -44,7 +44,7 @@ class Step(NamedTuple):
     terminated: Tensor  # [N] bool
     truncated: Tensor  # [N] bool
     final_obs: Tensor  # [N, ...] the state truly reached; equals obs where the episode goes on
-    success: Tensor  # [N] float32: 1 or 0 where an episode ended and said so, NaN elsewhere
+    success: Tensor  # [N] float32: 1 or 0 where an episode ended and reported it, NaN elsewhere
     valid: Tensor  # [N] bool: a step of the task
 
     @property
@@ -144,7 +144,7 @@ class Batch(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """What the agent says of B observations."""
+    """The agent's outputs for B observations."""
 
     policy: Tensor  # [B, P] parameters of the action distribution
     value_output: Tensor  # [B, K, O] the critic's raw output (O = 1, or bins of a distribution)

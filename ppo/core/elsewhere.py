@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-# Ours -> theirs, as one would type or say it. A key that is missing has no counterpart there.
+# Ours -> theirs, as one would type it. A key that is missing has no counterpart there.
 ELSEWHERE: dict[str, dict[str, str]] = {
     "stable-baselines3": {
         "ppo.learning_rate": "learning_rate",
@@ -51,6 +51,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "ppo.clip_epsilon": "clip-coef",
         "ppo.normalize_advantages": "norm-adv",
         "train.total_timesteps": "total-timesteps",
+        "system.seed": "seed",
     },
     "rsl_rl": {
         "ppo.learning_rate": "learning_rate",

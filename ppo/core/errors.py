@@ -31,7 +31,7 @@ class EnvironmentFault(RunError):
 
 
 class Dropped(Exception):
-    """A stop was asked for and this would outlast its grace; on resume it is done again."""
+    """A stop was requested and this would outlast its grace; on resume it is done again."""
 
 
 class Diverged(RuntimeError):

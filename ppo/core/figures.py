@@ -56,6 +56,6 @@ def _rounded(value: float) -> float:
 
 
 def _scientific(value: float, digits: int) -> str:
-    """1.2e6: no zeros that say nothing."""
+    """1.2e6: no trailing zeros."""
     mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
     return f"{float(mantissa):g}e{int(exponent)}"

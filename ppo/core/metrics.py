@@ -34,7 +34,7 @@ class Metric(NamedTuple):
     meaning: str
     label: str = ""  # in comparisons; empty: not compared
     better: Better = "none"
-    judged: bool = False  # a comparison says whether groups differ in it by more than chance
+    judged: bool = False  # whether a comparison tests groups for a difference beyond chance
     curve: bool = False  # drawn on the page of a comparison
     column: Column | None = None
     healthy: tuple[float, float] = UNBOUNDED  # outside it is marked; one mark is no illness yet
@@ -276,7 +276,7 @@ METRICS: list[Metric] = [
         "data",
         "1",
         "none",
-        reward_outlier="largest distance of a reward from the median, in robust deviations",
+        reward_outlier="largest distance of a reward from the median, in robust std",
         reward_zero_share="share of rewards that are exactly 0",
         obs_outlier_share="share of normalized observation entries beyond 10 standard deviations",
         obs_std_ratio="largest over smallest standard deviation of raw observation entries",

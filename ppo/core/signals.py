@@ -30,7 +30,7 @@ STOPS = {
 
 
 class Grace:
-    """How long a stop that was asked for may wait for what is being done.
+    """How long a requested stop may wait for the work in progress.
 
     It is called between environment steps and between minibatches, where it costs nothing.
 
@@ -48,7 +48,7 @@ class Grace:
         self._took: dict[str, float] = {}
 
     def start(self) -> None:
-        """A stop is asked for now."""
+        """A stop is requested now."""
         self.deadline = time.monotonic() + self.seconds
 
     @contextlib.contextmanager
@@ -63,7 +63,7 @@ class Grace:
             self._expected_end = float("inf")
 
     def __call__(self) -> None:
-        """Goes on unless a stop is asked for that cannot wait.
+        """Goes on unless a requested stop cannot wait.
 
         Raises:
             Dropped: the work would end after the deadline, or nobody knows when.
@@ -75,7 +75,7 @@ class Grace:
 
 
 class SignalGuard:
-    """While it is entered, signals ask and do not kill. Outside the main thread it does nothing.
+    """While entered, signals request a stop and do not kill; in other threads it does nothing.
 
     SIGINT, SIGTERM and SIGHUP ask to stop; the second one leaves at once and takes the child
     processes along. SIGUSR1 asks for a checkpoint. What the process ignored before (SIGHUP under

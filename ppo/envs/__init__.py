@@ -13,8 +13,9 @@ import gymnasium as gym
 if TYPE_CHECKING:
     from ppo.envs.base import Environments, episode_seed
     from ppo.envs.make import make_environments
+    from ppo.envs.simulator import TorchVectorEnv
 
-__all__ = ["Environments", "episode_seed", "make_environments"]
+__all__ = ["Environments", "TorchVectorEnv", "episode_seed", "make_environments"]
 
 OWN = {
     "DoubleIntegrator-v0": ("ppo.envs.tasks.double_integrator:DoubleIntegratorEnv", None),
@@ -28,11 +29,15 @@ for _id, (_entry, _limit) in OWN.items():
 
 
 def __getattr__(name: str) -> Any:
-    """`make_environments` and the base class, imported when they are first asked for."""
+    """What needs torch or has a base in it, imported when it is first asked for."""
     if name == "make_environments":
         from ppo.envs.make import make_environments
 
         return make_environments
+    if name == "TorchVectorEnv":
+        from ppo.envs.simulator import TorchVectorEnv
+
+        return TorchVectorEnv
     if name in ("Environments", "episode_seed"):
         from ppo.envs import base
 

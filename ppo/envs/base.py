@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from ppo.core.errors import UserError
 from ppo.core.layout import Layout
+from ppo.envs.reports import Reports
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,8 +30,8 @@ def episode_seed(run_seed: int, env_index: int, episode_index: int) -> int:
     number of workers, and an environment can be restored by playing its episode again.
 
     Args:
-        run_seed: of the run, at least 0.
-        env_index: of the environment over all processes, at least 0.
+        run_seed: seed of the run, at least 0.
+        env_index: index of the environment over all processes, at least 0.
         episode_index: 0 for the first episode of that environment.
     """
     sequence = np.random.SeedSequence([run_seed, env_index, episode_index])
@@ -41,13 +43,13 @@ class Environments(ABC):
 
     Attributes:
         num_envs: N.
-        observation_space: of one environment, as the environment gives it, but for entries of
+        observation_space: space of one environment, as the environment gives it, but for entries of
             text, which are left out.
-        action_space: of one environment.
-        component_names: of the K reward components; ("reward",) where there is one.
+        action_space: space of one environment.
+        component_names: names of the K reward components; ("reward",) where there is one.
         max_episode_steps: the time limit, or None.
         truncates: whether an episode may end by a time limit.
-        run_seed: of all episodes that begin from now on; `reset` begins them all.
+        run_seed: seed of all episodes that begin from now on; `reset` begins them all.
         backend: sync, async, vector or torch.
         restore_level: the way in which `load_state_dict` restores.
             native, state: the state is part of `state_dict`.
@@ -55,7 +57,7 @@ class Environments(ABC):
             boundary: the state cannot be saved. To stay resumable the trainer calls `reset()` at
             every checkpoint, before `state_dict()`, also in a run that is never interrupted.
         events: what happened to the environments, in words; the trainer drains it each batch.
-        layout: of the row that one observation is encoded as (see ppo/core/layout.py).
+        layout: layout of the row that one observation is encoded as (see ppo/core/layout.py).
         notes: for the user, on the reading of these environments; known from the start.
     """
 
@@ -71,6 +73,11 @@ class Environments(ABC):
     events: list[str]
     notes: list[str]
     layout: Layout
+
+    @functools.cached_property
+    def reports(self) -> Reports:
+        """What episodes reported at their ends since it was last taken, where that is asked for."""
+        return Reports()
 
     @property
     def observation_shape(self) -> tuple[int, ...]:

@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
-import copy
 import difflib
 import errno
-import importlib
+import functools
 import importlib.util
-import os
 import re
 import sys
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
+from ppo.core.blame import described
 from ppo.core.errors import UserError
-from ppo.envs.blame import described
+from ppo.core.imports import import_module
+from ppo.core.program import install
+from ppo.envs.factory import Factory
 
 
 class Package(NamedTuple):
     """A package that registers environments."""
 
     module: str
-    pattern: str  # of its ids
+    pattern: str  # pattern of its ids
     install: str
     registers: bool = True  # importing it registers its ids
 
 
-_EXTRA = 'pip install -e ".[{}]"'
 PACKAGES = (
-    Package("ale_py", r"ALE/|\w+(-ram)?(NoFrameskip|Deterministic)-v[045]", _EXTRA.format("atari")),
+    Package("ale_py", r"ALE/|\w+(-ram)?(NoFrameskip|Deterministic)-v[045]", install("atari")),
     Package("minigrid", r"(MiniGrid|BabyAI)-", "pip install minigrid"),
     Package(
         "highway_env",
@@ -38,14 +39,12 @@ PACKAGES = (
         r"[\w-]*-v\d",
         "pip install highway-env",
     ),
-    Package(
-        "Box2D", r"(LunarLander|BipedalWalker|CarRacing)", _EXTRA.format("box2d"), registers=False
-    ),
+    Package("Box2D", r"(LunarLander|BipedalWalker|CarRacing)", install("box2d"), registers=False),
     Package(
         "mujoco",
         r"(HalfCheetah|Hopper|Walker2d|Ant|Humanoid|HumanoidStandup|Swimmer|Reacher|Pusher"
         r"|InvertedPendulum|InvertedDoublePendulum)-v\d",
-        _EXTRA.format("mujoco"),
+        install("mujoco"),
         registers=False,
     ),
 )
@@ -56,16 +55,30 @@ def package_of(env_id: str) -> Package | None:
     return next((item for item in PACKAGES if re.match(item.pattern, env_id)), None)
 
 
-def find_spec(env_id: str) -> EnvSpec:
+def find_spec(env_id: str) -> EnvSpec | Factory:
     """The registered specification of `env_id`, after importing the package that brings it.
+
+    `package.module:name` is an id that importing the module registers, or else a class, a factory
+    or an id that the module has under this name.
 
     Raises:
         UserError: unknown id; with the closest ones, or the package to install.
     """
+    if env_id.startswith("<"):
+        raise UserError(
+            f"env.id: {env_id} is an object of the program that trained; give it again: "
+            "Trainer(..., env=...), evaluate(policy, env=...)"
+        )
     module, colon, name = env_id.partition(":")
     if colon:
         _check_form(module, name, env_id)
-        _import(module, env_id)
+        import_module(module, f"env.id: {env_id}")
+        if name not in gym.registry:
+            found = _attribute(module, name)
+            if isinstance(found, str):
+                return find_spec(found)
+            if found is not None:
+                return _factory(env_id, found)
         env_id = name
     package = package_of(env_id)
     if package and package.registers and env_id not in gym.registry:
@@ -74,7 +87,7 @@ def find_spec(env_id: str) -> EnvSpec:
                 f"env.id: {env_id} needs the package {package.module}, which is not installed; "
                 f"run: {package.install}"
             )
-        _import(package.module, env_id)
+        import_module(package.module, f"env.id: {env_id}")
     try:
         return gym.spec(env_id)
     except gym.error.Error as error:
@@ -94,28 +107,25 @@ def _check_form(module: str, name: str, env_id: str) -> None:
     raise UserError(f"env.id: {env_id}: a module is named by its dotted path; {hint}")
 
 
-def _import(module: str, env_id: str) -> None:
-    """Imports it from where Python looks, or else from the working directory.
-
-    Raises:
-        UserError: there is none, or it fails; says where.
-    """
-    here = os.getcwd()
-    if here not in sys.path:  # a program's own folder stands there, or "", which may move
-        sys.path.append(here)
+def _attribute(module: str, name: str) -> Any:
+    """What a module has under a name, dots included; None: nothing."""
     try:
-        importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        known = module == error.name or module.startswith(f"{error.name}.")
-        missing = "" if known else f", which needs {error.name}"
-        raise UserError(
-            f"env.id: {env_id}: the module {module}{missing} cannot be found; give the dotted "
-            "path of a module that can be imported from the working directory"
-        ) from error
-    except (Exception, SystemExit) as error:
-        raise UserError(
-            f"env.id: {env_id}: importing the module {module} raised {described(error)}"
-        ) from error
+        return functools.reduce(getattr, name.split("."), sys.modules[module])
+    except AttributeError:
+        return None
+
+
+def _factory(env_id: str, found: Any) -> Factory:
+    """
+    Raises:
+        UserError: it makes nothing.
+    """
+    if callable(found):
+        return Factory(env_id, found)
+    raise UserError(
+        f"env.id: {env_id} is an object of type {type(found).__name__}; name a class, an id, or a "
+        "function that makes environments"
+    )
 
 
 def _unknown(env_id: str, error: Exception) -> str:
@@ -131,28 +141,66 @@ def _unknown(env_id: str, error: Exception) -> str:
     )
 
 
-def make_env(spec: EnvSpec, kwargs: dict[str, Any]) -> gym.Env:
+def make_env(spec: EnvSpec | Factory, kwargs: dict[str, Any], index: int = 0) -> gym.Env:
     """One environment, without Gymnasium's own checker (the slot checks every step).
+
+    Args:
+        index: its number, for a factory with a parameter of this name.
 
     Raises:
         UserError: the constructor refuses `kwargs`, or a package is missing.
     """
+    if isinstance(spec, Factory):
+        env = _made(spec.id, kwargs, lambda: spec.make(kwargs, index))
+    else:
+        env = _made(spec.id, kwargs, lambda: gym.make(spec, disable_env_checker=True, **kwargs))
+    if not isinstance(env, gym.Env):
+        raise UserError(
+            f"env.id: {spec.id} made an object of type {type(env).__name__}, which is no "
+            "gymnasium.Env; a factory of many environments has a parameter num_envs"
+        )
+    _check_spaces(env, spec.id)
+    return env
+
+
+def make_all(factory: Factory, kwargs: dict[str, Any], num_envs: int) -> Any:
+    """What a factory of many environments makes.
+
+    Raises:
+        UserError: it refuses `kwargs`, or has made another number.
+    """
+    given = {"num_envs": num_envs, **kwargs}
+    envs = _made(factory.id, given, lambda: factory.call(**given))
+    if getattr(envs, "num_envs", None) != num_envs:
+        found = getattr(envs, "num_envs", f"an object of type {type(envs).__name__}")
+        raise UserError(
+            f"env.id: {factory.id} was asked for {num_envs} environments (num_envs) and made "
+            f"{found}"
+        )
+    return envs
+
+
+def _made(env_id: str, kwargs: dict[str, Any], make: Callable[[], Any]) -> Any:
+    """
+    Raises:
+        UserError: the constructor refuses `kwargs`, or a package is missing.
+    """
     try:
-        env = gym.make(spec, disable_env_checker=True, **kwargs)
+        return make()
+    except UserError:
+        raise
     except gym.error.DependencyNotInstalled as error:
-        package = package_of(spec.id)
+        package = package_of(env_id)
         install = package.install if package else str(error)
         raise UserError(
-            f"env.id: {spec.id} needs a package that is missing; run: {install}"
+            f"env.id: {env_id} needs a package that is missing; run: {install}"
         ) from error
     except (Exception, SystemExit) as error:
         given = f" with env.kwargs {kwargs}" if kwargs else ""
         why = described(error)
         if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
             why += '; give each a port of its own by env.kwargs, such as port: "{index+5000}"'
-        raise UserError(f"env.id: {spec.id} cannot be made{given}: {why}") from error
-    _check_spaces(env, spec.id)
-    return env
+        raise UserError(f"env.id: {env_id} cannot be made{given}: {why}") from error
 
 
 def _check_spaces(env: gym.Env, env_id: str) -> None:
@@ -169,24 +217,3 @@ def _check_spaces(env: gym.Env, env_id: str) -> None:
                 f"env.id: {env_id}: its {name} {found}; it must be one of gymnasium.spaces (those "
                 "of the old package gym are others: import gymnasium as gym)"
             )
-
-
-def importable(spec: EnvSpec) -> EnvSpec:
-    """A copy of `spec` that names its class by a string, so that another process can find it.
-
-    Raises:
-        UserError: the class stands in the script that was started, or inside a function.
-    """
-    spec = copy.deepcopy(spec)
-    spec.vector_entry_point = None
-    entry = spec.entry_point
-    if callable(entry):
-        name = getattr(entry, "__qualname__", "<locals>")
-        if entry.__module__ == "__main__" or "<" in name:
-            raise UserError(
-                f"env.backend: async: {spec.id} is defined where worker processes cannot import "
-                f"it ({entry.__module__}.{name}); move it into a module of its own, or write "
-                "env.backend: sync"
-            )
-        spec.entry_point = f"{entry.__module__}:{name}"
-    return spec

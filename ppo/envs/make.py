@@ -10,8 +10,10 @@ from gymnasium.envs.registration import EnvSpec, load_env_creator
 
 from ppo.core.errors import UserError
 from ppo.envs.base import Environments
+from ppo.envs.factory import Factory
+from ppo.envs.given import Given, is_simulator, read
 from ppo.envs.host.slot import Task
-from ppo.envs.ids import find_spec
+from ppo.envs.ids import make_all
 from ppo.envs.native import REGISTRY
 from ppo.envs.numbered import is_numbered, refuse_numbered
 
@@ -27,26 +29,35 @@ def make_environments(
     *,
     run_seed: int,
     device: torch.device,
+    env: Any = None,
     num_envs: int | None = None,
     first_index: int = 0,
     offset: int = 0,
+    report: bool = False,
 ) -> Environments:
     """The environments of a configuration.
 
     Args:
         config: the `env` section.
-        run_seed: of the run; with the environment's and the episode's index it seeds episodes.
-        device: where torch-native environments live; the others hand out host tensors.
-        num_envs: in place of config.num_envs, for evaluation or one of several processes.
+        run_seed: seed of the run; with the environment's and the episode's index it seeds episodes.
+        device: where torch-native environments live; the others hand out host tensors, or tensors
+            of the device that they name.
+        env: in place of `config.id`, in any form that `Trainer(..., env=...)` takes; where it is
+            another environment than that of `config.id`, `config.kwargs` are not for it.
+        num_envs: in place of config.num_envs, for evaluation or one of several processes. An
+            object that holds several has as many as it has.
         first_index: index of the first environment over all processes.
-        offset: of the numbers that replace `{index}` in env.kwargs, where others are made too.
+        offset: first number that replaces `{index}` in env.kwargs, where others are made too.
+        report: gather what they report in `info` at the end of episodes.
 
     Raises:
         UserError: the id, the backend, the arguments or a space cannot be used; with the remedy.
     """
     num_envs = config.num_envs if num_envs is None else num_envs
-    spec = find_spec(config.id)
-    backend = choose_backend(config, spec)
+    given = env if isinstance(env, Given) else read(config.id if env is None else env)
+    if given.id != config.id:
+        config = config.model_copy(update={"id": given.id, "kwargs": {}})
+    spec = given.source
     task = Task(
         dict(config.kwargs),
         run_seed,
@@ -55,9 +66,13 @@ def make_environments(
         config.action_masks,
         config.frame_stack,
         offset,
+        report,
     )
-    if backend in ("torch", "vector"):
+    backend = choose_backend(config, spec)
+    if backend in ("torch", "vector", "own"):
         refuse_numbered(config.kwargs, backend)
+    if backend == "own":
+        return _of_own(given, config, task, num_envs, first_index)
     if backend == "torch":
         from ppo.envs.torch_env import TorchEnvironments
 
@@ -84,12 +99,38 @@ def make_environments(
     return make_vector(spec, task, num_envs, first_index)
 
 
-def choose_backend(config: EnvConfig, spec: EnvSpec) -> str:
+def _of_own(
+    given: Given, config: EnvConfig, task: Task, num_envs: int, first_index: int
+) -> Environments:
+    """Environments that one object steps all at once: given as it is, or made here.
+
+    Raises:
+        UserError: the factory makes something else, or another number.
+    """
+    envs = given.source
+    made = isinstance(envs, Factory)
+    if made:
+        envs = make_all(envs, config.kwargs, num_envs)
+    if is_simulator(envs):
+        from ppo.envs.simulator import SimulatorEnvironments
+
+        return SimulatorEnvironments(envs, given.id, task, first_index, closes=made)
+    from ppo.envs.vector import wrap_vector
+
+    return wrap_vector(envs, given.id, task, first_index, closes=made)
+
+
+def choose_backend(config: EnvConfig, spec: Any) -> str:
     """The backend that `env.backend` means: `auto` takes the fastest that gives the same data.
+
+    Args:
+        spec: the source of a `Given`; "own" is the backend of one that steps many at once.
 
     Raises:
         UserError: the environment has no such backend.
     """
+    if not isinstance(spec, EnvSpec):
+        return _backend_of_own(config, spec)
     if config.backend == "torch" and spec.id not in REGISTRY.names():
         raise UserError(
             f"env.backend: torch: there is no torch form of {spec.id} (there is of "
@@ -113,6 +154,18 @@ def choose_backend(config: EnvConfig, spec: EnvSpec) -> str:
     from ppo.envs.vector import is_exact
 
     return "vector" if is_exact(spec) else "sync"
+
+
+def _backend_of_own(config: EnvConfig, source: Any) -> str:
+    """The backend of a factory or of an object."""
+    single = isinstance(source, Factory) and not source.makes_all
+    allowed = ("sync", "async") if single else ()
+    if config.backend not in ("auto", *allowed):
+        raise UserError(
+            f"env.backend: {config.backend}: {config.id} was not registered with Gymnasium; "
+            f"allowed: {', '.join(('auto', *allowed))}"
+        )
+    return ("sync" if single else "own") if config.backend == "auto" else config.backend
 
 
 def is_atari(spec: EnvSpec, kwargs: dict[str, Any]) -> bool:

@@ -158,7 +158,7 @@ class ObservationEncoder:
         self.leaves: list[Leaf] = []
         self._images: list[Leaf] = []
         size = self._collect(space, (), 0)
-        images = [Leaf((), 0, 0, space)] if is_image(space) else self._images
+        images = self.image_leaves
         leaves = [] if is_image(space) else self.leaves
         self.layout = layout_of_leaves(space, leaves, images, num_mask)
         # What is written; an image alone is a row itself.
@@ -176,6 +176,11 @@ class ObservationEncoder:
         self._seen_dtypes: set[np.dtype] = set()  # checked once, then passed
         if not size and not images:
             raise UserError(f"env.id: {env_id}: the observation space {space} has no entries")
+
+    @property
+    def image_leaves(self) -> list[Leaf]:
+        """The images, in the order of `layout`."""
+        return [Leaf((), 0, 0, self.space)] if is_image(self.space) else self._images
 
     def floats(self, rows: np.ndarray) -> np.ndarray | None:
         """[..., F] the numbers in rows, sharing their memory; None: these rows have none."""

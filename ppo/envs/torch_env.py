@@ -29,8 +29,8 @@ class TorchEnvironment(ABC):
     The state [N, S] is float32 and explicit: two calls with equal arguments give equal results.
 
     Attributes:
-        observation_space, action_space: of one environment.
-        component_names: of the K reward components.
+        observation_space, action_space: spaces of one environment.
+        component_names: names of the K reward components.
         max_episode_steps: the time limit; None where episodes end by themselves.
         num_uniforms: R, random numbers that the start of an episode takes.
         fixed_length: steps of every episode where it is always the same, else None. Then resets

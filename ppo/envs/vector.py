@@ -19,14 +19,15 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from torch import Tensor
 
+from ppo.core.blame import described, raised
 from ppo.core.data import Step
 from ppo.core.errors import EnvironmentFault, RunError, UserError
 from ppo.envs.base import Environments, RestoreLevel, episode_seed
-from ppo.envs.blame import described, raised
 from ppo.envs.host import masks
 from ppo.envs.host.checks import shortened
 from ppo.envs.host.slot import Task
 from ppo.envs.observations import ActionDecoder, ObservationEncoder, flat_mask, mask_size
+from ppo.envs.reports import numbers_of, of_one
 
 ATARI = "ale_py.vector_env:AtariVectorEnv"
 REACHED = ("final_obs", "final_observation")  # keys of infos
@@ -74,6 +75,29 @@ def make_vector(spec: EnvSpec, task: Task, num_envs: int, first_index: int = 0) 
     return kind(envs, spec.id, task, first_index)
 
 
+def wrap_vector(
+    envs: VectorEnv, env_id: str, task: Task, first_index: int = 0, closes: bool = True
+) -> Environments:
+    """Environments of a vector environment that exists.
+
+    Args:
+        closes: whether `close` closes it.
+
+    Raises:
+        UserError: observations are to be stacked.
+    """
+    if task.frame_stack > 1:
+        raise UserError(
+            f"env.frame_stack: {task.frame_stack}: {env_id} cannot stack observations; wrap it in "
+            "gymnasium.wrappers.vector, or write env.frame_stack 1"
+        )
+    exact = type(envs) is CartPoleVectorEnv and cosine_is_the_same_for_arrays()
+    kind = CartPoleVector if exact else VectorEnvironments
+    found = kind(envs, env_id, task, first_index)
+    found.closes = closes
+    return found
+
+
 def _arguments(spec: EnvSpec, task: Task) -> dict[str, Any]:
     """What the constructor is given.
 
@@ -107,6 +131,7 @@ class VectorEnvironments(Environments):
 
     backend = "vector"
     restore_level: RestoreLevel = "boundary"
+    closes = True  # the vector environment with this
 
     def __init__(self, envs: VectorEnv, env_id: str, task: Task, first_index: int) -> None:
         self.envs = envs
@@ -117,7 +142,7 @@ class VectorEnvironments(Environments):
         self.observation_space = envs.single_observation_space
         self.action_space = envs.single_action_space
         self.component_names = ("reward",)
-        limit = envs.spec.max_episode_steps if envs.spec else None
+        limit = getattr(envs.spec or envs, "max_episode_steps", None)
         self.max_episode_steps = task.kwargs.get("max_episode_steps", limit)
         self.decoder = ActionDecoder(self.action_space, env_id)
         self.masks = self._find_masks(task)
@@ -126,7 +151,7 @@ class VectorEnvironments(Environments):
         self.layout = self.encoder.layout
         self.events = []
         self.notes = []
-        self._told_components = False
+        self._told_components, self._report = False, task.report
         self._moved = False  # since the last reset
         self._ended = np.zeros(self.num_envs, bool)
         declared = envs.metadata.get("autoreset_mode")
@@ -143,6 +168,7 @@ class VectorEnvironments(Environments):
         seed = self._seed_of(self._resets)
         self._resets += 1
         observations, infos = self._asked("reset", 2, seed=seed)
+        self.reports.take()  # those of episodes that are no longer wanted
         self._ended[:] = False
         self._moved = False
         return torch.from_numpy(self._with_masks(self._encode(observations), observations, infos))
@@ -240,6 +266,10 @@ class VectorEnvironments(Environments):
             self._with_masks(encoded, observations, infos, over)
         if self._mode == AutoresetMode.NEXT_STEP:
             self._ended = ended
+        if self._report and ended.any():
+            said = self._said_at_end(infos)
+            for env in np.flatnonzero(ended).tolist():
+                self.reports.add(numbers_of(of_one(said, env)))
         if "reward_components" in infos:
             self._tell_of_components()
         rewards = np.where(valid, self._column(rewards, "rewards"), 0).astype(np.float32)
@@ -354,12 +384,15 @@ class VectorEnvironments(Environments):
             "env.on_nonfinite: reset would cut such an episode"
         )
 
-    def _success(self, infos: dict[str, Any], ended: np.ndarray) -> np.ndarray:
-        success = np.full(self.num_envs, np.nan, np.float32)
+    def _said_at_end(self, infos: dict[str, Any]) -> dict[str, Any]:
+        """The infos of the steps that ended an episode."""
         same_step = self._mode == AutoresetMode.SAME_STEP
         said = infos.get("final_info", {}) if same_step else infos
-        if not isinstance(said, dict):  # before Gymnasium 1.0: one dict or None for each
-            said = {}
+        # Before Gymnasium 1.0: one dict or None for each.
+        return said if isinstance(said, dict) else {}
+
+    def _success(self, infos: dict[str, Any], ended: np.ndarray) -> np.ndarray:
+        success, said = np.full(self.num_envs, np.nan, np.float32), self._said_at_end(infos)
         if "is_success" in said:
             known = ended & np.asarray(said.get("_is_success", True))
             success[known] = np.asarray(said["is_success"], np.float32)[known]
@@ -377,6 +410,8 @@ class VectorEnvironments(Environments):
         return self.reset()
 
     def close(self) -> None:
+        if not self.closes:
+            return
         with contextlib.suppress(Exception, SystemExit):
             self.envs.close()
 

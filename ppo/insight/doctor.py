@@ -39,7 +39,7 @@ __all__ = [
     "unasked",
 ]
 
-MOST = 3  # findings that are told; the first is the cause
+MOST = 3  # findings that are reported; the first is the cause
 TAGS = 8  # unknown tags that are named
 _RANK = {FATAL: 0, SEVERE: 1, MILD: 2}
 
@@ -60,7 +60,7 @@ def diagnose(log: MetricsLog) -> list[Finding]:
 
 
 class Verdict(NamedTuple):
-    """What is to be said of a run at its end."""
+    """The judgement of a run at its end."""
 
     status: str  # one of verdict.STATUSES
     text: str
@@ -201,7 +201,7 @@ def _verdict_line(log: MetricsLog, findings: list[Finding]) -> str:
 
 
 def _coverage(log: MetricsLog, verbose: bool) -> list[str]:
-    """What was asked, what was not and why, and which tags nobody knew."""
+    """Which rules were applied, which were not and why, and which tags are unknown."""
     named, lacking = asked(log), unasked(log)
     lines = [f"{len(named)} of {len(rules())} rules asked"]
     if is_read(log):
@@ -257,7 +257,7 @@ class Watch:
     def recall(
         self, records: Iterable[dict[str, Any]], findings: Iterable[Finding] | None = None
     ) -> None:
-        """Goes on from an earlier part of the run, of which nothing is said again.
+        """Goes on from an earlier part of the run, whose findings are not repeated.
 
         `findings` are those of that part; None: the rules are asked.
         """

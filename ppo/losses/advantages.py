@@ -19,7 +19,7 @@ class AdvantageScale(nn.Module):
         return advantages
 
     def are_zero(self, advantages: Tensor, weights: Tensor) -> Tensor:
-        """Scalar bool: whether the policy loss sees nothing but zeros in what `forward` gave."""
+        """Scalar bool: whether all advantages that `forward` returned are zero."""
         if self.per_minibatch:
             advantages = normalize_advantages(advantages, weights)
         return (advantages == 0).all()
@@ -34,7 +34,7 @@ class Unscaled(AdvantageScale):
 
 @ADVANTAGES.register("minibatch")
 class PerMinibatch(AdvantageScale):
-    """Left to the policy loss, which sees the minibatch (CleanRL, Stable-Baselines3)."""
+    """Left to the policy loss, which normalizes by minibatch (CleanRL, Stable-Baselines3)."""
 
     per_minibatch = True
 

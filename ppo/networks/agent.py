@@ -34,7 +34,7 @@ class Agent(nn.Module):
     episode, updated by `act` or `advance`. Without memory, S is 0 and states are None.
 
     Args:
-        layout: of the rows of observations.
+        layout: layout of an observation's row.
         num_components: K, one value head each.
         normalizer: maps raw observations to network inputs [B, D].
         value_head: decodes the critic's raw output, with `num_outputs` entries per component; a

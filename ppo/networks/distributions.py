@@ -27,7 +27,7 @@ class Distribution(nn.Module):
     num_actions: int  # A
     normal_noise: bool  # standard normal noise, else uniform in [0, 1)
     discrete: bool = True
-    max_entropy: float | None = None  # of the uniform policy; None where it is not bounded
+    max_entropy: float | None = None  # entropy of the uniform policy; None where it is not bounded
 
     def sample(self, params: Tensor, noise: Tensor) -> Tensor:
         raise NotImplementedError

@@ -16,12 +16,12 @@ import gymnasium as gym
 import numpy as np
 
 from ppo.core.errors import UserError
+from ppo.core.program import install
 from ppo.envs.observations import ObservationEncoder
 
 ENDS = ("episode_ends", "ends", "dones", "terminals", "timeouts", "terminations", "truncations")
 MASKS = ("masks", "mask")
-EXTRA = 'pip install -e ".[demos]"'
-TOLERANCE = 1e-3  # of an action's range, that actions may lie beyond their bounds
+TOLERANCE = 1e-3  # share of an action's range that actions may lie beyond their bounds
 
 
 class Demonstrations(NamedTuple):
@@ -154,7 +154,9 @@ def _h5py() -> Any:
     try:
         import h5py
     except ImportError:
-        raise UserError(f"--data: .hdf5 files need the package h5py; run: {EXTRA}") from None
+        raise UserError(
+            f"--data: .hdf5 files need the package h5py; run: {install('demos')}"
+        ) from None
     return h5py
 
 

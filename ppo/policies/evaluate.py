@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +11,32 @@ import gymnasium as gym
 import numpy as np
 import torch
 
+from ppo.core.blame import raised
 from ppo.core.errors import EnvironmentFault, UserError
-from ppo.envs.blame import raised
+from ppo.envs.base import Environments
 from ppo.envs.host import masks
 from ppo.envs.host.stacking import FrameStack
 from ppo.envs.ids import find_spec, make_env
 from ppo.envs.numbered import filled
 from ppo.policies.pictures import picture
-from ppo.policies.play import evaluate
+from ppo.policies.play import evaluate as play_episodes
 from ppo.policies.policy import Policy, load_policy
 from ppo.runs.folder import RunFolder
+from ppo.runs.summary import changes_between
 
 EVALUATION_ENVS = 16
 MAX_FRAMES = 1000
+_OF_THE_POLICY = "belongs to the policy, which is played as it was trained"
+# Settings of `env` that change nothing about the environments that a policy is played in.
+_KEPT = {
+    "env.num_envs": f"an evaluation steps up to {EVALUATION_ENVS} environments, whatever it is",
+    "env.reward_scale": "returns are reported unscaled, whatever it is",
+    "env.normalize_observations": _OF_THE_POLICY,
+    "env.observation_clip": _OF_THE_POLICY,
+    "env.observation_scale": _OF_THE_POLICY,
+    "env.squash_observations": _OF_THE_POLICY,
+    "env.calibration_steps": _OF_THE_POLICY,
+}
 
 
 def evaluate_run(
@@ -33,42 +46,108 @@ def evaluate_run(
     seed: int,
     deterministic: bool = True,
     which: str = "best",
+    trust: bool = False,
 ) -> dict[str, Any]:
     """`evaluate` of a run's policy on fresh environments of its configuration."""
     folder = RunFolder.open(results, run)
-    policy = load_policy(folder.path, results, which)
+    policy = load_policy(folder.path, results, which, trust=trust)
     return evaluate_policy(policy, episodes, seed, deterministic, folder.name)
 
 
+def evaluate(
+    policy: Policy | str | Path,
+    env: Any = None,
+    episodes: int = 100,
+    deterministic: bool = True,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Plays a policy in fresh environments.
+
+    Args:
+        policy: or the path of a run folder.
+        env: an environment in any form that `Trainer(..., env=...)` takes, whose observations and
+            actions are those that the policy was trained with; None: the policy's own, with its
+            arguments.
+
+    Returns:
+        mean_return, std_return, ci95, mean_length, success_rate, episodes.
+
+    Raises:
+        UserError: the policy does not fit the environment, or there is no such environment.
+    """
+    if episodes < 1:
+        raise UserError(f"evaluate: episodes: {episodes}; allowed: 1 or more")
+    played = policy if isinstance(policy, Policy) else load_policy(policy)
+    name = "evaluate: the policy"
+    return evaluate_policy(played, episodes, seed, deterministic, name, env)
+
+
 def evaluate_policy(
-    policy: Policy, episodes: int, seed: int, deterministic: bool = True, name: str = "it"
+    policy: Policy,
+    episodes: int,
+    seed: int,
+    deterministic: bool = True,
+    name: str = "it",
+    env: Any = None,
+    envs: Environments | None = None,
 ) -> dict[str, Any]:
     """`evaluate` on fresh environments of the policy's own configuration.
 
     Args:
-        name: of its run, where the environments are no longer those that it was trained in.
+        name: name of its run, for notes on environments that have changed since.
+        env: other environments, in any form that `Trainer(..., env=...)` takes.
+        envs: these, which stay open.
     """
     from ppo.envs.make import make_environments
 
-    count = min(episodes, EVALUATION_ENVS)
-    envs = make_environments(
-        policy.config.env, run_seed=seed, device=torch.device("cpu"), num_envs=count
+    count, cpu = min(episodes, EVALUATION_ENVS), torch.device("cpu")
+    played = envs or make_environments(
+        policy.config.env, run_seed=seed, device=cpu, env=env, num_envs=count
     )
+    played.run_seed = seed
     try:
-        for note in policy.check_environments(envs, name):
+        for note in policy.check_environments(played, name):
             _tell(note)
         limit = policy.config.evaluation.max_steps
-        return evaluate(envs, policy, episodes, seed, deterministic, max_steps=limit, note=_tell)
+        return play_episodes(
+            played, policy, episodes, seed, deterministic, max_steps=limit, note=_tell
+        )
     finally:
-        envs.close()
+        if envs is None:
+            played.close()
 
 
 def _tell(note: str) -> None:
     print(f"note: {note}", file=sys.stderr)
 
 
-def render_run(run: str, results: Path, seed: int, which: str = "best") -> Path:
-    """One episode as an animated GIF in the run's videos folder.
+def on_variant(policy: Policy, overrides: Sequence[str]) -> list[str]:
+    """Lets `policy` play in its environments with other `env.*` settings; the changes in words.
+
+    Args:
+        overrides: env.KEY=VALUE, as `--set` takes them.
+
+    Raises:
+        UserError: a setting is not valid, or changes nothing about the environments played in.
+    """
+    kept = [(text, _KEPT.get(text.partition("=")[0].strip())) for text in overrides]
+    if any(reason for _, reason in kept):
+        raise UserError(*(f"--set {text}: {reason}" for text, reason in kept if reason))
+    trained = policy.config
+    policy.config = trained.with_overrides(overrides)
+    return changes_between(trained.to_dict(), policy.config.to_dict())
+
+
+def render_run(
+    run: str, results: Path, seed: int, which: str = "best", trust: bool = False
+) -> Path:
+    """As `render_policy`, of a run's policy in the run's folder."""
+    folder = RunFolder.open(results, run).path
+    return render_policy(load_policy(folder, results, which, trust=trust), folder, seed)
+
+
+def render_policy(policy: Policy, folder: Path, seed: int) -> Path:
+    """One episode as an animated GIF in the videos folder of a run.
 
     Raises:
         UserError: the environment cannot draw, or a package that it draws with is missing.
@@ -76,8 +155,6 @@ def render_run(run: str, results: Path, seed: int, which: str = "best") -> Path:
     """
     from PIL import Image
 
-    folder = RunFolder.open(results, run).path
-    policy = load_policy(folder, results, which)
     settings = policy.config.env
     try:
         kwargs = {**filled(settings.kwargs, 0), "render_mode": "rgb_array"}

@@ -25,13 +25,13 @@ import torch
 from torch import Tensor, nn
 
 from ppo.core.errors import RunError, UserError
+from ppo.core.program import install
 from ppo.envs.observations import ActionDecoder
 from ppo.policies.inputs import Decoded, Input, Inputs, random_samples
 from ppo.policies.policy import Policy, load_policy
 from ppo.runs import files
 
 FORMATS = {"onnx": ".onnx", "torch_export": ".pt2"}
-EXTRA = 'pip install -e ".[export]"'
 INTEGERS = {name: getattr(torch, name) for name in ("uint8", "int8", "int16", "int32", "int64")}
 CHECKED = 256  # random observations
 TOLERANCE = 1e-4  # relative to the size of the actions
@@ -43,9 +43,9 @@ class Exported(NamedTuple):
     """A written file and how it was checked."""
 
     path: Path
-    largest_difference: float  # of actions, or the share of choices that differ
+    largest_difference: float  # largest difference of actions, or share of choices that differ
     runtime: str  # what ran it for the check; "" where nothing here can
-    inputs: tuple[Input, ...]  # of one observation
+    inputs: tuple[Input, ...]
 
 
 class Deployed(nn.Module):
@@ -88,12 +88,14 @@ def export(
     kind: str,
     path: Path | None = None,
     which: str = "best",
+    trust: bool = False,
 ) -> Exported:
     """Writes the policy of a run and checks the file.
 
     Args:
         kind: onnx or torch_export.
         path: default: policy.onnx or policy.pt2 in the run's folder.
+        trust: import what the run's config.yaml names.
 
     Raises:
         UserError: no such run or format, or a package is missing.
@@ -101,7 +103,7 @@ def export(
     """
     if kind not in FORMATS:
         raise UserError(f"--format {kind}: unknown; allowed: {', '.join(FORMATS)}")
-    policy = load_policy(run, results, which)
+    policy = load_policy(run, results, which, trust=trust)
     _need(("onnx", "onnxscript") if kind == "onnx" else ())
     path = path or _default_path(run, results, kind)
     if path.suffix != FORMATS[kind]:
@@ -178,7 +180,7 @@ def _need(packages: tuple[str, ...]) -> None:
     if missing:
         raise UserError(
             f"--format onnx needs the package {' and '.join(missing)}, which is not installed; "
-            f"run: {EXTRA}"
+            f"run: {install('export')}"
         )
 
 

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ppo.algorithm.build import BALANCER_RATE, build_agent, encoder_kind
+from ppo.algorithm.build import BALANCER_RATE, build_agent
+from ppo.algorithm.eyes import encoder_kind
 from ppo.algorithm.gradients import norm_of
 from ppo.config import Config
 from ppo.core.errors import UserError
@@ -26,9 +27,9 @@ from ppo.losses import balancers
 from ppo.policies.demonstrations import Demonstrations, episodes
 
 HELD_SAMPLES = 1e7  # weight of the statistics of a policy to start from: they hardly move
-LAST_RATE = 0.1  # of the learning rate
+LAST_RATE = 0.1  # share of the learning rate at the end
 MIN_POLICY_STD = 0.1  # normalized action units, so that PPO has something to explore with
-NEAR_BOUND = 0.999  # of a squashed action
+NEAR_BOUND = 0.999  # largest size of a squashed action
 
 
 class Segments(NamedTuple):
@@ -97,7 +98,7 @@ class ActionFrame:
     @torch.no_grad()
     def fold(self, layer: nn.Linear) -> None:
         if not self.discrete:
-            size = len(self.mean)  # the rows after these are of deviations
+            size = len(self.mean)  # the rows after these hold standard deviations
             layer.weight[:size].mul_(self.std.unsqueeze(-1))
             layer.bias[:size].mul_(self.std).add_(self.mean)
 
@@ -146,9 +147,7 @@ class Imitator:
             weights.append(self.settings.trajectory_weight)
             # It has no head of its own: both terms reach the encoder through the same actions.
             outputs.append(self.agent.distribution.num_actions)
-        options = config.balancing.model_dump()
-        kind = balancers.REGISTRY.get(options.pop("kind"))
-        self.balancer = kind(names, weights, outputs, **options)
+        self.balancer = balancers.balancer_for(config.balancing, names, weights, outputs)
         self.names = names
         self.records: list[dict[str, Any]] = []
         self.optimizer = torch.optim.Adam(

@@ -84,7 +84,7 @@ def evaluate(
     max_steps: int | None = None,
     note: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
-    """Mean return, deviation, 95 % interval, length and success rate over some episodes.
+    """Mean return, standard deviation, 95 % interval, length and success rate over some episodes.
 
     Args:
         envs: closed by the caller. policy: has `act(obs [N, ...], deterministic, seed)`

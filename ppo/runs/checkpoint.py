@@ -49,7 +49,7 @@ class Checkpoint:
 
 
 class _Damaged(Exception):
-    """The content is not what was written; the message says why."""
+    """The content is not what was written; the message has the reason."""
 
 
 Accept = Callable[[Checkpoint], str | None]

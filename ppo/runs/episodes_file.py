@@ -17,7 +17,7 @@ NAME = "episodes.csv"
 
 def _text(rows: Sequence[Sequence[Any]]) -> bytes:
     buffer = io.StringIO()
-    # Missing and non-finite values are left empty: every reader of CSV knows that.
+    # Missing and non-finite values are left empty: every reader of CSV takes that.
     csv.writer(buffer, lineterminator="\n").writerows(rows)
     return buffer.getvalue().encode()
 

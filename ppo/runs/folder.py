@@ -30,7 +30,7 @@ from ppo.runs.metrics_file import (
 from ppo.runs.names import find_run, results_folder, run_names, take_number
 
 STATUSES = ("running", "finished", "interrupted", "failed")
-LOCK_ATTEMPTS = 20  # a reader that asks whether the run is alive holds the lock for an instant
+LOCK_ATTEMPTS = 20  # a reader that checks whether the run is alive holds the lock for an instant
 
 __all__ = ["RunFolder", "read_records", "run_names"]
 
@@ -154,7 +154,7 @@ class RunFolder:
             return False
         except BlockingIOError:
             return True
-        except OSError:  # no locks on this file system: ask for the process
+        except OSError:  # no locks on this file system: look for the process
             summary = self._summary()
             pid = summary.get("pid")
             same_boot = summary.get("boot_id") == files.boot_id()
@@ -261,7 +261,7 @@ class RunFolder:
         self.write_json("summary.json", {**self._summary(), "status": status, **owner, **fields})
 
     def status(self) -> str:
-        """As in summary.json, but `killed` where a run that says `running` has no process."""
+        """As in summary.json, but `killed` where a `running` run has no process."""
         status = str(self._summary().get("status", "unknown"))
         return "killed" if status == "running" and not self.is_alive() else status
 

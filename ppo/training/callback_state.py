@@ -16,7 +16,7 @@ from torch import Tensor
 from ppo.core.errors import UserError
 
 NUMBER, TENSOR = "$number", "$tensor"
-PREFIX = "callbacks."  # of the tensors' names in a checkpoint
+PREFIX = "callbacks."  # prefix of the tensors' names in a checkpoint
 
 
 def pack(state: Any, place: str, tensors: dict[str, Tensor]) -> Any:

@@ -16,7 +16,7 @@ class StopAtReturn(Callback):
 
     Args:
         value: in the environment's own units.
-        episodes: of training, the last so many, over which the mean is taken; at most 100. The
+        episodes: number of latest training episodes in the mean; at most 100. The
             mean of an evaluation counts as well.
     """
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -11,6 +12,8 @@ import torch
 from ppo.algorithm.learner import Learner
 from ppo.config import Config
 from ppo.core.randomness import stream_seed
+from ppo.envs.base import Environments
+from ppo.envs.given import Given
 from ppo.policies.play import evaluate
 from ppo.policies.policy import Policy
 from ppo.runs.folder import RunFolder
@@ -23,14 +26,17 @@ class RunEvaluations:
 
     Every evaluation plays the same episodes, so that a policy is the best because of what it does
     and not because of where it started. Of equals the newest is the best.
+
+    Args:
+        given: the environment, where it was given as an object.
     """
 
-    def __init__(self, config: Config, device: torch.device) -> None:
-        self.config, self.device = config, device
+    def __init__(self, config: Config, device: torch.device, given: Given | None = None) -> None:
+        self.config, self.device, self._given = config, device, given
         self.rows: list[dict[str, Any]] = []
         self.best: dict[str, Any] | None = None
         self.seconds = 0.0
-        self.notes: list[str] = []  # of the newest, for the user
+        self.notes: list[str] = []  # notes of the newest evaluation, for the user
         self._envs: Any = None
 
     def play(self, learner: Learner, poll: Callable[[], None]) -> bool:
@@ -54,22 +60,36 @@ class RunEvaluations:
         seed = stream_seed(self.config.system.seed, "evaluation")
         agent = learner.objective.agent
         policy = Policy(agent, self.config, trained.observation_space, trained.action_space)
-        envs = self._environments(seed)
-        try:
-            result = evaluate(
-                envs,
-                policy,
-                settings.episodes,
-                seed,
-                settings.deterministic,
-                poll,
-                settings.max_steps,
-                self.notes.append,
-            )
-        finally:
-            agent.train()
+        with self.borrowed(learner) as training:
+            envs = training or self._environments(seed)
+            envs.run_seed = seed
+            try:
+                result = evaluate(
+                    envs,
+                    policy,
+                    settings.episodes,
+                    seed,
+                    settings.deterministic,
+                    poll,
+                    settings.max_steps,
+                    self.notes.append,
+                )
+            finally:
+                agent.train()
         counters = learner.counters
         return result | {"batch": counters["batch"], "env_steps": counters["env_steps"]}
+
+    @contextlib.contextmanager
+    def borrowed(self, learner: Learner) -> Iterator[Environments | None]:
+        """The training's environments, which go back to it after; None: evaluation has its own."""
+        if self.config.evaluation.env != "same":
+            yield None
+            return
+        put_back = learner.collector.put_aside()
+        try:
+            yield learner.collector.envs
+        finally:
+            put_back()
 
     def _environments(self, seed: int) -> Any:
         from ppo.envs.make import make_environments
@@ -80,10 +100,10 @@ class RunEvaluations:
                 self.config.env,
                 run_seed=seed,
                 device=self.device,
+                env=self._given,
                 num_envs=count,
                 offset=self.config.env.num_envs,  # beside those of the training
             )
-        self._envs.run_seed = seed
         return self._envs
 
     def load(self, folder: RunFolder, before: int) -> None:

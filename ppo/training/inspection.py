@@ -36,7 +36,7 @@ COPIES = 4
 
 
 def column(values: np.ndarray) -> dict[str, float]:
-    """Mean, deviation, range and tails of one entry."""
+    """Mean, standard deviation, range and tails of one entry."""
     values = values.astype(np.float64)
     mean, std = float(values.mean()), float(values.std())
     distance = np.abs(values - np.median(values))

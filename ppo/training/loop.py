@@ -11,19 +11,20 @@ import numpy as np
 
 from ppo.algorithm import build
 from ppo.config import Config
-from ppo.core import parallel
+from ppo.core import parallel, program
 from ppo.core.errors import Diverged, Dropped, RunError, UserError
 from ppo.core.signals import INTERRUPTED, SignalGuard
 from ppo.envs.base import Environments
 from ppo.functional.bootstrap import mean_interval
 from ppo.insight.doctor import Finding
+from ppo.runs import mirror, trust
 from ppo.runs.folder import RunFolder
 from ppo.runs.names import find_run, results_folder
 from ppo.runs.summary import summarize
 from ppo.training import opening
 from ppo.training import state as saving
 from ppo.training.evaluations import RunEvaluations
-from ppo.training.observers import Callbacks, Doctor, Files, TensorBoard, named, tell
+from ppo.training.observers import Callbacks, Doctor, Mirroring, named, of_every_run, tell
 from ppo.training.saves import Saves
 from ppo.training.settings import Settings
 
@@ -31,18 +32,21 @@ RECENT_EPISODES = 100
 
 
 class Loop:
-    """What the trainer is made of; `Trainer` is what a user sees of it."""
+    """The loop behind `Trainer`, which holds the public methods."""
 
     def __init__(
         self,
         config: Config,
         results: str | Path = "training_results",
         *,
+        env: Any = None,
         callbacks: Iterable[Any] = (),
         resume: str | None = None,
         console: Any = None,
     ) -> None:
         self.results, self.here = results_folder(results), Path.cwd()
+        resume = mirror.local(resume, self.results) if resume else None
+        mirror.check(config.train.mirror)
         self.folder = RunFolder.open(self.results, resume) if resume else None
         self.resumed = resume is not None
         initial = config.train.initial_policy
@@ -52,17 +56,19 @@ class Loop:
         self.ranks = parallel.world_size()
         if parallel.rank() > 0:
             self.folder = None  # rank 0 alone reads and writes it
-        self.envs = build.build_environments(config, self.device)
+        config, self.given, env_notes = opening.settle_environment(config, env, self.ranks)
+        self.envs = build.build_environments(config, self.device, env=self.given)
         self.learner = build.build_learner(config, self.envs, self.device)
         self.settings = Settings(config, self.learner)
         self.saves = Saves(self.learner, config.train.keep_checkpoints)
-        self.evaluated = RunEvaluations(config, self.device)
+        self.evaluated = RunEvaluations(config, self.device, self.given)
         self.callbacks = Callbacks([*named(config.train.callbacks), *callbacks])
         self.doctor = Doctor(config)
-        self.observers = [Files(), TensorBoard(), *([console] if console else [])]
+        self.observers = [*of_every_run(), *([console] if console else []), Mirroring()]
         self.recent: list[float] = []
         self.events: list[str] = []  # for the next record
         self.notes: list[str] = []
+        self._env_notes = env_notes
         self.differs: dict[str, Any] = {}  # settings that changed, for the console
         self.evaluation_due = False
         self.begun = False  # whether the learner has a state to go on from
@@ -71,7 +77,7 @@ class Loop:
         self.status, self.exit_status = "running", 0
         self.reason: str | None = None
         self._guard: SignalGuard | None = None  # while it trains
-        self._event: str | None = None  # while callbacks are told of it
+        self._event: str | None = None  # the event that callbacks are called for
         self._record: dict[str, Any] | None = None  # the batch's, while they are
         self._restoring = False  # while callbacks begin whose state is loaded afterwards
         self._recalled: list[dict[str, Any]] | None = None  # the doctor's findings of before
@@ -98,7 +104,7 @@ class Loop:
         return self.learner.optimizer.flat.theta.numel()
 
     def _run(self, end: Callable[[], Callable[[], bool]]) -> dict[str, Any]:
-        """Trains until the end, which is asked for once the first batch is known."""
+        """Trains until the end, which is computed once the first batch is known."""
         self.status, self.exit_status, self.reason, self._stop = "running", 0, None, None
         with SignalGuard(self.config.train.grace_seconds) as self._guard:
             self.learner.grace = self._guard.grace
@@ -132,11 +138,11 @@ class Loop:
             verdict = self.doctor.judge(self.folder)
             findings = verdict.findings[:2] if verdict else []
             lines += [f"{finding.illness}: {finding.remedy}" for finding in findings]
-            lines.append(f"more: python train_cli.py --mode diagnose {self.folder.name}")
+            lines.append(f"more: {program.command('diagnose', self.folder.name)}")
         return "\n".join(lines)
 
     def _loop(self, is_over: Callable[[], bool], guard: SignalGuard) -> None:
-        self._evaluate_if_due(guard)  # of the batch before an interruption
+        self._evaluate_if_due(guard)  # the evaluation that an interruption left out
         while self._stop is None and not is_over():
             record = self.learner.step()
             record["events"] = [*self.events, *record["events"]]
@@ -154,10 +160,11 @@ class Loop:
         """Evaluation and checkpoint where they are due; whether to end."""
         batch, interval = self.learner.counters["batch"], self.config.evaluation.interval
         on_time = bool(interval) and batch % interval == 0
-        due = self.evaluation_due = on_time or self._has_reached_total()
+        evaluates = self.config.evaluation.env != "off"
+        due = self.evaluation_due = evaluates and (on_time or self._has_reached_total())
         self._evaluate_if_due(guard)
         exit_status, save_requested, stopped = self._agree(guard)
-        if stopped and not due:
+        if stopped and evaluates and not due:
             self.evaluation_due = True
             self._evaluate_if_due(guard)
         regular = batch % self.config.train.checkpoint_interval == 0
@@ -173,7 +180,7 @@ class Loop:
         return steps - self.learner.steps_per_batch < total <= steps
 
     def _agree(self, guard: SignalGuard) -> tuple[int, bool, bool]:
-        """Exit status where any rank was asked to stop, whether to save, whether a callback ends
+        """Exit status where any rank has to stop, whether to save, whether a callback ends
         the run: equal on all."""
         wishes = [guard.exit_status, guard.take_save_request(), self._stop is not None]
         exit_status, save, stopped = parallel.largest(wishes, self.device)
@@ -184,11 +191,12 @@ class Loop:
     # ---- what is around a batch
 
     def _open(self) -> None:
+        trust.remember(self.config)
         goes_on = self.begun
         states = self.callbacks.state() if goes_on else None
         if not goes_on and (self.resumed or self.opened):
             states = self._load()
-        limits = opening.limits_of_resume(self.envs)
+        limits = [*self._env_notes, *opening.limits(self.envs, self.config)]
         if states is None:
             events = [*self.envs.notes, *limits]
             events += opening.adopt_policy(self.learner, self.config, self.initial_policy)
@@ -197,7 +205,12 @@ class Loop:
         with parallel.together(self.device):
             if parallel.rank() == 0:
                 self.folder, self.differs, changes = opening.open_folder(
-                    self.folder, self.results, self.settings.base, self.learner, self.here
+                    self.folder,
+                    self.results,
+                    self.settings.base,
+                    self.learner,
+                    self.here,
+                    self.given,
                 )
                 self.events += changes
                 if not goes_on:
@@ -225,7 +238,7 @@ class Loop:
             tell(self.observers, event, self, *args)
 
     def _call(self, event: str, *args: Any) -> None:
-        """Tells the user's callbacks, in every process, what the first one sees.
+        """Calls the user's callbacks, in every process, with the arguments of the first one.
 
         Raises: the first fault of one of them, in every process.
         """
@@ -329,7 +342,7 @@ class Loop:
         return meta.get("callbacks", {}), tensors
 
     def _close(self) -> dict[str, Any]:
-        """Save, say how it ended, free what is not for later. What fails first is raised."""
+        """Saves, records how it ended, frees what is not for later. The first fault is raised."""
         try:
             # After a failure on one rank the others may never answer.
             if self.opened and self.whole and not (self.status == "failed" and self.ranks > 1):
@@ -382,7 +395,7 @@ class Loop:
             wall_time_s=self.learner.wall_time,
         )
         self.folder.set_status(**summary)
-        verdict = self.doctor.judge(self.folder)  # of what is on the disk: late, and it takes time
+        verdict = self.doctor.judge(self.folder)  # reads the disk: late, since it takes time
         if verdict is not None:
             summary["verdict"] = verdict.status
             summary["findings"] = [finding.illness for finding in verdict.findings]

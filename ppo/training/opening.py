@@ -12,11 +12,13 @@ import torch
 from ppo.algorithm.learner import Learner
 from ppo.config import Config
 from ppo.envs.base import Environments
+from ppo.envs.given import Given, read, settle
 from ppo.policies.policy import load_policy
-from ppo.runs import provenance
+from ppo.runs import provenance, trust
 from ppo.runs.folder import RunFolder
 from ppo.runs.summary import changed_settings, keep_former_settings
 from ppo.training import state as saving
+from ppo.training.fine_tuning import adopt_all
 
 
 class Opened(NamedTuple):
@@ -28,14 +30,16 @@ class Opened(NamedTuple):
 
 
 def adopt_policy(learner: Learner, config: Config, folder: Path | None) -> list[str]:
-    """Start from the actor that `train.initial_policy` names; events for the first record.
+    """Start from what `train.initial_policy` names; events for the first record.
 
     Args:
-        folder: of that run; None: there is none to start from.
+        folder: folder of that run; None: there is none to start from.
     """
     run = config.train.initial_policy
     if run is None or folder is None:
         return []
+    if config.train.initial_parts == "all":
+        return adopt_all(learner, config, folder, run)
     from ppo.policies.imitation import adopt
 
     policy = load_policy(folder)
@@ -44,25 +48,51 @@ def adopt_policy(learner: Learner, config: Config, folder: Path | None) -> list[
     return [*events, f"the actor starts from {run}; the critic is new"]
 
 
-def limits_of_resume(envs: Environments) -> list[str]:
+def settle_environment(
+    config: Config, env: Any, ranks: int
+) -> tuple[Config, Given | None, list[str]]:
+    """The settings with those that follow from the environment, what it is, and notes.
+
+    Args:
+        env: as the user gave it; None: `env.id` names it.
+        ranks: processes, each of which was given one.
+    """
+    if env is None:
+        return config, None, []
+    given = read(env)
+    config, notes = settle(config, given, ranks)
+    return config, given, notes
+
+
+def limits(envs: Environments, config: Config) -> list[str]:
     """Why a resumed run may not equal one that was never stopped, in words."""
     if envs.restore_level != "boundary":
         return []
+    same = config.evaluation.env == "same"
+    when = "each checkpoint and after each evaluation" if same else "each checkpoint"
     return [
-        "this environment's state cannot be saved: episodes start anew at each checkpoint, in "
+        f"this environment's state cannot be saved: episodes start anew at {when}, in "
         "every run; a run that is stopped in between is not the same afterwards"
     ]
 
 
 def open_folder(
-    folder: RunFolder | None, results: Path, config: Config, learner: Learner, here: Path
+    folder: RunFolder | None,
+    results: Path,
+    config: Config,
+    learner: Learner,
+    here: Path,
+    given: Given | None = None,
 ) -> Opened:
     """The run's folder, new or cut to the batches of the learner, and locked.
 
     Args:
         here: the folder in which the run was started.
+        given: the environment, where it was given as an object.
     """
     facts = provenance.collect(torch=torch, device=str(learner.device), folder=here)
+    facts["code"] = trust.fingerprints(config)
+    facts["environment"] = given.words if given else f"the id {config.env.id}"
     text = config.to_yaml()
     events: list[str] = []
     if folder is None:
@@ -74,6 +104,7 @@ def open_folder(
         folder.truncate(batch)
         folder.truncate_episodes(batch)
         differs, events = _adopt_settings(folder, config, learner.counters)
+        events += trust.check(config, folder, trust=True)
         folder.write_text("config.yaml", text)
     folder.write_json("provenance.json", facts)
     folder.set_status("running", **facts)
@@ -96,5 +127,5 @@ def _adopt_settings(
 
 
 def _checkpoint_size(learner: Learner) -> int:
-    """Bytes of a checkpoint, asked for at the start so that a full disk shows then."""
+    """Bytes of a checkpoint, reserved at the start so that a full disk shows then."""
     return sum(value.numel() * value.element_size() for value in learner.state_dict().values())

@@ -30,7 +30,7 @@ class Settings:
         self._learner = learner
 
     def set(self, key: str, value: Any) -> str | None:
-        """Moves a setting from the next batch on; says so, or returns None where nothing moved.
+        """Moves a setting from the next batch on; returns the event, or None where nothing moved.
 
         Raises:
             UserError: this one cannot move, or not to this value.

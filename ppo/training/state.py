@@ -24,7 +24,9 @@ from ppo.runs import checkpoint
 from ppo.runs.checkpoint import Checkpoint
 from ppo.runs.folder import RunFolder
 
-States = tuple[dict[str, Any], dict[str, Tensor]]  # of callbacks: JSON, and the tensors in it
+States = tuple[
+    dict[str, Any], dict[str, Tensor]
+]  # states of callbacks: JSON, and the tensors in it
 SCHEDULES = {  # number in `ppo`: its schedule
     "learning_rate": "learning_rate_schedule",
     "clip_epsilon": "clip_schedule",
@@ -69,7 +71,7 @@ def share(found: Checkpoint | None, device: torch.device) -> Checkpoint | None:
 
 
 def facts(learner: Learner) -> dict[str, Any]:
-    """What a checkpoint says of the process that wrote it and of what it must be loaded into."""
+    """Facts about the process that wrote a checkpoint and what it must be loaded into."""
     envs = learner.collector.envs
     return {
         "counters": learner.counters,

@@ -22,12 +22,15 @@ class Trainer(Loop):
     Args:
         config: validated settings.
         results: folder of run folders.
+        env: the environment, in place of `env.id`: a Gymnasium id, `package.module:name`, a class,
+            a factory `make()` or `make(index)`, a `gymnasium.vector.VectorEnv`, or a
+            `ppo.envs.TorchVectorEnv` (docs/environments.md).
         callbacks: see `ppo.Callback`.
         resume: a run (`run0007`, `latest`, a path) to continue exactly where it stopped.
         console: an observer that prints; none by default.
 
     Attributes:
-        folder: of the run; None before `train`, and in all processes but the first.
+        folder: folder of the run; None before `train`, and in all processes but the first.
         recent: returns of the last 100 episodes of training.
         notes: what the user should know at the start, in words.
     """
@@ -80,7 +83,10 @@ class Trainer(Loop):
         Returns:
             mean_return, std_return, ci95, mean_length, success_rate, episodes.
         """
-        return evaluate_policy(self.policy, episodes, seed, deterministic)
+        with self.evaluated.borrowed(self.learner) as envs:
+            return evaluate_policy(
+                self.policy, episodes, seed, deterministic, env=self.given, envs=envs
+            )
 
     def close(self) -> None:
         """Free the environments. A trainer that is dropped or left by `with` does it by itself."""

@@ -111,7 +111,7 @@ def test_a_new_setting_is_for_experts_unless_it_is_marked() -> None:
     class Tree(BaseModel):
         part: Part = Part()
 
-    assert [line.split(":")[0] for line in to_yaml(Tree(), True).splitlines()[3:]] == [
+    assert [line.split(":")[0] for line in to_yaml(Tree(), True).splitlines()[4:]] == [
         "part",
         "  old",
     ]
@@ -229,7 +229,7 @@ def test_byte_order_marks_are_understood(tmp_path: Path, encoding: str) -> None:
         (
             "ppo: {value_clip: sigam}",
             "config.yaml:1 ppo.value_clip: 'sigam'; must be one of auto, relative, sigma, absolute,"
-            " none; did you mean sigma?",
+            " none or package.module:Class; did you mean sigma?",
         ),
         (
             "network:\n  hidden_sizes:\n  - 3\n  - -1",
@@ -352,7 +352,7 @@ def test_overrides_are_reported_as_they_were_typed(override: str, expected: str)
 @pytest.mark.parametrize(
     ("key", "hint"),
     [
-        ("logging.wandb", "known here: doctor, episodes, tensorboard"),  # not env.backend
+        ("logging.wandb", "known here: doctor, episodes, info, tensorboard"),  # not env.backend
         ("ppo.optimizer", ""),  # not system.compile
         ("env.wrappers", ""),  # not env.workers
         ("ppo.epochs", "did you mean ppo.num_epochs?"),  # not imitation.epochs

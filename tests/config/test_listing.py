@@ -1,11 +1,13 @@
 """Every setting in words: the generated page and the search."""
 
+import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from ppo.config import Config
-from ppo.config.listing import markdown, matching, settings
+from ppo.config.listing import markdown, matching, schema, settings
 from ppo.config.words import is_model, known_paths
 from ppo.core.errors import UserError
 
@@ -40,3 +42,16 @@ def test_a_word_that_matches_nothing_gets_the_nearest_names() -> None:
     with pytest.raises(UserError) as caught:
         matching(Config, "qxjzk")
     assert "nearest" not in str(caught.value)
+
+
+def test_the_schema_for_editors_is_that_of_the_options() -> None:
+    found = json.loads((ROOT / "docs" / "config.schema.json").read_text())
+    assert found == schema(Config), "run: python -m ppo.config --schema > docs/config.schema.json"
+
+
+def test_editors_accept_the_shipped_files_and_mark_what_is_wrong() -> None:
+    checker = pytest.importorskip("jsonschema").Draft202012Validator(schema(Config))
+    for path in [ROOT / "config.yaml", *(ROOT / "configs").glob("*.yaml")]:
+        assert not list(checker.iter_errors(yaml.safe_load(path.read_text()))), path.name
+    for wrong in ("ppo: {gama: 1}", "ppo: {gamma: high}", "ppo: {gamma: 2}", "pp: {}"):
+        assert list(checker.iter_errors(yaml.safe_load(wrong))), wrong

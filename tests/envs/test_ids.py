@@ -15,7 +15,7 @@ import torch
 from env_tools import make, play, random_actions
 
 from ppo.core.errors import UserError
-from ppo.envs.ids import find_spec, importable, package_of
+from ppo.envs.ids import find_spec, package_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -114,21 +114,6 @@ def test_a_missing_package_brings_the_line_that_installs_it(monkeypatch, env_id,
 @pytest.mark.parametrize("env_id", ["CartPole-v1", "DoubleIntegrator-v0", "Acrobot-v1", "Taxi-v3"])
 def test_our_own_and_gymnasiums_ids_need_no_package(env_id):
     assert package_of(env_id) is None
-
-
-def test_a_class_that_workers_cannot_import_is_refused():
-    class Local(gym.Env):
-        pass
-
-    with pytest.raises(UserError, match="env.backend: async: Local-v0 .*module of its own"):
-        importable(gym.envs.registration.EnvSpec("Local-v0", entry_point=Local))
-
-
-def test_a_class_given_itself_is_found_by_its_name():
-    from sick_env import Sick
-
-    spec = importable(gym.envs.registration.EnvSpec("Other-v0", entry_point=Sick))
-    assert spec.entry_point == "sick_env:Sick"
 
 
 @pytest.mark.slow

@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 import torch
 from learner_tools import learner
+from simulators import Everything, Native
 
 from ppo.algorithm import build
+from ppo.algorithm.rollout import collect, players
 from ppo.config import Config
 from ppo.core import compiling, randomness
 from ppo.losses import ADVANTAGES, balancers
@@ -48,11 +50,12 @@ def meta(monkeypatch):
 NEEDS = {"ppo.return_normalizer=symlog": "ppo.value_clip=none"}
 
 
-def one_batch(*settings: str) -> None:
+def one_batch(*settings: str, env: Any = None) -> None:
     """Collect, prepare, targets, update and examine."""
     settings += tuple(NEEDS[setting] for setting in settings if setting in NEEDS)
     config = Config.from_dict({}, [*SMALL, *settings])
-    learner = build.build_learner(config, build.build_environments(config, META), META)
+    envs = build.build_environments(config, META, env=env)
+    learner = build.build_learner(config, envs, META)
     learner.collector.reset()
     learner.kl_rate.factor = torch.ones(())  # the one state that the host reads
     knobs, _ = learner.knobs()
@@ -62,6 +65,7 @@ def one_batch(*settings: str) -> None:
     learner.examine.remember(batch, knobs)
     table = learner.update(batch, knobs, 0, 0)
     learner.examine(batch, knobs, table, 0)
+    envs.drain_events()
 
 
 NATIVE = ["DoubleIntegrator-v0", "Pendulum-v1", "CartPole-v1", "ThreeScales-v0"]
@@ -82,6 +86,19 @@ KINDS = [
 @pytest.mark.parametrize("env", NATIVE)
 def test_every_native_environment(env):
     one_batch(f"env.id={env}", "env.backend=torch")
+
+
+@pytest.mark.parametrize("kind", [Native, Everything])
+@pytest.mark.parametrize("setting", ["network.memory=none", "network.memory=gru"])
+def test_a_simulator_on_the_device(setting, kind):
+    one_batch(setting, env=kind(8, "meta"))
+
+
+def test_a_simulator_that_is_asked_for_a_number_is_noticed(monkeypatch):
+    monkeypatch.setattr(players, "DevicePlayer", players.HostPlayer)
+    monkeypatch.setattr(collect, "DevicePlayer", players.HostPlayer)
+    with pytest.raises((RuntimeError, NotImplementedError), match="meta"):
+        one_batch(env=Native(8, "meta"))
 
 
 @pytest.mark.parametrize("setting", KINDS)

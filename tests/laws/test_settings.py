@@ -58,6 +58,19 @@ ELSEWHERE = {
     "test_actor_and_critic_depend_on_their_own_keys_alone",
     "network.critic_keys": "networks/test_groups.py::"
     "test_actor_and_critic_depend_on_their_own_keys_alone",
+    **dict.fromkeys(
+        (
+            "network.encoder_kwargs",
+            "network.memory_kwargs",
+            "ppo.value_loss_kwargs",
+            "ppo.return_normalizer_kwargs",
+            "ppo.value_clip_kwargs",
+            "balancing.kind_kwargs",
+            "auxiliary.losses",
+            "auxiliary.losses_kwargs",
+        ),
+        "algorithm/test_own_parts.py::test_the_parts_are_used_and_get_their_options",
+    ),
     "ppo.gamma_schedule": "algorithm/test_discount.py::test_the_horizon_follows_the_critic",
     "ppo.max_gamma": "algorithm/test_discount.py::test_it_is_an_oracle_s",
     "ppo.component_gammas": "algorithm/test_discount.py::test_named_components_keep_their_own",
@@ -69,13 +82,20 @@ ELSEWHERE = {
     "test_with_clipping_the_run_goes_on_as_if_nothing_had_been",
     "balancing.delay": "laws/test_balancers.py::test_curriculum_waits_then_ramps",
     "balancing.ramp": "laws/test_balancers.py::test_curriculum_waits_then_ramps",
+    "evaluation.env": "training/test_given_environments.py::"
+    "test_evaluation_env_is_where_the_policy_is_played",
     "train.initial_policy": "policies/test_imitation.py::"
     "test_ppo_starts_from_the_actor_and_not_from_the_critic",
     "train.callbacks": "training/test_observers.py::"
     "test_the_configuration_names_callbacks_that_stand_in_a_module",
     "evaluation.max_steps": "policies/test_play.py::"
     "test_a_run_says_that_its_evaluation_was_cut_short",
+    "train.mirror": "runs/test_mirror.py::test_the_copy_is_the_run",
+    "train.initial_parts": "training/test_fine_tuning.py::"
+    "test_critic_and_statistics_go_on_where_the_run_ended",
     "train.grace_seconds": "faults/test_stops.py::test_a_short_batch_is_finished_within_the_grace",
+    "logging.info": "algorithm/test_reported.py::"
+    "test_their_number_is_bounded_and_they_can_be_left_out",
     "system.compile": "core/test_choice.py::test_always_and_never_mean_what_they_say",
 }
 

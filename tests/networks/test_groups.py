@@ -13,7 +13,7 @@ from gymnasium import spaces
 from learner_tools import learner, records, settings
 
 from ppo import Trainer, load_policy
-from ppo.algorithm.build import encoder_classes
+from ppo.algorithm.eyes import encoder_parts
 from ppo.cli import main
 from ppo.config import NetworkConfig
 from ppo.envs.host.stacking import FrameStack
@@ -207,9 +207,9 @@ def test_each_key_has_the_encoder_of_its_kind():
 )
 def test_a_large_box_of_two_or_three_axes_is_an_image_whatever_its_type(space, is_image):
     for part in (space, spaces.Dict({"a": space})):
-        kind = encoder_classes(NetworkConfig(), [layout_of(part)])[0]
+        kind = encoder_parts(NetworkConfig(), [layout_of(part)])[0].kind
         assert issubclass(kind, Convolutional) == is_image
-        old = encoder_classes(NetworkConfig(images="uint8"), [layout_of(part)])[0]
+        old = encoder_parts(NetworkConfig(images="uint8"), [layout_of(part)])[0].kind
         assert old is MLP
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from ppo.algorithm.rollout.exploration import PINK, colored_count
 from ppo.algorithm.rollout.players import (
     Actor,
+    DevicePlayer,
     HostPlayer,
     NativePlayer,
     Played,
@@ -25,6 +26,7 @@ from ppo.core.compiling import compiled, keep
 from ppo.core.data import Cut, Rollout, begins_anew, is_end
 from ppo.core.randomness import generator
 from ppo.envs.base import Environments
+from ppo.envs.simulator import SimulatorEnvironments
 from ppo.envs.torch_env import TorchEnvironments
 from ppo.functional.noise import colored
 from ppo.functional.returns import episode_sums
@@ -80,7 +82,8 @@ class Collector:
             self.player = NativePlayer(actor, envs)
         else:
             act = compiled(actor.forward, device) if compile_it else actor
-            self.player = HostPlayer(act, envs, device)
+            waits = isinstance(envs, SimulatorEnvironments) and envs.device.type != "cpu"
+            self.player = (DevicePlayer if waits else HostPlayer)(act, envs, device)
         self._finish = compiled(self.finish, device) if compile_it else self.finish
         n, k = envs.num_envs, len(envs.component_names)
         self.sums = torch.zeros(n, k, device=device)
@@ -100,10 +103,31 @@ class Collector:
         self.sums, self.lengths, self.current, self.states, _ = moment
         self._rewound = moment
 
+    def put_aside(self) -> Callable[[], None]:
+        """Lends the environments out; the function that is returned takes them back.
+
+        The running episodes then go on, bit for bit, or begin anew where the environments' state
+        cannot be saved.
+        """
+        seed, state = self.envs.run_seed, None if self.current is None else self.state_dict()
+
+        def take_back() -> None:
+            self.envs.run_seed = seed
+            if state is not None:
+                self.load_state_dict(state)
+                if self.envs.restore_level == "boundary":
+                    self._begin()
+
+        return take_back
+
     def reset(self) -> None:
         """Start episode 0 of every environment."""
         self._rewound = None
         self.current = self.envs.reset().to(self.device, copy=True)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Nothing has happened in the episodes that are running."""
         self.states = self.agent.initial_states(self.envs.num_envs)
         self.sums, self.lengths = torch.zeros_like(self.sums), torch.zeros_like(self.lengths)
 
@@ -117,7 +141,7 @@ class Collector:
         Log-probabilities take each step for itself, whatever the color.
 
         Args:
-            share: of the environments, the first ones, whose noise is pink.
+            share: share of the environments, the first ones, whose noise is pink.
         """
         distribution = self.agent.distribution
         shape = (self.num_steps, self.envs.num_envs, distribution.num_noise)
@@ -174,7 +198,7 @@ class Collector:
         """A short rollout that is forgotten: only statistics remain.
 
         Returns:
-            Raw observations [B, ...], and [B] bool: of a step, which may be learned from.
+            Raw observations [B, ...], and [B] bool: whether it is a step that may be learned from.
         """
         self.reset()
         seen, valid = [], []
@@ -240,7 +264,7 @@ class Collector:
         steps, envs, reached = cut
         at_limit = rollout.truncated[steps, envs].unsqueeze(-1)
         next_values = rollout.next_values
-        # What was remembered in the last step of the episode, of which the new one knows nothing.
+        # The memory of the episode's last step is not carried into the new one.
         before = [states[steps, envs] for states in self._states_of(rollout)]
         _, *after = self.agent.act(rollout.obs[steps, envs], *before) if before else (None,)
         next_values[steps, envs] = torch.where(

@@ -55,7 +55,7 @@ class HostPlayer:
 
     def play(self, obs: Tensor, noise: Tensor, states: States = ()) -> Played:
         """As many steps as `noise` [T, N, P] has rows."""
-        cut: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._begin()
         act = self.act
         for t, row in enumerate(noise.unbind(0)):
             self.poll()
@@ -72,17 +72,27 @@ class HostPlayer:
                     self.buffers["states"][0].copy_(first)
             self._store(t, params, actions, step)
             states = self._remember(t, after, step)
-            stopped = step.truncated & step.valid
-            if stopped.any():  # on the host: no device is asked
-                where = stopped.nonzero().squeeze(-1)
-                cut.append((torch.full_like(where, t), where, step.final_obs[where]))
+            self._look(t, step)
             obs = self.buffers["obs"][t + 1]
-        if not cut:
-            return self._played(None)
+        return self._played(self._cut())
+
+    def _begin(self) -> None:
+        self._stopped: list[Cut] = []
+
+    def _look(self, t: int, step: Step) -> None:
+        """Keeps the states that a time limit cut off."""
+        stopped = step.truncated & step.valid
+        if stopped.any():  # on the host: no wait for a device
+            where = stopped.nonzero().squeeze(-1)
+            self._stopped.append((torch.full_like(where, t), where, step.final_obs[where]))
+
+    def _cut(self) -> Cut | None:
+        if not self._stopped:
+            return None
         steps, envs, reached = (
-            torch.cat(parts).to(self.device) for parts in zip(*cut, strict=True)
+            torch.cat(parts).to(self.device) for parts in zip(*self._stopped, strict=True)
         )
-        return self._played((steps, envs, reached))
+        return steps, envs, reached
 
     def _played(self, cut: Cut | None) -> Played:
         rows = dict(self.buffers)
@@ -130,6 +140,27 @@ class HostPlayer:
             "success": empty(torch.empty(n), t),
             "valid": empty(flags, t),
         }
+
+
+class DevicePlayer(HostPlayer):
+    """Steps environments whose tensors live on a device, whose numbers the host never waits for."""
+
+    def _begin(self) -> None:
+        self._reached: list[Tensor] = []
+
+    def _look(self, t: int, step: Step) -> None:
+        self._reached.append(step.final_obs.to(self.device))
+
+    def _cut(self) -> Cut | None:
+        return every_state(torch.stack(self._reached))
+
+
+def every_state(final_obs: Tensor) -> Cut:
+    """Every state reached [T, N, ...]: counting those that matter would wait for the GPU."""
+    num_steps, num_envs = final_obs.shape[:2]
+    steps = torch.arange(num_steps, device=final_obs.device).repeat_interleave(num_envs)
+    envs = torch.arange(num_envs, device=final_obs.device).repeat(num_steps)
+    return steps, envs, final_obs.flatten(0, 1)
 
 
 def forget(state: Tensor, fresh: Tensor) -> Tensor:
@@ -224,7 +255,7 @@ class NativePlayer:
         *states: Tensor,
     ) -> tuple[tuple[Tensor, ...], Tensor, States, list[Tensor]]:
         """Several steps as one loop; `may_end` has one entry for all of them."""
-        # A loop wants arguments that share no memory: parameters are views of one vector, and an
+        # A loop needs arguments that share no memory: parameters are views of one vector, and an
         # environment may show its state as the observation.
         weights = {name: p.clone() for name, p in self.actor.named_parameters()}
         ids, last = self.envs.env_ids, len(carry)
@@ -272,11 +303,7 @@ class NativePlayer:
         if truncated.device.type == "cpu":
             steps, envs = truncated.nonzero(as_tuple=True)
             return (steps, envs, final_obs[steps, envs]) if steps.numel() else None
-        # A GPU is not asked how many there are: every state reached is evaluated.
-        num_steps, num_envs = truncated.shape
-        steps = torch.arange(num_steps, device=truncated.device).repeat_interleave(num_envs)
-        envs = torch.arange(num_envs, device=truncated.device).repeat(num_steps)
-        return steps, envs, final_obs.flatten(0, 1)
+        return every_state(final_obs)
 
 
 def _columns(params: Tensor, actions: Tensor, step: Step, states: Sequence[Tensor]) -> list[Tensor]:

@@ -6,6 +6,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from ppo.cli.flags import add_trust
+
+COMMON = ("--results",)
+
 
 def add_arguments(parser: Any) -> None:
     parser.add_argument("--run", default="latest", metavar="RUN", help="run0007, latest or a path")
@@ -16,12 +20,14 @@ def add_arguments(parser: Any) -> None:
     parser.add_argument(
         "--data", type=Path, metavar="FILE", help="written; default: policy.onnx in the run"
     )
+    add_trust(parser)
 
 
 def run(args: argparse.Namespace) -> int:
+    from ppo.core.program import install
     from ppo.policies.export import export
 
-    done = export(args.run, args.results, args.format, args.data, args.which)
+    done = export(args.run, args.results, args.format, args.data, args.which, args.trust)
     print(f"wrote {done.path}")
     print(
         f"in: {', '.join(map(str, done.inputs))}; out: environment actions (the mode of the policy)"
@@ -32,5 +38,5 @@ def run(args: argparse.Namespace) -> int:
             f"{done.largest_difference:.2g}"
         )
     else:
-        print('not checked: onnxruntime is not installed; run: pip install -e ".[export]"')
+        print(f"not checked: onnxruntime is not installed; run: {install('export')}")
     return 0

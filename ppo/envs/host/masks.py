@@ -31,7 +31,7 @@ def find_source(env: gym.Env, info: dict[str, Any], setting: str, env_id: str) -
     """How the environment tells its masks: info, method, observation, or none.
 
     Args:
-        info: of a reset. setting: `env.action_masks`.
+        info: what a reset gave. setting: `env.action_masks`.
 
     Raises:
         UserError: it gives masks for actions that cannot be masked.

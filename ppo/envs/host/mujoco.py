@@ -22,6 +22,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
+from ppo.envs.factory import Factory
 from ppo.envs.host.slot import Slot, Task
 from ppo.envs.host.slot_group import SlotGroup
 
@@ -163,7 +164,7 @@ class Bodies:
     """Environments of one form, stepped together without their wrappers.
 
     Args:
-        form: of all of them.
+        form: common to all of them.
         envs: as Gymnasium makes them.
     """
 
@@ -233,7 +234,7 @@ def misfit(form: Form, env: gym.Env) -> str | None:
 class MujocoGroup(SlotGroup):
     """A `SlotGroup` of one of the tasks above."""
 
-    def __init__(self, spec: EnvSpec, task: Task, indices: range) -> None:
+    def __init__(self, spec: EnvSpec | Factory, task: Task, indices: range) -> None:
         super().__init__(spec, task, indices)
         form = form_of(self.slots[0].env)
         assert form is not None
@@ -288,8 +289,10 @@ def _told_once(message: str) -> None:
     logging.getLogger(__name__).info("MuJoCo: %s", message)
 
 
-def make_group(spec: EnvSpec, task: Task, indices: range) -> SlotGroup:
+def make_group(spec: EnvSpec | Factory, task: Task, indices: range) -> SlotGroup:
     """The fastest group that gives the data of Gymnasium's `step`."""
+    if isinstance(spec, Factory):
+        return SlotGroup(spec, task, indices)
     if str(spec.entry_point).startswith("gymnasium.envs.mujoco"):
         _warn_once()
     known = spec.entry_point in {form.class_path for form in FORMS.values()}

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
+from ppo.core.blame import cannot_unpack, described, raised
 from ppo.core.errors import EnvironmentFault, UserError
 from ppo.envs.base import episode_seed
-from ppo.envs.blame import cannot_unpack, described, raised
+from ppo.envs.factory import Factory
 from ppo.envs.host.checks import shortened
 from ppo.envs.host.stacking import FrameStack
 from ppo.envs.ids import make_env
@@ -30,12 +31,14 @@ class Task(NamedTuple):
     on_nonfinite: str = "stop"  # or reset
     action_masks: str = "auto"  # or never
     frame_stack: int = 1
-    offset: int = 0  # of the numbers that replace `{index}` in kwargs
+    offset: int = 0  # first of the numbers that replace `{index}` in kwargs
+    report: bool = False  # whether what info holds at the end of an episode is gathered
 
 
-def make_task_env(spec: EnvSpec, task: Task, index: int) -> gym.Env:
+def make_task_env(spec: EnvSpec | Factory, task: Task, index: int) -> gym.Env:
     """Environment `index`, made for the task."""
-    env = make_env(spec, filled(task.kwargs, task.offset + index))
+    number = task.offset + index
+    env = make_env(spec, filled(task.kwargs, number), number)
     return env if task.frame_stack == 1 else FrameStack(env, task.frame_stack)
 
 
@@ -53,7 +56,7 @@ Call = tuple[int, str, list[Any]]  # before which step of the running episode, m
 class Slot:
     """One environment, the number of its episode and of its step."""
 
-    def __init__(self, spec: EnvSpec, task: Task, index: int) -> None:
+    def __init__(self, spec: EnvSpec | Factory, task: Task, index: int) -> None:
         self.spec = spec
         self.task = task
         self.run_seed = task.run_seed

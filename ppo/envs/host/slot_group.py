@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
+from ppo.core.blame import cannot_unpack, raised
 from ppo.core.errors import EnvironmentFault, UserError
-from ppo.envs.blame import cannot_unpack, raised
+from ppo.envs.factory import Factory, factory_of
 from ppo.envs.host import masks
 from ppo.envs.host.checks import bounds_of, first_nonfinite, flag, scalar, shortened
 from ppo.envs.host.slot import Call, Probed, Slot, Task
 from ppo.envs.observations import ActionDecoder, ObservationEncoder, mask_size
+from ppo.envs.reports import numbers_of
 from ppo.envs.workers.rows import Rows
 
 MAX_FAILURES_IN_A_ROW = 3
@@ -28,19 +30,26 @@ class SlotGroup:
 
     Attributes:
         events: what happened since the last `take_events`, in words.
+        reported: numbers of each episode that ended in the last step, where they are gathered.
         outside: the first observation outside the space since then, in words.
         notes: on how these environments are stepped, in words.
     """
 
-    def __init__(self, spec: EnvSpec, task: Task, indices: range) -> None:
+    def __init__(self, spec: EnvSpec | Factory, task: Task, indices: range) -> None:
         self.task = task
         self.slots = [Slot(spec, task, index) for index in indices]
         env = self.slots[0].env
+        if len({id(slot.env.unwrapped) for slot in self.slots}) < len(self.slots):
+            raise UserError(
+                f"env.id: {spec.id} gives one and the same instance again; a factory must make a "
+                f"new one in every call, {factory_of(env)}"
+            )
         self.encoder = ObservationEncoder(env.observation_space, spec.id)
         self.decoder = ActionDecoder(env.action_space, spec.id)
         self.events: list[str] = []
         self.outside: str | None = None
         self.notes: list[str] = []
+        self.reported: list[dict[str, float]] = []  # by episodes that ended in the last step
         self._names: tuple[str, ...] | None = None
         self._masks = "none"
         self._begun = 0
@@ -118,6 +127,7 @@ class SlotGroup:
         rows.terminated[:] = False
         rows.truncated[:] = False
         rows.valid[:] = True
+        self.reported.clear()
         actions = self.decoder.decode(rows.actions)
         with np.errstate(over="ignore"):  # values beyond float32 are reported as not finite
             for row, slot in enumerate(self.slots):
@@ -271,6 +281,8 @@ class SlotGroup:
         if not (self._is_finite(final) and np.isfinite(rows.rewards[row]).all()):
             self._on_nonfinite(row, slot, final, parity)
             return
+        if self.task.report:
+            self.reported.append(numbers_of(info))
         slot.failures = 0
         self._begin(row, slot, slot.episode + 1, parity)
 

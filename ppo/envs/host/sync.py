@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
+from ppo.envs.factory import Factory
 from ppo.envs.host.mujoco import make_group
 from ppo.envs.host.replay import HostEnvironments
 from ppo.envs.host.slot import Task
@@ -16,7 +17,7 @@ class SyncEnvironments(HostEnvironments):
     """N Gymnasium environments in a loop.
 
     Args:
-        spec: of one environment.
+        spec: spec of one environment.
         task: its arguments, the run's seed and what to do about faults.
         num_envs: N.
         first_index: index of the first one over all processes.
@@ -24,7 +25,9 @@ class SyncEnvironments(HostEnvironments):
 
     backend = "sync"
 
-    def __init__(self, spec: EnvSpec, task: Task, num_envs: int, first_index: int = 0) -> None:
+    def __init__(
+        self, spec: EnvSpec | Factory, task: Task, num_envs: int, first_index: int = 0
+    ) -> None:
         self._group = make_group(spec, task, range(first_index, first_index + num_envs))
         self._describe(self._group.slots[0].env, spec.id, num_envs, task.run_seed)
         probed = self._group.probe()
@@ -40,6 +43,8 @@ class SyncEnvironments(HostEnvironments):
         self._group.step(self._parity)
         if self._group.events or self._group.outside:
             self._tell(*self._group.take_events())
+        for report in self._group.reported:
+            self.reports.add(report)
 
     def _run_replay(self, episodes: list[int], actions: list[np.ndarray]) -> list[bool]:
         return [

@@ -19,7 +19,7 @@ LARGEST = 77_785.0
 TIME_OFFSET, TIME_SIZE = 1e4, 3e4
 CHARGE_DECADES = 3.0
 LENGTH = 500.0
-TYPICAL = np.array([2.4, 1.2, 0.21, 3.5])  # of CartPole's position, speed, angle, angular speed
+TYPICAL = np.array([2.4, 1.2, 0.21, 3.5])  # CartPole's position, speed, angle, angular speed
 
 SCALED_COMPONENTS = ("terminal", "progress", "control_effort")
 EQUAL_SIZES = (0.1, 0.2, 3.0)  # factors that bring the three components to returns of about 100
@@ -59,7 +59,7 @@ class ThreeScalesEnv(DoubleIntegratorEnv):
     """DoubleIntegrator with the components terminal, progress and control_effort.
 
     Args:
-        scales: of the three; with equal ones their returns have about equal spreads.
+        scales: scales of the three; with equal ones their returns have about equal spreads.
     """
 
     def __init__(

@@ -22,9 +22,10 @@ from gymnasium.envs.registration import EnvSpec
 
 from ppo.core.errors import EnvironmentFault, UserError
 from ppo.envs.base import episode_seed
+from ppo.envs.factory import Factory
 from ppo.envs.host.replay import HostEnvironments
 from ppo.envs.host.slot import Probed, Task, make_task_env
-from ppo.envs.ids import importable
+from ppo.envs.portable import to_text
 from ppo.envs.workers.supervisor import (
     CLOSE_SECONDS,
     WorkerDied,
@@ -41,7 +42,7 @@ class AsyncEnvironments(HostEnvironments):
     """N Gymnasium environments in worker processes.
 
     Args:
-        spec: of one environment; its class must stand in a module that a worker can import.
+        spec: spec of one environment, or what makes it.
         task: its arguments, the run's seed and what to do about faults.
         num_envs: N.
         first_index: index of the first one over all processes of the trainer.
@@ -57,7 +58,7 @@ class AsyncEnvironments(HostEnvironments):
 
     def __init__(
         self,
-        spec: EnvSpec,
+        spec: EnvSpec | Factory,
         task: Task,
         num_envs: int,
         first_index: int = 0,
@@ -72,7 +73,7 @@ class AsyncEnvironments(HostEnvironments):
         self._spec, self._task, self._first_index = spec, task, first_index
         self._step_timeout, self._reset_timeout = step_timeout, reset_timeout
         self._deaths: deque[int] = deque(maxlen=MAX_DEATHS)  # steps at which workers died
-        self._json = importable(spec).to_json()
+        self._text = to_text(spec)
         self._seed = task.run_seed
         with contextlib.chdir("."):  # workers start from here, wherever it goes
             env = make_task_env(spec, task, first_index)  # for its spaces; it is never stepped
@@ -110,7 +111,7 @@ class AsyncEnvironments(HostEnvironments):
         first = self._first_index
         worker.send(
             "make",
-            spec=self._json,
+            spec=self._text,
             task=list(self._task),
             first=first + worker.start,
             stop=first + worker.stop,
@@ -258,6 +259,8 @@ class AsyncEnvironments(HostEnvironments):
         in_order = [answers[worker.number] for worker in workers]
         for answer in in_order:  # in the order of `sync`, whichever was fastest
             self._tell(answer["events"], answer["outside"])
+            for report in answer["reported"]:
+                self.reports.add(report)
         return [answer["answer"] for answer in in_order]
 
     def _begun(self, worker: WorkerProcess) -> int:
@@ -281,7 +284,7 @@ class AsyncEnvironments(HostEnvironments):
         """A new process in place of a dead one, brought to the same state.
 
         Args:
-            parity: of the observations that the running episodes have reached; None: a reset is to
+            parity: parity of the observations that running episodes are at; None: a reset is to
                 follow, and only the calls are made again.
 
         Raises:

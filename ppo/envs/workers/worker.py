@@ -1,7 +1,8 @@
 """A worker process: some environments stepped on request, their rows in shared memory.
 
 It is started as a fresh interpreter and imports no torch. Requests and answers are JSON, arrays
-travel as raw bytes or in shared memory, errors as text: nothing is ever unpickled.
+travel as raw bytes or in shared memory, errors as text. Only a class or a function that no import
+finds is unpickled, as the trainer pickled it.
 """
 
 from __future__ import annotations
@@ -15,16 +16,17 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
-from gymnasium.envs.registration import EnvSpec
 
 from ppo.core.errors import EnvironmentFault, UserError
 from ppo.envs.host.mujoco import make_group
 from ppo.envs.host.slot import Probed, Task
 from ppo.envs.host.slot_group import SlotGroup
+from ppo.envs.portable import from_text
 from ppo.envs.workers.rows import Layout
 
 STEP = (b"0", b"1")  # the commonest request: a step, and the parity of its observations
@@ -104,7 +106,7 @@ class Worker:
         """The answer to one request; None: it was the last."""
         if request in STEP:
             self.group.step(STEP.index(request))
-            return self._done()
+            return self._done(reported=self.group.reported)
         message = json.loads(request)
         if message["do"] == "close":
             self.group.close()
@@ -115,14 +117,15 @@ class Worker:
         answer = getattr(self, "_" + message.pop("do"))(**message)
         return self._done(answer)
 
-    def _done(self, answer: Any = None) -> bytes:
+    def _done(self, answer: Any = None, reported: Sequence[dict[str, float]] = ()) -> bytes:
         events, outside = self.group.take_events()
-        if answer is None and not events and not outside:
+        if answer is None and not events and not outside and not reported:
             return DONE
-        return json.dumps({"answer": answer, "events": events, "outside": outside}).encode()
+        told = {"events": events, "outside": outside, "reported": [*reported]}
+        return json.dumps({"answer": answer, **told}).encode()
 
     def _make(self, spec: str, task: list, first: int, stop: int) -> None:
-        self._group = make_group(EnvSpec.from_json(spec), Task(*task), range(first, stop))
+        self._group = make_group(from_text(spec), Task(*task), range(first, stop))
 
     def _probe(self) -> list[Any]:
         return list(self.group.probe())

@@ -1,4 +1,4 @@
-"""What comparing wants to know of one run: its settings, figures, steadiness and findings."""
+"""Summary of one run for a comparison: settings, figures, steadiness and findings."""
 
 from __future__ import annotations
 
@@ -20,18 +20,24 @@ from ppo.insight.rules import Finding
 
 MANY = 24  # runs from which on they are read in several processes
 SHOCK = 0.5  # fall of explained variance from one batch to the next that counts as a value shock
+NOISY = 5  # batches, at least, whose spread is called noise
 RECOVERED = 0.8  # of the explained variance before the shock
 
 
 @dataclass
 class Figures:
-    """One metric of one run; `final` is the mean of the last tenth, `auc` the mean height."""
+    """One metric of one run.
+
+    `final` is the mean of the last tenth, `noise` the standard deviation of its batches (of five
+    at least), `auc` the mean height.
+    """
 
     first: float = float("nan")
     best: float = float("nan")
     last: float = float("nan")
     final: float = float("nan")
     auc: float = float("nan")
+    noise: float = float("nan")
 
 
 @dataclass
@@ -63,8 +69,8 @@ def load_runs(paths: list[Path]) -> list[Run]:
         return list(pool.map(load_run, paths, chunksize=4))
 
 
-def load_run(path: Path) -> Run:
-    """One run folder, or a log of another library."""
+def load_run(path: Path, findings: list[Finding] | None = None) -> Run:
+    """One run folder, or a log of another library; `findings` where they are known already."""
     whole: dict[str, Column] = {}
     if (path / "loss_metrics.json").exists():
         thin = read_thin(path / "loss_metrics.json", ("mean_episode_return", "env_steps"))
@@ -88,7 +94,7 @@ def load_run(path: Path) -> Run:
         seed=seed if isinstance(seed, int) else None,
         log=log,
         figures=_all_figures(log, whole),
-        findings=diagnose(log),
+        findings=diagnose(log) if findings is None else findings,
         version=str(git.get("commit", ""))[:10] if isinstance(git, dict) else "",
         time={str(k): float(v) for k, v in time.items() if isinstance(v, int | float)}
         if isinstance(time, dict)
@@ -116,8 +122,14 @@ def figures(steps: Column, values: Column, better: Better) -> Figures:
     if not len(finite):
         return Figures()
     best = {"higher": finite.max(), "lower": finite.min(), "none": np.nan}[better]
+    tenth = finite[-max(len(finite) // 10, NOISY) :]
     return Figures(
-        float(finite[0]), float(best), float(finite[-1]), smooth_last(values), area(steps, values)
+        float(finite[0]),
+        float(best),
+        float(finite[-1]),
+        smooth_last(values),
+        area(steps, values),
+        float(tenth.std(ddof=1)) if len(tenth) > 1 else float("nan"),
     )
 
 

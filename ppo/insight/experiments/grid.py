@@ -34,7 +34,7 @@ class Job:
 
     @property
     def label(self) -> str:
-        """What tells this job from the others."""
+        """The settings in which this job differs from the others."""
         pairs = [setting.partition("=") for setting in self.settings]
         short = [f"{key.rpartition('.')[2]}={value}" for key, _, value in pairs]
         return ", ".join([*short, f"seed {self.seed}"])
@@ -42,7 +42,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """What was asked for; the same plan again is the same experiment."""
+    """The request; the same plan again is the same experiment."""
 
     axes: tuple[Axis, ...]
     design: str

@@ -12,7 +12,9 @@ import numpy as np
 from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.logs.series import Series
 
-GAUSSIAN_ENTROPY = 0.5 * math.log(2 * math.pi * math.e)  # nats, one dimension of deviation 1
+GAUSSIAN_ENTROPY = 0.5 * math.log(
+    2 * math.pi * math.e
+)  # nats, one dimension of standard deviation 1
 MOST_ACTIONS = 64  # more discrete actions than these are not guessed from an entropy
 LOG_TOLERANCE = 0.01
 UNIFORM_AT_FIRST = (

@@ -18,7 +18,7 @@ Rows = dict[str, list[tuple[float, float]]]
 
 
 def time_in_name(file: Path) -> float:
-    """When a log was begun, in seconds: as an event file's name says, else its last change."""
+    """When a log was begun, in seconds: from an event file's name, else its last change."""
     found = re.search(r"tfevents\.(\d{9,11})(?:\D|$)", file.name)
     return float(found.group(1)) if found else file.stat().st_mtime
 

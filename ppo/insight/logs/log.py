@@ -15,7 +15,7 @@ Column = NDArray[np.float64]
 
 @dataclass
 class MetricsLog:
-    """A run as the doctor sees it; row i of every column is batch `batches[i]`.
+    """A run in the form that rules read; row i of every column is batch `batches[i]`.
 
     `columns` hold NaN where a value is missing. `nonfinite` marks the rows where the log itself
     said NaN or infinity, which is another thing than saying nothing. `settings` are dotted
@@ -51,7 +51,7 @@ class MetricsLog:
         )
 
     def setting(self, key: str, default: Any = None) -> Any:
-        """The value of a dotted config key, where the log tells it."""
+        """The value of a dotted config key, where the log has it."""
         return self.settings.get(key, default)
 
     def number(self, key: str) -> float:
@@ -62,7 +62,7 @@ class MetricsLog:
         return float(value)
 
     def updates(self) -> float:
-        """Updates of the policy so far: rows, or what a buffer's size tells where rows are not."""
+        """Updates of the policy so far: rows, or from a buffer's size where rows are others."""
         per_update = self.number("ppo.num_steps") if self.writer == "ml-agents" else np.nan
         steps = self.get("env_steps")
         told = float(steps[-1] / per_update) if len(steps) and per_update > 0 else np.nan
@@ -160,7 +160,7 @@ def _components(rows: list[dict[str, Any]]) -> dict[str, dict[str, Column]]:
 
 
 def derive(log: MetricsLog) -> None:
-    """Adds columns that several rules ask for and that follow from others."""
+    """Adds columns that several rules read and that follow from others."""
     if "value_rmse" not in log.columns and log.has("error_over_std", "return_std"):
         with np.errstate(over="ignore"):
             log.columns["value_rmse"] = log.get("error_over_std") * log.get("return_std")

@@ -1,4 +1,4 @@
-"""Raw series of a foreign log, before anybody knows what its tags mean."""
+"""Raw series of a foreign log, before its tags are matched with columns."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Series:
     notes: list[str] = field(default_factory=list)
     files: list[str] = field(default_factory=list)  # event files that were merged
     runs: int = 1  # in the folder, of which the newest was read
-    used: set[str] = field(default_factory=set)  # tags that a reader has asked for
+    used: set[str] = field(default_factory=set)  # tags that a reader has taken
 
     def has(self, *tags: str) -> bool:
         return all(tag in self.points and len(self.points[tag]) for tag in tags)

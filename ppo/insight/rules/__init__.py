@@ -1,4 +1,4 @@
-"""One file per illness. A rule reads a MetricsLog and says what is wrong, or nothing.
+"""One file per illness. A rule reads a MetricsLog and returns a finding, or nothing.
 
 Thresholds are constants of their file with a status: S sourced, M measured, J judgement that
 was calibrated on the runs of benchmarks/doctor.py. No threshold has a unit, except where a rule

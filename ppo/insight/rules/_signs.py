@@ -12,7 +12,7 @@ from ppo.insight.logs.log import Column, MetricsLog
 
 SMOOTHED = 3.0  # a mean over 100 episodes hides that much of its noise (J)
 RISES = 5.0  # standard errors by which the last quarter's return must exceed the first's (J)
-ALIKE = 1e-3  # return deviation over the mean return, at most, of a task that is solved (J)
+ALIKE = 1e-3  # largest std of the return over its mean in a task that is solved (J)
 LARGE_VALUE_LOSS = 1.0
 ORDINARY_RATE = (1e-5, 2e-3)  # learning rates that PPO is commonly run with (J)
 
@@ -96,7 +96,7 @@ def alike(log: MetricsLog) -> NDArray[np.bool_]:
 
 
 def normalizes_returns(log: MetricsLog) -> bool | None:
-    """Whether the critic is trained on normalized returns; None where the log does not tell."""
+    """Whether the critic is trained on normalized returns; None where the log does not show it."""
     setting = log.setting("ppo.normalize_returns")
     if isinstance(setting, bool):
         return setting
@@ -125,9 +125,9 @@ def value_weight(log: MetricsLog) -> float:
 
 
 def return_scale(log: MetricsLog) -> Column:
-    """The largest deviation of the returns so far: what a deviation of this run is.
+    """The largest standard deviation of the returns so far, the unit of this run.
 
-    A batch's own deviation will not do: a policy that has solved its task leaves next to none, and
+    A batch's own will not do: a policy that has solved its task leaves next to none, and
     an error or a drift in units of that looks like a catastrophe.
     """
     spread = log.get("return_std")

@@ -1,4 +1,4 @@
-"""The policy asks for actions that the environment cuts off."""
+"""The policy's actions lie outside the bounds, where the environment cuts them off."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ppo.insight.rules import MILD, RULES, SEVERE, Change, Finding, Rule
 from ppo.insight.rules._signs import first_finite, lasting, median, rises
 
 OUTSIDE = 0.3  # share of sampled actions (J)
-WIDE = 4.0  # starting deviation in units of the actions, whose bounds are mostly 1 (J)
+WIDE = 4.0  # starting std in units of the actions, whose bounds are mostly 1 (J)
 MOST = 0.7  # share at which the gradient sees next to nothing
 
 
@@ -27,7 +27,7 @@ class ActionsOutOfBounds(Rule):
             return None  # bang-bang control that learns is no illness
         wide = first_finite(log.get("policy_std"))
         if wide > WIDE and not log.has("action_out_of_bounds_share"):
-            evidence = f"policy deviation {number(wide)} from the start, in units of the actions"
+            evidence = f"policy std {number(wide)} from the start, in units of the actions"
             narrower = [Change("network.initial_log_std", "0.0")]
             return self.found(log, 0, evidence, narrower, confidence=0.5, severity=SEVERE)
         row = lasting(outside > OUTSIDE, 9, 10)

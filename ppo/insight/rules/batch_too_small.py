@@ -12,7 +12,7 @@ from ppo.insight.rules import MILD, RULES, SEVERE, Change, Finding, Rule
 from ppo.insight.rules._signs import lasting, median, rises
 
 EPISODES = 5.0  # that end in a batch (J)
-UNSTEADY = 0.3  # deviation of explained variance over ten batches (J)
+UNSTEADY = 0.3  # std of explained variance over ten batches (J)
 WINDOW = 10
 TINY = 64  # steps: less than a minibatch of any library (J)
 OF_TINY = ("observations_unnormalized", "too_many_epochs", "entropy_collapse", "policy_collapse")

@@ -1,4 +1,4 @@
-"""The critic memorizes each batch and knows nothing of the next."""
+"""The critic memorizes each batch and cannot predict the next."""
 
 from __future__ import annotations
 

@@ -10,12 +10,13 @@ from ppo.insight.rules import RULES, Change, Finding, Rule
 from ppo.insight.rules._signs import known, median, rises
 
 UNIFORM = 0.98  # relative entropy (J)
-ALL = 0.993  # relative entropy that says the same though the return may creep (M)
+ALL = 0.993  # relative entropy that means the same even while the return creeps up (M)
 LATE = 0.2  # of the run after which it must have fallen (J)
 LONG = 20  # batches before "still uniform" means anything
-SEES = 0.3  # explained variance: the critic knows better than the policy acts (J)
+SEES = 0.3  # explained variance of a critic that is ahead of the policy (J)
 HELD = 0.9  # relative entropy that a bonus can hold for half a run (M)
 HEAVY = 0.1  # a coefficient ten times the usual (J)
+USUAL = 0.01  # the largest coefficient that is common (S: Stable-Baselines3's zoo)
 HEAVY_HELD = 0.8  # relative entropy that is suspect with such a coefficient (J)
 STILL = 0.02  # fall of the relative entropy in that half
 MOVES = 1e-4  # KL above which the policy is being trained at all
@@ -37,6 +38,7 @@ class EntropyCoefficientTooHigh(Rule):
         "observations_unnormalized",
         "policy_collapse",
         "critic_blind",
+        "loss_imbalance",
     )
     sources = ("Stable-Baselines3 #2240", "rlpyt #124")
 
@@ -49,7 +51,7 @@ class EntropyCoefficientTooHigh(Rule):
             coefficient = log.number("ppo.entropy_coefficient")
         if coefficient <= 0:
             return None
-        lower = setting(coefficient / 10) if np.isfinite(coefficient) else "0.0"
+        lower = setting(min(coefficient / 10, USUAL)) if np.isfinite(coefficient) else "0.0"
         changes = [
             Change("ppo.entropy_coefficient", lower),
             Change("ppo.normalize_returns", "true", "if advantages are not normalized"),
@@ -65,7 +67,7 @@ class EntropyCoefficientTooHigh(Rule):
         if grown < SPREAD or rising.mean() < 0.8:
             return None, ""
         past = int(rows[np.flatnonzero(deviation > 1.5 * deviation[0])[0]])
-        return past, f"policy deviation grew {number(grown)} times and is rising"
+        return past, f"policy std grew {number(grown)} times and is rising"
 
     def _stands_still(self, log: MetricsLog) -> bool:
         """A policy that is held near uniform while the critic knows what is better."""

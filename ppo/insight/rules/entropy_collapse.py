@@ -10,11 +10,11 @@ from ppo.insight.rules import RULES, Change, Finding, Rule
 from ppo.insight.rules._signs import known, median, rises
 
 COLLAPSED = 0.1  # relative entropy that a fast collapse passes (S: falls by 90 %)
-GONE = 0.05  # relative entropy, or policy deviation over that of the start (J)
+GONE = 0.05  # relative entropy, or policy std over that of the start (J)
 EARLY = 0.35  # of the run within which it falls (J)
 SOON = 15  # batches, for runs that are still short
 DONE = 0.85  # of the run's whole gain: a policy that is this far may be sure of itself (J)
-NARROW = 0.05  # policy deviation in action units, where it starts there (J; not unit-free)
+NARROW = 0.05  # policy std in action units, where it starts there (J; not unit-free)
 
 
 @RULES.register("entropy_collapse")
@@ -32,8 +32,8 @@ class EntropyCollapse(Rule):
             deviation = log.get("policy_std")
             _, values = known(deviation)
             if values[0] < NARROW:
-                return self._report(log, 0, f"policy deviation {number(values[0])} from the start")
-            spread, what = deviation / values[0], "policy deviation"
+                return self._report(log, 0, f"policy std {number(values[0])} from the start")
+            spread, what = deviation / values[0], "policy std"
         rows = np.flatnonzero(spread < COLLAPSED)
         if not len(rows) or median(spread[-5:]) > GONE * 2:
             return None
@@ -77,8 +77,9 @@ class EntropyCollapse(Rule):
         changes = [
             Change("ppo.entropy_coefficient", more),
             Change("ppo.learning_rate", "", "a third of what it was", times=1 / 3),
-            Change("network.initial_log_std", "0.0"),
         ]
+        wider = Change("network.initial_log_std", "0.0")
+        changes.insert(len(changes) if row else 0, wider)  # first where it starts narrow
         finding = self.found(log, row, evidence, changes, confidence=0.8 if row else 0.95)
         if row == 0:  # a policy that starts narrow makes every step a jump
             more_explained = (

@@ -34,7 +34,9 @@ class FrameLag(Rule):
         row = lasting(slow, LONG - 2, LONG)
         if row is None:
             return None
-        evidence = f"statistics are {number(median(age[row:]))} deviations behind the batch"
+        evidence = (
+            f"statistics are {number(median(age[row:]))} standard deviations behind the batch"
+        )
         if log.has("return_drift"):
             evidence += f", drift {number(median(drift[row:]))} a batch"
         changes = [

@@ -14,7 +14,7 @@ FROZEN = 1e-6  # KL below which no rise of the return is the policy's doing (J)
 CLIPPED = 0.005  # share of samples outside the clip (J)
 LONG = 20  # batches
 UNIFORM = 0.95  # relative entropy (J)
-UNMOVED = 0.05  # relative change of the policy's deviation (J)
+UNMOVED = 0.05  # relative change of the policy's std (J)
 
 
 @RULES.register("learning_rate_too_low")

@@ -13,7 +13,7 @@ LONG = 20  # batches: ten of a slow game are too few (J)
 ZERO_SHARE = 0.999  # of the rewards (J)
 SAME = 0.01  # of its size, by which the mean episode return may differ (J)
 SAME_SHARE = 0.9  # of the batches from the start on
-FLAT = 1e-9  # return deviation, as a share of the largest return
+FLAT = 1e-9  # std of the return, as a share of the largest return
 LEARNED_AWAY = 0.01  # of its first root error: the critic has learned that there is nothing
 VANISHED = 0.1  # error left of the first, with a critic that never saw anything (J)
 SEES, BLIND = 0.4, 0.1  # explained variance, at its best and now (J)
@@ -102,8 +102,11 @@ class NoRewardSignal(Rule):
             return None, ""
         left = float(np.median(errors[-5:])) / max(float(errors[0]), 1e-300)
         _, returns = known(log.get("mean_episode_return"))
-        if len(returns) and rises(log):  # costs that shrink, shrink the error by as much
-            left /= min(abs(float(returns[-1] / returns[0])), 1.0) if returns[0] else 1.0
+        if len(returns) and rises(log):
+            shrunk = abs(float(returns[-1] / returns[0])) if returns[0] else np.inf
+            if shrunk > 1:  # a gain that grows is a reward that arrives
+                return None, ""
+            left /= shrunk or 1.0  # costs that shrink, shrink the error by as much
         saw = float(np.quantile(variance, 0.95)) > SEES
         if left > VANISHED or saw or float(np.median(variance[-10:])) > BLIND:
             return None, ""

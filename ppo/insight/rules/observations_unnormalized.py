@@ -11,8 +11,8 @@ from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import RULES, SEVERE, Change, Finding, Rule
 from ppo.insight.rules._signs import first_finite, lasting, median, ordinary_rate, rises
 
-OUTLIERS = 0.01  # share of entries beyond ten deviations (S: the clip of VecNormalize)
-RATIO = 100.0  # raw deviation of the largest dimension over that of the smallest (J)
+OUTLIERS = 0.01  # share of entries beyond ten standard deviations (S: the clip of VecNormalize)
+RATIO = 100.0  # raw std of the largest dimension over that of the smallest (J)
 SATURATED = 0.5  # share of tanh units (J)
 # From a log without figures on inputs, what saturation does to the rest (M, weak):
 LONG = 20  # batches
@@ -24,7 +24,7 @@ DEAD_FEATURES = 1e-4  # explained variance of a critic whose features are consta
 OFFSET_LEARNED = 0.7  # of its first root error
 ERRATIC = 0.55  # median change of log10 KL from batch to batch
 TRACES_EXPLAIN = ("critic_blind", "learning_rate_too_high", "learning_rate_too_low")
-UNMOVED = 0.03  # of the policy's deviation or relative entropy
+UNMOVED = 0.03  # change of the policy's std or relative entropy
 QUIET = 1.5e-3  # KL, while it is erratic
 
 
@@ -59,7 +59,12 @@ class ObservationsUnnormalized(Rule):
 
     def _by_inputs(self, log: MetricsLog) -> Finding | None:
         signs = (
-            ("obs_outlier_share", OUTLIERS, 100.0, "{} % of the entries beyond ten deviations"),
+            (
+                "obs_outlier_share",
+                OUTLIERS,
+                100.0,
+                "{} % of the entries beyond ten standard deviations",
+            ),
             ("obs_std_ratio", RATIO, 1.0, "deviations of the dimensions differ {} times"),
             ("saturated_units", SATURATED, 100.0, "{} % of the units saturated"),
         )
@@ -108,7 +113,7 @@ class ObservationsUnnormalized(Rule):
             return None, ""
         return (
             row,
-            f"KL {number(median(kl[row:]))}, {number(100 * late)} % of the deviation unexplained",
+            f"KL {number(median(kl[row:]))}, {number(100 * late)} % of the std unexplained",
         )
 
     def _constant(self, log: MetricsLog) -> tuple[int | None, str]:

@@ -10,7 +10,7 @@ from ppo.insight.rules import RULES, SEVERE, Change, Finding, Rule
 from ppo.insight.rules._signs import median
 
 ROBUST_SIGMAS = 1e3  # of the rewards' interquartile scale (J; threads: 1e5)
-JUMP = 10.0  # times all that came before, in deviation or root error (J)
+JUMP = 10.0  # times all that came before, in std or root error (J)
 FALL_BACK = 3  # batches within which it must have passed
 HISTORY = 3  # batches before the first jump that can be judged
 
@@ -47,7 +47,7 @@ class RewardOutlier(Rule):
             f"{what} {number(scale[row])} in batch {log.batch(row)}, {number(usual)} as a rule"
         )
         if np.isfinite(outlier[row]):
-            evidence += f"; a reward {number(outlier[row])} robust deviations off"
+            evidence += f"; a reward {number(outlier[row])} robust standard deviations off"
         if len(spikes) > 1:
             evidence += f"; {len(spikes)} such batches"
         changes = [

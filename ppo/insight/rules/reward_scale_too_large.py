@@ -19,7 +19,7 @@ from ppo.insight.rules._signs import (
 
 LARGE = 10.0  # reward units: value targets belong in [-10, 10] (S, Andy Jones); not unit-free
 BLIND = 0.1  # explained variance (J)
-ERROR = 0.9  # root error in deviations of the return (J)
+ERROR = 0.9  # root error over the std of the return (J)
 LONG = 12  # batches before a moderate size is judged
 MODERATE = 100.0  # reward units, below which a run that rises is left in peace
 FAR = 20.0  # batches to reach the returns (M: 150 at a mean of 1000)
@@ -91,7 +91,7 @@ class RewardScaleTooLarge(Rule):
         return self._report(log, row, size, far)
 
     def _reach(self, log: MetricsLog) -> Column:
-        """Reward units by which the critic can move in a batch, as far as the log tells."""
+        """Reward units by which the critic can move in a batch, as far as the log shows it."""
         rate = median(log.get("learning_rate"))
         rate = rate if np.isfinite(rate) else 3e-4
         epochs, minibatches = log.number("ppo.num_epochs"), log.number("ppo.num_minibatches")

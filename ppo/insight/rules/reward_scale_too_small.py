@@ -9,8 +9,8 @@ from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
 from ppo.insight.rules._signs import lasting, median, normalizes_returns, rises
 
-SMALL = 1e-2  # deviation of returns that floors such as 1e-4 under a root already bend (S); a unit
-BONUS = 0.5  # entropy bonus over the deviation of raw advantages (J)
+SMALL = 1e-2  # std of returns that floors such as 1e-4 under a root already bend (S); a unit
+BONUS = 0.5  # entropy bonus over the std of raw advantages (J)
 
 
 @RULES.register("reward_scale_too_small")

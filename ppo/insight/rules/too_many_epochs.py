@@ -12,8 +12,8 @@ from ppo.insight.rules._signs import lasting, median, ordinary_rate
 GROWTH = 5.0  # KL of the last epoch over the first (J)
 CLIPPED = 0.2  # share of samples outside the clip, over all epochs (J)
 LEAST_KL = 0.02  # of the last epoch; below it the growth does no harm (S)
-MANY = 20  # epochs, where the log tells (J)
-FAR_TOO_MANY = 40  # epochs from which on a smaller KL is told enough (J)
+MANY = 20  # epochs, where the log has them (J)
+FAR_TOO_MANY = 40  # epochs from which on a smaller KL is evidence enough (J)
 KL = 0.03  # of a log that has no KL by epoch (J)
 FAST_CRITIC = 0.35  # root error after over before the first batch: fitted within one batch (M)
 

@@ -11,7 +11,7 @@ from ppo.insight.rules._signs import alike, lasting, median, normalizes_returns,
 
 BLOCKED = 0.3  # share of samples without a value gradient (M: sick 0.86 to 0.98, healthy to 0)
 BLIND = 0.5  # explained variance (J)
-NEAR = 0.25  # root error over the largest deviation of the returns so far (J)
+NEAR = 0.25  # root error over the largest std of the returns so far (J)
 LONG = 12  # batches before a width is judged by the error alone
 NARROW = 0.05  # width over root error: twenty batches to close the gap (J)
 

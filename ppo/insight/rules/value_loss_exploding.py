@@ -9,10 +9,10 @@ from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
 from ppo.insight.rules._signs import known, median, return_scale
 
-ERROR = 3.0  # root error in the largest deviation of the returns so far (J)
+ERROR = 3.0  # root error over the largest std of the returns so far (J)
 GROWS = 5  # batches in a row, not counting single dips
 TIMES = 5.0  # growth of the value loss (J; a documented case: 36k -> 212k in ten batches)
-RETURNS = 1.5  # growth of the returns' deviation that would explain it (S: PantheonRL #5)
+RETURNS = 1.5  # growth of the returns' std that would explain it (S: PantheonRL #5)
 WINDOW = 10  # batches over which the growth is measured
 
 
@@ -49,7 +49,9 @@ class ValueLossExploding(Rule):
         if not rising:
             return None
         row = int(rows[np.flatnonzero(error > ERROR)[0]])
-        evidence = f"error {number(recent[0])} -> {number(recent[-1])} deviations of the return"
+        evidence = (
+            f"error {number(recent[0])} -> {number(recent[-1])} standard deviations of the return"
+        )
         return self.found(log, row, evidence, self._changes(), confidence=0.8)
 
     def _by_growth(self, log: MetricsLog) -> Finding | None:

@@ -9,13 +9,13 @@ BOUND = 100.0  # largest ratio of the weights of two losses
 
 
 class Balancer(nn.Module):
-    """Weighs J losses; it never sees the policy loss or the entropy bonus.
+    """Weighs J losses; policy loss and entropy bonus are not among them.
 
     State is in buffers, so it is saved and resumed with the objective. `forward` may be compiled,
     so a balancer learns its statistics in `observe`, once per batch.
 
     Args:
-        names: of the J losses (value and auxiliary ones).
+        names: names of the J losses (value and auxiliary ones).
         weights: [J] preferences from the configuration; they multiply the balancer's weights.
         num_outputs: [J] outputs that each loss is a mean over.
         options: the section `balancing` of the configuration.

@@ -8,7 +8,7 @@ from torch import Tensor
 from ppo.losses.balancers import REGISTRY
 from ppo.losses.balancers.base import Balancer
 
-FLOOR = 1e-3  # of the first mean: a vanishing loss is not amplified without end
+FLOOR = 1e-3  # share of the first mean: a vanishing loss is not amplified without end
 
 
 @REGISTRY.register("running_mean")

@@ -9,7 +9,7 @@ from ppo.losses.balancers import REGISTRY
 from ppo.losses.balancers.base import Balancer
 
 TINY = 1e-30
-BOUND = 10.0  # of log sigma^2, around the first loss's logarithm
+BOUND = 10.0  # distance of log sigma^2 from the first loss's logarithm
 
 
 @REGISTRY.register("uncertainty")

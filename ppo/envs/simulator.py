@@ -1,0 +1,304 @@
+"""Simulators that step all environments at once and speak in tensors, on whatever device.
+
+They keep their own state and random numbers. A step never waits for the device.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, Protocol, runtime_checkable
+
+import gymnasium as gym
+import torch
+from torch import Tensor
+
+from ppo.core.blame import described, raised
+from ppo.core.data import Step
+from ppo.core.errors import EnvironmentFault, RunError, UserError
+from ppo.envs.base import Environments, RestoreLevel, episode_seed
+from ppo.envs.host import masks
+from ppo.envs.host.checks import shortened
+from ppo.envs.host.slot import Task
+from ppo.envs.observations import ActionDecoder, mask_size
+from ppo.envs.reports import DeviceReports
+from ppo.envs.simulator_rows import ActionCaster, RowMaker, form_of, is_on
+from ppo.envs.simulator_state import flat, nested
+
+REACHED = ("final_obs", "final_observation")  # the second is Gymnasium's name before 1.0
+SUCCESS, COMPONENTS = "is_success", "reward_components"
+SEEDS = 2**31  # some take no larger ones
+
+
+@runtime_checkable
+class TorchVectorEnv(Protocol):
+    """What a simulator must have; nothing is inherited.
+
+    An environment whose episode ends is reset in the same step. `state_dict()` and
+    `load_state_dict(state)` (dicts, perhaps nested, of tensors, numbers and text) make a resumed
+    run exact; `close()` frees what it holds. Neither has to be there.
+
+    Attributes:
+        num_envs: N.
+        device: of all tensors that come and go.
+        single_observation_space, single_action_space: of one environment.
+    """
+
+    num_envs: int
+    device: Any
+    single_observation_space: gym.Space
+    single_action_space: gym.Space
+
+    def reset(self, *, seed: int | None = None) -> tuple[Any, dict[str, Any]]:
+        """Starts all environments; observations [N, ...], a dict of them for a Dict space, info."""
+
+    def step(self, actions: Tensor) -> tuple[Any, Tensor, Tensor, Tensor, dict[str, Any]]:
+        """One step of all environments.
+
+        Args:
+            actions: float32 [N, *shape] for Box, int64 [N] for Discrete, int64 [N, M] for
+                MultiDiscrete and MultiBinary.
+
+        Returns:
+            observations [N, ...], of the next episode where one ended; rewards [N];
+            terminated [N] bool; truncated [N] bool; info of [N] tensors:
+            `final_obs` [N, ...] the last observation of the episodes that ended, whose other rows
+            are not read; and, where there is such a thing, `is_success` [N], `action_mask` [N, M]
+            and `reward_components`, a dict of [N].
+        """
+
+
+class SimulatorEnvironments(Environments):
+    """A `TorchVectorEnv` behind the interface of all environments.
+
+    Args:
+        env: the simulator.
+        env_id: its name for messages.
+        closes: whether `close` closes it.
+
+    Raises:
+        UserError: what its first reset and its first step give is no such thing.
+    """
+
+    backend = "simulator"
+    reports: DeviceReports
+
+    def __init__(
+        self, env: Any, env_id: str, task: Task, first_index: int = 0, closes: bool = True
+    ) -> None:
+        if task.frame_stack > 1:
+            raise UserError(
+                f"env.frame_stack: {task.frame_stack}: {env_id} cannot stack observations; write "
+                "env.frame_stack 1"
+            )
+        self.env, self.env_id, self.first_index, self.closes = env, env_id, first_index, closes
+        self.num_envs, self.device = int(env.num_envs), torch.device(env.device)
+        self.run_seed = task.run_seed
+        self.observation_space = env.single_observation_space
+        self.action_space = env.single_action_space
+        self.max_episode_steps = getattr(env, "max_episode_steps", None)
+        self.events, self.notes = [], []
+        self.reports = DeviceReports()
+        self._report = task.report
+        saves = all(
+            callable(getattr(env, name, None)) for name in ("state_dict", "load_state_dict")
+        )
+        self.restore_level: RestoreLevel = "state" if saves else "boundary"
+        ActionDecoder(self.action_space, env_id)  # refuses what cannot be acted in
+        self._cast = ActionCaster(self.action_space, self.device)
+        self._rows_of: RowMaker | None = None
+        self._moved = False  # since the last reset
+        self._untold: Tensor | None = None  # an episode ended without its last observation
+        self._find_properties(task)
+
+    @property
+    def run_seed(self) -> int:  # type: ignore[override]
+        """To set it, to the same too, is to start over: the next `reset` is the first."""
+        return self._run_seed
+
+    @run_seed.setter
+    def run_seed(self, seed: int) -> None:
+        self._run_seed, self._resets = seed, 0
+
+    def _find_properties(self, task: Task) -> None:
+        """Masks and components, by a reset and a step; `reset` seeds all again."""
+        _, info = self._asked("reset", 2, seed=self._next_seed())
+        wants = task.action_masks != "never" and mask_size(self.action_space)
+        observed = masks.in_observation(self.observation_space, self.action_space)
+        self._mask = (
+            ("info" if masks.KEY in info else "observation" if observed else "") if wants else ""
+        )
+        count = mask_size(self.action_space) if self._mask else 0
+        self._rows_of = RowMaker(
+            self.observation_space, self.env_id, self.num_envs, self.device, count
+        )
+        self.layout = self._rows_of.layout
+        if COMPONENTS not in info:
+            *_, info = self._asked("step", 5, self._some_actions())
+        self.component_names = tuple(info.get(COMPONENTS, {})) or ("reward",)
+
+    def _some_actions(self) -> Tensor:
+        self.action_space.seed(0)
+        drawn = [torch.as_tensor(self.action_space.sample()) for _ in range(self.num_envs)]
+        return self._cast(torch.stack(drawn))
+
+    def _next_seed(self) -> int:
+        return episode_seed(self.run_seed, self.first_index, self._resets) % SEEDS
+
+    def _asked(self, method: str, count: int, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        """So many values that a method returns.
+
+        Raises:
+            EnvironmentFault: it raised an exception; with its place.
+            UserError: it returns something else, or takes no seed.
+        """
+        try:
+            found = getattr(self.env, method)(*args, **kwargs)
+        except (Exception, SystemExit) as error:
+            if isinstance(error, TypeError) and "'seed'" in str(error):
+                raise UserError(
+                    f"env.id: {self.env_id}: reset must take a seed, def reset(self, seed=None); "
+                    f"it raised {described(error)}"
+                ) from error
+            raise EnvironmentFault(f"env.id: {self.env_id}: {method} {raised(error)}") from error
+        if not isinstance(found, tuple) or len(found) != count or not isinstance(found[-1], dict):
+            names = "(obs, rewards, terminated, truncated, info)" if count == 5 else "(obs, info)"
+            raise UserError(
+                f"env.id: {self.env_id}: {method} must return {names}, got {shortened(found)}"
+            )
+        return found
+
+    def reset(self) -> Tensor:
+        """Starts every environment; each call begins other episodes until `run_seed` is set."""
+        seed = self._next_seed()
+        self._resets += 1
+        self._moved = False
+        self.reports.take()  # those of episodes that are no longer wanted
+        obs, info = self._asked("reset", 2, seed=seed)
+        self._obs = self._rows(obs, info)
+        return self._obs
+
+    def _rows(self, obs: Any, info: dict[str, Any] | None) -> Tensor:
+        """Rows of our own memory; without info every action counts as valid."""
+        assert self._rows_of is not None
+        mask = None
+        if self._mask and info is not None:
+            told = info if self._mask == "info" else obs
+            mask = self._column(told.get(masks.KEY), masks.KEY, self.layout.num_mask)
+        return self._rows_of(obs, mask)
+
+    @torch.no_grad()
+    def step(self, actions: Tensor) -> Step:
+        self._moved = True
+        obs, rewards, terminated, truncated, info = self._asked("step", 5, self._cast(actions))
+        ends, limits = (
+            self._column(flags, name) != 0
+            for flags, name in ((terminated, "terminated"), (truncated, "truncated"))
+        )
+        ended = ends | limits
+        rows = self._rows(obs, info)
+        reached = self._reached(rows, ended, info)
+        success = torch.full((self.num_envs,), torch.nan, device=self.device)
+        if SUCCESS in info:
+            success = torch.where(ended, self._column(info[SUCCESS], SUCCESS).float(), success)
+        if self._report:
+            self.reports.gather(info, ended)
+        self._obs = rows
+        return Step(
+            obs=rows,
+            rewards=self._rewards(rewards, info),
+            terminated=ends,
+            truncated=limits,
+            final_obs=reached,
+            success=success,
+            valid=torch.ones_like(ended),
+        )
+
+    def _reached(self, rows: Tensor, ended: Tensor, info: dict[str, Any]) -> Tensor:
+        """[N, ...] the states reached. Some simulators name them only where an episode ended."""
+        told = next((info[key] for key in REACHED if info.get(key) is not None), None)
+        if told is None:
+            untold = ended.any()
+            self._untold = untold if self._untold is None else self._untold | untold
+            return rows
+        where = ended.reshape(-1, *(1 for _ in self.layout.shape))
+        return torch.where(where, self._rows(told, None), rows)
+
+    def _rewards(self, rewards: Any, info: dict[str, Any]) -> Tensor:
+        """[N, K] float32."""
+        if self.component_names == ("reward",):
+            return self._column(rewards, "rewards").to(torch.float32, copy=True).unsqueeze(-1)
+        parts = info.get(COMPONENTS, {})
+        if tuple(parts) != self.component_names:
+            raise UserError(
+                f"env.id: {self.env_id}: info[{COMPONENTS!r}] must have the entries "
+                f"{', '.join(self.component_names)} in every step, got {', '.join(parts)}"
+            )
+        columns = [self._column(part, f"{COMPONENTS}[{name!r}]") for name, part in parts.items()]
+        return torch.stack([column.float() for column in columns], -1)
+
+    def _column(self, found: Any, name: str, width: int = 0) -> Tensor:
+        """[N] of what may have come as [N, 1], or [N, width].
+
+        Raises:
+            UserError: it is no tensor with a number for each environment, on this device.
+        """
+        shape = (self.num_envs, width) if width else (self.num_envs,)
+        size = self.num_envs * max(width, 1)
+        if not isinstance(found, Tensor) or found.numel() != size or not is_on(found, self.device):
+            raise UserError(
+                f"env.id: {self.env_id}: {name} must be a tensor of shape {list(shape)} on "
+                f"{self.device}, got {form_of(found)}"
+            )
+        return found.reshape(shape)
+
+    def drain_events(self) -> list[str]:
+        """The events since the last call.
+
+        Raises:
+            UserError: an episode ended whose last observation was not given.
+        """
+        if self._untold is not None and bool(self._untold):
+            raise UserError(
+                f"env.id: {self.env_id}: an episode ended and info has no {REACHED[0]!r}; give the "
+                "last observations of the episodes that ended as a full [N, ...]"
+            )
+        self._untold = None
+        return super().drain_events()
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """resets, and where the simulator can save its state, that and the observations.
+
+        Else it is the number of the next reset: where the environments are cannot be found again.
+        """
+        return {name: value.cpu() for name, value in self._state().items()}
+
+    def _state(self) -> dict[str, Tensor]:
+        if self.restore_level == "boundary":
+            return {"resets": torch.tensor(self._resets + self._moved)}
+        state = {f"state.{name}": value for name, value in flat(self.env.state_dict()).items()}
+        return {"resets": torch.tensor(self._resets), "obs": self._obs.clone(), **state}
+
+    def mark(self) -> Any:
+        state = self._state()
+        return lambda: {name: value.cpu() for name, value in state.items()}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> Tensor:
+        if self.restore_level == "boundary":
+            self._resets = int(state["resets"]) - 1
+            return self.reset()
+        if len(state["obs"]) != self.num_envs:
+            raise RunError(
+                f"the saved state has {len(state['obs'])} environments, this simulator has "
+                f"{self.num_envs}; resume with the number that the run was started with"
+            )
+        self.reports.take()
+        self._resets, self._moved = int(state["resets"]), True
+        saved = {name[6:]: value for name, value in state.items() if name.startswith("state.")}
+        self.env.load_state_dict(nested(saved, self.device))
+        self._obs = state["obs"].to(self.device, copy=True)
+        return self._obs
+
+    def close(self) -> None:
+        if self.closes and callable(getattr(self.env, "close", None)):
+            with contextlib.suppress(Exception, SystemExit):
+                self.env.close()

@@ -1,0 +1,147 @@
+"""Observations and actions of a simulator, as tensors: to rows of the layout, and into the space.
+
+What `ObservationEncoder` and `ActionDecoder` do with arrays, for all environments at once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from ppo.core.errors import UserError
+from ppo.envs.observations import Leaf, ObservationEncoder
+
+
+class RowMaker:
+    """Observations [N, ...] of a space as rows [N, *row].
+
+    Args:
+        num_mask: M, entries of the mask of valid actions that follows an observation.
+    """
+
+    def __init__(
+        self, space: gym.Space, env_id: str, num_envs: int, device: torch.device, num_mask: int = 0
+    ) -> None:
+        self.encoder = ObservationEncoder(space, env_id, num_mask)
+        self.layout = self.encoder.layout
+        self._space, self._env_id, self._device = space, env_id, device
+        self._num_envs = num_envs
+        self._images = self.encoder.image_leaves
+        numbers = [leaf for leaf in self.encoder.leaves if leaf.path or not self._images]
+        self._numbers = [(leaf, *_categories(leaf.space, device)) for leaf in numbers]
+
+    def __call__(self, obs: Any, mask: Tensor | None = None) -> Tensor:
+        """Rows of new memory; without a mask every action is valid."""
+        images = [self._at(obs, leaf).to(torch.uint8) for leaf in self._images]
+        if self.layout.is_plain_image:
+            return images[0].clone()
+        parts = [
+            _numbers(self._at(obs, leaf), firsts, sizes) for leaf, firsts, sizes in self._numbers
+        ]
+        if images and parts:
+            parts = [torch.cat(parts, -1).view(torch.uint8)]
+        whole = [*parts, *(image.flatten(1) for image in images)]
+        if self.layout.num_mask:
+            whole.append(self._mask(mask, whole[0].dtype))
+        missing = self.layout.shape[0] - sum(part.shape[1] for part in whole)
+        if missing:
+            padding = torch.zeros((), dtype=whole[0].dtype, device=self._device)
+            whole.append(padding.expand(self._num_envs, missing))
+        return torch.cat(whole, -1)
+
+    def _mask(self, mask: Tensor | None, dtype: torch.dtype) -> Tensor:
+        shape = (self._num_envs, self.layout.num_mask)
+        if mask is None:
+            return torch.ones(shape, dtype=dtype, device=self._device)
+        return (mask != 0).to(dtype)
+
+    def _at(self, obs: Any, leaf: Leaf) -> Tensor:
+        """[N, *shape] the entry of an observation.
+
+        Raises:
+            UserError: it is missing, or no tensor of this shape and kind.
+        """
+        found, name = obs, ".".join(map(str, leaf.path))
+        try:
+            for key in leaf.path:
+                found = found[key]
+        except (KeyError, IndexError, TypeError):
+            found = None
+        shape = [self._num_envs, *(leaf.space.shape or ())]
+        fits = isinstance(found, Tensor) and list(found.shape) in (shape, [*shape, 1])
+        if not fits or (leaf.space.dtype == "uint8" and found.is_floating_point()):
+            what = f"the observation's entry {name!r}" if name else "the observation"
+            raise UserError(
+                f"env.id: {self._env_id}: {what} must be a tensor of {leaf.space.dtype} and shape "
+                f"{shape} on {self._device}, got {form_of(found)}"
+            )
+        if not is_on(found, self._device):
+            raise UserError(
+                f"env.id: {self._env_id}: an observation is on {found.device}, and the simulator's "
+                f"device is {self._device}"
+            )
+        return found.reshape(shape)
+
+
+def is_on(tensor: Tensor, device: torch.device) -> bool:
+    """Whether it lies there; `cuda` stands for any of them."""
+    return tensor.device.type == device.type and device.index in (None, tensor.device.index)
+
+
+def form_of(found: Any) -> str:
+    """What it is, for a message."""
+    if isinstance(found, Tensor):
+        return f"{found.dtype} of shape {list(found.shape)} on {found.device}"
+    return "nothing" if found is None else f"an object of type {type(found).__name__}"
+
+
+def _categories(space: gym.Space, device: torch.device) -> tuple[Tensor | None, list[int]]:
+    """First number of each choice and how many it has; None: these are no categories."""
+    if isinstance(space, spaces.Discrete):
+        return torch.tensor([int(space.start)], device=device), [int(space.n)]
+    if isinstance(space, spaces.MultiDiscrete):
+        first = torch.as_tensor(space.start.reshape(-1).copy(), device=device)
+        return first, space.nvec.reshape(-1).tolist()
+    return None, []
+
+
+def _numbers(value: Tensor, firsts: Tensor | None, sizes: list[int]) -> Tensor:
+    """[N, size] float32; categories one-hot."""
+    flat = value.reshape(value.shape[0], -1)
+    if firsts is None:
+        return flat.to(torch.float32)
+    columns = (flat - firsts).unbind(-1)
+    one_hot = [
+        column.unsqueeze(-1) == torch.arange(size, device=value.device)
+        for column, size in zip(columns, sizes, strict=True)
+    ]
+    return torch.cat(one_hot, -1).to(torch.float32)
+
+
+class ActionCaster:
+    """Actions in the dtype of their space and inside its bounds, as tensors of their own."""
+
+    def __init__(self, space: gym.Space, device: torch.device) -> None:
+        self._device = device
+        self._dtype = torch.int64
+        self._bounds: tuple[Tensor, Tensor] | None = None
+        if isinstance(space, spaces.Box):
+            low, high = (torch.as_tensor(side, device=device) for side in (space.low, space.high))
+            self._bounds, self._dtype = (low, high), low.dtype
+
+    def __call__(self, actions: Tensor) -> Tensor:
+        """A copy, which the simulator may keep or change."""
+        actions = actions.detach()
+        if self._bounds is None:
+            return actions.to(self._device, self._dtype, copy=True)
+        low, high = self._bounds
+        if not self._dtype.is_floating_point:
+            actions = actions.double().round()
+            actions = torch.minimum(torch.maximum(actions.to(self._device), low), high)
+            return actions.to(self._dtype)
+        actions = actions.to(self._device, self._dtype, copy=True)
+        return torch.minimum(torch.maximum(actions, low), high)

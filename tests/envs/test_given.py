@@ -1,0 +1,223 @@
+"""Every form of an environment: what is read from it, what it makes, what is refused."""
+
+from __future__ import annotations
+
+import json
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from env_tools import HOST, assert_same_bits, play, random_actions
+from gymnasium.envs.classic_control.cartpole import CartPoleEnv, CartPoleVectorEnv
+
+from ppo.config import Config, EnvConfig
+from ppo.core.errors import UserError
+from ppo.envs import make_environments
+from ppo.envs.factory import Factory
+from ppo.envs.given import read, settle
+from ppo.envs.ids import find_spec
+from ppo.envs.portable import from_text, to_text
+
+
+def cartpole() -> gym.Env:
+    return gym.make("CartPole-v1")
+
+
+class Numbered(gym.Env):
+    """Shows the number that it was made with."""
+
+    observation_space = gym.spaces.Box(-np.inf, np.inf, (1,))
+    action_space = gym.spaces.Discrete(2)
+
+    def __init__(self, number: int = -1) -> None:
+        self.number = number
+
+    def reset(self, *, seed=None, options=None):
+        return np.full(1, self.number, np.float32), {}
+
+    def step(self, action):
+        return np.full(1, self.number, np.float32), 0.0, False, False, {}
+
+
+def numbered(index: int) -> gym.Env:
+    return Numbered(index)
+
+
+def make(env, backend: str = "auto", num_envs: int = 3, offset: int = 0, **settings):
+    config = EnvConfig(id=settings.pop("id", "CartPole-v1"), backend=backend, **settings)
+    return make_environments(
+        config, env=env, run_seed=7, device=HOST, num_envs=num_envs, offset=offset
+    )
+
+
+def of_module(name: str) -> str:
+    return f"env_forms:{name}"
+
+
+FORMS = {
+    "a registration": gym.spec("CartPole-v1"),
+    "a class": CartPoleEnv,
+    "a function": cartpole,
+    "a lambda": lambda: gym.make("CartPole-v1"),
+    "a path to a class": "gymnasium.envs.classic_control.cartpole:CartPoleEnv",
+    "a path to a function": of_module("make"),
+    "a path to an id": of_module("ID"),
+    "a path to a method": of_module("Maker.make"),
+    "a vector environment": CartPoleVectorEnv(3),
+    "a class of vector environments": CartPoleVectorEnv,
+    "a path to a factory of many": of_module("make_all"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_gives_the_bits_of_the_sync_backend(form):
+    with make("CartPole-v1", "sync") as usual, make(FORMS[form]) as given:
+        actions = random_actions(usual, 60)
+        assert torch.equal(usual.reset(), given.reset())
+        found = play(given, actions)
+        assert_same_bits(play(usual, actions), found)
+        assert any(step.finished.any() for step in found)
+
+
+@pytest.mark.parametrize("form", ["a lambda", "a function", "a path to a function", "a class"])
+def test_workers_are_given_what_makes_their_environments(form):
+    with make("CartPole-v1", "sync") as usual, make(FORMS[form], "async", workers=1) as given:
+        actions = random_actions(usual, 20)
+        assert torch.equal(usual.reset(), given.reset())
+        assert_same_bits(play(usual, actions), play(given, actions))
+
+
+@pytest.mark.parametrize("backend", ["sync", "async"])
+def test_a_factory_is_given_the_number_of_the_environment(backend):
+    for factory in (numbered, lambda index: Numbered(index)):
+        with make(factory, backend, offset=10) as envs:
+            assert envs.reset().flatten().tolist() == [10, 11, 12]
+
+
+def test_what_has_no_such_parameter_is_given_no_number():
+    with make(Numbered) as envs:
+        assert envs.reset().flatten().tolist() == [-1, -1, -1]
+    with make("env_forms:make_numbered", id="env_forms:make_numbered",
+              kwargs={"index": 5}) as envs:  # fmt: skip
+        assert envs.reset().flatten().tolist() == [5, 5, 5], "env.kwargs come first"
+
+
+def test_arguments_are_for_the_environment_that_they_were_written_for():
+    kwargs = {"number": 4}
+    config = {"id": read(Numbered).id, "kwargs": kwargs}
+    with make(Numbered, **config) as envs:
+        assert envs.reset().flatten().tolist() == [4, 4, 4]
+    with make(cartpole, **config) as envs:
+        assert envs.reset().shape == (3, 4)
+
+
+def test_an_instance_fills_one_slot_and_stays_open():
+    env = gym.make("CartPole-v1")
+    closed = []
+    env.unwrapped.close = lambda: closed.append(True)
+    with make("CartPole-v1", "sync", 1) as usual, make(env, num_envs=1) as given:
+        assert torch.equal(usual.reset(), given.reset())
+    assert not closed
+    with pytest.raises(UserError, match='give a factory, env=lambda: gym.make."CartPole-v1".'):
+        make(env, num_envs=2)
+    with pytest.raises(UserError, match="an instance cannot be moved"):
+        make(env, "async", 1)
+
+
+def test_a_vector_environment_is_closed_by_whoever_made_it():
+    class Watched(CartPoleVectorEnv):
+        closings = 0
+
+        def close(self, **_):
+            Watched.closings += 1
+
+    envs = Watched(3)
+    make(envs).close()
+    assert Watched.closings == 0
+    make(Watched).close()
+    assert Watched.closings == 1
+
+
+def test_one_instance_for_several_slots_is_refused():
+    env = gym.make("CartPole-v1")
+    with pytest.raises(UserError, match="one and the same instance again.*env=lambda: gym.make"):
+        make(lambda: env)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (17, "an object of type int is none; give a Gymnasium id, package.module:name, a class"),
+        (of_module("NUMBER"), "is an object of type int; name a class"),
+        (of_module("nothing"), "'nothing' is not known"),
+        (of_module("make_nothing"), "made an object of type NoneType"),
+        (of_module("make_too_many"), "was asked for 3 environments .num_envs. and made 6"),
+        (lambda: CartPoleVectorEnv(3), "a factory of many environments has a parameter num_envs"),
+        (lambda size: None, "cannot be made.*missing 1 required positional argument: 'size'"),
+        ("<__main__.make>", "an object of the program that trained; give it again"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_in_one_line(given, message):
+    with pytest.raises(UserError, match=message) as caught:
+        make(given)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("backend", ["async", "vector", "torch"])
+def test_a_backend_that_an_object_does_not_have_is_refused(backend):
+    with pytest.raises(UserError, match=f"env.backend: {backend}: .*allowed: auto$"):
+        make(CartPoleVectorEnv(3), backend)
+
+
+def test_the_settings_follow_from_an_object():
+    config = Config.from_dict({}, ["env.num_envs=256"])
+    settled, notes = settle(config, read(CartPoleVectorEnv(8)))
+    assert settled.env.num_envs == 8 and settled.evaluation.env == "same"
+    assert settled.env.id == "<gymnasium.envs.classic_control.cartpole.CartPoleVectorEnv>"
+    assert [note.partition(":")[0] for note in notes] == ["evaluation.env"]
+    settled, notes = settle(config, read(cartpole))
+    assert settled.env.num_envs == 256 and settled.evaluation.env == "separate" and not notes
+    with pytest.raises(UserError, match="ppo.num_minibatches"):
+        settle(Config.from_dict({}, ["ppo.num_steps=1"]), read(CartPoleVectorEnv(3)))
+    with pytest.raises(UserError, match="env.kwargs: the VectorEnv .* is made already"):
+        settle(Config.from_dict({}, ["env.kwargs={a: 1}"]), read(CartPoleVectorEnv(8)))
+    with pytest.raises(UserError, match="fills one slot, and env.num_envs is 256; give a factory"):
+        settle(config, read(cartpole()))
+
+
+def test_what_an_import_finds_is_named_by_its_path():
+    assert read(CartPoleEnv).id == "gymnasium.envs.classic_control.cartpole:CartPoleEnv"
+    assert find_spec(read(CartPoleEnv).id) == read(CartPoleEnv).source
+    assert read(lambda: None).id.startswith("<") and read(lambda: None).id.endswith(".lambda>")
+
+
+# ---- as text, for another process
+
+
+def test_a_class_of_a_registration_travels_by_name_or_whole():
+    from sick_env import Sick
+
+    class Local(gym.Env):
+        pass
+
+    spec = from_text(to_text(gym.envs.registration.EnvSpec("Other-v0", entry_point=Sick)))
+    assert spec.entry_point == "sick_env:Sick"
+    spec = from_text(to_text(gym.envs.registration.EnvSpec("Local-v0", entry_point=Local)))
+    assert spec.id == "Local-v0" and spec.entry_point.__name__ == "Local"
+
+
+def test_a_lambda_travels_with_what_it_needs():
+    length = 3
+    factory = Factory("<lambda>", lambda: length + 1)
+    text = to_text(factory)
+    json.loads(text)
+    assert from_text(text).call() == 4
+
+
+def test_what_cannot_travel_is_refused():
+    from threading import Lock
+
+    lock = Lock()
+    with pytest.raises(UserError, match="env.backend: async: <made> cannot be sent"):
+        to_text(Factory("<made>", lambda: lock))

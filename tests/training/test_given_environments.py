@@ -1,0 +1,172 @@
+"""A run whose environment was given as an object: equal to the usual one, resumed, evaluated."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import pytest
+import torch
+from env_tools import make
+from gymnasium.envs.classic_control.cartpole import CartPoleEnv, CartPoleVectorEnv
+from learner_tools import records, settings
+from simulators import Native, Saving, Wrapped
+
+from ppo import Trainer, load_policy
+from ppo.core.errors import UserError
+from ppo.policies.evaluate import evaluate_policy, evaluate_run
+
+SEED = 3
+
+
+def cartpole() -> gym.Env:
+    return gym.make("CartPole-v1")
+
+
+def wrapped() -> Wrapped:
+    """Episodes of the sync backend, whatever seed is given."""
+    return Wrapped(make("CartPole-v1", num_envs=4, seed=SEED))
+
+
+EXACT = {
+    "a class": lambda: CartPoleEnv,
+    "a factory": lambda: cartpole,
+    "a path": lambda: "env_forms:make",
+    "a vector environment": lambda: CartPoleVectorEnv(4),
+    "a simulator": wrapped,
+}
+FORMS = EXACT | {
+    "a simulator with a state": lambda: Saving(4),
+    "a simulator": lambda: Native(4),
+    "another vector environment": lambda: gym.vector.SyncVectorEnv([cartpole] * 4),
+    "a factory of simulators": lambda: "simulators:Saving",
+}
+
+
+def train(results: Path, env: Any, batches: int = 4, resume: str | None = None, **more: Any) -> Any:
+    config = settings("CartPole-v1", env__backend="auto", system__seed=SEED, **more)
+    with Trainer(config, results, env=env, resume=resume) as trainer:
+        trainer.train(batches=batches)
+        return trainer
+
+
+def learned(trainer: Any) -> list[dict[str, Any]]:
+    """What the batches have in common whatever is noted beside them."""
+    return [{k: v for k, v in r.items() if k != "events"} for r in records(trainer.folder.path)]
+
+
+def noted(trainer: Any) -> str:
+    return " ".join(line for r in records(trainer.folder.path) for line in r["events"])
+
+
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory):
+    return learned(train(tmp_path_factory.mktemp("usual"), None))
+
+
+@pytest.mark.parametrize("form", EXACT)
+def test_every_form_trains_to_the_same_bits(form, usual, tmp_path):
+    assert learned(train(tmp_path, EXACT[form]())) == usual
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_run_that_is_resumed_equals_one_that_was_not_stopped(form, tmp_path):
+    whole = train(tmp_path / "whole", FORMS[form]())
+    train(tmp_path / "parts", FORMS[form](), 2)
+    resumed = train(tmp_path / "parts", FORMS[form](), 2, resume="run0001")
+    assert learned(resumed) == learned(whole)
+    # A checkpoint after every batch: no other state is lost.
+    declared = "state cannot be saved: episodes start anew at each checkpoint" in noted(whole)
+    assert declared == (whole.envs.restore_level == "boundary")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_rewards_times_a_power_of_two_leave_the_policy_as_it_is(form, tmp_path):
+    policies = []
+    for name, scale in (("one", 1.0), ("many", float(2**20))):
+        trainer = train(tmp_path / name, FORMS[form](), 2, env__reward_scale=scale)
+        policies.append(trainer.learner.objective.agent.state_dict())
+    assert all(torch.equal(value, policies[1][name]) for name, value in policies[0].items())
+
+
+# ---- where evaluations are played
+
+
+@pytest.mark.parametrize("where", ["separate", "same", "off"])
+def test_evaluation_env_is_where_the_policy_is_played(where, usual, tmp_path):
+    made = []
+
+    def factory(index: int) -> gym.Env:
+        made.append(index)
+        return cartpole()
+
+    trainer = train(tmp_path, factory, evaluation__env=where)
+    assert len(made) == {"separate": 8, "same": 4, "off": 4}[where]
+    assert sorted(made)[4:] == ([4, 5, 6, 7] if where == "separate" else [])
+    assert [row["batch"] for row in trainer.evaluations] == ([] if where == "off" else [2, 4])
+    assert learned(trainer) == usual, "its episodes went on as if nothing had been"
+    best = json.loads((trainer.folder.path / "summary.json").read_text())
+    assert best["status"] == "finished"
+    load_policy(trainer.folder.path)
+
+
+def test_evaluations_are_of_the_same_episodes_wherever_they_are_played(tmp_path):
+    rows = [
+        [row["mean_return"] for row in train(tmp_path / where, cartpole,
+                                             evaluation__env=where).evaluations]
+        for where in ("separate", "same")
+    ]  # fmt: skip
+    assert rows[0] == rows[1]
+
+
+@pytest.mark.parametrize("kind", [Native, Saving])
+def test_a_simulator_that_exists_once_is_lent_and_comes_back(kind, tmp_path):
+    lent = train(tmp_path / "lent", kind(4))
+    alone = train(tmp_path / "alone", kind(4), evaluation__env="off")
+    assert lent.config.evaluation.env == "same" and len(lent.evaluations) == 2
+    assert noted(lent).count("evaluation.env: same: the TorchVectorEnv simulators.") == 1
+    if kind is Saving:
+        assert learned(lent) == learned(alone)
+    else:
+        assert "anew at each checkpoint and after each evaluation" in noted(lent)
+
+
+def test_an_evaluation_between_two_batches_changes_none(tmp_path):
+    runs = []
+    for evaluates in (False, True):
+        config = settings("CartPole-v1", evaluation__interval=0, env__backend="auto")
+        with Trainer(config, tmp_path / str(evaluates), env=Saving(4)) as trainer:
+            for _ in range(3):
+                trainer.train(batches=1)
+                if evaluates:
+                    assert trainer.evaluate(episodes=3)["episodes"] == 3
+            runs.append(learned(trainer))
+    assert runs[0] == runs[1]
+
+
+# ---- from another process
+
+
+def test_what_was_given_is_written_down_and_asked_for_again(tmp_path):
+    trainer = train(tmp_path, lambda: cartpole())
+    folder = trainer.folder.path
+    told = json.loads((folder / "provenance.json").read_text())["environment"]
+    assert told.startswith("the factory ") and "test_given_environments.py:" in told
+    policy = load_policy(folder)
+    assert policy.config.env.id.startswith("<") and policy.config.env.id.endswith("lambda>")
+    found = evaluate_policy(policy, 4, seed=0, env=cartpole)
+    assert found == evaluate_policy(policy, 4, seed=0, env="CartPole-v1")
+    assert found == evaluate_policy(policy, 4, seed=0, env=CartPoleVectorEnv(4))
+    with pytest.raises(UserError, match="an object of the program that trained; give it again"):
+        evaluate_run("run0001", tmp_path, 4, seed=0)
+    with pytest.raises(UserError, match="give it again"):
+        Trainer(policy.config, tmp_path, resume="run0001")
+
+
+def test_a_form_with_a_name_is_found_again_by_it(tmp_path):
+    trainer = train(tmp_path, CartPoleEnv)
+    assert evaluate_run("run0001", tmp_path, 4, seed=0) == evaluate_policy(
+        trainer.policy, 4, seed=0, env=CartPoleEnv
+    )
