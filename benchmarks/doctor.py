@@ -129,7 +129,7 @@ def judge_runs(out: Path, development: bool, held_out: bool) -> str:
         if (development and unseen) or (held_out and not unseen):
             continue
         group = _group(label)
-        if label["truth"] and group in usual and _gain(logs[folder]) >= 0.9 * usual[group]:
+        if label["truth"] and group in usual and gain(logs[folder]) >= 0.9 * usual[group]:
             learned.append(folder.name)
             continue
         found = diagnose(logs[folder])
@@ -138,7 +138,7 @@ def judge_runs(out: Path, development: bool, held_out: bool) -> str:
         confusion[truth, first, unseen] += 1
         if truth != first:
             wrong.append(f"{folder.name}: {truth} taken for {first}")
-    text = _table(confusion) + "\n\n" + "\n".join(f"- {line}" for line in wrong)
+    text = table(confusion) + "\n\n" + "\n".join(f"- {line}" for line in wrong)
     return f"{text}\n\nlearned as well as healthy runs, not counted: {', '.join(learned)}"
 
 
@@ -153,7 +153,7 @@ def _group(label: dict[str, Any]) -> tuple[str, str] | None:
     return None if any("env.id" in s for s in own.settings) else ("own", own.config)
 
 
-def _gain(log: MetricsLog) -> float:
+def gain(log: MetricsLog) -> float:
     """Growth of the mean episode return."""
     returns = log.get("mean_episode_return")
     known = returns[np.isfinite(returns)]
@@ -166,7 +166,7 @@ def _healthy_gains(
     gains: dict[Any, list[float]] = {}
     for folder, label in labels.items():
         if not label["truth"] and (group := _group(label)):
-            gains.setdefault(group, []).append(_gain(logs[folder]))
+            gains.setdefault(group, []).append(gain(logs[folder]))
     return {group: float(np.median(values)) for group, values in gains.items()}
 
 
@@ -175,7 +175,7 @@ def _log_of(folder: Path) -> Path:
     return runs[-1] if runs else folder
 
 
-def _table(confusion: Counter[tuple[str, str, bool]]) -> str:
+def table(confusion: Counter[tuple[str, str, bool]]) -> str:
     lines = [
         "| truth | runs | named first | held out: runs | named first | taken for |",
         "|-|-|-|-|-|-|",

@@ -7,10 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ppo.config import Config
+    from ppo.insight.frame import read_runs
+    from ppo.losses.auxiliary import AuxiliaryLoss
+    from ppo.losses.balancers.base import Balancer
+    from ppo.networks.encoders.base import Encoder
+    from ppo.networks.memory import Memory
+    from ppo.policies.evaluate import evaluate
     from ppo.policies.policy import Policy, load_policy
     from ppo.training.callbacks import StopAtFatalFinding, StopAtNoImprovement, StopAtReturn
     from ppo.training.observers import Callback
     from ppo.training.trainer import Trainer
+    from ppo.values.clips import ValueClip
+    from ppo.values.head import ValueHead
+    from ppo.values.scale import ValueScale
 
 _HOMES = {
     "Config": "config",
@@ -20,17 +29,35 @@ _HOMES = {
     "StopAtNoImprovement": "training.callbacks",
     "StopAtFatalFinding": "training.callbacks",
     "Policy": "policies.policy",
+    "evaluate": "policies.evaluate",
     "load_policy": "policies.policy",
+    "read_runs": "insight.frame",
+    "Encoder": "networks.encoders.base",
+    "Memory": "networks.memory",
+    "ValueHead": "values.head",
+    "ValueScale": "values.scale",
+    "ValueClip": "values.clips",
+    "Balancer": "losses.balancers.base",
+    "AuxiliaryLoss": "losses.auxiliary",
 }
 __all__ = [
+    "AuxiliaryLoss",
+    "Balancer",
     "Callback",
     "Config",
+    "Encoder",
+    "Memory",
     "Policy",
     "StopAtFatalFinding",
     "StopAtNoImprovement",
     "StopAtReturn",
     "Trainer",
+    "evaluate",
+    "ValueClip",
+    "ValueHead",
+    "ValueScale",
     "load_policy",
+    "read_runs",
 ]
 __version__ = "0.1.0"
 

@@ -1,5 +1,6 @@
 """Shared by all tests: one torch thread, so that results do not depend on the machine."""
 
+import os
 import signal
 
 import pytest
@@ -7,6 +8,12 @@ import pytest
 # A shell that runs the tests in the background has them ignore Ctrl-C, and their children too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def state_folder(tmp_path_factory):
+    """What this user's runs have imported is remembered there, also by the processes of tests."""
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
 
 
 @pytest.fixture(autouse=True)

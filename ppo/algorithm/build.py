@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import gymnasium as gym
@@ -9,6 +11,7 @@ import torch
 from torch import nn
 
 from ppo import losses
+from ppo.algorithm import probes
 from ppo.algorithm.discount import Discount
 from ppo.algorithm.learner import Learner
 from ppo.algorithm.optimizer import Adam, FlatParameters
@@ -16,8 +19,8 @@ from ppo.algorithm.rewards import Rewards, RewardScale
 from ppo.algorithm.rollout.collect import Collector
 from ppo.algorithm.targets import TargetSettings, by_component
 from ppo.algorithm.update import Update
-from ppo.config import Config, NetworkConfig, PPOConfig
-from ppo.config.consistency import mismatches
+from ppo.config import AuxiliaryConfig, Config, NetworkConfig, PPOConfig
+from ppo.config.consistency import CLIPS_IN_LENGTHS, mismatches
 from ppo.core import compiling, parallel
 from ppo.core.errors import UserError
 from ppo.core.layout import Layout
@@ -26,13 +29,18 @@ from ppo.envs.base import Environments
 from ppo.envs.make import make_environments
 from ppo.envs.observations import MIN_IMAGE_SIDE
 from ppo.losses import balancers
+from ppo.losses.auxiliary import AuxiliaryLoss
 from ppo.losses.base import Parts
 from ppo.losses.objective import Objective
 from ppo.networks import MEMORIES, encoders
 from ppo.networks.agent import Agent
 from ppo.networks.distributions import distribution_for
+from ppo.networks.encoders.base import Encoder
+from ppo.networks.memory import Memory
 from ppo.networks.normalizer import ObservationNormalizer
 from ppo.values import CLIPS, HEADS, SCALES
+from ppo.values.clips import ValueClip
+from ppo.values.head import Units, ValueHead
 from ppo.values.scale import ValueScale
 
 BALANCER_RATE = 10.0  # multiple of the learning rate
@@ -109,19 +117,13 @@ def build_agent(
     """
     network, ppo = config.network, config.ppo
     layout = Layout(observations) if isinstance(observations, int) else observations
-    scale = SCALES.get(ppo.value_scale_kind)(num_components, ppo.return_scale, ppo.return_horizon)
-    loss_unit = scale.unit if ppo.value_loss_unit == "variance" else 1.0
-    head_kind = HEADS.get(ppo.value_loss)
-    assert head_kind.linear or scale.support is not None, "bins need bounded targets"
-    head = head_kind(
-        scale.unit,
-        loss_unit,
-        support=(scale.support or 1.0) * scale.unit,
-        logarithmic=not scale.affine,
-    )
+    normalizer_part = SCALES.part(ppo.value_scale_kind, ppo.return_normalizer_kwargs)
+    scale = normalizer_part(num_components, ppo.return_scale, ppo.return_horizon)
+    probes.check(probes.scale, normalizer_part, scale, num_components)
+    head = build_head(ppo, scale)
     env = config.env
-    encoder = encoders.REGISTRY.get(encoder_kind(network, layout))
-    size, read = encoder.numbers(layout)
+    encoder = encoders.REGISTRY.part(encoder_kind(network, layout), network.encoder_kwargs)
+    size, read = encoder.kind.numbers(layout)
     normalizer = ObservationNormalizer(
         size,
         env.normalize_observations,
@@ -131,53 +133,112 @@ def build_agent(
         read,
     )
     source = generator(torch.device("cpu"), config.system.seed, "initialization")
-    memory = MEMORIES.get(network.memory)
-    agent = Agent(
-        layout,
-        distribution_for(
-            action_space,
-            network.action_squash,
-            network.initial_log_std,
-        ),
-        num_components,
-        normalizer,
-        head,
-        network.shared_encoder,
-        lambda: encoder(layout, network, source),
-        lambda features: memory(features, network.memory_size, source),
-        source,
-    )
+    memory = MEMORIES.part(network.memory, network.memory_kwargs)
+
+    def make_encoder() -> Encoder:
+        made = encoder(layout, network, source)
+        return probes.check(probes.encoder, encoder, made, layout, size)
+
+    def make_memory(features: int) -> Memory:
+        made = memory(features, network.memory_size, source)
+        return probes.check(probes.memory, memory, made, features)
+
+    with seeded(config.system.seed, 2):
+        agent = Agent(
+            layout,
+            distribution_for(
+                action_space,
+                network.action_squash,
+                network.initial_log_std,
+            ),
+            num_components,
+            normalizer,
+            head,
+            network.shared_encoder,
+            make_encoder,
+            make_memory,
+            source,
+        )
     return agent, scale
+
+
+@contextlib.contextmanager
+def seeded(run_seed: int, purpose: int) -> Iterator[None]:
+    """Layers that start as torch makes them start from the run's seed, whatever was drawn before.
+
+    Args:
+        purpose: 1 heads of auxiliary losses, 2 parts of the user's.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream_seed(run_seed, "initialization", purpose))
+        yield
+
+
+def build_head(config: PPOConfig, scale: ValueScale) -> ValueHead:
+    """The critic's head for targets of this scale."""
+    part = HEADS.part(config.value_loss, config.value_loss_kwargs)
+    if not part.kind.linear and scale.support is None:
+        raise part.error(f"needs bounded targets, and {type(scale).__name__} gives none")
+    units = Units(
+        scale.unit,
+        scale.unit if config.value_loss_unit == "variance" else 1.0,
+        (scale.support or 1.0) * scale.unit,
+        not scale.affine,
+    )
+    return probes.check(probes.head, part, part(units))
+
+
+def build_clip(config: PPOConfig, scale: ValueScale) -> ValueClip:
+    """The clip of the critic's movement in the units of this scale."""
+    kind = config.value_clip_kind
+    if not scale.affine and kind in CLIPS_IN_LENGTHS:
+        raise UserError(
+            f"ppo.value_clip: {kind} is a length, and {type(scale).__name__} has logarithmic units;"
+            " write absolute or none"
+        )
+    part = CLIPS.part(kind, config.value_clip_kwargs)
+    made = part(config.value_clip_epsilon, config.value_clip_floor)
+    return probes.check(probes.clip, part, made)
 
 
 def build_objective(config: Config, agent: Agent, scale: ValueScale) -> Objective:
     """Losses and balancer around the agent."""
     ppo = config.ppo
-    clip = CLIPS.get(ppo.value_clip_kind)(ppo.value_clip_epsilon, ppo.value_clip_floor)
-    assert scale.affine or ppo.value_clip_kind in ("absolute", "none"), "a length in logarithms"
+    clip = build_clip(ppo, scale)
     parts = Parts(agent.distribution, agent.value_head, scale, clip)
     free = [losses.REGISTRY.get(name)(ppo, parts) for name in FREE_LOSSES]
     balanced = [losses.REGISTRY.get("value")(ppo, parts)]
-    heads = nn.ModuleDict()
-    # Heads start as torch makes them, but from the run's seed, whatever the process drew before.
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream_seed(config.system.seed, "initialization", 1))
-        for name in AUXILIARY:
-            if getattr(config.auxiliary, f"{name}_weight"):
-                loss = losses.REGISTRY.get(name)(
-                    config.auxiliary, agent, agent.num_features, agent.observation_size
-                )
-                heads[name] = loss.head
-                balanced.append(loss)
-    options = config.balancing.model_dump()
-    balancer = balancers.REGISTRY.get(options.pop("kind"))(
+    with seeded(config.system.seed, 1):
+        auxiliary = build_auxiliary(config.auxiliary, agent)
+    balanced += auxiliary
+    balancer = balancers.balancer_for(
+        config.balancing,
         [loss.name for loss in balanced],
         [loss.weight for loss in balanced],
         [loss.num_outputs for loss in balanced],
-        **options,
     )
+    probes.check(probes.balancer, balancers.part_of(config.balancing), balancer, len(balanced))
     advantages = losses.ADVANTAGES.get(ppo.normalize_advantages)()
-    return Objective(agent, scale, free, balanced, balancer, advantages, heads)
+    heads = nn.ModuleDict({loss.name: loss.head for loss in auxiliary})
+    return Objective(agent, scale, free, balanced, balancer, advantages, heads, clip)
+
+
+def build_auxiliary(config: AuxiliaryConfig, agent: Agent) -> list[AuxiliaryLoss]:
+    """The auxiliary losses that have a weight, and the user's own."""
+    sizes = agent.num_features, agent.observation_size
+    found = [
+        losses.AUXILIARY.get(name)(config, agent, *sizes, weight)
+        for name in AUXILIARY
+        if (weight := getattr(config, f"{name}_weight"))
+    ]
+    for path in config.losses:
+        options = config.losses_kwargs.get(path.partition(":")[2], {})
+        part = losses.AUXILIARY.part(path, options)
+        made = probes.check(probes.auxiliary, part, part(config, agent, *sizes))
+        if made.name in ("value", *(loss.name for loss in found)):
+            raise part.error(f"its name {made.name!r} is that of another loss; write another one")
+        found.append(made)
+    return found
 
 
 def build_optimizer(config: Config, objective: Objective) -> Adam:

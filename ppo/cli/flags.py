@@ -33,6 +33,15 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{text} (see --help)")
 
 
+def add_trust(parser: Any) -> None:
+    """The flag of modes that read the configuration of a run folder."""
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="import the code that a run of somebody else names",
+    )
+
+
 def load_config(args: argparse.Namespace) -> Config:
     """The configuration that the common flags describe.
 

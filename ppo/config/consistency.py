@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from ppo.core.imports import is_path
+
 SEARCHED = 10_000  # candidates tried on either side, so that huge numbers cost no time
 # What the kinds of `ppo/values/` need of each other; tests/config/test_consistency.py holds it.
 BINNED_LOSSES = ("hl_gauss", "two_hot")  # their bins cover a known range of targets
 LOGARITHMIC = ("symlog",)  # normalizers whose unit is not a length of reward
 CLIPS_IN_LENGTHS = ("relative", "sigma")
+OWN = (  # section and key of what may be a part of the user's
+    ("network", "encoder"),
+    ("network", "memory"),
+    ("ppo", "value_loss"),
+    ("ppo", "return_normalizer"),
+    ("ppo", "value_clip"),
+    ("balancing", "kind"),
+)
 
 
 class Mismatch(NamedTuple):
@@ -105,6 +115,34 @@ def _stacked_frames(config: Any) -> Iterator[Mismatch]:
         )
 
 
+def _options_of_own_parts(config: Any) -> Iterator[Mismatch]:
+    """Options are those of a part of the user's; what is shipped has settings of its own."""
+    for section, key in OWN:
+        chosen = getattr(getattr(config, section), key)
+        options = getattr(getattr(config, section), f"{key}_kwargs")
+        if options and not is_path(chosen):
+            yield Mismatch(
+                [f"{section}.{key}_kwargs", f"{section}.{key}"],
+                f"{section}.{key}_kwargs are options of a part of your own, and {section}.{key}"
+                f" {chosen} is none; write {section}.{key} package.module:Class, or leave them out",
+            )
+
+
+def _own_losses(config: Any) -> Iterator[Mismatch]:
+    names = [path.partition(":")[2] for path in config.auxiliary.losses]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield Mismatch(
+            ["auxiliary.losses"], f"auxiliary.losses: two of them are called {name}; rename one"
+        )
+    for name in config.auxiliary.losses_kwargs:
+        if name not in names:
+            yield Mismatch(
+                ["auxiliary.losses_kwargs", "auxiliary.losses"],
+                f"auxiliary.losses_kwargs: {name} is none of auxiliary.losses"
+                f" (there: {', '.join(names) or 'none'})",
+            )
+
+
 CHECKS: tuple[Callable[[Any], Iterator[Mismatch]], ...] = (
     _minibatches,
     _sequences,
@@ -112,6 +150,8 @@ CHECKS: tuple[Callable[[Any], Iterator[Mismatch]], ...] = (
     _bins,
     _logarithms,
     _stacked_frames,
+    _options_of_own_parts,
+    _own_losses,
 )
 
 

@@ -19,12 +19,15 @@ from ppo.config.consistency import mismatches
 from ppo.config.file import build, plain, to_yaml
 from ppo.config.removed import drop
 from ppo.config.source import Source, read_file
+from ppo.core import imports
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+OwnPart = Annotated[str, Field(pattern=imports.PATTERN, json_schema_extra={"form": imports.FORM})]
+Options = dict[str, Any]
 
 
 class Section(BaseModel):
@@ -33,14 +36,22 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
-def setting(default: Any, description: str, *, common: bool = False, source: str = "") -> Any:
+def setting(
+    default: Any,
+    description: str,
+    *,
+    common: bool = False,
+    source: str = "",
+    imports: bool = False,
+) -> Any:
     """A field with its one-line comment.
 
     Args:
         common: shown in config.yaml; every other setting is for experts.
         source: the paper or library that the setting comes from.
+        imports: it may name code of the user's, which is imported; see ppo/runs/trust.py.
     """
-    extra: dict[str, Any] = {"common": common, "source": source}
+    extra: dict[str, Any] = {"common": common, "source": source, "imports": imports}
     return Field(default, description=description, json_schema_extra=extra)
 
 
@@ -49,6 +60,7 @@ class EnvConfig(Section):
         "DoubleIntegrator-v0",
         "Gymnasium id, or package.module:name of a registered id, a class or a factory",
         common=True,
+        imports=True,
     )
     num_envs: Count = setting(256, "environments stepped side by side", common=True)
     backend: Literal["auto", "sync", "async", "vector", "torch"] = setting(
@@ -111,16 +123,22 @@ class NetworkConfig(Section):
         "tanh", "nonlinearity between layers: tanh, relu, elu, silu, gelu", common=True
     )
     layer_norm: bool = setting(False, "layer normalization after each hidden layer", common=True)
-    encoder: Literal["auto", "mlp", "nature_cnn", "impala_cnn"] = setting(
+    encoder: Literal["auto", "mlp", "nature_cnn", "impala_cnn"] | OwnPart = setting(
         "auto",
         "mlp, nature_cnn, impala_cnn; auto: nature_cnn for images, else mlp",
         common=True,
         source="nature_cnn: Mnih et al. 2015; impala_cnn: Espeholt et al. 2018",
+        imports=True,
     )
+    encoder_kwargs: Options = setting({}, "options of an encoder of your own")
     image_features: Count = setting(512, "units of the last layer of a convolutional encoder")
-    memory: Literal["none", "lstm", "gru"] = setting(
-        "none", "none, lstm, gru; with memory a minibatch is whole environments", common=True
+    memory: Literal["none", "lstm", "gru"] | OwnPart = setting(
+        "none",
+        "none, lstm, gru; with memory a minibatch is whole environments",
+        common=True,
+        imports=True,
     )
+    memory_kwargs: Options = setting({}, "options of a memory of your own")
     memory_size: Count = setting(64, "units of the memory")
     action_squash: Literal["clip", "tanh"] = setting(
         "clip", "how Gaussian actions are brought into their bounds"
@@ -220,9 +238,12 @@ class PPOConfig(Section):
     use_relative_value_clip: bool = setting(
         True, "clip the critic's change as a share of its old value", common=True
     )
-    value_clip: Literal["auto", "relative", "sigma", "absolute", "none"] = setting(
-        "auto", "unit of the value clip; auto: relative or absolute, by ppo.use_relative_value_clip"
+    value_clip: Literal["auto", "relative", "sigma", "absolute", "none"] | OwnPart = setting(
+        "auto",
+        "unit of the value clip; auto: relative or absolute, by ppo.use_relative_value_clip",
+        imports=True,
     )
+    value_clip_kwargs: Options = setting({}, "options of a value clip of your own")
     value_clip_form: Literal["pessimistic", "plain"] = setting(
         "pessimistic",
         "pessimistic: the larger of clipped and unclipped loss; plain: the clipped loss",
@@ -233,13 +254,16 @@ class PPOConfig(Section):
         " (0 = no floor)",
     )
     normalize_returns: bool = setting(True, "train the critic on standardized returns", common=True)
-    return_normalizer: Literal[
-        "popart", "running", "batch", "symlog", "naive_batch_zscore_without_carrying_back"
-    ] = setting(
+    return_normalizer: (
+        Literal["popart", "running", "batch", "symlog", "naive_batch_zscore_without_carrying_back"]
+        | OwnPart
+    ) = setting(
         "popart",
         "how the statistics of returns move; the naive kind is for experiments only",
         source="popart: van Hasselt et al. 2016; symlog: Hafner et al. 2023",
+        imports=True,
     )
+    return_normalizer_kwargs: Options = setting({}, "options of a return normalizer of your own")
     return_horizon: Annotated[float, Field(ge=1)] = setting(
         10.0, "batches that the statistics of returns remember"
     )
@@ -251,11 +275,13 @@ class PPOConfig(Section):
         "variance",
         "variance: value loss in variances of its targets; network: times return_scale squared",
     )
-    value_loss: Literal["squared", "huber", "hl_gauss", "two_hot"] = setting(
+    value_loss: Literal["squared", "huber", "hl_gauss", "two_hot"] | OwnPart = setting(
         "squared",
         "meaning of the critic's output and measure of its error",
         source="huber: Huber 1964; hl_gauss: Farebrother et al. 2024; two_hot: Hafner et al. 2023",
+        imports=True,
     )
+    value_loss_kwargs: Options = setting({}, "options of a value loss of your own")
 
     @property
     def value_clip_kind(self) -> str:
@@ -271,22 +297,27 @@ class PPOConfig(Section):
 
 
 class BalancingConfig(Section):
-    kind: Literal[
-        "fixed",
-        "uncertainty",
-        "running_mean",
-        "running_mean_uncorrected",
-        "batch_statistics",
-        "target_variance",
-        "curriculum",
-        "adaptive",
-        "gradient_norm",
-    ] = setting(
+    kind: (
+        Literal[
+            "fixed",
+            "uncertainty",
+            "running_mean",
+            "running_mean_uncorrected",
+            "batch_statistics",
+            "target_variance",
+            "curriculum",
+            "adaptive",
+            "gradient_norm",
+        ]
+        | OwnPart
+    ) = setting(
         "fixed",
         "fixed, or how value and auxiliary losses are weighed automatically",
         common=True,
         source="uncertainty: Kendall et al. 2018; gradient_norm: Lin et al. 2023",
+        imports=True,
     )
+    kind_kwargs: Options = setting({}, "options of a balancer of your own")
     momentum: Fraction = setting(
         0.95, "momentum of moving means: running_mean, adaptive, gradient_norm"
     )
@@ -316,6 +347,12 @@ class AuxiliaryConfig(Section):
     success_weight: NonNegative = setting(
         0.0, "weight of a loss that predicts whether the episode ends in success"
     )
+    losses: list[OwnPart] = setting(
+        [], "losses of your own, as package.module:Class (imports that module)", imports=True
+    )
+    losses_kwargs: dict[str, Options] = setting(
+        {}, "weight and options of your own losses, by the name of the class"
+    )
 
 
 class TrainConfig(Section):
@@ -325,10 +362,17 @@ class TrainConfig(Section):
         3, "newest checkpoints kept, beside the best"
     )
     initial_policy: str | None = setting(
-        None, "run to start the policy from; the critic is new (null = none)", common=True
+        None, "run to start the policy from (null = none)", common=True
+    )
+    initial_parts: Literal["actor", "all"] = setting(
+        "actor",
+        "actor: with a new critic; all: the critic and the statistics of its training too",
     )
     callbacks: list[str] = setting(
-        [], "callbacks of the run, as package.module:Class (imports that module)"
+        [], "callbacks of the run, as package.module:Class (imports that module)", imports=True
+    )
+    mirror: str | None = setting(
+        None, "fsspec address that keeps a copy of the run, such as s3://bucket/prefix"
     )
     grace_seconds: NonNegative = setting(
         10.0, "seconds that a batch may still take after a stop signal"

@@ -10,6 +10,7 @@ from pydantic.fields import FieldInfo
 
 from ppo.core.elsewhere import synonyms
 from ppo.core.errors import one_line
+from ppo.core.imports import is_path
 from ppo.core.registry import nearest
 
 Path = tuple[str | int, ...]
@@ -76,6 +77,19 @@ def schema_at(model: type[BaseModel], path: Path) -> dict[str, Any] | None:
 # ---- what a setting allows
 
 
+def named_code(config: BaseModel) -> list[tuple[str, str]]:
+    """Every import path in a configuration, with the setting that names it."""
+    found = []
+    for name, field in known_paths(type(config)).items():
+        if not is_model(field.annotation) and extra(field, "imports"):
+            value: Any = config
+            for part in name.split("."):
+                value = getattr(value, part)
+            words = value if isinstance(value, list) else [value]
+            found += [(name, word) for word in words if is_path(word)]
+    return found
+
+
 def choices(schema: dict[str, Any]) -> list[str]:
     """The words that a choice allows; none where a setting is no choice."""
     return [str(word) for part in _members(schema) for word in part.get("enum", [])]
@@ -91,13 +105,15 @@ def _members(schema: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _one(schema: dict[str, Any]) -> str:
+    if "form" in schema:
+        return str(schema["form"])
     if "enum" in schema:
         return f"one of {', '.join(map(str, schema['enum']))}"
     kind = schema.get("type", "")
     if kind == "array":
         inner = schema.get("items", {})
         bounds, least = _range(inner).strip(", "), schema.get("minItems")
-        text = f"a list of {_PLURALS.get(inner.get('type'), 'values')}"
+        text = f"a list of {inner.get('form') or _PLURALS.get(inner.get('type'), 'values')}"
         text += f" (each {bounds})" if bounds else ""
         return text + (f" with at least {least} of them" if least else "")
     return _NAMES.get(kind, "something else") + _range(schema)

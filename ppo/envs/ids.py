@@ -5,9 +5,7 @@ from __future__ import annotations
 import difflib
 import errno
 import functools
-import importlib
 import importlib.util
-import os
 import re
 import sys
 from collections.abc import Callable
@@ -16,9 +14,10 @@ from typing import Any, NamedTuple
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
+from ppo.core.blame import described
 from ppo.core.errors import UserError
+from ppo.core.imports import import_module
 from ppo.core.program import install
-from ppo.envs.blame import described
 from ppo.envs.factory import Factory
 
 
@@ -73,7 +72,7 @@ def find_spec(env_id: str) -> EnvSpec | Factory:
     module, colon, name = env_id.partition(":")
     if colon:
         _check_form(module, name, env_id)
-        _import(module, env_id)
+        import_module(module, f"env.id: {env_id}")
         if name not in gym.registry:
             found = _attribute(module, name)
             if isinstance(found, str):
@@ -88,7 +87,7 @@ def find_spec(env_id: str) -> EnvSpec | Factory:
                 f"env.id: {env_id} needs the package {package.module}, which is not installed; "
                 f"run: {package.install}"
             )
-        _import(package.module, env_id)
+        import_module(package.module, f"env.id: {env_id}")
     try:
         return gym.spec(env_id)
     except gym.error.Error as error:
@@ -106,30 +105,6 @@ def _check_form(module: str, name: str, env_id: str) -> None:
     good = name and all(part.isidentifier() for part in dotted.split("."))
     hint = f"write {dotted}:{name}" if good else "write package.module:EnvId"
     raise UserError(f"env.id: {env_id}: a module is named by its dotted path; {hint}")
-
-
-def _import(module: str, env_id: str) -> None:
-    """Imports it from where Python looks, or else from the working directory.
-
-    Raises:
-        UserError: there is none, or it fails; says where.
-    """
-    here = os.getcwd()
-    if here not in sys.path:  # a program's own folder stands there, or "", which may move
-        sys.path.append(here)
-    try:
-        importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        known = module == error.name or module.startswith(f"{error.name}.")
-        missing = "" if known else f", which needs {error.name}"
-        raise UserError(
-            f"env.id: {env_id}: the module {module}{missing} cannot be found; give the dotted "
-            "path of a module that can be imported from the working directory"
-        ) from error
-    except (Exception, SystemExit) as error:
-        raise UserError(
-            f"env.id: {env_id}: importing the module {module} raised {described(error)}"
-        ) from error
 
 
 def _attribute(module: str, name: str) -> Any:

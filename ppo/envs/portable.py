@@ -15,8 +15,8 @@ from typing import Any
 
 from gymnasium.envs.registration import EnvSpec
 
+from ppo.core.blame import described
 from ppo.core.errors import UserError
-from ppo.envs.blame import described
 from ppo.envs.factory import Factory, Once
 from ppo.envs.ids import find_spec
 

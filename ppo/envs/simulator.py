@@ -12,10 +12,10 @@ import gymnasium as gym
 import torch
 from torch import Tensor
 
+from ppo.core.blame import described, raised
 from ppo.core.data import Step
 from ppo.core.errors import EnvironmentFault, RunError, UserError
 from ppo.envs.base import Environments, RestoreLevel, episode_seed
-from ppo.envs.blame import described, raised
 from ppo.envs.host import masks
 from ppo.envs.host.checks import shortened
 from ppo.envs.host.slot import Task

@@ -12,26 +12,39 @@ from torch.nn import functional as F
 from ppo.config import AuxiliaryConfig
 from ppo.core.data import Batch, Prediction, Rollout
 from ppo.functional.horizons import at_end, until_end, window_mask, windows
-from ppo.losses import REGISTRY
+from ppo.losses import AUXILIARY
 from ppo.losses.base import Knobs, Loss, Term
 from ppo.networks.agent import Agent
 
 
 class AuxiliaryLoss(Loss):
-    """A task with a head of its own.
+    """A task with a head of its own, which is all that it may learn or remember.
 
     Args:
         config: section `auxiliary`.
         agent: for its normalizer and its action distribution.
-        sizes: F features, D observation entries.
+        num_features: F. num_obs: D, entries of a normalized observation.
+        weight: of the loss.
+
+    Attributes:
+        name: in records and of the targets; of the class, unless another one is given.
+        num_outputs: entries of the head's output.
     """
 
     def __init__(
-        self, config: AuxiliaryConfig, agent: Agent, num_features: int, num_obs: int
+        self,
+        config: AuxiliaryConfig,
+        agent: Agent,
+        num_features: int,
+        num_obs: int,
+        weight: float = 1.0,
     ) -> None:
-        self.config, self.agent = config, agent
-        self.weight = getattr(config, f"{self.name}_weight")
+        self.config, self.agent, self.weight = config, agent, weight
         self.head = self.make_head(num_features, num_obs)
+
+    def __init_subclass__(cls) -> None:
+        if not hasattr(cls, "name"):
+            cls.name = cls.__name__
 
     def make_head(self, num_features: int, num_obs: int) -> nn.Module:
         raise NotImplementedError
@@ -59,7 +72,7 @@ class AuxiliaryLoss(Loss):
         return ((target - mean).square() * mask).sum() / mask.sum().clamp(min=1.0)
 
 
-@REGISTRY.register("trajectory")
+@AUXILIARY.register("trajectory")
 class TrajectoryLoss(AuxiliaryLoss):
     """The next H normalized observations, given the actions taken on the way (squared error)."""
 
@@ -105,7 +118,7 @@ class TrajectoryLoss(AuxiliaryLoss):
         return self.column_variance(batch)
 
 
-@REGISTRY.register("time_to_end")
+@AUXILIARY.register("time_to_end")
 class TimeToEndLoss(AuxiliaryLoss):
     """Share of the horizon left until the episode ends: one scalar, or one output per step.
 
@@ -144,7 +157,7 @@ class TimeToEndLoss(AuxiliaryLoss):
         return super().target_variance(batch)
 
 
-@REGISTRY.register("success")
+@AUXILIARY.register("success")
 class SuccessLoss(AuxiliaryLoss):
     """Whether the episode will end in success (binary cross-entropy)."""
 

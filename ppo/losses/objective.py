@@ -14,6 +14,7 @@ from ppo.losses.advantages import AdvantageScale
 from ppo.losses.balancers.base import Balancer
 from ppo.losses.base import Knobs, Loss
 from ppo.networks.agent import Agent
+from ppo.values.clips import ValueClip
 from ppo.values.scale import ValueScale
 
 WEIGHT = "weight/"  # before the name of a loss: the metric of the weight it had
@@ -30,6 +31,7 @@ class Objective(nn.Module):
         balancer: maps [J] losses to a total and the weights in force.
         advantage_scale: applied to a batch before its update; kept here because it may have state.
         heads: heads of the auxiliary losses, on the agent's features.
+        value_clip: of the value loss, kept here because one of the user's may have state.
     """
 
     def __init__(
@@ -41,10 +43,11 @@ class Objective(nn.Module):
         balancer: Balancer,
         advantage_scale: AdvantageScale,
         heads: nn.ModuleDict | None = None,
+        value_clip: ValueClip | None = None,
     ) -> None:
         super().__init__()
         self.agent, self.value_scale, self.balancer = agent, value_scale, balancer
-        self.advantage_scale = advantage_scale
+        self.advantage_scale, self.value_clip = advantage_scale, value_clip
         self.heads = heads if heads is not None else nn.ModuleDict()
         self.free_losses, self.balanced_losses = free_losses, balanced_losses
 

@@ -2,4 +2,4 @@
 
 from ppo.core.registry import Registry
 
-MEMORIES = Registry("ppo.networks", "memory")
+MEMORIES = Registry("ppo.networks", "memory", "network.memory", "ppo.networks.memory:Memory")

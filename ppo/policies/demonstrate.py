@@ -133,19 +133,25 @@ def expert_of(config: Config) -> Callable[[Tensor], Tensor]:
 
 
 def demonstrate(
-    config: Config, path: str | Path, num_episodes: int, run: str | None = None, results: Any = None
+    config: Config,
+    path: str | Path,
+    num_episodes: int,
+    run: str | None = None,
+    results: Any = None,
+    trust: bool = False,
 ) -> Recording:
     """Plays episodes and writes them to a file.
 
     Args:
         run: whose policy acts (its mode); None: the expert of the environment.
+        trust: import what the run's config.yaml names.
     """
     path = Path(path).absolute()  # before an environment may change the working directory
     if run is None:
         act, env, forget = expert_of(config), config.env, None
         policy, max_steps = None, config.evaluation.max_steps
     else:
-        policy = load_policy(run, results)
+        policy = load_policy(run, results, trust=trust)
         act, env, forget = policy.act, policy.config.env, policy.reset
         max_steps = policy.config.evaluation.max_steps
     with make_environments(

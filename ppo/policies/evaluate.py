@@ -11,15 +11,15 @@ import gymnasium as gym
 import numpy as np
 import torch
 
+from ppo.core.blame import raised
 from ppo.core.errors import EnvironmentFault, UserError
 from ppo.envs.base import Environments
-from ppo.envs.blame import raised
 from ppo.envs.host import masks
 from ppo.envs.host.stacking import FrameStack
 from ppo.envs.ids import find_spec, make_env
 from ppo.envs.numbered import filled
 from ppo.policies.pictures import picture
-from ppo.policies.play import evaluate
+from ppo.policies.play import evaluate as play_episodes
 from ppo.policies.policy import Policy, load_policy
 from ppo.runs.folder import RunFolder
 
@@ -34,11 +34,40 @@ def evaluate_run(
     seed: int,
     deterministic: bool = True,
     which: str = "best",
+    trust: bool = False,
 ) -> dict[str, Any]:
     """`evaluate` of a run's policy on fresh environments of its configuration."""
     folder = RunFolder.open(results, run)
-    policy = load_policy(folder.path, results, which)
+    policy = load_policy(folder.path, results, which, trust=trust)
     return evaluate_policy(policy, episodes, seed, deterministic, folder.name)
+
+
+def evaluate(
+    policy: Policy | str | Path,
+    env: Any = None,
+    episodes: int = 100,
+    deterministic: bool = True,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Plays a policy in fresh environments.
+
+    Args:
+        policy: or the path of a run folder.
+        env: an environment in any form that `Trainer(..., env=...)` takes, whose observations and
+            actions are those that the policy was trained with; None: the policy's own, with its
+            arguments.
+
+    Returns:
+        mean_return, std_return, ci95, mean_length, success_rate, episodes.
+
+    Raises:
+        UserError: the policy does not fit the environment, or there is no such environment.
+    """
+    if episodes < 1:
+        raise UserError(f"evaluate: episodes: {episodes}; allowed: 1 or more")
+    played = policy if isinstance(policy, Policy) else load_policy(policy)
+    name = "evaluate: the policy"
+    return evaluate_policy(played, episodes, seed, deterministic, name, env)
 
 
 def evaluate_policy(
@@ -59,16 +88,18 @@ def evaluate_policy(
     """
     from ppo.envs.make import make_environments
 
-    count = min(episodes, EVALUATION_ENVS)
+    count, cpu = min(episodes, EVALUATION_ENVS), torch.device("cpu")
     played = envs or make_environments(
-        policy.config.env, run_seed=seed, device=torch.device("cpu"), env=env, num_envs=count
+        policy.config.env, run_seed=seed, device=cpu, env=env, num_envs=count
     )
     played.run_seed = seed
     try:
         for note in policy.check_environments(played, name):
             _tell(note)
         limit = policy.config.evaluation.max_steps
-        return evaluate(played, policy, episodes, seed, deterministic, max_steps=limit, note=_tell)
+        return play_episodes(
+            played, policy, episodes, seed, deterministic, max_steps=limit, note=_tell
+        )
     finally:
         if envs is None:
             played.close()
@@ -78,7 +109,9 @@ def _tell(note: str) -> None:
     print(f"note: {note}", file=sys.stderr)
 
 
-def render_run(run: str, results: Path, seed: int, which: str = "best") -> Path:
+def render_run(
+    run: str, results: Path, seed: int, which: str = "best", trust: bool = False
+) -> Path:
     """One episode as an animated GIF in the run's videos folder.
 
     Raises:
@@ -88,7 +121,7 @@ def render_run(run: str, results: Path, seed: int, which: str = "best") -> Path:
     from PIL import Image
 
     folder = RunFolder.open(results, run).path
-    policy = load_policy(folder, results, which)
+    policy = load_policy(folder, results, which, trust=trust)
     settings = policy.config.env
     try:
         kwargs = {**filled(settings.kwargs, 0), "render_mode": "rgb_array"}

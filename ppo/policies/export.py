@@ -83,12 +83,14 @@ def export(
     kind: str,
     path: Path | None = None,
     which: str = "best",
+    trust: bool = False,
 ) -> Exported:
     """Writes the policy of a run and checks the file.
 
     Args:
         kind: onnx or torch_export.
         path: default: policy.onnx or policy.pt2 in the run's folder.
+        trust: import what the run's config.yaml names.
 
     Raises:
         UserError: no such run or format, or a package is missing.
@@ -96,7 +98,7 @@ def export(
     """
     if kind not in FORMATS:
         raise UserError(f"--format {kind}: unknown; allowed: {', '.join(FORMATS)}")
-    policy = load_policy(run, results, which)
+    policy = load_policy(run, results, which, trust=trust)
     if kind == "onnx" and policy.agent.layout.is_packed:
         raise UserError(
             "--format onnx: observations of images beside numbers or masks are rows of bytes, "

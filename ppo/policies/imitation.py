@@ -146,9 +146,7 @@ class Imitator:
             weights.append(self.settings.trajectory_weight)
             # It has no head of its own: both terms reach the encoder through the same actions.
             outputs.append(self.agent.distribution.num_actions)
-        options = config.balancing.model_dump()
-        kind = balancers.REGISTRY.get(options.pop("kind"))
-        self.balancer = kind(names, weights, outputs, **options)
+        self.balancer = balancers.balancer_for(config.balancing, names, weights, outputs)
         self.names = names
         self.records: list[dict[str, Any]] = []
         self.optimizer = torch.optim.Adam(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ from ppo.config import Config
 from ppo.core.errors import UserError
 from ppo.envs.changed import refuse_changes
 from ppo.envs.host import masks
-from ppo.envs.observations import ActionDecoder, flat_mask, flatten_observation, layout_of
+from ppo.envs.observations import ActionDecoder, ObservationEncoder, flat_mask, layout_of
 from ppo.envs.spaces import restore
 from ppo.networks.agent import Agent
+from ppo.policies.batches import rows_of
 from ppo.runs import checkpoint
+from ppo.runs import trust as code
 from ppo.runs.folder import RunFolder
 
 
@@ -67,29 +70,54 @@ class Policy:
         seed: int | None = None,
         action_mask: Any = None,
     ) -> Any:
-        """The action for one raw observation, in the environment's own units and dtype.
+        """Actions for raw observations, in the environment's own units and dtype.
 
         Args:
-            observation: an element of the environment's observation space.
+            observation: an element of the environment's observation space, or N of them: an array
+                [N, ...], for Dict and Tuple in each entry, as vector environments give them.
             deterministic: the mode of the policy; otherwise a sample.
             seed: seed of the sample; None draws from torch's global generator.
-            action_mask: [M] of 0 and 1, for a policy that was trained with masks; None: every
-                action is valid.
+            action_mask: [M] of 0 and 1 (of N observations [N, M]), for a policy that was trained
+                with masks; None: every action is valid.
+
+        Returns:
+            The action; of N observations an array [N, ...] of them.
 
         Raises:
             ValueError: the observation or the mask does not fit.
         """
-        num_mask = self.agent.layout.num_mask
-        if action_mask is not None and not num_mask:
+        if action_mask is not None and not self.agent.layout.num_mask:
             raise UserError("action_mask: this policy was trained without action masks")
-        if num_mask and action_mask is None and self._masks_observed:
-            action_mask = masks.of_observation(observation, self.action_space)
-        if action_mask is not None:
-            action_mask = flat_mask(self.action_space, action_mask)
-        row = flatten_observation(self.observation_space, observation, num_mask, action_mask)
-        actions = self.act(torch.as_tensor(np.asarray(row)).unsqueeze(0), deterministic, seed)
-        action = ActionDecoder(self.action_space, self.config.env.id).array(actions.numpy())[0]
-        return action.item() if np.ndim(action) == 0 else action
+        several = rows_of(self.observation_space, observation)
+        if several is None:
+            row = self._encoded(observation, action_mask)
+            action = self._actions(np.asarray(row)[None], deterministic, seed)[0]
+            return action.item() if np.ndim(action) == 0 else action
+        given = [None] * len(several) if action_mask is None else action_mask
+        if len(given) != len(several):
+            raise UserError(f"action_mask: {len(given)} masks for {len(several)} observations")
+        rows = [self._encoded(one, mask) for one, mask in zip(several, given, strict=True)]
+        none = np.zeros((0, *self._encoder.shape), self._encoder.dtype)
+        return self._actions(np.stack(rows) if rows else none, deterministic, seed)
+
+    def _encoded(self, observation: Any, mask: Any) -> np.ndarray:
+        """The row that the network reads."""
+        num_mask = self.agent.layout.num_mask
+        if num_mask and mask is None and self._masks_observed:
+            mask = masks.of_observation(observation, self.action_space)
+        if mask is not None:
+            mask = flat_mask(self.action_space, mask)
+        return self._encoder.encode(observation, mask)
+
+    @functools.cached_property
+    def _encoder(self) -> ObservationEncoder:
+        num_mask = self.agent.layout.num_mask
+        return ObservationEncoder(self.observation_space, "the environment", num_mask)
+
+    def _actions(self, rows: np.ndarray, deterministic: bool, seed: int | None) -> np.ndarray:
+        """Environment actions [N, ...] for rows [N, ...]."""
+        actions = self.act(torch.as_tensor(rows), deterministic, seed)
+        return ActionDecoder(self.action_space, self.config.env.id).array(actions.numpy())
 
     @torch.no_grad()
     def act(
@@ -121,7 +149,11 @@ class Policy:
 
 
 def load_policy(
-    run: str | Path, results: str | Path = "training_results", which: str = "best"
+    run: str | Path,
+    results: str | Path = "training_results",
+    which: str = "best",
+    *,
+    trust: bool = False,
 ) -> Policy:
     """The policy of a run folder.
 
@@ -129,16 +161,17 @@ def load_policy(
         run: `run0007`, `latest`, or a path to a run folder.
         results: where run names are looked up.
         which: "best" (by evaluation; the newest where none was evaluated) or "latest".
+        trust: import what its config.yaml names, also where no run of yours has used it.
 
     Raises:
-        UserError: no such run, or none of its checkpoints can be read.
+        UserError: no such run, or none of its checkpoints can be read, or it names code that is
+            not known here.
     """
     folder = RunFolder.open(Path(results), str(run))
     config, notes = Config.load_run(folder.path / "config.yaml")
-    found = checkpoint.load_best(folder) if which == "best" else None
-    loaded = found or checkpoint.load_latest(folder)
-    if loaded is None:
-        raise UserError(f"{folder.name} has no checkpoint yet")
+    for changed in code.check(config, folder, trust):
+        print(f"note: {changed}", file=sys.stderr)
+    loaded = checkpoint_of(folder, which)
     for note in notes:
         print(f"note: {folder.name} was trained with {note}", file=sys.stderr)
     try:
@@ -150,6 +183,19 @@ def load_policy(
             f"{folder.name}: this version cannot build its network, which was trained with "
             f"{notes[0]}"
         ) from None
+
+
+def checkpoint_of(folder: RunFolder, which: str = "best") -> checkpoint.Checkpoint:
+    """The best checkpoint of a run, or the latest, also where none was the best yet.
+
+    Raises:
+        UserError: it has none.
+    """
+    found = checkpoint.load_best(folder) if which == "best" else None
+    loaded = found or checkpoint.load_latest(folder)
+    if loaded is None:
+        raise UserError(f"{folder.name} has no checkpoint yet")
+    return loaded
 
 
 def policy_of(loaded: checkpoint.Checkpoint, config: Config) -> Policy:

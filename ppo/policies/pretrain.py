@@ -21,7 +21,7 @@ from ppo.policies.demonstrations import read
 from ppo.policies.imitation import Imitator
 from ppo.policies.play import evaluate
 from ppo.policies.policy import Policy
-from ppo.runs import checkpoint
+from ppo.runs import checkpoint, provenance, trust
 from ppo.runs.folder import RunFolder
 from ppo.runs.names import results_folder
 
@@ -100,7 +100,9 @@ def _save(
     result: dict[str, Any],
 ) -> RunFolder:
     texts = {"config.yaml": config.to_yaml(), "command.txt": shlex.join(sys.argv) + "\n"}
+    code = trust.remember(config)
     folder = RunFolder.create(results, texts)
+    folder.write_json("provenance.json", {**provenance.collect(), "code": code})
     folder.write_json("imitation.json", {"epochs": records, "evaluation": result})
     state = imitator.agent.state_dict()
     meta = {

@@ -170,6 +170,16 @@ def reserve(path: Path, size: int) -> None:
         discard(draft)
 
 
+def append_lines(path: Path, lines: list[str]) -> None:
+    """Add lines to a file that several processes write to, in one piece; its folder is made."""
+    os.makedirs(path.parent, exist_ok=True)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, "".join(f"{line}\n" for line in lines).encode(errors="surrogateescape"))
+    finally:
+        os.close(fd)
+
+
 def read_bytes(path: Path) -> bytes:
     """The content of a regular file; a pipe or a device is refused, as it could block for ever.
 

@@ -26,7 +26,7 @@ def results_folder(results: str | os.PathLike[str]) -> Path:
     if REMOTE.match(text):
         raise UserError(
             f"--results {files.shown(text)}: remote addresses are not supported; give a folder, "
-            "such as one where that storage is mounted, and copy the runs from there"
+            f"and keep a copy there with train.mirror={text}"
         )
     try:
         return Path(os.path.abspath(text))

@@ -17,13 +17,14 @@ from ppo.core.signals import INTERRUPTED, SignalGuard
 from ppo.envs.base import Environments
 from ppo.functional.bootstrap import mean_interval
 from ppo.insight.doctor import Finding
+from ppo.runs import mirror, trust
 from ppo.runs.folder import RunFolder
 from ppo.runs.names import find_run, results_folder
 from ppo.runs.summary import summarize
 from ppo.training import opening
 from ppo.training import state as saving
 from ppo.training.evaluations import RunEvaluations
-from ppo.training.observers import Callbacks, Doctor, Files, TensorBoard, named, tell
+from ppo.training.observers import Callbacks, Doctor, Mirroring, named, of_every_run, tell
 from ppo.training.saves import Saves
 from ppo.training.settings import Settings
 
@@ -44,6 +45,8 @@ class Loop:
         console: Any = None,
     ) -> None:
         self.results, self.here = results_folder(results), Path.cwd()
+        resume = mirror.local(resume, self.results) if resume else None
+        mirror.check(config.train.mirror)
         self.folder = RunFolder.open(self.results, resume) if resume else None
         self.resumed = resume is not None
         initial = config.train.initial_policy
@@ -61,7 +64,7 @@ class Loop:
         self.evaluated = RunEvaluations(config, self.device, self.given)
         self.callbacks = Callbacks([*named(config.train.callbacks), *callbacks])
         self.doctor = Doctor(config)
-        self.observers = [Files(), TensorBoard(), *([console] if console else [])]
+        self.observers = [*of_every_run(), *([console] if console else []), Mirroring()]
         self.recent: list[float] = []
         self.events: list[str] = []  # for the next record
         self.notes: list[str] = []
@@ -188,6 +191,7 @@ class Loop:
     # ---- what is around a batch
 
     def _open(self) -> None:
+        trust.remember(self.config)
         goes_on = self.begun
         states = self.callbacks.state() if goes_on else None
         if not goes_on and (self.resumed or self.opened):

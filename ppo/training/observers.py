@@ -8,9 +8,6 @@ the trainer and change nothing about the training.
 from __future__ import annotations
 
 import contextlib
-import importlib
-import os
-import sys
 import traceback
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -20,9 +17,14 @@ from typing import Any
 from torch import Tensor
 
 from ppo.config import Config
-from ppo.core.errors import RunError, UserError
+from ppo.core import imports
+from ppo.core.errors import RunError, UserError, one_line
+from ppo.core.registry import Part
 from ppo.insight.doctor import Finding, Verdict, Watch, judge
+from ppo.insight.logs.own import flatten
+from ppo.runs.files import from_here
 from ppo.runs.folder import RunFolder
+from ppo.runs.mirror import Mirror
 from ppo.runs.tensorboard import TensorBoardLog
 from ppo.training.callback_state import pack, unpack
 
@@ -76,19 +78,15 @@ def named(specs: Iterable[str]) -> list[Any]:
     Raises:
         UserError: one cannot be imported, or made without arguments.
     """
-    return [_named(spec, f"train.callbacks: {spec}") for spec in specs]
+    return [_named(spec) for spec in specs]
 
 
-def _named(spec: str, place: str) -> Any:
-    module, _, name = spec.partition(":")
-    if not (module and name.isidentifier()):
-        raise UserError(f"{place}: write package.module:Class")
-    if os.getcwd() not in sys.path and "" not in sys.path:
-        sys.path.append(os.getcwd())  # where a program's own folder stands there in its place
-    try:
-        return getattr(importlib.import_module(module), name)()
-    except (Exception, SystemExit) as error:
-        raise UserError(f"{place}: cannot be made here: {error!r}") from error
+def _named(spec: str) -> Any:
+    kind = imports.load(spec, "train.callbacks")
+    part = Part(f"train.callbacks: {spec}", kind, {}, own=True)
+    if not isinstance(kind, type):
+        raise part.error("must be a class")
+    return part()
 
 
 class Callbacks:
@@ -205,6 +203,76 @@ class TensorBoard(Callback):
         self._log.hyperparameters(trainer.config, finals)
         self._log.close()
         self._log = None
+
+
+class Mirroring(Callback):
+    """A copy of the run at `train.mirror`, brought up to date at each checkpoint and at the end.
+
+    An address that does not work at the start is the user's mistake; a fault later on is reported
+    once and ends nothing.
+    """
+
+    def __init__(self) -> None:
+        self._mirror: Mirror | None = None
+        self._failed = False
+
+    def on_start(self, trainer: Any) -> None:
+        address = trainer.config.train.mirror
+        if address is not None:
+            self._mirror = Mirror(address, trainer.folder.path)
+
+    def on_checkpoint(self, trainer: Any, path: Any) -> None:
+        self._push(trainer)
+
+    def on_end(self, trainer: Any, summary: dict[str, Any]) -> None:
+        self._push(trainer)
+
+    def _push(self, trainer: Any) -> None:
+        if self._mirror is None:
+            return
+        try:
+            self._mirror.push()
+            self._failed = False
+        except RunError as error:
+            if not self._failed:
+                text = f"train.mirror: {self._mirror.address}: {error}; training goes on"
+                trainer.events.append(text)
+            self._failed = True
+
+
+class Report(Callback):
+    """report.html in the run folder. A fault in it is told and ends nothing."""
+
+    def on_end(self, trainer: Any, summary: dict[str, Any]) -> None:
+        try:
+            self._write(trainer, summary)
+        except Exception as fault:
+            trainer.events.append(f"report.html could not be written: {one_line(repr(fault))}")
+
+    def _write(self, trainer: Any, summary: dict[str, Any]) -> None:
+        from ppo.insight.comparison.report import Ended, report  # not before there is a run to show
+
+        ended = Ended(
+            summary,
+            trainer.doctor.verdict,
+            flatten(trainer.settings.base.to_dict()),
+            flatten(Config().to_dict()),
+            trainer.evaluations,
+            _typed(trainer.folder.path),
+            Path(from_here(trainer.folder.path)),
+        )
+        trainer.folder.write_text("report.html", report(trainer.folder.path, ended))
+
+
+def of_every_run() -> list[Callback]:
+    """The observers that every run has; the report comes before the folder is closed."""
+    return [Report(), Files(), TensorBoard()]
+
+
+def _typed(run: Path) -> str:
+    """A run as one types it: its name in the usual results folder, else its path."""
+    path = from_here(run)
+    return run.name if Path(path).parent == Path("training_results") else path
 
 
 class Doctor(Callback):

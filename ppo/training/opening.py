@@ -14,10 +14,11 @@ from ppo.config import Config
 from ppo.envs.base import Environments
 from ppo.envs.given import Given, read, settle
 from ppo.policies.policy import load_policy
-from ppo.runs import provenance
+from ppo.runs import provenance, trust
 from ppo.runs.folder import RunFolder
 from ppo.runs.summary import changed_settings, keep_former_settings
 from ppo.training import state as saving
+from ppo.training.fine_tuning import adopt_all
 
 
 class Opened(NamedTuple):
@@ -29,7 +30,7 @@ class Opened(NamedTuple):
 
 
 def adopt_policy(learner: Learner, config: Config, folder: Path | None) -> list[str]:
-    """Start from the actor that `train.initial_policy` names; events for the first record.
+    """Start from what `train.initial_policy` names; events for the first record.
 
     Args:
         folder: folder of that run; None: there is none to start from.
@@ -37,6 +38,8 @@ def adopt_policy(learner: Learner, config: Config, folder: Path | None) -> list[
     run = config.train.initial_policy
     if run is None or folder is None:
         return []
+    if config.train.initial_parts == "all":
+        return adopt_all(learner, config, folder, run)
     from ppo.policies.imitation import adopt
 
     policy = load_policy(folder)
@@ -88,6 +91,7 @@ def open_folder(
         given: the environment, where it was given as an object.
     """
     facts = provenance.collect(torch=torch, device=str(learner.device), folder=here)
+    facts["code"] = trust.fingerprints(config)
     facts["environment"] = given.words if given else f"the id {config.env.id}"
     text = config.to_yaml()
     events: list[str] = []
@@ -100,6 +104,7 @@ def open_folder(
         folder.truncate(batch)
         folder.truncate_episodes(batch)
         differs, events = _adopt_settings(folder, config, learner.counters)
+        events += trust.check(config, folder, trust=True)
         folder.write_text("config.yaml", text)
     folder.write_json("provenance.json", facts)
     folder.set_status("running", **facts)

@@ -5,6 +5,8 @@ A kind is a class in any module of this package, filed in one of these registrie
 
 from ppo.core.registry import Registry
 
-SCALES = Registry("ppo.values", "value scale")
-HEADS = Registry("ppo.values", "value head")
-CLIPS = Registry("ppo.values", "value clip")
+SCALES = Registry(
+    "ppo.values", "value scale", "ppo.return_normalizer", "ppo.values.scale:ValueScale"
+)
+HEADS = Registry("ppo.values", "value head", "ppo.value_loss", "ppo.values.head:ValueHead")
+CLIPS = Registry("ppo.values", "value clip", "ppo.value_clip", "ppo.values.clips:ValueClip")

@@ -14,7 +14,7 @@ from ppo.functional.bins import (
     two_hot_targets,
 )
 from ppo.values import HEADS
-from ppo.values.head import ValueHead
+from ppo.values.head import Units, ValueHead
 
 BINS = 101
 SMOOTHING = 0.75  # standard deviation of HL-Gauss in bins, the paper's choice
@@ -30,18 +30,11 @@ class BinsHead(ValueHead):
     clippable = False
     linear = False
 
-    def __init__(
-        self,
-        unit: float,
-        loss_unit: float,
-        support: float = 8.0,
-        logarithmic: bool = False,
-        **_: float,
-    ) -> None:
-        super().__init__(unit, loss_unit)
+    def __init__(self, units: Units) -> None:
+        super().__init__(units)
         self.num_outputs = BINS
-        self.logarithmic = logarithmic
-        self.width = 2.0 * support / self.num_outputs
+        self.logarithmic = units.logarithmic
+        self.width = 2.0 * units.support / self.num_outputs
         edges = (torch.arange(self.num_outputs + 1) - self.num_outputs / 2) * self.width
         self.edges: Tensor  # [O + 1] network units
         self.centers: Tensor  # [O]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ppo.values import CLIPS
 
 
-class ValueClip:
+class ValueClip(nn.Module):
     """Width of the interval around the old value, in network units.
 
     Args:
@@ -20,6 +20,7 @@ class ValueClip:
     exact = True  # whether scaling rewards by 2^k changes no bit, given an exact value scale
 
     def __init__(self, epsilon: float, floor: float) -> None:
+        super().__init__()
         self.epsilon, self.floor = epsilon, floor
 
     def width(self, old_values: Tensor, std: Tensor, size: Tensor) -> Tensor:

@@ -3,7 +3,6 @@
 import sys
 from itertools import product
 from pathlib import Path
-from typing import get_args
 
 import pytest
 from learner_tools import HOST, learner, settings
@@ -13,6 +12,7 @@ from ppo.cli import main
 from ppo.config import Config
 from ppo.config.consistency import BINNED_LOSSES, CLIPS_IN_LENGTHS, LOGARITHMIC
 from ppo.config.options import PPOConfig
+from ppo.config.words import choices, schema_at
 from ppo.core import parallel
 from ppo.core.errors import UserError
 from ppo.values import HEADS, SCALES
@@ -112,7 +112,7 @@ def test_the_lists_of_kinds_are_what_the_kinds_say() -> None:
 
 
 KINDS = {
-    name: get_args(PPOConfig.model_fields[name].annotation)
+    name: choices(schema_at(Config, ("ppo", name)))
     for name in ("value_loss", "return_normalizer", "value_clip")
 } | {"normalize_returns": ("true", "false"), "use_relative_value_clip": ("true", "false")}
 

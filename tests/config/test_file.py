@@ -229,7 +229,7 @@ def test_byte_order_marks_are_understood(tmp_path: Path, encoding: str) -> None:
         (
             "ppo: {value_clip: sigam}",
             "config.yaml:1 ppo.value_clip: 'sigam'; must be one of auto, relative, sigma, absolute,"
-            " none; did you mean sigma?",
+            " none or package.module:Class; did you mean sigma?",
         ),
         (
             "network:\n  hidden_sizes:\n  - 3\n  - -1",

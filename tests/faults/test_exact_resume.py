@@ -39,6 +39,14 @@ def cases():
     yield pytest.param({"env__id": "CartPole-v1", **steered}, id="callback")
     levels = {"env__id": "curriculum_env:Curriculum-v0", "train__callbacks": "['stateful:Harder']"}
     yield pytest.param(levels, id="curriculum")
+    own = {
+        "network__encoder": "own_parts:Residual", "ppo__value_loss": "own_parts:Expectile",
+        "ppo__return_normalizer": "own_parts:Slow", "ppo__value_clip": "own_parts:Shrinking",
+        "balancing__kind": "own_parts:Even", "network__memory": "own_parts:Leaky",
+        "auxiliary__losses": "['own_parts:NextReward']",
+        "auxiliary__losses_kwargs": "{NextReward: {weight: 0.1}}",
+    }  # fmt: skip
+    yield pytest.param({"env__id": "CartPole-v1", **own}, id="own parts")
     for env in CLASSIC:
         marks = () if env in ("Acrobot-v1",) else pytest.mark.slow
         yield pytest.param({"env__id": env}, id=env, marks=marks)

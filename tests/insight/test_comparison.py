@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from browser import drawn, needs_chromium
 from insight_runs import SETTINGS, healthy, write_run
 
 from ppo.core.errors import UserError
@@ -165,9 +166,6 @@ def test_the_page_names_no_other_place(tmp_path: Path) -> None:
     assert not re.search(r"<(script|img|iframe|link)[^>]+(src|href)=(?!\"data:)", text)
 
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-
-
 @pytest.mark.skipif(shutil.which("node") is None, reason="no node")
 def test_the_page_writes_figures_as_the_terminal_does() -> None:
     script = (Path(comparison.__file__).parent / "page.js").read_text()
@@ -179,32 +177,13 @@ def test_the_page_writes_figures_as_the_terminal_does() -> None:
     assert json.loads(done.stdout) == [compact(value) for value in values]
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+@needs_chromium
 @pytest.mark.slow
 def test_a_browser_draws_the_page_and_asks_for_nothing(tmp_path: Path) -> None:
     found = compare(_runs(tmp_path / "runs", {1e-3: 0.0, 1e-4: 300.0}, seeds=3))
     file = tmp_path / "page.html"
     write_html(found, file)
-    count = "document.body.dataset.requests=performance.getEntriesByType('resource').length"
-    file.write_text(file.read_text().replace("</body>", f"<script>{count}</script></body>"))
-    log = tmp_path / "net.json"
-    quiet = (
-        "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
-        "--disable-background-networking --disable-component-update --disable-sync "
-        "--virtual-time-budget=3000 --dump-dom"
-    ).split()
-    places = [f"--user-data-dir={tmp_path / 'profile'}", f"--log-net-log={log}", f"file://{file}"]
-    done = subprocess.run(
-        [CHROMIUM, *quiet, *places], capture_output=True, text=True, timeout=120, check=True
-    )
-    drawn = done.stdout
-    assert 'data-ready="' in drawn, "the script did not run to its end"
-    assert drawn.count("<svg") == len(re.findall(r"<figure>", drawn)) >= 6
-    assert "NaN" not in "".join(re.findall(r' d="([^"]*)"', drawn))
+    dom = drawn(file, tmp_path)
     shown = found.aggregate(found.groups[1], "mean_episode_return", "final")[0]
-    cells = re.search(r'id="headline".*?</table>', drawn, flags=re.DOTALL)
+    cells = re.search(r'id="headline".*?</table>', dom, flags=re.DOTALL)
     assert cells and number(shown) in cells[0]
-    assert 'data-requests="0"' in drawn
-    hosts = set(re.findall(r'"url":"https?://([^/"]+)', log.read_text(errors="replace")))
-    own = (".google.com", ".googleapis.com", ".gvt1.com")  # the browser's own affairs
-    assert {host for host in hosts if not host.endswith(own)} == set()

@@ -52,6 +52,19 @@ ELSEWHERE = {
     "env.action_masks": "envs/test_masks.py::test_no_action_that_is_ruled_out_is_ever_taken",
     "network.encoder": "networks/test_encoders.py::"
     "test_auto_takes_convolutions_where_an_image_is_large_enough",
+    **dict.fromkeys(
+        (
+            "network.encoder_kwargs",
+            "network.memory_kwargs",
+            "ppo.value_loss_kwargs",
+            "ppo.return_normalizer_kwargs",
+            "ppo.value_clip_kwargs",
+            "balancing.kind_kwargs",
+            "auxiliary.losses",
+            "auxiliary.losses_kwargs",
+        ),
+        "algorithm/test_own_parts.py::test_the_parts_are_used_and_get_their_options",
+    ),
     "ppo.gamma_schedule": "algorithm/test_discount.py::test_the_horizon_follows_the_critic",
     "ppo.max_gamma": "algorithm/test_discount.py::test_it_is_an_oracle_s",
     "ppo.component_gammas": "algorithm/test_discount.py::test_named_components_keep_their_own",
@@ -71,6 +84,9 @@ ELSEWHERE = {
     "test_the_configuration_names_callbacks_that_stand_in_a_module",
     "evaluation.max_steps": "policies/test_play.py::"
     "test_a_run_says_that_its_evaluation_was_cut_short",
+    "train.mirror": "runs/test_mirror.py::test_the_copy_is_the_run",
+    "train.initial_parts": "training/test_fine_tuning.py::"
+    "test_critic_and_statistics_go_on_where_the_run_ended",
     "train.grace_seconds": "faults/test_stops.py::test_a_short_batch_is_finished_within_the_grace",
     "system.compile": "core/test_choice.py::test_always_and_never_mean_what_they_say",
 }

@@ -5,12 +5,13 @@ import torch
 
 from ppo.functional.bins import expectation, hl_gauss_targets, symexp, symlog, two_hot_targets
 from ppo.values import HEADS
+from ppo.values.head import Units
 
 KINDS = HEADS.names()
 
 
 def make(kind):
-    return HEADS.get(kind)(10.0, 10.0, support=80.0)
+    return HEADS.get(kind)(Units(10.0, 10.0, support=80.0))
 
 
 @pytest.mark.parametrize("kind", KINDS)

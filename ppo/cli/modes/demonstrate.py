@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from ppo.cli.flags import add_trust
+
 
 def add_arguments(parser: Any) -> None:
     parser.add_argument(
@@ -13,6 +15,7 @@ def add_arguments(parser: Any) -> None:
     )
     parser.add_argument("--episodes", type=int, default=1000, metavar="N", help="episodes (1000)")
     parser.add_argument("--run", metavar="RUN", help="whose policy acts; default: the expert")
+    add_trust(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -28,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     from ppo.policies.demonstrations import check_name
 
     check_name(args.data)
-    recording = demonstrate(config, args.data, args.episodes, args.run, args.results)
+    recording = demonstrate(config, args.data, args.episodes, args.run, args.results, args.trust)
     steps = recording.steps
     print(f"wrote {steps.num_episodes:,} episodes, {len(steps.obs):,} steps to {args.data}")
     rewards = steps.rewards

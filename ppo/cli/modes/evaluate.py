@@ -6,6 +6,8 @@ import argparse
 import json
 from typing import Any
 
+from ppo.cli.flags import add_trust
+
 
 def add_arguments(parser: Any) -> None:
     parser.add_argument("--run", default="latest", metavar="RUN", help="run0007, latest or a path")
@@ -14,6 +16,7 @@ def add_arguments(parser: Any) -> None:
     parser.add_argument("--stochastic", action="store_true", help="sample actions")
     parser.add_argument("--which", choices=["best", "latest"], default="best", help="checkpoint")
     parser.add_argument("--json", action="store_true", help="print the result as JSON alone")
+    add_trust(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -33,6 +36,7 @@ def run(args: argparse.Namespace) -> int:
             seed,
             deterministic=not args.stochastic,
             which=args.which,
+            trust=args.trust,
         )
     if args.json:
         print(json.dumps(result, allow_nan=False))
@@ -48,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"episodes {result['episodes']}")
     if args.render:
         with kept_clean(args.json):
-            path = render_run(args.run, args.results, seed, which=args.which)
+            path = render_run(args.run, args.results, seed, args.which, args.trust)
         if not args.json:
             print(f"video    {path}")
     return 0

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from ppo.cli.flags import add_trust
+
 
 def add_arguments(parser: Any) -> None:
     parser.add_argument("--run", default="latest", metavar="RUN", help="run0007, latest or a path")
@@ -16,13 +18,14 @@ def add_arguments(parser: Any) -> None:
     parser.add_argument(
         "--data", type=Path, metavar="FILE", help="written; default: policy.onnx in the run"
     )
+    add_trust(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     from ppo.core.program import install
     from ppo.policies.export import export
 
-    done = export(args.run, args.results, args.format, args.data, args.which)
+    done = export(args.run, args.results, args.format, args.data, args.which, args.trust)
     print(f"wrote {done.path}")
     print(
         f"raw observations [N, {', '.join(map(str, done.inputs))}] in, environment actions out "

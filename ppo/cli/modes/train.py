@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from ppo.cli.flags import add_trust
+
 
 def add_arguments(parser: Any) -> None:
     parser.add_argument(
@@ -13,6 +15,7 @@ def add_arguments(parser: Any) -> None:
         help="continue this run exactly; latest starts one if there is none",
     )
     parser.add_argument("--experiment", metavar="ID", help=argparse.SUPPRESS)  # that it is one of
+    add_trust(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -32,9 +35,12 @@ def resumed_configuration(args: argparse.Namespace) -> tuple[str | None, Any]:
     from ppo.cli.flags import load_config, overrides
     from ppo.config import Config
     from ppo.core.errors import UserError
+    from ppo.runs import trust
     from ppo.runs.folder import RunFolder, run_names
+    from ppo.runs.mirror import local
+    from ppo.runs.names import results_folder
 
-    resume = args.resume
+    resume = args.resume and local(args.resume, results_folder(args.results))
     if resume == "latest" and not run_names(args.results):
         resume = None
     if resume is None:
@@ -47,4 +53,5 @@ def resumed_configuration(args: argparse.Namespace) -> tuple[str | None, Any]:
     config, notes = Config.load_run(folder.path / "config.yaml", overrides=overrides(args))
     if notes:
         raise UserError(*(f"--resume {folder.name}: it was trained with {note}" for note in notes))
+    trust.check(config, folder, args.trust)
     return resume, config

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
+from ppo.core.blame import cannot_unpack, described, raised
 from ppo.core.errors import EnvironmentFault, UserError
 from ppo.envs.base import episode_seed
-from ppo.envs.blame import cannot_unpack, described, raised
 from ppo.envs.factory import Factory
 from ppo.envs.host.checks import shortened
 from ppo.envs.host.stacking import FrameStack

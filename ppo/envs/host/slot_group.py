@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
+from ppo.core.blame import cannot_unpack, raised
 from ppo.core.errors import EnvironmentFault, UserError
-from ppo.envs.blame import cannot_unpack, raised
 from ppo.envs.factory import Factory, factory_of
 from ppo.envs.host import masks
 from ppo.envs.host.checks import bounds_of, first_nonfinite, flag, scalar, shortened

@@ -22,7 +22,8 @@ lo=Math.max(lo,a-w*.5);hi=Math.min(hi,b+w*.5);}
 if(lo===hi){lo-=Math.abs(lo)*.1||.5;hi+=Math.abs(hi)*.1||.5;}return[lo,hi];}
 function pathOf(xs,ys,X,Y){let d="",pen=false;for(let i=0;i<xs.length;i++){
 if(ys[i]===null||xs[i]===null){pen=false;continue;}
-d+=(pen?"L":"M")+X(xs[i]).toFixed(1)+" "+Y(ys[i]).toFixed(1);pen=true;}return d;}
+const at=X(xs[i]).toFixed(1)+" "+Y(ys[i]).toFixed(1);
+d+=pen?"L"+at:"M"+at+"h.01";pen=true;}return d;}  // a single point is a dot
 function draw(metric,box){
 const axis=document.getElementById("axis").value,single=document.getElementById("single").checked;
 box.querySelector("svg")?.remove();
@@ -34,18 +35,20 @@ if(thick){ys.push(...band.low,...band.high);xs.push(...band.x);
 lines.push({g:i,x:band.x,y:band.mean,thick:true,band,name:g.label});}
 g.runs.forEach(r=>{const y=r.y[metric.name];if(!y||(thick&&!single))return;
 xs.push(...r[axis]);ys.push(...y);
-lines.push({g:i,x:r[axis],y,thick:!thick&&g.runs.length===1,name:r.name,marks:r.marks});});});
+lines.push({g:i,x:r[axis],y,thick:!thick&&g.runs.length===1,name:r.name,marks:r.marks,
+dash:r.dash?"5 4":"none"});});});
 const[x0,x1]=range(xs,false),[y0,y1]=range(ys,true);
 const X=v=>L+(v-x0)/(x1-x0)*(W-L-R),Y=v=>Math.max(T-2,Math.min(H-B+2,T+(y1-v)/(y1-y0)*(H-T-B)));
 for(const v of ticks(y0,y1,5)){el("line",{x1:L,x2:W-R,y1:Y(v),y2:Y(v),stroke:"var(--line)"},svg);
 el("text",{x:L-6,y:Y(v)+4,"text-anchor":"end"},svg).textContent=show(v);}
 for(const v of ticks(x0,x1,4))
-el("text",{x:X(v),y:H-8,"text-anchor":"middle"},svg).textContent=show(v);
+el("text",{x:X(v),y:H-8,"text-anchor":X(v)>W-R-14?"end":"middle"},svg).textContent=show(v);
 for(const l of lines)if(l.band){const a=pathOf(l.band.x,l.band.high,X,Y);
 const b=pathOf([...l.band.x].reverse(),[...l.band.low].reverse(),X,Y).replace("M","L");
 el("path",{d:a+b+"Z",fill:color(l.g),opacity:.18},svg);}
 for(const l of lines)el("path",{d:pathOf(l.x,l.y,X,Y),fill:"none",stroke:color(l.g),
-"stroke-width":l.thick?2:1,opacity:l.thick?1:.45,"stroke-linejoin":"round"},svg);
+"stroke-width":l.x.length===1?7:l.thick?2:1,opacity:l.thick?1:.45,"stroke-linejoin":"round",
+"stroke-linecap":"round","stroke-dasharray":l.dash||"none"},svg);
 if(metric===data.metrics[0])for(const l of lines)for(const m of l.marks||[]){
 const at=m[axis==="steps"?0:1];if(at===null)continue;
 const mark=el("path",{d:`M${X(at)} ${H-B}l-4 8h8Z`,fill:color(l.g)},svg);

@@ -42,20 +42,51 @@ def write_html(comparison: Comparison, file: Path) -> None:
     file.write_text(page(comparison), encoding="utf-8")
 
 
+NOTE = (
+    "Thick: interquartile mean of the seeds with its 95 % interval; thin: single seeds; marks: "
+    "findings of the doctor. Point at a curve to read it, press a name to hide it."
+)
+
+
 def page(comparison: Comparison, title: str = "", extra: str = "") -> str:
     """The page as text; `extra` is ready HTML that is put before the curves."""
     runs, groups = comparison.runs, len(comparison.groups)
     tasks = sorted({str(run.settings["env.id"]) for run in runs if "env.id" in run.settings})
     title = title or f"{len(runs)} runs of {groups} settings" * (groups > 1) or runs[0].name
     title += f": {', '.join(tasks)}" if 0 < len(tasks) < 4 else ""
-    results = [_warnings, _differing, _headline, _verdicts]
-    details = [_stability, _figures, _cost, _findings]
+    results = [section(comparison) for section in (_warnings, _differing, _headline, _verdicts)]
+    return frame(
+        title, [*results, extra], [*details(comparison), _findings(comparison)], data(comparison)
+    )
+
+
+def details(comparison: Comparison) -> list[str]:
+    """The sections below the curves."""
+    return [section(comparison) for section in (_stability, _figures, _cost)]
+
+
+def frame(
+    title: str,
+    results: list[str],
+    details: list[str],
+    data: dict[str, Any],
+    note: str = NOTE,
+    single: bool = True,
+) -> str:
+    """A page of ready sections, those of `details` below the curves of `data`.
+
+    Args:
+        note: how the curves are to be read.
+        single: whether the curves of single seeds can be hidden.
+    """
     return Template(_asset("page.html")).substitute(
-        title=_e(title),
+        title=escape(title),
         style=_asset("page.css"),
-        results=_joined([*(section(comparison) for section in results), extra]),
-        details=_joined([section(comparison) for section in details]),
-        data=_json(_data(comparison)),
+        results=_joined(results),
+        note=escape(note),
+        single="" if single else " hidden",
+        details=_joined(details),
+        data=_json(data),
         script=_asset("page.js"),
     )
 
@@ -64,7 +95,8 @@ def _joined(sections: list[str]) -> str:
     return "\n".join(section for section in sections if section)
 
 
-def _e(value: Any) -> str:
+def escape(value: Any) -> str:
+    """A text that means the same in HTML."""
     return html.escape(str(value))
 
 
@@ -75,14 +107,19 @@ def _json(value: Any) -> str:
     return text
 
 
-def table(heads: list[str], rows: list[list[str]], name: str = "") -> str:
-    """An HTML table of ready cells; the first cell of a row is its head."""
+def table(heads: list[str], rows: list[list[str]], name: str = "", kind: str = "") -> str:
+    """An HTML table of ready cells; the first cell of a row is its head.
+
+    Args:
+        kind: `left` for cells that stand at the left, `words` where they may wrap, too.
+    """
     head = "".join(f"<th>{cell}</th>" for cell in heads)
     body = "".join(
         f"<tr><th>{row[0]}</th>" + "".join(f"<td>{cell}</td>" for cell in row[1:]) + "</tr>"
         for row in rows
     )
     label = f' id="{name}"' if name else ""
+    label += f' class="{kind}"' if kind else ""
     return (
         f'<div class="wide"><table{label}><thead><tr>{head}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
@@ -94,13 +131,17 @@ def _swatch(index: int) -> str:
 
 
 def _group_heads(comparison: Comparison) -> list[str]:
-    return [f"{_swatch(i)}{_e(group.label)}" for i, group in enumerate(comparison.groups)]
+    return [f"{_swatch(i)}{escape(group.label)}" for i, group in enumerate(comparison.groups)]
 
 
 def _warnings(comparison: Comparison) -> str:
     if not comparison.warnings:
         return ""
-    return '<ul class="warn">' + "".join(f"<li>{_e(w)}</li>" for w in comparison.warnings) + "</ul>"
+    return (
+        '<ul class="warn">'
+        + "".join(f"<li>{escape(w)}</li>" for w in comparison.warnings)
+        + "</ul>"
+    )
 
 
 def _differing(comparison: Comparison) -> str:
@@ -111,8 +152,8 @@ def _differing(comparison: Comparison) -> str:
     heads = ["setting", *_group_heads(comparison)]
     rows = [
         [
-            f"<code>{_e(key)}</code>",
-            *("-" if v is None else f"<code>{_e(v)}</code>" for v in values),
+            f"<code>{escape(key)}</code>",
+            *("-" if v is None else f"<code>{escape(v)}</code>" for v in values),
         ]
         for key, values in comparison.differing.items()
     ]
@@ -120,16 +161,18 @@ def _differing(comparison: Comparison) -> str:
 
 
 def _headline(comparison: Comparison) -> str:
-    heads = ["runs", "seeds", *(_e(head) for head, _, _ in headline())]
+    heads = ["runs", "seeds", *(escape(head) for head, _, _ in headline())]
     heads += ["steps to threshold", "seconds"]
     rows = []
     for index, group in enumerate(comparison.groups):
         count, steps, seconds = comparison.reach(group)
-        cells = [_e(interval(comparison, group, name, figure)) for _, name, figure in headline()]
+        cells = [
+            escape(interval(comparison, group, name, figure)) for _, name, figure in headline()
+        ]
         reached = f"{number(steps)} ({count} of {len(group.runs)})" if count else "-"
         rows.append(
             [
-                _swatch(index) + _e(group.label),
+                _swatch(index) + escape(group.label),
                 str(len(group.runs)),
                 *cells,
                 reached,
@@ -140,7 +183,7 @@ def _headline(comparison: Comparison) -> str:
         "Interquartile mean over seeds with 95 % stratified bootstrap interval, of the last tenth "
         f"of each run; threshold: a return of {number(comparison.threshold)}."
     )
-    return f"<h2>Result</h2>{table(heads, rows, 'headline')}<p class='note'>{_e(note)}</p>"
+    return f"<h2>Result</h2>{table(heads, rows, 'headline')}<p class='note'>{escape(note)}</p>"
 
 
 def _verdicts(comparison: Comparison) -> str:
@@ -148,14 +191,14 @@ def _verdicts(comparison: Comparison) -> str:
         return ""
 
     def lines(chosen: list[Verdict]) -> str:
-        items = (f'<li class="{v.word.split()[0]}">{_e(v.line())}</li>' for v in chosen)
+        items = (f'<li class="{v.word.split()[0]}">{escape(v.line())}</li>' for v in chosen)
         return f'<ul class="verdicts">{"".join(items)}</ul>'
 
     first = [v for v in comparison.verdicts if v.metric.name == "mean_episode_return"]
     rest = [v for v in comparison.verdicts if v.metric.name != "mean_episode_return"]
     note = "Welch's or the paired t-test at 5 %, corrected for the number of groups (Holm)."
     more = f"<details><summary>Other verdicts</summary>{lines(rest)}</details>" if rest else ""
-    return f'<div id="verdicts">{lines(first)}{more}</div><p class="note">{_e(note)}</p>'
+    return f'<div id="verdicts">{lines(first)}{more}</div><p class="note">{escape(note)}</p>'
 
 
 def _stability(comparison: Comparison) -> str:
@@ -163,10 +206,11 @@ def _stability(comparison: Comparison) -> str:
     if not names:
         return ""
     rows = [
-        [_e(name), *(number(stability_of(group, name)) for group in comparison.groups)]
+        [escape(name), *(number(stability_of(group, name)) for group in comparison.groups)]
         for name in names
     ]
-    heads = ["median of the seeds", *_group_heads(comparison)]
+    heads = ["figure" if len(comparison.runs) == 1 else "median of the seeds"]
+    heads += _group_heads(comparison)
     return "<h2>Stability</h2>" + table(heads, rows, "stability")
 
 
@@ -176,9 +220,10 @@ def _figures(comparison: Comparison) -> str:
         for metric in compared():
             if group.scores(metric.name):
                 cells = [comparison.aggregate(group, metric.name, f)[0] for f in FIGURES]
-                head = f"{_swatch(index)}{_e(group.label)}: {_e(metric.label)}"
+                head = f"{_swatch(index)}{escape(group.label)}: {escape(metric.label)}"
                 rows.append([head, *map(number, cells)])
-    heads = ["interquartile mean of the seeds", *(HEADS[figure] for figure in FIGURES)]
+    head = "figure" if len(comparison.runs) == 1 else "interquartile mean of the seeds"
+    heads = [head, *(HEADS[figure] for figure in FIGURES)]
     body = table(heads, rows, "figures")
     return f"<details><summary>All figures</summary>{body}{_runs_table(comparison)}</details>"
 
@@ -190,8 +235,17 @@ def _runs_table(comparison: Comparison) -> str:
         for run in group.runs:
             figures = run.figures.get("mean_episode_return")
             final, best = (number(figures.final), number(figures.best)) if figures else ("-", "-")
-            cells = [_swatch(index) + _e(run.name), _e("-" if run.seed is None else run.seed)]
-            cells += [_e(run.status or "-"), str(run.batches), final, best, _e(run.note or "-")]
+            cells = [
+                _swatch(index) + escape(run.name),
+                escape("-" if run.seed is None else run.seed),
+            ]
+            cells += [
+                escape(run.status or "-"),
+                str(run.batches),
+                final,
+                best,
+                escape(run.note or "-"),
+            ]
             rows.append(cells)
     return table(heads, rows, "runs")
 
@@ -204,8 +258,8 @@ def _cost(comparison: Comparison) -> str:
             float(np.median([run.time.get(name, 0.0) for run in group.runs])) for name in parts
         ]
         speed = interval(comparison, group, "steps_per_second", "final")
-        rows.append([_swatch(index) + _e(group.label), _e(speed), *map(number, spent)])
-    heads = ["runs", "steps per second", *(f"{_e(name)}, seconds" for name in parts)]
+        rows.append([_swatch(index) + escape(group.label), escape(speed), *map(number, spent)])
+    heads = ["runs", "steps per second", *(f"{escape(name)}, seconds" for name in parts)]
     return "<h2>Cost</h2>" + table(heads, rows, "cost")
 
 
@@ -213,10 +267,9 @@ def _findings(comparison: Comparison) -> str:
     items = []
     for run in comparison.runs:
         for finding in run.findings[:3]:
-            items.append(
-                f"<li><b>{_e(run.name)}</b> {_e(finding.illness)} since batch "
-                f"{finding.since_batch}: {_e(finding.evidence)}; try {_e(finding.remedy)}</li>"
-            )
+            text = f"{finding.illness} since batch {finding.since_batch}: {finding.evidence}; "
+            text += f"try {finding.remedy}"
+            items.append(f"<li><b>{escape(run.name)}</b> {escape(text)}</li>")
     if not items:
         return ""
     return '<h2>Findings of the doctor</h2><ul id="findings">' + "".join(items[:60]) + "</ul>"
@@ -225,7 +278,8 @@ def _findings(comparison: Comparison) -> str:
 # The data of the curves ---------------------------------------------------------------------------
 
 
-def _data(comparison: Comparison) -> dict[str, Any]:
+def data(comparison: Comparison) -> dict[str, Any]:
+    """What the script of the page draws."""
     runs = comparison.runs
     points = int(max(24, min(POINTS, ALL_POINTS / max(len(runs), 1) / len(curves()))))
     drawn = [metric for metric in curves() if any(metric.name in run.figures for run in runs)]
@@ -258,13 +312,13 @@ def _run_data(run: Run, names: list[str], points: int) -> dict[str, Any]:
     for finding in run.findings[:3]:
         row = int(np.searchsorted(run.log.batches, finding.since_batch))
         if row < len(run.log):
-            marks.append([_short(steps[row]), _short(seconds[row]), finding.illness])
+            marks.append([short(steps[row]), short(seconds[row]), finding.illness])
     return {
         "name": run.name,
-        "steps": [_short(value) for value in steps[chosen]],
-        "seconds": [_short(value) for value in seconds[chosen]],
+        "steps": [short(value) for value in steps[chosen]],
+        "seconds": [short(value) for value in seconds[chosen]],
         "y": {
-            name: [_short(value) for value in run.log.get(name)[chosen]]
+            name: [short(value) for value in run.log.get(name)[chosen]]
             for name in names
             if name in run.figures
         },
@@ -272,7 +326,7 @@ def _run_data(run: Run, names: list[str], points: int) -> dict[str, Any]:
     }
 
 
-def _short(value: float) -> float | None:
+def short(value: float) -> float | None:
     """Five digits are more than a screen shows; null for what is not a number."""
     return clean(float(f"{value:.5g}"))
 
@@ -295,10 +349,10 @@ def _band(group: Group, name: str) -> dict[str, list[float | None]]:
     points = [column[np.isfinite(column)] for column in stack[:, enough].T]
     bands = [iqm_interval(values, BAND_RESAMPLES) for values in points]
     return {
-        "x": [_short(value) for value in grid[enough]],
-        "mean": [_short(iqm(values)) for values in points],
-        "low": [_short(low) for low, _ in bands],
-        "high": [_short(high) for _, high in bands],
+        "x": [short(value) for value in grid[enough]],
+        "mean": [short(iqm(values)) for values in points],
+        "low": [short(low) for low, _ in bands],
+        "high": [short(high) for _, high in bands],
     }
 
 

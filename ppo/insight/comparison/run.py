@@ -63,8 +63,8 @@ def load_runs(paths: list[Path]) -> list[Run]:
         return list(pool.map(load_run, paths, chunksize=4))
 
 
-def load_run(path: Path) -> Run:
-    """One run folder, or a log of another library."""
+def load_run(path: Path, findings: list[Finding] | None = None) -> Run:
+    """One run folder, or a log of another library; `findings` where they are known already."""
     whole: dict[str, Column] = {}
     if (path / "loss_metrics.json").exists():
         thin = read_thin(path / "loss_metrics.json", ("mean_episode_return", "env_steps"))
@@ -88,7 +88,7 @@ def load_run(path: Path) -> Run:
         seed=seed if isinstance(seed, int) else None,
         log=log,
         figures=_all_figures(log, whole),
-        findings=diagnose(log),
+        findings=diagnose(log) if findings is None else findings,
         version=str(git.get("commit", ""))[:10] if isinstance(git, dict) else "",
         time={str(k): float(v) for k, v in time.items() if isinstance(v, int | float)}
         if isinstance(time, dict)

@@ -209,8 +209,24 @@ def command(experiment: Experiment, outcome: Outcome) -> list[str]:
     parts = [sys.executable, "-m", "ppo", "--mode", "train", "--quiet"]
     parts += ["--results", str(outcome.folder)]
     if outcome.run is not None and _has_checkpoint(outcome.run):
-        return [*parts, "--resume", outcome.run.name]
+        trust = ["--trust"] if _names_all_code(experiment, outcome.job, outcome.run) else []
+        return [*parts, "--resume", outcome.run.name, *trust]
     return [*parts, *_settings(experiment, outcome.job), EXPERIMENT, experiment.identity]
+
+
+def _names_all_code(experiment: Experiment, job: Job, run: Path) -> bool:
+    """Whether a run's configuration names code, and all of it the plan names too, which is given
+    by the user; the machine where the job runs may have another state folder."""
+    from ppo.config import Config
+    from ppo.config.words import named_code
+
+    plan = experiment.plan
+    try:
+        found = named_code(Config.load_run(run / "config.yaml")[0])
+        given = Config.load(plan.config, overrides=[*plan.overrides, *job.settings])
+    except UserError:
+        return False
+    return bool(found) and set(found) <= set(named_code(given))
 
 
 def _settings(experiment: Experiment, job: Job) -> list[str]:

@@ -2,4 +2,6 @@
 
 from ppo.core.registry import Registry
 
-REGISTRY = Registry("ppo.networks.encoders")
+REGISTRY = Registry(
+    "ppo.networks.encoders", "encoder", "network.encoder", "ppo.networks.encoders.base:Encoder"
+)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import site
 import sysconfig
 import traceback
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 
@@ -47,6 +49,15 @@ def place_of(error: BaseException) -> str:
         return ""
     frame = (own or foreign)[-1]
     return f"{_short(frame.filename)}:{frame.lineno} in {frame.name}"
+
+
+def place_of_class(kind: Any) -> str:
+    """`file:line` where a class of the user's begins, or ""."""
+    try:
+        file, line = inspect.getsourcefile(kind), inspect.getsourcelines(kind)[1]
+    except (OSError, TypeError):
+        return ""
+    return "" if file is None or file.startswith(_OURS) else f"{_short(file)}:{line}"
 
 
 def is_raised_by_gymnasium(error: BaseException) -> bool:

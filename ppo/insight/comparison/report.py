@@ -1,0 +1,205 @@
+"""The page of one run, which stands in its folder: result, findings, settings, how to go on.
+
+It has the frame, the style and the curves of the page of a comparison (page.py).
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ppo.core.figures import compact, duration, number
+from ppo.core.metrics import clean
+from ppo.insight.comparison import page
+from ppo.insight.comparison.compare import assemble
+from ppo.insight.comparison.run import load_run
+from ppo.insight.doctor import Finding, Verdict
+
+RETURN = "mean_episode_return"
+EVENTS = 40  # that are listed
+NOTE = (
+    "Marks on the axis of the first chart are findings of the doctor. Point at a curve to read it, "
+    "press a name to hide it."
+)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What is known of a run beside its records.
+
+    Attributes:
+        summary: what summary.json holds.
+        verdict: the doctor's; None: it was not asked.
+        settings, shipped: of this run and of a run without any setting, with dotted keys.
+        evaluations: rows of evaluations.json.
+        place, folder: the run and its folder, as a user types them.
+    """
+
+    summary: Mapping[str, Any]
+    verdict: Verdict | None
+    settings: Mapping[str, Any]
+    shipped: Mapping[str, Any]
+    evaluations: Sequence[Mapping[str, Any]] = field(default=())
+    place: str = "latest"
+    folder: Path = Path()
+
+
+def report(folder: Path, ended: Ended) -> str:
+    """The page as text; reads loss_metrics.json, of long runs every n-th record."""
+    findings = list(ended.verdict.findings) if ended.verdict else []
+    run = load_run(folder, findings)
+    comparison = assemble([run])
+    data = page.data(comparison)
+    if rows := _evaluated(ended.evaluations):
+        data["groups"][0]["label"] = "training"
+        data["groups"].append(rows)
+    task = ended.settings.get("env.id")
+    return page.frame(
+        title=run.name + (f": {task}" if task else ""),
+        results=[
+            _result(ended),
+            _found(ended.verdict),
+            _go_on(ended),
+            _settings(ended.settings, ended.shipped),
+        ],
+        details=[_events(run.log.events), *page.details(comparison)],
+        data=data,
+        note=NOTE,
+        single=False,
+    )
+
+
+def _result(ended: Ended) -> str:
+    summary, rows = ended.summary, []
+    status = str(summary.get("status", "")) + (
+        f": {summary['reason']}" if summary.get("reason") else ""
+    )
+    rows.append(["status", page.escape(status)])
+    rows.append(["verdict of the doctor", page.escape(_verdict(ended.verdict))])
+    final = clean(summary.get("final_return"))
+    if final is not None:
+        low, high = (clean(end) for end in summary.get("final_return_ci95") or (None, None))
+        text = f"{number(final)} over the last 100 episodes of training"
+        if low is not None and high is not None:
+            text += f", 95 % interval {number(low)} to {number(high)}"
+        rows.append(["return", text])
+    best = summary.get("best_evaluation") or {}
+    if clean(best.get("mean_return")) is not None:
+        text = f"{number(best['mean_return'])} over {best.get('episodes', '-')} episodes"
+        rows.append(["best evaluation", f"{text}, at batch {best.get('batch', '-')}"])
+    steps, seconds = clean(summary.get("env_steps")), clean(summary.get("wall_time_s"))
+    if steps is not None and seconds is not None:
+        text = f"{compact(steps)} steps in {summary.get('batches', '-')} batches"
+        rows.append(["length", f"{text} and {duration(seconds)}"])
+    return page.table(["", "result"], rows, "result", "words")
+
+
+def _verdict(verdict: Verdict | None) -> str:
+    if verdict is None:
+        return "not asked (logging.doctor: false)"
+    named = ", ".join(finding.illness.replace("_", " ") for finding in verdict.findings[:3])
+    return f"{verdict.text}: {named}" if named else verdict.text
+
+
+def _found(verdict: Verdict | None) -> str:
+    """The findings in full, the cause first."""
+    if verdict is None or not verdict.findings:
+        return ""
+    items = []
+    for finding in verdict.findings[:3]:
+        first, *others = finding.remedy.split("; else ")
+        what = page.escape(finding.illness.replace("_", " "))
+        advice = page.escape(first)
+        if _typed(finding):
+            advice = f"<code>{advice}</code>"
+        text = f"<b>{what}</b> ({finding.severity}) since batch {finding.since_batch}: "
+        text += f"{page.escape(finding.evidence)}. Try {advice}"
+        if others:
+            text += f", else {page.escape('; else '.join(others))}"
+        items.append(f"<li>{text}</li>")
+    head = "<h2>Findings of the doctor</h2>"
+    return f'{head}<ol id="findings">{"".join(items)}</ol>'
+
+
+def _typed(finding: Finding) -> str:
+    """The KEY=VALUE that a finding advises first; empty where it is none that one can type."""
+    advice = finding.remedy.split("; else ")[0].split(" ")[0]
+    return advice if "=" in advice else ""
+
+
+def _go_on(ended: Ended) -> str:
+    """Commands to copy: what suits the way in which the run ended comes first."""
+    run, start = shlex.quote(ended.place), "python train_cli.py --mode"
+    status, steps = ended.summary.get("status"), clean(ended.summary.get("env_steps"))
+    lines: list[tuple[str, str]] = []
+    if status == "interrupted":
+        lines.append(("go on where it stopped", f"{start} train --resume {run}"))
+    findings = ended.verdict.findings if ended.verdict else []
+    if findings and (typed := _typed(findings[0])):
+        config = shlex.quote(str(ended.folder / "config.yaml"))
+        again = f"{start} train --config {config} --set {shlex.quote(typed)}"
+        lines.append(("train anew, as advised", again))
+    if findings:
+        lines.append(("read all about the findings", f"{start} diagnose {run}"))
+    lines.append(("play the policy", f"{start} evaluate --run {run}"))
+    if status == "finished" and steps is not None and not findings:
+        more = f"{start} train --resume {run} --set train.total_timesteps={2 * int(steps)}"
+        lines.append(("train on, to twice as many steps", more))
+    lines.append(("see it beside another run", f"{start} compare {run} OTHER_RUN --html page.html"))
+    items = (f"<dt>{what}</dt><dd>{page.escape(command)}</dd>" for what, command in lines)
+    return f'<h2>How to go on</h2><dl id="go_on">{"".join(items)}</dl>'
+
+
+def _settings(settings: Mapping[str, Any], shipped: Mapping[str, Any]) -> str:
+    """What differs from the shipped settings."""
+    keys = [key for key in settings if key in shipped and settings[key] != shipped[key]]
+    keys += [key for key in settings if key not in shipped]
+    if not keys:
+        return "<h2>Settings</h2><p id='settings'>All as shipped.</p>"
+    rows = [
+        [
+            f"<code>{page.escape(key)}</code>",
+            f"<code>{_value(settings[key])}</code>",
+            f"<code>{_value(shipped[key])}</code>" if key in shipped else "-",
+        ]
+        for key in keys
+    ]
+    head = "<h2>Settings that differ from the shipped ones</h2>"
+    return head + page.table(["setting", "this run", "shipped"], rows, "settings", "left")
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "null"
+    return page.escape(str(value).lower() if isinstance(value, bool) else value)
+
+
+def _events(events: Sequence[tuple[int, str]]) -> str:
+    if not events:
+        return ""
+    items = [f"<li>batch {batch}: {page.escape(text)}</li>" for batch, text in events[:EVENTS]]
+    more = f"<li>and {len(events) - EVENTS} more</li>" if len(events) > EVENTS else ""
+    return f'<h2>What happened</h2><ul class="events">{"".join(items)}{more}</ul>'
+
+
+def _evaluated(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """The returns of the evaluations as a curve beside that of training."""
+    rows = [(clean(row.get("env_steps")), clean(row.get("mean_return"))) for row in evaluations]
+    rows = [row for row in rows if None not in row]
+    if not rows:
+        return None
+    steps, values = np.asarray(rows, dtype=np.float64).T
+    run = {
+        "name": "evaluation",
+        "steps": [page.short(value) for value in steps],
+        "seconds": [None] * len(rows),
+        "y": {RETURN: [page.short(value) for value in values]},
+        "marks": [],
+        "dash": True,
+    }
+    return {"label": "evaluation", "runs": [run], "bands": {}}

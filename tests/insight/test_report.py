@@ -1,0 +1,101 @@
+"""The page of one run: what it holds, that it is safe, and that a browser draws it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from browser import drawn, needs_chromium
+from insight_runs import SETTINGS, healthy, write_run
+
+from ppo.insight.comparison.report import Ended, report
+from ppo.insight.doctor import judge
+from ppo.insight.logs.own import flatten
+
+SUMMARY = {
+    "status": "finished",
+    "final_return": 612.3,
+    "final_return_ci95": [600.0, 625.0],
+    "best_evaluation": {"mean_return": 640.0, "episodes": 20, "batch": 30},
+    "env_steps": 163_840,
+    "batches": 40,
+    "wall_time_s": 65.0,
+}
+
+
+def _page(folder: Path, sick: bool = False, settings: dict | None = None, **more) -> str:
+    records = healthy(40)
+    if sick:
+        for record in records:
+            record |= {"approx_kl": 0.4, "approx_kl_last_epoch": 0.4}
+            record |= {"approx_kl_first_epoch": 0.2, "clip_fraction": 0.6}
+    write_run(folder, records, settings)
+    own = flatten(SETTINGS if settings is None else settings)
+    shipped = flatten(SETTINGS)
+    rows = [{"env_steps": 40_000 * i, "mean_return": 100.0 * i} for i in (1, 2, 3)]
+    ended = Ended(
+        SUMMARY | more, judge(folder), own, shipped, rows, "run0001", Path("runs/run0001")
+    )
+    return report(folder, ended)
+
+
+def test_a_healthy_run_has_its_result_and_how_to_go_on(tmp_path: Path) -> None:
+    text = _page(tmp_path / "run0001")
+    assert "612 over the last 100 episodes of training, 95 % interval 600 to 625" in text
+    assert "healthy: no rule fired" in text and 'id="findings"' not in text
+    assert "--mode evaluate --run run0001" in text
+    assert "--resume run0001 --set train.total_timesteps=327680" in text
+    assert "All as shipped." in text
+
+
+def test_an_ill_run_has_its_findings_and_the_advice_to_type(tmp_path: Path) -> None:
+    text = _page(tmp_path / "run0001", sick=True)
+    assert "ill: learning rate too high" in text
+    advice = re.search(r"<code>(ppo.learning_rate=[\d.e-]+)</code>", text)
+    assert advice and float(advice[1].partition("=")[2]) < 1e-3
+    assert f"--mode train --config runs/run0001/config.yaml --set {advice[1]}" in text
+    assert "--mode diagnose run0001" in text and "train.total_timesteps=" not in text
+
+
+def test_an_interrupted_run_is_resumed_first(tmp_path: Path) -> None:
+    text = _page(tmp_path / "run0001", status="interrupted", reason=None)
+    commands = re.findall(r"<dd>(.*?)</dd>", text)
+    assert commands[0].endswith("--mode train --resume run0001")
+
+
+def test_settings_that_differ_stand_beside_the_shipped_ones(tmp_path: Path) -> None:
+    settings = {**SETTINGS, "ppo": {**SETTINGS["ppo"], "learning_rate": 0.0005}}
+    text = _page(tmp_path / "run0001", settings=settings)
+    cells = re.search(r'id="settings".*?</table>', text, flags=re.DOTALL)
+    assert cells and re.findall(r"<code>(.*?)</code>", cells[0]) == [
+        "ppo.learning_rate",
+        "0.0005",
+        "0.001",
+    ]
+
+
+def test_what_a_run_names_cannot_break_out_of_its_page(tmp_path: Path) -> None:
+    evil = "</script><script>alert(1)</script>"
+    settings = {**SETTINGS, "env": {**SETTINGS["env"], "id": evil}}
+    text = _page(tmp_path / "run0001", settings=settings, reason=evil)
+    assert "<script>alert" not in text and text.count("</script>") == 2
+
+
+def test_a_run_of_one_batch_and_one_without_doctor_have_a_page(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run0001", healthy(1))
+    text = report(run, Ended({"status": "failed", "reason": "disk full"}, None, {}, {}))
+    assert "failed: disk full" in text and "not asked (logging.doctor: false)" in text
+    empty = write_run(tmp_path / "run0002", [])
+    assert "run0002" in report(empty, Ended({}, None, {}, {}))
+
+
+@needs_chromium
+@pytest.mark.slow
+def test_a_browser_draws_the_report(tmp_path: Path) -> None:
+    settings = {**SETTINGS, "env": {**SETTINGS["env"], "id": "a_module.of_long:NamesEverywhere-v0"}}
+    file = tmp_path / "report.html"
+    file.write_text(_page(tmp_path / "run0001", sick=True, settings=settings))
+    dom = drawn(file, tmp_path)
+    assert dom.count('stroke-dasharray="5 4"') == 1, "evaluations are drawn beside the training"
+    assert "<title>run0001: learning_rate_too_high</title>" in dom

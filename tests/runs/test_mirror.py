@@ -1,0 +1,153 @@
+"""A copy of a run at another address, from which it goes on."""
+
+import fsspec
+import pytest
+
+from ppo import Config, Trainer
+from ppo.cli import main
+from ppo.core.errors import RunError, UserError
+from ppo.runs.folder import RunFolder
+from ppo.runs.mirror import Mirror, local
+
+SETTINGS = [
+    "env.id=CartPole-v1", "env.num_envs=2", "ppo.num_steps=8", "ppo.num_minibatches=1",
+    "ppo.num_epochs=1", "train.total_timesteps=96", "env.calibration_steps=4",
+    "train.checkpoint_interval=1", "evaluation.episodes=2", "network.hidden_sizes=[8]",
+    "system.compile=never", "logging.tensorboard=false",
+]  # fmt: skip
+CLOCK = ("wall_time_s", "steps_per_second", "time_")
+
+
+def config(address):
+    return Config.from_dict({}, [*SETTINGS, f"train.mirror={address}"])
+
+
+def seen(folder):
+    return [
+        {key: value for key, value in record.items() if not key.startswith(CLOCK)}
+        for record in folder.records()
+    ]
+
+
+@pytest.fixture(params=["memory", "file"])
+def address(request, tmp_path):
+    if request.param == "file":
+        yield f"file://{tmp_path / 'far'}"
+        return
+    yield "memory://bucket/prefix"
+    fsspec.filesystem("memory").rm("/bucket", recursive=True)
+
+
+def names(address):
+    storage, root = fsspec.core.url_to_fs(address)
+    return {path[len(root) :].lstrip("/") for path in storage.find(root)}
+
+
+def test_the_copy_is_the_run(tmp_path, address):
+    with Trainer(config(address), tmp_path / "a") as trainer:
+        trainer.train(batches=4)
+        folder = trainer.folder
+    here = {p.relative_to(folder.path).as_posix() for p in folder.path.rglob("*") if p.is_file()}
+    assert names(f"{address}/run0001") == {name for name in here if not name.startswith(".")}
+    assert len([name for name in here if name.startswith("checkpoints/batch")]) == 3  # of four
+    back = RunFolder.open(tmp_path / "b", local(f"{address}/run0001", tmp_path / "b"))
+    for name in here:
+        if not name.startswith("."):
+            assert (back.path / name).read_bytes() == (folder.path / name).read_bytes()
+
+
+def test_a_run_goes_on_from_its_copy_as_if_nothing_had_been(tmp_path, address):
+    with Trainer(config(address), tmp_path / "a") as trainer:
+        trainer.train(batches=3)
+    with Trainer(config(address), tmp_path / "b", resume=f"{address}/run0001") as trainer:
+        trainer.train()
+        resumed = seen(trainer.folder)
+    with Trainer(config(f"{address}/other"), tmp_path / "c") as trainer:
+        trainer.train()
+        assert seen(trainer.folder) == resumed
+    assert "summary.json" in names(f"{address}/run0001")
+
+
+def test_a_run_never_overwrites_the_copy_of_another(tmp_path, address):
+    with Trainer(config(address), tmp_path / "a") as trainer:
+        trainer.train(batches=1)
+    before = names(address)
+    with Trainer(config(address), tmp_path / "b") as trainer:
+        with pytest.raises(UserError, match="holds another run; .*--resume"):
+            trainer.train(batches=1)
+    assert names(address) == before
+
+
+def test_a_fault_of_the_address_is_told_once_and_ends_nothing(tmp_path, monkeypatch, capsys):
+    def refuse(self):
+        raise RunError("the copy failed (gone)")
+
+    with Trainer(config(f"file://{tmp_path / 'far'}"), tmp_path / "a") as trainer:
+        trainer.train(batches=1)
+        monkeypatch.setattr(Mirror, "push", lambda self: None)
+        trainer.train(batches=1)
+        monkeypatch.setattr(Mirror, "push", lambda self: None)
+        mirroring = trainer.observers[-1]
+        monkeypatch.setattr(mirroring, "on_start", lambda trainer: None)
+        monkeypatch.setattr(Mirror, "push", refuse)
+        summary = trainer.train(batches=3)
+        assert summary["status"] == "finished"
+        told = [e for r in trainer.folder.records() for e in r["events"] if "train.mirror" in e]
+    assert len(told) == 1 and "training goes on" in told[0]
+
+
+@pytest.mark.slow
+def test_a_server_that_speaks_s3(tmp_path, monkeypatch):
+    pytest.importorskip("s3fs")
+    server = pytest.importorskip("moto.server").ThreadedMotoServer(port=0)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        for key, value in {
+            "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x",
+            "AWS_DEFAULT_REGION": "us-east-1", "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        }.items():  # fmt: skip
+            monkeypatch.setenv(key, value)
+        fsspec.filesystem("s3").mkdir("bucket")
+        with Trainer(config("s3://bucket/prefix"), tmp_path / "a") as trainer:
+            trainer.train(batches=3)
+            first = seen(trainer.folder)
+        again = "s3://bucket/prefix/run0001"
+        with Trainer(config("s3://bucket/prefix"), tmp_path / "b", resume=again) as trainer:
+            trainer.train(batches=2)
+            assert seen(trainer.folder)[:3] == first
+        with pytest.raises(UserError, match="train.mirror: s3://none/x: .*copy failed|cannot"):
+            Trainer(config("s3://none/x"), tmp_path / "c").train(batches=1)
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("bucket/prefix", "'bucket/prefix'; allowed: an address"),
+        ("nosuch://bucket", "nosuch://bucket: .*nosuch"),
+        ("file:///proc/nowhere", "file:///proc/nowhere: .*copy failed"),
+    ],
+)
+def test_an_address_that_does_not_work_is_refused_at_the_start(tmp_path, setting, words):
+    with pytest.raises(UserError, match=f"train.mirror: {words}"):
+        Trainer(config(setting), tmp_path).train(batches=1)
+
+
+def test_what_cannot_be_fetched_is_one_line(tmp_path, capsys):
+    (tmp_path / "results" / "run0001").mkdir(parents=True)
+    far = tmp_path / "far"
+    (far / "run0001").mkdir(parents=True)
+    (far / "run0001" / "config.yaml").write_text("{}")
+    (far / "run0002").mkdir()
+    for address, words in {
+        f"file://{far}/run0001": "is in",
+        f"file://{far}/run0002": "no run there",
+        f"file://{far}/other": "must end in a run",
+        "nosuch://bucket/run0001": "nosuch",
+    }.items():
+        argv = ["--mode", "train", "--resume", address, "--results", str(tmp_path / "results")]
+        assert main(argv) == 2
+        said = capsys.readouterr().err.splitlines()
+        assert len(said) == 1 and words in said[0], said

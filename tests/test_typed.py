@@ -1,0 +1,85 @@
+"""The types that a user's script sees: `mypy --strict` finds nothing in one that uses it all."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ppo
+
+SCRIPT = """
+from typing import Any
+
+import numpy as np
+
+import ppo
+from ppo import (
+    Callback, Config, Policy, StopAtFatalFinding, StopAtNoImprovement, StopAtReturn,
+    Trainer, evaluate, load_policy, read_runs,
+)
+
+
+class Mine(Callback):
+    def __init__(self) -> None:
+        self.count = 0
+
+    def on_start(self, trainer: Trainer) -> None:
+        trainer.call_envs("set_level", 1)
+
+    def on_batch(self, trainer: Trainer, record: dict[str, Any]) -> None:
+        self.count += 1
+        trainer.log("count", self.count)
+        trainer.set("ppo.learning_rate", 1e-4)
+        if self.count > 3:
+            trainer.stop("enough")
+
+    def on_evaluation(self, trainer: Trainer, row: dict[str, Any]) -> None:
+        print(row["mean_return"], trainer.config.ppo.learning_rate)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"count": self.count}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.count = state["count"]
+
+
+def main() -> float:
+    config = Config.load(overrides=["env.id=CartPole-v1"]).with_overrides(["ppo.gamma=0.9"])
+    stops = [StopAtReturn(475), StopAtNoImprovement(evaluations=3), StopAtFatalFinding()]
+    with Trainer(config, "results", callbacks=[Mine(), *stops]) as trainer:
+        summary: dict[str, Any] = trainer.train(batches=2)
+        trainer.train(total_timesteps=1000)
+        found = trainer.evaluate(episodes=2)
+        assert trainer.folder is not None
+        path = trainer.folder.path
+    policy: Policy = load_policy(path, which="latest")
+    action = policy.predict(np.zeros((3, 4)), deterministic=True)
+    print(ppo.__version__, action, summary, found, read_runs("results").columns)
+    mean: float = evaluate(policy, env="CartPole-v1", episodes=10)["mean_return"]
+    return mean
+"""
+
+
+def test_a_user_s_script_passes_strict(tmp_path: Path) -> None:
+    pytest.importorskip("mypy")
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    unused = set(ppo.__all__) - set(SCRIPT.replace("(", " ").replace(",", " ").split())
+    assert not unused, f"add {unused} to the script"
+    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache")]
+    command += ["--follow-imports", "silent", "script.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment())
+    assert done.returncode == 0, done.stdout + done.stderr
+    script.write_text(SCRIPT.replace("trainer.train(batches=2)", "trainer.train(batch=2)"))
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment())
+    assert 'Unexpected keyword argument "batch"' in done.stdout
+
+
+def environment() -> dict[str, str]:
+    import os
+
+    root = Path(ppo.__file__).parents[1]
+    return {**os.environ, "MYPYPATH": str(root), "PYTHONPATH": str(root)}
