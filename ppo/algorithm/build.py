@@ -326,7 +326,7 @@ def build_environments(config: Config, device: torch.device, **options: Any) -> 
         device=device,
         num_envs=share,
         first_index=parallel.rank() * share,
-        **options,
+        **{"report": config.logging.info, **options},
     )
 
 

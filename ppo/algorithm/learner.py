@@ -18,6 +18,7 @@ from ppo.algorithm.examine import Examine
 from ppo.algorithm.kl_rate import KLRate
 from ppo.algorithm.optimizer import Adam
 from ppo.algorithm.record import EpisodeRows, Recorder, fault_of, reduce_table, to_host
+from ppo.algorithm.reported import Reported
 from ppo.algorithm.rewards import Rewards
 from ppo.algorithm.rollout.collect import Collector, Episodes
 from ppo.algorithm.rollout.exploration import NoiseColor
@@ -96,6 +97,7 @@ class Learner(nn.Module):
         self.wall_time = 0.0
         self.watch = Stopwatch("collect", "update", "other")
         self.recorder = Recorder(objective, collector.envs)
+        self.reported = Reported()
         self.finished: EpisodeRows | None = None
 
     @property
@@ -269,7 +271,9 @@ class Learner(nn.Module):
         self.finished = EpisodeRows(rollout, episodes)
         self.counters["env_steps"] += int(values["steps"])
         self.counters["episodes"] += len(self.finished)
-        return self.recorder(values, self.finished, self.counters)
+        record = self.recorder(values, self.finished, self.counters)
+        told, events = self.reported(self.collector.envs.reports.take())
+        return {**record, **told, "events": [*record["events"], *events]}
 
     def _mark(self) -> Callable[[], None]:
         """Remember the start of a batch: what a fault could spoil, and what a stop would lose.

@@ -8,7 +8,11 @@ import torch
 from torch import Tensor, nn
 
 RENAMED = {"learner.last_mean": "last_mean", "learner.kl_factor": "kl_rate.factor"}
-ADDED_LATER = ("discount", "noise_color")  # parts that the first checkpoints do not have
+ADDED_LATER = (
+    "discount",
+    "noise_color",
+    "reported",
+)  # parts that the first checkpoints do not have
 
 
 def of_a_rank(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:

@@ -418,6 +418,9 @@ class EvaluationConfig(Section):
 class LoggingConfig(Section):
     tensorboard: bool = setting(True, "write TensorBoard files", common=True)
     episodes: bool = setting(True, "write episodes.csv")
+    info: bool = setting(
+        True, "record the numbers that environments report in info at the end of episodes"
+    )
     doctor: bool = setting(True, "run the rules of --mode diagnose during training")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from ppo.core.errors import UserError
 from ppo.core.layout import Layout
+from ppo.envs.reports import Reports
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,6 +100,11 @@ class Environments(ABC):
     events: list[str]
     notes: list[str]
     layout: Layout
+
+    @functools.cached_property
+    def reports(self) -> Reports:
+        """What episodes reported at their ends since it was last taken, where that is asked for."""
+        return Reports()
 
     @property
     def observation_shape(self) -> tuple[int, ...]:

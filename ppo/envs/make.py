@@ -33,6 +33,7 @@ def make_environments(
     num_envs: int | None = None,
     first_index: int = 0,
     offset: int = 0,
+    report: bool = False,
 ) -> Environments:
     """The environments of a configuration.
 
@@ -47,6 +48,7 @@ def make_environments(
             object that holds several has as many as it has.
         first_index: index of the first environment over all processes.
         offset: first number that replaces `{index}` in env.kwargs, where others are made too.
+        report: gather what they report in `info` at the end of episodes.
 
     Raises:
         UserError: the id, the backend, the arguments or a space cannot be used; with the remedy.
@@ -64,6 +66,7 @@ def make_environments(
         config.action_masks,
         config.frame_stack,
         offset,
+        report,
     )
     backend = choose_backend(config, spec)
     if backend in ("torch", "vector", "own"):

@@ -26,6 +26,7 @@ from ppo.envs.host import masks
 from ppo.envs.host.checks import shortened
 from ppo.envs.host.slot import Task
 from ppo.envs.observations import ActionDecoder, mask_size
+from ppo.envs.reports import DeviceReports
 from ppo.envs.simulator_rows import ActionCaster, RowMaker, form_of, is_on
 from ppo.envs.simulator_state import flat, nested
 
@@ -85,6 +86,7 @@ class SimulatorEnvironments(Environments):
     """
 
     backend = "simulator"
+    reports: DeviceReports
 
     def __init__(
         self, env: Any, env_id: str, task: Task, first_index: int = 0, closes: bool = True
@@ -101,6 +103,8 @@ class SimulatorEnvironments(Environments):
         self.action_space = env.single_action_space
         self.max_episode_steps = getattr(env, "max_episode_steps", None)
         self.events, self.notes = [], []
+        self.reports = DeviceReports()
+        self._report = task.report
         saves = all(
             callable(getattr(env, name, None)) for name in ("state_dict", "load_state_dict")
         )
@@ -174,6 +178,7 @@ class SimulatorEnvironments(Environments):
         seed = self._next_seed()
         self._resets += 1
         self._moved = False
+        self.reports.take()  # those of episodes that are no longer wanted
         obs, info = self._asked("reset", 2, seed=seed)
         self._obs = self._rows(obs, info)
         return self._obs
@@ -201,6 +206,8 @@ class SimulatorEnvironments(Environments):
         success = torch.full((self.num_envs,), torch.nan, device=self.device)
         if SUCCESS in info:
             success = torch.where(ended, self._column(info[SUCCESS], SUCCESS).float(), success)
+        if self._report:
+            self.reports.gather(info, ended)
         self._obs = rows
         return Step(
             obs=rows,
@@ -292,6 +299,7 @@ class SimulatorEnvironments(Environments):
                 f"the saved state has {len(state['obs'])} environments, this simulator has "
                 f"{self.num_envs}; resume with the number that the run was started with"
             )
+        self.reports.take()
         self._resets, self._moved = int(state["resets"]), True
         saved = {name[6:]: value for name, value in state.items() if name.startswith("state.")}
         self.env.load_state_dict(nested(saved, self.device))

@@ -33,6 +33,7 @@ from ppo.envs.host import masks
 from ppo.envs.host.checks import shortened
 from ppo.envs.host.slot import Task
 from ppo.envs.observations import ActionDecoder, ObservationEncoder, flat_mask, mask_size
+from ppo.envs.reports import numbers_of, of_one
 
 ATARI = "ale_py.vector_env:AtariVectorEnv"
 REACHED = ("final_obs", "final_observation")  # keys of infos
@@ -156,7 +157,7 @@ class VectorEnvironments(Environments):
         self.layout = self.encoder.layout
         self.events = []
         self.notes = []
-        self._told_components = False
+        self._told_components, self._report = False, task.report
         self._moved = False  # since the last reset
         self._ended = np.zeros(self.num_envs, bool)
         declared = envs.metadata.get("autoreset_mode")
@@ -173,6 +174,7 @@ class VectorEnvironments(Environments):
         seed = self._seed_of(self._resets)
         self._resets += 1
         observations, infos = self._asked("reset", 2, seed=seed)
+        self.reports.take()  # those of episodes that are no longer wanted
         self._ended[:] = False
         self._moved = False
         self._begun = torch.from_numpy(
@@ -273,6 +275,10 @@ class VectorEnvironments(Environments):
             self._with_masks(encoded, observations, infos, over)
         if self._mode == AutoresetMode.NEXT_STEP:
             self._ended = ended
+        if self._report and ended.any():
+            said = self._said_at_end(infos)
+            for env in np.flatnonzero(ended).tolist():
+                self.reports.add(numbers_of(of_one(said, env)))
         if "reward_components" in infos:
             self._tell_of_components()
         rewards = np.where(valid, self._column(rewards, "rewards"), 0).astype(np.float32)
@@ -387,12 +393,15 @@ class VectorEnvironments(Environments):
             "env.on_nonfinite: reset would cut such an episode"
         )
 
-    def _success(self, infos: dict[str, Any], ended: np.ndarray) -> np.ndarray:
-        success = np.full(self.num_envs, np.nan, np.float32)
+    def _said_at_end(self, infos: dict[str, Any]) -> dict[str, Any]:
+        """The infos of the steps that ended an episode."""
         same_step = self._mode == AutoresetMode.SAME_STEP
         said = infos.get("final_info", {}) if same_step else infos
-        if not isinstance(said, dict):  # before Gymnasium 1.0: one dict or None for each
-            said = {}
+        # Before Gymnasium 1.0: one dict or None for each.
+        return said if isinstance(said, dict) else {}
+
+    def _success(self, infos: dict[str, Any], ended: np.ndarray) -> np.ndarray:
+        success, said = np.full(self.num_envs, np.nan, np.float32), self._said_at_end(infos)
         if "is_success" in said:
             known = ended & np.asarray(said.get("_is_success", True))
             success[known] = np.asarray(said["is_success"], np.float32)[known]

@@ -33,7 +33,10 @@ class Policy:
     Attributes:
         agent: the network, its observation statistics frozen.
         config: the settings of the run that it came from.
+        checkpoint: which one it was loaded from, in words; empty where there is none.
     """
+
+    checkpoint = ""
 
     def __init__(
         self, agent: Agent, config: Config, observation_space: Any, action_space: Any
@@ -175,7 +178,7 @@ def load_policy(
     for note in notes:
         print(f"note: {folder.name} was trained with {note}", file=sys.stderr)
     try:
-        return policy_of(loaded, config)
+        policy = policy_of(loaded, config)
     except RuntimeError:
         if not notes:
             raise
@@ -183,6 +186,9 @@ def load_policy(
             f"{folder.name}: this version cannot build its network, which was trained with "
             f"{notes[0]}"
         ) from None
+    kind = "best" if loaded.path.name.startswith("best") else "latest"
+    policy.checkpoint = f"{kind} checkpoint, batch {loaded.batch}"
+    return policy
 
 
 def checkpoint_of(folder: RunFolder, which: str = "best") -> checkpoint.Checkpoint:
@@ -191,8 +197,7 @@ def checkpoint_of(folder: RunFolder, which: str = "best") -> checkpoint.Checkpoi
     Raises:
         UserError: it has none.
     """
-    found = checkpoint.load_best(folder) if which == "best" else None
-    loaded = found or checkpoint.load_latest(folder)
+    loaded = (checkpoint.load_best if which == "best" else checkpoint.load_latest)(folder)
     if loaded is None:
         raise UserError(f"{folder.name} has no checkpoint yet")
     return loaded

@@ -15,7 +15,8 @@ import pytest
 
 from ppo.core.errors import UserError
 from ppo.insight.experiments.grid import Axis, Plan, parse_axis
-from ppo.insight.experiments.launchers import LocalLauncher, environment, run_here
+from ppo.insight.experiments.launchers.base import environment, run_here
+from ppo.insight.experiments.launchers.local import LocalLauncher
 from ppo.insight.experiments.run import (
     Experiment,
     command,
@@ -238,7 +239,7 @@ def test_two_settings_make_a_heat_map(tmp_path: Path) -> None:
 
 
 def test_without_ray_the_launcher_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ppo.insight.experiments.launchers import RayLauncher
+    from ppo.insight.experiments.launchers.ray import RayLauncher
 
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UserError, match="pip install"):
@@ -273,7 +274,7 @@ def test_a_ray_cluster_of_two_nodes_trains_the_same_jobs(tmp_path: Path) -> None
     ray = pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
-    from ppo.insight.experiments.launchers import RayLauncher
+    from ppo.insight.experiments.launchers.ray import RayLauncher
 
     class StandInOnRay(RayLauncher):
         def start(self, command: list[str], output: Path) -> object:

@@ -55,7 +55,7 @@ WORDS = {
     "auxiliary.losses": "['{}:Net']",
     "train.callbacks": "['{}:Watch']",
 }
-NOT_CODE = {"system.device", "train.initial_policy"}
+NOT_CODE = {"system.device", "train.initial_policy", "train.mirror"}
 MODES = {
     "evaluate": ["--mode", "evaluate", "--run", "run0001", "--episodes", "1"],
     "render": ["--mode", "evaluate", "--run", "run0001", "--episodes", "1", "--render"],

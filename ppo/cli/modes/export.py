@@ -8,6 +8,8 @@ from typing import Any
 
 from ppo.cli.flags import add_trust
 
+COMMON = ("--results",)
+
 
 def add_arguments(parser: Any) -> None:
     parser.add_argument("--run", default="latest", metavar="RUN", help="run0007, latest or a path")

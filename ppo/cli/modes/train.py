@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ppo.cli.flags import add_trust
+from ppo.cli.flags import TRAINING, add_trust
+
+SETTINGS = TRAINING
 
 
 def add_arguments(parser: Any) -> None:

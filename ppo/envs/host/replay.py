@@ -190,6 +190,7 @@ class HostEnvironments(Environments):
         return [(max(step - start, -1), method, args) for step, method, args in self._calls]
 
     def reset(self) -> Tensor:
+        self.reports.take()  # those of episodes that are no longer wanted
         self._log = EpisodeLog(self.num_envs)
         self._calls = [(-1, method, args) for _, method, args in self._calls]
         self._parity = 0
@@ -276,6 +277,7 @@ class HostEnvironments(Environments):
         Raises:
             RunError: the state is of another number of environments.
         """
+        self.reports.take()
         episodes = state["episodes"].numpy()
         if len(episodes) != self.num_envs:
             raise RunError(

@@ -32,6 +32,7 @@ class Task(NamedTuple):
     action_masks: str = "auto"  # or never
     frame_stack: int = 1
     offset: int = 0  # first of the numbers that replace `{index}` in kwargs
+    report: bool = False  # whether what info holds at the end of an episode is gathered
 
 
 def make_task_env(spec: EnvSpec | Factory, task: Task, index: int) -> gym.Env:

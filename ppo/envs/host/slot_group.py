@@ -18,6 +18,7 @@ from ppo.envs.host import masks
 from ppo.envs.host.checks import bounds_of, first_nonfinite, flag, scalar, shortened
 from ppo.envs.host.slot import Call, Probed, Slot, Task
 from ppo.envs.observations import ActionDecoder, ObservationEncoder, mask_size
+from ppo.envs.reports import numbers_of
 from ppo.envs.workers.rows import Rows
 
 MAX_FAILURES_IN_A_ROW = 3
@@ -29,6 +30,7 @@ class SlotGroup:
 
     Attributes:
         events: what happened since the last `take_events`, in words.
+        reported: numbers of each episode that ended in the last step, where they are gathered.
         outside: the first observation outside the space since then, in words.
         notes: on how these environments are stepped, in words.
     """
@@ -47,6 +49,7 @@ class SlotGroup:
         self.events: list[str] = []
         self.outside: str | None = None
         self.notes: list[str] = []
+        self.reported: list[dict[str, float]] = []  # by episodes that ended in the last step
         self._names: tuple[str, ...] | None = None
         self._masks = "none"
         self._begun = 0
@@ -124,6 +127,7 @@ class SlotGroup:
         rows.terminated[:] = False
         rows.truncated[:] = False
         rows.valid[:] = True
+        self.reported.clear()
         actions = self.decoder.decode(rows.actions)
         with np.errstate(over="ignore"):  # values beyond float32 are reported as not finite
             for row, slot in enumerate(self.slots):
@@ -277,6 +281,8 @@ class SlotGroup:
         if not (self._is_finite(final) and np.isfinite(rows.rewards[row]).all()):
             self._on_nonfinite(row, slot, final, parity)
             return
+        if self.task.report:
+            self.reported.append(numbers_of(info))
         slot.failures = 0
         self._begin(row, slot, slot.episode + 1, parity)
 

@@ -43,6 +43,8 @@ class SyncEnvironments(HostEnvironments):
         self._group.step(self._parity)
         if self._group.events or self._group.outside:
             self._tell(*self._group.take_events())
+        for report in self._group.reported:
+            self.reports.add(report)
 
     def _run_replay(self, episodes: list[int], actions: list[np.ndarray]) -> list[bool]:
         return [

@@ -42,7 +42,7 @@ class AsyncEnvironments(HostEnvironments):
     """N Gymnasium environments in worker processes.
 
     Args:
-        spec: spec of one environment.
+        spec: spec of one environment, or what makes it.
         task: its arguments, the run's seed and what to do about faults.
         num_envs: N.
         first_index: index of the first one over all processes of the trainer.
@@ -259,6 +259,8 @@ class AsyncEnvironments(HostEnvironments):
         in_order = [answers[worker.number] for worker in workers]
         for answer in in_order:  # in the order of `sync`, whichever was fastest
             self._tell(answer["events"], answer["outside"])
+            for report in answer["reported"]:
+                self.reports.add(report)
         return [answer["answer"] for answer in in_order]
 
     def _begun(self, worker: WorkerProcess) -> int:

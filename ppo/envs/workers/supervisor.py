@@ -94,7 +94,7 @@ class WorkerProcess:
             raise WorkerDied(self.cause()) from None
 
     def receive(self) -> dict[str, Any]:
-        """The answer that has come: {"answer": ..., "events": [...], "outside": ...}.
+        """The answer that has come: {"answer", "events", "outside", "reported"}.
 
         Raises:
             WorkerDied: in place of an answer.
@@ -105,7 +105,7 @@ class WorkerProcess:
         except (EOFError, OSError):
             raise WorkerDied(self.cause()) from None
         if raw == DONE:
-            return {"answer": None, "events": [], "outside": None}
+            return {"answer": None, "events": [], "outside": None, "reported": []}
         answer = json.loads(raw)
         if "error" in answer:
             kind = UserError if answer["error"] == "mistake" else EnvironmentFault

@@ -16,6 +16,7 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -105,7 +106,7 @@ class Worker:
         """The answer to one request; None: it was the last."""
         if request in STEP:
             self.group.step(STEP.index(request))
-            return self._done()
+            return self._done(reported=self.group.reported)
         message = json.loads(request)
         if message["do"] == "close":
             self.group.close()
@@ -116,11 +117,12 @@ class Worker:
         answer = getattr(self, "_" + message.pop("do"))(**message)
         return self._done(answer)
 
-    def _done(self, answer: Any = None) -> bytes:
+    def _done(self, answer: Any = None, reported: Sequence[dict[str, float]] = ()) -> bytes:
         events, outside = self.group.take_events()
-        if answer is None and not events and not outside:
+        if answer is None and not events and not outside and not reported:
             return DONE
-        return json.dumps({"answer": answer, "events": events, "outside": outside}).encode()
+        told = {"events": events, "outside": outside, "reported": [*reported]}
+        return json.dumps({"answer": answer, **told}).encode()
 
     def _make(self, spec: str, task: list, first: int, stop: int) -> None:
         self._group = make_group(from_text(spec), Task(*task), range(first, stop))

@@ -20,18 +20,24 @@ from ppo.insight.rules import Finding
 
 MANY = 24  # runs from which on they are read in several processes
 SHOCK = 0.5  # fall of explained variance from one batch to the next that counts as a value shock
+NOISY = 5  # batches, at least, whose spread is called noise
 RECOVERED = 0.8  # of the explained variance before the shock
 
 
 @dataclass
 class Figures:
-    """One metric of one run; `final` is the mean of the last tenth, `auc` the mean height."""
+    """One metric of one run.
+
+    `final` is the mean of the last tenth, `noise` the standard deviation of its batches (of five
+    at least), `auc` the mean height.
+    """
 
     first: float = float("nan")
     best: float = float("nan")
     last: float = float("nan")
     final: float = float("nan")
     auc: float = float("nan")
+    noise: float = float("nan")
 
 
 @dataclass
@@ -116,8 +122,14 @@ def figures(steps: Column, values: Column, better: Better) -> Figures:
     if not len(finite):
         return Figures()
     best = {"higher": finite.max(), "lower": finite.min(), "none": np.nan}[better]
+    tenth = finite[-max(len(finite) // 10, NOISY) :]
     return Figures(
-        float(finite[0]), float(best), float(finite[-1]), smooth_last(values), area(steps, values)
+        float(finite[0]),
+        float(best),
+        float(finite[-1]),
+        smooth_last(values),
+        area(steps, values),
+        float(tenth.std(ddof=1)) if len(tenth) > 1 else float("nan"),
     )
 
 

@@ -183,12 +183,14 @@ def _cleanrl(series: Series) -> MetricsLog:
     if "value_loss" in log.columns:  # half of (v - R)^2, of the last minibatch only
         log.columns["value_rmse"] = np.sqrt(2.0 * np.abs(log.columns["value_loss"]))
     settings = _markdown_table(series.texts.get("hyperparameters/text_summary", ""))
-    for theirs, ours in settings_of("cleanrl").items():
-        if theirs in settings:
-            log.settings[ours] = plain(settings[theirs])
+    names = settings_of("cleanrl")
+    for theirs, value in settings.items():
+        if theirs not in ("param", "-"):  # the head of the table
+            log.settings[names.get(theirs, f"cleanrl.{theirs}")] = plain(value)
     if settings.get("clip_vloss") == "True":
         log.settings["ppo.value_clip"] = "absolute"
-        log.settings["ppo.value_clip_epsilon"] = log.number("ppo.clip_epsilon")
+        if np.isfinite(epsilon := log.number("ppo.clip_epsilon")):
+            log.settings["ppo.value_clip_epsilon"] = epsilon
     elif "clip_vloss" in settings:
         log.settings["ppo.value_clip"] = "none"
     continuous = "continuous" in settings.get("exp_name", "")

@@ -16,6 +16,7 @@ LONG = 20  # batches before "still uniform" means anything
 SEES = 0.3  # explained variance of a critic that is ahead of the policy (J)
 HELD = 0.9  # relative entropy that a bonus can hold for half a run (M)
 HEAVY = 0.1  # a coefficient ten times the usual (J)
+USUAL = 0.01  # the largest coefficient that is common (S: Stable-Baselines3's zoo)
 HEAVY_HELD = 0.8  # relative entropy that is suspect with such a coefficient (J)
 STILL = 0.02  # fall of the relative entropy in that half
 MOVES = 1e-4  # KL above which the policy is being trained at all
@@ -37,6 +38,7 @@ class EntropyCoefficientTooHigh(Rule):
         "observations_unnormalized",
         "policy_collapse",
         "critic_blind",
+        "loss_imbalance",
     )
     sources = ("Stable-Baselines3 #2240", "rlpyt #124")
 
@@ -49,7 +51,7 @@ class EntropyCoefficientTooHigh(Rule):
             coefficient = log.number("ppo.entropy_coefficient")
         if coefficient <= 0:
             return None
-        lower = setting(coefficient / 10) if np.isfinite(coefficient) else "0.0"
+        lower = setting(min(coefficient / 10, USUAL)) if np.isfinite(coefficient) else "0.0"
         changes = [
             Change("ppo.entropy_coefficient", lower),
             Change("ppo.normalize_returns", "true", "if advantages are not normalized"),

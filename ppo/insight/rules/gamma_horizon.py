@@ -21,7 +21,7 @@ class GammaHorizon(Rule):
     severity = MILD
     waits = 20
     needs = (("mean_episode_length",),)
-    explains = ("critic_blind",)
+    explains = ("critic_blind", "loss_imbalance")
     sources = ("andyljones.com/posts/rl-debugging.html: smaller discount or longer chunks",)
 
     def check(self, log: MetricsLog) -> Finding | None:

@@ -1,0 +1,120 @@
+"""Numbers that environments report in `info` at the end of an episode."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+METRICS = "metrics"  # entry of info: a dict of numbers
+# What other figures of a record are made of, and what wrappers add.
+KNOWN = ("is_success", "TimeLimit.truncated", "reward_components", "action_mask")
+LONGEST = 80  # characters of a name
+
+
+def numbers_of(info: Mapping[Any, Any]) -> dict[str, float]:
+    """The finite numbers in an info, and in its dict `metrics`; True is 1."""
+    found = dict(_finite(info))
+    inner = info.get(METRICS)
+    return found | dict(_finite(inner)) if isinstance(inner, Mapping) else found
+
+
+def _finite(values: Mapping[Any, Any]) -> list[tuple[str, float]]:
+    pairs = []
+    for name, value in values.items():
+        if not isinstance(name, str) or not name.isprintable() or name in KNOWN:
+            continue
+        if isinstance(value, np.ndarray) and value.ndim == 0:
+            value = value[()]
+        if isinstance(value, numbers.Real | np.bool_):
+            number = _float(value)
+            if math.isfinite(number):
+                pairs.append((name[:LONGEST], number))
+    return pairs
+
+
+def _float(value: Any) -> float:
+    try:
+        return float(value)
+    except (OverflowError, ValueError, TypeError):  # a whole number of 400 digits
+        return math.nan
+
+
+def of_one(infos: Mapping[str, Any], env: int) -> dict[str, Any]:
+    """The info of one environment, from what a vector environment gives for all of them."""
+    found: dict[str, Any] = {}
+    for name, value in infos.items():
+        there = infos.get(f"_{name}")
+        if name.startswith("_") or (there is not None and not there[env]):
+            continue
+        if name == METRICS and isinstance(value, Mapping):
+            found[name] = of_one(value, env)
+        elif isinstance(value, np.ndarray) and value.ndim == 1:
+            found[name] = value[env]
+    return found
+
+
+class Reports:
+    """The reports of all episodes that have ended, until they are taken."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, list[float]] = {}
+
+    def add(self, report: Mapping[str, float]) -> None:
+        """Takes in what one episode reported."""
+        for name, value in report.items():
+            self._values.setdefault(name, []).append(value)
+
+    def take(self) -> dict[str, list[float]]:
+        """Every number of each name, none of which is there any more after that."""
+        taken, self._values = self._values, {}
+        return taken
+
+
+class DeviceReports(Reports):
+    """Reports of simulators, whose infos are tensors [N]: summed on the device, taken at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sums: dict[tuple[str, ...], Any] = {}  # names: [2, M] sums and counts
+
+    def gather(self, info: Mapping[str, Any], ended: Any) -> None:
+        """Takes in the infos of the environments where an episode `ended` [N]."""
+        found = dict(_columns(info, ended))
+        inner = info.get(METRICS)
+        found |= dict(_columns(inner, ended)) if isinstance(inner, Mapping) else {}
+        if not found:
+            return
+        import torch
+
+        values = torch.stack([column.reshape(-1).double() for column in found.values()])
+        there = ended & torch.isfinite(values)
+        added = torch.stack([torch.where(there, values, 0.0).sum(1), there.double().sum(1)])
+        names = tuple(found)
+        self._sums[names] = self._sums[names] + added if names in self._sums else added
+
+    def take(self) -> dict[str, list[float]]:
+        taken, self._sums = self._sums, {}
+        sums: dict[str, list[float]] = {}
+        for names, parts in taken.items():
+            for name, total, count in zip(names, *parts.tolist(), strict=True):
+                before = sums.setdefault(name, [0.0, 0.0])
+                sums[name] = [before[0] + total, before[1] + count]
+        return {name: [total / count] for name, (total, count) in sums.items() if count}
+
+
+def _columns(info: Mapping[Any, Any], ended: Any) -> list[tuple[str, Any]]:
+    """The entries of an info with a number for each environment."""
+    return [
+        (name[:LONGEST], value)
+        for name, value in info.items()
+        if isinstance(name, str)
+        and name.isprintable()
+        and name not in KNOWN
+        and getattr(value, "shape", None) in (ended.shape, (*ended.shape, 1))
+        and value.device == ended.device
+        and not value.is_complex()
+    ]
