@@ -113,6 +113,7 @@ class Collector:
 
         def take_back() -> None:
             self.envs.run_seed = seed
+            self.envs.reports.take()  # of episodes that were not the training's
             if state is not None:
                 self.load_state_dict(state)
                 if self.envs.restore_level == "boundary":
