@@ -17,9 +17,12 @@ import numpy as np
 
 import ppo
 from ppo import (
-    Callback, Config, Policy, StopAtFatalFinding, StopAtNoImprovement, StopAtReturn,
+    Callback, Config, Policy, RecordVideo, StopAtFatalFinding, StopAtNoImprovement, StopAtReturn,
     Trainer, evaluate, load_policy, read_runs,
+    AuxiliaryLoss, Balancer, Encoder, Memory, ValueClip, ValueHead, ValueScale,
 )
+
+PARTS: list[type] = [ AuxiliaryLoss, Balancer, Encoder, Memory, ValueClip, ValueHead, ValueScale ]
 
 
 class Mine(Callback):
@@ -49,7 +52,7 @@ class Mine(Callback):
 def main() -> float:
     config = Config.load(overrides=["env.id=CartPole-v1"]).with_overrides(["ppo.gamma=0.9"])
     stops = [StopAtReturn(475), StopAtNoImprovement(evaluations=3), StopAtFatalFinding()]
-    with Trainer(config, "results", callbacks=[Mine(), *stops]) as trainer:
+    with Trainer(config, "results", callbacks=[Mine(), *stops, RecordVideo(every=10)]) as trainer:
         summary: dict[str, Any] = trainer.train(batches=2)
         trainer.train(total_timesteps=1000)
         found = trainer.evaluate(episodes=2)
