@@ -65,7 +65,8 @@ def made(name: str) -> Any:
         return Part(place, kind, {}, own=True)()
     if name not in names():
         raise UserError(
-            f"{place}: allowed: {', '.join(names())}, or package.module:Class{nearest(name, names())}"
+            f"{place}: allowed: {', '.join(names())}, or package.module:Class"
+            f"{nearest(name, names())}"
         )
     try:
         return importlib.import_module(f"{__name__}.{name}_").Tracker()
