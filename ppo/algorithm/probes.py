@@ -62,7 +62,8 @@ def count(part: Part, made: Any, name: str, least: int = 1) -> int:
 def encoder(part: Part, made: Any, layout: Layout, size: int) -> None:
     """[B, D] numbers and [B, ...] rows -> features [B, F]."""
     features = count(part, made, "num_features")
-    rows = torch.zeros(SAMPLES, *layout.shape, dtype=getattr(torch, layout.dtype))
+    whole = layout.whole or layout
+    rows = torch.zeros(SAMPLES, *whole.shape, dtype=getattr(torch, whole.dtype))
     found = part.run("forward", made, torch.zeros(SAMPLES, size), rows)
     tensor(part, "forward", found, SAMPLES, features)
 
