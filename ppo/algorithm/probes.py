@@ -154,6 +154,8 @@ def rollout_for(agent: Any, num_steps: int = 5, num_envs: int = 3) -> Rollout:
     layout, components = agent.layout, agent.num_components
     obs = torch.randint(0, 2, (*shape, *layout.shape), generator=source)
     obs = obs.to(getattr(torch, layout.dtype))
+    if not layout.images:
+        obs[..., : layout.num_floats] += torch.randn(*shape, layout.num_floats, generator=source)
     ended = torch.zeros(shape, dtype=torch.bool)
     ended[num_steps // 2, 0] = True
     distribution = agent.distribution
