@@ -9,16 +9,19 @@ import shutil
 import subprocess
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from browser import drawn, needs_chromium
 from insight_runs import SETTINGS, event_file, healthy, write_run
 
+from ppo.config import Config
+from ppo.config.words import known_paths
 from ppo.core.errors import UserError
 from ppo.core.figures import compact, number
 from ppo.insight import comparison
-from ppo.insight.comparison.compare import CHANCE, ONE_SEED, compare
+from ppo.insight.comparison.compare import CHANCE, ONE_SEED, compare, group_runs
 from ppo.insight.comparison.page import page, write_html
 from ppo.insight.comparison.statistics import iqm
 from ppo.insight.comparison.tables import print_tables, write_csv
@@ -50,6 +53,34 @@ def test_runs_that_differ_in_their_seed_only_are_one_group(tmp_path: Path) -> No
     found = compare(_runs(tmp_path, {1e-3: 0.0, 1e-4: 0.0}))
     assert [len(group.runs) for group in found.groups] == [4, 4]
     assert found.differing == {"ppo.learning_rate": [1e-3, 1e-4]}
+
+
+def test_a_run_that_was_resumed_with_other_settings_stands_alone_and_is_noted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, parted = (write_run(tmp_path / f"run000{n}", healthy(20)) for n in (1, 2))
+    former = (
+        (parted / "config.yaml").read_text().replace("learning_rate: 0.001", "learning_rate: 0.1")
+    )
+    (parted / "config.batch0014.yaml").write_text(former)
+    found = compare([whole, parted])
+    assert [len(group.runs) for group in found.groups] == [1, 1]
+    note = "run0002 was resumed with other settings: before batch 14: ppo.learning_rate 0.1"
+    assert note in found.warnings
+    print_tables(found)
+    assert note in " ".join(capsys.readouterr().out.split())
+    assert "before batch 14: ppo.learning_rate 0.1</td>" in page(found)
+
+
+@pytest.mark.parametrize(
+    "key", sorted(k for k in known_paths(Config) if k.startswith(("ppo.", "network.", "env.")))
+)
+def test_runs_that_differ_in_a_setting_are_not_pooled(key: str) -> None:
+    one, same, other = (
+        SimpleNamespace(writer="ppo", path=path, settings={key: value, "system.seed": path})
+        for path, value in (("a", 1), ("b", 1), ("c", 2))
+    )
+    assert [group.runs for group in group_runs([one, other, same])] == [[one, same], [other]]
 
 
 def test_settings_that_do_not_matter_do_not_split_a_group(tmp_path: Path) -> None:

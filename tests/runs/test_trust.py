@@ -151,6 +151,12 @@ def test_it_is_imported_where_the_user_says_so(plain, module, tmp_path, capsys):
         load_policy(run)
 
 
+def test_a_run_to_start_from_is_trusted_by_the_same_flag(plain, module, tmp_path, capsys):
+    foreign(plain, tmp_path / "results", f"env.id={module}:Trusted-v0")
+    status, errors = answer([*MODES["initial"], "--trust"], tmp_path / "results", capsys)
+    assert status == 0, errors
+
+
 def test_a_run_that_was_made_here_is_played_also_from_another_folder(module, tmp_path, capsys):
     settings = [*TINY, f"network.encoder={module}:Net", f"train.callbacks=['{module}:Watch']"]
     with Trainer(Config.load(overrides=settings), tmp_path / "a") as trainer:
