@@ -426,6 +426,9 @@ class EvaluationConfig(Section):
 
 class LoggingConfig(Section):
     tensorboard: bool = setting(True, "write TensorBoard files", common=True)
+    trackers: list[str] = setting(
+        [], "tensorboard, wandb, mlflow, trackio, or your own as package.module:Class"
+    )
     episodes: bool = setting(True, "write episodes.csv")
     info: bool = setting(
         True, "record the numbers that environments report in info at the end of episodes"

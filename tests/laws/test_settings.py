@@ -94,6 +94,7 @@ ELSEWHERE = {
     "train.initial_parts": "training/test_fine_tuning.py::"
     "test_critic_and_statistics_go_on_where_the_run_ended",
     "train.grace_seconds": "faults/test_stops.py::test_a_short_batch_is_finished_within_the_grace",
+    "logging.trackers": "training/test_trackers.py::test_a_tracker_gets_the_figures_of_the_records",
     "logging.info": "algorithm/test_reported.py::"
     "test_their_number_is_bounded_and_they_can_be_left_out",
     "system.compile": "core/test_choice.py::test_always_and_never_mean_what_they_say",
