@@ -14,6 +14,7 @@ from ppo import Config
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+SLOW = {"tune": "optuna"}  # and the package that it needs
 TINY = [
     "env.num_envs=4", "ppo.num_steps=16", "ppo.num_minibatches=2", "ppo.num_epochs=2",
     "train.total_timesteps=192", "evaluation.interval=1", "evaluation.episodes=2",
@@ -26,9 +27,15 @@ def batches(folder: Path) -> list[dict]:
     return json.loads((folder / "loss_metrics.json").read_text())["batches"]
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def _marked(path: Path):
+    return pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if path.stem in SLOW else [])
+
+
+@pytest.mark.parametrize("example", map(_marked, EXAMPLES))
 def test_an_example_runs_and_stays_short(example, tmp_path, monkeypatch):
     assert len(example.read_text().splitlines()) <= 40
+    if example.stem in SLOW:
+        pytest.importorskip(SLOW[example.stem])
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", [str(example), *TINY])
     runpy.run_path(str(example), run_name="__main__")
@@ -37,6 +44,10 @@ def test_an_example_runs_and_stays_short(example, tmp_path, monkeypatch):
     assert len(batches(run)) == 3
     if example.stem == "custom_metric":
         assert all(record["custom/mean_kl"] > 0 for record in batches(run))
+    if example.stem == "trackers":
+        assert len((run / "figures.jsonl").read_text().splitlines()) == 3 + 3  # and evaluations
+    if example.stem == "fine_tuning":
+        assert "statistics start from run0001" in str(batches(run.parent / "run0002")[0]["events"])
 
 
 def test_the_code_of_the_page_on_callbacks_runs(tmp_path, monkeypatch):
