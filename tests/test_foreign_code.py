@@ -46,8 +46,12 @@ def _aliases(source: Source) -> dict[str, str]:
     return names
 
 
+# A factory of the user's goes to the worker processes that this process starts, through a pipe.
+ALLOWED = ["ppo.envs.portable: cloudpickle"] * 2
+
+
 def test_nothing_in_the_package_runs_foreign_code() -> None:
-    assert [what for source in package().values() for what in unsafe(source)] == []
+    assert [what for source in package().values() for what in unsafe(source)] == ALLOWED
 
 
 # ---- the check sees what it is for

@@ -38,7 +38,8 @@ def script(shell: str, parser: argparse.ArgumentParser) -> str:
     for action in parser._actions:
         _complete(action, shtab.FILE)
     keys = f'_ppo_keys() {{ compgen -o nospace -W "{" ".join(_keys())}" -- $1; }}'
-    return str(shtab.complete(parser, shell, preamble={"bash": keys}))
+    preamble: Any = {"bash": keys}  # typed as text, and documented as a dict by shell
+    return str(shtab.complete(parser, shell, preamble=preamble))
 
 
 class _Once:

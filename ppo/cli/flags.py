@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -13,6 +14,34 @@ if TYPE_CHECKING:
     from ppo.config import Config
 
 DEFAULT_CONFIG = "config.yaml"
+# The common flags with their options; a mode that uses some of them only names these in `COMMON`.
+COMMON: dict[str, dict[str, Any]] = {
+    "--config": {
+        "metavar": "FILE",
+        "help": f"settings ({DEFAULT_CONFIG} of this folder, if there)",
+    },
+    "--set": {
+        "metavar": "KEY=VALUE",
+        "dest": "overrides",
+        "action": "append",
+        "default": [],
+        "help": "override a setting, such as ppo.learning_rate=1e-3; may be repeated",
+    },
+    "--results": {
+        "metavar": "FOLDER",
+        "type": Path,
+        "default": Path("training_results"),
+        "help": "where runs are kept (training_results)",
+    },
+    "--seed": {"type": int, "metavar": "N", "help": "sets system.seed"},
+    "--verbose": {"action": "store_true", "help": "print more, such as the losses of a batch"},
+    "--quiet": {"action": "store_true", "help": "print only the end"},
+}
+
+# Sections of the configuration that training reads.
+TRAINING = (
+    "env", "network", "ppo", "balancing", "auxiliary", "train", "evaluation", "logging", "system",
+)  # fmt: skip
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
@@ -31,6 +60,45 @@ class Parser(argparse.ArgumentParser):
         text = text.replace("invalid int value:", "must be a whole number, not")
         text = text.replace("invalid float value:", "must be a number, not")
         raise UserError(f"{text} (see --help)")
+
+
+def add_common(parser: Parser, used: Collection[str] = tuple(COMMON)) -> None:
+    """The common flags that a mode uses; the others get their defaults and are refused."""
+    volume = parser.add_mutually_exclusive_group()
+    for flag, options in COMMON.items():
+        name = options.get("dest", flag.removeprefix("--"))
+        if flag not in used:
+            unset = False if options.get("action") == "store_true" else None
+            parser.set_defaults(**{name: options.get("default", unset)})
+            continue
+        group = volume if flag in ("--verbose", "--quiet") else parser
+        group.add_argument(flag, **options)
+
+
+def refuse_settings(args: argparse.Namespace, used: Collection[str] | None) -> None:
+    """Refuses every --set of a section that the mode has no use for.
+
+    Args:
+        used: the sections that it reads; None: all.
+    """
+    if used is None or not args.overrides:
+        return
+    from ppo.config import Config
+
+    unused = set(Config.model_fields) - set(used)
+    wrong = [text for text in args.overrides if _section(text) in unused]
+    if wrong:
+        reads = ", ".join(f"{name}.*" for name in Config.model_fields if name not in unused)
+        raise UserError(
+            *(
+                f"--set {text}: --mode {args.mode} does not use it (it uses {reads})"
+                for text in wrong
+            )
+        )
+
+
+def _section(text: str) -> str:
+    return text.partition("=")[0].partition(".")[0].strip()
 
 
 def add_trust(parser: Any) -> None:

@@ -11,20 +11,15 @@ import errno
 import os
 import sys
 import traceback
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Collection, Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING
 
 from ppo.cli import modes
-from ppo.cli.flags import DEFAULT_CONFIG, Parser
+from ppo.cli.flags import COMMON, Parser, add_common, refuse_settings
 from ppo.core import program
 from ppo.core.errors import Diverged, RunError, UserError, one_line
 from ppo.core.registry import nearest
 from ppo.runs.names import results_folder
-
-if TYPE_CHECKING:
-    pass
 
 OUT_OF_MEMORY = "out of memory; smaller env.num_envs, ppo.num_steps or network.hidden_sizes"
 # Trouble of the machine that a traceback would not explain any better.
@@ -87,13 +82,14 @@ def parse(argv: list[str], mode: str) -> tuple[argparse.Namespace, ModuleType]:
         UserError: one line for each word that the mode does not take.
     """
     module = modes.load(mode)
-    parser = _parser(mode)
+    parser = _parser(mode, getattr(module, "COMMON", tuple(COMMON)))
     module.add_arguments(parser.add_argument_group(f"flags of --mode {mode}"))
     args, unknown = _parse(parser, argv, mode)
     if unknown:
         raise UserError(*(_unknown(word, mode, parser) for word in unknown))
     results_folder(args.results)  # whatever the mode does first, an address is refused at once
     args.mode = mode
+    refuse_settings(args, getattr(module, "SETTINGS", None))
     args.verbosity = "verbose" if args.verbose else "quiet" if args.quiet else "normal"
     return args, module
 
@@ -105,8 +101,8 @@ def _parse(parser: Parser, argv: list[str], mode: str) -> tuple[argparse.Namespa
     return args, flags or extra
 
 
-def _parser(mode: str | None) -> Parser:
-    """Every common flag; the modes are listed below the help."""
+def _parser(mode: str | None, used: Collection[str] = tuple(COMMON)) -> Parser:
+    """The common flags that are used; without a mode, the modes are listed below the help."""
     width = max((len(name) for name in modes.names()), default=0)
     lines = [f"  {name:<{width}}  {modes.summary(name)}" for name in modes.names()]
     about = "PPO with a value function that holds when returns get large."
@@ -121,32 +117,11 @@ def _parser(mode: str | None) -> Parser:
         usage=f"{started} --mode {mode or 'MODE'} [flags]",
     )
     parser.add_argument("--mode", default=modes.DEFAULT, help=f"what to do ({modes.DEFAULT})")
-    parser.add_argument(
-        "--config", metavar="FILE", help=f"settings ({DEFAULT_CONFIG} of this folder, if there)"
-    )
-    parser.add_argument(
-        "--set",
-        metavar="KEY=VALUE",
-        dest="overrides",
-        action="append",
-        default=[],
-        help="override a setting, such as ppo.learning_rate=1e-3; may be repeated",
-    )
-    parser.add_argument(
-        "--results",
-        metavar="FOLDER",
-        type=Path,
-        default=Path("training_results"),
-        help="where runs are kept (training_results)",
-    )
-    parser.add_argument("--seed", type=int, metavar="N", help="sets system.seed")
     parser.add_argument("--version", action="store_true", help="print the version")
     parser.add_argument(
         "--print-completion", metavar="SHELL", help="completion for bash, zsh or tcsh"
     )
-    volume = parser.add_mutually_exclusive_group()
-    volume.add_argument("--verbose", action="store_true", help="print the losses too")
-    volume.add_argument("--quiet", action="store_true", help="print only the end")
+    add_common(parser, used)
     return parser
 
 
@@ -157,6 +132,8 @@ def _unknown(word: str, mode: str, parser: Parser) -> str:
         if "=" in word:
             return f"{word}: write --set {word}"
         return f"{word}: --mode {mode} takes no such argument (see --mode {mode} --help)"
+    if flag in COMMON:
+        return f"{flag}: --mode {mode} does not use it (see --mode {mode} --help)"
     owners = modes.owners(flag)
     if owners:
         return f"{flag} belongs to --mode {' and '.join(owners)}, not to --mode {mode}"

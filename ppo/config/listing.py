@@ -104,6 +104,6 @@ def schema(model: type[BaseModel]) -> dict[str, Any]:
     sections = found["$defs"].values()
     for entry in (found, *sections):
         for setting in entry["properties"].values():
-            for name in ("common", "source", "title"):  # nothing that an editor shows
+            for name in ("common", "imports", "source", "title"):  # nothing that an editor shows
                 setting.pop(name, None)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found}

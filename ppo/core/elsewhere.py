@@ -51,6 +51,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "ppo.clip_epsilon": "clip-coef",
         "ppo.normalize_advantages": "norm-adv",
         "train.total_timesteps": "total-timesteps",
+        "system.seed": "seed",
     },
     "rsl_rl": {
         "ppo.learning_rate": "learning_rate",

@@ -64,13 +64,15 @@ def read(env: Any) -> Given:
         return Given(env, find_spec(env), f"the id {env}")
     if isinstance(env, EnvSpec):
         return Given(env.id, env, f"the registration of {env.id}")
-    if isinstance(env, gym.Env) and not isinstance(env, type):
-        name = _bracketed(type(env.unwrapped))
-        return Given(name, Factory(name, Once(env)), f"the instance of {name[1:-1]}", 1)
-    if not isinstance(env, type) and (is_simulator(env) or isinstance(env, gym.vector.VectorEnv)):
+    instance = not isinstance(env, type)
+    # EnvPool's objects are single environments to Python, too.
+    if instance and (is_simulator(env) or isinstance(env, gym.vector.VectorEnv)):
         name = _bracketed(type(getattr(env, "unwrapped", env)))
         kind = "TorchVectorEnv" if is_simulator(env) else "VectorEnv"
         return Given(name, env, f"the {kind} {name[1:-1]}", int(env.num_envs))
+    if instance and isinstance(env, gym.Env):
+        name = _bracketed(type(env.unwrapped))
+        return Given(name, Factory(name, Once(env)), f"the instance of {name[1:-1]}", 1)
     if not callable(env):
         raise UserError(f"env: an object of type {type(env).__name__} is none; give {FORMS}")
     name = _importable_name(env) or _bracketed(env)

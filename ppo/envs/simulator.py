@@ -15,7 +15,13 @@ from torch import Tensor
 from ppo.core.blame import described, raised
 from ppo.core.data import Step
 from ppo.core.errors import EnvironmentFault, RunError, UserError
-from ppo.envs.base import Environments, RestoreLevel, episode_seed
+from ppo.envs.base import (
+    Environments,
+    RestoreLevel,
+    boundary_state,
+    elsewhere,
+    episode_seed,
+)
 from ppo.envs.host import masks
 from ppo.envs.host.checks import shortened
 from ppo.envs.host.slot import Task
@@ -274,7 +280,7 @@ class SimulatorEnvironments(Environments):
 
     def _state(self) -> dict[str, Tensor]:
         if self.restore_level == "boundary":
-            return {"resets": torch.tensor(self._resets + self._moved)}
+            return boundary_state(self._resets, None if self._moved else self._obs)
         state = {f"state.{name}": value for name, value in flat(self.env.state_dict()).items()}
         return {"resets": torch.tensor(self._resets), "obs": self._obs.clone(), **state}
 
@@ -285,7 +291,9 @@ class SimulatorEnvironments(Environments):
     def load_state_dict(self, state: dict[str, Tensor]) -> Tensor:
         if self.restore_level == "boundary":
             self._resets = int(state["resets"]) - 1
-            return self.reset()
+            obs = self.reset()
+            self.events += elsewhere(state, obs, self.env_id)
+            return obs
         if len(state["obs"]) != self.num_envs:
             raise RunError(
                 f"the saved state has {len(state['obs'])} environments, this simulator has "

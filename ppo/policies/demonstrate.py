@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from ppo.core.errors import UserError
 from ppo.envs.base import Environments
 from ppo.envs.make import make_environments
 from ppo.policies.demonstrations import Demonstrations, write
+from ppo.policies.evaluate import on_variant
 from ppo.policies.policy import load_policy
 
 PLAYED_ENVS = 64
@@ -138,12 +139,15 @@ def demonstrate(
     num_episodes: int,
     run: str | None = None,
     results: Any = None,
+    overrides: Sequence[str] = (),
     trust: bool = False,
 ) -> Recording:
     """Plays episodes and writes them to a file.
 
     Args:
-        run: whose policy acts (its mode); None: the expert of the environment.
+        run: whose policy acts (its mode), with the settings of that run; None: the expert of the
+            environment.
+        overrides: KEY=VALUE settings in place of those of `run`.
         trust: import what the run's config.yaml names.
     """
     path = Path(path).absolute()  # before an environment may change the working directory
@@ -152,6 +156,7 @@ def demonstrate(
         policy, max_steps = None, config.evaluation.max_steps
     else:
         policy = load_policy(run, results, trust=trust)
+        on_variant(policy, overrides)
         act, env, forget = policy.act, policy.config.env, policy.reset
         max_steps = policy.config.evaluation.max_steps
     with make_environments(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,21 @@ from ppo.policies.pictures import picture
 from ppo.policies.play import evaluate as play_episodes
 from ppo.policies.policy import Policy, load_policy
 from ppo.runs.folder import RunFolder
+from ppo.runs.summary import changes_between
 
 EVALUATION_ENVS = 16
 MAX_FRAMES = 1000
+_OF_THE_POLICY = "belongs to the policy, which is played as it was trained"
+# Settings of `env` that change nothing about the environments that a policy is played in.
+_KEPT = {
+    "env.num_envs": f"an evaluation steps up to {EVALUATION_ENVS} environments, whatever it is",
+    "env.reward_scale": "returns are reported unscaled, whatever it is",
+    "env.normalize_observations": _OF_THE_POLICY,
+    "env.observation_clip": _OF_THE_POLICY,
+    "env.observation_scale": _OF_THE_POLICY,
+    "env.squash_observations": _OF_THE_POLICY,
+    "env.calibration_steps": _OF_THE_POLICY,
+}
 
 
 def evaluate_run(
@@ -111,15 +123,27 @@ def _tell(note: str) -> None:
     print(f"note: {note}", file=sys.stderr)
 
 
+def on_variant(policy: Policy, overrides: Sequence[str]) -> list[str]:
+    """Lets `policy` play in its environments with other `env.*` settings; the changes in words.
+
+    Args:
+        overrides: env.KEY=VALUE, as `--set` takes them.
+
+    Raises:
+        UserError: a setting is not valid, or changes nothing about the environments played in.
+    """
+    kept = [(text, _KEPT.get(text.partition("=")[0].strip())) for text in overrides]
+    if any(reason for _, reason in kept):
+        raise UserError(*(f"--set {text}: {reason}" for text, reason in kept if reason))
+    trained = policy.config
+    policy.config = trained.with_overrides(overrides)
+    return changes_between(trained.to_dict(), policy.config.to_dict())
+
+
 def render_run(
     run: str, results: Path, seed: int, which: str = "best", trust: bool = False
 ) -> Path:
-    """One episode as an animated GIF in the run's videos folder.
-
-    Raises:
-        UserError: the environment cannot draw, or a package that it draws with is missing.
-        EnvironmentFault: it failed while it played.
-    """
+    """`render` of a run's policy, in the run's videos folder."""
     folder = RunFolder.open(results, run).path
     policy = load_policy(folder, results, which, trust=trust)
     return render(policy, folder / "videos" / f"episode_{seed}.gif", seed)
@@ -133,7 +157,8 @@ def render(policy: Policy, path: Path, seed: int, source: Any = None) -> Path:
         source: what makes one environment, a registration or a factory; None: the policy's own.
 
     Raises:
-        UserError, EnvironmentFault: as `render_run`.
+        UserError: the environment cannot draw, or a package that it draws with is missing.
+        EnvironmentFault: it failed while it played.
     """
     from PIL import Image
 

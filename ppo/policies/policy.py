@@ -33,7 +33,10 @@ class Policy:
     Attributes:
         agent: the network, its observation statistics frozen.
         config: the settings of the run that it came from.
+        checkpoint: which one it was loaded from, in words; empty where there is none.
     """
+
+    checkpoint = ""
 
     def __init__(
         self, agent: Agent, config: Config, observation_space: Any, action_space: Any
@@ -75,6 +78,7 @@ class Policy:
         Args:
             observation: an element of the environment's observation space, or N of them: an array
                 [N, ...], for Dict and Tuple in each entry, as vector environments give them.
+                Of a Dict the entries of `network.actor_keys` suffice.
             deterministic: the mode of the policy; otherwise a sample.
             seed: seed of the sample; None draws from torch's global generator.
             action_mask: [M] of 0 and 1 (of N observations [N, M]), for a policy that was trained
@@ -111,8 +115,8 @@ class Policy:
 
     @functools.cached_property
     def _encoder(self) -> ObservationEncoder:
-        num_mask = self.agent.layout.num_mask
-        return ObservationEncoder(self.observation_space, "the environment", num_mask)
+        num_mask, keys = self.agent.layout.num_mask, self.config.network.actor_keys
+        return ObservationEncoder(self.observation_space, "the environment", num_mask, keys)
 
     def _actions(self, rows: np.ndarray, deterministic: bool, seed: int | None) -> np.ndarray:
         """Environment actions [N, ...] for rows [N, ...]."""
@@ -175,7 +179,7 @@ def load_policy(
     for note in notes:
         print(f"note: {folder.name} was trained with {note}", file=sys.stderr)
     try:
-        return policy_of(loaded, config)
+        policy = policy_of(loaded, config)
     except RuntimeError:
         if not notes:
             raise
@@ -183,6 +187,9 @@ def load_policy(
             f"{folder.name}: this version cannot build its network, which was trained with "
             f"{notes[0]}"
         ) from None
+    kind = "best" if loaded.path.name.startswith("best") else "latest"
+    policy.checkpoint = f"{kind} checkpoint, batch {loaded.batch}"
+    return policy
 
 
 def checkpoint_of(folder: RunFolder, which: str = "best") -> checkpoint.Checkpoint:
@@ -191,8 +198,7 @@ def checkpoint_of(folder: RunFolder, which: str = "best") -> checkpoint.Checkpoi
     Raises:
         UserError: it has none.
     """
-    found = checkpoint.load_best(folder) if which == "best" else None
-    loaded = found or checkpoint.load_latest(folder)
+    loaded = (checkpoint.load_best if which == "best" else checkpoint.load_latest)(folder)
     if loaded is None:
         raise UserError(f"{folder.name} has no checkpoint yet")
     return loaded

@@ -64,7 +64,7 @@ def changed_settings(config: Config, folder: RunFolder) -> dict[str, Any]:
         before = Config.load_run(results / earlier[-1] / "config.yaml")[0].to_dict()
     except UserError:  # written by another version: nothing to compare with
         return {}
-    changes = _changes(before, config.to_dict())
+    changes = changes_between(before, config.to_dict())
     return {"previous": earlier[-1], "differs": changes} if changes else {}
 
 
@@ -83,7 +83,7 @@ def keep_former_settings(config: Config, folder: RunFolder, batch: int) -> Forme
     changes = ["settings other than the former ones, which this version cannot read"]
     try:
         former = Config.load_run(path)[0]
-        changes = _changes(former.to_dict(), config.to_dict())
+        changes = changes_between(former.to_dict(), config.to_dict())
     except UserError:
         pass
     name = f"config.batch{batch:04d}.yaml"
@@ -92,7 +92,8 @@ def keep_former_settings(config: Config, folder: RunFolder, batch: int) -> Forme
     return Former(former, changes)
 
 
-def _changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+def changes_between(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """The settings of `now` that `before` has otherwise, each as `key before -> now`."""
     return [
         f"{section}.{key} {before[section].get(key)} -> {value}"
         for section, values in now.items()

@@ -111,7 +111,7 @@ class TensorBoardLog:
 
 
 class _Plain:
-    """Writes in this thread: TensorBoard's own one meets a full disk with a traceback."""
+    """Writes in this thread: TensorBoard's own thread ends with a traceback on a full disk."""
 
     def __init__(self, folder: Path) -> None:
         from tensorboard.compat.proto.event_pb2 import Event

@@ -20,6 +20,7 @@ from ppo.algorithm.build import build_environments, build_learner, prepare_torch
 from ppo.algorithm.gradients import norm_of, shared_parameters
 from ppo.algorithm.learner import Learner
 from ppo.config import Config
+from ppo.config.units import value_loss_unit
 from ppo.envs.base import Environments
 from ppo.envs.host import masks
 from ppo.envs.make import make_environments
@@ -190,6 +191,7 @@ def _losses(learner: Learner, rollout: Any) -> dict[str, Any]:
         "shared_encoder": agent.shared,
         "normalized_returns": learner.config.ppo.normalize_returns,
         "value_loss_unit": learner.config.ppo.value_loss_unit,
+        "unit": value_loss_unit(learner.config.ppo),
     }
 
 

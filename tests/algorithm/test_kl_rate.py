@@ -7,6 +7,7 @@ import torch
 
 from ppo import Config
 from ppo.algorithm.build import build_environments, build_learner
+from ppo.algorithm.kl_rate import RATE_BOUNDS, KLRate
 
 CPU = torch.device("cpu")
 TARGET = 0.01
@@ -51,6 +52,40 @@ def test_the_rate_finds_the_target_from_either_side(start):
     assert all(count == 32 for count, _ in found)  # no batch is stopped
     kl = sum(record["approx_kl"] for _, record in found[-10:]) / 10
     assert TARGET / 3 < kl < 3 * TARGET
+
+
+def followed(*kls, rate=1e-3, schedule="kl"):
+    """The learning rate after batches of these divergences."""
+    ppo = {"learning_rate": rate, "learning_rate_schedule": schedule, "target_kl": TARGET}
+    follows = KLRate(Config.load(None, [f"ppo.{key}={value}" for key, value in ppo.items()]).ppo)
+    for kl in kls:
+        follows.follow(kl)
+    return rate * follows.factor.item()
+
+
+def test_the_rate_moves_by_half_where_the_divergence_is_twice_off():
+    for kl, factor in ((2.01, 1 / 1.5), (1.99, 1.0), (0.51, 1.0), (0.49, 1.5)):
+        assert followed(kl * TARGET) == pytest.approx(factor * 1e-3)
+    assert followed(0.0, 0.0) == pytest.approx(1.5**2 * 1e-3)
+    assert followed(None) == followed(9.0, schedule="constant") == 1e-3
+    for kl, bound in zip((9.0, 0.0), RATE_BOUNDS, strict=True):
+        assert followed(*[kl] * 20) == pytest.approx(bound)
+
+
+def test_a_batch_stops_before_the_step_at_half_more_than_the_target():
+    learner = learner_of()
+    learner.step()
+    update, theta = learner.update, learner.optimizer.flat.theta
+    knobs, _ = learner.knobs()
+    for kl, goes in ((1.49, True), (1.51, False), (0.0, False)):  # and it stays so
+        before = theta.clone()
+        if goes:
+            update.running.fill_(True)
+        row = torch.zeros(len(update.names) - 3)
+        row[update.names.index("approx_kl")] = kl * TARGET
+        update.advance(torch.ones_like(theta), row, knobs)
+        assert bool(update.running) == goes
+        assert torch.equal(theta, before) != goes
 
 
 def test_with_another_schedule_the_target_stops_a_batch():

@@ -1,11 +1,12 @@
 """One reward far outside the others is named in the batch where it enters, and can be clipped."""
 
+import numpy as np
 import pytest
 import torch
 from value_tools import make_learner
 
 from ppo.algorithm.health import reward_health
-from ppo.algorithm.rewards import center_and_spread, clip_outliers, find_outliers
+from ppo.algorithm.rewards import RewardScale, center_and_spread, clip_outliers, find_outliers
 
 OUTLIER = -65_882.0
 ENV, STEP, BATCH = 3, 17, 2
@@ -116,6 +117,23 @@ def test_rewards_that_are_mostly_equal_have_no_outliers():
     rewards[5, 3] = 1000.0
     found, clipped = found_and_clipped(rewards)
     assert not found.any() and torch.equal(clipped, rewards)
+
+
+def test_rewards_are_divided_by_the_deviation_of_their_discounted_sums():
+    """As VecNormalize does, by a loop: sums of past rewards, from batch to batch."""
+    draw = torch.Generator().manual_seed(0)
+    scale = RewardScale(3, torch.tensor([0.9]), enabled=True)
+    sums, seen = np.zeros(3), []
+    for _ in range(3):
+        rewards = torch.randn(20, 3, 2, generator=draw)
+        ended, valid = (torch.rand(20, 3, generator=draw) < share for share in (0.2, 0.9))
+        valid |= ended
+        for t in range(20):
+            sums = 0.9 * sums + rewards[t].sum(-1).double().numpy()
+            seen += sums[valid[t].numpy()].tolist()
+            sums[ended[t].numpy()] = 0.0
+        found = scale(rewards, ended, valid)
+        torch.testing.assert_close(found, rewards / np.std(seen), rtol=1e-4, atol=1e-6)
 
 
 def test_rows_that_are_no_steps_hide_no_outlier_and_make_none():

@@ -11,7 +11,6 @@ from ppo.runs.folder import run_names
 SMALL = [
     "env.id=CartPole-v1", "env.num_envs=2", "ppo.num_steps=8", "ppo.num_minibatches=1",
     "network.hidden_sizes=[8]", "evaluation.episodes=1", "system.compile=never",
-    "train.total_timesteps=32", "imitation.epochs=1",
 ]  # fmt: skip
 
 
@@ -32,13 +31,15 @@ def run(monkeypatch, capsys, *words):
 def test_every_mode_works_where_the_name_is_no_text(results, monkeypatch, capsys):
     small = [word for setting in SMALL for word in ("--set", setting)]
     place, data = ["--results", results], os.path.join(results, "steps.npz")
-    run(monkeypatch, capsys, "--mode", "single_batch", *place, *small)
+    total = ["--set", "train.total_timesteps=32"]
+    run(monkeypatch, capsys, "--mode", "single_batch", *place, *small, *total)
     run(monkeypatch, capsys, "--mode", "train", *place, "--resume", "latest")
     run(monkeypatch, capsys, "--mode", "evaluate", *place, "--episodes", "2")
     run(monkeypatch, capsys, "--mode", "diagnose", "latest", *place)
     play = ["--run", "latest", "--data", data, "--episodes", "2"]
     run(monkeypatch, capsys, "--mode", "demonstrate", *place, *play)
-    run(monkeypatch, capsys, "--mode", "pretrain", *place, "--data", data, *small)
+    epochs = ["--set", "imitation.epochs=1"]
+    run(monkeypatch, capsys, "--mode", "pretrain", *place, "--data", data, *small, *epochs)
     assert run_names(results) == ["run0001", "run0002"]
     kept = os.path.join(results, "run0001", "command.txt")
     with open(kept, "rb") as file:

@@ -50,8 +50,6 @@ left = {open(path).read().strip() for path in glob.glob("/proc/self/task/*/comm"
 sys.stdout.write(f"left {sorted(name for name in left if 'gloo' in name)}" + chr(10))
 """
 
-pytestmark = pytest.mark.slow
-
 
 def torchrun(*command: str) -> str:
     """Standard output of two ranks; fails with their errors."""
@@ -72,27 +70,24 @@ def sets(*settings: str) -> list[str]:
     return [word for setting in settings for word in ("--set", setting)]
 
 
+CASES = {
+    "rewards scaled": ["ppo.reward_scaling=return_std", "ppo.normalize_advantages=batch"],
+    "components as one reward": ["ppo.component_mixing=sum", "network.shared_encoder=false"],
+    "stopped by its divergence": [
+        "ppo.target_kl=0.0001", "ppo.learning_rate=0.01", "ppo.noise=pink",
+    ],
+    "horizon moves": ["env.id=CartPole-v1", "ppo.gamma_schedule=critic", "ppo.gamma=0.5"],
+    "noises contend": [
+        "env.id=Pendulum-v1", "env.kwargs={max_episode_steps: 9}", "ppo.noise=contest",
+    ],
+}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "more",
     [
-        [],
-        ["ppo.reward_scaling=return_std", "ppo.normalize_advantages=batch"],
-        ["ppo.component_mixing=sum", "network.shared_encoder=false"],
-        ["ppo.target_kl=0.0001", "ppo.learning_rate=0.01", "ppo.noise=pink"],
-        [
-            "env.id=CartPole-v1",
-            "ppo.gamma_schedule=critic",
-            "ppo.gamma=0.5",
-        ],
-        ["env.id=Pendulum-v1", "env.kwargs={max_episode_steps: 9}", "ppo.noise=contest"],
-    ],
-    ids=[
-        "shipped",
-        "rewards scaled",
-        "components as one reward",
-        "stopped by its divergence",
-        "horizon moves",
-        "noises contend",
+        pytest.param([], id="shipped"),  # the sample of the quick suite
+        *(pytest.param(c, id=name, marks=pytest.mark.slow) for name, c in CASES.items()),
     ],
 )
 def test_ranks_agree_bit_for_bit_after_every_batch(tmp_path: Path, more: list[str]) -> None:
@@ -111,6 +106,7 @@ def test_ranks_agree_bit_for_bit_after_every_batch(tmp_path: Path, more: list[st
         assert len({line.split()[6] for line in found}) > 1
 
 
+@pytest.mark.slow
 def test_a_run_of_two_processes_writes_one_run_folder(tmp_path: Path) -> None:
     settings = sets(*SETTINGS, "train.total_timesteps=180")
     torchrun("train_cli.py", "--mode", "train", "--results", str(tmp_path), "--quiet", *settings)

@@ -9,6 +9,7 @@ import torch
 from trials import assert_same, command, result, resuming, settings
 
 from ppo import Config, Trainer
+from ppo.algorithm.learner import ROLLBACK_BATCHES
 from ppo.core.errors import Diverged, EnvironmentFault
 from ppo.envs import episode_seed
 from ppo.runs.folder import RunFolder
@@ -108,10 +109,29 @@ def test_a_rollback_halves_the_learning_rate_and_is_told(tmp_path, monkeypatch):
     rates = [record["learning_rate"] for record in records]
     assert rates[1:] == [rates[0] / 2] * 2, "the steps of the first try count too"
     assert trainer.learner.counters["rollbacks"] == 1
+    assert trainer.learner.counters["slow_until"] == 1 + ROLLBACK_BATCHES
     (told,) = [e for e in events(tmp_path) if "rolled back" in e]
     assert "more than half of the gradients are not finite" in told and "halved" in told
     assert told in records[1]["events"]
     assert all(math.isfinite(record["total_loss"]) for record in records)
+
+
+@pytest.mark.parametrize("bad", [2, 3])
+def test_more_than_half_of_the_gradients_must_be_bad(tmp_path, monkeypatch, bad):
+    trainer = make(tmp_path, 2)
+    poison(trainer, monkeypatch, *range(4, 4 + bad))
+    trainer.train()
+    assert trainer.learner.counters["rollbacks"] == (1 if bad > 2 else 0)
+
+
+def test_a_halved_rate_lasts_for_ten_batches(tmp_path):
+    learner = make(tmp_path).learner
+    learner.counters.update(batch=5, rollbacks=1, slow_until=5 + ROLLBACK_BATCHES)
+    rate = learner.config.ppo.learning_rate
+    assert ROLLBACK_BATCHES == 10
+    for batch, share in ((5, 0.5), (14, 0.5), (15, 1.0)):
+        learner.counters["batch"] = batch
+        assert learner.knobs()[1]["learning_rate"] == pytest.approx(share * rate)
 
 
 def test_a_parameter_that_is_not_a_number_is_rolled_back(tmp_path, monkeypatch):

@@ -9,16 +9,19 @@ import shutil
 import subprocess
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from browser import drawn, needs_chromium
-from insight_runs import SETTINGS, healthy, write_run
+from insight_runs import SETTINGS, event_file, healthy, write_run
 
+from ppo.config import Config
+from ppo.config.words import known_paths
 from ppo.core.errors import UserError
 from ppo.core.figures import compact, number
 from ppo.insight import comparison
-from ppo.insight.comparison.compare import compare
+from ppo.insight.comparison.compare import CHANCE, ONE_SEED, compare, group_runs
 from ppo.insight.comparison.page import page, write_html
 from ppo.insight.comparison.statistics import iqm
 from ppo.insight.comparison.tables import print_tables, write_csv
@@ -52,6 +55,34 @@ def test_runs_that_differ_in_their_seed_only_are_one_group(tmp_path: Path) -> No
     assert found.differing == {"ppo.learning_rate": [1e-3, 1e-4]}
 
 
+def test_a_run_that_was_resumed_with_other_settings_stands_alone_and_is_noted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, parted = (write_run(tmp_path / f"run000{n}", healthy(20)) for n in (1, 2))
+    former = (
+        (parted / "config.yaml").read_text().replace("learning_rate: 0.001", "learning_rate: 0.1")
+    )
+    (parted / "config.batch0014.yaml").write_text(former)
+    found = compare([whole, parted])
+    assert [len(group.runs) for group in found.groups] == [1, 1]
+    note = "run0002 was resumed with other settings: before batch 14: ppo.learning_rate 0.1"
+    assert note in found.warnings
+    print_tables(found)
+    assert note in " ".join(capsys.readouterr().out.split())
+    assert "before batch 14: ppo.learning_rate 0.1</td>" in page(found)
+
+
+@pytest.mark.parametrize(
+    "key", sorted(k for k in known_paths(Config) if k.startswith(("ppo.", "network.", "env.")))
+)
+def test_runs_that_differ_in_a_setting_are_not_pooled(key: str) -> None:
+    one, same, other = (
+        SimpleNamespace(writer="ppo", path=path, settings={key: value, "system.seed": path})
+        for path, value in (("a", 1), ("b", 1), ("c", 2))
+    )
+    assert [group.runs for group in group_runs([one, other, same])] == [[one, same], [other]]
+
+
 def test_settings_that_do_not_matter_do_not_split_a_group(tmp_path: Path) -> None:
     one = write_run(tmp_path / "run0001", healthy(5), {**SETTINGS, "logging": {"doctor": True}})
     two = write_run(tmp_path / "run0002", healthy(5), {**SETTINGS, "logging": {"doctor": False}})
@@ -75,9 +106,84 @@ def test_a_clear_difference_is_told_and_its_absence_is_not(tmp_path: Path) -> No
         for verdict in found.verdicts
         if verdict.metric.name == "mean_episode_return" and verdict.figure == "final"
     }
-    assert words == {1e-4: "better", 1e-5: "cannot tell", 1e-2: "worse"}
-    unsure = next(v for v in found.verdicts if v.word == "cannot tell" and v.difference.mean)
+    assert words == {1e-4: "better", 1e-5: CHANCE, 1e-2: "worse"}
+    unsure = next(v for v in found.verdicts if v.word == CHANCE and v.difference.mean)
     assert re.search(r"needs about \d+ more seed", unsure.line())
+    lines = [verdict.line() for verdict in found.verdicts]
+    assert not any("cannot tell" in line or "nan" in line for line in lines)
+    assert any("ppo" not in line and " is better than " in line for line in lines)
+
+
+def test_one_seed_a_group_shows_the_difference_and_the_noise_of_batches(tmp_path: Path) -> None:
+    paths = []
+    for name, level in (("run0001", 0.0), ("run0002", 50.0)):
+        records = healthy(60, level=level)
+        for i, record in enumerate(records):
+            record["mean_episode_return"] = level + (100.0 if i % 2 else 90.0)
+        paths.append(write_run(tmp_path / name, records, _settings(1e-3 + level * 1e-6)))
+    found = compare(paths)
+    assert [(v.metric.name, v.word) for v in found.verdicts] == [("mean_episode_return", ONE_SEED)]
+    line = found.verdicts[0].line()
+    spread = np.std([100, 90, 100, 90, 100, 90], ddof=1)  # of the last tenth of 60 batches
+    assert f"differ by +50, and the batches of that tenth by {number(spread)}" in line
+    print_tables(found)
+    text = page(found)
+    assert "more seed" not in text and "p nan" not in text and "cannot tell" not in text
+    assert found.verdicts[0].short() == "+50, one seed"
+
+
+def _foreign(folder: Path, name: str, level: float = 0.0) -> Path:
+    """A log of Stable-Baselines3, which tells neither its seed nor its environment."""
+    points = [(i * 1000, level + i * 1.0) for i in range(1, 31)]
+    tags = {"rollout/ep_rew_mean": points, "train/policy_gradient_loss": points}
+    return event_file(folder / name / "events.out.tfevents.1700000000.a", tags).parent
+
+
+def test_foreign_runs_are_grouped_by_what_a_pattern_finds(tmp_path: Path) -> None:
+    names = ["ppo_s1", "ppo_s2", "ppo_big_s1", "ppo_big_s2", "other"]
+    paths = [_foreign(tmp_path, name, 10.0 * ("big" in name)) for name in names]
+    assert len(compare(paths).groups) == 5
+    found = compare(paths, r"(ppo\w*)_s\d")
+    assert [(group.label, len(group.runs)) for group in found.groups] == [
+        ("ppo", 2), ("ppo_big", 2), ("other", 1)
+    ]  # fmt: skip
+    assert any("no environment in the log" in warning for warning in found.warnings)
+    by_whole = compare(paths, "ppo_big|ppo")
+    assert [group.label for group in by_whole.groups] == ["ppo", "ppo_big", "other"]
+    with pytest.raises(UserError, match=r"--group \(: no regular expression"):
+        compare(paths, "(")
+
+
+def _cleanrl(folder: Path, seed: int, rate: float, env: str = "CartPole-v1") -> Path:
+    from torch.utils.tensorboard import SummaryWriter
+
+    rows = {"env_id": env, "learning_rate": rate, "seed": seed, "clip_vloss": True, "track": seed}
+    with SummaryWriter(str(folder)) as writer:
+        table = "\n".join(f"|{key}|{value}|" for key, value in rows.items())
+        writer.add_text("hyperparameters", "|param|value|\n|-|-|\n" + table)
+        for i in range(20):
+            writer.add_scalar("losses/value_loss", 1.0, 100 * i)
+            writer.add_scalar("charts/SPS", 100, 100 * i)
+            writer.add_scalar("charts/episodic_return", float(i), 100 * i)
+    return folder
+
+
+def test_runs_of_cleanrl_are_grouped_by_their_text_summary(tmp_path: Path) -> None:
+    paths = [
+        _cleanrl(tmp_path / f"{rate}-{seed}", seed, rate)
+        for rate in (1e-3, 1e-4)
+        for seed in (1, 2)
+    ]
+    found = compare(paths)
+    assert [[run.seed for run in group.runs] for group in found.groups] == [[1, 2], [1, 2]]
+    assert found.differing == {"ppo.learning_rate": [1e-3, 1e-4]}
+
+
+def test_runs_on_different_environments_are_warned_of(tmp_path: Path) -> None:
+    one = _cleanrl(tmp_path / "a", 1, 1e-3)
+    two = _cleanrl(tmp_path / "b", 1, 1e-3, "Pendulum-v1")
+    warnings = compare([one, two]).warnings
+    assert any("different environments" in w and "Pendulum-v1" in w for w in warnings)
 
 
 def test_one_run_with_no_batch_yet_is_no_error(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import shutil
@@ -13,9 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from ppo.config import Config
 from ppo.core.errors import UserError
 from ppo.insight.experiments.grid import Axis, Plan, parse_axis
-from ppo.insight.experiments.launchers import LocalLauncher, environment, run_here
+from ppo.insight.experiments.launchers.base import environment, run_here
+from ppo.insight.experiments.launchers.local import LocalLauncher
 from ppo.insight.experiments.run import (
     Experiment,
     command,
@@ -140,6 +143,26 @@ def test_a_job_leaves_with_absolute_paths(tmp_path: Path, monkeypatch: pytest.Mo
     assert place == str(tmp_path / "results" / "experiment0001" / "jobs" / "0001")
 
 
+@pytest.mark.parametrize(
+    ("named", "trusted"),
+    [(["env.id=mine:Env-v0"], True), ([], False), (["env.id=mine:Other"], False)],
+)
+def test_a_job_that_goes_on_may_import_what_its_plan_names(
+    tmp_path: Path, named: list[str], trusted: bool
+) -> None:
+    """The machine where it runs may have another state folder; a run without code needs nothing."""
+    plan = dataclasses.replace(_plan("0.99", seeds=1), overrides=tuple(named))
+    experiment = open_experiment(plan, tmp_path)
+    outcome = experiment.outcomes()[0]
+    outcome.run = outcome.folder / "run0001"
+    (outcome.run / "checkpoints").mkdir(parents=True)
+    (outcome.run / "checkpoints" / "one").touch()
+    config = Config.load(overrides=["env.id=mine:Env-v0"] if named else [])
+    (outcome.run / "config.yaml").write_text(config.to_yaml())
+    words = command(experiment, outcome)
+    assert "--resume" in words and ("--trust" in words) == trusted
+
+
 def test_a_job_of_a_cluster_runs_in_the_directory_of_its_experiment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -238,7 +261,7 @@ def test_two_settings_make_a_heat_map(tmp_path: Path) -> None:
 
 
 def test_without_ray_the_launcher_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ppo.insight.experiments.launchers import RayLauncher
+    from ppo.insight.experiments.launchers.ray import RayLauncher
 
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UserError, match="pip install"):
@@ -273,7 +296,7 @@ def test_a_ray_cluster_of_two_nodes_trains_the_same_jobs(tmp_path: Path) -> None
     ray = pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
-    from ppo.insight.experiments.launchers import RayLauncher
+    from ppo.insight.experiments.launchers.ray import RayLauncher
 
     class StandInOnRay(RayLauncher):
         def start(self, command: list[str], output: Path) -> object:

@@ -93,6 +93,15 @@ def test_an_error_that_vanishes_under_a_blind_critic_is_a_reward_that_does_not_a
     assert first(foreign(10, mean_episode_return=-20.0)) == "too_early"
 
 
+def test_an_error_that_vanishes_as_the_gain_grows_is_a_task_that_is_solved() -> None:
+    """As of Catch, where every ball is caught in the end: return 1, nothing left to explain."""
+    log = foreign(
+        40, mean_episode_return=noisy(lambda done: 1 - 1.6 * np.exp(-8 * done), 0.03),
+        value_rmse=lambda done: np.exp(-6 * done), explained_variance=-0.1, approx_kl=0.01,
+    )  # fmt: skip
+    assert first(log) == "healthy"
+
+
 def test_constant_returns_are_no_signal_before_they_are_a_scale() -> None:
     log = foreign(
         60, mean_episode_return=-200.0, value_rmse=90.0, explained_variance=0.0, approx_kl=0.01,
@@ -113,6 +122,57 @@ def test_a_horizon_of_one_step_is_named_though_the_critic_sees_well() -> None:
                   explained_variance=0.95, mean_episode_length=200.0)  # fmt: skip
     log.settings["ppo.gamma"] = 0.2
     assert first(log) == "gamma_horizon"
+
+
+def _two_losses(log: MetricsLog) -> MetricsLog:
+    done = np.linspace(0, 1, len(log))
+    losses = {"late": np.ones(len(log)), "soon": np.exp(-4 * done)}
+    log.components = {name: {"loss": loss} for name, loss in losses.items()}
+    return log
+
+
+def test_a_horizon_of_one_step_is_the_cause_of_epochs_that_overfit() -> None:
+    """As of Catch, whose only reward comes after nine steps."""
+    log = foreign(40, "ppo", mean_episode_return=noisy(lambda done: done, 0.1), approx_kl=0.015,
+                  approx_kl_first_epoch=1e-4, approx_kl_last_epoch=0.03, clip_fraction=0.25,
+                  explained_variance=0.9, mean_episode_length=9.0)  # fmt: skip
+    assert first(log) == "too_many_epochs"
+    log.settings["ppo.gamma"] = 0.01
+    found = diagnose(log)[0]
+    assert found.illness == "gamma_horizon" and found.severity == "severe"
+    log.columns["mean_episode_length"] = np.full(40, 2.0)  # no longer than what it sees
+    assert first(log) == "too_many_epochs"
+
+
+def test_a_heavy_bonus_is_named_though_its_critic_sees_nothing() -> None:
+    log = foreign(40, "ppo", mean_episode_return=noisy(lambda done: 0 * done, 0.1),
+                  approx_kl=0.005, entropy_relative=0.975, entropy_coefficient=2.0,
+                  explained_variance=0.1)  # fmt: skip
+    assert first(log) == "entropy_coefficient_too_high"
+    log.columns["entropy_coefficient"][:] = 0.01
+    assert first(log) != "entropy_coefficient_too_high"
+
+
+def test_a_loss_that_stands_still_is_no_cause_where_the_policy_cannot_reach_its_reward() -> None:
+    wide = foreign(30, "ppo", policy_std=lambda done: np.exp(3 * done), entropy_coefficient=1.0,
+                   mean_episode_return=noisy(lambda done: 0 * done, 5.0))  # fmt: skip
+    short = foreign(30, "ppo", explained_variance=0.95, mean_episode_length=200.0,
+                    mean_episode_return=noisy(lambda done: 0 * done, 5.0))  # fmt: skip
+    short.settings["ppo.gamma"] = 0.2
+    for log, cause in ((wide, "entropy_coefficient_too_high"), (short, "gamma_horizon")):
+        names = [finding.illness for finding in diagnose(_two_losses(log))]
+        assert names[0] == cause and "loss_imbalance" in names
+
+
+def test_the_first_advice_is_the_cause_of_the_narrow_or_wide_policy() -> None:
+    curve = noisy(lambda done: 0 * done, 5.0)
+    narrow = foreign(30, "ppo", policy_std=0.01, mean_episode_return=curve,
+                     entropy_coefficient=0.0, explained_variance=0.1)  # fmt: skip
+    narrow.settings["network.initial_log_std"] = -4.6
+    assert diagnose(narrow)[0].remedy.startswith("network.initial_log_std=0.0")
+    wide = foreign(30, "ppo", policy_std=lambda done: np.exp(3 * done), entropy_coefficient=1.0,
+                   mean_episode_return=curve)  # fmt: skip
+    assert diagnose(wide)[0].remedy.startswith("ppo.entropy_coefficient=0.01")
 
 
 def test_jumps_of_a_run_that_rises_under_a_critic_that_sees_are_healthy() -> None:

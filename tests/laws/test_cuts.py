@@ -122,6 +122,9 @@ def test_the_row_of_a_next_step_autoreset_enters_no_figure():
     calibrated = (made.objective.agent.normalizer for made in (got, want))
     assert_close_states(*calibrated, "count", "exact_mean", "exact_variance")
     whole, found = want.step(), got.step()
+    learned = [made.objective.agent.normalizer for made in (got, want)]
+    assert_close_states(*learned, "count", "exact_mean", "exact_variance")
+    assert learned[0].count.item() == 2 * (2 * EPISODES * LENGTH), "calibrated, and learned once"
     assert_close_states(got.reward_scale, want.reward_scale, "count", "mean", "variance")
     assert found["env_steps"] == whole["env_steps"] == 2 * EPISODES * LENGTH
     assert found["reward_zero_share"] == whole["reward_zero_share"] == 0

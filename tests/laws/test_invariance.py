@@ -1,10 +1,15 @@
 """Multiplying every reward by a power of two changes no bit of what is learned."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from value_tools import ThreeScales, first_difference, history, make_learner
 
 from ppo.algorithm import discount
+from ppo.config import Config
+from ppo.config.listing import settings
+from ppo.config.words import choices, schema_at
 from ppo.losses import ADVANTAGES, balancers
 from ppo.values import CLIPS, HEADS, SCALES
 
@@ -125,22 +130,71 @@ def test_balancers_see_no_reward_scale(kind):
     assert same_bits(f"balancing.kind={kind}", "auxiliary.trajectory_weight=0.1")
 
 
-OTHER_TOGGLES = [
+OTHER_TOGGLES = [  # with what they need to matter at all
     "ppo.value_clip_floor=0.0",
     "ppo.value_loss_unit=network",
     "ppo.component_mixing=sum",
     "ppo.critic_learning_rate=3e-3",
     "ppo.clip_gradients=separate",
-    "ppo.reward_outlier=clip",
     "network.layer_norm=true",
     "network.shared_encoder=false",
     "ppo.noise=pink",
+    "ppo.use_relative_value_clip=false",
+    "ppo.learning_rate_schedule=linear",
+    "ppo.clip_schedule=linear",
+    "ppo.entropy_coefficient=0.1",
+    "network.activation=relu",
+    "network.action_squash=tanh",
+    "env.squash_observations=symlog",
+    "env.observation_scale=tails",
+    "env.normalize_observations=false",
 ]
+# Choices of these sections whose law stands elsewhere, or that touch no number.
+HELD = {
+    "env.backend": "envs/test_backends.py", "env.on_error": "envs/test_faults.py",
+    "env.on_nonfinite": "envs/test_faults.py", "env.action_masks": "envs/test_masks.py",
+    "network.memory": "networks/test_memory.py", "network.encoder": "networks/test_encoders.py",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def without_toggles():
+    return scaled_history(0, batches=3)
 
 
 @pytest.mark.parametrize("toggle", OTHER_TOGGLES)
-def test_other_toggles_see_no_reward_scale(toggle):
+def test_other_toggles_see_no_reward_scale(toggle, without_toggles):
+    changed = first_difference(without_toggles, scaled_history(0, toggle, batches=3))
+    assert changed, "the test is worth nothing"
     assert same_bits(toggle)
+
+
+def test_every_choice_has_a_law():
+    """Of sections that learning depends on: each is named in this file, or in the file named."""
+    for setting in settings(Config):
+        section, _, word = setting.name.partition(".")
+        schema = schema_at(Config, (section, word)) or {}
+        if section in ("env", "network", "ppo", "balancing") and (
+            choices(schema) or schema.get("type") == "boolean"
+        ):
+            file = HELD.get(setting.name, "laws/test_invariance.py")
+            text = (Path(__file__).parents[1] / file).read_text()
+            assert (word if setting.name in HELD else setting.name) in text, setting.name
+
+
+class Outliers(ThreeScales):
+    """A few rewards are ten million times as large as the others."""
+
+    def rewards(self, state, actions, next_state, ends):
+        usual = super().rewards(state, actions, next_state, ends)
+        rare = (state[:, 1] > 0.9) & (next_state[:, 0] > 0)
+        return usual + 1e7 * self.sizes * rare.unsqueeze(-1)
+
+
+def test_clipped_outliers_see_no_reward_scale():
+    plain, scaled = (scaled_history(p, "ppo.reward_outlier=clip", env=Outliers()) for p in (0, -24))
+    assert max(batch["reward_outlier"] for batch in plain) > 1000, "the test is worth nothing"
+    assert not first_difference(plain, scaled)
 
 
 @pytest.mark.parametrize("clip", ["relative", "sigma", "none"])

@@ -52,6 +52,12 @@ ELSEWHERE = {
     "env.action_masks": "envs/test_masks.py::test_no_action_that_is_ruled_out_is_ever_taken",
     "network.encoder": "networks/test_encoders.py::"
     "test_auto_takes_convolutions_where_an_image_is_large_enough",
+    "network.images": "networks/test_groups.py::"
+    "test_a_large_box_of_two_or_three_axes_is_an_image_whatever_its_type",
+    "network.actor_keys": "networks/test_groups.py::"
+    "test_actor_and_critic_depend_on_their_own_keys_alone",
+    "network.critic_keys": "networks/test_groups.py::"
+    "test_actor_and_critic_depend_on_their_own_keys_alone",
     **dict.fromkeys(
         (
             "network.encoder_kwargs",

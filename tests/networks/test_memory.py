@@ -109,6 +109,16 @@ def test_a_time_limit_is_valued_with_the_memory_of_its_own_episode(kind, monkeyp
     assert found
 
 
+def test_nothing_is_remembered_beyond_the_row_of_a_next_step_autoreset():
+    run = learner("cut_env:Cut-v0", network__memory="gru", env__backend="vector")
+    rollout, _ = run.collector(0)
+    states, dummy = rollout.context["states"], rollout.dummy[:-1]
+    assert dummy.any() and (states[1:][dummy] == 0).all()
+    goes_on = rollout.valid[:-1] & ~rollout.ended[:-1]
+    assert (states[1:][goes_on] != 0).any(-1).all()
+    assert torch.equal(rollout.context["starts"][1:], ~goes_on)
+
+
 @KINDS
 def test_the_update_sees_the_policy_that_acted(kind):
     run = learner("TMaze-v0", network__memory=kind, ppo__num_minibatches=2)

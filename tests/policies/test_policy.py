@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from learner_tools import settings
+from learner_tools import learner, settings
 
 from ppo import Trainer
 from ppo.core.errors import UserError
@@ -12,6 +12,7 @@ from ppo.policies.demonstrate import demonstrate
 from ppo.policies.demonstrations import read
 from ppo.policies.evaluate import evaluate_run, render_run
 from ppo.policies.export import export
+from ppo.policies.policy import Policy
 from ppo.policies.pretrain import pretrain
 
 MASKED, PICTURE = "masked_env:MaskedInfo-v0", "image_env:Picture-v0"
@@ -87,3 +88,13 @@ def test_memory_and_masks_are_evaluated(tmp_path):
 def test_an_episode_of_a_policy_with_memory_is_drawn(tmp_path):
     run(tmp_path, "TMaze-v0", network__memory="gru")
     assert render_run("run0001", tmp_path, 1).stat().st_size > 0
+
+
+def test_observations_go_to_the_device_of_the_policy():
+    """Environments of the host are played by a policy on a GPU."""
+    made = learner("Pendulum-v1")
+    envs = made.collector.envs
+    agent = made.objective.agent.to("meta")
+    policy = Policy(agent, settings("Pendulum-v1"), envs.observation_space, envs.action_space)
+    for deterministic in (True, False):
+        assert policy.act(envs.reset(), deterministic, seed=1).is_meta

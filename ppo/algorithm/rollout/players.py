@@ -143,7 +143,7 @@ class HostPlayer:
 
 
 class DevicePlayer(HostPlayer):
-    """Steps environments whose tensors live on a device, which is never asked for a number."""
+    """Steps environments whose tensors live on a device, whose numbers the host never waits for."""
 
     def _begin(self) -> None:
         self._reached: list[Tensor] = []
@@ -156,7 +156,7 @@ class DevicePlayer(HostPlayer):
 
 
 def every_state(final_obs: Tensor) -> Cut:
-    """A GPU is not asked how many there are: every state reached [T, N, ...] is evaluated."""
+    """Every state reached [T, N, ...]: counting those that matter would wait for the GPU."""
     num_steps, num_envs = final_obs.shape[:2]
     steps = torch.arange(num_steps, device=final_obs.device).repeat_interleave(num_envs)
     envs = torch.arange(num_envs, device=final_obs.device).repeat(num_steps)

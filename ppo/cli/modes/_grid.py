@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import argparse
 
+GRID_FLAGS = ("--config", "--set", "--results", "--seed", "--quiet")
+
 
 def add_common(parser: argparse.ArgumentParser) -> None:
     """Flags of both modes."""
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds each (3)")
-    parser.add_argument("--jobs", type=int, default=0, metavar="N", help="at a time (one per core)")
-    parser.add_argument("--launcher", choices=["local", "ray"], default="local", help="where")
+    parser.add_argument("--jobs", type=int, default=0, metavar="N", help="at a time (what fits)")
+    launchers = ["local", "ray", "slurm"]
+    parser.add_argument("--launcher", choices=launchers, default="local", help="where (local)")
     parser.add_argument("--address", default="auto", help="of the Ray cluster (auto)")
+    parser.add_argument(
+        "--gpus-per-job", type=float, default=0.0, metavar="X", help="ray: also a fraction (0)"
+    )
+    parser.add_argument(
+        "--restarts", type=int, default=3, metavar="N", help="of a job whose node is lost (3)"
+    )
     parser.add_argument("--fresh", action="store_true", help="a new experiment, not the last one")
     parser.add_argument("--retry", action="store_true", help="train failed runs again")
 
@@ -32,6 +41,8 @@ def run_grid(args: argparse.Namespace, axes: list[str], design: str) -> int:
         jobs=args.jobs,
         launcher=args.launcher,
         address=args.address,
+        gpus_per_job=args.gpus_per_job,
+        restarts=args.restarts,
         fresh=args.fresh,
         retry_failed=args.retry,
         quiet=args.quiet,

@@ -13,6 +13,9 @@ ROWS = {
     "roofline": "the matrix products alone: the bound",
 }
 
+COMMON = ("--config", "--set", "--seed", "--quiet")
+SETTINGS = ("env", "network", "ppo", "balancing", "auxiliary", "train", "system")
+
 
 def add_arguments(parser: Any) -> None:
     parser.add_argument("--json", action="store_true", help="print only JSON")

@@ -5,10 +5,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+COMMON = ("--results",)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The mode's own flags."""
     parser.add_argument("runs", metavar="RUN", nargs="+", help="run0007, latest, paths, other logs")
+    parser.add_argument(
+        "--group", metavar="REGEX", help="runs in whose name it finds the same text are one group"
+    )
     parser.add_argument("--html", type=Path, metavar="FILE", help="write the page there")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the figures there")
 
@@ -19,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
     from ppo.insight.comparison.tables import print_tables, write_csv
     from ppo.insight.logs import find_run
 
-    comparison = compare([find_run(name, args.results) for name in args.runs])
+    comparison = compare([find_run(name, args.results) for name in args.runs], args.group)
     print_tables(comparison)
     if args.csv:
         write_csv(comparison, args.csv)

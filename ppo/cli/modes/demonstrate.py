@@ -7,6 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from ppo.cli.flags import add_trust
+from ppo.core.figures import number
+
+COMMON = ("--config", "--set", "--results", "--seed", "--quiet")
+SETTINGS = ("env", "evaluation", "system")
 
 
 def add_arguments(parser: Any) -> None:
@@ -26,20 +30,26 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("--mode demonstrate needs --data FILE (.npz, .hdf5 or .safetensors)")
     if args.episodes < 1:
         raise UserError(f"--episodes: {args.episodes}; allowed: 1 or more")
+    if args.run is not None and args.config is not None:
+        raise UserError("--config: with --run the settings are those of the run; leave one out")
+    of_run = [text for text in args.overrides if args.run and not text.startswith("system.")]
+    args.overrides = [text for text in args.overrides if text not in of_run]
     config = load_config(args)
     from ppo.policies.demonstrate import demonstrate
     from ppo.policies.demonstrations import check_name
 
     check_name(args.data)
-    recording = demonstrate(config, args.data, args.episodes, args.run, args.results, args.trust)
+    recording = demonstrate(
+        config, args.data, args.episodes, args.run, args.results, of_run, args.trust
+    )
     steps = recording.steps
     print(f"wrote {steps.num_episodes:,} episodes, {len(steps.obs):,} steps to {args.data}")
     rewards = steps.rewards
     if rewards is not None:
-        print(f"return   {rewards.sum() / steps.num_episodes:.5g}")
+        print(f"return   {number(rewards.sum() / steps.num_episodes)}")
     known = recording.successes[recording.successes == recording.successes]
     if len(known):
         print(f"success  {known.mean():.1%}")
     if recording.final_errors is not None and config.env.id == "DoubleIntegrator-v0":
-        print(f"final error {recording.final_errors.mean():.4f}")
+        print(f"final error {number(recording.final_errors.mean())}")
     return 0

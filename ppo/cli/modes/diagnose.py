@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+COMMON = ("--results", "--verbose")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The mode's own flags."""

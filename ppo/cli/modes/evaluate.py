@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from typing import Any
 
 from ppo.cli.flags import add_trust
+from ppo.core.figures import number
+
+COMMON = ("--set", "--results", "--seed", "--quiet")
+SETTINGS = ("env",)
 
 
 def add_arguments(parser: Any) -> None:
@@ -25,34 +30,39 @@ def run(args: argparse.Namespace) -> int:
 
     if args.episodes < 1:
         raise UserError(f"--episodes: {args.episodes}; allowed: 1 or more")
-    from ppo.policies.evaluate import evaluate_run, render_run
+    from ppo.policies.evaluate import evaluate_policy, on_variant, render
+    from ppo.policies.policy import load_policy
+    from ppo.runs.folder import RunFolder
 
+    folder = RunFolder.open(args.results, args.run)
+    policy = load_policy(folder.path, args.results, args.which, trust=args.trust)
+    changes = on_variant(policy, args.overrides)
     seed = 0 if args.seed is None else args.seed
+    if not args.quiet:
+        actions = "sampled actions" if args.stochastic else "the policy's mode"
+        played = [folder.name, policy.checkpoint, policy.config.env.id, actions, f"seed {seed}"]
+        lines = [f"played   {', '.join(played)}", *(f"variant  {change}" for change in changes)]
+        print(*lines, sep="\n", file=sys.stderr if args.json else sys.stdout, flush=True)
     with kept_clean(args.json):
-        result = evaluate_run(
-            args.run,
-            args.results,
-            args.episodes,
-            seed,
-            deterministic=not args.stochastic,
-            which=args.which,
-            trust=args.trust,
-        )
-    if args.json:
-        print(json.dumps(result, allow_nan=False))
-    else:
-        low, high = result["ci95"]
-        success = result["success_rate"]
-        print(
-            f"return   {result['mean_return']:.4g}  (95 % interval of the mean "
-            f"{low:.4g} .. {high:.4g}; deviation {result['std_return']:.3g})"
-        )
-        print(f"length   {result['mean_length']:.4g}")
-        print(f"success  {'not reported' if success is None else format(success, '.1%')}")
-        print(f"episodes {result['episodes']}")
+        found = evaluate_policy(policy, args.episodes, seed, not args.stochastic, folder.name)
+    print(json.dumps(found, allow_nan=False) if args.json else text_of(found), flush=True)
     if args.render:
         with kept_clean(args.json):
-            path = render_run(args.run, args.results, seed, args.which, args.trust)
+            path = render(policy, folder.path / "videos" / f"episode_{seed}.gif", seed)
         if not args.json:
             print(f"video    {path}")
     return 0
+
+
+def text_of(found: dict[str, Any]) -> str:
+    """The result of an evaluation, a figure a line."""
+    low, high = found["ci95"]
+    success = found["success_rate"]
+    lines = [
+        f"return   {number(found['mean_return'])}  (95 % interval of the mean {number(low)} to "
+        f"{number(high)}; standard deviation {number(found['std_return'])})",
+        f"length   {number(found['mean_length'])}",
+        f"success  {'not reported' if success is None else format(success, '.1%')}",
+        f"episodes {found['episodes']}",
+    ]
+    return "\n".join(lines)

@@ -8,6 +8,8 @@ from typing import Any
 
 from ppo.cli.flags import add_trust
 
+COMMON = ("--results",)
+
 
 def add_arguments(parser: Any) -> None:
     parser.add_argument("--run", default="latest", metavar="RUN", help="run0007, latest or a path")
@@ -28,8 +30,7 @@ def run(args: argparse.Namespace) -> int:
     done = export(args.run, args.results, args.format, args.data, args.which, args.trust)
     print(f"wrote {done.path}")
     print(
-        f"raw observations [N, {', '.join(map(str, done.inputs))}] in, environment actions out "
-        "(the mode of the policy)"
+        f"in: {', '.join(map(str, done.inputs))}; out: environment actions (the mode of the policy)"
     )
     if done.runtime:
         print(

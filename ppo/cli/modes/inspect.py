@@ -7,11 +7,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+COMMON = ("--config", "--set", "--seed", "--quiet")
+STEPS = 20_000
+SETTINGS = ("env", "network", "ppo", "balancing", "auxiliary", "imitation", "train", "system")
+
 
 def add_arguments(parser: Any) -> None:
-    parser.add_argument(
-        "--steps", type=int, default=20_000, metavar="N", help="environment steps (20000)"
-    )
+    parser.add_argument("--steps", type=int, metavar="N", help=f"environment steps ({STEPS})")
     parser.add_argument(
         "--data", type=Path, metavar="FILE", help="inspect these demonstrations instead"
     )
@@ -22,8 +24,11 @@ def run(args: argparse.Namespace) -> int:
     from ppo.cli.flags import load_config
     from ppo.core.errors import UserError
 
-    if args.steps < 1:
-        raise UserError(f"--steps: {args.steps}; allowed: 1 or more")
+    steps = STEPS if args.steps is None else args.steps
+    if steps < 1:
+        raise UserError(f"--steps: {steps}; allowed: 1 or more")
+    if args.data is not None and args.steps is not None:
+        raise UserError("--steps: with --data nothing is stepped; leave one out")
     config = load_config(args)
     from ppo.cli.inspection import text_of
     from ppo.cli.stdout import kept_clean
@@ -34,6 +39,6 @@ def run(args: argparse.Namespace) -> int:
         if args.data is not None:
             found = inspect_data(config, args.data)
         else:
-            found = inspect_environment(config, args.steps)
+            found = inspect_environment(config, steps)
     print(json.dumps(finite(found)) if args.json else text_of(found))
     return 0

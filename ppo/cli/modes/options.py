@@ -7,10 +7,10 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING
 
-from ppo.core.errors import UserError
-
 if TYPE_CHECKING:
     from ppo.config.listing import Setting
+
+COMMON = ()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,8 +24,6 @@ def run(args: argparse.Namespace) -> int:
     from ppo.config import Config
     from ppo.config.listing import matching
 
-    if args.overrides or args.config is not None or args.seed is not None:
-        raise UserError("--mode options lists settings and reads none: leave --config, --set out")
     found = matching(Config, args.word)
     if args.json:
         print(json.dumps([dataclasses.asdict(setting) for setting in found], indent=1))

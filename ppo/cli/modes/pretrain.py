@@ -6,6 +6,11 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from ppo.core.figures import number
+
+COMMON = ("--config", "--set", "--results", "--seed", "--quiet")
+SETTINGS = ("env", "network", "ppo", "imitation", "evaluation", "system")
+
 
 def add_arguments(parser: Any) -> None:
     parser.add_argument(
@@ -31,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
         if args.verbosity == "quiet" or (record["epoch"] % every and not last):
             return
         parts = [
-            f"{name} {loss:.4g} (held out {record['validation'][name]:.4g}, "
+            f"{name} {number(loss)} (held out {number(record['validation'][name])}, "
             f"{record['shares'][name] or 0:.0%} of the loss)"
             for name, loss in record["losses"].items()
         ]
@@ -42,11 +47,12 @@ def run(args: argparse.Namespace) -> int:
     found = pretrain(config, args.data, args.results, tell)
     result = found.result
     low, high = result["ci95"]
-    print(f"return   {result['mean_return']:.5g}  (95 % interval {low:.5g} .. {high:.5g})")
+    interval = f"95 % interval {number(low)} to {number(high)}"
+    print(f"return   {number(result['mean_return'])}  ({interval})")
     if result["success_rate"] is not None:
         print(f"success  {result['success_rate']:.1%}")
     if result.get("final_error") is not None:
-        print(f"final error {result['final_error']:.4f}")
+        print(f"final error {number(result['final_error'])}")
     print(f"saved as {from_here(found.folder.path)}")
     print(f"go on from it: --mode train --set train.initial_policy={found.folder.name}")
     return 0

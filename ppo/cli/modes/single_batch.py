@@ -5,6 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from ppo.cli.flags import TRAINING
+
+SETTINGS = TRAINING
+
 
 def add_arguments(parser: Any) -> None:
     parser.add_argument("--batches", type=int, default=1, metavar="N", help="batches to do (1)")

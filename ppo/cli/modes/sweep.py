@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from ppo.cli.modes._grid import add_common, run_grid
+from ppo.cli.flags import TRAINING
+from ppo.cli.modes._grid import GRID_FLAGS, add_common, run_grid
+
+COMMON, SETTINGS = GRID_FLAGS, TRAINING
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -42,7 +42,7 @@ class AsyncEnvironments(HostEnvironments):
     """N Gymnasium environments in worker processes.
 
     Args:
-        spec: spec of one environment.
+        spec: spec of one environment, or what makes it.
         task: its arguments, the run's seed and what to do about faults.
         num_envs: N.
         first_index: index of the first one over all processes of the trainer.

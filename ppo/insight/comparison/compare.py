@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ppo.core.errors import UserError
-from ppo.core.figures import signed
+from ppo.core.figures import number, signed
 from ppo.core.metrics import Metric, compared
 from ppo.insight.comparison.run import Run, load_runs
 from ppo.insight.comparison.statistics import (
@@ -27,6 +28,8 @@ from ppo.insight.comparison.statistics import (
 from ppo.insight.logs import MetricsLog
 
 RUNS_AT_MOST = 1000
+RETURN = "mean_episode_return"
+CHANCE, ONE_SEED = "chance", "one seed"  # what a verdict may be beside better and worse
 
 # Settings that do not change what is learned; runs that differ in nothing else are one group.
 IRRELEVANT = {
@@ -43,6 +46,11 @@ IRRELEVANT = {
 }
 LABEL = 60  # characters up to which a group is called by what differs
 IRRELEVANT_SECTIONS = ("logging.",)
+CLEANRL_IRRELEVANT = (
+    "capture_video cuda hf_entity save_model torch_deterministic track upload_model "
+    "wandb_entity wandb_project_name"
+).split()
+IRRELEVANT |= {f"cleanrl.{name}" for name in CLEANRL_IRRELEVANT}
 
 
 @dataclass
@@ -73,29 +81,43 @@ class Verdict:
     p_value: float  # corrected for the number of groups
     improvement: float
     improvement_interval: tuple[float, float]
-    word: str  # better, worse, higher, lower, cannot tell
+    word: str  # better, worse, higher, lower; CHANCE, or ONE_SEED where that cannot be asked
+    noise: float = float("nan")  # of the batches of the last tenth: their standard deviation
 
     def line(self) -> str:
         """The verdict in words."""
-        gap = self.difference
-        head = f"{self.metric.label} ({_FIGURE_WORDS[self.figure]}): {self.group.label} "
-        if self.word == "cannot tell":
+        gap, ours, theirs = self.difference, self.group.label, self.baseline.label
+        head = f"{self.metric.label} ({_FIGURE_WORDS[self.figure]}):"
+        if self.word == ONE_SEED:
+            return (
+                f"{head} nothing can be told of {ours} and {theirs} with one seed a group: they "
+                f"differ by {signed(gap.mean)}, and the batches of that tenth by "
+                f"{number(self.noise)} (standard deviation)"
+            )
+        if self.word == CHANCE:
             if gap.mean == 0:
-                return f"{head}the same as {self.baseline.label}"
-            ending = f"cannot tell from {self.baseline.label}"
-            if np.isfinite(gap.mean):
-                ending += f" ({signed(gap.mean)}"
-                ending += f", p {self.p_value:.2g})" if np.isfinite(self.p_value) else ")"
-            if gap.more_seeds is not None:
-                ending += f"; needs about {gap.more_seeds} more seed" + "s" * (gap.more_seeds != 1)
-            return head + ending
+                return f"{head} {ours} is the same as {theirs}"
+            found = f"{head} {ours} and {theirs} do not differ by more than chance"
+            found += f" ({signed(gap.mean)}, p {self.p_value:.2g})"
+            if gap.more_seeds is None:
+                return found
+            plural = "s" * (gap.more_seeds != 1)
+            return f"{found}; to show this needs about {gap.more_seeds} more seed{plural} a group"
         interval = f"[{signed(gap.low)}, {signed(gap.high)}]"
         chance = f"P(improvement) {self.improvement:.2f}, p {self.p_value:.2g}"
         pairing = ", paired by seed" if gap.paired else ""
         return (
-            f"{head}{self.word} than {self.baseline.label} by {signed(gap.mean)} {interval}, "
+            f"{head} {ours} is {self.word} than {theirs} by {signed(gap.mean)} {interval}, "
             f"{chance}{pairing}"
         )
+
+    def short(self) -> str:
+        """The verdict in a cell of a table."""
+        gap = signed(self.difference.mean)
+        if self.word == ONE_SEED:
+            return f"{gap}, one seed"
+        word = "no more than chance" if self.word == CHANCE else self.word
+        return f"{word} ({gap}, p {self.p_value:.2g})"
 
 
 _FIGURE_WORDS = {"final": "last tenth", "auc": "area under the curve"}
@@ -129,27 +151,35 @@ class Comparison:
         return len(found), steps, seconds
 
 
-def compare(paths: Sequence[str | os.PathLike[str]]) -> Comparison:
+def compare(paths: Sequence[str | os.PathLike[str]], group: str | None = None) -> Comparison:
     """Compares runs, also such as are still going on; the first group is the baseline.
 
+    Args:
+        group: a regular expression; runs in whose name (or, failing that, path) it finds the same
+            text, that of its first group in parentheses if it has one, are one group.
+
     Raises:
-        UserError: no path, or one that holds no log that can be read.
+        UserError: no path, one that holds no log that can be read, or no regular expression.
     """
     if not paths:
         raise UserError("compare: give at least one run")
     if len(paths) > RUNS_AT_MOST:
         raise UserError(f"compare: {len(paths)} runs; allowed: up to {RUNS_AT_MOST}")
-    return assemble(load_runs([Path(path) for path in dict.fromkeys(paths)]))
+    try:
+        pattern = None if group is None else re.compile(group)
+    except re.error as fault:
+        raise UserError(f"--group {group}: no regular expression ({fault})") from None
+    return assemble(load_runs([Path(path) for path in dict.fromkeys(paths)]), pattern)
 
 
-def assemble(runs: list[Run]) -> Comparison:
-    """The comparison of runs that have been loaded."""
+def assemble(runs: list[Run], pattern: re.Pattern[str] | None = None) -> Comparison:
+    """The comparison of runs that have been loaded, grouped by a pattern or by their settings."""
     _tell_apart(runs)
-    groups = group_runs(runs)
+    groups = group_runs(runs) if pattern is None else _group_by(pattern, runs)
     differing = differences([group.runs[0].settings for group in groups])
     for index, group in enumerate(groups):
         group.changes = {key: values[index] for key, values in differing.items()}
-        group.label = _label(group, groups)
+        group.label = group.label or _label(group, groups)
     verdicts = [verdict for metric in compared() for verdict in _judge(metric, groups)]
     threshold = _threshold(groups[0])
     return Comparison(groups, differing, verdicts, _warnings(groups), threshold)
@@ -170,10 +200,32 @@ def group_runs(runs: list[Run]) -> list[Group]:
     """
     groups: dict[str, list[Run]] = {}
     for run in runs:
-        known = _relevant(run.settings) if run.writer == "ppo" and run.settings else None
-        key = repr(sorted(known.items(), key=str)) if known is not None else f"path {run.path}"
+        known = _relevant(run.settings) if _is_told(run) else None
+        key = f"path {run.path}"
+        if known is not None:  # a run of two parts is none of its last settings alone
+            key = repr((sorted(known.items(), key=str), run.parts))
         groups.setdefault(key, []).append(run)
     return [Group("", members) for members in groups.values()]
+
+
+def _is_told(run: Run) -> bool:
+    """Whether the log holds all settings: ours do, and CleanRL's with its text summary."""
+    return (
+        run.writer == "ppo"
+        and bool(run.settings)
+        or (run.writer == "cleanrl" and run.seed is not None)
+    )
+
+
+def _group_by(pattern: re.Pattern[str], runs: list[Run]) -> list[Group]:
+    """Runs by what the pattern finds in them; those without a match stand alone."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        hit = pattern.search(run.name) or pattern.search(run.path)
+        found = (hit[1] if pattern.groups else hit[0]) if hit else None
+        groups.setdefault(run.path if found is None else f"match {found}", []).append(run)
+    named = {key: key.removeprefix("match ") for key in groups if key.startswith("match ")}
+    return [Group(named.get(key, ""), members) for key, members in groups.items()]
 
 
 def differences(settings: list[dict[str, Any]]) -> dict[str, list[Any]]:
@@ -205,12 +257,14 @@ def _judge(metric: Metric, groups: list[Group]) -> list[Verdict]:
     if not metric.judged or len(groups) < 2:
         return []
     verdicts = []
-    for figure in ("final", "auc") if metric.name == "mean_episode_return" else ("final",):
+    for figure in ("final", "auc") if metric.name == RETURN else ("final",):
         rows = []
         for group in groups[1:]:
             ours, theirs, paired = _pairs(group, groups[0], metric.name, figure)
-            if ours and theirs:
+            if min(len(ours), len(theirs)) > 1:
                 rows.append((group, ours, theirs, difference(ours, theirs, paired)))
+            elif ours and theirs and (metric.name, figure) == (RETURN, "final"):
+                verdicts.append(_undecided(metric, group, groups[0], ours, theirs))
         corrected = holm([row[3].p_value for row in rows])
         for (group, ours, theirs, gap), p_value in zip(rows, corrected, strict=True):
             verdicts.append(
@@ -229,9 +283,20 @@ def _judge(metric: Metric, groups: list[Group]) -> list[Verdict]:
     return verdicts
 
 
+def _undecided(
+    metric: Metric, group: Group, baseline: Group, ours: list[float], theirs: list[float]
+) -> Verdict:
+    """One seed on a side: chance cannot be asked, only shown as the noise over batches."""
+    nan = float("nan")
+    runs = [run for side in (group, baseline) for run in side.runs if RETURN in run.figures]
+    noise = float(np.sqrt(np.mean([run.figures[RETURN].noise ** 2 for run in runs])))
+    gap = difference(ours, theirs)
+    return Verdict(metric, "final", group, baseline, gap, nan, nan, (nan, nan), ONE_SEED, noise)
+
+
 def _word(metric: Metric, gap: Difference, p_value: float) -> str:
     if not p_value < LEVEL:
-        return "cannot tell"
+        return CHANCE
     direction = "higher" if gap.mean > 0 else "lower"
     if metric.better == "none":
         return direction
@@ -255,15 +320,15 @@ def _pairs(
 
 def _threshold(baseline: Group) -> float:
     """Nine tenths of the way from the baseline's first to its final return."""
-    first = baseline.scores("mean_episode_return", "first")
-    final = baseline.scores("mean_episode_return", "final")
+    first = baseline.scores(RETURN, "first")
+    final = baseline.scores(RETURN, "final")
     if not first or not final:
         return float("nan")
     return iqm(first) + 0.9 * (iqm(final) - iqm(first))
 
 
 def _reached(log: MetricsLog, threshold: float) -> tuple[float, float] | None:
-    rows = np.flatnonzero(log.get("mean_episode_return") >= threshold)
+    rows = np.flatnonzero(log.get(RETURN) >= threshold)
     if not len(rows):
         return None
     steps, seconds = log.get("env_steps"), log.get("wall_time_s")
@@ -298,12 +363,20 @@ def _warnings(groups: list[Group]) -> list[str]:
     tasks = sorted({str(run.settings["env.id"]) for run in runs if "env.id" in run.settings})
     if len(tasks) > 1:
         found.append(f"different environments, whose returns do not compare: {_list(tasks)}")
+    unknown = [run.name for run in runs if "env.id" not in run.settings]
+    if unknown and len(runs) > 1:
+        found.append(
+            "no environment in the log, returns compare only if it is the same: " + _list(unknown)
+        )
     versions = {run.version for run in runs if run.version}
     if len(versions) > 1:
         found.append(f"made by different versions of the code: {', '.join(sorted(versions))}")
     foreign = [run.name for run in runs if run.writer != "ppo"]
     if foreign and len(runs) > 1:
         found.append(f"logs of other libraries, units may differ: {_list(foreign)}")
+    found += [
+        f"{run.name} was resumed with other settings: {part}" for run in runs for part in run.parts
+    ]
     thinned = [run.name for run in runs if run.note]
     if thinned:
         found.append(

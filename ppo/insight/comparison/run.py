@@ -20,18 +20,24 @@ from ppo.insight.rules import Finding
 
 MANY = 24  # runs from which on they are read in several processes
 SHOCK = 0.5  # fall of explained variance from one batch to the next that counts as a value shock
+NOISY = 5  # batches, at least, whose spread is called noise
 RECOVERED = 0.8  # of the explained variance before the shock
 
 
 @dataclass
 class Figures:
-    """One metric of one run; `final` is the mean of the last tenth, `auc` the mean height."""
+    """One metric of one run.
+
+    `final` is the mean of the last tenth, `noise` the standard deviation of its batches (of five
+    at least), `auc` the mean height.
+    """
 
     first: float = float("nan")
     best: float = float("nan")
     last: float = float("nan")
     final: float = float("nan")
     auc: float = float("nan")
+    noise: float = float("nan")
 
 
 @dataclass
@@ -52,6 +58,7 @@ class Run:
     time: dict[str, float]
     stability: dict[str, float]
     note: str = ""
+    parts: tuple[str, ...] = ()  # what the batches before a resume were trained with otherwise
 
 
 def load_runs(paths: list[Path]) -> list[Run]:
@@ -95,7 +102,28 @@ def load_run(path: Path, findings: list[Finding] | None = None) -> Run:
         else {},
         stability=stability(log),
         note=note,
+        parts=former_parts(path, log.settings),
     )
+
+
+def former_parts(path: Path, settings: dict[str, Any]) -> tuple[str, ...]:
+    """A line for each part of a run that was trained with other settings than its last one.
+
+    Args:
+        path: of a run folder, whose `config.batch0014.yaml` keeps those of the batches before 14.
+        settings: of the last part, dotted.
+    """
+    parts = []
+    for file in sorted(path.glob("config.batch*.yaml")) if path.is_dir() else ():
+        batch, former = file.stem.removeprefix("config.batch"), read_settings(path, file.name)
+        changed = [
+            f"{key} {former.get(key)}"
+            for key in settings
+            if former and former.get(key) != settings[key] and key != "system.seed"
+        ]
+        if batch.isdigit() and changed:
+            parts.append(f"before batch {int(batch)}: {', '.join(changed)}")
+    return tuple(parts)
 
 
 def _all_figures(log: MetricsLog, whole: dict[str, Column]) -> dict[str, Figures]:
@@ -116,8 +144,14 @@ def figures(steps: Column, values: Column, better: Better) -> Figures:
     if not len(finite):
         return Figures()
     best = {"higher": finite.max(), "lower": finite.min(), "none": np.nan}[better]
+    tenth = finite[-max(len(finite) // 10, NOISY) :]
     return Figures(
-        float(finite[0]), float(best), float(finite[-1]), smooth_last(values), area(steps, values)
+        float(finite[0]),
+        float(best),
+        float(finite[-1]),
+        smooth_last(values),
+        area(steps, values),
+        float(tenth.std(ddof=1)) if len(tenth) > 1 else float("nan"),
     )
 
 

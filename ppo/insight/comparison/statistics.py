@@ -85,7 +85,9 @@ class Difference:
     high: float
     p_value: float
     paired: bool
-    more_seeds: int | None  # per side, for this difference to show; None where it does already
+    more_seeds: (
+        int | None
+    )  # per side, for this difference to show; None where it does already, or unknown
 
 
 def difference(
@@ -93,13 +95,13 @@ def difference(
 ) -> Difference:
     """Welch's t-test of x against y, or the paired one where run i of both has the same seed.
 
-    With fewer than two runs on a side nothing can be told: p is NaN.
+    With fewer than two runs on a side nothing can be told, nor how many would do: p is NaN.
     """
     first = np.asarray(x, dtype=np.float64).ravel()
     second = np.asarray(y, dtype=np.float64).ravel()
     mean = float(first.mean() - second.mean()) if len(first) and len(second) else float("nan")
     if min(len(first), len(second)) < 2:
-        return Difference(mean, float("nan"), float("nan"), float("nan"), paired, 1)
+        return Difference(mean, float("nan"), float("nan"), float("nan"), paired, None)
     if paired:
         variance, runs = float((first - second).var(ddof=1)), len(first)
         error = math.sqrt(variance / runs)

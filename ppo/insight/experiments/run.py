@@ -25,8 +25,9 @@ from pathlib import Path
 from typing import Any
 
 from ppo.core.errors import UserError
+from ppo.insight.experiments import launchers
 from ppo.insight.experiments.grid import Job, Plan, parse_axis, validate
-from ppo.insight.experiments.launchers import Launcher, LocalLauncher
+from ppo.insight.experiments.launchers.base import LOST, Launcher
 from ppo.runs import files
 from ppo.runs.folder import RunFolder, run_names
 from ppo.runs.metrics_file import last_record
@@ -35,6 +36,7 @@ from ppo.runs.names import results_folder
 STATE = "experiment.json"
 EXPERIMENT = "--experiment"  # the last flag of a job's command line
 POLL = 0.2  # seconds between two looks at the running jobs
+RESTARTS = 3  # of a job whose node was lost
 
 
 @dataclass
@@ -159,16 +161,19 @@ def run_experiment(
     jobs: int = 1,
     watch: Watcher | None = None,
     retry_failed: bool = False,
+    restarts: int = RESTARTS,
 ) -> list[Outcome]:
     """Trains what is not trained yet, `jobs` at a time; returns where every job stands then.
 
-    A job that fails is left failed and the others go on. On Ctrl-C or SIGTERM the running ones are
+    A job that fails is left failed and the others go on; one that is lost with its node is started
+    again, as often as `restarts`, and resumes. On Ctrl-C or SIGTERM the running ones are
     told to save and stop, and KeyboardInterrupt (SystemExit 143) goes on its way.
     """
-    launcher = launcher or LocalLauncher()
+    launcher = launcher or launchers.make("local")
     outcomes = experiment.outcomes()
     waiting = [o.job.number for o in outcomes if _is_due(o, retry_failed)]
     running: dict[int, Any] = {}
+    left = dict.fromkeys(waiting, restarts)
     with _orderly_stop():
         try:
             while waiting or running:
@@ -181,7 +186,8 @@ def run_experiment(
                     if _is_due(outcomes[number - 1], retry_failed):
                         running[number] = _start(experiment, outcomes[number - 1], launcher)
                         outcomes[number - 1].status = "running"
-                _collect(experiment, outcomes, running, launcher)
+                for number in _collect(experiment, outcomes, running, launcher, left):
+                    waiting.append(number)
                 if watch is not None:
                     watch(outcomes)
                 time.sleep(POLL if running or waiting else 0)
@@ -253,9 +259,21 @@ def _start(experiment: Experiment, outcome: Outcome, launcher: Launcher) -> Any:
 
 
 def _collect(
-    experiment: Experiment, outcomes: list[Outcome], running: dict[int, Any], launcher: Launcher
-) -> None:
-    """Takes note of the jobs that have ended, and of the run folders of those that have not."""
+    experiment: Experiment,
+    outcomes: list[Outcome],
+    running: dict[int, Any],
+    launcher: Launcher,
+    left: dict[int, int],
+) -> list[int]:
+    """Takes note of the jobs that have ended, and of the run folders of those that have not.
+
+    Args:
+        left: how often each may still be started again.
+
+    Returns:
+        The jobs to start again.
+    """
+    again = []
     for place, outcome in enumerate(outcomes):
         number = outcome.job.number
         if number not in running:
@@ -266,11 +284,17 @@ def _collect(
             now.status = "running"
         else:
             del running[number]
-            if now.status != "finished":
+            if now.status != "finished" and status == LOST and left[number]:
+                left[number] -= 1
+                now.status = "waiting"
+                again.append(number)
+            elif now.status != "finished":
                 now.status = "failed"
-                now.error = now.error or f"the process ended with status {status}"
+                lost = "its node was lost" if status == LOST else ""
+                now.error = now.error or lost or f"the process ended with status {status}"
                 _note_failure(now, status)
         outcomes[place] = now
+    return again
 
 
 def _note_failure(outcome: Outcome, status: int) -> None:
@@ -308,12 +332,14 @@ def run_grid_of(
     jobs: int = 0,
     launcher: str = "local",
     address: str = "auto",
+    gpus_per_job: float = 0.0,
+    restarts: int = RESTARTS,
     fresh: bool = False,
     retry_failed: bool = False,
     quiet: bool = False,
     watch: Watcher | None = None,
 ) -> tuple[Experiment, list[Outcome]]:
-    """Plans, trains or continues a grid; `jobs` 0 is one per core.
+    """Plans, trains or continues a grid; `jobs` 0 is what the machine or cluster has room for.
 
     Raises:
         UserError: an axis or a setting is not valid; all of them are named.
@@ -327,12 +353,15 @@ def run_grid_of(
     if seeds < 1:
         raise UserError(f"--seeds: {seeds}; allowed: 1 or more")
     if jobs < 0:
-        raise UserError(f"--jobs: {jobs}; allowed: 0 (one per core) or more")
+        raise UserError(f"--jobs: {jobs}; allowed: 0 (as many as there is room for) or more")
     start = 1 if first_seed is None else first_seed
     place = None if config is None else str(Path(config).resolve())
     if place is None and Path("config.yaml").exists():
         place = str(Path("config.yaml").resolve())
     plan = Plan(parsed, design, tuple(range(start, start + seeds)), place, tuple(overrides))
+    if restarts < 0:
+        raise UserError(f"--restarts: {restarts}; allowed: 0 or more")
+    chosen = launchers.make(launcher, address, gpus_per_job)  # before a folder is made
     experiment = open_experiment(plan, results, fresh)
     if not quiet:
         total = len(plan.jobs())
@@ -340,10 +369,5 @@ def run_grid_of(
             f"{files.from_here(experiment.folder)}: {total} runs of {total // seeds} settings",
             file=sys.stderr,
         )
-    chosen: Launcher = LocalLauncher()
-    if launcher == "ray":
-        from ppo.insight.experiments.launchers import RayLauncher
-
-        chosen = RayLauncher(address)
-    count = jobs or os.cpu_count() or 1
-    return experiment, run_experiment(experiment, chosen, count, watch, retry_failed)
+    count = jobs or chosen.capacity()
+    return experiment, run_experiment(experiment, chosen, count, watch, retry_failed, restarts)

@@ -7,7 +7,7 @@ import sys
 import time
 from typing import Any
 
-from ppo.core.figures import number, signed
+from ppo.core.figures import number
 from ppo.insight.comparison.compare import Comparison, Group, compare
 from ppo.insight.comparison.page import page, table
 from ppo.insight.comparison.tables import headline, interval, write_csv
@@ -107,7 +107,7 @@ def _cells(experiment: Experiment, comparison: Comparison) -> tuple[list[str], l
     columns = [*headline(), ("steps/s", "steps_per_second", "final")]
     heads = [*axes, "seeds", *(head for head, _, _ in columns), "against the first"]
     words = {
-        id(v.group): f"{v.word} ({signed(v.difference.mean)}, p {v.p_value:.2g})"
+        id(v.group): v.short()
         for v in comparison.verdicts
         if v.metric.name == "mean_episode_return" and v.figure == "final"
     }

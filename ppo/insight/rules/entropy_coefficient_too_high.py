@@ -16,6 +16,7 @@ LONG = 20  # batches before "still uniform" means anything
 SEES = 0.3  # explained variance of a critic that is ahead of the policy (J)
 HELD = 0.9  # relative entropy that a bonus can hold for half a run (M)
 HEAVY = 0.1  # a coefficient ten times the usual (J)
+USUAL = 0.01  # the largest coefficient that is common (S: Stable-Baselines3's zoo)
 HEAVY_HELD = 0.8  # relative entropy that is suspect with such a coefficient (J)
 STILL = 0.02  # fall of the relative entropy in that half
 MOVES = 1e-4  # KL above which the policy is being trained at all
@@ -37,6 +38,7 @@ class EntropyCoefficientTooHigh(Rule):
         "observations_unnormalized",
         "policy_collapse",
         "critic_blind",
+        "loss_imbalance",
     )
     sources = ("Stable-Baselines3 #2240", "rlpyt #124")
 
@@ -49,7 +51,7 @@ class EntropyCoefficientTooHigh(Rule):
             coefficient = log.number("ppo.entropy_coefficient")
         if coefficient <= 0:
             return None
-        lower = setting(coefficient / 10) if np.isfinite(coefficient) else "0.0"
+        lower = setting(min(coefficient / 10, USUAL)) if np.isfinite(coefficient) else "0.0"
         changes = [
             Change("ppo.entropy_coefficient", lower),
             Change("ppo.normalize_returns", "true", "if advantages are not normalized"),
@@ -68,7 +70,7 @@ class EntropyCoefficientTooHigh(Rule):
         return past, f"policy std grew {number(grown)} times and is rising"
 
     def _stands_still(self, log: MetricsLog) -> bool:
-        """A policy that is held near uniform while the critic knows what is better."""
+        """A policy that is held near uniform, by a heavy bonus or though the critic sees better."""
         half = len(log) // 2
         entropy, quarter = log.get("entropy_relative")[half:], max(len(log) // 4, 2)
         heavy = median(log.get("entropy_coefficient")) > HEAVY
@@ -82,7 +84,7 @@ class EntropyCoefficientTooHigh(Rule):
             batches=log.batches[half:],
             writer=log.writer,
         )
-        return bool(fell < STILL and sees and not rises(later))
+        return bool(fell < STILL and (sees or heavy) and not rises(later))
 
     def _uniform(self, log: MetricsLog) -> tuple[int | None, str]:
         entropy = log.get("entropy_relative")
@@ -93,7 +95,7 @@ class EntropyCoefficientTooHigh(Rule):
             level = number(100 * median(entropy[half:]))
             return (
                 half,
-                f"entropy stays at {level} % of its maximum, the critic sees, the return stands",
+                f"entropy stays at {level} % of its maximum, and the return stands",
             )
         if len(log) < LONG or not median(late) > UNIFORM or not median(late[-5:]) > UNIFORM:
             return None, ""

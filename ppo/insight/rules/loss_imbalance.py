@@ -6,7 +6,7 @@ import numpy as np
 
 from ppo.core.figures import number
 from ppo.insight.logs.log import Column, MetricsLog
-from ppo.insight.rules import RULES, Change, Finding, Rule
+from ppo.insight.rules import MILD, RULES, Change, Finding, Rule
 from ppo.insight.rules._signs import known, median
 
 WINDOW = 20  # batches
@@ -19,6 +19,7 @@ DONE = 0.1  # of its first loss, or unexplained share: a loss this small has not
 class LossImbalance(Rule):
     illness = "loss_imbalance"
     number = 24
+    severity = MILD  # a component may be noise, or come only once the task is solved
     waits = WINDOW
     sources = ("learned uncertainty weights: Kendall et al. 2018",)
 

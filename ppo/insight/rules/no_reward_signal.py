@@ -102,8 +102,11 @@ class NoRewardSignal(Rule):
             return None, ""
         left = float(np.median(errors[-5:])) / max(float(errors[0]), 1e-300)
         _, returns = known(log.get("mean_episode_return"))
-        if len(returns) and rises(log):  # costs that shrink, shrink the error by as much
-            left /= min(abs(float(returns[-1] / returns[0])), 1.0) if returns[0] else 1.0
+        if len(returns) and rises(log):
+            shrunk = abs(float(returns[-1] / returns[0])) if returns[0] else np.inf
+            if shrunk > 1:  # a gain that grows is a reward that arrives
+                return None, ""
+            left /= shrunk or 1.0  # costs that shrink, shrink the error by as much
         saw = float(np.quantile(variance, 0.95)) > SEES
         if left > VANISHED or saw or float(np.median(variance[-10:])) > BLIND:
             return None, ""

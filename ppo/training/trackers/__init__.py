@@ -64,9 +64,10 @@ def made(name: str) -> Any:
         kind = imports.load(name, KEY)
         return Part(place, kind, {}, own=True)()
     if name not in names():
-        known = ", ".join(names())
-        hint = nearest(name, names())
-        raise UserError(f"{place}: allowed: {known}, or package.module:Class{hint}")
+        raise UserError(
+            f"{place}: allowed: {', '.join(names())}, or package.module:Class"
+            f"{nearest(name, names())}"
+        )
     try:
         return importlib.import_module(f"{__name__}.{name}_").Tracker()
     except ImportError:

@@ -1,0 +1,80 @@
+"""Jobs of a SLURM cluster, submitted by submitit."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from ppo.core.errors import UserError
+from ppo.core.program import install
+from ppo.insight.experiments.launchers.base import (
+    LOST,
+    PATIENCE,
+    Launcher,
+    environment,
+    run_here,
+)
+
+MINUTES = 24 * 60  # where SBATCH_TIMELIMIT does not say otherwise
+
+
+class SlurmLauncher(Launcher):
+    """One SLURM job each; all nodes share the results and the working directory.
+
+    Partition, account and time limit are those of sbatch's own environment variables
+    (SBATCH_PARTITION, SBATCH_ACCOUNT, SBATCH_TIMELIMIT), which override what is asked for here.
+
+    Args:
+        gpus, cpus: number of each that a job takes.
+    """
+
+    def __init__(self, gpus: float = 0.0, cpus: int = 1) -> None:
+        try:
+            import submitit
+        except ImportError:
+            raise UserError(
+                f'--launcher slurm needs the extra "slurm": {install("slurm")}'
+            ) from None
+        if shutil.which("sbatch") is None:
+            raise UserError("--launcher slurm: there is no sbatch on this machine")
+        if gpus != int(gpus):
+            raise UserError(f"--gpus-per-job: {gpus}; allowed with slurm: whole numbers")
+        self._submitit = submitit
+        self._settings: dict[str, Any] = {
+            "slurm_time": MINUTES,
+            "cpus_per_task": cpus,
+            "name": "ppo",
+            "stderr_to_stdout": True,
+        }
+        if gpus:
+            self._settings["gpus_per_node"] = int(gpus)
+
+    def capacity(self) -> int:
+        return 10**6  # the queue is SLURM's
+
+    def start(self, command: list[str], output: Path) -> Any:
+        executor = self._submitit.AutoExecutor(folder=output.parent / "slurm", cluster="slurm")
+        executor.update_parameters(**self._settings)
+        path, here = environment()["PYTHONPATH"], os.getcwd()
+        return executor.submit(run_here, command, str(output.resolve()), path, here)
+
+    def poll(self, handle: Any) -> int | None:
+        if not handle.done():
+            return None
+        try:
+            return int(handle.result())
+        except (self._submitit.core.utils.UncompletedJobError, OSError):  # no result was written
+            return LOST
+        except Exception:
+            return 1
+
+    def stop(self, handle: Any) -> None:
+        handle.cancel(check=False)
+
+    def wait(self, handle: Any) -> None:
+        until = time.monotonic() + PATIENCE
+        while not handle.done() and time.monotonic() < until:
+            time.sleep(1.0)
