@@ -116,6 +116,9 @@ class Played(Launcher):
         folder.close()
         return 0
 
+    def capacity(self):
+        return 1
+
     def poll(self, handle):
         return handle
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
+
+from ppo.cli.modes._grid import add_jobs
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,9 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--trials", type=int, default=40, metavar="N", help="settings tried (40)")
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="seeds of each (1)")
-    parser.add_argument("--jobs", type=int, default=0, metavar="N", help="at a time (one per core)")
-    parser.add_argument("--launcher", choices=["local", "ray"], default="local", help="where")
-    parser.add_argument("--address", default="auto", help="of the Ray cluster (auto)")
+    add_jobs(parser)
     parser.add_argument("--fresh", action="store_true", help="a new search, not the last one")
 
 
@@ -30,13 +29,14 @@ def run(args: argparse.Namespace) -> int:
     """Searches, and leaves the best settings and a page in the search's folder."""
     from ppo.config.shipped import find
     from ppo.core.errors import UserError
+    from ppo.insight.experiments import launchers
     from ppo.insight.experiments.findings import conclude
     from ppo.insight.experiments.search import Search, Tuner, open_search, optuna_of
     from ppo.insight.experiments.space import parse
 
     optuna_of()
     if args.jobs < 0:
-        raise UserError(f"--jobs: {args.jobs}; allowed: 0 (one per core) or more")
+        raise UserError(f"--jobs: {args.jobs}; allowed: 0 (as many as there is room for) or more")
     if args.seeds < 1:
         raise UserError(f"--seeds: {args.seeds}; allowed: 1 or more")
     path = find(args.config) if args.config else "config.yaml"
@@ -45,12 +45,8 @@ def run(args: argparse.Namespace) -> int:
     seeds = tuple(range(first, first + args.seeds))
     space = tuple(parse(text) for text in args.vary)
     search = Search(space, args.trials, seeds, config, tuple(args.overrides))
+    launcher = launchers.make(args.launcher, args.address, args.gpus_per_job)
     folder = open_search(search, args.results, args.fresh)
-    launcher = None
-    if args.launcher == "ray":
-        from ppo.insight.experiments.launchers import RayLauncher
-
-        launcher = RayLauncher(args.address)
     quiet = args.verbosity == "quiet"
 
     def tell(line: str) -> None:
@@ -58,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
             print(line, file=sys.stderr, flush=True)
 
     tell(f"{folder}: {search.trials} trials")
-    tuner = Tuner(search, folder, launcher, args.jobs or os.cpu_count() or 1, tell)
+    tuner = Tuner(search, folder, launcher, args.jobs or launcher.capacity(), tell)
     tuner.run()
     print(conclude(tuner))
     return 0
