@@ -108,8 +108,11 @@ def inspect_environment(config: Config, num_steps: int) -> dict[str, Any]:
 
 
 def _numbers(learner: Learner, obs: Tensor) -> np.ndarray:
-    """[B, D] what the normalizer sees of rows; images for a convolutional encoder are not."""
-    return learner.objective.agent.normalizer.read(obs).cpu().numpy()
+    """[B, D] the numbers that the normalizer sees of rows, without images seen as such."""
+    normalizer: Any = learner.objective.agent.normalizer
+    pixels = [np.arange(i.start, i.start + i.size) for i in normalizer.images]
+    found = normalizer.read(obs).cpu().numpy()
+    return np.delete(found, np.concatenate(pixels), 1) if pixels else found
 
 
 def _actions(learner: Learner, rollout: Any) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from ppo.networks import packing
 from ppo.networks.encoders.convolutional import Convolutional
 from ppo.networks.encoders.mlp import MLP
 from ppo.networks.groups import groups_of
+from ppo.training.inspection import inspect_environment
 
 KEYS, VIEWS = "groups_env:Keys-v0", "groups_env:Views-v0"
 APART = {"network__shared_encoder": "false"}
@@ -258,6 +259,11 @@ def test_pixels_of_floats_are_normalized_by_their_channel():
     expected = (vector - vector.mean(0)) / vector.std(0)
     found = packing.vectors(normalizer(rows[:5]), layout)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_an_inspection_lists_the_vector_and_not_the_pixels():
+    config = settings(VIEWS, **FEW)
+    assert len(inspect_environment(config, 32)["observations"]) == 3
 
 
 def test_a_depth_image_of_two_axes_is_stacked_along_channels():
