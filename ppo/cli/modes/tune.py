@@ -21,8 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--trials", type=int, default=40, metavar="N", help="settings tried (40)")
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="seeds of each (1)")
     parser.add_argument("--jobs", type=int, default=0, metavar="N", help="at a time (one per core)")
-    parser.add_argument("--launcher", choices=["local", "ray"], default="local", help="where")
-    parser.add_argument("--address", default="auto", help="of the Ray cluster (auto)")
+    kinds = ["local", "ray", "slurm"]
+    parser.add_argument("--launcher", choices=kinds, default="local", help="where (local)")
+    parser.add_argument("--address", default="auto", help="address of the Ray cluster (auto)")
+    parser.add_argument("--gpus-per-job", type=float, default=0.0, metavar="X", help="GPUs (0)")
     parser.add_argument("--fresh", action="store_true", help="a new search, not the last one")
 
 
@@ -30,6 +32,7 @@ def run(args: argparse.Namespace) -> int:
     """Searches, and leaves the best settings and a page in the search's folder."""
     from ppo.config.shipped import find
     from ppo.core.errors import UserError
+    from ppo.insight.experiments import launchers
     from ppo.insight.experiments.findings import conclude
     from ppo.insight.experiments.search import Search, Tuner, open_search, optuna_of
     from ppo.insight.experiments.space import parse
@@ -45,12 +48,8 @@ def run(args: argparse.Namespace) -> int:
     seeds = tuple(range(first, first + args.seeds))
     space = tuple(parse(text) for text in args.vary)
     search = Search(space, args.trials, seeds, config, tuple(args.overrides))
+    launcher = launchers.make(args.launcher, args.address, args.gpus_per_job)
     folder = open_search(search, args.results, args.fresh)
-    launcher = None
-    if args.launcher == "ray":
-        from ppo.insight.experiments.launchers import RayLauncher
-
-        launcher = RayLauncher(args.address)
     quiet = args.verbosity == "quiet"
 
     def tell(line: str) -> None:

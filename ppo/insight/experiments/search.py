@@ -21,7 +21,8 @@ from typing import Any
 
 from ppo.core.errors import UserError
 from ppo.insight.doctor import judge
-from ppo.insight.experiments.launchers import Launcher, LocalLauncher
+from ppo.insight.experiments import launchers
+from ppo.insight.experiments.launchers.base import Launcher
 from ppo.insight.experiments.run import STATE, _has_checkpoint, _orderly_stop, _take_number
 from ppo.insight.experiments.space import Dimension
 from ppo.insight.logs.own import read_records, read_summary
@@ -161,7 +162,7 @@ class Tuner:
         tell: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.search, self.folder, self.jobs, self.tell = search, folder, jobs, tell
-        self.launcher = launcher or LocalLauncher()
+        self.launcher = launcher or launchers.make("local")
         self.optuna = optuna_of()
         self.study = open_study(self.optuna, folder, search.seeds[0])
         self.total = int(search.load([]).train.total_timesteps)
