@@ -116,6 +116,9 @@ class Played(Launcher):
         folder.close()
         return 0
 
+    def capacity(self):
+        return 2
+
     def poll(self, handle):
         return handle
 

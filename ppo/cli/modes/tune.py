@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -57,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
             print(line, file=sys.stderr, flush=True)
 
     tell(f"{folder}: {search.trials} trials")
-    tuner = Tuner(search, folder, launcher, args.jobs or os.cpu_count() or 1, tell)
+    tuner = Tuner(search, folder, launcher, args.jobs or launcher.capacity(), tell)
     tuner.run()
     print(conclude(tuner))
     return 0
