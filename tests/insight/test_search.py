@@ -12,7 +12,7 @@ from ppo import Config
 from ppo.cli.main import main
 from ppo.core.errors import UserError
 from ppo.insight.experiments import search as module
-from ppo.insight.experiments.launchers import Launcher
+from ppo.insight.experiments.launchers.base import Launcher
 from ppo.insight.experiments.search import Search, Tuner, moments, open_search, score
 from ppo.insight.experiments.space import Dimension, parse
 from ppo.runs.folder import RunFolder

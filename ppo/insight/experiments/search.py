@@ -22,7 +22,7 @@ from typing import Any
 from ppo.core.errors import UserError
 from ppo.insight.doctor import judge
 from ppo.insight.experiments import launchers
-from ppo.insight.experiments.launchers import Launcher
+from ppo.insight.experiments.launchers.base import Launcher
 from ppo.insight.experiments.run import STATE, _has_checkpoint, _orderly_stop, _take_number
 from ppo.insight.experiments.space import Dimension
 from ppo.insight.logs.own import read_records, read_summary
