@@ -27,7 +27,8 @@ PATHS = [
     "ppo.return_normalizer=ppo.values.standardized:PopArt",
     "ppo.value_clip=ppo.values.clips:SigmaClip",
 ]
-BATCHES = 15
+SMALL = ["env.num_envs=64", "ppo.num_epochs=2", "system.compile=never", "system.device=cpu"]
+BATCHES = 12
 
 
 def main() -> None:
@@ -35,7 +36,7 @@ def main() -> None:
     torch.set_num_threads(1)
     learners = {}
     for way, parts in (("by name", NAMES), ("by path", PATHS)):
-        config = Config.from_dict({}, [*parts, "system.compile=never", "system.device=cpu"])
+        config = Config.from_dict({}, [*parts, *SMALL])
         device = build.prepare_torch(config)
         learners[way] = build.build_learner(
             config, build.build_environments(config, device), device

@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import re
 import shlex
 import struct
 import sys
@@ -60,7 +61,9 @@ def draw(text: str, target: Path) -> None:
     with open(os.devnull, "w") as nowhere:
         console = Console(record=True, width=COLUMNS, file=nowhere, force_terminal=True)
         console.print(Text.from_ansi(text.rstrip()), soft_wrap=False)
-        console.save_svg(str(target), title="train_cli.py at 80 columns")
+        picture = console.export_svg(title="train_cli.py at 80 columns")
+    # The fonts would be asked for from the network; the reader's own monospace will do.
+    target.write_text(re.sub(r"@font-face \{.*?\n    \}\n", "", picture, flags=re.S))
 
 
 if __name__ == "__main__":

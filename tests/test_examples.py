@@ -20,6 +20,7 @@ EXTRAS = {
     "gymnax_environment": "gymnax",
     "brax_environment": "brax",
     "envpool_environment": "envpool",
+    "tune": "optuna",
 }
 EXAMPLES = [
     pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if path.stem in EXTRAS else [])
@@ -51,6 +52,10 @@ def test_an_example_runs_and_stays_short(example, tmp_path, monkeypatch):
     assert len(batches(run)) == 3
     if example.stem == "custom_metric":
         assert all(record["custom/mean_kl"] > 0 for record in batches(run))
+    if example.stem == "trackers":
+        assert len((run / "figures.jsonl").read_text().splitlines()) == 3 + 3  # and evaluations
+    if example.stem == "fine_tuning":
+        assert "statistics start from run0001" in str(batches(run.parent / "run0002")[0]["events"])
 
 
 def test_the_parts_of_the_examples_keep_the_laws(monkeypatch):

@@ -9,7 +9,7 @@ from typing import Any
 from ppo.core.figures import compact, duration, number
 from ppo.core.metrics import METRICS, Column, Form, clean
 
-WIDTH = 80  # columns of a display that does not tell its own
+WIDTH = 80  # columns of a display whose size is not known
 Record = Mapping[str, Any]
 
 

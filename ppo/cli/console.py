@@ -1,6 +1,6 @@
 """The terminal during a run: a header, one line per batch, findings, and what to do next.
 
-The trainer drives it and never has to ask whether anybody is looking: a closed pipe or terminal
+The trainer drives it, whether or not anybody is looking: a closed pipe or terminal
 silences the console and ends nothing.
 """
 
@@ -32,7 +32,7 @@ SECONDS_BETWEEN_LINES = 0.5
 LINES_BETWEEN_HEADERS = 25
 WIDEST = 100  # columns of sentences; the table takes more
 LAST = 10  # batches whose gradients the end explains
-NO_EPISODE = 3  # batches without an end of an episode, after which a line says so
+NO_EPISODE = 3  # batches without an end of an episode, after which a line notes it
 _RED, _YELLOW, _PLAIN = "\033[31m", "\033[33m", "\033[0m"
 
 
@@ -66,7 +66,7 @@ class _Shielded:
         except (OSError, ValueError):
             return False
 
-    def __getattr__(self, name: str) -> Any:  # tqdm asks for encoding and fileno
+    def __getattr__(self, name: str) -> Any:  # tqdm reads encoding and fileno
         return getattr(self._stream, name)
 
 

@@ -427,7 +427,7 @@ class EvaluationConfig(Section):
 class LoggingConfig(Section):
     tensorboard: bool = setting(True, "write TensorBoard files", common=True)
     trackers: list[str] = setting(
-        [], "tensorboard, wandb, mlflow, trackio, or your own as package.module:Class"
+        [], "tensorboard, wandb, mlflow, trackio, or your own as package.module:Class", imports=True
     )
     episodes: bool = setting(True, "write episodes.csv")
     info: bool = setting(

@@ -148,9 +148,10 @@ METRICS: list[Metric] = [
             label="KL",
             curve=True,
             column=Column("kl", 7, "kl"),
-            # "Stays below 0.02" in Huang et al. 2022, The 37 Implementation Details of PPO; half as
-            # much again.
-            healthy=(-math.inf, 0.03),
+            # "Stays below 0.02" in Huang et al. 2022, The 37 Implementation Details of PPO. Healthy
+            # runs of the shipped configuration reach 0.0302 in single batches; the doctor acts at
+            # 0.05.
+            healthy=(-math.inf, 0.035),
             normal="0.003 to 0.02",
             always=True,
             telling=True,

@@ -112,6 +112,8 @@ class SimulatorEnvironments(Environments):
         ActionDecoder(self.action_space, env_id)  # refuses what cannot be acted in
         self._cast = ActionCaster(self.action_space, self.device)
         self._rows_of: RowMaker | None = None
+        self._unknown = torch.full((self.num_envs,), torch.nan, device=self.device)
+        self._valid = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
         self._moved = False  # since the last reset
         self._untold: Tensor | None = None  # an episode ended without its last observation
         self._find_properties(task)
@@ -203,7 +205,7 @@ class SimulatorEnvironments(Environments):
         ended = ends | limits
         rows = self._rows(obs, info)
         reached = self._reached(rows, ended, info)
-        success = torch.full((self.num_envs,), torch.nan, device=self.device)
+        success = self._unknown
         if SUCCESS in info:
             success = torch.where(ended, self._column(info[SUCCESS], SUCCESS).float(), success)
         if self._report:
@@ -216,7 +218,7 @@ class SimulatorEnvironments(Environments):
             truncated=limits,
             final_obs=reached,
             success=success,
-            valid=torch.ones_like(ended),
+            valid=self._valid,
         )
 
     def _reached(self, rows: Tensor, ended: Tensor, info: dict[str, Any]) -> Tensor:
@@ -225,6 +227,8 @@ class SimulatorEnvironments(Environments):
         if told is None:
             untold = ended.any()
             self._untold = untold if self._untold is None else self._untold | untold
+            return rows
+        if self.device.type == "cpu" and not ended.any():  # elsewhere it would mean waiting
             return rows
         where = ended.reshape(-1, *(1 for _ in self.layout.shape))
         return torch.where(where, self._rows(told, None), rows)

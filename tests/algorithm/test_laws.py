@@ -171,6 +171,7 @@ SOUND = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("check", "part", "options"), SOUND)
 def test_a_sound_part_passes(check, part, options):
     check(part, **options)

@@ -13,7 +13,9 @@ from ppo.algorithm.rollout.collect import Episodes
 
 def rows(terminated: list[int], truncated: list[int], success: list[float]) -> EpisodeRows:
     """An episode of each environment, three steps long, that pays its number."""
-    run = learner("CartPole-v1", env__num_envs=len(success), ppo__num_steps=3)
+    run = learner(
+        "CartPole-v1", env__num_envs=len(success), ppo__num_steps=3, ppo__num_minibatches=1
+    )
     rollout, _ = run.collector(0)
     run.collector.envs.close()
 

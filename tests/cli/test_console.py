@@ -221,7 +221,7 @@ def test_what_a_mark_means_is_written_once_and_every_line_fits() -> None:
     places = [i for i, line in enumerate(lines) if "! marks what is outside" in line]
     assert places == [3] and lines[2].split()[0] == "1"
     text = " ".join(" ".join(lines).split())
-    assert "ev below -0.10; kl above .0300; clip above 30%; value/var above 2.00" in text
+    assert "ev below -0.10; kl above .0350; clip above 30%; value/var above 2.00" in text
     assert all(len(line) <= 80 for line in lines)
 
 

@@ -77,7 +77,9 @@ def test_a_run_that_was_resumed_with_other_settings_stands_alone_and_is_noted(
 )
 def test_runs_that_differ_in_a_setting_are_not_pooled(key: str) -> None:
     one, same, other = (
-        SimpleNamespace(writer="ppo", path=path, settings={key: value, "system.seed": path})
+        SimpleNamespace(
+            writer="ppo", path=path, settings={key: value, "system.seed": path}, parts=()
+        )
         for path, value in (("a", 1), ("b", 1), ("c", 2))
     )
     assert [group.runs for group in group_runs([one, other, same])] == [[one, same], [other]]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
 from cut_env import FAULT, LENGTH
 from env_tools import make
+from hypothesis import given
+from hypothesis import strategies as st
 from learner_tools import learner
 
 from ppo.algorithm.targets import make_batch
+from ppo.functional.returns import generalized_advantages
 from ppo.policies.demonstrate import record
 from ppo.policies.play import play
 
@@ -50,6 +54,47 @@ def test_a_cut_is_a_time_limit_with_the_same_last_value(how, stack, memory):
     assert same > 3 * LENGTH
     torch.testing.assert_close(found[:same], limit[:same], rtol=1e-6, atol=1e-4)
     torch.testing.assert_close(found_returns[:same], limit_returns[:same], rtol=1e-6, atol=1e-4)
+
+
+ROWS = {  # terminated, truncated, valid
+    "step": (False, False, True), "end": (True, False, True), "limit": (False, True, True),
+    "cut": (False, True, False), "dummy": (False, False, False),
+}  # fmt: skip
+
+
+@hypothesis.settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.sampled_from(sorted(ROWS)), min_size=1, max_size=14),
+    st.integers(0, 10**6),
+    st.sampled_from([0.0, 0.5, 1.0]),
+    st.sampled_from([0.9, 1.0]),
+)
+def test_whatever_rows_follow_each_stretch_of_steps_stands_for_itself(kinds, seed, lam, gamma):
+    """Its advantages are those of an episode of its own that a time limit or an end closes."""
+    draw = torch.Generator().manual_seed(seed)
+    rewards, values, next_values = torch.randn(
+        3, len(kinds), 1, 1, generator=draw, dtype=torch.float64
+    )
+    columns = torch.tensor([ROWS[kind] for kind in kinds]).unsqueeze(1)
+    terminated, truncated, valid = columns.unbind(-1)
+    discount = torch.tensor([gamma], dtype=torch.float64)
+    found = generalized_advantages(
+        rewards, values, next_values, terminated, terminated | truncated, discount, lam, valid
+    )
+    expected, first = torch.zeros_like(found), 0
+    for t, kind in enumerate([*kinds, "cut"]):
+        over = t + (kind in ("end", "limit"))  # behind the last step of the stretch
+        if kind != "step":
+            rows = slice(first, over)
+            if over > first:
+                last = torch.zeros(over - first, 1, dtype=torch.bool)
+                last[-1] = True
+                expected[rows] = generalized_advantages(
+                    rewards[rows], values[rows], next_values[rows], terminated[rows], last,
+                    discount, lam,
+                )  # fmt: skip
+            first = t + 1
+    torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.slow

@@ -29,17 +29,18 @@ def run(folder, env, **more):
 @pytest.mark.parametrize(
     ("env", "more", "inputs"),
     [
-        (MASKED, {}, (8,)),
-        ("TMaze-v0", {"network__memory": "lstm"}, (4,)),
-        ("TMaze-v0", {"network__memory": "gru", "network__shared_encoder": "false"}, (4,)),
-        (PICTURE, {}, (40, 48, 3)),
-        (PICTURE, {"env__kwargs": "{numbers: true}"}, (5780,)),
+        (MASKED, {}, [(8,)]),
+        ("TMaze-v0", {"network__memory": "lstm"}, [(4,)]),
+        ("TMaze-v0", {"network__memory": "gru", "network__shared_encoder": "false"}, [(4,)]),
+        (PICTURE, {}, [(40, 48, 3)]),
+        (PICTURE, {"env__kwargs": "{numbers: true}"}, [(40, 48, 3), (), (2,)]),
     ],
 )
 def test_what_is_exported_acts_as_the_policy(tmp_path, env, more, inputs):
     run(tmp_path, env, **more)
     done = export("run0001", tmp_path, "torch_export")
-    assert done.inputs == inputs and done.largest_difference <= 1e-4
+    assert [each.shape for each in done.inputs] == inputs
+    assert done.largest_difference <= 1e-4
 
 
 @pytest.mark.slow
@@ -50,12 +51,6 @@ def test_onnx_acts_as_the_policy(tmp_path, env, more):
     run(tmp_path, env, **more)
     done = export("run0001", tmp_path, "onnx")
     assert done.runtime == "onnxruntime" and done.largest_difference <= 1e-4
-
-
-def test_rows_of_bytes_are_not_given_to_onnx(tmp_path):
-    run(tmp_path, PICTURE, env__kwargs="{numbers: true}")
-    with pytest.raises(UserError, match="torch_export"):
-        export("run0001", tmp_path, "onnx")
 
 
 def test_demonstrations_of_a_masked_policy_hold_observations_alone_and_can_be_imitated(tmp_path):

@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
-
-ROOT = Path(__file__).parents[2]
+from mutated_tree import change, run_tests
 
 # what is taken out: the code, what stands there in its place, the tests that must notice
 MUTATIONS = {
@@ -110,39 +103,9 @@ MUTATIONS = {
 }  # fmt: skip
 
 
-def run_tests(root: Path, selection: str) -> int:
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-x",
-        "-p",
-        "no:cacheprovider",
-        "tests/runs",
-        "tests/core/test_signals.py",
-    ]
-    command += ["-k", selection]
-    environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
-    # No pipe: a process that a mutation leaves behind would hold it open for ever.
-    done = subprocess.run(
-        command, cwd=root, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    return done.returncode
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("safeguard", MUTATIONS)
 def test_a_safeguard_taken_out_is_noticed(tmp_path, safeguard):
     code, replacement, selection = MUTATIONS[safeguard]
-    for name in ("ppo", "tests/runs", "tests/core", "tests/tools"):
-        ignore = shutil.ignore_patterns("__pycache__", "test_mutations.py")
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignore)
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    sources = {path: path.read_text() for path in (tmp_path / "ppo").rglob("*.py")}
-    places = [path for path, text in sources.items() for _ in range(text.count(code))]
-    assert len(places) == 1, "this safeguard reads otherwise now: bring the list up to date"
-    path, mutated = places[0], sources[places[0]].replace(code, replacement)
-    if "errno." in replacement and "import errno" not in mutated:
-        mutated = mutated.replace("import json\n", "import errno\nimport json\n", 1)
-    path.write_text(mutated)
-    assert run_tests(tmp_path, selection) == 1
+    change(tmp_path, code, replacement)
+    assert run_tests(tmp_path, "tests/runs", "tests/core/test_signals.py", "-k", selection) == 1

@@ -54,8 +54,15 @@ WORDS = {
     "balancing.kind": "{}:Net",
     "auxiliary.losses": "['{}:Net']",
     "train.callbacks": "['{}:Watch']",
+    "logging.trackers": "['{}:Watch']",
 }
-NOT_CODE = {"system.device", "train.initial_policy", "train.mirror"}
+NOT_CODE = {
+    "system.device",
+    "train.initial_policy",
+    "train.mirror",
+    "network.actor_keys",
+    "network.critic_keys",
+}
 MODES = {
     "evaluate": ["--mode", "evaluate", "--run", "run0001", "--episodes", "1"],
     "render": ["--mode", "evaluate", "--run", "run0001", "--episodes", "1", "--render"],
