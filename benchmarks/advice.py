@@ -91,7 +91,10 @@ def train(case: Ill, seed: int, more: tuple[str, ...] = ()) -> tuple[dict[str, A
         path = ROOT / config if config else None
         trainer = Trainer(Config.load(path, overrides=settings), folder, callbacks=[advice])
         with trainer:
-            return trainer.train(), advice
+            summary = trainer.train()
+    if summary["status"] == "interrupted":
+        raise SystemExit(summary["exit_status"])
+    return summary, advice
 
 
 def follow(case: Ill, seed: int) -> dict[str, Any]:

@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     from ppo.networks.memory import Memory
     from ppo.policies.evaluate import evaluate
     from ppo.policies.policy import Policy, load_policy
-    from ppo.training.callbacks import StopAtFatalFinding, StopAtNoImprovement, StopAtReturn
+    from ppo.training.callbacks import (
+        RecordVideo,
+        StopAtFatalFinding,
+        StopAtNoImprovement,
+        StopAtReturn,
+    )
     from ppo.training.observers import Callback
     from ppo.training.trainer import Trainer
     from ppo.values.clips import ValueClip
@@ -25,6 +30,7 @@ _HOMES = {
     "Config": "config",
     "Trainer": "training.trainer",
     "Callback": "training.observers",
+    "RecordVideo": "training.callbacks",
     "StopAtReturn": "training.callbacks",
     "StopAtNoImprovement": "training.callbacks",
     "StopAtFatalFinding": "training.callbacks",
@@ -48,6 +54,7 @@ __all__ = [
     "Encoder",
     "Memory",
     "Policy",
+    "RecordVideo",
     "StopAtFatalFinding",
     "StopAtNoImprovement",
     "StopAtReturn",

@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 import re
 import runpy
+import shlex
 import sys
 from pathlib import Path
 
 import pytest
 
 from ppo import Config
+from ppo.cli import main
+from ppo.testing import check_auxiliary_loss, check_encoder, check_value_loss
 
 ROOT = Path(__file__).parents[1]
 EXTRAS = {
     "gymnax_environment": "gymnax",
     "brax_environment": "brax",
     "envpool_environment": "envpool",
+    "tune": "optuna",
 }
 EXAMPLES = [
     pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if path.stem in EXTRAS else [])
@@ -40,6 +44,7 @@ def test_an_example_runs_and_stays_short(example, tmp_path, monkeypatch):
     if example.stem in EXTRAS:
         pytest.importorskip(EXTRAS[example.stem])
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(example.parent))  # as Python does for a script
     monkeypatch.setattr(sys, "argv", [str(example), *TINY])
     runpy.run_path(str(example), run_name="__main__")
     run = tmp_path / "training_results" / "run0001"
@@ -47,6 +52,30 @@ def test_an_example_runs_and_stays_short(example, tmp_path, monkeypatch):
     assert len(batches(run)) == 3
     if example.stem == "custom_metric":
         assert all(record["custom/mean_kl"] > 0 for record in batches(run))
+    if example.stem == "trackers":
+        assert len((run / "figures.jsonl").read_text().splitlines()) == 3 + 3  # and evaluations
+    if example.stem == "fine_tuning":
+        assert "statistics start from run0001" in str(batches(run.parent / "run0002")[0]["events"])
+
+
+def test_the_parts_of_the_examples_keep_the_laws(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    check_encoder("own_encoder:Residual", width=8)
+    check_value_loss("own_value_loss:LogCosh", sharpness=2.0)
+    check_auxiliary_loss("own_auxiliary_loss:LastAction", env="CartPole-v1", weight=0.05)
+
+
+def test_the_code_of_the_page_on_parts_runs(tmp_path, monkeypatch):
+    page = (ROOT / "docs" / "parts.md").read_text()
+    module, test = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "my_parts.py").write_text(module)
+    monkeypatch.chdir(tmp_path)
+    command = re.search(r"train_cli.py (--mode train .*)", page)
+    sets = [word for item in ["env.id=CartPole-v1", *TINY] for word in ("--set", item)]
+    assert command is not None and main([*shlex.split(command[1]), *sets]) == 0
+    space: dict[str, object] = {}
+    exec(test, space)
+    space["test_my_encoder"]()
 
 
 def test_the_code_of_the_page_on_callbacks_runs(tmp_path, monkeypatch):

@@ -17,9 +17,9 @@ import numpy as np
 
 import ppo
 from ppo import (
-    AuxiliaryLoss, Balancer, Callback, Config, Encoder, Memory, Policy, StopAtFatalFinding,
-    StopAtNoImprovement, StopAtReturn, Trainer, ValueClip, ValueHead, ValueScale, evaluate,
-    load_policy, read_runs,
+    AuxiliaryLoss, Balancer, Callback, Config, Encoder, Memory, Policy, RecordVideo,
+    StopAtFatalFinding, StopAtNoImprovement, StopAtReturn, Trainer, ValueClip, ValueHead,
+    ValueScale, evaluate, load_policy, read_runs,
 )
 
 
@@ -53,7 +53,7 @@ PARTS: list[type] = [AuxiliaryLoss, Balancer, Encoder, Memory, ValueClip, ValueH
 def main() -> float:
     config = Config.load(overrides=["env.id=CartPole-v1"]).with_overrides(["ppo.gamma=0.9"])
     stops = [StopAtReturn(475), StopAtNoImprovement(evaluations=3), StopAtFatalFinding()]
-    with Trainer(config, "results", callbacks=[Mine(), *stops]) as trainer:
+    with Trainer(config, "results", callbacks=[Mine(), *stops, RecordVideo(every=10)]) as trainer:
         summary: dict[str, Any] = trainer.train(batches=2)
         trainer.train(total_timesteps=1000)
         trainer.train(batch=2)  # type: ignore[call-arg]  # strict reports one that is not needed

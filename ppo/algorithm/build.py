@@ -13,13 +13,14 @@ from torch import nn
 from ppo import losses
 from ppo.algorithm import probes
 from ppo.algorithm.discount import Discount
+from ppo.algorithm.eyes import build_eyes
 from ppo.algorithm.learner import Learner
 from ppo.algorithm.optimizer import Adam, FlatParameters
 from ppo.algorithm.rewards import Rewards, RewardScale
 from ppo.algorithm.rollout.collect import Collector
 from ppo.algorithm.targets import TargetSettings, by_component
 from ppo.algorithm.update import Update
-from ppo.config import AuxiliaryConfig, Config, NetworkConfig, PPOConfig
+from ppo.config import AuxiliaryConfig, Config, PPOConfig
 from ppo.config.consistency import CLIPS_IN_LENGTHS, mismatches
 from ppo.core import compiling, parallel
 from ppo.core.errors import UserError
@@ -27,17 +28,14 @@ from ppo.core.layout import Layout
 from ppo.core.randomness import generator, stream_seed
 from ppo.envs.base import Environments
 from ppo.envs.make import make_environments
-from ppo.envs.observations import MIN_IMAGE_SIDE
 from ppo.losses import balancers
 from ppo.losses.auxiliary import AuxiliaryLoss
 from ppo.losses.base import Parts
 from ppo.losses.objective import Objective
-from ppo.networks import MEMORIES, encoders
+from ppo.networks import MEMORIES
 from ppo.networks.agent import Agent
 from ppo.networks.distributions import distribution_for
-from ppo.networks.encoders.base import Encoder
 from ppo.networks.memory import Memory
-from ppo.networks.normalizer import ObservationNormalizer
 from ppo.values import CLIPS, HEADS, SCALES
 from ppo.values.clips import ValueClip
 from ppo.values.head import Units, ValueHead
@@ -99,14 +97,6 @@ def uses_compile(config: Config, device: torch.device, on_device: bool = False) 
     return not obstacle and compiling.repays(batches, ppo.num_steps, gradient_steps, on_device)
 
 
-def encoder_kind(config: NetworkConfig, layout: Layout) -> str:
-    """The encoder that `network.encoder` means for these observations."""
-    if config.encoder != "auto":
-        return config.encoder
-    sides = [side for image in layout.images for side in image.height_and_width]
-    return "nature_cnn" if sides and min(sides) >= MIN_IMAGE_SIDE else "mlp"
-
-
 def build_agent(
     config: Config, observations: Layout | int, action_space: gym.Space, num_components: int
 ) -> tuple[Agent, ValueScale]:
@@ -117,27 +107,15 @@ def build_agent(
     """
     network, ppo = config.network, config.ppo
     layout = Layout(observations) if isinstance(observations, int) else observations
+    if network.images == "uint8":
+        layout = layout._replace(images=layout.byte_images)
     normalizer_part = SCALES.part(ppo.value_scale_kind, ppo.return_normalizer_kwargs)
     scale = normalizer_part(num_components, ppo.return_scale, ppo.return_horizon)
     probes.check(probes.scale, normalizer_part, scale, num_components)
     head = build_head(ppo, scale)
-    env = config.env
-    encoder = encoders.REGISTRY.part(encoder_kind(network, layout), network.encoder_kwargs)
-    size, read = encoder.kind.numbers(layout)
-    normalizer = ObservationNormalizer(
-        size,
-        env.normalize_observations,
-        env.observation_clip,
-        env.squash_observations,
-        env.observation_scale == "tails",
-        read,
-    )
     source = generator(torch.device("cpu"), config.system.seed, "initialization")
+    eyes, normalizer = build_eyes(config, layout, source)
     memory = MEMORIES.part(network.memory, network.memory_kwargs)
-
-    def make_encoder() -> Encoder:
-        made = encoder(layout, network, source)
-        return probes.check(probes.encoder, encoder, made, layout, size)
 
     def make_memory(features: int) -> Memory:
         made = memory(features, network.memory_size, source)
@@ -155,7 +133,7 @@ def build_agent(
             normalizer,
             head,
             network.shared_encoder,
-            make_encoder,
+            eyes,
             make_memory,
             source,
         )

@@ -62,7 +62,8 @@ def count(part: Part, made: Any, name: str, least: int = 1) -> int:
 def encoder(part: Part, made: Any, layout: Layout, size: int) -> None:
     """[B, D] numbers and [B, ...] rows -> features [B, F]."""
     features = count(part, made, "num_features")
-    rows = torch.zeros(SAMPLES, *layout.shape, dtype=getattr(torch, layout.dtype))
+    whole = layout.whole or layout
+    rows = torch.zeros(SAMPLES, *whole.shape, dtype=getattr(torch, whole.dtype))
     found = part.run("forward", made, torch.zeros(SAMPLES, size), rows)
     tensor(part, "forward", found, SAMPLES, features)
 
@@ -153,6 +154,8 @@ def rollout_for(agent: Any, num_steps: int = 5, num_envs: int = 3) -> Rollout:
     layout, components = agent.layout, agent.num_components
     obs = torch.randint(0, 2, (*shape, *layout.shape), generator=source)
     obs = obs.to(getattr(torch, layout.dtype))
+    if not layout.images:
+        obs[..., : layout.num_floats] += torch.randn(*shape, layout.num_floats, generator=source)
     ended = torch.zeros(shape, dtype=torch.bool)
     ended[num_steps // 2, 0] = True
     distribution = agent.distribution

@@ -13,6 +13,7 @@ ADDED_LATER = (
     "noise_color",
     "reported",
 )  # parts that the first checkpoints do not have
+TENSORS_ADDED_LATER = ("objective.value_scale.recent",)
 
 
 def of_a_rank(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -65,4 +66,5 @@ def of_earlier_versions(
     named = {RENAMED.get(name, name): tensor for name, tensor in state.items()}
     known = {name.split(".")[0] for name in named}
     missing = [part for part in ADDED_LATER if part not in known]
-    return named | {name: t for name, t in now.items() if name.split(".")[0] in missing}
+    later = {name: t for name, t in now.items() if name.split(".")[0] in missing}
+    return {name: now[name] for name in TENSORS_ADDED_LATER if name in now} | named | later

@@ -132,7 +132,9 @@ class Prepare:
         found["gamma"] = self.settings.gamma.amax()
         rollout = rollout._replace(rewards=rewards)
         batch = make_batch(rollout, self.settings)
-        first, layer = scale.update(batch.returns, batch.valid, self._output_layer())
+        first, layer = scale.update(
+            batch.returns, batch.valid, self._output_layer(), batch.old_values
+        )
         found.update(health.value_health(batch, batch.old_values, scale, self.last_mean))
         for name, values in health.component_health(batch, scale).items():
             found.update({f"component_{name}/{k}": v for k, v in enumerate(values.unbind())})

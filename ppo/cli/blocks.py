@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import shlex
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ppo.cli.columns import WIDTH, Record, figure
+from ppo.config.units import REWARDS, value_loss_unit
 from ppo.core import program
 from ppo.core.figures import compact, duration, number
-from ppo.core.metrics import DECLARED, METRICS, UNBOUNDED, Metric, clean
+from ppo.core.metrics import METRICS, UNBOUNDED, Metric, clean
 
 if TYPE_CHECKING:
     from ppo.config import Config, PPOConfig
 
 HEALTHY = "healthy: no rule of --mode diagnose fired"
+USUAL_CUT = "A few times is usual; dozens mean that nothing else than the largest term is learned"
 LABEL = 7  # run0042, differs, verdict: what stands before the bar
 
 # ---- the header
@@ -30,7 +32,7 @@ def fixes(ppo: PPOConfig) -> list[str]:
 def _value_clip(ppo: PPOConfig) -> str:
     kind, width = ppo.value_clip_kind, ppo.value_clip_epsilon
     if kind == "relative":
-        return f"relative value clipping: +-{width:.1%} of the old value"
+        return f"relative value clipping: +-{width:,.1%} of the old value"
     if kind == "sigma":
         return f"value clipping: +-{width:g} standard deviations of the return"
     if kind == "absolute":
@@ -58,53 +60,83 @@ def _effective(ppo: PPOConfig) -> str:
     return f" (effective {ppo.value_loss_weight * ppo.return_scale**2:g})"
 
 
-def labelled(label: str, text: str) -> str:
-    """`label   | text`, cut to the width of the display."""
-    return _cut(f"{label:<{LABEL}} | {text}")
+def labelled(label: str, text: str, width: int = WIDTH) -> list[str]:
+    """`label   | text`, wrapped at words; a path or a command longer than a line stays whole."""
+    start = f"{label:<{LABEL}} | "
+    return wrapped(text, width, start, f"{'':<{LABEL}} | ")
 
 
-def _cut(line: str) -> str:
-    return line if len(line) <= WIDTH else line[: WIDTH - 3] + "..."
+def wrapped(text: str, width: int, first: str, then: str) -> list[str]:
+    """Lines of at most `width`, cut at spaces only."""
+    return textwrap.wrap(
+        text,
+        width,
+        initial_indent=first,
+        subsequent_indent=then,
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
 
 
-def packed(label: str, parts: list[str]) -> list[str]:
+def packed(label: str, parts: list[str], width: int = WIDTH) -> list[str]:
     """As few lines as hold `parts`, separated by bars."""
     lines: list[str] = []
     for part in parts:
-        if lines and len(lines[-1]) + 3 + len(part) <= WIDTH:
+        if lines and len(lines[-1]) + 3 + len(part) <= width:
             lines[-1] += f" | {part}"
         else:
             lines.append(f"{label if not lines else '':<{LABEL}} | {part}")
     return lines
 
 
-def header(run_name: str, config: Config, facts: Mapping[str, Any]) -> list[str]:
-    """At most five lines that say what starts, with which cures, and where it goes."""
-    threads = facts.get("threads")
+def header(
+    run_name: str, config: Config, facts: Mapping[str, Any], width: int = WIDTH
+) -> list[str]:
+    """At most five lines on what starts, with which cures, and where it goes."""
+    threads, parameters = facts.get("threads"), facts.get("parameters")
     device = str(facts.get("device", config.system.device))
-    parts = [
+    steps = compact(facts.get("total_steps") or config.train.total_timesteps)
+    parts = [  # what matters less goes first where they do not fit into one line
         f"{config.env.id} ({facts.get('backend', config.env.backend)}, {config.env.num_envs} envs)",
-        f"{compact(facts.get('total_steps') or config.train.total_timesteps)} steps",
+        str(facts.get("length") or f"{steps} steps"),
         f"seed {config.system.seed}",
-        device if threads is None else f"{device}, {threads} thread{'s' if threads != 1 else ''}",
+        device,
+        *([] if threads is None else [f"{threads} thread{'s' if threads != 1 else ''}"]),
+        *([] if parameters is None else [f"{compact(parameters)} parameters"]),
     ]
-    if facts.get("parameters") is not None:
-        parts.append(f"{compact(facts['parameters'])} parameters")
-    first = f"{run_name:<{LABEL}} | {' | '.join(parts)}"
-    if len(first) > WIDTH:
-        first = first.replace(" parameters", " params").replace(", 1 thread", "")
-    lines = [_cut(first), *packed("fixes", fixes(config.ppo))]
+    fitting = (packed(run_name, parts[:count], width) for count in range(len(parts), 0, -1))
+    first = next(lines for lines in fitting if len(lines) == 1)
+    lines = [*first, *_cures(config.ppo, width)]
     if facts.get("differs"):
-        lines.append(labelled("differs", _differs(facts["differs"], facts.get("previous"))))
+        text = _differs(facts["differs"], facts.get("previous"), width)
+        lines += labelled("differs", text, width)[:1]
     if facts.get("path"):
-        hint = "Ctrl-C once: finish, save, report"
-        if facts.get("batch"):
-            hint = f"goes on at batch {facts['batch']}; {hint}"
-        lines.append(labelled("output", f"{facts['path']}        {hint}"))
+        lines.append(_output(str(facts["path"]), facts.get("batch"), width))
     return lines[:5]
 
 
-def _differs(changes: Any, previous: str | None) -> str:
+def _cures(ppo: PPOConfig, width: int) -> list[str]:
+    """The fixes in two lines where they can be had."""
+    lines = packed("fixes", fixes(ppo), width)
+    if len(lines) > 2:
+        short = [text.replace(", popart", "") for text in fixes(ppo)]
+        lines = packed("fixes", short, width)
+    return lines
+
+
+def _output(path: str, batch: Any, width: int) -> str:
+    """The path, never cut, with what fits beside it."""
+    line = f"{'output':<{LABEL}} | {path}"
+    hints = ["Ctrl-C once: finish, save, report"]
+    if batch:
+        hints.insert(0, f"goes on at batch {batch}")
+    for hint in ("; ".join(hints), hints[0]):
+        if len(line) + 4 + len(hint) <= width:
+            return f"{line}    {hint}"
+    return line
+
+
+def _differs(changes: Any, previous: str | None, width: int) -> str:
     """The settings that changed since another run, as many as fit."""
     changes = [changes] if isinstance(changes, str) else list(changes)
     start = f"from {previous}: " if previous else ""
@@ -113,7 +145,7 @@ def _differs(changes: Any, previous: str | None) -> str:
         rest = len(changes) - shown - 1
         more = f", and {rest} more" if rest else ""
         addition = (", " if shown else "") + change
-        if shown and len(text) + len(addition) + len(more) > WIDTH - LABEL - 3:
+        if shown and len(text) + len(addition) + len(more) > width - LABEL - 3:
             break
         text, shown = text + addition, shown + 1
     return text + (f", and {len(changes) - shown} more" if shown < len(changes) else "")
@@ -122,91 +154,148 @@ def _differs(changes: Any, previous: str | None) -> str:
 # ---- findings, the health of one batch, the end
 
 
-def finding_lines(illness: str, evidence: str, remedy: str, run: str) -> list[str]:
-    """The indented lines of a finding: what is wrong, and which setting to try."""
-    text = f"! {illness.replace('_', ' ')}: {evidence}"
-    lines = textwrap.wrap(text, WIDTH, initial_indent=" " * 10, subsequent_indent=" " * 12)
-    advice = f"try {remedy}        more: --mode diagnose {run}" if remedy else ""
-    if not advice:
+INDENT = 10  # of notes and findings below a batch
+
+
+def note_lines(text: str, width: int = WIDTH) -> list[str]:
+    """The indented lines of something that happened."""
+    return wrapped(text, width, " " * INDENT, " " * (INDENT + 2))
+
+
+def no_episode(config: Config, longest: int | None, batches: int) -> str:
+    """That no episode ended for some batches, and which setting would show returns sooner.
+
+    Args:
+        longest: steps of the longest episode; None: not known.
+    """
+    num_envs, num_steps = config.env.num_envs, config.ppo.num_steps
+    text = f"no episode ended in {batches} batches of {num_steps:,} steps per environment"
+    if longest is not None:
+        text += f"; one may last {longest:,} steps"
+    fewer = next((k for k in range(2, num_envs + 1) if _shows_ends(config, k, longest)), None)
+    if fewer is None:
+        return f"{text}; a larger ppo.num_steps shows returns sooner"
+    same = f"ppo.num_steps={num_steps * fewer} env.num_envs={num_envs // fewer}"
+    return f"{text}; returns show sooner with {same}, a batch of the same size"
+
+
+def _shows_ends(config: Config, times: int, longest: int | None) -> bool:
+    """Whether so many times fewer environments see an episode end in every batch."""
+    num_envs = config.env.num_envs
+    if num_envs % times or config.network.memory != "none":
+        return False
+    return config.ppo.num_steps * times >= (longest or 4 * config.ppo.num_steps)
+
+
+def finding_lines(found: str, remedy: str, run: str, width: int = WIDTH) -> list[str]:
+    """The indented lines of a finding.
+
+    Args:
+        found: the illness and its evidence. remedy: the setting to try.
+    """
+    lines = note_lines(f"! {found}", width)
+    if not remedy:
         return lines
-    return lines + textwrap.wrap(
-        advice,
-        WIDTH,
-        initial_indent=" " * 12,
-        subsequent_indent=" " * 14,
-        drop_whitespace=True,
-        break_on_hyphens=False,
+    advice = f"try {remedy}        more: --mode diagnose {run}"
+    indent = " " * (INDENT + 2)
+    if len(indent + advice) <= width:
+        return [*lines, indent + advice]
+    return lines + wrapped(f"try {remedy}", width, indent, f"{indent}  ")
+
+
+def health_block(
+    record: Record, config: Config, marked: Collection[str] = (), width: int = WIDTH
+) -> list[str]:
+    """One batch explained: each figure with a word and with what is normal.
+
+    A figure that has a column in the table bears its title. The words judge figures without units
+    only; a loss has no size that is good in itself.
+    """
+    lines = ["health of the batch     figure  verdict   what it is, and what is normal"]
+    for metric in METRICS:
+        if not metric.normal:
+            continue
+        name = metric.column.title if metric.column else metric.title
+        start = f"  {name:<19} {figure(record, metric.name):>8}  "
+        start += f"{_word(record, metric, marked, config.ppo):<9} "
+        lines += wrapped(_normal(record, metric, config.ppo), width, start, " " * len(start))
+    return lines
+
+
+def scale_warning(record: Record, config: Config, marked: Collection[str]) -> str | None:
+    """What raw returns do to a batch's gradients; None where they do nothing bad."""
+    if value_loss_unit(config.ppo) != REWARDS or "grad_clip_factor" not in marked:
+        return None
+    return (
+        f"warning: the value loss is in {REWARDS} (the returns' standard deviation is "
+        f"{figure(record, 'return_std')}), so that it is {figure(record, 'value_loss')} and "
+        f"gradients are cut {figure(record, 'grad_clip_factor')} times. {USUAL_CUT}. Set "
+        "ppo.normalize_returns=true"
     )
 
 
-def health_block(record: Record, config: Config) -> list[str]:
-    """One batch explained: each figure with a word and with what is normal.
-
-    The words judge figures without units only; a loss has no size that is good in itself.
-    """
-    listed = [metric for metric in METRICS if metric.normal]
-    lines = [
-        f"  {metric.title:<22} {figure(record, metric.name):>9}  {_word(record, metric):<10}"
-        f" {_normal(record, metric, config.ppo)}".rstrip()
-        for metric in listed
-    ]
-    return ["health of the batch        figure  verdict    what is normal", *lines]
-
-
-def _word(record: Record, metric: Metric) -> str:
+def _word(record: Record, metric: Metric, marked: Collection[str], ppo: PPOConfig) -> str:
     """good, high, low or unknown by the healthy range; finite or not where there is none."""
-    if metric.name == "value_loss":  # its size follows the unit, that of its share does not
-        metric = DECLARED["normalized_value_loss"]
     value = clean(record.get(metric.name))
+    bounded = metric.healthy != UNBOUNDED
     if value is None:
-        bounded = metric.healthy != UNBOUNDED
         return "NOT FINITE" if metric.always else "unknown" if bounded else ""
-    if not metric.is_healthy(value):
+    if metric.name == "value_loss":
+        return "raw" if value_loss_unit(ppo) == REWARDS else "finite"
+    outside = not metric.is_healthy(value)
+    if metric.name in marked or (outside and metric.column is None):
         return "low !" if value < metric.healthy[0] else "high !"
     if metric.name == "explained_variance":
         return "good" if value > 0.5 else "learning" if value > 0.1 else "untrained"
-    return "good" if metric.healthy != UNBOUNDED else "finite" if metric.always else ""
+    if metric.name == "normalized_value_loss":
+        return "good" if value < 0.5 else "learning" if value < 0.9 else "untrained"
+    if outside:
+        return "harmless"
+    return "good" if bounded else "finite" if metric.always else ""
 
 
 def _normal(record: Record, metric: Metric, ppo: PPOConfig) -> str:
-    """What to expect of a figure; in words of the settings where these decide."""
+    """What a figure is and what to expect; in words of the settings where these decide."""
+    text = metric.normal
     if metric.name == "value_loss":
-        return f"{metric.normal}{_VALUE_UNITS[ppo.value_loss_unit]}"
+        text = f"unweighted, in {value_loss_unit(ppo)}"
+        parts = len(record.get("components") or ())
+        return f"{text}, summed over {parts} components" if parts > 1 else text
     if metric.name == "entropy":
         coefficient = figure(record, "entropy_coefficient")
-        return f"{metric.normal}; entropy loss: -{coefficient} x entropy"
+        return f"{text}; entropy loss: -{coefficient} x entropy"
     effective = _effective(ppo).strip(" ()")
     if metric.name == "value_loss_weight" and effective:
         return f"{effective}: times ppo.return_scale squared"
-    return metric.normal
-
-
-_VALUE_UNITS = {
-    "variance": ", in variances, sum of components",
-    "network": "; its size depends on ppo.return_scale",
-}
+    named = metric.title if metric.column and metric.title != metric.column.title else ""
+    return f"{named}: {text}" if named else text
 
 
 def end_block(
-    summary: Mapping[str, Any], told: Mapping[str, Mapping[str, Any]] | None = None
+    summary: Mapping[str, Any],
+    told: Mapping[str, Mapping[str, Any]] | None = None,
+    width: int = WIDTH,
 ) -> list[str]:
-    """What is left to say when a run ends; keys that are missing leave their line out.
+    """How a run ended and what to type next; keys that are missing leave their line out.
 
     Args:
         told: since_batch and remedy of every illness that was reported.
     """
-    lines = [labelled(str(summary.get("run", "run")), _status(summary))]
+    lines = labelled(str(summary.get("run", "run")), _status(summary), width)
     mean = clean(summary.get("final_return"))
     if mean is not None:
-        lines.append(labelled("return", _final_return(summary, mean)))
+        lines += labelled("return", _final_return(summary, mean), width)
     best = summary.get("best_evaluation") or {}
     mean = clean(best.get("mean_return"))
     if mean is not None:
         at = f" at batch {best['batch']}" if best.get("batch") is not None else ""
-        lines.append(labelled("best", f"evaluation {number(mean)}{at}"))
-    lines += _verdict(summary, told or {})
+        lines += labelled("best", f"evaluation {number(mean)}{at}", width)
+    for i, text in enumerate(_verdict(summary, told or {})):
+        lines += labelled("" if i else "verdict", text, width)
+    if summary.get("cut"):
+        lines += labelled("cut", str(summary["cut"]), width)
     if summary.get("time"):
-        lines.append(labelled("time", _time_split(summary["time"])))
+        lines += labelled("time", _time_split(summary["time"]), width)
     if summary.get("path"):
         lines.append(f"{'files':<{LABEL}} | {summary['path']}")
     command = summary.get("next") or next_command(summary)
@@ -239,15 +328,14 @@ def _final_return(summary: Mapping[str, Any], mean: float) -> str:
 
 
 def _verdict(summary: Mapping[str, Any], told: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """What the doctor says of the run, or up to three illnesses with the setting to try."""
+    """The doctor's verdict on the run, or up to three illnesses with the setting to try."""
     findings = list(summary.get("findings") or told)
     if not findings:
         if summary.get("status") == "failed":
-            text = "stopped before the end; the last good checkpoint is kept"
-            return [labelled("verdict", text)]
+            return ["stopped before the end; the last good checkpoint is kept"]
         if summary.get("verdict", HEALTHY) is None:
             return []
-        return [labelled("verdict", str(summary.get("verdict_text", HEALTHY)))]
+        return [str(summary.get("verdict_text", HEALTHY))]
     texts = []
     for illness in findings[:3]:
         known = told.get(illness, {})
@@ -255,7 +343,7 @@ def _verdict(summary: Mapping[str, Any], told: Mapping[str, Mapping[str, Any]]) 
         if known.get("since_batch") is not None:
             text += f" since batch {known['since_batch']}"
         texts.append(text + (f": try {known['remedy']}" if known.get("remedy") else ""))
-    return [labelled("" if i else "verdict", text) for i, text in enumerate(texts)]
+    return texts
 
 
 _TIMES = {"collect": "rollout"}
@@ -264,10 +352,17 @@ _TIMES = {"collect": "rollout"}
 def _time_split(spent: Mapping[str, float]) -> str:
     total = sum(spent.values())
     if total <= 0:
-        return "too short to tell"
+        return "too short to measure"
     return ", ".join(
         f"{_TIMES.get(name, name)} {seconds / total:.0%}" for name, seconds in spent.items()
     )
+
+
+def to_type(run: str, path: str | Path | None) -> str:
+    """What names a run on the command line: its path, where it lies in another results folder."""
+    if path and Path(path).parent != Path("training_results"):
+        return shlex.quote(str(path))
+    return run
 
 
 def next_command(summary: Mapping[str, Any]) -> str:
@@ -275,9 +370,7 @@ def next_command(summary: Mapping[str, Any]) -> str:
     run = summary.get("run")
     if not run:
         return ""
-    path = summary.get("path")
-    if path and Path(path).parent != Path("training_results"):
-        run = shlex.quote(str(path))  # a path finds the run in any results folder
+    run = to_type(str(run), summary.get("path"))
     if summary.get("status") == "interrupted":
         return program.command("train", "--resume", run)
     if summary.get("status") == "failed" or summary.get("findings"):

@@ -1,6 +1,6 @@
 """The terminal during a run: a header, one line per batch, findings, and what to do next.
 
-The trainer drives it and never has to ask whether anybody is looking: a closed pipe or terminal
+The trainer drives it, whether or not anybody is looking: a closed pipe or terminal
 silences the console and ends nothing.
 """
 
@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -17,8 +18,11 @@ from tqdm import tqdm
 
 from ppo.cli import blocks
 from ppo.cli.columns import WIDTH, Record, batch_line, losses_line, table_header
+from ppo.cli.marks import Marks, harmless_cut, legend
+from ppo.config.units import value_loss_unit, warnings
 from ppo.core import program
 from ppo.core.errors import one_line
+from ppo.core.figures import compact
 from ppo.runs.files import from_here
 
 if TYPE_CHECKING:
@@ -26,6 +30,9 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN_LINES = 0.5
 LINES_BETWEEN_HEADERS = 25
+WIDEST = 100  # columns of sentences; the table takes more
+LAST = 10  # batches whose gradients the end explains
+NO_EPISODE = 3  # batches without an end of an episode, after which a line notes it
 _RED, _YELLOW, _PLAIN = "\033[31m", "\033[33m", "\033[0m"
 
 
@@ -59,7 +66,7 @@ class _Shielded:
         except (OSError, ValueError):
             return False
 
-    def __getattr__(self, name: str) -> Any:  # tqdm asks for encoding and fileno
+    def __getattr__(self, name: str) -> Any:  # tqdm reads encoding and fileno
         return getattr(self._stream, name)
 
 
@@ -89,6 +96,11 @@ class Console:
         self._total_steps = total_steps
         self._health = health
         self._clock = clock
+        self._columns = shutil.get_terminal_size((WIDTH, 24)).columns
+        self._width = max(min(self._columns, WIDEST), 40)  # of sentences
+        self._marks, self._explained = Marks(), False
+        self._last: deque[Record] = deque(maxlen=LAST)
+        self._without_episode, self._advised = 0, False
         terminal = self._stream.isatty() and os.environ.get("TERM") != "dumb"
         self._color = terminal and not os.environ.get("NO_COLOR")
         self._live = terminal and verbosity != "quiet" and total_steps is not None
@@ -98,6 +110,7 @@ class Console:
         self._skipped: list[str] = []  # the newest batch, where its line was held back
         self._config: Config | None = None
         self._record: Record = {}  # of the newest batch
+        self._marked: frozenset[str] = frozenset()  # of its figures
         self._told: dict[str, Mapping[str, Any]] = {}  # every finding of the run, for the verdict
         self._ill: set[str] = set()  # illnesses of this batch
         self._ill_before: set[str] = set()  # and of the batch before
@@ -113,22 +126,43 @@ class Console:
             "threads": torch.get_num_threads(),
             "parameters": trainer.num_parameters,
             "total_steps": config.train.total_timesteps,
+            "length": self._batches(trainer.learner.steps_per_batch) if self._health else None,
             "path": from_here(folder.path),
             "batch": trainer.learner.counters["batch"],
             **trainer.differs,
         }
         self.start(folder.name, config, facts)
-        for line in trainer.notes:
+        self._marks.recall(folder.records() if facts["batch"] else ())
+        for line in [*warnings(config.ppo), *trainer.notes]:
             self.note(line)
 
     def on_batch(self, trainer: Any, record: Record) -> None:
         """The batch, what the doctor found in it, and what happened."""
-        steps_left = max(0, trainer.config.train.total_timesteps - record["env_steps"])
+        total = trainer.config.train.total_timesteps
+        if self._health and self._total_steps is not None:
+            total = self._total_steps
+        steps_left = max(0, total - record["env_steps"])
         self.batch(record, steps_left / max(record["steps_per_second"], 1e-9))
+        self._miss_episodes(trainer, record)
+        run = blocks.to_type(trainer.folder.name, from_here(trainer.folder.path))
         for finding in trainer.doctor.new:
-            self.finding(finding.illness, finding.evidence, _best(finding), trainer.folder.name)
+            self.finding(finding.illness, finding.evidence, _best(finding), run)
         for event in record["events"]:
             self.note(event)
+
+    def _batches(self, steps: int) -> str:
+        """What a run of a few batches does, in words."""
+        count = (self._total_steps or steps) // steps
+        return f"{count} batch{'es' if count != 1 else ''}, {compact(steps * count)} steps"
+
+    def _miss_episodes(self, trainer: Any, record: Record) -> None:
+        """A line where several batches in a row saw no episode end; once."""
+        missing = record.get("mean_episode_return") is None
+        self._without_episode = self._without_episode + 1 if missing else 0
+        if self._without_episode == NO_EPISODE and not self._advised:
+            self._advised = True
+            longest = trainer.envs.max_episode_steps
+            self.note(blocks.no_episode(trainer.config, longest, NO_EPISODE))
 
     def on_end(self, trainer: Any, summary: Mapping[str, Any]) -> None:
         """The end block, with the verdict of `--mode diagnose`."""
@@ -157,7 +191,7 @@ class Console:
         known = {"total_steps": self._total_steps, "path": getattr(run, "path", None)}
         if self._verbosity != "quiet":
             name = str(getattr(run, "name", run))
-            self._print(*blocks.header(name, config, {**known, **facts}))
+            self._print(*blocks.header(name, config, {**known, **facts}, self._width))
         if self._live:
             self._bar = tqdm(
                 total=self._total_steps,
@@ -165,7 +199,7 @@ class Console:
                 unit_scale=True,
                 leave=False,
                 file=self._stream,
-                ncols=min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns - 1),
+                ncols=self._width - 1,
                 bar_format="{percentage:3.0f}%|{bar}| {n_fmt} of"
                 " {total_fmt} steps [{elapsed}, {remaining} left, {rate_fmt}]",
             )
@@ -174,14 +208,20 @@ class Console:
         """One batch: always printed where a figure is outside its healthy range, else in time."""
         self._ill_before, self._ill = self._ill, set()
         self._record = record
-        line, bad = batch_line(record, eta_s)
+        self._last.append(record)
+        self._marked = self._marks.of(record)
+        line = batch_line(record, eta_s, self._marked, self._columns)
         lines = [line.replace("!", f"{_RED}!{_PLAIN}") if self._color else line]
         if self._verbosity == "verbose":
-            lines.append(losses_line(record))
+            unit = value_loss_unit(self._config.ppo) if self._config else "unweighted"
+            lines += blocks.note_lines(losses_line(record, unit), self._width)
+        if self._marked and not self._explained:
+            self._explained = True
+            lines += blocks.note_lines(legend(self._marked, record), self._width)
         now = self._clock()
         due = self._last_line_at is None or now - self._last_line_at >= SECONDS_BETWEEN_LINES
         self._skipped = lines
-        if due or bad:
+        if due or self._marked:
             self._show_batch(now)
         if self._bar is not None and record.get("env_steps") is not None:
             self._bar.update(record["env_steps"] - self._bar.n)
@@ -206,20 +246,25 @@ class Console:
         if figures and self._verbosity == "verbose":
             evidence = f"{evidence} ({figures})"
         self._show_batch(self._clock())
-        lines = blocks.finding_lines(illness, evidence, remedy, run)
+        head, remedy = one_line(f"{illness.replace('_', ' ')}: {evidence}"), one_line(remedy)
+        lines = blocks.finding_lines(head, remedy, one_line(run), self._width)
         self._print(*(self._colored(line, _YELLOW) for line in lines), safe=True)
 
     def note(self, text: str) -> None:
-        """One indented line about something that happened."""
+        """Something that happened, indented and wrapped."""
         if self._verbosity != "quiet":
             self._show_batch(self._clock())
-            self._print(f"          {text}")
+            self._print(*blocks.note_lines(one_line(text), self._width))
 
     def single_batch(self, record: Record, config: Config) -> None:
         """The active fixes and the health of one batch, each figure with what is normal."""
         self.close()
         self._print("active fixes", *(f"  {text}" for text in blocks.fixes(config.ppo)), "")
-        self._print(*blocks.health_block(record, config))
+        marked = Marks().of(record) if record is not self._record else self._marked
+        self._print(*blocks.health_block(record, config, marked, self._width))
+        warning = blocks.scale_warning(record, config, marked)
+        if warning:
+            self._print("", *blocks.wrapped(warning, self._width, "", "  "))
 
     def end(self, summary: Mapping[str, Any]) -> None:
         """The last batch if it was held back, then the end block; also with --quiet.
@@ -240,7 +285,8 @@ class Console:
                 self._print("")
         if self._health and summary.get("status") == "finished":
             summary = {"next": program.command("train"), **summary}
-        self._print(*blocks.end_block(summary, self._told))
+        summary = {"cut": harmless_cut(self._last), **summary}
+        self._print(*blocks.end_block(summary, self._told, self._width))
 
     def close(self) -> None:
         """Takes the progress bar away; safe to call again."""
@@ -254,7 +300,7 @@ class Console:
         if not self._skipped or self._verbosity == "quiet":
             return
         if self._lines_since_header >= LINES_BETWEEN_HEADERS:
-            self._print(table_header())
+            self._print(table_header(self._columns))
             self._lines_since_header = 0
         self._print(*self._skipped, safe=True)
         self._skipped = []

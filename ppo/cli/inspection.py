@@ -6,12 +6,13 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
+from ppo.cli.blocks import USUAL_CUT
 from ppo.core.figures import number
 
 WIDTH = 98
 SHOWN = 24  # entries listed one by one
 WORDS = {
-    "constant": "constant: tells nothing, becomes 0",
+    "constant": "constant: holds no information, becomes 0",
     "heavy": "heavy tails: squash (symlog), then normalize",
     "scale": "normalize",
     "fine": "fine as it is",
@@ -98,10 +99,10 @@ def _rewards(found: dict[str, Any]) -> Iterator[str]:
     if len(sizes) > 1:
         apart = max(sizes) / min(sizes)
         advice = (
-            "each has its own critic and statistics; with ppo.component_mixing sum the policy "
-            "would hear only the largest"
+            "each has its own critic and statistics; with ppo.component_mixing sum only the "
+            "largest would count for the policy"
             if apart > 100
-            else "the policy hears all of them"
+            else "all of them count for the policy"
         )
         yield from _wrapped(f"components' returns are {number(apart)} times apart: {advice}")
 
@@ -202,12 +203,11 @@ def _too_big(found: dict[str, Any]) -> str:
         f"on raw returns the value loss would be {number(losses['raw_value_loss'])}; "
         f"as configured it is {number(value)}"
     )
-    if not losses["normalized_returns"]:
-        return text + ", which is raw: set ppo.normalize_returns true"
-    if losses["value_loss_unit"] == "network":
-        return text + " (in network units: return_scale squared times that in variances)"
+    text += f", in {losses['unit']}"
     count = len(found["components"])
-    return text + f", in variances of its targets and summed over {count} component(s)"
+    if count > 1:
+        text += f" and summed over {count} components"
+    return text if losses["normalized_returns"] else f"{text}: set ppo.normalize_returns true"
 
 
 def _cut(found: dict[str, Any]) -> str:
@@ -223,8 +223,7 @@ def _cut(found: dict[str, Any]) -> str:
     return (
         f"on raw returns the gradient would be {number(losses['raw_cut'])} times "
         f"ppo.max_grad_norm ({number(losses['max_grad_norm'])}); as configured "
-        f"{number(losses['cut'])} times. A few times is usual, dozens mean that nothing else than "
-        "the largest term is learned"
+        f"{number(losses['cut'])} times. {USUAL_CUT}"
     )
 
 
@@ -235,8 +234,9 @@ def _action_answer(found: dict[str, Any]) -> str:
     if "regression" in found:
         stds = [entry["std"] for entry in actions["entries"]]
         return (
-            f"the file's actions have deviations {number(min(stds))} to {number(max(stds))}; "
-            "imitation standardizes them and keeps their statistics in the policy"
+            f"the file's actions have standard deviations {number(min(stds))} to "
+            f"{number(max(stds))}; imitation standardizes them and keeps their statistics in the "
+            "policy"
         )
     reach = max(actions["half_range"])
     if not actions["bounded"]:
@@ -253,9 +253,9 @@ def _far(found: dict[str, Any]) -> str:
     entries = found["observations"]
     far = max(range(len(entries)), key=lambda i: entries[i]["largest_deviations"])
     return (
-        "mean 0 and deviation 1 hold for the whole population, not for each value: values of 3 "
-        "are usual. The farthest here is entry "
-        f"{far}, {number(entries[far]['largest_deviations'])} deviations out; beyond "
+        "mean 0 and standard deviation 1 hold for the whole population, not for each value: values "
+        "of 3 are usual. The farthest here is entry "
+        f"{far}, {number(entries[far]['largest_deviations'])} standard deviations out; beyond "
         "env.observation_clip values are cut"
     )
 

@@ -126,7 +126,7 @@ def _parser(mode: str | None, used: Collection[str] = tuple(COMMON)) -> Parser:
 
 
 def _unknown(word: str, mode: str, parser: Parser) -> str:
-    """What to say of a word that no flag takes."""
+    """The message on a word that no flag takes."""
     flag = word.partition("=")[0]
     if not flag.startswith("-"):
         if "=" in word:
@@ -158,7 +158,7 @@ def _say_unexpected(error: Exception) -> int:
     if isinstance(error, OSError) and error.errno in _MACHINE:
         where = f"{error.filename}: " if error.filename else ""
         return _say(1, f"{where}{error.strerror}")
-    if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):  # as torch says
+    if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):  # torch's words
         return _say(1, OUT_OF_MEMORY)
     traceback.print_exception(error)
     print(f"internal error: {type(error).__name__}: {error}", file=sys.stderr)

@@ -115,6 +115,24 @@ def _stacked_frames(config: Any) -> Iterator[Mismatch]:
         )
 
 
+def _groups(config: Any) -> Iterator[Mismatch]:
+    network = config.network
+    actor, critic = (
+        None if keys is None else set(keys) for keys in (network.actor_keys, network.critic_keys)
+    )
+    if network.shared_encoder and actor != critic:
+        yield Mismatch(
+            ["network.shared_encoder", "network.actor_keys", "network.critic_keys"],
+            "an actor and a critic that see different keys cannot share an encoder"
+            f" (network.actor_keys {_keys(network.actor_keys)}, network.critic_keys"
+            f" {_keys(network.critic_keys)}); write network.shared_encoder false",
+        )
+
+
+def _keys(keys: list[str] | None) -> str:
+    return "null" if keys is None else f"[{', '.join(keys)}]"
+
+
 def _options_of_own_parts(config: Any) -> Iterator[Mismatch]:
     """Options are those of a part of the user's; what is shipped has settings of its own."""
     for section, key in OWN:
@@ -150,6 +168,7 @@ CHECKS: tuple[Callable[[Any], Iterator[Mismatch]], ...] = (
     _bins,
     _logarithms,
     _stacked_frames,
+    _groups,
     _options_of_own_parts,
     _own_losses,
 )

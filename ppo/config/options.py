@@ -17,7 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from ppo.config.consistency import mismatches
 from ppo.config.file import build, plain, to_yaml
-from ppo.config.removed import drop
+from ppo.config.removed import complete, drop
 from ppo.config.source import Source, read_file
 from ppo.core import imports
 
@@ -132,6 +132,15 @@ class NetworkConfig(Section):
     )
     encoder_kwargs: Options = setting({}, "options of an encoder of your own")
     image_features: Count = setting(512, "units of the last layer of a convolutional encoder")
+    images: Literal["any", "uint8"] = setting(
+        "any", "images that a convolutional encoder sees: of any type (floats, depth), or of uint8"
+    )
+    actor_keys: Annotated[list[str], Field(min_length=1)] | None = setting(
+        None, "entries of a Dict observation that the actor sees (null = all)"
+    )
+    critic_keys: Annotated[list[str], Field(min_length=1)] | None = setting(
+        None, "entries of a Dict observation that the critic sees (null = all)"
+    )
     memory: Literal["none", "lstm", "gru"] | OwnPart = setting(
         "none",
         "none, lstm, gru; with memory a minibatch is whole environments",
@@ -417,6 +426,9 @@ class EvaluationConfig(Section):
 
 class LoggingConfig(Section):
     tensorboard: bool = setting(True, "write TensorBoard files", common=True)
+    trackers: list[str] = setting(
+        [], "tensorboard, wandb, mlflow, trackio, or your own as package.module:Class", imports=True
+    )
     episodes: bool = setting(True, "write episodes.csv")
     info: bool = setting(
         True, "record the numbers that environments report in info at the end of episodes"
@@ -475,9 +487,11 @@ class Config(Section):
         """The configuration of a run folder, and a line for each setting that it no longer holds.
 
         Settings that were removed since the run are dropped; those that did something are named.
+        Those that came since have the value that the run was trained with.
         """
         source = read_file(path)
         notes = drop(source.values)
+        complete(source.values)
         return build(cls, source, overrides), notes
 
     @classmethod

@@ -87,6 +87,10 @@ VALUES: dict[tuple[str, str], Removed] = {
 }
 
 
+# Settings whose default is not what earlier versions did, and what they did.
+FORMERLY: dict[str, Any] = {"network.images": "uint8"}
+
+
 # What the four options of an old run must hold to mean a word of `ppo.noise`.
 _NOISES: dict[str, dict[str, Any]] = {
     "white": {"noise_color": 0.0},
@@ -137,6 +141,17 @@ def drop(values: dict[str, Any]) -> list[str]:
             if not same:
                 notes.append(f"{name}: {value}: {reason}")
     return notes
+
+
+def complete(values: dict[str, Any]) -> None:
+    """Adds to the settings of an old run what it was trained with, in place.
+
+    The settings of a run folder are complete, so that what is missing came later.
+    """
+    for name, value in FORMERLY.items():
+        section, _, key = name.partition(".")
+        if isinstance(values.get(section), dict):
+            values[section].setdefault(key, value)
 
 
 def _translate_noise(ppo: Any) -> None:

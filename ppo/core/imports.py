@@ -22,8 +22,8 @@ PATTERN = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
 
 
 def is_path(kind: str) -> bool:
-    """Whether a word names code by its import path."""
-    return ":" in kind
+    """Whether a word names code by its import path; an object of a program is told as `<...>`."""
+    return ":" in kind and not kind.startswith("<")
 
 
 def load(path: str, key: str) -> Any:

@@ -38,6 +38,33 @@ def episode_seed(run_seed: int, env_index: int, episode_index: int) -> int:
     return int(sequence.generate_state(1)[0])
 
 
+def boundary_state(resets: int, begun: Tensor | None) -> dict[str, Any]:
+    """The state of environments that cannot save theirs: a reset, which is to be repeated.
+
+    Args:
+        resets: how many there were.
+        begun: what the last one gave; None: steps were taken since, and the next one is meant.
+    """
+    import torch
+
+    told = {} if begun is None else {"begun": begun.detach().to("cpu", copy=True)}
+    return {"resets": torch.tensor(resets + (begun is None)), **told}
+
+
+def elsewhere(state: dict[str, Tensor], obs: Tensor, env_id: str) -> list[str]:
+    """An event if a reset, repeated, did not give what it gave when the state was saved.
+
+    Args:
+        state: such as `boundary_state` gives. obs: what the reset gives now.
+    """
+    if "begun" not in state or state["begun"].equal(obs.cpu()):
+        return []
+    return [
+        f"env.id: {env_id}: a reset with the seed of before led elsewhere, so this resume is not "
+        "exact"
+    ]
+
+
 class Environments(ABC):
     """N environments that start their next episode in the very step that ended the last.
 

@@ -7,45 +7,21 @@ does not depend on how the space was built.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterator
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
 from ppo.core.errors import UserError
-from ppo.core.layout import Layout, packed
-
-# Sides from which on an image beside other entries is kept as bytes for a convolutional network.
-MIN_IMAGE_SIDE = 36
-
-
-class Leaf(NamedTuple):
-    """One array-like entry of a space and where it lies among numbers or, an image, in bytes."""
-
-    path: tuple[Any, ...]  # keys from the outermost space
-    start: int
-    stop: int
-    space: gym.Space
+from ppo.core.layout import Layout
+from ppo.envs.entries import Leaf, is_image, is_large_image, layout_of_leaves
 
 
 def is_text(space: gym.Space) -> bool:
     """Whether the space holds text, which a network of numbers cannot read."""
     return isinstance(space, spaces.Text) or space.dtype == np.dtype(str)
-
-
-def is_image(space: gym.Space) -> bool:
-    """A uint8 Box of three axes."""
-    return isinstance(space, spaces.Box) and space.dtype == np.uint8 and len(space.shape) == 3
-
-
-def is_large_image(space: gym.Space) -> bool:
-    """Whether an image is large enough for a convolutional network."""
-    if not is_image(space):
-        return False
-    image = packed(0, [space.shape or ()]).images[0]
-    return min(image.height_and_width) >= MIN_IMAGE_SIDE
 
 
 def mask_size(space: gym.Space) -> int:
@@ -128,17 +104,22 @@ def observation_size(space: gym.Space) -> int:
 
 
 def flatten_observation(
-    space: gym.Space, observation: Any, num_mask: int = 0, mask: Any = None
+    space: gym.Space,
+    observation: Any,
+    num_mask: int = 0,
+    mask: Any = None,
+    keys: Collection[str] | None = None,
 ) -> np.ndarray:
     """One observation encoded as a row for the policy (see ppo/core/layout.py).
 
     Args:
         num_mask: M, 0 without masks. mask: [M] valid actions; None: all are.
+        keys: of a Dict observation, those that are read; the others are zeros. None: all.
 
     Raises:
         ValueError: the observation does not fit its space, or the mask its size.
     """
-    encoder = ObservationEncoder(space, "the environment", num_mask)
+    encoder = ObservationEncoder(space, "the environment", num_mask, keys)
     return encoder.encode(observation, mask)
 
 
@@ -150,18 +131,26 @@ def layout_of(space: gym.Space, num_mask: int = 0) -> Layout:
 class ObservationEncoder:
     """Observations of a space as rows of one array, in the order of `layout`.
 
-    Box [..] is flattened to float32 [D], but for uint8 images of three axes, which are kept.
+    Box [..] is flattened to float32 [D], but for uint8 images of three axes, which are kept. Images
+    of other types are flattened too; the layout holds where they lie.
     Discrete and MultiDiscrete become one-hot vectors. Dict and Tuple are the concatenation of
     their entries; entries that hold text are left out and named in `left_out`.
 
     Args:
         num_mask: M, entries of the mask of valid actions that follows an observation.
+        keys: of a Dict, those that are written; None: all.
 
     Raises:
         UserError: a space of another kind.
     """
 
-    def __init__(self, space: gym.Space, env_id: str, num_mask: int = 0) -> None:
+    def __init__(
+        self,
+        space: gym.Space,
+        env_id: str,
+        num_mask: int = 0,
+        keys: Collection[str] | None = None,
+    ) -> None:
         self.space = space
         self.left_out: list[str] = []
         self._env_id = env_id
@@ -169,15 +158,23 @@ class ObservationEncoder:
         self.leaves: list[Leaf] = []
         self._images: list[Leaf] = []
         size = self._collect(space, (), 0)
-        shapes = [space.shape] if is_image(space) else [leaf.space.shape for leaf in self._images]
-        self.layout = packed(0 if is_image(space) else size, shapes, num_mask)  # type: ignore
+        images = self.image_leaves
+        leaves = [] if is_image(space) else self.leaves
+        self.layout = layout_of_leaves(space, leaves, images, num_mask)
+        # What is written; an image alone is a row itself.
+        self._pixels = list(zip(self._images, self.layout.byte_images, strict=False))
+        self.entries = [*leaves, *images]  # in the order of `packing.everything`
+        if keys is not None:
+            self.entries = [leaf for leaf in self.entries if str(leaf.path[0]) in keys]
+            self.leaves = [leaf for leaf in self.leaves if str(leaf.path[0]) in keys]
+            self._pixels = [part for part in self._pixels if str(part[0].path[0]) in keys]
         self.is_image = self.layout.is_plain_image
         self.shape: tuple[int, ...] = self.layout.shape
         self.dtype = np.dtype(self.layout.dtype)
         self._box_shape = space.shape
         self._same_shape = self.shape == space.shape
         self._seen_dtypes: set[np.dtype] = set()  # checked once, then passed
-        if not size and not shapes:
+        if not size and not images:
             raise UserError(f"env.id: {env_id}: the observation space {space} has no entries")
 
     @property
@@ -187,7 +184,7 @@ class ObservationEncoder:
 
     def floats(self, rows: np.ndarray) -> np.ndarray | None:
         """[..., F] the numbers in rows, sharing their memory; None: these rows have none."""
-        if not self.layout.images:
+        if not self.layout.is_bytes:
             return rows[..., : self.layout.num_floats] if self.layout.num_mask else rows
         if not self.layout.num_floats:
             return None
@@ -263,9 +260,11 @@ class ObservationEncoder:
         numbers = self.floats(row)
         for path, start, stop, space in self.leaves:
             assert numbers is not None
-            _write_leaf(space, _checked(_at(observation, path), space, path), numbers[start:stop])
-        for leaf, image in zip(self._images, self.layout.images, strict=True):
-            value = _checked(_at(observation, leaf.path), leaf.space, leaf.path)
+            _write_leaf(
+                space, _checked(entry_at(observation, path), space, path), numbers[start:stop]
+            )
+        for leaf, image in self._pixels:
+            value = _checked(entry_at(observation, leaf.path), leaf.space, leaf.path)
             flat = row.reshape(-1)  # a view; an image alone is kept in its own shape
             flat[image.start : image.start + image.size] = value.reshape(-1)
 
@@ -275,7 +274,7 @@ class ObservationEncoder:
         for path, _, _, space in self.leaves:
             if not isinstance(space, spaces.Box):
                 continue
-            value = np.asarray(as_array(_at(observation, path)))
+            value = np.asarray(as_array(entry_at(observation, path)))
             if value.dtype.kind not in "fiu" or value.dtype.itemsize < 4:
                 continue
             large = np.isfinite(value) & (np.abs(value.astype(np.float64)) >= 2.0**24)
@@ -293,7 +292,7 @@ class ObservationEncoder:
             row[...] = observation.reshape(-1)
 
 
-def _at(observation: Any, path: tuple[Any, ...]) -> Any:
+def entry_at(observation: Any, path: tuple[Any, ...]) -> Any:
     """The entry of a nested observation that `path` leads to."""
     try:
         for key in path:

@@ -11,7 +11,10 @@ import numpy as np
 
 METRICS = "metrics"  # entry of info: a dict of numbers
 # What other figures of a record are made of, and what wrappers add.
-KNOWN = ("is_success", "TimeLimit.truncated", "reward_components", "action_mask")
+KNOWN = (
+    "is_success", "TimeLimit.truncated", "reward_components", "action_mask", "final_obs",
+    "final_observation",
+)  # fmt: skip
 LONGEST = 80  # characters of a name
 
 

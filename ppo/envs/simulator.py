@@ -15,7 +15,13 @@ from torch import Tensor
 from ppo.core.blame import described, raised
 from ppo.core.data import Step
 from ppo.core.errors import EnvironmentFault, RunError, UserError
-from ppo.envs.base import Environments, RestoreLevel, episode_seed
+from ppo.envs.base import (
+    Environments,
+    RestoreLevel,
+    boundary_state,
+    elsewhere,
+    episode_seed,
+)
 from ppo.envs.host import masks
 from ppo.envs.host.checks import shortened
 from ppo.envs.host.slot import Task
@@ -106,6 +112,8 @@ class SimulatorEnvironments(Environments):
         ActionDecoder(self.action_space, env_id)  # refuses what cannot be acted in
         self._cast = ActionCaster(self.action_space, self.device)
         self._rows_of: RowMaker | None = None
+        self._unknown = torch.full((self.num_envs,), torch.nan, device=self.device)
+        self._valid = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
         self._moved = False  # since the last reset
         self._untold: Tensor | None = None  # an episode ended without its last observation
         self._find_properties(task)
@@ -197,7 +205,7 @@ class SimulatorEnvironments(Environments):
         ended = ends | limits
         rows = self._rows(obs, info)
         reached = self._reached(rows, ended, info)
-        success = torch.full((self.num_envs,), torch.nan, device=self.device)
+        success = self._unknown
         if SUCCESS in info:
             success = torch.where(ended, self._column(info[SUCCESS], SUCCESS).float(), success)
         if self._report:
@@ -210,7 +218,7 @@ class SimulatorEnvironments(Environments):
             truncated=limits,
             final_obs=reached,
             success=success,
-            valid=torch.ones_like(ended),
+            valid=self._valid,
         )
 
     def _reached(self, rows: Tensor, ended: Tensor, info: dict[str, Any]) -> Tensor:
@@ -219,6 +227,8 @@ class SimulatorEnvironments(Environments):
         if told is None:
             untold = ended.any()
             self._untold = untold if self._untold is None else self._untold | untold
+            return rows
+        if self.device.type == "cpu" and not ended.any():  # elsewhere it would mean waiting
             return rows
         where = ended.reshape(-1, *(1 for _ in self.layout.shape))
         return torch.where(where, self._rows(told, None), rows)
@@ -274,7 +284,7 @@ class SimulatorEnvironments(Environments):
 
     def _state(self) -> dict[str, Tensor]:
         if self.restore_level == "boundary":
-            return {"resets": torch.tensor(self._resets + self._moved)}
+            return boundary_state(self._resets, None if self._moved else self._obs)
         state = {f"state.{name}": value for name, value in flat(self.env.state_dict()).items()}
         return {"resets": torch.tensor(self._resets), "obs": self._obs.clone(), **state}
 
@@ -285,7 +295,9 @@ class SimulatorEnvironments(Environments):
     def load_state_dict(self, state: dict[str, Tensor]) -> Tensor:
         if self.restore_level == "boundary":
             self._resets = int(state["resets"]) - 1
-            return self.reset()
+            obs = self.reset()
+            self.events += elsewhere(state, obs, self.env_id)
+            return obs
         if len(state["obs"]) != self.num_envs:
             raise RunError(
                 f"the saved state has {len(state['obs'])} environments, this simulator has "

@@ -33,12 +33,17 @@ class RowMaker:
         self._images = self.encoder.image_leaves
         numbers = [leaf for leaf in self.encoder.leaves if leaf.path or not self._images]
         self._numbers = [(leaf, *_categories(leaf.space, device)) for leaf in numbers]
+        alone = len(numbers) == 1 and not self._images and not num_mask
+        self._is_plain = alone and isinstance(numbers[0].space, spaces.Box)  # the commonest form
 
     def __call__(self, obs: Any, mask: Tensor | None = None) -> Tensor:
         """Rows of new memory; without a mask every action is valid."""
         images = [self._at(obs, leaf).to(torch.uint8) for leaf in self._images]
         if self.layout.is_plain_image:
             return images[0].clone()
+        if self._is_plain:
+            found = self._at(obs, self._numbers[0][0]).to(torch.float32, copy=True)
+            return found.reshape(self._num_envs, -1)
         parts = [
             _numbers(self._at(obs, leaf), firsts, sizes) for leaf, firsts, sizes in self._numbers
         ]
@@ -139,6 +144,8 @@ class ActionCaster:
         if self._bounds is None:
             return actions.to(self._device, self._dtype, copy=True)
         low, high = self._bounds
+        if self._dtype == actions.dtype == torch.float32:
+            return torch.clamp(actions.to(self._device), low, high)
         if not self._dtype.is_floating_point:
             actions = actions.double().round()
             actions = torch.minimum(torch.maximum(actions.to(self._device), low), high)

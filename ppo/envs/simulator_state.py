@@ -45,7 +45,8 @@ def _plain(value: Any, tensors: list[Tensor], place: str) -> Any:
             if value.device.type == "cpu"
             else "own"
         )
-        tensors.append(torch.as_tensor(value).detach().clone())
+        copied = torch.from_numpy(value.copy()) if isinstance(value, np.ndarray) else value.detach()
+        tensors.append(copied.clone())
         return {"tensor": len(tensors) - 1, "kind": kind}
     if isinstance(value, dict):
         return {

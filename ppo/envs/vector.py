@@ -22,7 +22,13 @@ from torch import Tensor
 from ppo.core.blame import described, raised
 from ppo.core.data import Step
 from ppo.core.errors import EnvironmentFault, RunError, UserError
-from ppo.envs.base import Environments, RestoreLevel, episode_seed
+from ppo.envs.base import (
+    Environments,
+    RestoreLevel,
+    boundary_state,
+    elsewhere,
+    episode_seed,
+)
 from ppo.envs.host import masks
 from ppo.envs.host.checks import shortened
 from ppo.envs.host.slot import Task
@@ -171,7 +177,10 @@ class VectorEnvironments(Environments):
         self.reports.take()  # those of episodes that are no longer wanted
         self._ended[:] = False
         self._moved = False
-        return torch.from_numpy(self._with_masks(self._encode(observations), observations, infos))
+        self._begun = torch.from_numpy(
+            self._with_masks(self._encode(observations), observations, infos)
+        )
+        return self._begun
 
     def _asked(self, method: str, count: int, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
         """So many values that a method of the environments returns.
@@ -403,11 +412,13 @@ class VectorEnvironments(Environments):
 
         Between resets it is the next one: where the episodes are now cannot be found again.
         """
-        return {"resets": torch.tensor(self._resets + self._moved)}
+        return boundary_state(self._resets, None if self._moved else self._begun)
 
     def load_state_dict(self, state: dict[str, Tensor]) -> Tensor:
         self._resets = int(state["resets"]) - 1
-        return self.reset()
+        obs = self.reset()
+        self.events += elsewhere(state, obs, self.env_id)
+        return obs
 
     def close(self) -> None:
         if not self.closes:

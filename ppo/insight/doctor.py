@@ -161,7 +161,7 @@ def to_json(log: MetricsLog, findings: list[Finding]) -> str:
 def report(log: MetricsLog, findings: list[Finding], verbose: bool = False) -> str:
     """The verdict and the findings in words, for a terminal."""
     lines = [f"read {log.source}"] if log.source else []
-    lines += [f"{len(log)} batches, written by {log.writer}", _return_line(log)]
+    lines += [f"{_batches(log)}, written by {log.writer}", _return_line(log)]
     lines.append(_verdict_line(log, findings))
     for place, finding in enumerate(findings[:MOST]):
         head = "cause" if place == 0 and len(findings) > 1 else "found"
@@ -179,6 +179,10 @@ def report(log: MetricsLog, findings: list[Finding], verbose: bool = False) -> s
     return "\n".join(lines + _coverage(log, verbose))
 
 
+def _batches(log: MetricsLog) -> str:
+    return f"{len(log)} batch{'es' if len(log) != 1 else ''}"
+
+
 def _return_line(log: MetricsLog) -> str:
     returns = ends(log)
     if returns is None:
@@ -194,7 +198,7 @@ def _verdict_line(log: MetricsLog, findings: list[Finding]) -> str:
             return f"not read: written by {log.algorithm}, not PPO, and the rules are about PPO"
         return "not read: no figure in it that a rule asks for" if len(log) else "no batch in it"
     if found == TOO_EARLY:
-        return f"too early to judge: {len(log)} batches, and none of the rules fired"
+        return f"too early to judge: {_batches(log)}, and none of the rules fired"
     if found == HEALTHY:
         return f"healthy: no rule fired, of {len(asked(log))} that could be asked"
     return WORDS[found]

@@ -22,7 +22,7 @@ class AuxiliaryLoss(Loss):
 
     Args:
         config: section `auxiliary`.
-        agent: for its normalizer and its action distribution.
+        agent: for its normalized observations and its action distribution.
         num_features: F. num_obs: D, entries of a normalized observation.
         weight: of the loss.
 
@@ -98,7 +98,7 @@ class TrajectoryLoss(AuxiliaryLoss):
 
     def targets(self, rollout: Rollout) -> dict[str, Tensor]:
         horizon = self.config.trajectory_horizon
-        obs = self.agent.normalizer(rollout.obs.flatten(0, 1)).unflatten(0, rollout.obs.shape[:2])
+        obs = self.agent.predicted(rollout.obs.flatten(0, 1)).unflatten(0, rollout.obs.shape[:2])
         actions = self._encoded(rollout.actions)
         # The action at step t leads to the first row, so the actions are t, t + 1, ...
         taken = torch.cat([actions.unsqueeze(2), windows(actions, horizon)[:, :, :-1]], 2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,11 +12,19 @@ from ppo.core.data import Prediction
 from ppo.core.layout import Layout
 from ppo.networks import packing
 from ppo.networks.encoders.base import Encoder
+from ppo.networks.groups import Group
 from ppo.networks.initialization import orthogonal_linear
 from ppo.networks.memory import Memory
 from ppo.networks.normalizer import ObservationNormalizer
 
 RULED_OUT = -1e8  # logit of an action that the mask rules out; its probability is exactly 0
+
+
+class Eye(NamedTuple):
+    """What the actor or the critic sees, and how the encoder of that is made."""
+
+    group: Group
+    make_encoder: Callable[[], Encoder]
 
 
 class Agent(nn.Module):
@@ -32,7 +40,8 @@ class Agent(nn.Module):
         value_head: decodes the critic's raw output, with `num_outputs` entries per component; a
             ValueHead, of a room that this one does not import.
         shared: whether actor and critic share encoder and memory.
-        make_encoder: () -> an encoder. make_memory: number of features -> a memory.
+        eyes: the actor's and the critic's; of a shared encoder they are equal.
+        make_memory: number of features -> a memory.
         source: generator of the heads' random numbers.
     """
 
@@ -44,7 +53,7 @@ class Agent(nn.Module):
         normalizer: ObservationNormalizer,
         value_head: Any,
         shared: bool,
-        make_encoder: Callable[[], Encoder],
+        eyes: tuple[Eye, Eye],
         make_memory: Callable[[int], Memory],
         source: torch.Generator,
     ) -> None:
@@ -54,23 +63,28 @@ class Agent(nn.Module):
         self.distribution = distribution
         self.value_head = value_head
         self.num_components = num_components
+        self.actor_group, self.critic_group = (eye.group for eye in eyes)
         # The order of these lines fixes which random numbers each layer gets.
         if shared:
-            self.encoder = encoder = make_encoder()
-            self.memory = memory = make_memory(encoder.num_features)
+            self.encoder = encoder = eyes[0].make_encoder()
+            self.memory = own = memory = make_memory(encoder.num_features)
         else:
-            self.actor_encoder = encoder = make_encoder()
-            self.critic_encoder = make_encoder()
-            self.actor_memory = memory = make_memory(encoder.num_features)
-            self.critic_memory = make_memory(encoder.num_features)
-        width = memory.num_features
-        self.num_states = memory.num_states * (1 if shared else 2)  # S
-        self.num_features, self.observation_size = width, normalizer.mean.shape[0]
+            self.actor_encoder = eyes[0].make_encoder()
+            self.critic_encoder = encoder = eyes[1].make_encoder()
+            self.actor_memory = own = make_memory(self.actor_encoder.num_features)
+            self.critic_memory = memory = make_memory(encoder.num_features)
+        self.state_sizes = [own.num_states] if shared else [own.num_states, memory.num_states]
+        self.num_states = sum(self.state_sizes)  # S
+        # Features and observations of the critic are those that auxiliary losses read and predict.
+        self.num_features = memory.num_features
+        seen = self.critic_group.layout
+        self.predicts_vectors = encoder.sees_images
+        self.observation_size = seen.num_vector if encoder.sees_images else encoder.numbers(seen)[0]
         self.bounded_features = encoder.bounded and not self.num_states
         # A small gain starts the policy near uniform (Andrychowicz et al. 2021, decision C57).
-        self.actor = orthogonal_linear(width, distribution.num_params, 0.01, source)
+        self.actor = orthogonal_linear(own.num_features, distribution.num_params, 0.01, source)
         # A zero head predicts 0 for every reward scale, which exactness needs.
-        self.critic = nn.Linear(width, num_components * value_head.num_outputs)
+        self.critic = nn.Linear(self.num_features, num_components * value_head.num_outputs)
         nn.init.zeros_(self.critic.weight)
         nn.init.zeros_(self.critic.bias)
 
@@ -89,41 +103,28 @@ class Agent(nn.Module):
             starts: [B] bool, the observation begins an episode (needed where length > 1).
         """
         inputs = self.normalizer(obs)
-        if self.shared:
-            features = self.encoder(inputs, obs)
-            for_actor = for_critic = self.memory.sequence(features, states, starts, length)
-        else:
-            for_actor, for_critic = (
-                memory.sequence(encoder(inputs, obs), part, starts, length)
-                for encoder, memory, part in zip(
-                    (self.actor_encoder, self.critic_encoder),
-                    (self.actor_memory, self.critic_memory),
-                    self._parts(states),
-                    strict=True,
-                )
-            )
+        own, critics = self._parts(states)
+        for_actor = self._actors_memory.sequence(self._for_actor(inputs, obs), own, starts, length)
+        for_critic = for_actor
+        if not self.shared:
+            features = self._for_critic(inputs, obs)
+            for_critic = self.critic_memory.sequence(features, critics, starts, length)
         output = self._values(for_critic)
         policy = self._masked(self.actor(for_actor), obs)
         return Prediction(policy, output, self.value_head.decode(output), for_critic)
 
     def values_norm(self, obs: Tensor, states: Tensor | None = None) -> Tensor:
         """Values in network units, [B, K], of observations on their own."""
-        inputs = self.normalizer(obs)
-        if self.shared:
-            features = self.memory.sequence(self.encoder(inputs, obs), states, None, 1)
-        else:
-            features = self.critic_encoder(inputs, obs)
-            features = self.critic_memory.sequence(features, self._parts(states)[1], None, 1)
-        return self.value_head.decode(self._values(features))
+        own, critics = self._parts(states)
+        features = self._for_critic(self.normalizer(obs), obs)
+        memory, part = (self.memory, own) if self.shared else (self.critic_memory, critics)
+        return self.value_head.decode(self._values(memory.sequence(features, part, None, 1)))
 
     def policy_params(self, obs: Tensor, states: Tensor | None = None) -> Tensor:
         """Parameters of the action distribution, [B, P]: all that acting needs."""
-        inputs = self.normalizer(obs)
-        if self.shared:
-            features = self.memory.sequence(self.encoder(inputs, obs), states, None, 1)
-        else:
-            features = self.actor_encoder(inputs, obs)
-            features = self.actor_memory.sequence(features, self._parts(states)[0], None, 1)
+        own, _ = self._parts(states)
+        features = self._for_actor(self.normalizer(obs), obs)
+        features = self._actors_memory.sequence(features, own, None, 1)
         return self._masked(self.actor(features), obs)
 
     def act(self, obs: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
@@ -135,13 +136,39 @@ class Agent(nn.Module):
         if not states:
             return (self.policy_params(obs),)
         inputs = self.normalizer(obs)
-        if self.shared:
-            output, after = self.memory.advance(self.encoder(inputs, obs), states[0])
-            return self._masked(self.actor(output), obs), after
         own, critics = self._parts(states[0])
-        output, own = self.actor_memory.advance(self.actor_encoder(inputs, obs), own)
-        _, critics = self.critic_memory.advance(self.critic_encoder(inputs, obs), critics)
-        return self._masked(self.actor(output), obs), torch.cat([own, critics], -1)
+        params, own = self._advance(inputs, obs, own)
+        if self.shared:
+            return params, own
+        _, critics = self.critic_memory.advance(self._for_critic(inputs, obs), critics)
+        return params, torch.cat([own, critics], -1)
+
+    def act_alone(self, obs: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+        """As `act`, with the actor's states [B, state_sizes[0]] and without the critic."""
+        return self._advance(self.normalizer(obs), obs, own)
+
+    def _advance(self, inputs: Tensor, obs: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+        output, after = self._actors_memory.advance(self._for_actor(inputs, obs), own)
+        return self._masked(self.actor(output), obs), after
+
+    def predicted(self, obs: Tensor) -> Tensor:
+        """[B, observation_size]: what the critic sees, normalized, without images seen as such."""
+        entries = self.critic_group(self.normalizer(obs))
+        if not self.predicts_vectors:
+            return entries
+        return packing.vectors(entries, self.critic_group.layout)
+
+    @property
+    def _actors_memory(self) -> Memory:
+        return self.memory if self.shared else self.actor_memory
+
+    def _for_actor(self, inputs: Tensor, obs: Tensor) -> Tensor:
+        encoder = self.encoder if self.shared else self.actor_encoder
+        return encoder(self.actor_group(inputs), obs)
+
+    def _for_critic(self, inputs: Tensor, obs: Tensor) -> Tensor:
+        encoder = self.encoder if self.shared else self.critic_encoder
+        return encoder(self.critic_group(inputs), obs)
 
     def initial_states(self, count: int) -> tuple[Tensor, ...]:
         """What `act` takes at the start of episodes."""
@@ -151,9 +178,9 @@ class Agent(nn.Module):
 
     def _parts(self, states: Tensor | None) -> tuple[Any, Any]:
         """The actor's and the critic's share of states."""
-        if states is None:
-            return None, None
-        own, critics = states.chunk(2, -1)
+        if states is None or self.shared:
+            return states, None
+        own, critics = states.split(self.state_sizes, -1)
         return own, critics
 
     def _values(self, features: Tensor) -> Tensor:

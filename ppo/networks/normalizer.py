@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from ppo.core.layout import Image
 from ppo.functional.moments import masked_moments, merge_moments, merge_over_ranks
 
 
@@ -22,10 +23,14 @@ class ObservationNormalizer(nn.Module):
     times its size, so dividing by it maps a contact to `1 / sqrt(p)`; the second scale maps it to
     sqrt(3).
 
+    The pixels of an image have the mean and the standard deviation of their channel in common, so
+    that what lies next to each other stays comparable.
+
     Args:
         size: D, entries that `read` returns.
         tails: whether rare large values raise the scale.
         read: rows of observations [..., *row] -> the numbers in them [..., D] (float32).
+        images: of floats, among the entries.
     """
 
     count: Tensor  # [1] float64
@@ -43,9 +48,10 @@ class ObservationNormalizer(nn.Module):
         squash: str,
         tails: bool,
         read: Callable[[Tensor], Tensor],
+        images: tuple[Image, ...] = (),
     ) -> None:
         super().__init__()
-        self.read = read
+        self.read, self.images = read, images
         self.enabled, self.limit, self.squash = enabled and size > 0, limit, squash
         # [1], not a scalar: compiled code on a CPU loses what it writes into a tensor of no axes.
         self.register_buffer("count", torch.zeros(1, dtype=torch.float64))
@@ -82,13 +88,33 @@ class ObservationNormalizer(nn.Module):
         self.exact_mean.copy_(mean)
         self.exact_variance.copy_(variance)
         std = variance.sqrt()
-        # Rounding noise of a constant entry must not be blown up to unit variance.
-        varies = std > 1e-6 * mean.abs().clamp(min=1e-6)
+        varies = _varies(mean, std)
         if self.tails:
             powers = (obs.double() - mean) ** 4
             added, fourth, _ = merge_over_ranks(*masked_moments(powers, weights))
             self.exact_fourth.lerp_(fourth, added / count)
             tail = (self.exact_fourth / (3.0 * variance)).sqrt()
             std = torch.where(varies, torch.maximum(std, tail), std)
+        inverse_std = torch.where(varies, 1.0 / std, torch.zeros_like(std))
+        for image in self.images:
+            part = slice(image.start, image.start + image.size)
+            mean, inverse_std = mean.clone(), inverse_std.clone()
+            mean[part], inverse_std[part] = _of_channels(mean[part], variance[part], image)
         self.mean.copy_(mean)
-        self.inverse_std.copy_(torch.where(varies, 1.0 / std, torch.zeros_like(std)))
+        self.inverse_std.copy_(inverse_std)
+
+
+def _varies(mean: Tensor, std: Tensor) -> Tensor:
+    """Where an entry is no constant, whose rounding noise must not be blown up to unit variance."""
+    return std > 1e-6 * mean.abs().clamp(min=1e-6)
+
+
+def _of_channels(mean: Tensor, variance: Tensor, image: Image) -> tuple[Tensor, Tensor]:
+    """Mean and inverse standard deviation of each pixel's channel, from those of the pixels."""
+    mean, variance = (x.unflatten(0, image.shape) for x in (mean, variance))
+    axes = (1, 2) if image.channels_first else (0, 1)
+    center = mean.mean(axes, keepdim=True)
+    spread = variance.mean(axes, keepdim=True) + (mean - center).square().mean(axes, keepdim=True)
+    std = spread.sqrt()
+    inverse = torch.where(_varies(center, std), 1.0 / std, torch.zeros_like(std))
+    return center.expand_as(mean).flatten(), inverse.expand_as(mean).flatten()

@@ -10,10 +10,12 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
+from gymnasium.envs.registration import EnvSpec
 
 from ppo.core.blame import raised
 from ppo.core.errors import EnvironmentFault, UserError
 from ppo.envs.base import Environments
+from ppo.envs.factory import Factory
 from ppo.envs.host import masks
 from ppo.envs.host.stacking import FrameStack
 from ppo.envs.ids import find_spec, make_env
@@ -141,13 +143,18 @@ def on_variant(policy: Policy, overrides: Sequence[str]) -> list[str]:
 def render_run(
     run: str, results: Path, seed: int, which: str = "best", trust: bool = False
 ) -> Path:
-    """As `render_policy`, of a run's policy in the run's folder."""
+    """`render` of a run's policy, in the run's videos folder."""
     folder = RunFolder.open(results, run).path
-    return render_policy(load_policy(folder, results, which, trust=trust), folder, seed)
+    policy = load_policy(folder, results, which, trust=trust)
+    return render(policy, folder / "videos" / f"episode_{seed}.gif", seed)
 
 
-def render_policy(policy: Policy, folder: Path, seed: int) -> Path:
-    """One episode as an animated GIF in the videos folder of a run.
+def render(policy: Policy, path: Path, seed: int, source: Any = None) -> Path:
+    """One episode of a policy as an animated GIF.
+
+    Args:
+        path: its folder is made where it is not there.
+        source: what makes one environment, a registration or a factory; None: the policy's own.
 
     Raises:
         UserError: the environment cannot draw, or a package that it draws with is missing.
@@ -157,14 +164,16 @@ def render_policy(policy: Policy, folder: Path, seed: int) -> Path:
 
     settings = policy.config.env
     try:
+        source = find_spec(settings.id) if source is None else source
+        if not isinstance(source, EnvSpec | Factory) or getattr(source, "makes_all", False):
+            raise UserError(f"env: {settings.id} steps many environments at once")
         kwargs = {**filled(settings.kwargs, 0), "render_mode": "rgb_array"}
-        env = make_env(find_spec(settings.id), kwargs)
+        env = make_env(source, kwargs)
     except UserError as error:
         raise UserError(f"--render: {error}") from error
     if settings.frame_stack > 1:
         env = FrameStack(env, settings.frame_stack)
     frames = _frames(env, policy, seed)
-    path = folder / "videos" / f"episode_{seed}.gif"
     path.parent.mkdir(exist_ok=True)
     images = [Image.fromarray(frame) for frame in frames]
     duration = 1000 / ((env.metadata or {}).get("render_fps") or 30)

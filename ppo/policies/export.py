@@ -1,8 +1,9 @@
 """A policy as a file that needs none of this package: normalization baked in, mode of the policy.
 
-Rows of raw observations [N, ...] go in, as ppo/core/layout.py lays them out, and actions in the
+Raw observations go in (see ppo/policies/inputs.py), those that the actor sees, and actions in the
 environment's units come out. A policy with memory takes its states [N, S] too, zeros where an
-episode begins, and gives those after. Every file is checked against the policy it was made from.
+episode begins, and gives those after. The file describes its inputs and outputs. Every file is
+checked against the policy it was made from.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
+import json
 import logging
 import tempfile
 import warnings
@@ -25,6 +27,7 @@ from torch import Tensor, nn
 from ppo.core.errors import RunError, UserError
 from ppo.core.program import install
 from ppo.envs.observations import ActionDecoder
+from ppo.policies.inputs import Decoded, Input, Inputs, random_samples
 from ppo.policies.policy import Policy, load_policy
 from ppo.runs import files
 
@@ -33,6 +36,7 @@ INTEGERS = {name: getattr(torch, name) for name in ("uint8", "int8", "int16", "i
 CHECKED = 256  # random observations
 TOLERANCE = 1e-4  # relative to the size of the actions
 TIES = 0.01  # share of choices that rounding may turn
+Given = tuple[Any, ...]  # observations, a tensor or a dict of them by name; and states
 
 
 class Exported(NamedTuple):
@@ -41,19 +45,20 @@ class Exported(NamedTuple):
     path: Path
     largest_difference: float  # largest difference of actions, or share of choices that differ
     runtime: str  # what ran it for the check; "" where nothing here can
-    inputs: tuple[int, ...]  # shape of one observation
+    inputs: tuple[Input, ...]
 
 
 class Deployed(nn.Module):
     """What is exported: observations to the policy's mode, with the statistics as constants."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, inputs: Inputs) -> None:
         super().__init__()
         self.agent = policy.agent
+        self.decoded = Decoded(inputs) if inputs.named else nn.Identity()
         self._dtype = _dtype_of(policy.action_space)
 
-    def forward(self, obs: Tensor) -> Tensor:
-        return self._mode(self.agent.policy_params(obs))
+    def forward(self, observations: Any) -> Tensor:
+        return self._mode(self.agent.policy_params(self.decoded(observations)))
 
     def _mode(self, params: Tensor) -> Tensor:
         distribution = self.agent.distribution
@@ -72,8 +77,8 @@ def _dtype_of(space: gym.Space) -> torch.dtype:
 class DeployedWithMemory(Deployed):
     """The same, with the states before and after."""
 
-    def forward(self, obs: Tensor, states: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
-        params, after = self.agent.act(obs, states)
+    def forward(self, observations: Any, states: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        params, after = self.agent.act_alone(self.decoded(observations), states)
         return self._mode(params), after
 
 
@@ -99,40 +104,42 @@ def export(
     if kind not in FORMATS:
         raise UserError(f"--format {kind}: unknown; allowed: {', '.join(FORMATS)}")
     policy = load_policy(run, results, which, trust=trust)
-    if kind == "onnx" and policy.agent.layout.is_packed:
-        raise UserError(
-            "--format onnx: observations of images beside numbers or masks are rows of bytes, "
-            "which ONNX cannot read as numbers; write --format torch_export"
-        )
     _need(("onnx", "onnxscript") if kind == "onnx" else ())
     path = path or _default_path(run, results, kind)
     if path.suffix != FORMATS[kind]:
         raise UserError(f"--data {path}: --format {kind} writes files that end in {FORMATS[kind]}")
     if not path.absolute().parent.is_dir():
         raise UserError(f"--data {path}: there is no folder {path.absolute().parent}")
-    inputs = (obs := random_observations(policy, CHECKED), *random_states(policy, CHECKED))
-    module = (DeployedWithMemory if len(inputs) > 1 else Deployed)(policy).eval()
+    inputs = Inputs(policy)
+    samples = random_samples(inputs, CHECKED)
+    states = random_states(policy, CHECKED)
+    given = (samples if inputs.named else samples["observations"], *states)
+    module = (DeployedWithMemory if len(given) > 1 else Deployed)(policy, inputs).eval()
     with torch.no_grad(), _quietly(), tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / f"policy{FORMATS[kind]}"  # exporters die of names that are no text
-        (_write_onnx if kind == "onnx" else _write_program)(module, inputs, draft)
-        found = (_run_onnx if kind == "onnx" else _run_program)(draft, *inputs)
+        (_write_onnx if kind == "onnx" else _write_program)(module, inputs, given, draft)
+        found = (_run_onnx if kind == "onnx" else _run_program)(draft, *given)
         data = draft.read_bytes()
-    difference = 0.0 if found is None else _checked(path, _expected(policy, *inputs), found)
+    difference = float("nan")
+    if found is not None:
+        expected = _expected(policy, inputs.rows(samples), *states)
+        difference = _checked(path, expected, found)
     with files.reporting(path.parent, f"write {path.name}"):
         files.atomic_write(path, data)
     runtime = {"onnx": "onnxruntime", "torch_export": "torch.export"}[kind]
-    if found is None:
-        return Exported(path, float("nan"), "", tuple(obs.shape[1:]))
-    return Exported(path, difference, runtime, tuple(obs.shape[1:]))
+    return Exported(path, difference, "" if found is None else runtime, inputs.all)
 
 
 @torch.no_grad()
 def _expected(policy: Policy, obs: Tensor, *states: Tensor) -> tuple[np.ndarray, ...]:
-    """What the environment gets from the policy itself, and its states after."""
-    policy.states = states
+    """What the environment gets from the policy itself, and the actor's states after."""
+    rest = policy.agent.num_states - policy.agent.state_sizes[0]  # of the critic, which may be any
+    policy.states = tuple(nn.functional.pad(state, (0, rest)) for state in states)
     actions = policy.act(obs).numpy()
     decoded = ActionDecoder(policy.action_space, policy.config.env.id).array(actions)
-    after = tuple(state.numpy() for state in policy.states)
+    after = tuple(
+        state[:, : policy.agent.state_sizes[0]].numpy() for state in policy.states if states
+    )
     policy.reset()
     return (decoded, *after)
 
@@ -190,46 +197,10 @@ def _quietly() -> Iterator[None]:
         logging.disable(before)
 
 
-def random_observations(policy: Policy, count: int) -> Tensor:
-    """Rows [N, ...] as spread as those that the policy was trained on, and some far ones."""
-    layout = policy.agent.layout
-    source = torch.Generator().manual_seed(0)
-    parts = []
-    if layout.images:
-        # Rows of numbers are as the normalizer knows them; here they are bytes.
-        size = 4 * layout.num_floats
-        numbers = torch.randn(count, layout.num_floats, generator=source)
-        parts.append(numbers.view(torch.uint8).reshape(count, size))
-        pixels = (count, layout.num_pixels)
-        parts.append(torch.randint(0, 256, pixels, dtype=torch.uint8, generator=source))
-    else:
-        parts.append(_random_numbers(policy, count, source))
-    if layout.num_mask:
-        mask = torch.rand(count, layout.num_mask, generator=source) < 0.5
-        parts.append((mask | (mask.sum(-1, keepdim=True) == 0)).to(parts[0].dtype))
-    rows = torch.cat(parts, -1)
-    missing = 0 if layout.is_plain_image else layout.shape[0] - rows.shape[-1]
-    return nn.functional.pad(rows, (0, missing)).reshape(count, *layout.shape)
-
-
-def _random_numbers(policy: Policy, count: int, source: torch.Generator) -> Tensor:
-    known: Any = policy.agent.normalizer
-    noise = torch.randn(count, policy.agent.observation_size, generator=source)
-    noise[: count // 8] *= 20.0
-    std = known.exact_variance.sqrt().float()
-    rows = known.exact_mean.float() + std * noise
-    if known.squash == "symlog":
-        rows = rows.sign() * rows.abs().expm1()
-    return rows
-
-
 def random_states(policy: Policy, count: int) -> tuple[Tensor, ...]:
-    """States [N, S] in the range that memories stay in; nothing without memory."""
-    source = torch.Generator().manual_seed(1)
-    return tuple(
-        2.0 * torch.rand(state.shape, generator=source) - 1.0
-        for state in policy.agent.initial_states(count)
-    )
+    """The actor's states [N, S] in the range that memories stay in; nothing without memory."""
+    source, size = torch.Generator().manual_seed(1), policy.agent.state_sizes[0]
+    return (2.0 * torch.rand(count, size, generator=source) - 1.0,) if size else ()
 
 
 def _difference(expected: np.ndarray, found: np.ndarray) -> float:
@@ -242,45 +213,68 @@ def _difference(expected: np.ndarray, found: np.ndarray) -> float:
     return float(gap.max()) / size
 
 
-def _dynamic(inputs: tuple[Tensor, ...]) -> Any:
-    batch = torch.export.Dim("batch", min=1)
-    return tuple({0: batch} for _ in inputs)
-
-
-def _write_onnx(module: nn.Module, inputs: tuple[Tensor, ...], path: Path) -> None:
-    torch.onnx.export(
-        module,
-        tuple(rows[:2] for rows in inputs),
-        path,
-        input_names=["observations", "states"][: len(inputs)],
-        output_names=["actions", "next_states"][: len(inputs)],
-        dynamic_shapes=_dynamic(inputs),
-        dynamo=True,
-        external_data=False,
-        verbose=False,
+def _few(given: Given) -> Given:
+    return tuple(
+        {name: rows[:2] for name, rows in part.items()} if isinstance(part, dict) else part[:2]
+        for part in given
     )
 
 
-def _run_onnx(path: Path, *inputs: Tensor) -> Any:
+def _dynamic(given: Given) -> Any:
+    batch = {0: torch.export.Dim("batch", min=1)}
+    return tuple(dict.fromkeys(part, batch) if isinstance(part, dict) else batch for part in given)
+
+
+def _program(module: nn.Module, given: Given) -> Any:
+    return torch.export.export(module, _few(given), dynamic_shapes=_dynamic(given))
+
+
+def _write_onnx(module: nn.Module, inputs: Inputs, given: Given, path: Path) -> None:
+    names = [one.name for one in inputs.all]
+    count = len(given) - 1  # states
+    outputs = [inputs.free("actions"), inputs.free("next_states")][: 1 + count]
+    program = torch.onnx.export(
+        _program(module, given),  # torch.onnx itself takes a dict at the end for named arguments
+        input_names=[*names, inputs.free("states")][: len(names) + count],
+        output_names=outputs,
+        dynamo=True,
+        verbose=False,
+    )
+    assert program is not None
+    program.model.metadata_props.update(_described(inputs))
+    program.save(path, external_data=False)
+
+
+def _described(inputs: Inputs) -> dict[str, str]:
+    """What stands in the file about it: the inputs in their order, without the states."""
+    space = inputs.policy.action_space
+    actions = Input(inputs.free("actions"), str(space.dtype), tuple(space.shape or ()))
+    return {
+        "environment": inputs.policy.config.env.id,
+        "observations": json.dumps([one._asdict() for one in inputs.all]),
+        "actions": json.dumps([actions._asdict()]),
+    }
+
+
+def _run_onnx(path: Path, *given: Any) -> Any:
     if importlib.util.find_spec("onnxruntime") is None:
         return None
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    flat = [p for part in given for p in (part.values() if isinstance(part, dict) else [part])]
     names = [item.name for item in session.get_inputs()]
-    feeds = {name: rows.numpy() for name, rows in zip(names, inputs, strict=True)}
+    feeds = {name: rows.numpy() for name, rows in zip(names, flat, strict=True)}
     found = session.run(None, feeds)
     return found[0] if len(found) == 1 else tuple(found)
 
 
-def _write_program(module: nn.Module, inputs: tuple[Tensor, ...], path: Path) -> None:
-    few = tuple(rows[:2] for rows in inputs)
-    program = torch.export.export(module, few, dynamic_shapes=_dynamic(inputs))
-    torch.export.save(program, path)
+def _write_program(module: nn.Module, inputs: Inputs, given: Given, path: Path) -> None:
+    torch.export.save(_program(module, given), path, extra_files=_described(inputs))
 
 
-def _run_program(path: Path, *inputs: Tensor) -> Any:
+def _run_program(path: Path, *given: Any) -> Any:
     """Of a file that this process has just written, so reading it back is safe."""
     with torch.no_grad():
-        found = torch.export.load(path).module()(*inputs)
+        found = torch.export.load(path).module()(*given)
     return found.numpy() if isinstance(found, Tensor) else tuple(part.numpy() for part in found)

@@ -78,6 +78,7 @@ class Policy:
         Args:
             observation: an element of the environment's observation space, or N of them: an array
                 [N, ...], for Dict and Tuple in each entry, as vector environments give them.
+                Of a Dict the entries of `network.actor_keys` suffice.
             deterministic: the mode of the policy; otherwise a sample.
             seed: seed of the sample; None draws from torch's global generator.
             action_mask: [M] of 0 and 1 (of N observations [N, M]), for a policy that was trained
@@ -114,8 +115,8 @@ class Policy:
 
     @functools.cached_property
     def _encoder(self) -> ObservationEncoder:
-        num_mask = self.agent.layout.num_mask
-        return ObservationEncoder(self.observation_space, "the environment", num_mask)
+        num_mask, keys = self.agent.layout.num_mask, self.config.network.actor_keys
+        return ObservationEncoder(self.observation_space, "the environment", num_mask, keys)
 
     def _actions(self, rows: np.ndarray, deterministic: bool, seed: int | None) -> np.ndarray:
         """Environment actions [N, ...] for rows [N, ...]."""

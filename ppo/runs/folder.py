@@ -29,7 +29,7 @@ from ppo.runs.metrics_file import (
 )
 from ppo.runs.names import find_run, results_folder, run_names, take_number
 
-STATUSES = ("running", "finished", "interrupted", "failed")
+STATUSES = ("running", "finished", "interrupted", "failed", "pruned")
 LOCK_ATTEMPTS = 20  # a reader that checks whether the run is alive holds the lock for an instant
 
 __all__ = ["RunFolder", "read_records", "run_names"]

@@ -22,7 +22,7 @@ from ppo.runs import files
 from ppo.runs.folder import RunFolder
 
 FILE = "known_code.jsonl"
-_granted: set[tuple[str, str]] = set()  # by this process, where nothing can be written
+_granted: set[tuple[str, str]] = set()  # for this process alone
 
 
 def state_folder() -> Path | None:
@@ -46,12 +46,17 @@ def remember(config: Config) -> dict[str, str | None]:
     found = fingerprints(config)
     known = _known()
     new = [_line(path, sha) for path, sha in found.items() if sha and (path, sha) not in known]
-    _granted.update((path, sha) for path, sha in found.items() if sha)
+    vouch(config)
     folder = state_folder()
     if new and folder is not None:
         with contextlib.suppress(OSError):  # a home that cannot be written stops no run
             files.append_lines(folder / FILE, new)
     return found
+
+
+def vouch(config: Config) -> None:
+    """For this process, run folders may import what this configuration names."""
+    _granted.update((path, sha) for path, sha in fingerprints(config).items() if sha)
 
 
 def check(config: Config, folder: RunFolder, trust: bool = False) -> list[str]:

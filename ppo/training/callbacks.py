@@ -1,4 +1,4 @@
-"""Callbacks that end a run: at a return, when nothing improves, when it is lost."""
+"""Shipped callbacks: those that end a run, and the one that draws videos."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ppo.core.errors import UserError
+from ppo.core.errors import EnvironmentFault, UserError
 from ppo.insight.rules import FATAL
+from ppo.policies.evaluate import render
 from ppo.training.observers import Callback
 
 
@@ -74,3 +75,42 @@ class StopAtFatalFinding(Callback):
         for finding in trainer.findings:
             if finding.severity == FATAL:
                 trainer.stop(f"{finding.illness}: {finding.evidence}; try {finding.remedy}")
+
+
+class RecordVideo(Callback):
+    """Draws an episode of the policy as videos/batch_000100.gif of the run folder.
+
+    An environment that cannot draw is an event, once; the run goes on.
+
+    Args:
+        every: batches from one video to the next.
+        seed: of the episode, the same in every video.
+    """
+
+    def __init__(self, every: int = 100, seed: int = 0) -> None:
+        if every < 1:
+            raise UserError(f"RecordVideo: every: {every}; allowed: 1 or more")
+        self.every, self.seed = every, seed
+        self.cannot = False
+
+    def on_batch(self, trainer: Any, record: dict[str, Any]) -> None:
+        batch = record["batch"] + 1
+        if self.cannot or batch % self.every:
+            return
+        fault = None
+        if trainer.folder is not None:
+            path = trainer.folder.path / "videos" / f"batch_{batch:06d}.gif"
+            source = trainer.given.source if trainer.given else None
+            try:
+                render(trainer.policy, path, self.seed, source)
+            except (UserError, EnvironmentFault, OSError) as error:
+                fault = str(error).replace("--render: ", "")
+        if fault is not None:
+            self.cannot = True
+            record["events"].append(f"RecordVideo: {fault}; no videos are recorded")
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"cannot": self.cannot}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.cannot = state["cannot"]

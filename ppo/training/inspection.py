@@ -20,6 +20,7 @@ from ppo.algorithm.build import build_environments, build_learner, prepare_torch
 from ppo.algorithm.gradients import norm_of, shared_parameters
 from ppo.algorithm.learner import Learner
 from ppo.config import Config
+from ppo.config.units import value_loss_unit
 from ppo.envs.base import Environments
 from ppo.envs.host import masks
 from ppo.envs.make import make_environments
@@ -107,8 +108,11 @@ def inspect_environment(config: Config, num_steps: int) -> dict[str, Any]:
 
 
 def _numbers(learner: Learner, obs: Tensor) -> np.ndarray:
-    """[B, D] what the normalizer sees of rows; images for a convolutional encoder are not."""
-    return learner.objective.agent.normalizer.read(obs).cpu().numpy()
+    """[B, D] the numbers that the normalizer sees of rows, without images seen as such."""
+    normalizer: Any = learner.objective.agent.normalizer
+    pixels = [np.arange(i.start, i.start + i.size) for i in normalizer.images]
+    found = normalizer.read(obs).cpu().numpy()
+    return np.delete(found, np.concatenate(pixels), 1) if pixels else found
 
 
 def _actions(learner: Learner, rollout: Any) -> dict[str, Any]:
@@ -190,6 +194,7 @@ def _losses(learner: Learner, rollout: Any) -> dict[str, Any]:
         "shared_encoder": agent.shared,
         "normalized_returns": learner.config.ppo.normalize_returns,
         "value_loss_unit": learner.config.ppo.value_loss_unit,
+        "unit": value_loss_unit(learner.config.ppo),
     }
 
 

@@ -27,6 +27,7 @@ from ppo.training.evaluations import RunEvaluations
 from ppo.training.observers import Callbacks, Doctor, Mirroring, named, of_every_run, tell
 from ppo.training.saves import Saves
 from ppo.training.settings import Settings
+from ppo.training.trackers import Trackers
 
 RECENT_EPISODES = 100
 
@@ -64,7 +65,13 @@ class Loop:
         self.evaluated = RunEvaluations(config, self.device, self.given)
         self.callbacks = Callbacks([*named(config.train.callbacks), *callbacks])
         self.doctor = Doctor(config)
-        self.observers = [*of_every_run(), *([console] if console else []), Mirroring()]
+        self.trackers = Trackers(config.logging.trackers)
+        self.observers = [
+            *of_every_run(),
+            self.trackers,
+            *([console] if console else []),
+            Mirroring(),
+        ]
         self.recent: list[float] = []
         self.events: list[str] = []  # for the next record
         self.notes: list[str] = []
@@ -146,9 +153,9 @@ class Loop:
         while self._stop is None and not is_over():
             record = self.learner.step()
             record["events"] = [*self.events, *record["events"]]
-            self.whole = False
+            self.whole, self.events = False, []
             fault = self._write(record)
-            self.whole, self.events = True, []
+            self.whole = True
             if fault is not None:
                 raise fault
             if self._after_batch(guard):

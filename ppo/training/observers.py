@@ -182,7 +182,8 @@ class TensorBoard(Callback):
         self._log: TensorBoardLog | None = None
 
     def on_start(self, trainer: Any) -> None:
-        if trainer.config.logging.tensorboard:
+        logging = trainer.config.logging
+        if logging.tensorboard or "tensorboard" in logging.trackers:
             step = trainer.learner.counters["env_steps"] if trainer.resumed else None
             self._log = TensorBoardLog(trainer.folder.path / "tensorboard", step)
 

@@ -11,6 +11,9 @@ from ppo.core import parallel
 from ppo.functional.moments import masked_moments, merge_over_ranks
 from ppo.functional.popart import relative_floor
 
+RECENT = 3  # batches that agree before all that came before is forgotten
+SHRUNK = 16.0  # times the variance of each of them, that the statistics hold
+
 
 class OutputLayer(NamedTuple):
     """The critic's last layer, where its values are linear in it."""
@@ -44,7 +47,8 @@ class ValueScale(nn.Module):
     mean: Tensor  # [K] float64 of the returns
     variance: Tensor  # [K] float64 of the returns
     std: Tensor  # [K] float64 of the returns, floored relative to their size; 0 until ready
-    seen: Tensor  # [K] batches learned from
+    seen: Tensor  # [K] batches learned from, since the statistics began anew
+    recent: Tensor  # [2, RECENT, K] float64: mean and variance of the newest batches, newest first
     ready: Tensor  # [K] bool
     offset: Tensor  # [K] float32 reward units
     size: Tensor  # [K] float32 reward units per network unit
@@ -57,6 +61,8 @@ class ValueScale(nn.Module):
         self.register_buffer("std", torch.zeros(num_components, dtype=torch.float64))
         self.register_buffer("variance", torch.ones(num_components, dtype=torch.float64))
         self.register_buffer("seen", torch.zeros(num_components, dtype=torch.float64))
+        recent = torch.zeros(2, RECENT, num_components, dtype=torch.float64)
+        self.register_buffer("recent", recent)
         self.register_buffer("ready", torch.zeros(num_components, dtype=torch.bool))
         self.register_buffer("offset", torch.zeros(num_components))
         self.register_buffer("size", torch.ones(num_components))
@@ -94,17 +100,22 @@ class ValueScale(nn.Module):
 
     @torch.no_grad()
     def update(
-        self, returns: Tensor, weights: Tensor, layer: OutputLayer | None = None
+        self,
+        returns: Tensor,
+        weights: Tensor,
+        layer: OutputLayer | None = None,
+        values: Tensor | None = None,
     ) -> tuple[Tensor, OutputLayer | None]:
         """Learn from the returns of a batch, reduced over ranks first.
 
         Args:
             returns: [B, K] reward units. weights: [B] of 0 and 1.
             layer: the critic's output layer; None where values are not linear in it.
+            values: [B, K] reward units, predicted before; None: not known.
 
         Returns:
-            [K] bool: the components whose frame was set for the first time. Their predictions
-            jumped from 0 to the mean, so values predicted before are no center for a clip.
+            [K] bool: the components whose frame was set for the first time, or anew. Their
+            predictions jumped, so values predicted before are no center for a clip.
             And the output layer that the critic must have from now on.
         """
         count, batch_mean, batch_variance = merge_over_ranks(*masked_moments(returns, weights))
@@ -123,6 +134,15 @@ class ValueScale(nn.Module):
         first = usable & ~self.ready
         mean = torch.where(first, batch_mean, moved_mean)
         variance = torch.where(first, batch_variance, moved_variance)
+        recent = torch.stack([batch_mean, batch_variance]).unsqueeze(1)
+        recent = torch.where(usable, torch.cat([recent, self.recent[:, :-1]], 1), self.recent)
+        shrunk, recent_mean, recent_variance = _shrunk(recent, variance, seen)
+        shrunk &= usable
+        mean = torch.where(shrunk, recent_mean, mean)
+        variance = torch.where(shrunk, recent_variance, variance)
+        seen = torch.where(shrunk, RECENT, seen)
+        # Values that are far off in the new size are not worth keeping: they shrink with the frame.
+        first |= shrunk & self._misses(returns, weights, values, batch_variance)
         std = torch.where(usable, relative_floor(variance.sqrt(), mean, largest), self.std)
         mean = torch.where(usable, mean, self.mean)
         before = self.frame(self.mean, self.std)
@@ -133,7 +153,38 @@ class ValueScale(nn.Module):
         self.variance.copy_(torch.where(usable, variance, self.variance))
         self.std.copy_(std)
         self.seen.copy_(seen)
+        self.recent.copy_(recent)
         self.ready.logical_or_(usable)
         self.offset.copy_(after[0])
         self.size.copy_(after[1])
         return first, layer
+
+    def _misses(
+        self, returns: Tensor, weights: Tensor, values: Tensor | None, variance: Tensor
+    ) -> Tensor:
+        """[K] bool: whether the values explain nothing of the returns of this variance [K]."""
+        if values is None:
+            return torch.zeros_like(self.ready)
+        _, bias, residual = merge_over_ranks(*masked_moments(returns - values, weights))
+        return residual + bias.square() > variance
+
+
+def _shrunk(recent: Tensor, variance: Tensor, seen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Whether returns have become smaller for good, and the moments of the newest batches.
+
+    A moving variance follows a growth at once and a fall by a thousand only as fast as it forgets,
+    over a hundred batches. So where all of the newest batches, taken together, vary far less than
+    the statistics hold, these begin anew from them. A batch without returns other than 0 is none
+    of them: it has no scale.
+
+    Args:
+        recent: [2, RECENT, K] means and variances. variance: [K] of the statistics. seen: [K].
+
+    Returns:
+        [K] bool, and the mean and variance [K] of the newest batches.
+    """
+    means, variances = recent
+    mean = means.mean(0)
+    spread = variances + (means - mean).square()
+    enough = (seen > RECENT) & (spread.amin(0) > 0)
+    return enough & (spread.amax(0) * SHRUNK < variance), means[0], variances[0]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import Any
 
 import pytest
 
-from ppo.cli.blocks import fixes, header, next_command
+from ppo.cli.blocks import fixes, header, next_command, no_episode
 from ppo.cli.columns import batch_line, table_header
 from ppo.cli.console import LINES_BETWEEN_HEADERS, Console
+from ppo.cli.marks import Marks
 from ppo.config import Config
 
 HEALTHY: dict[str, Any] = {
@@ -82,7 +84,7 @@ def test_the_header_names_the_active_fixes_in_at_most_five_lines_of_the_screen()
     }  # fmt: skip
     lines = header("run0042", Config(), facts)
     text = "\n".join(lines)
-    assert len(lines) == 5 and max(map(len, lines)) <= 100
+    assert len(lines) == 5 and max(map(len, lines)) <= 80
     assert "relative value clipping: +-20.0% of the old value" in text
     assert "return standardization: on (scale 10.0)" in text
     assert "value loss weight: 0.25" in text
@@ -117,33 +119,45 @@ def test_each_fix_is_described_as_it_is_set(overrides: list[str], expected: str)
 # ---- one line a batch
 
 
-def test_columns_stand_under_their_titles_whatever_the_figures() -> None:
-    title = table_header()
-    ends = [title.index(word) + len(word) for word in ("batch", "value loss", "grad cut", "eta")]
-    assert len(title) <= 100
+@pytest.mark.parametrize("width", [61, 80, 100, 200])
+def test_columns_stand_under_their_titles_whatever_the_figures(width: int) -> None:
+    title = table_header(width)
+    last = [word for word in ("batch", "value/var", "grad cut", "eta") if word in title]
+    ends = [title.index(word) + len(word) for word in last]
+    assert len(title) < width and ("eta" in title) == (width >= 80)
     huge = {name: 1e30 for name in HEALTHY} | {"batch": 99_999, "clip_fraction": 1.0}
+    every = frozenset(HEALTHY)
     for record in (HEALTHY, HEALTHY | SICK, dict.fromkeys(HEALTHY), huge):
-        line, _ = batch_line(record, record["env_steps"])
-        assert len(line) == len(title)
-        assert all(line[end - 1] != " " for end in ends)
+        for eta in (5.0, 4000.0, 360_000.0, 1e7):
+            line = batch_line(record, eta, every, width)
+            assert len(line) == len(title) + line.endswith("!")
+            assert all(line[end - 1] != " " for end in ends)
+
+
+def test_wider_terminals_get_more_columns() -> None:
+    titles = [
+        set(table_header(width).replace("grad cut", "cut").split()) for width in range(40, 200)
+    ]
+    assert all(narrow <= wide for narrow, wide in zip(titles, titles[1:], strict=False))
+    assert {"length", "entropy", "std", "lr"} <= titles[-1] - titles[40]
 
 
 def test_a_healthy_batch_has_no_mark_and_a_sick_one_has_one_for_each_figure() -> None:
-    assert batch_line(HEALTHY, 1.0)[1] is False and "!" not in batch_line(HEALTHY, 1.0)[0]
-    line, bad = batch_line(HEALTHY | SICK, 1.0)
-    assert bad and [word for word in line.split() if "!" in word] == [
+    assert not Marks().of(HEALTHY) and "!" not in batch_line(HEALTHY, 1.0)
+    marked = Marks().of(HEALTHY | SICK)
+    line = batch_line(HEALTHY | SICK, 1.0, marked)
+    assert [word for word in line.split() if "!" in word] == [
         "-0.74!", ".0388!", "33%!", "6.10!", "9.8x!",
     ]  # fmt: skip
     for name, value in SICK.items():
-        line, bad = batch_line(HEALTHY | {name: value}, 1.0)
-        assert bad and line.count("!") == 1
+        assert Marks().of(HEALTHY | {name: value}) == {name}
 
 
 def test_missing_figures_are_dashes_and_a_lost_loss_is_marked() -> None:
-    line, bad = batch_line(dict.fromkeys(HEALTHY) | {"batch": 1, "total_loss": 1.0}, None)
-    assert not bad and line.split() == ["1", *["-"] * 10]
-    line, bad = batch_line(HEALTHY | {"total_loss": float("nan")}, None)
-    assert bad and "0.37!" in line
+    record = dict.fromkeys(HEALTHY) | {"batch": 1, "total_loss": 1.0}
+    assert not Marks().of(record) and batch_line(record, None).split() == ["1", *["-"] * 10]
+    lost = HEALTHY | {"total_loss": float("nan")}
+    assert "0.37!" in batch_line(lost, None, Marks().of(lost))
 
 
 def test_lines_come_twice_a_second_but_a_bad_batch_is_never_skipped() -> None:
@@ -169,7 +183,8 @@ def test_the_titles_come_back_every_25_lines() -> None:
 def test_verbose_adds_the_losses() -> None:
     console, screen, _ = make(verbosity="verbose")
     console.batch(HEALTHY, 1.0)
-    assert "policy -0.012, value 0.37 x 0.25, entropy 1.41 x 0.01" in screen.getvalue()
+    text = " ".join(screen.getvalue().split())
+    assert "policy -0.012, value 0.37 (unweighted) x 0.25, entropy 1.41 x 0.01" in text
 
 
 # ---- findings
@@ -186,15 +201,50 @@ def test_a_finding_is_printed_at_each_onset_only_and_below_its_batch() -> None:
     onsets = [index for index, line in enumerate(lines) if "! value shock: variance" in line]
     assert len(onsets) == 2
     assert [lines[index - 1].split()[0] for index in onsets] == ["1", "6"]
-    assert "try ppo.x=true" in lines[onsets[0] + 1] and "diagnose run0001" in lines[onsets[0] + 1]
+    assert lines[onsets[0] + 1].split() == "try ppo.x=true more: --mode diagnose run0001".split()
 
 
 def test_long_findings_are_wrapped_and_indented() -> None:
     console, screen, _ = make(verbosity="verbose")
     console.finding("a_b", "word " * 40, "ppo.y=1", "run0001", figures="x 1, y 2")
     lines = screen.getvalue().splitlines()
-    assert all(len(line) <= 100 and line.startswith(" " * 10) for line in lines)
+    assert all(len(line) <= 80 and line.startswith(" " * 10) for line in lines)
     assert "(x 1, y 2)" in screen.getvalue()
+
+
+def test_what_a_mark_means_is_written_once_and_every_line_fits() -> None:
+    console, screen, clock = make()
+    for batch in range(3):
+        clock.now += 1
+        console.batch(HEALTHY | {"batch": batch} | (SICK if batch else {}), 1.0)
+    lines = screen.getvalue().splitlines()
+    places = [i for i, line in enumerate(lines) if "! marks what is outside" in line]
+    assert places == [3] and lines[2].split()[0] == "1"
+    text = " ".join(" ".join(lines).split())
+    assert "ev below -0.10; kl above .0350; clip above 30%; value/var above 2.00" in text
+    assert all(len(line) <= 80 for line in lines)
+
+
+@pytest.mark.parametrize(("terminal", "columns"), [(80, 80), (132, 132), (500, 500)])
+def test_everything_fits_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, terminal: int, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(terminal))
+    console, screen, clock = make(verbosity="verbose", terminal=True, health=True)
+    facts = {
+        "backend": "torch", "device": "cuda", "threads": 16, "parameters": 123_456, "batch": 12,
+        "previous": "run0041", "differs": [f"ppo.some_setting{n} false -> true" for n in range(9)],
+        "path": "training_results/run0042",
+    }  # fmt: skip
+    console.start("run0042", Config(), facts)
+    console.batch(HEALTHY | SICK, 1.0)
+    console.finding("value_shock", "word " * 40, "ppo.normalize_returns=true", "run0042")
+    console.note("a note " * 30)
+    console.end(SUMMARY | {"cut": "word " * 50})
+    plain = re.sub("\033\\[[0-9;]*m", "", screen.getvalue())
+    lines = [part for line in plain.splitlines() for part in line.split("\r")]
+    whole = ("next    |", "files   |", "output  |")  # to be copied: never cut
+    assert max(len(line) for line in lines if not line.startswith(whole)) <= columns
 
 
 # ---- the end
@@ -268,7 +318,89 @@ def test_the_next_command_can_be_pasted(summary: dict[str, str], command: str) -
     assert next_command(summary) == f"python train_cli.py --mode {command}"
 
 
+def test_a_large_cut_is_explained_at_the_end_where_it_does_no_harm() -> None:
+    fine = HEALTHY | {
+        "grad_clip_factor": 24.0, "value_gradient_share": 0.02, "policy_std": 0.04,
+        "explained_variance": 0.94,
+    }  # fmt: skip
+    for change, harmless in (
+        ({}, True),
+        ({"value_gradient_share": 0.995}, False),  # the value's
+        ({"grad_clip_factor": 31.0, "explained_variance": 0.4}, False),  # nothing is learned
+        ({"grad_clip_factor": 2.0}, False),  # nothing to explain
+    ):
+        console, screen, _ = make()
+        for batch in range(12):
+            console.batch(fine | change | {"batch": batch}, 1.0)
+        console.end(SUMMARY)
+        text = screen.getvalue()
+        assert ("cut     | gradients are cut 24 times, which is harmless" in text) == harmless
+        assert harmless != ("!" in text) or change == {"grad_clip_factor": 2.0}
+        assert not harmless or "98% of their length is the policy's" in " ".join(
+            text.replace("|", "").split()
+        )
+
+
+def test_a_solved_task_is_not_marked_for_the_variance_that_it_lacks() -> None:
+    marks, learning = Marks(), HEALTHY | {"return_std": 16.0}
+    assert not marks.of(learning)
+    solved = learning | {
+        "return_std": 0.3, "explained_variance": -5.4, "normalized_value_loss": 8.1,
+    }  # fmt: skip
+    assert not marks.of(solved)
+    assert Marks().of(solved) == {"explained_variance", "normalized_value_loss"}
+    resumed = Marks()
+    resumed.recall([learning])
+    assert not resumed.of(solved)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "longest", "advice"),
+    [
+        ([], 1000, "returns show sooner with ppo.num_steps=1920 env.num_envs=8"),
+        ([], None, "returns show sooner with ppo.num_steps=240 env.num_envs=64"),
+        (["network.memory=lstm"], 1000, "a larger ppo.num_steps shows returns sooner"),
+        (["env.num_envs=1"], 1000, "a larger ppo.num_steps shows returns sooner"),
+    ],
+)
+def test_a_run_without_returns_names_settings_that_fit_together_and_show_some(
+    overrides: list[str], longest: int | None, advice: str
+) -> None:
+    config = Config().with_overrides([*overrides, "ppo.num_minibatches=1"])
+    text = no_episode(config, longest, 3)
+    assert text.startswith("no episode ended in 3 batches of 60 steps") and advice in text
+    typed = re.findall(r"[a-z_.]+=[0-9]+", text)
+    changed = Config().with_overrides(typed)  # to the shipped number of minibatches too
+    assert changed.env.num_envs * changed.ppo.num_steps == 256 * 60
+
+
 # ---- one batch explained
+
+
+def test_after_one_batch_on_raw_returns_the_scale_is_warned_of_and_nothing_is_called_good() -> None:
+    raw = Config().with_overrides(
+        ["ppo.normalize_returns=false", "ppo.use_relative_value_clip=false"]
+    )
+    batch = HEALTHY | {
+        "explained_variance": 0.0, "normalized_value_loss": 1.53, "value_loss": 158_371.0,
+        "grad_clip_factor": 1470.0, "value_gradient_share": 0.0, "return_std": 358.0,
+    }  # fmt: skip
+    console, screen, _ = make(health=True)
+    console.start("run0001", raw, {})
+    console.batch(batch, 1.0)
+    console.end(SUMMARY | {"verdict_text": "too early to judge: 1 batch"})
+    text = " ".join(screen.getvalue().split())
+    assert "warning: the value loss is in squared rewards" in text
+    assert "158,371 and gradients are cut 1,470 times" in text
+    assert "Set ppo.normalize_returns=true" in text and "healthy:" not in text
+    rows = {line[2:21].strip(): line for line in screen.getvalue().splitlines() if line[:2] == "  "}
+    for name in ("value loss", "value/var", "grad cut", "ev"):
+        assert " good " not in rows[name], rows[name]
+    console, screen, _ = make(health=True)
+    console.start("run0001", Config(), {})
+    console.batch(HEALTHY, 1.0)
+    console.end(SUMMARY)
+    assert "warning" not in screen.getvalue()
 
 
 def test_a_single_batch_ends_with_its_fixes_and_its_health() -> None:
@@ -279,10 +411,10 @@ def test_a_single_batch_ends_with_its_fixes_and_its_health() -> None:
     lines = screen.getvalue().splitlines()
     assert "  relative value clipping: +-20.0% of the old value" in lines
     assert any("health of the batch" in line for line in lines)
-    words = {line[2:24].strip(): line[36:46].strip() for line in lines if line.startswith("  ")}
-    assert words["policy loss"] == "good" and words["gradient cut"] == "high !"
-    assert words["explained variance"] == "low !" and words["value loss"] == "high !"
-    assert all(len(line) <= 100 for line in lines)
+    words = {line[2:21].strip(): line[32:41].strip() for line in lines if line.startswith("  ")}
+    assert words["policy loss"] == "good" and words["grad cut"] == "high !"
+    assert words["ev"] == "low !" and words["value/var"] == "high !"
+    assert all(len(line) <= 80 for line in lines)
     assert lines[-1].endswith("--mode train")
 
 

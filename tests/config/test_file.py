@@ -352,7 +352,10 @@ def test_overrides_are_reported_as_they_were_typed(override: str, expected: str)
 @pytest.mark.parametrize(
     ("key", "hint"),
     [
-        ("logging.wandb", "known here: doctor, episodes, info, tensorboard"),  # not env.backend
+        (
+            "logging.wandb",
+            "known here: doctor, episodes, info, tensorboard, trackers",
+        ),  # not env.backend
         ("ppo.optimizer", ""),  # not system.compile
         ("env.wrappers", ""),  # not env.workers
         ("ppo.epochs", "did you mean ppo.num_epochs?"),  # not imitation.epochs

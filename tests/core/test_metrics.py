@@ -13,7 +13,7 @@ from rich.console import Console
 from sources import Source, package
 
 from ppo.cli.blocks import health_block
-from ppo.cli.columns import batch_line, table_header
+from ppo.cli.columns import batch_line, columns, table_header
 from ppo.config import Config
 from ppo.core.metrics import DECLARED, METRICS, Column, Metric
 from ppo.insight.comparison.compare import Comparison, compare
@@ -27,6 +27,7 @@ SPEAK_OF_METRICS = (
     "ppo.insight.rules.",  # each about figures of its own
     "ppo.insight.logs.dialects",  # the words of other libraries
     "ppo.insight.logs.more_dialects",
+    "ppo.insight.logs.names",
     "ppo.runs.summary",  # fields of another file
 )
 FEW = 3  # names together that are a choice of figures and no table yet
@@ -52,8 +53,10 @@ def brightness() -> Iterator[Metric]:
         telling=True,
     )
     METRICS.append(metric)
+    columns.cache_clear()
     yield metric
     METRICS.remove(metric)
+    columns.cache_clear()
 
 
 FLAGS = ("judged", "curve", "column", "normal", "always", "telling")
@@ -64,6 +67,7 @@ def all_but_one(request: pytest.FixtureRequest, brightness: Metric) -> Iterator[
     """The same metric without one of its flags, which is named."""
     METRICS.remove(brightness)
     METRICS.append(brightness._replace(**{request.param: Metric._field_defaults[request.param]}))
+    columns.cache_clear()
     yield request.param
     METRICS[-1] = brightness
 
@@ -95,14 +99,15 @@ def test_a_new_metric_is_compared_judged_and_drawn(tmp_path: Path, brightness: M
 
 def test_a_new_metric_is_a_column_of_the_terminal_and_marked(brightness: Metric) -> None:
     assert "bright" in table_header()
-    assert "30%" in batch_line({"brightness": 0.3}, None)[0]
-    line, marked = batch_line({"brightness": 0.7}, None)
-    assert "70%!" in line and marked
+    assert "30% " in batch_line({"brightness": 0.3}, None)
+    assert "70%!" in batch_line({"brightness": 0.7}, None, marked={"brightness"})
 
 
 def test_a_new_metric_is_part_of_the_health_of_a_batch(brightness: Metric) -> None:
     for value, word in ((0.3, "good"), (0.7, "high !"), (-1.0, "low !"), (None, "NOT FINITE")):
-        line = next(x for x in health_block({"brightness": value}, Config()) if "light" in x)
+        marked = {"brightness"} if "!" in word else ()
+        lines = health_block({"brightness": value}, Config(), marked)
+        line = next(x for x in lines if "bright" in x)
         assert word in line and line.endswith("dim")
 
 
@@ -120,7 +125,7 @@ def test_a_metric_is_shown_only_where_it_says(tmp_path: Path, all_but_one: str) 
         "judged": any(v.metric.name == "brightness" for v in found.verdicts),
         "curve": '{"name":"brightness"' in page(found),
         "column": "bright" in table_header(),
-        "normal": any("light" in line for line in health_block({}, Config())),
+        "normal": any("dim" in line for line in health_block({}, Config())),
         "always": bool(lost.nonfinite["brightness"].all()),
         "telling": is_read(told),
     }

@@ -112,6 +112,24 @@ def test_a_state_goes_on_or_the_next_reset_is_repeated(kind):
             simulated(kind(3)).load_state_dict(state)
 
 
+def test_a_reset_that_does_not_repeat_itself_is_noticed():
+    """Such as EnvPool's own objects, whose seeds are fixed when they are made."""
+
+    class Unseeded(Native):
+        def reset(self, seed=None):
+            return super().reset(len(self.seeds) if hasattr(self, "seeds") else 0)
+
+    for kind, count in ((Native, 0), (Unseeded, 1)):
+        with simulated(kind(2)) as envs:
+            envs.reset()
+            state = envs.state_dict()
+            play(envs, random_actions(envs, 3))
+            assert "begun" not in envs.state_dict()
+            envs.load_state_dict(state)
+            assert len(envs.events) == count
+            assert all("this resume is not exact" in event for event in envs.events)
+
+
 def test_what_no_checkpoint_can_hold_is_refused():
     env = Saving(2)
     env.state_dict = lambda: {"rng": np.random.default_rng()}

@@ -43,6 +43,9 @@ def choices(field: FieldInfo) -> list[Any]:
         if get_origin(field.annotation) is Literal:
             found.append(kind)
             continue
+        if get_origin(kind) is Literal:  # beside the path of a part of the user's
+            found += get_args(kind)
+            continue
         if get_origin(kind) is not None and hasattr(kind, "__metadata__"):
             limits = [*limits, *kind.__metadata__]
             kind = get_args(kind)[0]

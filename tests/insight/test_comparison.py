@@ -55,12 +55,31 @@ def test_runs_that_differ_in_their_seed_only_are_one_group(tmp_path: Path) -> No
     assert found.differing == {"ppo.learning_rate": [1e-3, 1e-4]}
 
 
+def test_a_run_that_was_resumed_with_other_settings_stands_alone_and_is_noted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, parted = (write_run(tmp_path / f"run000{n}", healthy(20)) for n in (1, 2))
+    former = (
+        (parted / "config.yaml").read_text().replace("learning_rate: 0.001", "learning_rate: 0.1")
+    )
+    (parted / "config.batch0014.yaml").write_text(former)
+    found = compare([whole, parted])
+    assert [len(group.runs) for group in found.groups] == [1, 1]
+    note = "run0002 was resumed with other settings: before batch 14: ppo.learning_rate 0.1"
+    assert note in found.warnings
+    print_tables(found)
+    assert note in " ".join(capsys.readouterr().out.split())
+    assert "before batch 14: ppo.learning_rate 0.1</td>" in page(found)
+
+
 @pytest.mark.parametrize(
     "key", sorted(k for k in known_paths(Config) if k.startswith(("ppo.", "network.", "env.")))
 )
 def test_runs_that_differ_in_a_setting_are_not_pooled(key: str) -> None:
     one, same, other = (
-        SimpleNamespace(writer="ppo", path=path, settings={key: value, "system.seed": path})
+        SimpleNamespace(
+            writer="ppo", path=path, settings={key: value, "system.seed": path}, parts=()
+        )
         for path, value in (("a", 1), ("b", 1), ("c", 2))
     )
     assert [group.runs for group in group_runs([one, other, same])] == [[one, same], [other]]

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from insight_runs import SETTINGS, healthy
 
+from ppo.core.metrics import METRICS
+from ppo.insight import logs
 from ppo.insight.doctor import Watch, diagnose, report, rules, to_json
 from ppo.insight.logs import from_records, read_log
 from ppo.insight.logs.own import flatten
@@ -46,6 +48,14 @@ def test_rules_come_in_causal_order_and_no_two_claim_one_place() -> None:
     claimed = [rule.number for rule in rules() if rule.number != LAST]
     assert claimed == sorted(set(claimed))
     assert rules()[0].illness == "non_finite"
+
+
+def test_what_a_rule_needs_is_written_by_us_or_read_from_others() -> None:
+    """A rule that asks for a figure nobody has could never fire."""
+    readers = "".join(file.read_text() for file in Path(logs.__file__).parent.glob("*.py"))
+    ours = {metric.name for metric in METRICS}
+    needed = {name for rule in rules() for names in rule.needs for name in names}
+    assert {name for name in needed - ours if f'"{name}"' not in readers} == set()
 
 
 def test_rules_explain_only_illnesses_that_exist() -> None:

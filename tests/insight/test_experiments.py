@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from ppo.config import Config
 from ppo.core.errors import UserError
 from ppo.insight.experiments.grid import Axis, Plan, parse_axis
 from ppo.insight.experiments.launchers.base import environment, run_here
@@ -139,6 +141,26 @@ def test_a_job_leaves_with_absolute_paths(tmp_path: Path, monkeypatch: pytest.Mo
     line = command(experiment, experiment.outcomes()[0])
     place = line[line.index("--results") + 1]
     assert place == str(tmp_path / "results" / "experiment0001" / "jobs" / "0001")
+
+
+@pytest.mark.parametrize(
+    ("named", "trusted"),
+    [(["env.id=mine:Env-v0"], True), ([], False), (["env.id=mine:Other"], False)],
+)
+def test_a_job_that_goes_on_may_import_what_its_plan_names(
+    tmp_path: Path, named: list[str], trusted: bool
+) -> None:
+    """The machine where it runs may have another state folder; a run without code needs nothing."""
+    plan = dataclasses.replace(_plan("0.99", seeds=1), overrides=tuple(named))
+    experiment = open_experiment(plan, tmp_path)
+    outcome = experiment.outcomes()[0]
+    outcome.run = outcome.folder / "run0001"
+    (outcome.run / "checkpoints").mkdir(parents=True)
+    (outcome.run / "checkpoints" / "one").touch()
+    config = Config.load(overrides=["env.id=mine:Env-v0"] if named else [])
+    (outcome.run / "config.yaml").write_text(config.to_yaml())
+    words = command(experiment, outcome)
+    assert "--resume" in words and ("--trust" in words) == trusted
 
 
 def test_a_job_of_a_cluster_runs_in_the_directory_of_its_experiment(

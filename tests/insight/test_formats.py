@@ -185,7 +185,7 @@ def test_a_log_without_known_figures_is_not_read_and_its_tags_are_named(
     file = write_csv(tmp_path / "odd.csv", [{"zork": i, "My Figure": 1.0} for i in range(30)])
     assert main(["--mode", "diagnose", str(file), "--json"]) == 2
     document = json.loads(capsys.readouterr().out)
-    assert document["status"] == "not_read" and document["unknown_tags"] == ["My Figure"]
+    assert document["status"] == "not_read" and document["unknown_tags"] == ["My Figure", "zork"]
     assert main(["--mode", "diagnose", str(file)]) == 2
     assert "healthy" not in capsys.readouterr().out
     (tmp_path / "empty").mkdir()
@@ -198,3 +198,133 @@ def test_a_single_batch_is_too_early(tmp_path: Path) -> None:
     log = read_log(event_file(tmp_path / "events.out.tfevents.1", one))
     assert json.loads(to_json(log, diagnose(log)))["status"] == "too_early"
     assert "too early to judge" in report(log, [])
+
+
+PLAIN = {"ep_rew_mean": rising, "approx_kl": 0.01, "value_loss": 3.0}
+
+
+def table(file: Path, columns: dict[str, object], mark: str = ",", encoding: str = "utf-8") -> Path:
+    """A table of STEPS and columns."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    lines = [mark.join(["step", *columns])]
+    for i, step in enumerate(STEPS):
+        cells = [value(i) if callable(value) else value for value in columns.values()]
+        lines.append(mark.join(map(str, [step, *cells])))
+    file.write_text("\n".join(lines) + "\n", encoding=encoding)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("mark", "encoding"), [(",", "utf-8"), (";", "utf-8"), ("\t", "utf-8"), (", ", "utf-8"),
+                           (",", "utf-8-sig"), (",", "utf-16")]
+)  # fmt: skip
+def test_a_table_is_read_whatever_parts_its_cells(tmp_path: Path, mark: str, encoding: str) -> None:
+    log = read_log(table(tmp_path / "progress.csv", PLAIN, mark, encoding))
+    assert log.get("mean_episode_return")[3] == rising(3) and log.get("approx_kl")[0] == 0.01
+    assert log.get("env_steps")[-1] == STEPS[-1] and log.unknown_tags == []
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"Episode_Reward_Mean": rising, "Approx KL": 0.01, "VF-Loss": 3.0},
+        {"eprewmean": rising, "loss/approxkl": 0.01, "loss/value_loss": 3.0},  # baselines
+        {"Evaluation/AverageReturn": rising, "Policy/KL": 0.01, "V/critic_loss": 3.0},  # garage
+        {"train/reward": rising, "train/kl_approx": 0.01, "train/loss_critic": 3.0},  # TorchRL
+        {"eval/episode_reward": rising, "training/kl_mean": 0.01, "training/v_loss": 3.0},  # Brax
+        {"reward/reward": rising, "train/kl_divergence": 0.01, "train/value_loss": 3.0},
+    ],
+)
+def test_words_of_unknown_writers_are_found_in_any_spelling(tmp_path: Path, names: dict) -> None:
+    log = read_log(event_file(tmp_path / "events.out.tfevents.1", tags(**names)))
+    assert log.writer == "unknown" and log.unknown_tags == []
+    assert log.get("mean_episode_return")[3] == pytest.approx(rising(3))
+    assert log.get("approx_kl")[0] == pytest.approx(0.01) and log.get("value_loss")[0] == 3.0
+
+
+def test_a_return_of_training_goes_before_one_of_an_evaluation(tmp_path: Path) -> None:
+    names = {
+        "eval/mean_reward": 1.0,
+        "train/episode_reward_of_agent": 2.0,
+        "train/ep_rew_mean": 3.0,
+    }
+    log = read_log(event_file(tmp_path / "events.out.tfevents.1", tags(**names)))
+    assert log.get("mean_episode_return")[0] == 3.0
+
+
+SB3 = {
+    "rollout/ep_rew_mean": rising,
+    "train/policy_gradient_loss": -0.01,
+    "train/approx_kl": 0.01,
+    "train/explained_variance": 0.8,
+}
+
+
+@pytest.mark.parametrize("prefix", ["exp1/", "group/exp1/", "Skrl/"])
+def test_a_prefix_of_all_tags_hides_no_writer(tmp_path: Path, prefix: str) -> None:
+    shown = SKRL if prefix == "Skrl/" else SB3
+    log = read_log(
+        event_file(
+            tmp_path / "events.out.tfevents.1", tags(**{prefix + k: v for k, v in shown.items()})
+        )
+    )
+    assert log.writer == ("skrl" if prefix == "Skrl/" else "stable-baselines3")
+    assert any("prefix" in note for note in log.notes)
+
+
+def test_a_table_exported_from_weights_and_biases_is_that_of_its_writer(tmp_path: Path) -> None:
+    columns = {f"ppo_7 - {tag}{end}": v for tag, v in SB3.items() for end in ("", "__MIN", "__MAX")}
+    log = read_log(table(tmp_path / "wandb_export.csv", columns))
+    assert log.writer == "stable-baselines3" and log.unknown_tags == []
+    assert log.get("mean_episode_return")[3] == rising(3)
+
+
+def test_json_may_be_an_array_of_rows_or_an_object_of_columns(tmp_path: Path) -> None:
+    rows = [{"step": s, "ep_rew_mean": rising(i), "approx_kl": 0.01} for i, s in enumerate(STEPS)]
+    array, columns = tmp_path / "a" / "log.json", tmp_path / "b" / "log.json"
+    for file, tree in ((array, rows), (columns, {k: [r[k] for r in rows] for k in rows[0]})):
+        file.parent.mkdir()
+        file.write_text(json.dumps(tree))
+        log = read_log(file.parent)
+        assert log.get("mean_episode_return")[3] == rising(3) and len(log) == len(STEPS)
+
+
+def test_a_folder_with_a_table_for_each_figure_is_one_log(tmp_path: Path) -> None:
+    """As TorchRL's CSVLogger writes: `step,value`, without a head."""
+    for name, value in {"train_reward": rising, "kl_approx": lambda i: 0.01}.items():
+        lines = [f"{step},{value(i)}" for i, step in enumerate(STEPS)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(lines) + "\n")
+    log = read_log(tmp_path)
+    assert log.get("mean_episode_return")[:4] == pytest.approx([rising(i) for i in range(4)])
+    assert log.get("env_steps")[0] == STEPS[0]
+
+
+@pytest.mark.parametrize(
+    ("extra", "algorithm"),
+    [({"q_loss": 1.0}, "DQN"), ({"critic1_loss": 1.0}, "SAC"), ({"epsilon": 0.1}, "DQN"),
+     ({"train/model_loss": 1.0}, "model-based"), ({"QF/Qf1Loss": 1.0}, "SAC")],
+)  # fmt: skip
+def test_another_algorithm_of_an_unknown_writer_is_named(
+    tmp_path: Path, extra: dict, algorithm: str
+) -> None:
+    names = {"ep_rew_mean": rising, "actor_loss": 0.1}
+    log = read_log(event_file(tmp_path / "events.out.tfevents.1", tags(**names, **extra)))
+    assert algorithm in log.algorithm and status(log, diagnose(log)) == "not_read"
+    ppo = event_file(tmp_path / "b" / "events.out.tfevents.1", tags(**PLAIN, **extra))
+    assert read_log(ppo).algorithm == "PPO", "a KL is that of PPO"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\0" * 5000, bytes(range(256)) * 20, b"[" * 100_000, b"5", b"step,ep_rew_mean\n"],
+)
+@pytest.mark.parametrize("name", ["events.out.tfevents.1", "progress.csv", "log.jsonl", "log.json"])
+def test_what_is_no_log_is_not_read(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert main(["--mode", "diagnose", str(tmp_path), "--json"]) == 2
+
+
+def test_losses_alone_of_an_unknown_writer_are_too_little_to_judge(tmp_path: Path) -> None:
+    few = tags(policy_loss=0.1, value_loss=1.0, accuracy=0.5)
+    log = read_log(event_file(tmp_path / "events.out.tfevents.1", few))
+    assert status(log, diagnose(log)) == "not_read" and log.unknown_tags == ["accuracy"]

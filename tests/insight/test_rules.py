@@ -131,6 +131,28 @@ def _two_losses(log: MetricsLog) -> MetricsLog:
     return log
 
 
+def test_a_horizon_of_one_step_is_the_cause_of_epochs_that_overfit() -> None:
+    """As of Catch, whose only reward comes after nine steps."""
+    log = foreign(40, "ppo", mean_episode_return=noisy(lambda done: done, 0.1), approx_kl=0.015,
+                  approx_kl_first_epoch=1e-4, approx_kl_last_epoch=0.03, clip_fraction=0.25,
+                  explained_variance=0.9, mean_episode_length=9.0)  # fmt: skip
+    assert first(log) == "too_many_epochs"
+    log.settings["ppo.gamma"] = 0.01
+    found = diagnose(log)[0]
+    assert found.illness == "gamma_horizon" and found.severity == "severe"
+    log.columns["mean_episode_length"] = np.full(40, 2.0)  # no longer than what it sees
+    assert first(log) == "too_many_epochs"
+
+
+def test_a_heavy_bonus_is_named_though_its_critic_sees_nothing() -> None:
+    log = foreign(40, "ppo", mean_episode_return=noisy(lambda done: 0 * done, 0.1),
+                  approx_kl=0.005, entropy_relative=0.975, entropy_coefficient=2.0,
+                  explained_variance=0.1)  # fmt: skip
+    assert first(log) == "entropy_coefficient_too_high"
+    log.columns["entropy_coefficient"][:] = 0.01
+    assert first(log) != "entropy_coefficient_too_high"
+
+
 def test_a_loss_that_stands_still_is_no_cause_where_the_policy_cannot_reach_its_reward() -> None:
     wide = foreign(30, "ppo", policy_std=lambda done: np.exp(3 * done), entropy_coefficient=1.0,
                    mean_episode_return=noisy(lambda done: 0 * done, 5.0))  # fmt: skip

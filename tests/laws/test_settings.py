@@ -52,6 +52,12 @@ ELSEWHERE = {
     "env.action_masks": "envs/test_masks.py::test_no_action_that_is_ruled_out_is_ever_taken",
     "network.encoder": "networks/test_encoders.py::"
     "test_auto_takes_convolutions_where_an_image_is_large_enough",
+    "network.images": "networks/test_groups.py::"
+    "test_a_large_box_of_two_or_three_axes_is_an_image_whatever_its_type",
+    "network.actor_keys": "networks/test_groups.py::"
+    "test_actor_and_critic_depend_on_their_own_keys_alone",
+    "network.critic_keys": "networks/test_groups.py::"
+    "test_actor_and_critic_depend_on_their_own_keys_alone",
     **dict.fromkeys(
         (
             "network.encoder_kwargs",
@@ -88,6 +94,7 @@ ELSEWHERE = {
     "train.initial_parts": "training/test_fine_tuning.py::"
     "test_critic_and_statistics_go_on_where_the_run_ended",
     "train.grace_seconds": "faults/test_stops.py::test_a_short_batch_is_finished_within_the_grace",
+    "logging.trackers": "training/test_trackers.py::test_a_tracker_gets_the_figures_of_the_records",
     "logging.info": "algorithm/test_reported.py::"
     "test_their_number_is_bounded_and_they_can_be_left_out",
     "system.compile": "core/test_choice.py::test_always_and_never_mean_what_they_say",

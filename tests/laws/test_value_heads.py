@@ -4,45 +4,13 @@ import pytest
 import torch
 
 from ppo.functional.bins import expectation, hl_gauss_targets, symexp, symlog, two_hot_targets
+from ppo.testing import check_value_loss
 from ppo.values import HEADS
-from ppo.values.head import Units
-
-KINDS = HEADS.names()
 
 
-def make(kind):
-    return HEADS.get(kind)(Units(10.0, 10.0, support=80.0))
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_zero_output_is_the_value_zero(kind):
-    head = make(kind)
-    assert torch.equal(head.decode(torch.zeros(4, 2, head.num_outputs)), torch.zeros(4, 2))
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_gradient_descent_on_the_loss_reaches_the_target(kind):
-    head = make(kind)
-    targets = torch.tensor([[-17.0, 3.0], [0.4, 31.0]])
-    output = torch.zeros(2, 2, head.num_outputs, requires_grad=True)
-    optimizer = torch.optim.Adam([output], lr=0.3)
-    for _ in range(600):
-        optimizer.zero_grad()
-        head.loss(output, head.decode(output), targets).sum().backward()
-        optimizer.step()
-    torch.testing.assert_close(head.decode(output), targets, atol=0.3, rtol=0)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_head_compiles_into_one_graph(kind):
-    head = make(kind)
-    output, targets = torch.randn(8, 2, head.num_outputs), torch.randn(8, 2) * 10
-
-    def both(output, targets):
-        return head.loss(output, head.decode(output), targets)
-
-    graph = torch._dynamo.export(both)(output, targets).graph_module
-    torch.testing.assert_close(graph(output, targets), both(output, targets))
+@pytest.mark.parametrize("kind", HEADS.names())
+def test_it_keeps_the_laws(kind):
+    check_value_loss(kind)
 
 
 def test_two_hot_keeps_the_expectation():

@@ -13,7 +13,7 @@ from gymnasium import spaces
 from learner_tools import HOST, learner, records, settings
 
 from ppo import Trainer, load_policy
-from ppo.algorithm.build import encoder_kind
+from ppo.algorithm.eyes import encoder_kind
 from ppo.config import NetworkConfig
 from ppo.core.errors import UserError
 from ppo.envs.host.stacking import FrameStack

@@ -50,7 +50,7 @@ def test_the_file_acts_as_the_policy(results, run, kind):
     done = export(run, results, kind)
     assert done.runtime and done.largest_difference <= 1e-4
     policy = load_policy(run, results)
-    obs = policy.agent.normalizer.exact_mean.float() + torch.randn(7, done.inputs[0])
+    obs = policy.agent.normalizer.exact_mean.float() + torch.randn(7, *done.inputs[0].shape)
     if kind == "onnx":
         found = exporting._run_onnx(done.path, obs)
     else:
@@ -115,8 +115,8 @@ def test_whole_numbers_are_those_that_predict_gives(whole, kind, number):
 def test_an_export_that_does_not_round_is_refused(whole, monkeypatch):
     """As once: 0.12 where the policy plays 0."""
 
-    def forward(self, obs):
-        params = self.agent.policy_params(obs)
+    def forward(self, observations):
+        params = self.agent.policy_params(observations)
         distribution = self.agent.distribution
         return distribution.center + distribution.half_range * params.clamp(-1, 1)
 

@@ -54,8 +54,15 @@ WORDS = {
     "balancing.kind": "{}:Net",
     "auxiliary.losses": "['{}:Net']",
     "train.callbacks": "['{}:Watch']",
+    "logging.trackers": "['{}:Watch']",
 }
-NOT_CODE = {"system.device", "train.initial_policy", "train.mirror"}
+NOT_CODE = {
+    "system.device",
+    "train.initial_policy",
+    "train.mirror",
+    "network.actor_keys",
+    "network.critic_keys",
+}
 MODES = {
     "evaluate": ["--mode", "evaluate", "--run", "run0001", "--episodes", "1"],
     "render": ["--mode", "evaluate", "--run", "run0001", "--episodes", "1", "--render"],
@@ -149,6 +156,12 @@ def test_it_is_imported_where_the_user_says_so(plain, module, tmp_path, capsys):
     assert load_policy(run, trust=True).config.env.id == f"{module}:Trusted-v0"
     with pytest.raises(UserError, match="was not imported"):  # once is not for ever
         load_policy(run)
+
+
+def test_a_run_to_start_from_is_trusted_by_the_same_flag(plain, module, tmp_path, capsys):
+    foreign(plain, tmp_path / "results", f"env.id={module}:Trusted-v0")
+    status, errors = answer([*MODES["initial"], "--trust"], tmp_path / "results", capsys)
+    assert status == 0, errors
 
 
 def test_a_run_that_was_made_here_is_played_also_from_another_folder(module, tmp_path, capsys):

@@ -1,6 +1,5 @@
 """Small learners, environments with known scales, and what two runs are compared by."""
 
-import hashlib
 from typing import Any
 
 import numpy as np
@@ -9,6 +8,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from ppo.algorithm import build
+from ppo.algorithm.laws.whole_runs import digest
 from ppo.config import Config
 from ppo.envs.torch_env import TorchEnvironment, TorchEnvironments
 
@@ -74,15 +74,6 @@ def make_learner(*overrides: str, env: TorchEnvironment | None = None, small: bo
     learner = build.build_learner(config, envs, CPU)
     learner.start()
     return learner
-
-
-def digest(learner: Any) -> str:
-    """A hash over the bits of parameters and moments, the critic's in network units included."""
-    state = {"theta": learner.optimizer.flat.theta, **learner.optimizer.state_dict()}
-    sha = hashlib.sha256()
-    for name in sorted(state):
-        sha.update(state[name].detach().contiguous().numpy().tobytes())
-    return sha.hexdigest()
 
 
 def history(learner: Any, num_batches: int, scale: float) -> list[dict[str, Any]]:

@@ -113,6 +113,7 @@ class Collector:
 
         def take_back() -> None:
             self.envs.run_seed = seed
+            self.envs.reports.take()  # of episodes that were not the training's
             if state is not None:
                 self.load_state_dict(state)
                 if self.envs.restore_level == "boundary":
@@ -191,7 +192,7 @@ class Collector:
         obs, valid = self.calibrate(calibration, colored_share)
         normalizer.update(obs, valid.float())
         steps = calibration * self.envs.num_envs * parallel.world_size()
-        return [f"observation statistics start from {steps} calibration steps, not learned from"]
+        return [f"{steps:,} calibration steps set the first observation statistics, and no more"]
 
     @torch.no_grad()
     def calibrate(self, num_steps: int, colored_share: float = 0.0) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,16 @@ GRID_FLAGS = ("--config", "--set", "--results", "--seed", "--quiet")
 def add_common(parser: argparse.ArgumentParser) -> None:
     """Flags of both modes."""
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds each (3)")
+    add_jobs(parser)
+    parser.add_argument(
+        "--restarts", type=int, default=3, metavar="N", help="of a job whose node is lost (3)"
+    )
+    parser.add_argument("--fresh", action="store_true", help="a new experiment, not the last one")
+    parser.add_argument("--retry", action="store_true", help="train failed runs again")
+
+
+def add_jobs(parser: argparse.ArgumentParser) -> None:
+    """Flags of modes that start jobs: how many, and where."""
     parser.add_argument("--jobs", type=int, default=0, metavar="N", help="at a time (what fits)")
     launchers = ["local", "ray", "slurm"]
     parser.add_argument("--launcher", choices=launchers, default="local", help="where (local)")
@@ -17,11 +27,6 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--gpus-per-job", type=float, default=0.0, metavar="X", help="ray: also a fraction (0)"
     )
-    parser.add_argument(
-        "--restarts", type=int, default=3, metavar="N", help="of a job whose node is lost (3)"
-    )
-    parser.add_argument("--fresh", action="store_true", help="a new experiment, not the last one")
-    parser.add_argument("--retry", action="store_true", help="train failed runs again")
 
 
 def run_grid(args: argparse.Namespace, axes: list[str], design: str) -> int:

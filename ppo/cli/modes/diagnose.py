@@ -1,4 +1,4 @@
-"""says what is wrong with a run, since which batch, and which setting to change"""
+"""what is wrong with a run, since which batch, and which setting to change"""
 
 from __future__ import annotations
 

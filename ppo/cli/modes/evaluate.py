@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.episodes < 1:
         raise UserError(f"--episodes: {args.episodes}; allowed: 1 or more")
-    from ppo.policies.evaluate import evaluate_policy, on_variant, render_policy
+    from ppo.policies.evaluate import evaluate_policy, on_variant, render
     from ppo.policies.policy import load_policy
     from ppo.runs.folder import RunFolder
 
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     print(json.dumps(found, allow_nan=False) if args.json else text_of(found), flush=True)
     if args.render:
         with kept_clean(args.json):
-            path = render_policy(policy, folder.path, seed)
+            path = render(policy, folder.path / "videos" / f"episode_{seed}.gif", seed)
         if not args.json:
             print(f"video    {path}")
     return 0

@@ -30,8 +30,7 @@ def run(args: argparse.Namespace) -> int:
     done = export(args.run, args.results, args.format, args.data, args.which, args.trust)
     print(f"wrote {done.path}")
     print(
-        f"raw observations [N, {', '.join(map(str, done.inputs))}] in, environment actions out "
-        "(the mode of the policy)"
+        f"in: {', '.join(map(str, done.inputs))}; out: environment actions (the mode of the policy)"
     )
     if done.runtime:
         print(

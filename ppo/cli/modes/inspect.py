@@ -1,4 +1,4 @@
-"""measures scales before any training, and says what needs normalizing or other weights"""
+"""scales before any training: what needs normalizing or other weights"""
 
 from __future__ import annotations
 

@@ -26,10 +26,22 @@ def run(args: argparse.Namespace) -> int:
     resume, config = resumed_configuration(args)
     from ppo.training.trainer import Trainer
 
+    if args.trust and config.train.initial_policy:
+        vouch_for(config.train.initial_policy, args)
+
     console = Console(verbosity=args.verbosity, total_steps=config.train.total_timesteps)
     with Trainer(config, args.results, resume=resume, console=console) as trainer:
         trainer.train()
         return trainer.exit_status
+
+
+def vouch_for(run: str, args: argparse.Namespace) -> None:
+    """The run that the training starts from may import what its configuration names."""
+    from ppo.config import Config
+    from ppo.runs import trust
+    from ppo.runs.folder import RunFolder
+
+    trust.vouch(Config.load_run(RunFolder.open(args.results, run).path / "config.yaml")[0])
 
 
 def resumed_configuration(args: argparse.Namespace) -> tuple[str | None, Any]:

@@ -13,7 +13,7 @@ import gymnasium as gym
 import numpy as np
 
 from ppo.core.errors import UserError
-from ppo.envs.observations import choice_sizes, flat_mask, mask_size
+from ppo.envs.observations import choice_sizes, entry_at, flat_mask, mask_size
 
 KEY, METHOD = "action_mask", "action_masks"
 BITS = (gym.spaces.Box, gym.spaces.MultiBinary)
@@ -73,8 +73,12 @@ def in_observation(space: gym.Space, action_space: gym.Space) -> bool:
 
 
 def of_observation(observation: Any, action_space: gym.Space) -> Any:
-    """The mask in an observation; of stacked ones the last is that of now."""
-    return np.ravel(observation[KEY])[-mask_size(action_space) :]
+    """The mask in an observation; of stacked ones the last is that of now.
+
+    Raises:
+        ValueError: there is none.
+    """
+    return np.ravel(entry_at(observation, (KEY,)))[-mask_size(action_space) :]
 
 
 def read(env: gym.Env, observation: Any, info: dict[str, Any], source: str) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 from gymnasium import spaces
 
 from ppo.core.errors import UserError
+from ppo.envs.entries import image_of_floats
 from ppo.envs.observations import as_array
 
 
@@ -27,9 +28,9 @@ def _stacks(space: gym.Space) -> bool:
 class FrameStack(gym.Wrapper):
     """The last `count` observations, the oldest first; a first observation is repeated.
 
-    Images [H, W, C] become [H, W, count * C], [C, H, W] become [count * C, H, W] and gray ones
-    [H, W] become [count, H, W]; numbers [D] become [count * D]. In a Dict this is done to entries
-    of numbers and of images, and other entries stay as they are.
+    Images [H, W, C] become [H, W, count * C], [C, H, W] become [count * C, H, W] and those of two
+    axes [H, W] become [count, H, W]; numbers [D] become [count * D]. In a Dict this is done to
+    entries of numbers and of images, and other entries stay as they are.
 
     Raises:
         UserError: nothing in the observation can be stacked.
@@ -56,8 +57,10 @@ class FrameStack(gym.Wrapper):
         return spaces.Box(low, high, dtype=space.dtype)
 
     def _join(self, frames: list[Any], space: Any) -> np.ndarray:
-        gray = len(space.shape) == 2 and space.dtype == np.uint8
-        return np.stack(frames) if gray else np.concatenate(frames, axis=_axis(space))
+        flat = len(space.shape) == 2
+        if flat and (space.dtype == np.uint8 or image_of_floats(space, 0, inside=True)):
+            return np.stack(frames)
+        return np.concatenate(frames, axis=_axis(space))
 
     def _observation(self) -> Any:
         space = self.env.observation_space

@@ -55,9 +55,9 @@ class Brax(JaxSimulator):
         self.max_episode_steps = episode_length // action_repeat
         size = env.observation_size
         sizes = size if isinstance(size, dict) else {"": size}
-        boxes: dict[str, gym.spaces.Space[Any]] = {
-            name: gym.spaces.Box(-np.inf, np.inf, tuple(np.atleast_1d(n).tolist()))
-            for name, n in sizes.items()
+        shapes = {name: tuple(np.atleast_1d(n).tolist()) for name, n in sizes.items()}
+        boxes: dict[str, gym.Space] = {
+            name: gym.spaces.Box(-np.inf, np.inf, shape) for name, shape in shapes.items()
         }
         super().__init__(
             num_envs,

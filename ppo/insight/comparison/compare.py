@@ -201,7 +201,9 @@ def group_runs(runs: list[Run]) -> list[Group]:
     groups: dict[str, list[Run]] = {}
     for run in runs:
         known = _relevant(run.settings) if _is_told(run) else None
-        key = repr(sorted(known.items(), key=str)) if known is not None else f"path {run.path}"
+        key = f"path {run.path}"
+        if known is not None:  # a run of two parts is none of its last settings alone
+            key = repr((sorted(known.items(), key=str), run.parts))
         groups.setdefault(key, []).append(run)
     return [Group("", members) for members in groups.values()]
 
@@ -372,6 +374,9 @@ def _warnings(groups: list[Group]) -> list[str]:
     foreign = [run.name for run in runs if run.writer != "ppo"]
     if foreign and len(runs) > 1:
         found.append(f"logs of other libraries, units may differ: {_list(foreign)}")
+    found += [
+        f"{run.name} was resumed with other settings: {part}" for run in runs for part in run.parts
+    ]
     thinned = [run.name for run in runs if run.note]
     if thinned:
         found.append(

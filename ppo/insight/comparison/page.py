@@ -244,7 +244,7 @@ def _runs_table(comparison: Comparison) -> str:
                 str(run.batches),
                 final,
                 best,
-                escape(run.note or "-"),
+                escape("; ".join(filter(None, (run.note, *run.parts))) or "-"),
             ]
             rows.append(cells)
     return table(heads, rows, "runs")

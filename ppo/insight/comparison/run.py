@@ -58,6 +58,7 @@ class Run:
     time: dict[str, float]
     stability: dict[str, float]
     note: str = ""
+    parts: tuple[str, ...] = ()  # what the batches before a resume were trained with otherwise
 
 
 def load_runs(paths: list[Path]) -> list[Run]:
@@ -101,7 +102,28 @@ def load_run(path: Path, findings: list[Finding] | None = None) -> Run:
         else {},
         stability=stability(log),
         note=note,
+        parts=former_parts(path, log.settings),
     )
+
+
+def former_parts(path: Path, settings: dict[str, Any]) -> tuple[str, ...]:
+    """A line for each part of a run that was trained with other settings than its last one.
+
+    Args:
+        path: of a run folder, whose `config.batch0014.yaml` keeps those of the batches before 14.
+        settings: of the last part, dotted.
+    """
+    parts = []
+    for file in sorted(path.glob("config.batch*.yaml")) if path.is_dir() else ():
+        batch, former = file.stem.removeprefix("config.batch"), read_settings(path, file.name)
+        changed = [
+            f"{key} {former.get(key)}"
+            for key in settings
+            if former and former.get(key) != settings[key] and key != "system.seed"
+        ]
+        if batch.isdigit() and changed:
+            parts.append(f"before batch {int(batch)}: {', '.join(changed)}")
+    return tuple(parts)
 
 
 def _all_figures(log: MetricsLog, whole: dict[str, Column]) -> dict[str, Figures]:

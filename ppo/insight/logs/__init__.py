@@ -9,6 +9,7 @@ from ppo.core.errors import UserError
 from ppo.insight.logs.event_files import read_event_files, time_in_name
 from ppo.insight.logs.log import MetricsLog, from_records
 from ppo.insight.logs.own import read_records, read_run, read_settings, read_summary
+from ppo.insight.logs.series import Series
 from ppo.runs.names import RUN_NAME
 from ppo.runs.names import find_run as find_own_run
 
@@ -24,7 +25,15 @@ __all__ = [
 ]
 
 OWN_LOG = "loss_metrics.json"
-TABLES = ("progress.txt", "progress.json", "result.json", "loss_metrics.json")
+TABLES = (
+    "progress.txt",
+    "progress.json",
+    "result.json",
+    "loss_metrics.json",
+    "log.json",
+    "metrics.json",
+    "history.json",
+)
 PREFERRED = ("progress", "metrics", "loss_metrics", "log", "result")
 DEEPEST = 6  # folder levels below the given one that are searched for a log
 
@@ -121,11 +130,25 @@ def _read_files(files: list[Path]) -> MetricsLog:
         log = interpret(read_monitors(monitors))
         log.source = f"{files[0].parent}: {len(monitors)} monitor files"
         return log
+    scalars = None if preferred or len(files) < 2 else _scalars(files)
+    if scalars is not None:
+        log = interpret(scalars)
+        log.source = f"{files[0].parent}: {len(files)} tables of one figure each"
+        return log
     chosen = (preferred or files)[0]
     log = _read_file(chosen)
     if len(files) > 1:
         log.source += f", one of {len(files)} tables"
     return log
+
+
+def _scalars(files: list[Path]) -> Series | None:
+    """The log of a folder that has a table of steps and values for each figure."""
+    from ppo.insight.logs.names import scalar_files
+    from ppo.insight.logs.tables import read_csv
+
+    tables = [file for file in files if file.suffix == ".csv"]
+    return scalar_files({file.stem: read_csv(file) for file in tables[:200]})
 
 
 def _read_file(file: Path) -> MetricsLog:

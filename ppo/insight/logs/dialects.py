@@ -16,27 +16,37 @@ from ppo.core.elsewhere import settings_of
 from ppo.insight.logs.columns import begin, entropy_relative, fill, plain, start
 from ppo.insight.logs.log import Column, MetricsLog, derive
 from ppo.insight.logs.more_dialects import MORE
+from ppo.insight.logs.names import PREFIXES, by_name, tidy, without_prefix
 from ppo.insight.logs.series import Series
 from ppo.insight.logs.tables import STEP_NAMES
 
 
 def interpret(series: Series) -> MetricsLog:
     """The series under the contract's names, by whichever library wrote them."""
-    for recognizes, read in [*_WRITERS, *MORE]:
-        if recognizes(series):
-            log = read(series)
-            break
-    else:
-        log = _by_name(series)
+    series, read = _recognized(tidy(series))
+    log = read(series)
     log.notes = series.notes + log.notes
     log.unknown_tags = sorted(
         tag
         for tag in set(series.points) - series.used
-        if tag not in STEP_NAMES and tag[:5] != "time/"
+        if tag.lower() not in STEP_NAMES and tag[:5] != "time/"
     )
     log.nonfinite.update(_infinite(log))
     derive(log)
     return log
+
+
+def _recognized(series: Series) -> tuple[Series, Callable[[Series], MetricsLog]]:
+    """The reader of the library that wrote the series, whose prefixes are taken off."""
+    stripped: Series | None = series
+    for _ in range(PREFIXES):
+        if stripped is None:
+            break
+        for recognizes, read in [*_WRITERS, *MORE]:
+            if recognizes(stripped):
+                return stripped, read
+        stripped = without_prefix(stripped)
+    return series, by_name
 
 
 def _infinite(log: MetricsLog) -> dict[str, Any]:
@@ -266,48 +276,6 @@ def _rl_games(series: Series) -> MetricsLog:
     log.settings["ppo.normalize_returns"] = True
     entropy_relative(log)
     log.notes.append("c_loss is taken to be in normalized units (normalize_value: True, as usual)")
-    return log
-
-
-# Anything else: columns that carry the contract's own names, or well-known ones -------------------
-
-_ALIASES = {
-    "value_loss": ("vf_loss", "critic_loss", "v_loss"),
-    "policy_loss": ("pg_loss", "actor_loss", "policy_gradient_loss", "surrogate_loss"),
-    "approx_kl": ("kl", "mean_kl", "kl_divergence"),
-    "clip_fraction": ("clipfrac", "clip_frac"),
-    "explained_variance": ("vf_explained_var", "ev", "explained_var"),
-    "mean_episode_return": (
-        "ep_rew_mean",
-        "episode_reward_mean",
-        "episodic_return",
-        "episode_return_mean",
-        "mean_reward",
-        "return",
-    ),
-    "mean_episode_length": ("ep_len_mean", "episode_len_mean", "episodic_length"),
-    "learning_rate": ("lr", "cur_lr"),
-    "policy_std": ("std", "action_std"),
-    "grad_norm": ("gn", "gradient_norm", "grad_gnorm"),
-    "env_steps": ("global_step", "timesteps_total", "total_timesteps", "num_env_steps"),
-}
-
-
-def _by_name(series: Series) -> MetricsLog:
-    names = {alias: name for name, aliases in _ALIASES.items() for alias in aliases}
-    chosen: dict[str, str] = {}
-    for tag in sorted(series.points, key=len):
-        leaf = tag.rsplit("/", 1)[-1]
-        name = names.get(leaf, leaf)
-        if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) and name not in chosen.values():
-            chosen[tag] = name
-    log, steps = start(series, *chosen)
-    fill(log, series, steps, chosen)
-    if "value_loss" in log.columns and "normalized_value_loss" not in log.columns:
-        log.notes.append(
-            "the unit of value_loss is not known: rules that need it in reward units pass"
-        )
-    entropy_relative(log)
     return log
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ppo.core.metrics import METRICS
 
 Column = NDArray[np.float64]
+UNKNOWN = "unknown"  # the writer of a log that is read by the names of its figures
 
 
 @dataclass
@@ -25,7 +26,7 @@ class MetricsLog:
 
     columns: dict[str, Column] = field(default_factory=dict)
     batches: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    writer: str = "unknown"
+    writer: str = UNKNOWN
     settings: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     nonfinite: dict[str, NDArray[np.bool_]] = field(default_factory=dict)

@@ -138,7 +138,14 @@ def _is_tianshou(series: Series) -> bool:
 def _tianshou(series: Series) -> MetricsLog:
     log, steps = begin(series, "tianshou", _TIANSHOU)
     for leaf, name in _TIANSHOU_LOSSES.items():
-        tag = next((t for t in series.points if re.fullmatch(rf"(update/)?loss/{leaf}", t)), "")
+        tag = next(
+            (
+                t
+                for t in series.points
+                if re.fullmatch(rf"(update/)?(loss/{leaf}|{leaf}_loss(/mean)?)", t)
+            ),
+            "",
+        )
         if tag and len(series.points[tag]) == len(steps):  # its axis is the gradient step
             series.used.add(tag)
             log.columns[name] = series.points[tag][:, 1]

@@ -82,10 +82,10 @@ def flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def read_settings(folder: Path) -> dict[str, Any]:
-    """The dotted settings of a run folder's config.yaml, empty where it cannot be read."""
+def read_settings(folder: Path, name: str = "config.yaml") -> dict[str, Any]:
+    """The dotted settings of a file in a run folder, empty where it cannot be read."""
     try:
-        text = (folder / "config.yaml").read_text(encoding="utf-8", errors="replace")
+        text = (folder / name).read_text(encoding="utf-8", errors="replace")
         return flatten(yaml.safe_load(text))
     except (OSError, ValueError, yaml.YAMLError, RecursionError):
         return {}

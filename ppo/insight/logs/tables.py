@@ -20,10 +20,16 @@ STEP_NAMES = (
     "timesteps_total",
     "num_env_steps_sampled_lifetime",
     "TotalEnvInteracts",
+    "misc/total_timesteps",
+    "TotalEnvSteps",
+    "num_steps",
     "timestep",
+    "_step",
     "step",
     "time/iterations",
     "iteration",
+    "update",
+    "epoch",
     "batch",
 )
 LONGEST_FIELD = 10_000_000
@@ -31,14 +37,14 @@ LONGEST_FIELD = 10_000_000
 
 def read_csv(file: Path) -> Series:
     """A CSV with a header line; lines that start with # (SB3's monitor.csv) are left out."""
-    text = file.read_text(encoding="utf-8", errors="replace").replace("\0", "")
+    text = read_text(file).replace("\0", "")
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     if text and not text.endswith("\n") and len(lines) > 1:
         lines = lines[:-1]  # the last line may be half written
     csv.field_size_limit(LONGEST_FIELD)
     try:
-        tabs = bool(lines) and lines[0].count("\t") > lines[0].count(",")  # Spinning Up
-        reader = csv.DictReader(lines, delimiter="\t" if tabs else ",")
+        mark = max(",\t;", key=lines[0].count) if lines else ","  # Spinning Up has tabs
+        reader = csv.DictReader(lines, delimiter=mark, skipinitialspace=True)
         rows: list[dict[str, Any]] = [dict(row) for row in reader]
     except csv.Error as fault:
         return Series(notes=[f"{file.name}: {fault}"])
@@ -46,9 +52,11 @@ def read_csv(file: Path) -> Series:
 
 
 def read_json_lines(file: Path) -> Series:
-    """One JSON object a line; lines that are none are left out."""
-    rows = []
-    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+    """One JSON object a line, where lines that are none are left out; or one array of objects,
+    or one object of arrays."""
+    text = read_text(file)
+    rows = _whole(text)
+    for line in [] if rows else text.splitlines():
         try:
             row = json.loads(line)
         except (ValueError, RecursionError):
@@ -56,6 +64,28 @@ def read_json_lines(file: Path) -> Series:
         if isinstance(row, dict):
             rows.append({**row, **_nested(row)})
     return _series(rows)
+
+
+def _whole(text: str) -> list[dict[str, Any]]:
+    """The rows of a file that is a single JSON value; empty where it is none."""
+    try:
+        tree = json.loads(text)
+    except (ValueError, RecursionError):
+        return []
+    if isinstance(tree, list):
+        return [{**row, **_nested(row)} for row in tree if isinstance(row, dict)]
+    if not isinstance(tree, dict):
+        return []
+    columns = {str(name): values for name, values in tree.items() if isinstance(values, list)}
+    length = max(map(len, columns.values()), default=0)
+    return [{k: v[i] for k, v in columns.items() if i < len(v)} for i in range(length)]
+
+
+def read_text(file: Path) -> str:
+    """The text of a file of others: UTF-8 or UTF-16 with its mark, whatever is broken replaced."""
+    data = file.read_bytes()
+    wide = data[:2] in (b"\xff\xfe", b"\xfe\xff")
+    return data.decode("utf-16" if wide else "utf-8-sig", errors="replace")
 
 
 def read_monitors(files: list[Path]) -> Series:
@@ -95,7 +125,8 @@ def _nested(row: dict[str, Any]) -> dict[str, Any]:
 
 def _series(rows: list[dict[str, Any]]) -> Series:
     names = {str(name) for row in rows for name in row if isinstance(name, str)}
-    step_name = next((name for name in STEP_NAMES if name in names), None)
+    lower = {name.strip().lower(): name for name in names}
+    step_name = next((lower[name.lower()] for name in STEP_NAMES if name.lower() in lower), None)
     found: dict[str, list[tuple[float, float]]] = {}
     for position, row in enumerate(rows):
         step = to_float(row.get(step_name)) if step_name else float(position)

@@ -70,7 +70,7 @@ class EntropyCoefficientTooHigh(Rule):
         return past, f"policy std grew {number(grown)} times and is rising"
 
     def _stands_still(self, log: MetricsLog) -> bool:
-        """A policy that is held near uniform while the critic knows what is better."""
+        """A policy that is held near uniform, by a heavy bonus or though the critic sees better."""
         half = len(log) // 2
         entropy, quarter = log.get("entropy_relative")[half:], max(len(log) // 4, 2)
         heavy = median(log.get("entropy_coefficient")) > HEAVY
@@ -84,7 +84,7 @@ class EntropyCoefficientTooHigh(Rule):
             batches=log.batches[half:],
             writer=log.writer,
         )
-        return bool(fell < STILL and sees and not rises(later))
+        return bool(fell < STILL and (sees or heavy) and not rises(later))
 
     def _uniform(self, log: MetricsLog) -> tuple[int | None, str]:
         entropy = log.get("entropy_relative")
@@ -95,7 +95,7 @@ class EntropyCoefficientTooHigh(Rule):
             level = number(100 * median(entropy[half:]))
             return (
                 half,
-                f"entropy stays at {level} % of its maximum, the critic sees, the return stands",
+                f"entropy stays at {level} % of its maximum, and the return stands",
             )
         if len(log) < LONG or not median(late) > UNIFORM or not median(late[-5:]) > UNIFORM:
             return None, ""

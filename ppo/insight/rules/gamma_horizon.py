@@ -6,11 +6,11 @@ import numpy as np
 
 from ppo.core.figures import number, setting
 from ppo.insight.logs.log import MetricsLog
-from ppo.insight.rules import MILD, RULES, Change, Finding, Rule
+from ppo.insight.rules import MILD, RULES, SEVERE, Change, Finding, Rule
 from ppo.insight.rules._signs import lasting, median, rises
 
 FAR, NEAR = 10.0, 0.1  # horizon 1 / (1 - gamma) over the mean length of an episode (J)
-BLINK = 3.0  # steps of a horizon that hides every consequence (J)
+BLINK, LONGER = 3.0, 3.0  # steps of a horizon that hides what follows in episodes so much longer
 BLIND = 0.3  # explained variance (J)
 
 
@@ -21,7 +21,7 @@ class GammaHorizon(Rule):
     severity = MILD
     waits = 20
     needs = (("mean_episode_length",),)
-    explains = ("critic_blind", "loss_imbalance")
+    explains = ("critic_blind", "loss_imbalance", "too_many_epochs", "entropy_coefficient_too_high")
     sources = ("andyljones.com/posts/rl-debugging.html: smaller discount or longer chunks",)
 
     def check(self, log: MetricsLog) -> Finding | None:
@@ -35,11 +35,15 @@ class GammaHorizon(Rule):
         wrong = ((ratio > FAR) | (ratio < NEAR)) & (log.get("explained_variance") < BLIND)
         if rises(log):
             wrong[:] = False
-        wrong |= (horizon < BLINK) & (ratio < NEAR)  # such a critic sees well, but no consequence
+        blink = (horizon < BLINK) & (ratio < 1 / LONGER)  # such a critic sees, but no consequence
+        wrong |= blink
         row = lasting(wrong, 18, 20)
         if row is None:
             return None
         mean = median(length[row:])
         evidence = f"horizon {number(median(horizon[row:]))} steps, episodes {number(mean)}"
         better = setting(1 - 1 / max(mean / 2, 2.0))
-        return self.found(log, row, evidence, [Change("ppo.gamma", better)], confidence=0.4)
+        change = [Change("ppo.gamma", better)]
+        if blink[-1]:
+            return self.found(log, row, evidence, change, confidence=0.8, severity=SEVERE)
+        return self.found(log, row, evidence, change, confidence=0.4)

@@ -20,7 +20,7 @@ NARROW = 0.05  # width over root error: twenty batches to close the gap (J)
 class ValueClipTooTight(Rule):
     illness = "value_clip_too_tight"
     number = 7
-    needs = (("value_clip_fraction",), ("value_blocked_fraction",), ("value_rmse",))
+    needs = (("value_clip_fraction",), ("value_rmse",))
     explains = ("critic_blind", "value_loss_weight_too_small", "value_loss_dominates")
     sources = ("RLlib: mean reward against vf_clip_param", "Stable-Baselines3: clip_range_vf")
 
@@ -29,8 +29,6 @@ class ValueClipTooTight(Rule):
         near = log.get("value_rmse") < NEAR * return_scale(log)
         blind = (log.get("explained_variance") < BLIND) & ~near & ~alike(log)
         blocked = log.get("value_clip_fraction")
-        if not log.has("value_clip_fraction"):
-            blocked = log.get("value_blocked_fraction")
         row = lasting((blocked > BLOCKED) & blind, 8, 10, share=0.3)
         if row is not None:
             held = number(100 * median(blocked[row:]))

@@ -19,10 +19,13 @@ class Encoder(nn.Module):
     Attributes:
         num_features: F.
         bounded: whether features are in [-1, 1], so that a unit near the bounds is saturated.
+        sees_images: whether it reads images as images; it then needs one, and the pixels of an
+            image of floats are normalized by statistics of its channels.
     """
 
     num_features: int
     bounded: bool = False
+    sees_images: bool = False
 
     @staticmethod
     def numbers(layout: Layout) -> tuple[int, Read]:

@@ -1,6 +1,7 @@
 """What convolutional encoders share: one network per image, hidden layers for the numbers beside.
 
-Pixels stay uint8 until here. They are divided by 255 and not normalized further, as in the papers.
+Bytes stay uint8 until here; they are divided by 255 and not normalized further, as in the papers.
+Images of other types come normalized by the running statistics of their channels.
 """
 
 from __future__ import annotations
@@ -29,23 +30,28 @@ class Convolutional(Encoder):
 
     kind: str
     least_side: int  # pixels
+    sees_images = True
 
     def __init__(self, layout: Layout, config: NetworkConfig, source: torch.Generator) -> None:
         super().__init__()
         if not layout.images:
             raise UserError(
-                f"network.encoder: {self.kind}: the observations hold no image (uint8 of three "
-                "axes; inside a Dict, at least 36 pixels on a side); write auto or mlp"
+                f"network.encoder: {self.kind}: the observations hold no image (a Box of three "
+                "axes, or of two with at least 36 pixels on a side; inside a Dict both so large); "
+                "write auto or mlp"
             )
         self.layout = layout
         self.columns = nn.ModuleList(
-            [self._column(image, config, source) for image in layout.images]
+            [
+                self._column(image, config, source)
+                for image in (*layout.byte_images, *layout.float_images)
+            ]
         )
         self.beside = nn.Sequential(
-            *(hidden_layers(layout.num_floats, config, source) if layout.num_floats else [])
+            *(hidden_layers(layout.num_vector, config, source) if layout.num_vector else [])
         )
         self.num_features = config.image_features * len(layout.images)
-        self.num_features += config.hidden_sizes[-1] if layout.num_floats else 0
+        self.num_features += config.hidden_sizes[-1] if layout.num_vector else 0
 
     def _column(
         self, image: Image, config: NetworkConfig, source: torch.Generator
@@ -73,13 +79,14 @@ class Convolutional(Encoder):
         return layout.num_floats, partial(packing.floats, layout=layout)
 
     def forward(self, numbers: Tensor, obs: Tensor) -> Tensor:
+        pixels = [rows.float() * (1.0 / 255.0) for rows in packing.images(obs, self.layout)]
+        pixels += packing.float_images(numbers, self.layout)
+        images = [*self.layout.byte_images, *self.layout.float_images]
         found = []
-        pixels = packing.images(obs, self.layout)
-        for image, rows, column in zip(self.layout.images, pixels, self.columns, strict=True):
-            first = rows if image.channels_first else rows.movedim(-1, -3)
-            found.append(column(first.float() * (1.0 / 255.0)))
-        if self.layout.num_floats:
-            found.append(self.beside(numbers))
+        for image, rows, column in zip(images, pixels, self.columns, strict=True):
+            found.append(column(rows if image.channels_first else rows.movedim(-1, -3)))
+        if self.layout.num_vector:
+            found.append(self.beside(packing.vectors(numbers, self.layout)))
         return torch.cat(found, -1) if len(found) > 1 else found[0]
 
 

@@ -1,0 +1,60 @@
+"""searches settings with Optuna; the return and the doctor prune"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from ppo.cli.modes._grid import add_jobs
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The mode's own flags."""
+    parser.add_argument(
+        "--vary",
+        nargs="+",
+        action="extend",
+        required=True,
+        metavar='"KEY=LOW..HIGH [log]"',
+        help="settings and their ranges, or KEY=V1,V2",
+    )
+    parser.add_argument("--trials", type=int, default=40, metavar="N", help="settings tried (40)")
+    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="seeds of each (1)")
+    add_jobs(parser)
+    parser.add_argument("--fresh", action="store_true", help="a new search, not the last one")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Searches, and leaves the best settings and a page in the search's folder."""
+    from ppo.config.shipped import find
+    from ppo.core.errors import UserError
+    from ppo.insight.experiments import launchers
+    from ppo.insight.experiments.findings import conclude
+    from ppo.insight.experiments.search import Search, Tuner, open_search, optuna_of
+    from ppo.insight.experiments.space import parse
+
+    optuna_of()
+    if args.jobs < 0:
+        raise UserError(f"--jobs: {args.jobs}; allowed: 0 (as many as there is room for) or more")
+    if args.seeds < 1:
+        raise UserError(f"--seeds: {args.seeds}; allowed: 1 or more")
+    path = find(args.config) if args.config else "config.yaml"
+    config = str(Path(path).resolve()) if args.config or Path(path).exists() else None
+    first = 1 if args.seed is None else args.seed
+    seeds = tuple(range(first, first + args.seeds))
+    space = tuple(parse(text) for text in args.vary)
+    search = Search(space, args.trials, seeds, config, tuple(args.overrides))
+    launcher = launchers.make(args.launcher, args.address, args.gpus_per_job)
+    folder = open_search(search, args.results, args.fresh)
+    quiet = args.verbosity == "quiet"
+
+    def tell(line: str) -> None:
+        if not quiet:
+            print(line, file=sys.stderr, flush=True)
+
+    tell(f"{folder}: {search.trials} trials")
+    tuner = Tuner(search, folder, launcher, args.jobs or launcher.capacity(), tell)
+    tuner.run()
+    print(conclude(tuner))
+    return 0

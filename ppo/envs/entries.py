@@ -1,0 +1,86 @@
+"""Which entries of a Gymnasium space are images, and how a row of all entries is laid out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+
+from ppo.core.layout import Image, Layout, Span, packed
+
+# Sides from which on an entry beside others is an image for a convolutional network.
+MIN_IMAGE_SIDE = 36
+
+
+class Leaf(NamedTuple):
+    """One array-like entry of a space and where it lies among numbers or, an image, in bytes."""
+
+    path: tuple[Any, ...]  # keys from the outermost space
+    start: int
+    stop: int
+    space: gym.Space
+
+    @property
+    def size(self) -> int:
+        """Its entries, among numbers or pixels."""
+        return self.stop - self.start or int(np.prod(self.space.shape or ()))
+
+
+def is_image(space: gym.Space) -> bool:
+    """A uint8 Box of three axes."""
+    return isinstance(space, spaces.Box) and space.dtype == np.uint8 and len(space.shape) == 3
+
+
+def is_large_image(space: gym.Space) -> bool:
+    """Whether an image is large enough for a convolutional network."""
+    if not is_image(space):
+        return False
+    image = packed(0, [space.shape or ()]).images[0]
+    return min(image.height_and_width) >= MIN_IMAGE_SIDE
+
+
+def image_of_floats(space: gym.Space, start: int, inside: bool) -> Image | None:
+    """The image that a Box is which is not kept as bytes; None: it is none.
+
+    Args:
+        start: of its entries among the numbers. inside: of a Dict or a Tuple.
+    """
+    shape = tuple(space.shape or ())
+    if (
+        not isinstance(space, spaces.Box)
+        or space.dtype.kind not in "fiu"
+        or len(shape) not in (2, 3)
+    ):
+        return None
+    if not inside and is_image(space):
+        return None
+    image = Image(start, (*shape, 1) if len(shape) == 2 else shape, is_bytes=False)
+    is_large = min(image.height_and_width) >= MIN_IMAGE_SIDE
+    return image if is_large or (len(shape) == 3 and not inside) else None
+
+
+def layout_of_leaves(
+    space: gym.Space, leaves: Sequence[Leaf], images: Sequence[Leaf], num_mask: int
+) -> Layout:
+    """The layout of a row of this space.
+
+    Args:
+        leaves: entries of numbers. images: those that are kept as bytes. num_mask: M.
+    """
+    size = leaves[-1].stop if leaves else 0
+    found = packed(size, [tuple(leaf.space.shape or ()) for leaf in images], num_mask)
+    keys: dict[str, list[Span]] = {}
+    if isinstance(space, spaces.Dict):
+        for leaf in leaves:
+            keys.setdefault(str(leaf.path[0]), []).append((leaf.start, leaf.stop))
+        for leaf, image in zip(images, found.images, strict=True):
+            start = image.start - 3 * size  # a number is four bytes and one entry
+            keys.setdefault(str(leaf.path[0]), []).append((start, start + image.size))
+    of_floats = [image_of_floats(leaf.space, leaf.start, bool(leaf.path)) for leaf in leaves]
+    return found._replace(
+        images=(*found.images, *(image for image in of_floats if image is not None)),
+        keys=tuple((key, tuple(keys[key])) for key in sorted(keys)),
+    )

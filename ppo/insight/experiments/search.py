@@ -1,0 +1,360 @@
+"""Searching settings with Optuna: trials in parallel processes, pruned, resumable.
+
+A search is an experiment's folder: `experiment.json` holds what was asked for, `study.journal`
+Optuna's trials, `jobs/0007/seed1/` the runs of trial 7. A trial trains its seeds one after the
+other; the first is compared with those of other trials at ten moments, and a trial that is below
+their median, or whose run the doctor finds lost, is pruned: its run ends with status `pruned`. The
+same command again goes on: running trials resume their runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ppo.core.errors import UserError
+from ppo.insight.doctor import judge
+from ppo.insight.experiments import launchers
+from ppo.insight.experiments.launchers import Launcher
+from ppo.insight.experiments.run import STATE, _has_checkpoint, _orderly_stop, _take_number
+from ppo.insight.experiments.space import Dimension
+from ppo.insight.logs.own import read_records, read_summary
+from ppo.insight.rules import FATAL
+from ppo.runs import files
+from ppo.runs.folder import RunFolder, run_names
+from ppo.runs.names import results_folder
+
+MOMENTS = 10  # of a run at which trials are compared
+STARTUP = 5  # trials that are not pruned by their return
+WARMUP = 2  # moments before which no run is
+POLL = 0.5  # seconds between two looks at the running trials
+LAST = 0.1  # share of a run whose mean return is its score
+DIVERGED = 4  # exit status
+JOURNAL, BEST = "study.journal", "best.yaml"
+
+
+@dataclass(frozen=True)
+class Search:
+    """What was asked for; the same again is the same search."""
+
+    space: tuple[Dimension, ...]
+    trials: int
+    seeds: tuple[int, ...]
+    config: str | None
+    overrides: tuple[str, ...]
+
+    def identity(self) -> str:
+        """A digest of what makes two searches one; more trials go on with it."""
+        text = "" if self.config is None else Path(self.config).read_text(encoding="utf-8")
+        content = asdict(self) | {"trials": None}
+        return hashlib.sha256(json.dumps([content, text]).encode()).hexdigest()[:16]
+
+    def load(self, settings: list[str]) -> Any:
+        """The configuration of these settings.
+
+        Raises:
+            UserError: it is not valid.
+        """
+        from ppo.config import Config
+
+        return Config.load(self.config, overrides=[*self.overrides, *settings])
+
+
+@dataclass
+class Active:
+    """A trial that is going on."""
+
+    trial: Any  # of Optuna
+    settings: list[str]
+    folder: Path
+    scores: list[float] = field(default_factory=list)  # of its seeds so far
+    handle: Any = None
+
+    @property
+    def seed_index(self) -> int:
+        return len(self.scores)
+
+
+def optuna_of() -> Any:
+    """
+    Raises:
+        UserError: the package is missing.
+    """
+    try:
+        import optuna
+    except ImportError:
+        raise UserError('--mode tune needs the extra "tune": pip install -e ".[tune]"') from None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna
+
+
+def open_search(search: Search, results: Path, fresh: bool = False) -> Path:
+    """The folder of this search: the newest one, or a new one.
+
+    Raises:
+        UserError: a setting is not valid, or no folder can be made; one line for each mistake.
+    """
+    if search.trials < 1 or not search.seeds:
+        raise UserError("--trials, --seeds: allowed: 1 or more")
+    keys = [dimension.key for dimension in search.space]
+    if len(set(keys)) < len(keys) or "system.seed" in keys:
+        raise UserError(f"--vary: each setting once, and not system.seed: {', '.join(keys)}")
+    _check_ends(search)
+    root, identity = results_folder(results), search.identity()
+    for folder in [] if fresh else sorted(root.glob("experiment*"), reverse=True):
+        try:
+            if json.loads((folder / STATE).read_text())["search"] == identity:
+                return folder
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        folder = _take_number(root)
+        content = {"search": identity, **asdict(search)}
+        text = json.dumps(content, indent=2).replace("NaN", "null")
+        files.atomic_write(folder / STATE, text.encode())
+    except OSError as error:
+        raise UserError(f"{root}: cannot create an experiment there ({error.strerror})") from error
+    return folder
+
+
+def _check_ends(search: Search) -> None:
+    """
+    Raises:
+        UserError: an end of a range is no value of its setting. What does not fit other settings
+            is found in its trial.
+    """
+    search.load([])
+    mistakes: list[str] = []
+    for dimension in search.space:
+        for value in dimension.ends():
+            try:
+                search.load([f"{dimension.key}={value}"])
+            except UserError as error:
+                place = f"--set {dimension.key}="
+                mistakes += [line for line in error.messages if line.startswith(place)]
+    if mistakes:
+        raise UserError(*dict.fromkeys(mistakes))
+
+
+class Tuner:
+    """The trials of a search.
+
+    Args:
+        folder: of the search.
+        jobs: trials at a time.
+        tell: shown a line for each trial that ends.
+    """
+
+    def __init__(
+        self,
+        search: Search,
+        folder: Path,
+        launcher: Launcher | None = None,
+        jobs: int = 1,
+        tell: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.search, self.folder, self.jobs, self.tell = search, folder, jobs, tell
+        self.launcher = launcher or launchers.make("local")
+        self.optuna = optuna_of()
+        self.study = open_study(self.optuna, folder, search.seeds[0])
+        self.total = int(search.load([]).train.total_timesteps)
+
+    def run(self) -> None:
+        """Trains what is not trained yet. Ctrl-C saves the running trials, and goes on its way."""
+        active: list[Active] = []
+        with _orderly_stop():
+            try:
+                active += [one for one in map(self._begin, self._running()) if one is not None]
+                while active or self._asked() < self.search.trials:
+                    while len(active) < self.jobs and self._asked() < self.search.trials:
+                        begun = self._begin(self.study.ask())
+                        active += [begun] if begun is not None else []
+                    active = [one for one in active if not self._is_over(one)]
+                    time.sleep(POLL)
+            except BaseException:
+                for one in active:
+                    self.launcher.stop(one.handle)
+                for one in active:
+                    self.launcher.wait(one.handle)
+                raise
+
+    def _asked(self) -> int:
+        return len(self.study.get_trials(deepcopy=False))
+
+    def _running(self) -> Iterator[Any]:
+        """Trials of a search that was killed."""
+        for frozen in self.study.get_trials(deepcopy=False):
+            if frozen.state == self.optuna.trial.TrialState.RUNNING:
+                yield self.optuna.trial.Trial(self.study, frozen._trial_id)
+
+    def _begin(self, trial: Any) -> Active | None:
+        """Starts a trial, or goes on with it; None where it is over at once."""
+        settings = [f"{d.key}={d.suggest(trial)}" for d in self.search.space]
+        one = Active(trial, settings, self.folder / "jobs" / f"{trial.number + 1:04d}")
+        try:
+            self.search.load(settings)
+        except UserError as error:
+            self._prune(one, f"does not fit: {error.messages[0]}")
+            return None
+        while one.seed_index < len(self.search.seeds) and (run := self._finished(one)):
+            one.scores.append(score(read_records(run / "loss_metrics.json")))
+        if one.seed_index == len(self.search.seeds):
+            self._complete(one)
+            return None
+        self._start(one)
+        return one
+
+    def _place(self, one: Active) -> Path:
+        return one.folder / f"seed{self.search.seeds[one.seed_index]}"
+
+    def _run(self, one: Active) -> Path | None:
+        names = run_names(self._place(one))
+        return self._place(one) / names[-1] if names else None
+
+    def _finished(self, one: Active) -> Path | None:
+        run = self._run(one)
+        return run if run is not None and read_summary(run).get("status") == "finished" else None
+
+    def _start(self, one: Active) -> None:
+        place, run = self._place(one), self._run(one)
+        place.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "ppo", "--mode", "train", "--quiet"]
+        command += ["--results", str(place)]
+        if run is not None and _has_checkpoint(run):
+            self._wait_until_free(run)
+            command += ["--resume", run.name]
+        else:
+            if self.search.config is not None:
+                command += ["--config", self.search.config]
+            for setting in (*self.search.overrides, *one.settings):
+                command += ["--set", setting]
+            command += ["--seed", str(self.search.seeds[one.seed_index])]
+        one.handle = self.launcher.start(command, place / "output.txt")
+
+    def _wait_until_free(self, run: Path) -> None:
+        """The process of a search that was killed may still save."""
+        for _ in range(120):
+            folder = RunFolder.open(run.parent, run.name)
+            alive = folder.is_alive()
+            folder.release()
+            if not alive:
+                return
+            time.sleep(POLL)
+
+    def _is_over(self, one: Active) -> bool:
+        """Looks at a running trial; whether it has ended."""
+        status = self.launcher.poll(one.handle)
+        run = self._run(one)
+        records = read_records(run / "loss_metrics.json") if run is not None else []
+        reason = self._reason_to_prune(one, run, records)
+        if reason:
+            self.launcher.stop(one.handle)
+            self.launcher.wait(one.handle)
+            self._prune(one, reason)
+            return True
+        if status is None:
+            return False
+        if self._finished(one) is None:
+            return self._failed(one, status)
+        one.scores.append(score(records))
+        if one.seed_index < len(self.search.seeds):
+            self._start(one)
+            return False
+        self._complete(one)
+        return True
+
+    def _reason_to_prune(self, one: Active, run: Path | None, records: list[Any]) -> str:
+        """In words; empty where there is none."""
+        if run is None or not records or one.seed_index:
+            return ""
+        known = self.study.get_trials(deepcopy=False)[one.trial.number].intermediate_values
+        new = [m for m in moments(records, self.total) if m[0] not in known]
+        for moment, value in new:
+            one.trial.report(value, moment)
+            if one.trial.should_prune():
+                return f"return {value:.4g} is below the median of other trials"
+        if not new:
+            return ""
+        lost = [finding for finding in judge(run).findings if finding.severity == FATAL]
+        return f"{lost[0].illness}: {lost[0].evidence}" if lost else ""
+
+    def _failed(self, one: Active, status: int) -> bool:
+        if status == DIVERGED:
+            self._prune(one, "diverged")
+        else:
+            self.study.tell(one.trial, state=self.optuna.trial.TrialState.FAIL)
+            self._tell(one, f"failed with status {status}; see {self._place(one) / 'output.txt'}")
+        return True
+
+    def _prune(self, one: Active, reason: str) -> None:
+        one.trial.set_user_attr("reason", reason)
+        one.trial.set_user_attr("steps", self._steps(one))
+        self.study.tell(one.trial, state=self.optuna.trial.TrialState.PRUNED)
+        run = self._run(one)
+        if run is not None:
+            folder = RunFolder.open(run.parent, run.name)
+            folder.set_status("pruned", reason=reason)
+            folder.release()
+        self._tell(one, f"pruned: {reason}")
+
+    def _complete(self, one: Active) -> None:
+        value = sum(one.scores) / len(one.scores)
+        one.trial.set_user_attr("steps", len(self.search.seeds) * self.total)
+        if math.isfinite(value):
+            self.study.tell(one.trial, value)
+        else:
+            self.study.tell(one.trial, state=self.optuna.trial.TrialState.FAIL)
+        self._tell(one, f"return {value:.4g}")
+
+    def _steps(self, one: Active) -> int:
+        run = self._run(one)
+        records = read_records(run / "loss_metrics.json") if run is not None else []
+        last = records[-1]["env_steps"] if records else 0
+        return int(last + one.seed_index * self.total)
+
+    def _tell(self, one: Active, what: str) -> None:
+        self.tell(f"trial {one.trial.number + 1}: {', '.join(one.settings)}: {what}")
+
+
+def open_study(optuna: Any, folder: Path, seed: int) -> Any:
+    """Optuna's study of a search, whose trials are lines of one file."""
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    storage = JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
+    study = optuna.create_study(
+        storage=storage, study_name="search", direction="maximize", load_if_exists=True
+    )
+    count = len(study.get_trials(deepcopy=False))  # going on draws other numbers than the beginning
+    study.sampler = optuna.samplers.TPESampler(seed=seed + count, constant_liar=True)
+    study.pruner = optuna.pruners.MedianPruner(STARTUP, WARMUP)
+    return study
+
+
+def score(records: list[dict[str, Any]]) -> float:
+    """Mean return of the last tenth of a run, of as many batches in which episodes ended.
+
+    NaN where none ever did.
+    """
+    known = [r["mean_episode_return"] for r in records if r["mean_episode_return"] is not None]
+    values = known[-max(1, round(LAST * len(records))) :]
+    return sum(values) / len(values) if values else math.nan
+
+
+def moments(records: list[dict[str, Any]], total: int) -> list[tuple[int, float]]:
+    """The mean return in each tenth of the steps that is over, by its number."""
+    found: dict[int, list[float]] = {}
+    for record in records:
+        number = min(MOMENTS, int(MOMENTS * record["env_steps"] / total))
+        if record["mean_episode_return"] is not None:
+            found.setdefault(number, []).append(record["mean_episode_return"])
+    reached = min(MOMENTS, int(MOMENTS * records[-1]["env_steps"] / total))
+    return [(n, sum(v) / len(v)) for n, v in sorted(found.items()) if n < reached]

@@ -1,0 +1,145 @@
+"""Tags of unknown writers: in any case and spelling, behind prefixes, of any algorithm."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from ppo.core.metrics import METRICS
+from ppo.insight.logs.columns import entropy_relative, fill, start
+from ppo.insight.logs.log import MetricsLog
+from ppo.insight.logs.series import Series
+
+# Ours -> words of others, the better first; compared without case, spaces and signs.
+ALIASES = {
+    "value_loss": "vf_loss critic_loss v_loss value_function_loss loss_critic loss_value loss_vf",
+    "policy_loss": "pg_loss actor_loss policy_gradient_loss surrogate_loss loss_objective "
+    "loss_actor loss_policy loss_pi",
+    "approx_kl": "kl mean_kl kl_divergence kl_mean kl_approx approximate_kullback_leibler "
+    "mean_kl_loss",
+    "clip_fraction": "clipfrac clip_frac fraction_clipped clipped_fraction",
+    "explained_variance": "vf_explained_var ev explained_var exp_var",
+    "entropy": "policy_entropy mean_entropy",
+    "mean_episode_return": "ep_rew_mean ep_reward_mean episode_reward_mean eprewmean "
+    "episodic_return episode_return episode_return_mean episodic_reward episode_reward "
+    "return_ep average_return undiscounted_return mean_return avg_reward mean_reward "
+    "average_reward return reward",
+    "mean_episode_length": "ep_len_mean eplenmean episode_len_mean episodic_length episode_length",
+    "learning_rate": "lr cur_lr actual_lr last_lr",
+    "policy_std": "std action_std mean_std mean_noise_std",
+    "grad_norm": "gn gradient_norm grad_gnorm",
+    "env_steps": "global_step timesteps_total total_timesteps num_env_steps total_env_steps",
+    "success_rate": "success is_success",
+    "steps_per_second": "sps fps",
+}
+ROUGH = ("reward", "return")  # may as well be that of a step, or of a batch
+# Leaves that an algorithm other than PPO writes.
+OTHERS = (
+    (r"q|qf\d?|qfunction|td|critic[12]|q[12]|qvalue|bellman", r"loss|error", "DQN, SAC or TD3"),
+    (r"mean|avg|max", r"q|qvalue|qvalues", "DQN, SAC or TD3"),
+    (r"exploration", r"rate", "DQN"),
+    (r"epsilon|eps", r"", "DQN"),
+    (r"alpha|entcoef|temperature|temp", r"loss", "SAC"),
+    (r"model|world|reconstruction|dynamics", r"modelloss|loss", "a model-based algorithm"),
+)
+OF_PPO = ("clip_fraction", "approx_kl")
+PREFIXES = 4  # levels in front of all tags that are taken off
+
+
+def leaf(tag: str) -> str:
+    """The last part of a tag, without case and without what is neither letter nor digit."""
+    word = re.sub(r"[^a-z0-9]", "", tag.rsplit("/", 1)[-1].lower())
+    return re.sub(r"^(training|train|rollout)(?=.)", "", word)
+
+
+def by_name(series: Series) -> MetricsLog:
+    """Whatever has a name of the contract, or a well-known one."""
+    words = {leaf(name): (name, 0) for name in _ours()}
+    for name, aliases in ALIASES.items():
+        for rank, word in enumerate(aliases.split(), 1):
+            words.setdefault(leaf(word), (name, rank))
+    known = [tag for tag in series.points if leaf(tag) in words]
+    known.sort(key=lambda tag: (_of_evaluation(tag), words[leaf(tag)][1], len(tag), tag))
+    chosen: dict[str, str] = {}
+    for tag in known:
+        if (name := words[leaf(tag)][0]) not in chosen.values():
+            chosen[tag] = name
+    log, steps = start(series, *chosen)
+    fill(log, series, steps, chosen)
+    rough = [t for t, n in chosen.items() if n == "mean_episode_return" and leaf(t) in ROUGH]
+    if rough:
+        log.notes.append(f"{rough[0]} is taken for the return of an episode")
+    if "value_loss" in log.columns and "normalized_value_loss" not in log.columns:
+        log.notes.append(
+            "the unit of value_loss is not known: rules that need it in reward units pass"
+        )
+    if not any(log.has(name) for name in OF_PPO):
+        log.algorithm = other_algorithm(series) or log.algorithm
+    if not set(chosen.values()) - {"mean_episode_return", "mean_episode_length", "env_steps"}:
+        log.notes.append("returns alone: whether it was PPO that wrote them is not known")
+    entropy_relative(log)
+    return log
+
+
+def _of_evaluation(tag: str) -> bool:
+    """Whether a figure is that of an evaluation, which stands for training's only without one."""
+    return bool(re.search(r"(?i)\b(eval|test)|evaluation", tag))
+
+
+def _ours() -> list[str]:
+    """Names of figures that rules ask for: those of our records, and what readers derive."""
+    return [metric.name for metric in METRICS] + ["value_rmse", "evaluation_return", "clip_range"]
+
+
+def other_algorithm(series: Series) -> str:
+    """Which algorithm other than PPO the tags give away; empty where none does."""
+    leaves = {leaf(tag) for tag in series.points}
+    for first, second, name in OTHERS:
+        if any(re.fullmatch(f"({first})({second})", word) for word in leaves):
+            return name
+    return ""
+
+
+def tidy(series: Series) -> Series:
+    """Names without a byte order mark, without spaces around them, and as they were logged.
+
+    A table that Weights & Biases exports has `run - tag`, with the extremes beside each.
+    """
+    names = {tag: tag.replace("\ufeff", "").strip() for tag in series.points}
+    runs = {tag: match for tag in names if (match := re.fullmatch(r"(.+?) - (.+)", names[tag]))}
+    if runs and len(runs) >= len(names) - 2:
+        first = next(iter(runs.values()))[1]
+        others = {match[1] for match in runs.values()} - {first}
+        if others:
+            series.notes.append(f"several runs in one table; {first} was read")
+        kept = {tag: match[2] for tag, match in runs.items() if match[1] == first}
+        names = {tag: name for tag, name in kept.items() if not re.search(r"__(MIN|MAX)$", name)}
+    series.points = {name: series.points[tag] for tag, name in names.items()}
+    return series
+
+
+def without_prefix(series: Series) -> Series | None:
+    """The series without the folder that all its tags share; None where they share none."""
+    heads = {tag.split("/", 1)[0] for tag in series.points if "/" in tag}
+    if len(heads) != 1 or any("/" not in tag for tag in series.points):
+        return None
+    points = {tag.split("/", 1)[1]: values for tag, values in series.points.items()}
+    texts = {key.split("/", 1)[-1]: text for key, text in series.texts.items()}
+    notes = [*series.notes, f"the tags' common prefix {heads.pop()}/ is left out"]
+    return Series(points, {**series.texts, **texts}, notes, series.files, series.runs)
+
+
+def scalar_files(tables: dict[str, Series]) -> Series | None:
+    """Tables without a head, each the steps and values of one figure, as one log (TorchRL's)."""
+    points = {}
+    for name, series in tables.items():
+        tags = list(series.points)
+        if len(tags) != 2 or not all(re.fullmatch(r"-?[\d.eE+-]+", tag) for tag in tags):
+            return None
+        head = np.array([[float(tags[0]), float(tags[1])]])
+        columns = [series.points[tag][:, 1] for tag in tags]
+        if len(columns[0]) != len(columns[1]):
+            return None
+        points[name] = np.concatenate([head, np.stack(columns, axis=1)])
+    return Series(points) if points else None

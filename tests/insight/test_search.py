@@ -1,0 +1,192 @@
+"""A search asks for every trial once, prunes what is lost, goes on after a kill, keeps the best."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+
+import pytest
+
+from ppo import Config
+from ppo.cli.main import main
+from ppo.core.errors import UserError
+from ppo.insight.experiments import search as module
+from ppo.insight.experiments.launchers import Launcher
+from ppo.insight.experiments.search import Search, Tuner, moments, open_search, score
+from ppo.insight.experiments.space import Dimension, parse
+from ppo.runs.folder import RunFolder
+
+CARTPOLE = ("env.id=CartPole-v1", "train.total_timesteps=1000")
+
+
+def test_ranges_and_choices_are_read_as_typed():
+    assert parse("ppo.learning_rate=1e-5..1e-2 log") == Dimension(
+        "ppo.learning_rate", 1e-5, 1e-2, log=True
+    )
+    assert parse("ppo.num_epochs = 1..10").whole and not parse("ppo.gamma=0..1").whole
+    assert parse("network.activation=tanh,relu").choices == ("tanh", "relu")
+    assert parse("ppo.entropy_coefficient=-0.1..0.1").low == -0.1
+    half = Dimension("k", 1e-4, 1e-2, log=True)
+    assert half.place("1e-3") == pytest.approx(0.5) and half.place("1e-2") == 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("ppo.gamma", "write KEY=LOW..HIGH"),
+        ("ppo.gamma=0.9", "write KEY=LOW..HIGH"),
+        ("ppo.gamma=1..0.5", "1 is not below 0.5"),
+        ("ppo.gamma=0..1 log", "must be above 0"),
+        ("ppo.gamma=a..b", "must be numbers"),
+        ("ppo.num_epochs=0.5..2", "is a whole number"),
+        ("ppo.gamma=0.9,0.9", "the same value twice"),
+    ],
+)
+def test_what_is_no_range_is_refused_in_a_line(text, told):
+    with pytest.raises(UserError, match=told) as error:
+        parse(text)
+    assert len(error.value.messages) == 1
+
+
+def searching(*space, trials=6, seeds=(1,)):
+    return Search(tuple(map(parse, space)), trials, seeds, None, CARTPOLE)
+
+
+@pytest.mark.parametrize(
+    ("space", "told"),
+    [
+        (["ppo.gama=0.5..1"], "did you mean"),
+        (["ppo.gamma=0.5..2"], "ppo.gamma=2.0: must be"),
+        (["ppo.gamma=0.5..1", "ppo.gamma=0.5..0.9"], "each setting once"),
+        (["system.seed=1..5"], "not system.seed"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_before_anything_is_made(tmp_path, space, told):
+    with pytest.raises(UserError, match=told):
+        open_search(searching(*space), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_same_search_again_is_the_same_folder_and_may_have_more_trials(tmp_path):
+    one = searching("ppo.gamma=0.5..1")
+    folder = open_search(one, tmp_path)
+    assert open_search(searching("ppo.gamma=0.5..1", trials=9), tmp_path) == folder
+    assert open_search(one, tmp_path, fresh=True) != folder
+    assert open_search(searching("ppo.gamma=0.6..1"), tmp_path) != folder
+
+
+def test_a_missing_package_is_a_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    assert main(["--mode", "tune", "--vary", "ppo.gamma=0.5..1", "--results", str(tmp_path)]) == 2
+    assert 'needs the extra "tune"' in capsys.readouterr().err
+
+
+def test_scores_and_moments_are_means_of_their_batches():
+    records = [
+        {"env_steps": 10 * (i + 1), "mean_episode_return": None if i % 2 else float(i)}
+        for i in range(50)
+    ]
+    assert score(records) == (40 + 42 + 44 + 46 + 48) / 5 and math.isnan(score([records[1]]))
+    found = dict(moments(records, 1000))  # half of the run
+    assert sorted(found) == [0, 1, 2, 3, 4] and found[0] == (0 + 2 + 4 + 6 + 8) / 5
+    assert 5 not in found  # has not ended
+
+
+class Played(Launcher):
+    """Runs that are over as soon as they are looked at: the return is 100 x gamma."""
+
+    def __init__(self, killed_after=None, sick=()):
+        self.commands, self.stopped = [], []
+        self.killed_after, self.sick = killed_after, sick
+
+    def start(self, command, output):
+        if self.killed_after is not None and len(self.commands) >= self.killed_after:
+            raise KeyboardInterrupt
+        self.commands.append(command)
+        gamma = next(float(w.partition("=")[2]) for w in command if w.startswith("ppo.gamma="))
+        folder = RunFolder.create(output.parent, {"config.yaml": Config().to_yaml()})
+        for batch in range(20):
+            bad = len(self.commands) in self.sick
+            folder.append({
+                "batch": batch, "env_steps": 50 * (batch + 1), "mean_episode_return": 100 * gamma,
+                "total_loss": None if bad else 1.0, "events": [], "components": {},
+            })  # fmt: skip
+        folder.set_status("finished")
+        folder.close()
+        return 0
+
+    def capacity(self):
+        return 1
+
+    def poll(self, handle):
+        return handle
+
+    def stop(self, handle):
+        self.stopped.append(handle)
+
+    def wait(self, handle):
+        pass
+
+
+@pytest.fixture
+def tuned(tmp_path, monkeypatch):
+    pytest.importorskip("optuna")
+    monkeypatch.setattr(module, "POLL", 0.0)
+
+    def tune(launcher, **more):
+        asked = searching("ppo.gamma=0.1..0.9", **more)
+        folder = open_search(asked, tmp_path)
+        lines = []
+        tuner = Tuner(asked, folder, launcher, jobs=2, tell=lines.append)
+        try:
+            tuner.run()
+        except KeyboardInterrupt:
+            pass
+        return tuner, folder, lines
+
+    return tune
+
+
+def states(tuner):
+    return [t.state.name for t in tuner.study.get_trials()]
+
+
+def test_bad_trials_are_pruned_and_the_best_is_a_file(tuned):
+    from ppo.insight.experiments.findings import conclude
+
+    tuner, folder, lines = tuned(Played(), trials=14)
+    assert len(states(tuner)) == 14 and set(states(tuner)) == {"COMPLETE", "PRUNED"}
+    assert sum("below the median" in line for line in lines) == states(tuner).count("PRUNED")
+    pruned = [json.loads(p.read_text()) for p in folder.glob("jobs/*/seed1/run0001/summary.json")]
+    assert [s["status"] for s in pruned].count("pruned") == states(tuner).count("PRUNED")
+    assert all("median" in s["reason"] for s in pruned if s["status"] == "pruned")
+    said = conclude(tuner)
+    best = Config.load(folder / "best.yaml")
+    assert best.ppo.gamma == max(t.params["ppo.gamma"] for t in tuner.study.get_trials())
+    assert "14 trials" in said and "<svg" in (folder / "tune.html").read_text()
+
+
+def test_a_lost_run_is_pruned_with_what_the_doctor_finds(tuned):
+    tuner, folder, lines = tuned(Played(sick=(1,)), trials=2)
+    assert states(tuner) == ["PRUNED", "COMPLETE"]
+    assert json.loads((folder / "jobs/0001/seed1/run0001/summary.json").read_text())[
+        "reason"
+    ].startswith("non_finite")
+
+
+def test_killed_and_started_again_each_trial_is_there_once(tuned):
+    first = Played(killed_after=3)
+    tuned(first, trials=6)
+    second = Played()
+    tuner, folder, _ = tuned(second, trials=6)
+    assert "RUNNING" not in states(tuner) and len(states(tuner)) == 6
+    assert len(first.commands) + len(second.commands) == 6
+    assert len(list(folder.glob("jobs/*/seed1/run*"))) == 6
+
+
+def test_a_trial_trains_all_of_its_seeds(tuned):
+    launcher = Played()
+    tuner, folder, _ = tuned(launcher, trials=2, seeds=(1, 2))
+    assert len(launcher.commands) == 4
+    assert sorted(p.name for p in folder.glob("jobs/0001/*")) == ["seed1", "seed2"]
