@@ -28,6 +28,6 @@ class Lines:
 
 
 if __name__ == "__main__":
-    own = "logging.trackers=['__main__:Lines']"
+    own = "logging.trackers=['trackers:Lines']"
     with Trainer(Config.load(overrides=["env.id=CartPole-v1", own, *sys.argv[1:]])) as trainer:
         trainer.train()

@@ -15,7 +15,7 @@ TAKES_VALUE = {"--config": "c.yaml", "--set": "env.id=CartPole-v1", "--results":
 AXIS = "ppo.gamma=0.9,0.8"
 NEEDED = {
     "diagnose": ["run0001"], "compare": ["run0001"], "ablate": ["--toggle", AXIS],
-    "sweep": ["--vary", AXIS],
+    "sweep": ["--vary", AXIS], "tune": ["--vary", AXIS],
 }  # fmt: skip
 SMALL = [
     "env.id=CartPole-v1", "env.num_envs=2", "ppo.num_steps=8", "ppo.num_minibatches=1",

@@ -100,14 +100,15 @@ def test_whole_numbers_are_those_that_predict_gives(whole, kind, number):
     done = export(run, whole, kind)
     assert done.largest_difference == 0
     policy = load_policy(run, whole)
-    obs = 3 * torch.randn(50, 3)
+    obs = 3 * torch.randn(50, 3, generator=torch.Generator().manual_seed(number))
     read = exporting._run_onnx if kind == "onnx" else exporting._run_program
     found = read(done.path, obs)
     expected = np.stack([policy.predict(row) for row in obs.numpy()])
     if "int32" in WHOLE[number]:  # a number of it has more digits than float32
         np.testing.assert_allclose(found.astype(float), expected, atol=2.0**31 * 1e-6)
-    else:
-        np.testing.assert_array_equal(found, expected)
+    else:  # half way between two numbers the last bit of float32 decides
+        apart = np.abs(found.astype(np.int64) - expected.astype(np.int64))
+        assert apart.max() <= 1 and apart.mean() <= exporting.TIES
     assert len(np.unique(expected)) > 1
     assert found.dtype == (expected.dtype if expected.dtype != np.uint16 else np.int64)
 

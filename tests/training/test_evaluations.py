@@ -24,7 +24,8 @@ def test_the_file_of_the_best_is_of_the_highest_evaluation(tmp_path, monkeypatch
 
     def result(self, learner, poll):
         counters = learner.counters
-        return {"mean_return": next(returns), "batch": counters["batch"], "env_steps": 0}
+        others = {"mean_length": 1.0, "success_rate": None, "batch": counters["batch"]}
+        return {"mean_return": next(returns), "env_steps": 0, **others}
 
     monkeypatch.setattr(RunEvaluations, "_result", result)
     Trainer(settings("CartPole-v1", evaluation__interval=1), tmp_path).train()

@@ -6,7 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from ppo.cli.modes._grid import add_jobs
+from ppo.cli.flags import TRAINING
+from ppo.cli.modes._grid import GRID_FLAGS, add_jobs
+
+COMMON, SETTINGS = GRID_FLAGS, TRAINING
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
