@@ -33,7 +33,14 @@ KINDS = [
     ["network.memory=gru", "env.observation_scale=tails"],
     ["auxiliary.trajectory_weight=1.0"],
     *(
-        [f"balancing.kind={kind}", "auxiliary.trajectory_weight=1.0", "auxiliary.success_weight=1"]
+        pytest.param(
+            [
+                f"balancing.kind={kind}",
+                "auxiliary.trajectory_weight=1",
+                "auxiliary.success_weight=1",
+            ],
+            marks=pytest.mark.slow,
+        )
         for kind in BALANCERS.names()
     ),
 ]

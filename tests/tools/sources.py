@@ -19,11 +19,19 @@ class Source:
             for child in ast.iter_child_nodes(parent):
                 child.parent = parent  # type: ignore[attr-defined]
 
-    def imports(self, at_start_only: bool = False, types_too: bool = False) -> Iterator[str]:
+    @functools.cache  # noqa: B019 - the sources of a package live as long as the tests
+    def imports(self, at_start_only: bool = False, types_too: bool = False) -> tuple[str, ...]:
         """Dotted names; `from a import b` gives a.b, which may be a module or a name in it.
 
         A name handed to importlib counts too; of an f-string, what stands before the first brace.
+
+        Args:
+            at_start_only: without what functions import when they are called.
+            types_too: with what stands under TYPE_CHECKING.
         """
+        return tuple(self._imports(at_start_only, types_too))
+
+    def _imports(self, at_start_only: bool, types_too: bool) -> Iterator[str]:
         for node in ast.walk(self.tree):
             if not isinstance(node, ast.Import | ast.ImportFrom | ast.Call):
                 continue
