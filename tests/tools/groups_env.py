@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium import spaces
 
 VALUES = {
-    "choice": spaces.Discrete(3),
+    "choice": spaces.Discrete(3, start=1),
     "goal": spaces.Box(-9, 9, (1,), np.float32),
     "position": spaces.Box(-9, 9, (1,), np.float32),
     "wide": spaces.Box(-900, 900, (2, 2), np.float64),
@@ -41,7 +41,7 @@ class Keys(gym.Env):
         """Every key, drawn in the same order whatever is shown."""
         draw = self.np_random
         return {
-            "choice": draw.integers(3),
+            "choice": 1 + draw.integers(3),
             "goal": np.array([self.goal], np.float32),
             "position": np.array([self.position], np.float32),
             "wide": draw.normal(0, 100, (2, 2)),
