@@ -12,47 +12,24 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from ppo.config.consistency import mismatches
 from ppo.config.file import build, plain, to_yaml
+from ppo.config.learning import AuxiliaryConfig, BalancingConfig, PPOConfig
 from ppo.config.removed import complete, drop
+from ppo.config.section import (
+    Count,
+    Finite,
+    NonNegative,
+    Options,
+    OwnPart,
+    Positive,
+    Section,
+    setting,
+)
 from ppo.config.source import Source, read_file
-from ppo.core import imports
-
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-OwnPart = Annotated[str, Field(pattern=imports.PATTERN, json_schema_extra={"form": imports.FORM})]
-Options = dict[str, Any]
-
-
-class Section(BaseModel):
-    """A group of settings: unknown keys are refused, values do not change after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
-
-
-def setting(
-    default: Any,
-    description: str,
-    *,
-    common: bool = False,
-    source: str = "",
-    imports: bool = False,
-) -> Any:
-    """A field with its one-line comment.
-
-    Args:
-        common: shown in config.yaml; every other setting is for experts.
-        source: the paper or library that the setting comes from.
-        imports: it may name code of the user's, which is imported; see ppo/runs/trust.py.
-    """
-    extra: dict[str, Any] = {"common": common, "source": source, "imports": imports}
-    return Field(default, description=description, json_schema_extra=extra)
 
 
 class EnvConfig(Section):
@@ -154,213 +131,6 @@ class NetworkConfig(Section):
     )
     initial_log_std: Finite = setting(
         0.0, "log standard deviation of the policy at the start, in normalized action units"
-    )
-
-
-class PPOConfig(Section):
-    learning_rate: Positive = setting(
-        1e-3, "Adam step size", common=True, source="Kingma & Ba 2015"
-    )
-    learning_rate_schedule: Literal["constant", "linear", "kl"] = setting(
-        "constant",
-        "constant, linear (to 0 at the end), kl (follows ppo.target_kl)",
-        common=True,
-        source="kl: rsl_rl",
-    )
-    critic_learning_rate: Positive | None = setting(
-        None, "Adam step size of the parameters that only the critic has (null = ppo.learning_rate)"
-    )
-    num_steps: Count = setting(60, "steps per environment in a batch", common=True)
-    num_epochs: Count = setting(10, "passes over a batch", common=True)
-    num_minibatches: Count = setting(
-        16, "equal parts of a batch, one gradient step each", common=True
-    )
-    gamma: Fraction = setting(0.99, "discount factor", common=True)
-    gamma_schedule: Literal["constant", "critic"] = setting(
-        "constant",
-        "critic: the horizon 1 / (1 - gamma) grows while the critic explains the returns, up to the"
-        " length of the episodes",
-    )
-    max_gamma: Fraction = setting(0.999, "largest discount factor of a schedule")
-    gae_lambda: Fraction = setting(
-        0.95,
-        "lambda of generalized advantage estimation",
-        common=True,
-        source="Schulman et al. 2016",
-    )
-    component_gammas: dict[str, Fraction] = setting(
-        {}, "discount factors of named reward components (default: ppo.gamma)"
-    )
-    component_weights: dict[str, Finite] = setting(
-        {}, "weights of named reward components in the advantage (default: 1)"
-    )
-    component_mixing: Literal["sum", "normalized"] = setting(
-        "normalized",
-        "normalized: each component's advantages get standard deviation 1 and are"
-        " weighted; sum: components are added like one reward",
-    )
-    reward_scaling: Literal["none", "return_std"] = setting(
-        "none",
-        "return_std: divide rewards by the standard deviation of their discounted sum,"
-        " like VecNormalize",
-        source="Stable-Baselines3 VecNormalize",
-    )
-    clip_epsilon: Positive = setting(
-        0.2,
-        "clip range of the policy's probability ratio",
-        common=True,
-        source="Schulman et al. 2017",
-    )
-    clip_schedule: Literal["constant", "linear"] = setting(
-        "constant", "linear: the clip range falls to 0 at train.total_timesteps"
-    )
-    entropy_coefficient: Finite = setting(0.0, "weight of the entropy bonus", common=True)
-    noise: Literal["white", "pink", "contest"] = setting(
-        "white",
-        "noise of continuous actions: white, pink (lasts for several steps), contest of both once"
-        " episodes reach their time limit",
-        source="Eberhard et al. 2023; Hollenstein et al. 2024",
-    )
-    max_grad_norm: Positive = setting(0.5, "largest gradient norm", common=True)
-    clip_gradients: Literal["joint", "separate"] = setting(
-        "joint", "separate: the parameters that only the critic has are clipped on their own"
-    )
-    target_kl: Annotated[float, Field(gt=0)] | None = setting(
-        None,
-        "target KL divergence; at 1.5 times its value a batch ends early (null = off)",
-        common=True,
-        source="Stable-Baselines3",
-    )
-    normalize_advantages: Literal["minibatch", "batch", "none"] = setting(
-        "minibatch",
-        "minibatch, batch or none: where advantages get mean 0, standard deviation 1",
-        common=True,
-    )
-    reward_outlier: Literal["report", "clip"] = setting(
-        "report",
-        "what to do about a reward far outside the others: report, or clip to the farthest"
-        " other reward",
-    )
-    value_clip_epsilon: NonNegative = setting(
-        0.2, "clip range of the critic's change, in the unit of its kind", common=True
-    )
-    use_relative_value_clip: bool = setting(
-        True, "clip the critic's change as a share of its old value", common=True
-    )
-    value_clip: Literal["auto", "relative", "sigma", "absolute", "none"] | OwnPart = setting(
-        "auto",
-        "unit of the value clip; auto: relative or absolute, by ppo.use_relative_value_clip",
-        imports=True,
-    )
-    value_clip_kwargs: Options = setting({}, "options of a value clip of your own")
-    value_clip_form: Literal["pessimistic", "plain"] = setting(
-        "pessimistic",
-        "pessimistic: the larger of clipped and unclipped loss; plain: the clipped loss",
-    )
-    value_clip_floor: NonNegative = setting(
-        1.0,
-        "smallest |old value| of the relative clip, in standard deviations of the return"
-        " (0 = no floor)",
-    )
-    normalize_returns: bool = setting(True, "train the critic on standardized returns", common=True)
-    return_normalizer: (
-        Literal["popart", "running", "batch", "symlog", "naive_batch_zscore_without_carrying_back"]
-        | OwnPart
-    ) = setting(
-        "popart",
-        "how the statistics of returns move; the naive kind is for experiments only",
-        source="popart: van Hasselt et al. 2016; symlog: Hafner et al. 2023",
-        imports=True,
-    )
-    return_normalizer_kwargs: Options = setting({}, "options of a return normalizer of your own")
-    return_horizon: Annotated[float, Field(ge=1)] = setting(
-        10.0, "batches that the statistics of returns remember"
-    )
-    return_scale: Positive = setting(
-        10.0, "standard deviation given to the standardized returns", common=True
-    )
-    value_loss_weight: NonNegative = setting(0.25, "weight of the value loss", common=True)
-    value_loss_unit: Literal["variance", "network"] = setting(
-        "variance",
-        "variance: value loss in variances of its targets; network: times return_scale squared",
-    )
-    value_loss: Literal["squared", "huber", "hl_gauss", "two_hot"] | OwnPart = setting(
-        "squared",
-        "meaning of the critic's output and measure of its error",
-        source="huber: Huber 1964; hl_gauss: Farebrother et al. 2024; two_hot: Hafner et al. 2023",
-        imports=True,
-    )
-    value_loss_kwargs: Options = setting({}, "options of a value loss of your own")
-
-    @property
-    def value_clip_kind(self) -> str:
-        """The clip that `value_clip` and `use_relative_value_clip` together ask for."""
-        if self.value_clip != "auto":
-            return self.value_clip
-        return "relative" if self.use_relative_value_clip else "absolute"
-
-    @property
-    def value_scale_kind(self) -> str:
-        """The frame that `normalize_returns` and `return_normalizer` together ask for."""
-        return self.return_normalizer if self.normalize_returns else "identity"
-
-
-class BalancingConfig(Section):
-    kind: (
-        Literal[
-            "fixed",
-            "uncertainty",
-            "running_mean",
-            "running_mean_uncorrected",
-            "batch_statistics",
-            "target_variance",
-            "curriculum",
-            "adaptive",
-            "gradient_norm",
-        ]
-        | OwnPart
-    ) = setting(
-        "fixed",
-        "fixed, or how value and auxiliary losses are weighed automatically",
-        common=True,
-        source="uncertainty: Kendall et al. 2018; gradient_norm: Lin et al. 2023",
-        imports=True,
-    )
-    kind_kwargs: Options = setting({}, "options of a balancer of your own")
-    momentum: Fraction = setting(
-        0.95, "momentum of moving means: running_mean, adaptive, gradient_norm"
-    )
-    warmup: Annotated[int, Field(ge=0)] = setting(
-        10, "batches of plain means at the start: running_mean"
-    )
-    delay: NonNegative = setting(
-        50.0, "batches before losses other than the first count: curriculum"
-    )
-    ramp: Positive = setting(100.0, "batches until those losses count in full: curriculum")
-
-
-class AuxiliaryConfig(Section):
-    trajectory_weight: NonNegative = setting(
-        0.0,
-        "weight of a loss that predicts the next observations from the features and the"
-        " actions taken",
-    )
-    trajectory_horizon: Count = setting(5, "observations ahead that the trajectory loss predicts")
-    time_to_end_weight: NonNegative = setting(
-        0.0, "weight of a loss that predicts when the episode ends"
-    )
-    time_to_end_horizon: Count = setting(100, "steps ahead beyond which an end counts as far")
-    time_to_end_outputs: Literal["scalar", "per_step"] = setting(
-        "scalar", "one number, or one output per step ahead"
-    )
-    success_weight: NonNegative = setting(
-        0.0, "weight of a loss that predicts whether the episode ends in success"
-    )
-    losses: list[OwnPart] = setting(
-        [], "losses of your own, as package.module:Class (imports that module)", imports=True
-    )
-    losses_kwargs: dict[str, Options] = setting(
-        {}, "weight and options of your own losses, by the name of the class"
     )
 
 

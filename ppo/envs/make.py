@@ -94,7 +94,7 @@ def make_environments(
             step_timeout=config.step_timeout,
             reset_timeout=config.reset_timeout,
         )
-    from ppo.envs.vector import make_vector
+    from ppo.envs.vector_make import make_vector
 
     return make_vector(spec, task, num_envs, first_index)
 
@@ -115,7 +115,7 @@ def _of_own(
         from ppo.envs.simulator import SimulatorEnvironments
 
         return SimulatorEnvironments(envs, given.id, task, first_index, closes=made)
-    from ppo.envs.vector import wrap_vector
+    from ppo.envs.vector_make import wrap_vector
 
     return wrap_vector(envs, given.id, task, first_index, closes=made)
 
@@ -151,7 +151,7 @@ def choose_backend(config: EnvConfig, spec: Any) -> str:
         return "sync"
     if spec.id in TORCH_BY_DEFAULT:
         return "torch"
-    from ppo.envs.vector import is_exact
+    from ppo.envs.vector_make import is_exact
 
     return "vector" if is_exact(spec) else "sync"
 
@@ -173,7 +173,7 @@ def is_atari(spec: EnvSpec, kwargs: dict[str, Any]) -> bool:
 
     Arguments of the single form alone (obs_type, mode, ...) choose the single form.
     """
-    from ppo.envs.vector import ATARI
+    from ppo.envs.vector_make import ATARI
 
     if spec.vector_entry_point != ATARI:
         return False

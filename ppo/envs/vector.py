@@ -13,15 +13,12 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
-from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
-from gymnasium.envs.registration import EnvSpec
-from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from torch import Tensor
 
-from ppo.core.blame import described, raised
+from ppo.core.blame import raised
 from ppo.core.data import Step
-from ppo.core.errors import EnvironmentFault, RunError, UserError
+from ppo.core.errors import EnvironmentFault, UserError
 from ppo.envs.base import (
     Environments,
     RestoreLevel,
@@ -35,92 +32,11 @@ from ppo.envs.host.slot import Task
 from ppo.envs.observations import ActionDecoder, ObservationEncoder, flat_mask, mask_size
 from ppo.envs.reports import numbers_of, of_one
 
-ATARI = "ale_py.vector_env:AtariVectorEnv"
 REACHED = ("final_obs", "final_observation")  # keys of infos
 RETURNS = {
     "reset": "reset must return (observations, infos dict)",
     "step": "step must return (observations, rewards, terminated, truncated, infos dict)",
 }
-CARTPOLE = "gymnasium.envs.classic_control.cartpole:CartPoleVectorEnv"
-
-
-def is_exact(spec: EnvSpec) -> bool:
-    """Whether the vectorized form of `spec` gives the very bits of its single form."""
-    return spec.vector_entry_point == CARTPOLE and cosine_is_the_same_for_arrays()
-
-
-def cosine_is_the_same_for_arrays() -> bool:
-    """Whether numpy's sin and cos give an entry of an array the bits they give it alone.
-
-    Numpy promises nothing here, and its choice of instructions depends on the machine.
-    """
-    angles = np.linspace(-0.5, 0.5, 67)
-    return all(
-        function(angles).tolist() == [float(function(angle)) for angle in angles]
-        for function in (np.cos, np.sin)
-    )
-
-
-def make_vector(spec: EnvSpec, task: Task, num_envs: int, first_index: int = 0) -> Environments:
-    """Environments of the vectorized form of `spec`.
-
-    Raises:
-        UserError: it has none, or its constructor refuses the arguments.
-    """
-    kwargs = _arguments(spec, task)
-    try:
-        envs = gym.make_vec(spec, num_envs, vectorization_mode="vector_entry_point", **kwargs)
-    except (Exception, SystemExit) as error:
-        raise UserError(
-            f"env.backend: vector: {spec.id} cannot be made with env.kwargs {task.kwargs}: "
-            f"{described(error)}"
-        ) from error
-    if isinstance(envs.unwrapped, CartPoleVectorEnv):
-        return CartPoleVector(envs, spec.id, task, first_index)
-    kind = AtariVector if spec.vector_entry_point == ATARI else VectorEnvironments
-    return kind(envs, spec.id, task, first_index)
-
-
-def wrap_vector(
-    envs: VectorEnv, env_id: str, task: Task, first_index: int = 0, closes: bool = True
-) -> Environments:
-    """Environments of a vector environment that exists.
-
-    Args:
-        closes: whether `close` closes it.
-
-    Raises:
-        UserError: observations are to be stacked.
-    """
-    if task.frame_stack > 1:
-        raise UserError(
-            f"env.frame_stack: {task.frame_stack}: {env_id} cannot stack observations; wrap it in "
-            "gymnasium.wrappers.vector, or write env.frame_stack 1"
-        )
-    exact = type(envs) is CartPoleVectorEnv and cosine_is_the_same_for_arrays()
-    kind = CartPoleVector if exact else VectorEnvironments
-    found = kind(envs, env_id, task, first_index)
-    found.closes = closes
-    return found
-
-
-def _arguments(spec: EnvSpec, task: Task) -> dict[str, Any]:
-    """What the constructor is given.
-
-    Raises:
-        UserError: frames are to be stacked, and only Atari's vectorized form does that itself.
-    """
-    atari = spec.vector_entry_point == ATARI
-    if task.frame_stack > 1 and not atari:
-        raise UserError(
-            f"env.backend: vector: {spec.id} cannot stack observations there; write "
-            "env.frame_stack 1, or env.backend sync"
-        )
-    if not atari:
-        return task.kwargs
-    stacking = {"stack_num": task.frame_stack} if task.frame_stack > 1 else {}
-    # No step is lost to a reset then, and the state reached is known.
-    return {"autoreset_mode": "SameStep", **stacking, **task.kwargs}
 
 
 class VectorEnvironments(Environments):
@@ -448,92 +364,3 @@ def _entry(infos: dict[str, Any], key: str, env: int) -> Any:
     """What `infos[key]` holds of one environment; it may be batched as a dict of arrays."""
     found = infos[key]
     return {k: v[env] for k, v in found.items()} if isinstance(found, dict) else found[env]
-
-
-class AtariVector(VectorEnvironments):
-    """The games of ale-py in its own threads, with the preprocessing that the field uses.
-
-    By default frames are gray, 84 x 84, of every fourth the larger of two, and four of them stacked
-    (Mnih et al. 2015, methods; Machado et al. 2018, arXiv 1709.06009).
-    """
-
-    def _seed_of(self, reset: int) -> int:
-        # ALE counts seeds up from here in 32 bits with a sign.
-        return super()._seed_of(reset) % (2**31 - 1 - self.num_envs)
-
-
-class CartPoleVector(VectorEnvironments):
-    """CartPole, all at once, with the episodes of `sync` to the last bit.
-
-    Its own next-step reset never happens: an episode that ended is started again in the same step
-    from the state that `CartPoleEnv.reset(seed=...)` would draw.
-    """
-
-    restore_level: RestoreLevel = "state"
-
-    def reset(self) -> Tensor:
-        self.envs.reset(seed=0)
-        self._seed = self.run_seed
-        self._episodes = np.zeros(self.num_envs, np.int64)
-        self._start(np.arange(self.num_envs))
-        return torch.from_numpy(self._observe())
-
-    @property
-    def _cartpole(self) -> Any:
-        return self.envs.unwrapped
-
-    def _observe(self) -> np.ndarray:
-        return np.ascontiguousarray(self._cartpole.state.T, np.float32)
-
-    def _start(self, which: np.ndarray) -> None:
-        """Starts the running episode of these environments."""
-        cartpole = self._cartpole
-        for env in which.tolist():
-            seed = episode_seed(self._seed, self.first_index + env, int(self._episodes[env]))
-            generator, _ = seeding.np_random(seed)
-            cartpole.state[:, env] = generator.uniform(cartpole.low, cartpole.high, (4,))
-        cartpole.steps[which] = 0
-        cartpole.prev_done[which] = False
-
-    def step(self, actions: Tensor) -> Step:
-        taken = actions.detach().cpu().numpy().astype(np.int64)
-        final, rewards, terminated, truncated, _ = self._cartpole.step(taken)
-        final = np.ascontiguousarray(final)
-        obs, ended = final, terminated | truncated
-        if ended.any():
-            which = np.flatnonzero(ended)
-            self._episodes[which] += 1
-            self._start(which)
-            obs = final.copy()
-            obs[which] = self._cartpole.state[:, which].T
-        return Step(
-            obs=torch.from_numpy(obs),
-            rewards=torch.from_numpy(rewards)[:, None],
-            terminated=torch.from_numpy(terminated),
-            truncated=torch.from_numpy(truncated),
-            final_obs=torch.from_numpy(final),
-            success=torch.full((self.num_envs,), torch.nan),
-            valid=torch.ones(self.num_envs, dtype=torch.bool),
-        )
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """state [4, N] float64, steps [N], episodes [N]."""
-        arrays = {
-            "state": self._cartpole.state,
-            "steps": self._cartpole.steps,
-            "episodes": self._episodes,
-        }
-        return {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
-
-    def load_state_dict(self, state: dict[str, Tensor]) -> Tensor:
-        saved = len(state["episodes"])
-        if saved != self.num_envs:
-            raise RunError(
-                f"the saved state has {saved} environments, env.num_envs gives {self.num_envs}; "
-                "resume with the number that the run was started with"
-            )
-        self.reset()
-        self._cartpole.state = state["state"].numpy().copy()
-        self._cartpole.steps[:] = state["steps"].numpy()
-        self._episodes = state["episodes"].numpy().copy()
-        return torch.from_numpy(self._observe())

@@ -1,0 +1,42 @@
+"""What every section of settings is made of: its base, a setting, and the types of values."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ppo.core import imports
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+OwnPart = Annotated[str, Field(pattern=imports.PATTERN, json_schema_extra={"form": imports.FORM})]
+Options = dict[str, Any]
+
+
+class Section(BaseModel):
+    """A group of settings: unknown keys are refused, values do not change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+def setting(
+    default: Any,
+    description: str,
+    *,
+    common: bool = False,
+    source: str = "",
+    imports: bool = False,
+) -> Any:
+    """A field with its one-line comment.
+
+    Args:
+        common: shown in config.yaml; every other setting is for experts.
+        source: the paper or library that the setting comes from.
+        imports: it may name code of the user's, which is imported; see ppo/runs/trust.py.
+    """
+    extra: dict[str, Any] = {"common": common, "source": source, "imports": imports}
+    return Field(default, description=description, json_schema_extra=extra)
