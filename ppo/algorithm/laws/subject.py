@@ -69,6 +69,7 @@ def same(one: Any, other: Any) -> bool:
 
 def compiles(part: Part, function: Callable[..., Any], *args: Any) -> None:
     """The function is one graph, as `system.compile` needs it."""
+    torch.compiler.reset()  # parts of one base share a code, which torch compiles a few times only
     try:
         torch.compile(function, fullgraph=True, backend="eager")(*args)
     except Exception as error:
