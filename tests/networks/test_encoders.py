@@ -84,6 +84,16 @@ def test_nature_cnn_has_the_parameters_of_the_paper():
     assert sum(p.numel() for p in made.parameters()) == 8224 + 32832 + 36928 + 1606144
 
 
+def test_impala_cnn_has_the_parameters_of_the_paper():
+    layout = layout_of(spaces.Box(0, 255, (3, 84, 84), np.uint8))
+    config = NetworkConfig(image_features=256)
+    made = encoders.REGISTRY.get("impala_cnn")(layout, config, torch.Generator())
+    stages = 0
+    for channels, width in ((3, 16), (16, 32), (32, 32)):  # a convolution, and two blocks of two
+        stages += 9 * channels * width + width + 4 * (9 * width * width + width)
+    assert sum(p.numel() for p in made.parameters()) == stages + 11 * 11 * 32 * 256 + 256
+
+
 def test_images_and_numbers_are_encoded_side_by_side():
     made, layout = network("impala_cnn", SPACE, hidden_sizes=[8])
     size, read = made.numbers(layout)
