@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ppo.algorithm.learner import Learner
 from ppo.algorithm.schedules import scheduled
+from ppo.algorithm.snapshot import TENSORS_ADDED_LATER
 from ppo.config import Config
 from ppo.core import parallel
 from ppo.core.errors import UserError
@@ -92,7 +93,11 @@ def facts(learner: Learner) -> dict[str, Any]:
 
 def layout(learner: Learner) -> str:
     """A digest of what a checkpoint must agree with to be loaded."""
-    shapes = [(name, tuple(value.shape)) for name, value in learner.objective.state_dict().items()]
+    shapes = [
+        (name, tuple(value.shape))
+        for name, value in learner.objective.state_dict().items()
+        if f"objective.{name}" not in TENSORS_ADDED_LATER
+    ]
     return hashlib.sha256(repr(shapes).encode()).hexdigest()[:16]
 
 

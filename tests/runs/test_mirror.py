@@ -1,5 +1,8 @@
 """A copy of a run at another address, from which it goes on."""
 
+import contextlib
+import shutil
+
 import fsspec
 import pytest
 
@@ -66,6 +69,55 @@ def test_a_run_goes_on_from_its_copy_as_if_nothing_had_been(tmp_path, address):
         trainer.train()
         assert seen(trainer.folder) == resumed
     assert "summary.json" in names(f"{address}/run0001")
+
+
+def test_whenever_the_machine_dies_the_copy_goes_on(tmp_path, address, monkeypatch):
+    """The second copy breaks off after each number of operations in turn."""
+    settings = Config.from_dict({}, SETTINGS)
+    with Trainer(settings, tmp_path / "whole") as trainer:
+        trainer.train(batches=6)
+        whole = seen(trainer.folder)
+    storage, root = fsspec.core.url_to_fs(address)
+    first, second = tmp_path / "first", tmp_path / "second"
+    with Trainer(settings, tmp_path / "run") as trainer:
+        trainer.train(batches=4)
+        shutil.copytree(trainer.folder.path, first / "run0001")
+        trainer.train(batches=1)  # three checkpoints are kept, so that one of those goes
+        shutil.copytree(trainer.folder.path, second / "run0001")
+    reached = []
+    while max(reached, default=0) < 5:
+        count = len(reached)
+        place = tmp_path / f"dies{count}"
+        shutil.copytree(first / "run0001", place / "run0001")
+        mirror = Mirror(address, place / "run0001")
+        shutil.copytree(second / "run0001", place / "run0001", dirs_exist_ok=True)
+        kept = {path.name for path in (second / "run0001" / "checkpoints").iterdir()}
+        for path in (place / "run0001" / "checkpoints").iterdir():
+            if path.name not in kept:
+                path.unlink()
+        with monkeypatch.context() as patch:
+            left = iter(range(count))
+            for kind in ("pipe_file", "rm_file"):
+                patch.setattr(storage, kind, dying(getattr(storage, kind), left))
+            with contextlib.suppress(RunError):
+                mirror.push()
+        with Trainer(settings, place / "b", resume=f"{address}/run0001") as trainer:
+            trainer.train(batches=1)
+            reached.append(trainer.learner.counters["batch"] - 1)
+            while trainer.learner.counters["batch"] < 6:
+                trainer.train(batches=1)
+            assert seen(trainer.folder) == whole
+        storage.rm(root, recursive=True)
+    assert reached == [4] * count + [5] and count > 2
+
+
+def dying(operation, left):
+    def once_more(*args, **kwargs):
+        if next(left, None) is None:
+            raise OSError("gone")
+        return operation(*args, **kwargs)
+
+    return once_more
 
 
 def test_a_run_never_overwrites_the_copy_of_another(tmp_path, address):
