@@ -15,6 +15,7 @@ from torch import Tensor
 from ppo.core.blame import described, raised
 from ppo.core.data import Step
 from ppo.core.errors import EnvironmentFault, RunError, UserError
+from ppo.envs.actions import ActionDecoder
 from ppo.envs.base import (
     Environments,
     RestoreLevel,
@@ -25,7 +26,7 @@ from ppo.envs.base import (
 from ppo.envs.host import masks
 from ppo.envs.host.checks import shortened
 from ppo.envs.host.slot import Task
-from ppo.envs.observations import ActionDecoder, mask_size
+from ppo.envs.observations import mask_size
 from ppo.envs.reports import DeviceReports
 from ppo.envs.simulator_rows import ActionCaster, RowMaker, form_of, is_on
 from ppo.envs.simulator_state import flat, nested

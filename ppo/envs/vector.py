@@ -19,6 +19,7 @@ from torch import Tensor
 from ppo.core.blame import raised
 from ppo.core.data import Step
 from ppo.core.errors import EnvironmentFault, UserError
+from ppo.envs.actions import ActionDecoder
 from ppo.envs.base import (
     Environments,
     RestoreLevel,
@@ -29,7 +30,7 @@ from ppo.envs.base import (
 from ppo.envs.host import masks
 from ppo.envs.host.checks import shortened
 from ppo.envs.host.slot import Task
-from ppo.envs.observations import ActionDecoder, ObservationEncoder, flat_mask, mask_size
+from ppo.envs.observations import ObservationEncoder, flat_mask, mask_size
 from ppo.envs.reports import numbers_of, of_one
 
 REACHED = ("final_obs", "final_observation")  # keys of infos

@@ -13,9 +13,10 @@ import torch
 from ppo.algorithm.build import build_agent
 from ppo.config import Config
 from ppo.core.errors import UserError
+from ppo.envs.actions import ActionDecoder
 from ppo.envs.changed import refuse_changes
 from ppo.envs.host import masks
-from ppo.envs.observations import ActionDecoder, ObservationEncoder, flat_mask, layout_of
+from ppo.envs.observations import ObservationEncoder, flat_mask, layout_of
 from ppo.envs.spaces import restore
 from ppo.networks.agent import Agent
 from ppo.policies.batches import rows_of

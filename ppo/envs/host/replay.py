@@ -15,9 +15,10 @@ from torch import Tensor
 
 from ppo.core.data import Step
 from ppo.core.errors import EnvironmentFault, RunError, UserError
+from ppo.envs.actions import ActionDecoder
 from ppo.envs.base import Environments
 from ppo.envs.host.slot import Call, Probed
-from ppo.envs.observations import ActionDecoder, ObservationEncoder, mask_size, without_text
+from ppo.envs.observations import ObservationEncoder, mask_size, without_text
 from ppo.envs.workers.rows import Layout, Rows
 
 

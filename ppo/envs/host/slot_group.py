@@ -13,11 +13,12 @@ from gymnasium.envs.registration import EnvSpec
 
 from ppo.core.blame import cannot_unpack, raised
 from ppo.core.errors import EnvironmentFault, UserError
+from ppo.envs.actions import ActionDecoder
 from ppo.envs.factory import Factory, factory_of
 from ppo.envs.host import masks
 from ppo.envs.host.checks import bounds_of, first_nonfinite, flag, scalar, shortened
 from ppo.envs.host.slot import Call, Probed, Slot, Task
-from ppo.envs.observations import ActionDecoder, ObservationEncoder, mask_size
+from ppo.envs.observations import ObservationEncoder, mask_size
 from ppo.envs.reports import numbers_of
 from ppo.envs.workers.rows import Rows
 
