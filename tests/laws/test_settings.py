@@ -50,6 +50,8 @@ ELSEWHERE = {
     "env.on_error": "envs/test_faults.py::test_an_episode_with_a_fault_can_be_cut",
     "env.on_nonfinite": "envs/test_faults.py::test_an_episode_with_a_fault_can_be_cut",
     "env.action_masks": "envs/test_masks.py::test_no_action_that_is_ruled_out_is_ever_taken",
+    "env.double_precision": "envs/test_precision.py::"
+    "test_bounds_decide_and_without_bounds_the_first_observation",
     "network.encoder": "networks/test_encoders.py::"
     "test_auto_takes_convolutions_where_an_image_is_large_enough",
     "network.images": "networks/test_groups.py::"

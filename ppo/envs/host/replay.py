@@ -133,7 +133,9 @@ class HostEnvironments(Environments):
         self.component_names = probed.component_names
         self.notes += probed.notes
         count = mask_size(self.action_space) if probed.mask_source != "none" else 0
-        self.encoder = ObservationEncoder(self._whole_space, self._env_id, count)
+        self.encoder = ObservationEncoder(
+            self._whole_space, self._env_id, count, precise=probed.precise
+        )
         self.layout = self.encoder.layout
 
     def _tell(self, events: list[str], outside: str | None) -> None:
