@@ -262,6 +262,7 @@ def build_learner(config: Config, envs: Environments, device: torch.device) -> L
         gae_lambda=ppo.gae_lambda,
         component_weights=by_component(names, ppo.component_weights, 1.0).to(device),
         normalize_components=normalizes_components(ppo, len(names)),
+        over_ranks=ppo.normalize_advantages == "global",
     )
     update = Update(objective, optimizer, ppo, seed, compiled)
     scales = ppo.reward_scaling == "return_std"

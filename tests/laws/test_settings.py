@@ -400,12 +400,13 @@ def test_the_policy_learns_from_the_weighted_sum_of_the_components() -> None:
 @holds("ppo.normalize_advantages")
 def test_advantages_are_normalized_over_the_batch_the_minibatch_or_not() -> None:
     found = {}
-    for kind in ("none", "batch", "minibatch"):
+    for kind in ("none", "batch", "global", "minibatch"):
         run = made(ppo__normalize_advantages=kind)
         found[kind] = run.prepare(run.collector(0)[0])[0].advantages
     raw = found["none"]
     torch.testing.assert_close(found["batch"], (raw - raw.mean()) / raw.std(correction=0))
     assert torch.equal(found["minibatch"], raw)
+    assert torch.equal(found["global"], found["batch"])  # with one process
     # Over minibatches it is done by the policy's loss: the size of the advantages is then nothing.
     huge = {"env__reward_scale": 2.0**40}
     one = after(ppo__normalize_advantages="minibatch")["policy_loss"]
