@@ -192,8 +192,9 @@ def test_a_node_that_is_lost_and_comes_back_loses_no_bit(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         endpoint = f"127.0.0.1:{free.getsockname()[1]}"
-    words = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1",
-             "--max-restarts", "3", "--rdzv-backend", "c10d", "--rdzv-endpoint", endpoint,
+    words = [sys.executable, "-m", "torch.distributed.run",
+             "--nnodes", "2", "--nproc-per-node", "1", "--max-restarts", "3",
+             "--rdzv-backend", "c10d", "--rdzv-endpoint", endpoint,
              "--rdzv-id", "lost", "--rdzv-conf", "last_call_timeout=1,keep_alive_interval=1",
              "--local-addr", "127.0.0.1", str(ROOT / "train_cli.py")]  # fmt: skip
     environment = os.environ | {
