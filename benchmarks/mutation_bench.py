@@ -221,8 +221,8 @@ class Bench:
         self.seconds: dict[str, float] = {}
         self.lines: dict[str, dict[int, set[str]]] = {}
         state.mkdir(parents=True, exist_ok=True)
-        files = [str(path.relative_to(self.copy)) for path in self.copy.glob("tests/*/test_*.py")]
-        run_tests(self.copy, only or files, 600.0, self.log, [])
+        laws = only or tests_of(self.copy, "laws")[: len(tests_of(self.copy, "laws")) // 2]
+        run_tests(self.copy, laws, 600.0, self.log, [])  # which compiles most of ppo
 
     def record(self, file: str) -> None:
         """Which lines each test of a file runs; those that fail without a mutant are left out."""
