@@ -235,13 +235,15 @@ class Bench:
         found = json.loads(kept.read_text())
         good = {t: s for t, s in found.get("seconds", {}).items() if t not in found["failed"]}
         self.seconds |= good
+        asking: dict[str, set[str]] = {}  # tests by the fixtures that they ask for
+        for test, fixtures in found.get("fixtures", {}).items():
+            for name in fixtures:
+                asking.setdefault(f"fixture {name}", set()).add(test)
         for path, lines in found.get("lines", {}).items():
             table = self.lines.setdefault(path, {})
             for line, contexts in lines.items():
-                contexts = set(contexts)
-                shared = {name.removeprefix("fixture ") for name in contexts}
-                ran = {t for t in good if t in contexts or shared & set(found["fixtures"][t])}
-                table.setdefault(int(line), set()).update(ran)
+                ran = set(contexts).union(*(asking.get(name, ()) for name in contexts))
+                table.setdefault(int(line), set()).update(ran & good.keys())
 
     def files(self, path: Path) -> list[str]:
         files = self.only or tests_of(self.copy, path.parts[1])
