@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from ppo.config.automatic import leave_open, show_open
 from ppo.config.removed import refusal
 from ppo.config.source import MAX_SHOWN, Source, parse, scalar
 from ppo.config.words import (
@@ -54,6 +55,8 @@ def build(model: type[Model], source: Source, overrides: Iterable[str] = ()) -> 
     for text in overrides:
         _override(model, source, text)
     values = _plain(source.values, source.note)
+    typed = [dotted(path) for path, place in source.places.items() if place.startswith("--")]
+    leave_open(model, values, typed)
     for name, field in model.model_fields.items():
         if is_model(field.annotation) and values.get(name, ()) is None:
             values[name] = {}  # every line of the section is commented out
@@ -190,7 +193,8 @@ def plain(config: BaseModel) -> dict[str, Any]:
     def refuse(path: Path, text: str) -> None:
         raise UserError(f"{dotted(path)}: {text}")
 
-    return dict(_plain(config.model_dump(mode="python"), refuse))
+    values = dict(_plain(config.model_dump(mode="python"), refuse))
+    return show_open(values, getattr(config, "open", ()))
 
 
 def _plain(value: Any, refuse: Callable[[Path, str], None], path: Path = ()) -> Any:

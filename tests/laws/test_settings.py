@@ -45,6 +45,8 @@ def holds(*names: str) -> Callable[[Any], Any]:
 
 
 ELSEWHERE = {
+    "auto.settings": "laws/test_automatic.py::test_another_seed_is_the_same_request",
+    "auto.steps": "laws/test_automatic.py::test_the_steps_of_the_look_count",
     "env.workers": "envs/test_backends.py::test_workers_change_no_bit",
     "env.step_timeout": "envs/test_backends.py::test_a_hanging_environment_is_replaced_once",
     "env.on_error": "envs/test_faults.py::test_an_episode_with_a_fault_can_be_cut",
