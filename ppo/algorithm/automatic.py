@@ -66,23 +66,21 @@ def _text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def of_run(config: Config, folder: Path) -> Config:
-    """The settings of a resumed run: what is `auto` is what its folder has.
+def of_run(config: Config, folder: Path | None, section: str = "") -> Config:
+    """What is `auto` becomes what a run has; the rest stays open.
 
     Args:
-        folder: the run's.
+        folder: of the run that is resumed or started from; None: there is none.
+        section: of the settings that are meant; all by default.
     """
-    if not config.open:
-        return config
-    path = folder / "config.yaml"
-    if not path.exists():
+    names = [name for name in config.open if name.startswith(section)]
+    path = None if folder is None else folder / "config.yaml"
+    if not names or path is None or not path.exists():
         return config
     try:
         run = Config.load_run(path)[0]
     except UserError:  # of another version: chosen anew
         return config
-    if run.open:
-        return config
     tree = run.to_dict()
-    values = {name: tree[name.split(".")[0]][name.split(".")[1]] for name in config.open}
+    values = {name: tree[name.split(".")[0]][name.split(".")[1]] for name in names}
     return config.chosen(values, run.auto.steps)

@@ -55,6 +55,7 @@ def choose(config: Config, facts: Facts, ranks: int = 1) -> list[Choice]:
         "ppo.num_steps": Choice("ppo.num_steps", num_steps, why_steps),
         "ppo.num_minibatches": Choice("ppo.num_minibatches", parts),
         **{name: Choice(name, value) for name, value in RECIPES[wide].items()},
+        **(_of_actions(facts.action_entries) if not wide else {}),
         "train.checkpoint_interval": Choice("train.checkpoint_interval", max(10, batches // 40)),
         "evaluation.interval": Choice("evaluation.interval", max(10, batches // 4)),
     }
@@ -90,6 +91,16 @@ RECIPES: Mapping[bool, dict[str, Any]] = {
         "ppo.max_gamma": 0.995,
     },
 }
+
+
+def _of_actions(entries: int) -> dict[str, Choice]:
+    """How a narrow batch explores; where actions are choices, their entropy does."""
+    if not entries:
+        return {"ppo.noise": Choice("ppo.noise", "white")}
+    if entries > 1:
+        return {}
+    # A single actuator has to do alone what several do together.
+    return {"network.initial_log_std": Choice("network.initial_log_std", 0.0)}
 
 
 def _num_envs(asked: Asked, ranks: int) -> tuple[int, str]:

@@ -6,14 +6,16 @@ reward is looked at, so that no scale of rewards can matter.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import gymnasium as gym
 import numpy as np
 import torch
 from torch import Tensor
 
 from ppo.config import Config
 from ppo.envs.base import Environments
+from ppo.envs.factory import Factory
 from ppo.envs.given import Given, read
 from ppo.envs.host import masks
 from ppo.envs.make import choose_backend, make_environments
@@ -28,11 +30,13 @@ class Facts(NamedTuple):
     Attributes:
         parallel: made to be stepped many at once, such as a simulator in tensors, so that many
             cost little more than one.
+        action_entries: of a continuous action; 0: actions are choices, or nobody asked.
         steps: of the look; 0: there was none.
         lengths: of the episodes that ended in it.
     """
 
     parallel: bool
+    action_entries: int = 0
     steps: int = 0
     lengths: tuple[int, ...] = ()
 
@@ -52,17 +56,30 @@ def facts_of(config: Config, env: Given | None, plays: bool) -> Facts:
         UserError: the environment cannot be made.
     """
     given = read(config.env.id) if env is None else env
+    if given.is_once:  # its number of environments says what it is made for
+        return Facts(False, _entries(_action_space_of(given.source)))
     usual = config.env.model_copy(update={"backend": "auto"})
     parallel = choose_backend(usual, given.source) in ("torch", "own")
-    steps = min(STEPS, config.train.total_timesteps // SHARE)
-    if not plays or given.is_once or not steps:
-        return Facts(parallel)
-    section = config.env
+    section, seed = config.env, config.system.seed
     if section.backend == "async":  # the same data without a process
         section = section.model_copy(update={"backend": "sync"})
-    seed, cpu = config.system.seed, torch.device("cpu")
+    steps = min(STEPS, config.train.total_timesteps // SHARE) if plays else 0
+    if parallel and not steps:
+        return Facts(parallel)
+    cpu = torch.device("cpu")
     with make_environments(section, run_seed=seed, device=cpu, env=given, num_envs=1) as envs:
-        return Facts(parallel, *_play(envs, seed, steps))
+        found = _play(envs, seed, steps) if steps else (0, ())
+        return Facts(parallel, _entries(envs.action_space), *found)
+
+
+def _action_space_of(source: Any) -> Any:
+    """Of an object, or of the instance in a factory that has one to give."""
+    owner = source.call.env if isinstance(source, Factory) else source
+    return getattr(owner, "single_action_space", None) or owner.action_space
+
+
+def _entries(space: Any) -> int:
+    return int(np.prod(space.shape)) if isinstance(space, gym.spaces.Box) else 0
 
 
 def _play(envs: Environments, seed: int, most: int) -> tuple[int, tuple[int, ...]]:

@@ -49,11 +49,11 @@ class Loop:
         resume = mirror.local(resume, self.results) if resume else None
         mirror.check(config.train.mirror)
         self.folder = RunFolder.open(self.results, resume) if resume else None
-        if self.folder is not None:
-            config = automatic.of_run(config, self.folder.path)
+        config = automatic.of_run(config, self.folder and self.folder.path)
         self.resumed = resume is not None
         initial = config.train.initial_policy
         self.initial_policy = find_run(self.results, initial) if initial and not resume else None
+        config = automatic.of_run(config, self.initial_policy, "network.")
         self.device = build.prepare_torch(config)
         parallel.start(self.device)
         self.ranks = parallel.world_size()

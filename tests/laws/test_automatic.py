@@ -1,4 +1,4 @@
-"""Runs whose settings are `auto`: the numbers give the same run, and no scale of rewards is seen."""
+"""Runs with `auto`: the numbers give the same run, and no scale of rewards is seen."""
 
 from __future__ import annotations
 
