@@ -66,14 +66,17 @@ def _text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def of_run(config: Config, folder: Path | None, section: str = "") -> Config:
+LEARNED = ("network.", "ppo.gamma_schedule")  # what a policy that was learned is made of
+
+
+def of_run(config: Config, folder: Path | None, only: tuple[str, ...] = ("",)) -> Config:
     """What is `auto` becomes what a run has; the rest stays open.
 
     Args:
         folder: of the run that is resumed or started from; None: there is none.
-        section: of the settings that are meant; all by default.
+        only: how the names of the settings begin that are meant.
     """
-    names = [name for name in config.open if name.startswith(section)]
+    names = [name for name in config.open if name.startswith(only)]
     path = None if folder is None else folder / "config.yaml"
     if not names or path is None or not path.exists():
         return config

@@ -53,7 +53,7 @@ class Loop:
         self.resumed = resume is not None
         initial = config.train.initial_policy
         self.initial_policy = find_run(self.results, initial) if initial and not resume else None
-        config = automatic.of_run(config, self.initial_policy, "network.")
+        config = automatic.of_run(config, self.initial_policy, automatic.LEARNED)
         self.device = build.prepare_torch(config)
         parallel.start(self.device)
         self.ranks = parallel.world_size()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 
 from ppo import Config, Trainer
 from ppo.algorithm.automatic import chosen
@@ -102,3 +103,19 @@ def test_the_choice_depends_on_the_seed_and_the_settings_alone(seed: int) -> Non
         again = chosen(plain.with_overrides([override]))[0]
         assert again.auto == first.auto
         assert again.ppo == first.ppo and again.network == first.network
+
+
+def test_an_object_keeps_its_environments_and_the_rest_is_chosen(tmp_path: Path) -> None:
+    config = Config.load(None, [*FEW, "train.total_timesteps=2048"])
+    with Trainer(config, tmp_path, env=CartPoleVectorEnv(16)) as trainer:
+        trainer.train(batches=1)
+    now = trainer.config
+    assert (now.env.num_envs, now.ppo.num_steps, now.auto.steps) == (16, 128, 0)
+    assert "env.num_envs" not in now.auto.settings and "ppo.num_steps" in now.auto.settings
+
+
+def test_a_policy_that_is_started_from_gives_its_network(tmp_path: Path) -> None:
+    trained(tmp_path, "network.layer_norm=false", "train.total_timesteps=2048")
+    more = ["train.initial_policy=run0001", "train.initial_parts=all"]
+    second = trained(tmp_path, *more, "train.total_timesteps=2048")
+    assert not second.config.network.layer_norm and not second.config.open
