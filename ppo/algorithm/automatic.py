@@ -49,13 +49,18 @@ def lines(choices: list[Choice], config: Config) -> list[str]:
     if reasons:
         found.append(f"auto: {num_envs:,} environments x {num_steps:,} steps: {reasons}")
     rest = [
-        f"{choice.name.partition('.')[2]} {_text(choice.value)}"
+        f"{_short(choice.name)} {_text(choice.value)}"
         for choice in choices
         if choice.name not in ("env.num_envs", "ppo.num_steps")
     ]
     if rest:
         found.append(f"auto: {', '.join(rest)}")
     return found
+
+
+def _short(name: str) -> str:
+    """Without a section that goes without saying."""
+    return name.removeprefix("ppo.").removeprefix("network.").removeprefix("env.")
 
 
 def _text(value: Any) -> str:
