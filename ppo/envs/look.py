@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ppo.config import Config
 from ppo.envs.base import Environments
-from ppo.envs.factory import Factory
+from ppo.envs.factory import Factory, Once
 from ppo.envs.given import Given, read
 from ppo.envs.host import masks
 from ppo.envs.make import choose_backend, make_environments
@@ -74,7 +74,9 @@ def facts_of(config: Config, env: Given | None, plays: bool) -> Facts:
 
 def _action_space_of(source: Any) -> Any:
     """Of an object, or of the instance in a factory that has one to give."""
-    owner = source.call.env if isinstance(source, Factory) else source
+    owner: Any = source
+    if isinstance(source, Factory) and isinstance(source.call, Once):
+        owner = source.call.env
     return getattr(owner, "single_action_space", None) or owner.action_space
 
 

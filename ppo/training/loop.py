@@ -49,7 +49,7 @@ class Loop:
         resume = mirror.local(resume, self.results) if resume else None
         mirror.check(config.train.mirror)
         self.folder = RunFolder.open(self.results, resume) if resume else None
-        config = automatic.of_run(config, self.folder and self.folder.path)
+        config = automatic.of_run(config, self.folder.path if self.folder else None)
         self.resumed = resume is not None
         initial = config.train.initial_policy
         self.initial_policy = find_run(self.results, initial) if initial and not resume else None
