@@ -90,7 +90,8 @@ def inspect_environment(config: Config, num_steps: int) -> dict[str, Any]:
     """
     config = chosen(config)[0]
     per_env = max(2, -(-num_steps // config.env.num_envs))
-    config = config.with_overrides([f"ppo.num_steps={per_env}", "ppo.num_minibatches=1"])
+    once = [f"ppo.num_steps={per_env}", "ppo.num_minibatches=1", "system.compile=never"]
+    config = config.with_overrides(once)
     device = prepare_torch(config)
     with build_environments(config, device) as envs:
         learner = build_learner(config, envs, device)

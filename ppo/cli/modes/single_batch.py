@@ -22,6 +22,8 @@ def run(args: argparse.Namespace) -> int:
     if args.batches < 1:
         raise UserError(f"--batches: {args.batches}; allowed: 1 or more")
     config = load_config(args)
+    if config.system.compile == "auto":  # a few batches never repay it
+        config = config.with_overrides(["system.compile=never"])
     from ppo.training.trainer import Trainer
 
     console = Console(verbosity=args.verbosity, total_steps=0, health=True)
