@@ -24,30 +24,15 @@ class Choice(NamedTuple):
     reason: str = ""
 
 
-class Asked(NamedTuple):
-    """The settings as the user left them."""
-
-    config: Config
-    facts: Facts
-
-    def get(self, name: str, otherwise: Any) -> Any:
-        """What the user wrote, or else the value that is chosen."""
-        if name in self.config.open:
-            return otherwise
-        section, _, key = name.partition(".")
-        return getattr(getattr(self.config, section), key)
-
-
 def choose(config: Config, facts: Facts, ranks: int = 1) -> list[Choice]:
     """A value for each open setting, in the order of the tree.
 
     Args:
         ranks: processes that share the environments.
     """
-    asked = Asked(config, facts)
-    num_envs, why_envs = _num_envs(asked, ranks)
+    num_envs, why_envs = _num_envs(config, facts, ranks)
     wide = facts.parallel or num_envs >= WIDE
-    num_steps, why_steps = _num_steps(asked, num_envs, wide)
+    num_steps, why_steps = _num_steps(config, facts, num_envs, wide)
     batches = config.train.total_timesteps // (num_envs * num_steps)
     parts = _num_minibatches(num_envs, num_steps, ranks, wide, config)
     found = {
@@ -56,6 +41,7 @@ def choose(config: Config, facts: Facts, ranks: int = 1) -> list[Choice]:
         "ppo.num_minibatches": Choice("ppo.num_minibatches", parts),
         **{name: Choice(name, value) for name, value in RECIPES[wide].items()},
         **(_of_actions(facts.action_entries) if not wide else {}),
+        **_beside(config),
         "train.checkpoint_interval": Choice("train.checkpoint_interval", max(10, batches // 40)),
         "evaluation.interval": Choice("evaluation.interval", max(10, batches // 4)),
     }
@@ -94,7 +80,7 @@ RECIPES: Mapping[bool, dict[str, Any]] = {
 
 
 def _of_actions(entries: int) -> dict[str, Choice]:
-    """How a narrow batch explores; where actions are choices, their entropy does."""
+    """How the policy of a narrow batch explores."""
     if not entries:
         return {"ppo.noise": Choice("ppo.noise", "white")}
     if entries > 1:
@@ -103,23 +89,33 @@ def _of_actions(entries: int) -> dict[str, Choice]:
     return {"network.initial_log_std": Choice("network.initial_log_std", 0.0)}
 
 
-def _num_envs(asked: Asked, ranks: int) -> tuple[int, str]:
-    facts = asked.facts
-    if "env.num_envs" not in asked.config.open:
-        return asked.config.env.num_envs, ""
+def _beside(config: Config) -> dict[str, Choice]:
+    """What fits settings of the user's that exclude the usual choice."""
+    found: dict[str, Any] = {}
+    network, gamma = config.network, config.ppo.gamma
+    if network.actor_keys != network.critic_keys:
+        found["network.shared_encoder"] = False
+    if gamma >= RECIPES[False]["ppo.max_gamma"]:  # a horizon that somebody wants
+        found |= {"ppo.gamma_schedule": "constant", "ppo.max_gamma": max(gamma, 0.999)}
+    return {name: Choice(name, value) for name, value in found.items()}
+
+
+def _num_envs(config: Config, facts: Facts, ranks: int) -> tuple[int, str]:
+    if "env.num_envs" not in config.open:
+        return config.env.num_envs, ""
     if facts.parallel:
         return -(-MANY // ranks) * ranks, "all are stepped as one"
     return -(-FEW // ranks) * ranks, ""
 
 
-def _num_steps(asked: Asked, num_envs: int, wide: bool) -> tuple[int, str]:
-    if "ppo.num_steps" not in asked.config.open:
-        return asked.config.ppo.num_steps, ""
-    lengths = set(asked.facts.lengths)
+def _num_steps(config: Config, facts: Facts, num_envs: int, wide: bool) -> tuple[int, str]:
+    if "ppo.num_steps" not in config.open:
+        return config.ppo.num_steps, ""
+    lengths = set(facts.lengths)
     fair = max(1, SAMPLES[wide] // num_envs)
     if len(lengths) == 1 and (length := max(lengths)) <= fair:
         return fair // length * length, f"whole episodes, each of {length} steps"
-    return fair, _words(asked.facts)
+    return fair, _words(facts)
 
 
 def _words(facts: Facts) -> str:

@@ -88,3 +88,14 @@ def test_how_it_explores_depends_on_the_actions() -> None:
     found = {n: resolved(facts=Facts(False, n)) for n in (0, 1, 6)}
     assert [config.ppo.noise for config in found.values()] == ["white", "contest", "contest"]
     assert [found[n].network.initial_log_std for n in (1, 6)] == [0.0, -1.0]
+
+
+@pytest.mark.parametrize("facts", [SHORT, Facts(True)])
+def test_what_is_chosen_fits_what_the_user_wants(facts: Facts) -> None:
+    for gamma in (0.0, 0.9, 0.995, 0.9999, 1.0):
+        ppo = resolved(f"ppo.gamma={gamma}", facts=facts).ppo
+        assert ppo.gamma == gamma <= ppo.max_gamma
+        assert ppo.gamma_schedule == "constant" or gamma < 0.995
+    assert resolved("ppo.gamma=0.9").ppo.gamma_schedule == "critic"
+    apart = resolved("network.actor_keys=[a]", "network.critic_keys=[b]", facts=facts)
+    assert not apart.network.shared_encoder
