@@ -52,7 +52,7 @@ def _minibatches(config: Any) -> Iterator[Mismatch]:
             f" parts; nearest that fit: {' and '.join(f'{value:,}' for value in near)}",
         )
         return
-    parts = {"minibatch": ppo.num_minibatches, "batch": 1, "none": 0}[ppo.normalize_advantages]
+    parts = {"minibatch": ppo.num_minibatches, "none": 0}.get(ppo.normalize_advantages, 1)
     if samples == parts:
         cut = f" in ppo.num_minibatches {parts:,} parts" if parts > 1 else ""
         yield Mismatch(

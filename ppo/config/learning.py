@@ -97,9 +97,10 @@ class PPOConfig(Section):
         source="Stable-Baselines3",
         auto=True,
     )
-    normalize_advantages: Literal["minibatch", "batch", "none"] = setting(
+    normalize_advantages: Literal["minibatch", "batch", "global", "none"] = setting(
         "minibatch",
-        "minibatch, batch or none: where advantages get mean 0, standard deviation 1",
+        "minibatch, batch, global (over all processes) or none: where advantages get mean 0,"
+        " standard deviation 1",
         common=True,
     )
     reward_outlier: Literal["report", "clip"] = setting(

@@ -68,6 +68,11 @@ class EnvConfig(Section):
     squash_observations: Literal["none", "symlog"] = setting(
         "none", "symlog: tame heavy tails before normalization", source="Hafner et al. 2023"
     )
+    double_precision: Literal["auto"] | list[str] = setting(
+        "auto",
+        "entries of observations that are normalized before they are rounded to float32, such as"
+        " time stamps; auto: those beyond 2^24 by their bounds, or in the first observation",
+    )
     calibration_steps: Annotated[int, Field(ge=0)] = setting(
         64, "steps per environment before batch 0 that set the first observation statistics"
     )

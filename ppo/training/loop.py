@@ -62,6 +62,7 @@ class Loop:
         config, self.given, env_notes = opening.settle_environment(config, env, self.ranks)
         config, self.choices = automatic.chosen(config, self.given, self.device)
         self.envs = build.build_environments(config, self.device, env=self.given)
+        config = build.settled(config, self.envs)
         self.learner = build.build_learner(config, self.envs, self.device)
         self.settings = Settings(config, self.learner)
         self.saves = Saves(self.learner, config.train.keep_checkpoints)

@@ -52,6 +52,8 @@ ELSEWHERE = {
     "env.on_error": "envs/test_faults.py::test_an_episode_with_a_fault_can_be_cut",
     "env.on_nonfinite": "envs/test_faults.py::test_an_episode_with_a_fault_can_be_cut",
     "env.action_masks": "envs/test_masks.py::test_no_action_that_is_ruled_out_is_ever_taken",
+    "env.double_precision": "envs/test_precision.py::"
+    "test_bounds_decide_and_without_bounds_the_first_observation",
     "network.encoder": "networks/test_encoders.py::"
     "test_auto_takes_convolutions_where_an_image_is_large_enough",
     "network.images": "networks/test_groups.py::"
@@ -400,12 +402,13 @@ def test_the_policy_learns_from_the_weighted_sum_of_the_components() -> None:
 @holds("ppo.normalize_advantages")
 def test_advantages_are_normalized_over_the_batch_the_minibatch_or_not() -> None:
     found = {}
-    for kind in ("none", "batch", "minibatch"):
+    for kind in ("none", "batch", "global", "minibatch"):
         run = made(ppo__normalize_advantages=kind)
         found[kind] = run.prepare(run.collector(0)[0])[0].advantages
     raw = found["none"]
     torch.testing.assert_close(found["batch"], (raw - raw.mean()) / raw.std(correction=0))
     assert torch.equal(found["minibatch"], raw)
+    assert torch.equal(found["global"], found["batch"])  # with one process
     # Over minibatches it is done by the policy's loss: the size of the advantages is then nothing.
     huge = {"env__reward_scale": 2.0**40}
     one = after(ppo__normalize_advantages="minibatch")["policy_loss"]
