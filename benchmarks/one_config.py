@@ -34,6 +34,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import gymnasium
+
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 EPISODES = 20
@@ -52,6 +54,7 @@ def mujoco(published: str = "") -> Task:
     return Task(1_000_000, "mujoco", published)
 
 
+TAXI = "Taxi-v4" if "Taxi-v4" in gymnasium.registry else "Taxi-v3"
 TASKS = {
     "CartPole-v1": Task(100_000, "cartpole", "500 (100 k)"),
     "Acrobot-v1": Task(100_000, "acrobot", "-73.5 (1 M)"),
@@ -59,7 +62,7 @@ TASKS = {
     "MountainCar-v0": Task(200_000, "", "-110 (1 M)"),
     "MountainCarContinuous-v0": Task(100_000, "", "88 (20 k)"),
     "FrozenLake-v1": Task(100_000),
-    "Taxi-v3": Task(200_000),
+    TAXI: Task(200_000),
     "LunarLander-v3": Task(200_000, "", "242 (1 M)"),
     "LunarLanderContinuous-v3": Task(200_000, "", "271 (1 M)"),
     "BipedalWalker-v3": Task(1_000_000, "", "213 (5 M)"),

@@ -91,4 +91,7 @@ def of_run(config: Config, folder: Path | None, only: tuple[str, ...] = ("",)) -
         return config
     tree = run.to_dict()
     values = {name: tree[name.split(".")[0]][name.split(".")[1]] for name in names}
-    return config.chosen(values, run.auto.steps)
+    steps = (
+        config.auto.steps if only is LEARNED else run.auto.steps
+    )  # its own look is still to come
+    return config.chosen(values, steps)

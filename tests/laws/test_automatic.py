@@ -9,7 +9,7 @@ import torch
 from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 
 from ppo import Config, Trainer
-from ppo.algorithm.automatic import chosen
+from ppo.algorithm.automatic import LEARNED, chosen, of_run
 from ppo.insight.comparison.compare import compare
 
 FEW = [
@@ -119,3 +119,9 @@ def test_a_policy_that_is_started_from_gives_its_network(tmp_path: Path) -> None
     more = ["train.initial_policy=run0001", "train.initial_parts=all"]
     second = trained(tmp_path, *more, "train.total_timesteps=2048")
     assert not second.config.network.layer_norm and not second.config.open
+    folder, asked = tmp_path / "run0001", Config.load(None, FEW)
+    taken = of_run(asked, folder, LEARNED)
+    assert taken.auto.steps == 0 < of_run(asked, folder).auto.steps, (
+        "that run's look is not its own"
+    )
+    assert "ppo.num_steps" in taken.open and "network.layer_norm" not in taken.open
