@@ -6,6 +6,7 @@ reward is looked at, so that no scale of rewards can matter.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -61,13 +62,16 @@ def facts_of(config: Config, env: Given | None, plays: bool) -> Facts:
     usual = config.env.model_copy(update={"backend": "auto"})
     parallel = choose_backend(usual, given.source) in ("torch", "own")
     section, seed = config.env, config.system.seed
-    if section.backend == "async":  # the same data without a process
-        section = section.model_copy(update={"backend": "sync"})
     steps = min(STEPS, config.train.total_timesteps // SHARE) if plays else 0
     if parallel and not steps:
         return Facts(parallel)
+    if section.backend == "async" and not steps:  # for its spaces it needs no process
+        section = section.model_copy(update={"backend": "sync"})
     cpu = torch.device("cpu")
-    with make_environments(section, run_seed=seed, device=cpu, env=given, num_envs=1) as envs:
+    with (
+        contextlib.chdir("."),  # the run stays where it was started, wherever the environment goes
+        make_environments(section, run_seed=seed, device=cpu, env=given, num_envs=1) as envs,
+    ):
         found = _play(envs, seed, steps) if steps else (0, ())
         return Facts(parallel, _entries(envs.action_space), *found)
 

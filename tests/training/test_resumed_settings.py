@@ -17,7 +17,7 @@ def config(*more):
             "ppo.num_epochs=1", "ppo.learning_rate=1e-3", "train.total_timesteps=64",
             "env.calibration_steps=4",
             "evaluation.episodes=2", "network.hidden_sizes=[8]", "system.compile=never",
-            "logging.tensorboard=false", "logging.doctor=false", *more,
+            "logging.tensorboard=false", "logging.doctor=false", "env.double_precision=[]", *more,
         ],
     )  # fmt: skip
 
