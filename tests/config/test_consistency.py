@@ -176,3 +176,12 @@ def test_each_process_has_its_share_of_what_must_fit(
     with pytest.raises(UserError) as caught:
         build.build_environments(config, HOST)
     assert caught.value.messages[0].startswith(expected), caught.value.messages
+
+
+def test_a_number_that_no_line_has_room_for_is_named_by_its_size() -> None:
+    for key in ("env.num_envs", "ppo.num_steps", "ppo.num_minibatches"):
+        values = ["ppo.num_minibatches=7", f"{key}=1e+251", "network.memory=lstm"]
+        with pytest.raises(UserError) as caught:
+            Config.from_dict({}, values)
+        assert "1e" in str(caught.value), key
+        assert all(len(line) < 500 for line in caught.value.messages)
