@@ -53,6 +53,11 @@ def test_running_mean_puts_back_the_root_of_the_outputs():
     torch.testing.assert_close(ratio, torch.tensor([1.0, 105.0, 2.0]).sqrt())
 
 
+def test_batch_statistics_divide_by_the_loss_at_hand():
+    weights = make("batch_statistics")(SIZES)[1]
+    torch.testing.assert_close(weights * SIZES, torch.tensor([1.0, 105.0, 2.0]).sqrt())
+
+
 def test_curriculum_waits_then_ramps():
     balancer = REGISTRY.get("curriculum")(["a", "b"], [1.0, 0.5], [1, 1], delay=50, ramp=100)
     seen = []
