@@ -217,12 +217,17 @@ class Bench:
             elif source.exists():
                 shutil.copy(source, self.copy / name)
         self.recorded: set[str] = set()
-        self.trusted: set[str] = set()  # failed with a mutant, and passed without it
         self.seconds: dict[str, float] = {}
         self.lines: dict[str, dict[int, set[str]]] = {}
         state.mkdir(parents=True, exist_ok=True)
         laws = only or tests_of(self.copy, "laws")[: len(tests_of(self.copy, "laws")) // 2]
         run_tests(self.copy, laws, 600.0, self.log, [])  # which compiles most of ppo
+
+    def record_all(self, files: list[str]) -> None:
+        for file in files:
+            if file not in self.recorded and (self.copy / file).is_file():
+                self.record(file)
+                self.recorded.add(file)
 
     def record(self, file: str) -> None:
         """Which lines each test of a file runs; those that fail without a mutant are left out."""
@@ -271,27 +276,23 @@ class Bench:
 
     def judge(self, path: Path, source: str, changed: set[int]) -> dict[str, Any]:
         """What became of a mutant, by which test, after how many seconds, of how many tests."""
-        for file in self.files(path):
-            if file not in self.recorded:
-                self.record(file)
-                self.recorded.add(file)
-        while True:
-            tests = self.tests(path, changed)
-            if not tests:
-                return {"became": "not run", "by": "", "seconds": 0.0, "tests": 0}
-            became, found = self.with_mutant(path, source, tests)
-            by = found["failed"][0] if found["failed"] else ""
-            if not by or by in self.trusted or by not in tests:
-                return {"became": became, "by": by, "seconds": round(found["took"], 1),
-                        "tests": len(tests)}  # fmt: skip
-            # The same tests in the same order, without the mutant: is the failure the mutant's?
-            again, found = self.run(tests[: tests.index(by) + 1])
-            if again == "passed":
-                self.trusted.add(by)
-            else:
-                print(f"{found['failed']} fails without a mutant, left out", flush=True)
-                for test in found["failed"] or [by]:
-                    self.seconds.pop(test, None)
+        self.record_all(self.files(path))
+        tests = self.tests(path, changed)
+        if not tests:
+            return {"became": "not run", "by": "", "seconds": 0.0, "tests": 0}
+        became, found = self.with_mutant(path, source, tests)
+        return {"became": became, "by": found["failed"][0] if found["failed"] else "",
+                "seconds": round(found["took"], 1), "tests": len(tests)}  # fmt: skip
+
+    def doubtful(self, noticed_by: set[str]) -> set[str]:
+        """Which of these tests fail without a mutant too, run as they were with one."""
+        self.record_all([test.split("::")[0] for test in sorted(noticed_by) if test])
+        order = sorted(noticed_by & self.seconds.keys(), key=lambda test: self.seconds[test])
+        failing: set[str] = set()
+        while order and (found := self.run(order)[1]["failed"]):
+            failing |= set(found)
+            order = [test for test in order if test not in failing]
+        return failing
 
     def run(self, tests: list[str]) -> tuple[str, dict[str, Any]]:
         files = list(dict.fromkeys(test.split("::")[0] for test in tests))

@@ -25,7 +25,7 @@ class GradientNorm(Smoothed):
     def weights(self, losses: Tensor) -> Tensor:
         known = self.mean > 0
         size = torch.where(known, self.mean, torch.ones_like(self.mean))
-        ratio = (self.mean.amax() / size).clamp(1.0 / BOUND, BOUND)
+        ratio = (self.mean.amax() / size).clamp(max=BOUND)
         return self.base * torch.where(known, ratio, torch.ones_like(ratio))
 
     @torch.no_grad()
