@@ -58,7 +58,15 @@ def compiled(function: F, device: torch.device, loops: bool = False) -> F:
     return cast(F, whole)
 
 
-class FixedGraphs:
+class ByLook:
+    """A function that has something faster for arguments of each look."""
+
+    def graph(self, *args: Any) -> Callable[..., Any]:
+        """What is called for arguments of this look, for calls with nothing else."""
+        raise NotImplementedError
+
+
+class FixedGraphs(ByLook):
     """A compiled function that finds its graph by what its arguments look like.
 
     Before every call torch looks through all that the function read when it was compiled: modules,
@@ -82,7 +90,6 @@ class FixedGraphs:
         self._graphs: dict[Any, Callable[..., Any]] = {}
 
     def graph(self, *args: Any) -> Callable[..., Any]:
-        """What is called for arguments of this look, for calls with nothing else."""
         return self._graphs.get(self._key(args), self)
 
     def _key(self, args: tuple[Any, ...]) -> Any:
@@ -130,7 +137,7 @@ class FixedGraphs:
 
 def settled(function: F, *args: Any) -> F:
     """`function` for many calls whose arguments all look like these: they are looked at once."""
-    return cast(F, function.graph(*args)) if isinstance(function, FixedGraphs) else function
+    return cast(F, function.graph(*args)) if isinstance(function, ByLook) else function
 
 
 def look(value: Any, places: dict[int, int] | None = None) -> Any:
