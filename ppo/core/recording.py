@@ -10,6 +10,7 @@ bit, and a function that differs, or that cannot be recorded, stays eager.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar, cast
 
@@ -71,9 +72,11 @@ class _Record:
         self._run = self._function  # for good, should this raise an error
         try:
             graph, found = _trace(self._function, args)
-            self._replay = _replay_of(graph, args, found)
         except Exception:  # a value is looked at by the host, or torch cannot record any more
             return self._function(*args)
+        # From here on the call has been made, with all that it changes.
+        with contextlib.suppress(Exception):
+            self._replay = _replay_of(graph, args, found)
         if self._replay is not None:
             self._run = self._compare
         return found
@@ -196,6 +199,15 @@ def _simplify(graph: Graph) -> None:
             graph.erase_node(node)
     graph.eliminate_dead_code()
     _merge(graph)
+    for node in graph.nodes:
+        if any(_is_flags(arg) for arg in node.args):
+            args = [arg.name if isinstance(arg, Node) else arg for arg in node.args]
+            node.target = torch_internals.spelled_out(node.target, args)
+            node.args = tuple(node.all_input_nodes)
+
+
+def _is_flags(arg: Any) -> bool:
+    return isinstance(arg, (list, tuple)) and any(isinstance(part, bool) for part in arg)
 
 
 def _merge(graph: Graph) -> None:

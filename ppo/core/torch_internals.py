@@ -224,3 +224,26 @@ def without_python(
             optimize(before)
 
     return torch.no_grad()(run)
+
+
+def spelled_out(operation: Any, args: Sequence[Any]) -> Callable[..., Any]:
+    """An operation with constants that the interpreter takes in a text only, such as [True, False].
+
+    Args:
+        args: of the operation, the names of tensors among them.
+
+    Returns:
+        A function of these tensors, in their order.
+    """
+    names = [arg for arg in args if isinstance(arg, str)]
+    inside = ", ".join(arg if isinstance(arg, str) else repr(arg) for arg in args)
+    called = f"torch.ops.{str(operation).removesuffix('.default')}({inside})"
+    text = f"def call({', '.join(names)}):\n    return {called}\n"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        script: Any = torch.jit.CompilationUnit(text).call
+
+    def call(*tensors: Tensor) -> Any:
+        return script(*tensors)
+
+    return call

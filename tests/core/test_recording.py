@@ -28,7 +28,7 @@ SMALL = [
 KINDS = [
     ["ppo.value_loss=hl_gauss", "auxiliary.trajectory_weight=1.0"],
     ["ppo.learning_rate_schedule=linear", "ppo.target_kl=0.0001"],
-    ["network.memory=gru", "network.shared_encoder=false"],
+    ["network.memory=gru", "network.shared_encoder=false", "network.layer_norm=true"],
     ["env.id=CartPole-v1", "env.backend=sync", "ppo.value_clip_epsilon=0.3"],
 ]
 
@@ -171,6 +171,17 @@ def test_a_torch_that_cannot_record_runs_eagerly(monkeypatch) -> None:
     monkeypatch.setattr(torch_internals, "_import", gone)
     fast = Recorded(lambda x: x + 1.0)
     assert [fast(torch.zeros(1)).item() for _ in range(4)] == [1.0] * 4
+
+
+def test_a_call_that_was_recorded_is_not_made_again(monkeypatch) -> None:
+    def gone(*_: Any) -> Any:
+        raise RuntimeError("no interpreter")
+
+    monkeypatch.setattr(torch_internals, "without_python", gone)
+    total, calls = torch.zeros(1), 7
+    fast = Recorded(lambda x: total.add_(x).clone())
+    found = [fast(torch.ones(1)).item() for _ in range(calls)]
+    assert found == [float(i + 1) for i in range(calls)] and not is_replayed(fast)
 
 
 def test_errors_of_the_function_are_its_own() -> None:
