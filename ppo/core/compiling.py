@@ -218,15 +218,22 @@ def obstacle(device: torch.device) -> str | None:
 
 
 # What compiling costs and saves on one core of a server of 2024, torch 2.13, network 2x64
-# (docs/speed.md). The cost is that of an empty compiler cache; a full one takes a tenth.
+# (docs/speed.md). The cost is that of an empty compiler cache; a full one takes a tenth. What is
+# saved is measured against functions that are recorded (ppo/core/recording.py): on a CPU.
 COMPILE_SECONDS = 50.0
-SAVED_PER_GRADIENT_STEP = 1.0e-3
-SAVED_PER_ROLLOUT_STEP = {"torch": 1.3e-4, "host": 5e-5}  # one step of all environments
+SAVED_PER_GRADIENT_STEP = {"recorded": 2.5e-4, "eager": 1.0e-3}
+SAVED_PER_ROLLOUT_STEP = {"torch": 1.0e-4, "host": 2e-5}  # one step of all environments
 SAVED_PER_BATCH = 2.2e-3
 MARGIN = 2.0  # a run must save this many times the cost
 
 
-def repays(batches: float, num_steps: int, gradient_steps: int, on_device: bool) -> bool:
+def repays(
+    batches: float,
+    num_steps: int,
+    gradient_steps: int,
+    on_device: bool,
+    is_recorded: bool = True,
+) -> bool:
     """Whether a run of this length is faster with compilation, by a safe margin.
 
     Only what compiling saves in every small operation is counted, which does not depend on the
@@ -235,7 +242,9 @@ def repays(batches: float, num_steps: int, gradient_steps: int, on_device: bool)
     Args:
         batches: of the run. num_steps: T. gradient_steps: of a batch.
         on_device: environments are torch functions that compile with the policy.
+        is_recorded: what is not compiled is recorded.
     """
     step = SAVED_PER_ROLLOUT_STEP["torch" if on_device else "host"]
-    saved = SAVED_PER_GRADIENT_STEP * gradient_steps + step * num_steps + SAVED_PER_BATCH
+    gradient_step = SAVED_PER_GRADIENT_STEP["recorded" if is_recorded else "eager"]
+    saved = gradient_step * gradient_steps + step * num_steps + SAVED_PER_BATCH
     return batches * saved > MARGIN * COMPILE_SECONDS
