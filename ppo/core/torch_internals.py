@@ -223,7 +223,8 @@ def without_python(
         finally:
             optimize(before)
 
-    return torch.no_grad()(run)
+    without_autograd = torch.no_grad()(run)
+    return lambda *args: (without_autograd if torch.is_grad_enabled() else run)(*args)
 
 
 def spelled_out(operation: Any, args: Sequence[Any]) -> Callable[..., Any]:

@@ -207,7 +207,9 @@ class SlotGroup:
                 f"{slot.where()}: step must return (observation, reward, terminated, truncated, "
                 f"info dict), got {shortened(result)}"
             ) from None
-        if type(reward) is not float:
+        if type(reward) is np.float64:  # most often, and quickly seen
+            reward = float(reward)
+        elif type(reward) is not float:
             reward = scalar(slot.where, reward)
         if type(terminated) is not bool:
             terminated = flag(slot.where, "terminated", terminated)
