@@ -30,8 +30,12 @@ class Mismatch(NamedTuple):
 
 
 def mismatches(config: Any) -> list[Mismatch]:
-    """Everything in a configuration that does not fit together."""
-    return [mismatch for check in CHECKS for mismatch in check(config)]
+    """Everything in a configuration that does not fit together.
+
+    What is open will be chosen so that it fits.
+    """
+    found = (mismatch for check in CHECKS for mismatch in check(config))
+    return [mismatch for mismatch in found if not config.open.intersection(mismatch.keys)]
 
 
 def _minibatches(config: Any) -> Iterator[Mismatch]:
@@ -48,7 +52,7 @@ def _minibatches(config: Any) -> Iterator[Mismatch]:
             f" parts; nearest that fit: {' and '.join(f'{value:,}' for value in near)}",
         )
         return
-    parts = {"minibatch": ppo.num_minibatches, "batch": 1, "none": 0}[ppo.normalize_advantages]
+    parts = {"minibatch": ppo.num_minibatches, "none": 0}.get(ppo.normalize_advantages, 1)
     if samples == parts:
         cut = f" in ppo.num_minibatches {parts:,} parts" if parts > 1 else ""
         yield Mismatch(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from env_tools import assert_same_bits, play, random_actions
@@ -63,7 +65,7 @@ def test_it_goes_by_what_a_step_of_all_would_save(
 
 
 def test_what_fails_or_cannot_be_sent_stays_in_this_process(monkeypatch) -> None:
-    broken = find_spec("Pendulum-v1")
+    broken = copy.deepcopy(find_spec("Pendulum-v1"))
     broken.kwargs = {"no_such_argument": 1}
     assert choice.seconds_of_a_step(broken, Task({}, 0), 0) == 0.0 and not repaid(spec=broken)
     monkeypatch.setattr(choice, "seconds_of_a_step", lambda *_: 0.01)

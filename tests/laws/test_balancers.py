@@ -53,6 +53,11 @@ def test_curriculum_waits_then_ramps():
     assert seen == [[1.0, 0.0], [1.0, 0.0], [1.0, 0.25], [1.0, 0.5], [1.0, 0.5]]
 
 
+def test_curriculum_by_default_waits_fifty_batches_and_ramps_over_a_hundred():
+    balancer = REGISTRY.get("curriculum")(["a", "b"], [1.0, 1.0], [1, 1])
+    assert (balancer.delay, balancer.ramp) == (50, 100)
+
+
 def test_adaptive_makes_terms_equal_within_its_bound():
     weights = make("adaptive")(SIZES)[1]
     torch.testing.assert_close(weights * SIZES, torch.tensor([2.0, 5.0, 2.0]))

@@ -6,11 +6,17 @@ import torch
 from ppo.functional.bins import expectation, hl_gauss_targets, symexp, symlog, two_hot_targets
 from ppo.testing import check_value_loss
 from ppo.values import HEADS
+from ppo.values.head import Units
 
 
 @pytest.mark.parametrize("kind", HEADS.names())
 def test_it_keeps_the_laws(kind):
     check_value_loss(kind)
+
+
+@pytest.mark.parametrize("kind", HEADS.names())
+def test_constants_are_no_state(kind):
+    assert not HEADS.get(kind)(Units(1.0, 1.0)).state_dict()
 
 
 def test_two_hot_keeps_the_expectation():

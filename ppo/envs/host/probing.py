@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from ppo.core.errors import UserError
@@ -9,6 +10,7 @@ from ppo.envs.host import masks
 from ppo.envs.host.checks import shortened
 from ppo.envs.host.slot import Probed, Slot, Task
 from ppo.envs.observations import ObservationEncoder
+from ppo.envs.precision import decide
 
 PROBES = 10  # actions that an environment may refuse before its components are given up
 
@@ -23,22 +25,10 @@ def probe(
     """
     observation, info = slot.reset(0)
     source = masks.find_source(slot.env, info, task.action_masks, slot.spec.id)
-    notes = *notes, *_notes(slot, encoder, observation)
-    return Probed(_component_names(slot, observation, info, source), source, notes)
-
-
-def _notes(slot: Slot, encoder: ObservationEncoder, observation: Any) -> tuple[str, ...]:
-    try:
-        coarse = encoder.coarse(observation)
-    except (TypeError, ValueError):
-        return ()  # the first real reset will meet the same fault and report it
-    if not coarse:
-        return ()
-    return (
-        f"env.id: {slot.spec.id}: the observation has numbers beyond 16,777,216, between which "
-        f"float32 holds no fractions and then not every whole number: {', '.join(coarse)}; let "
-        "the environment give what matters, such as a difference",
-    )
+    look = partial(encoder.parts, observation)
+    precise, more = decide(encoder.leaves, task.precise, slot.spec.id, look, always=True)
+    names = _component_names(slot, observation, info, source)
+    return Probed(names, source, precise, (*notes, *more))
 
 
 def _component_names(

@@ -13,13 +13,14 @@ from gymnasium.envs.registration import EnvSpec
 
 from ppo.core.blame import cannot_unpack, raised
 from ppo.core.errors import EnvironmentFault, UserError
+from ppo.envs.actions import ActionDecoder
 from ppo.envs.factory import Factory, factory_of
 from ppo.envs.host import masks
 from ppo.envs.host.checks import bounds_of, first_nonfinite, flag, scalar, shortened
 from ppo.envs.host.probing import probe
 from ppo.envs.host.row_checks import all_finite, check_sums, first_outside
 from ppo.envs.host.slot import Call, Probed, Slot, Task
-from ppo.envs.observations import ActionDecoder, ObservationEncoder, mask_size
+from ppo.envs.observations import ObservationEncoder, mask_size
 from ppo.envs.reports import numbers_of
 from ppo.envs.workers.rows import Rows
 
@@ -68,7 +69,9 @@ class SlotGroup:
         self._masks = probed.mask_source
         env = self.slots[0].env
         count = mask_size(env.action_space) if self._masks != "none" else 0
-        self.encoder = ObservationEncoder(env.observation_space, self.slots[0].spec.id, count)
+        self.encoder = ObservationEncoder(
+            env.observation_space, self.slots[0].spec.id, count, precise=probed.precise
+        )
 
     def reset(self, episodes: list[int], parity: int, run_seed: int) -> None:
         """Starts the given episode of each environment; seeds are `run_seed`'s from now on."""
