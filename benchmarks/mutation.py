@@ -3,12 +3,17 @@
     pip install -e .[test,mutation]
     python benchmarks/mutation.py --number 300 --out mutants.jsonl    # goes on where it was stopped
     python benchmarks/mutation.py --out mutants.jsonl --again         # its survivors, tests as now
+    python benchmarks/mutation.py --out mutants.jsonl --again NAME --tests tests/laws/test_cuts.py
     python benchmarks/mutation.py --out mutants.jsonl --report
 
 The mutants are those of cosmic-ray. Rooms take turns; in each, places are drawn from `--seed`, and
 at each place one mutant; what changes nothing but a type or a docstring is not counted. Each has a
-process of its own, forked from one that has torch already, in a copy of the tree; the tests start
-with those of its file, then the quickest, and stop at the first failure.
+process of its own, forked from one that has torch already, in a copy of the tree.
+
+Which tests run which lines is recorded once (coverage.py, kept beside the results, some minutes).
+A mutant then has the tests that run its line, the quickest first, up to the first failure or up to
+`--budget` seconds of them; so the score is a lower bound. At the end the tests that failed are run
+without a mutant: who fails then is named, and does not count. torch.compile is off.
 """
 
 from __future__ import annotations
@@ -21,23 +26,17 @@ import itertools
 import json
 import os
 import random
-import shutil
-import signal
 import sys
 import tempfile
-import time
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from mutation_bench import Bench
+
 ROOT = Path(__file__).resolve().parents[1]
+SURVIVED = ("passed", "not run")
 ROOMS = ("functional", "values", "losses", "algorithm", "networks", "envs")
-COPIED = (
-    "ppo", "tests", "examples", "docs", "benchmarks", "configs", "pyproject.toml", "config.yaml",
-    "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "train_cli.py",
-)  # fmt: skip
-PATIENCE = 3.0  # times what the tests take without a mutant
 UNCHANGED = {"name", "newline", "string", "endmarker", "trailer", "arglist", "atom_expr", "suite"}
 PREPARE = (
     "torch", "torch.func", "torch._dynamo", "torch.utils._pytree", "gymnasium", "numpy", "pytest",
@@ -125,99 +124,35 @@ def mutants(room: str, draw: random.Random) -> Iterator[tuple[Path, str]]:
             yield path.relative_to(ROOT), found
 
 
-def difference(path: Path, source: str) -> str:
-    lines = difflib.unified_diff(
-        (ROOT / path).read_text().splitlines(), source.splitlines(), lineterm="", n=0
-    )
-    return "\n".join(line for line in lines if not line.startswith(("---", "+++")))
+def difference(path: Path, source: str) -> tuple[str, set[int]]:
+    """The change to read, and the lines that it changes."""
+    before, after = (ROOT / path).read_text().splitlines(), source.splitlines()
+    lines = difflib.unified_diff(before, after, lineterm="", n=0)
+    shown = [line for line in lines if not line.startswith(("---", "+++"))]
+    changed: set[int] = set()
+    for line in shown:
+        if line.startswith("@@"):
+            first, _, count = line.split()[1][1:].partition(",")
+            changed |= set(range(int(first), int(first) + max(int(count or 1), 1)))
+    return "\n".join(shown), changed
 
 
-# ---- running tests
-
-
-def tests_of(copy: Path, room: str) -> list[str]:
-    """The test files of a room and the laws."""
-    folders = (copy / "tests" / room, copy / "tests" / "laws")
-    return [str(p.relative_to(copy)) for f in folders for p in sorted(f.glob("test_*.py"))]
-
-
-def run_tests(copy: Path, files: list[str], limit: float, log: Path) -> tuple[str, float]:
-    """What became of the tests (passed, failed, hung), and the seconds that they took."""
-    started, pid = time.monotonic(), os.fork()
-    if not pid:
-        os.setpgid(0, 0)  # no session of its own: it would have a share of the CPU of its own
-        os.chdir(copy)
-        out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(out, 1), os.dup2(out, 2)
-        sys.path.insert(0, str(copy))
-        os.environ["PYTHONPATH"] = str(copy)
-        import pytest
-
-        status = pytest.main(["-x", "-p", "no:cacheprovider", *files])
-        os._exit(int(status))
-    while time.monotonic() - started < limit:
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            break
-        time.sleep(0.05)
-    else:
-        status = None
-    try:
-        os.killpg(pid, signal.SIGKILL)  # and what the tests left behind
-    except ProcessLookupError:
-        pass
-    if status is None:
-        os.waitpid(pid, 0)
-    seconds = time.monotonic() - started
-    if status is None:
-        return "hung", seconds
-    # Nothing fails where all tests are slow ones.
-    return ("passed" if os.waitstatus_to_exitcode(status) in (0, 5) else "failed"), seconds
-
-
-class Bench:
-    """A copy of the tree, and how long each test file takes in it."""
-
-    def __init__(self, folder: Path, state: Path) -> None:
-        self.copy, self.log, self.state = folder / "tree", folder / "log", state
-        for name in COPIED:
-            source = ROOT / name
-            if source.is_dir():
-                ignore = shutil.ignore_patterns("__pycache__", "results")
-                shutil.copytree(source, self.copy / name, ignore=ignore)
-            elif source.exists():
-                shutil.copy(source, self.copy / name)
-        self.seconds: dict[str, float] = json.loads(state.read_text()) if state.exists() else {}
-
-    def measure(self, files: list[str]) -> None:
-        """How long each file takes; those that fail without a mutant are left out."""
-        for file in files:
-            if file not in self.seconds:
-                became, seconds = run_tests(self.copy, [file], 900.0, self.log)
-                if became != "passed":
-                    print(f"{file}: {became} without a mutant, left out", flush=True)
-                self.seconds[file] = seconds if became == "passed" else -1.0
-                self.state.write_text(json.dumps(self.seconds, indent=1))
-
-    def files(self, path: Path) -> list[str]:
-        """Test files for a mutant of `path`, in the order in which they run."""
-        files = tests_of(self.copy, path.parts[1])
-        self.measure(files)
-        own = f"test_{path.stem.strip('_')}.py"
-        known = [file for file in files if self.seconds[file] >= 0]
-        return sorted(known, key=lambda file: (not file.endswith(own), self.seconds[file]))
-
-    def judge(self, path: Path, source: str) -> tuple[str, float]:
-        files = self.files(path)
-        limit = 60.0 + PATIENCE * sum(self.seconds[file] for file in files)
-        place = self.copy / path
-        plain, times = place.read_bytes(), place.stat()
-        try:
-            place.write_text(source)
-            return run_tests(self.copy, files, limit, self.log)
-        finally:
-            place.write_bytes(plain)
-            os.utime(place, ns=(times.st_atime_ns, times.st_mtime_ns))
+def applied(row: dict[str, Any]) -> tuple[str, set[int]] | None:
+    """A recorded mutant in the tree as it is now; None where its code is there no longer."""
+    lines = (ROOT / row["file"]).read_text().splitlines()
+    changed: set[int] = set()
+    for hunk in row["diff"].split("@@ -")[1:]:
+        head, *body = hunk.splitlines()
+        old = [line[1:] for line in body if line.startswith("-")]
+        new = [line[1:] for line in body if line.startswith("+")]
+        at = [i for i in range(len(lines)) if lines[i : i + len(old)] == old]
+        if not at:
+            return None
+        wanted = int(head.split()[0].split(",")[0]) - 1
+        start = min(at, key=lambda i: abs(i - wanted))
+        lines[start : start + len(old)] = new
+        changed |= set(range(start + 1, start + 1 + len(old)))
+    return "\n".join(lines) + "\n", changed
 
 
 # ---- the record
@@ -229,18 +164,26 @@ def read(out: Path) -> dict[str, dict[str, Any]]:
     return {row["name"]: row for row in rows}
 
 
+def write(out: Path, row: dict[str, Any], found: dict[str, Any]) -> None:
+    row |= found
+    with out.open("a") as file:
+        file.write(json.dumps(row) + "\n")
+    print(
+        f"{row['name']} {row['file']} {row['became']} {row['seconds']:.0f} s {row['by']}",
+        flush=True,
+    )
+
+
 def report(rows: dict[str, dict[str, Any]]) -> None:
     rooms = sorted({row["file"].split("/")[1] for row in rows.values()})
+    print("| room | mutants | noticed | |\n| --- | --- | --- | --- |")
     for room in [*rooms, ""]:
         chosen = [r for r in rows.values() if not room or r["file"].split("/")[1] == room]
-        found = Counter(row["became"] for row in chosen)
-        noticed = len(chosen) - found["passed"]
-        print(
-            f"{room or 'all':12} {noticed} of {len(chosen)} noticed ({noticed / len(chosen):.0%})"
-        )
+        noticed = sum(row["became"] not in SURVIVED for row in chosen)
+        print(f"| {room or 'all'} | {len(chosen)} | {noticed} | {noticed / len(chosen):.0%} |")
     for row in rows.values():
-        if row["became"] == "passed":
-            print(f"\n{row['name']} {row['file']}\n{row['diff']}")
+        if row["became"] in SURVIVED:
+            print(f"\n{row['name']} {row['file']} {row['became']}\n{row['diff']}")
 
 
 def main() -> None:
@@ -249,29 +192,36 @@ def main() -> None:
     parser.add_argument("--number", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--again", action="store_true", help="survivors alone")
+    parser.add_argument("--budget", type=float, default=60.0, help="seconds of tests a mutant")
+    parser.add_argument("--again", nargs="*", metavar="NAME", help="these, or all survivors")
+    parser.add_argument("--tests", nargs="+", default=[], help="with --again: these files alone")
+    parser.add_argument("--leave-out", nargs="+", default=[], help="test files that take too long")
     parser.add_argument("--report", action="store_true")
     args = parser.parse_args()
+    rows = read(args.out)
     if args.report:
-        return report(read(args.out))
+        return report(rows)
     sys.dont_write_bytecode = True  # a mutant's must not outlive it
-    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    os.environ |= {"PYTHONDONTWRITEBYTECODE": "1", "TORCHDYNAMO_DISABLE": "1"}
     for name in PREPARE:
         __import__(name)
-    rows = read(args.out)
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(Path(folder), args.out.with_suffix(".seconds.json"))
+        folders = Path(folder), args.out.with_suffix(".reach")
+        bench = Bench(*folders, args.budget, args.tests, args.leave_out)
+        if args.again is not None:
+            for row in [r for r in rows.values() if r["became"] in SURVIVED]:
+                if (not args.again or row["name"] in args.again) and (new := applied(row)):
+                    write(args.out, row, bench.judge(Path(row["file"]), *new))
+            return report(rows)
         for path, source in drawn(args.rooms, args.number, args.seed):
-            diff = difference(path, source)
+            diff, changed = difference(path, source)
             name = hashlib.sha256(f"{path}{diff}".encode()).hexdigest()[:8]
-            if name in rows and not (args.again and rows[name]["became"] == "passed"):
-                continue
-            became, seconds = bench.judge(path, source)
-            rows[name] = {"name": name, "file": str(path), "became": became,
-                          "seconds": round(seconds, 1), "diff": diff}  # fmt: skip
-            with args.out.open("a") as file:
-                file.write(json.dumps(rows[name]) + "\n")
-            print(f"{name} {path} {became} {seconds:.0f} s", flush=True)
+            if name not in rows:
+                rows[name] = {"name": name, "file": str(path), "diff": diff}
+                write(args.out, rows[name], bench.judge(path, source, changed))
+        failing = bench.doubtful({row["by"] for row in rows.values()})
+        for row in [row for row in rows.values() if row["by"] in failing]:
+            write(args.out, row, {"became": "passed"})
     report(rows)
 
 

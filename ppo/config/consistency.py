@@ -30,8 +30,12 @@ class Mismatch(NamedTuple):
 
 
 def mismatches(config: Any) -> list[Mismatch]:
-    """Everything in a configuration that does not fit together."""
-    return [mismatch for check in CHECKS for mismatch in check(config)]
+    """Everything in a configuration that does not fit together.
+
+    What is open will be chosen so that it fits.
+    """
+    found = (mismatch for check in CHECKS for mismatch in check(config))
+    return [mismatch for mismatch in found if not config.open.intersection(mismatch.keys)]
 
 
 def _minibatches(config: Any) -> Iterator[Mismatch]:

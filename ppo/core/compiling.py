@@ -97,12 +97,12 @@ class FixedGraphs:
 
     def _compile(self, args: tuple[Any, ...]) -> Callable[..., Any]:
         """A graph for arguments of this look; by torch.compile alone where nothing else works."""
-        # The key determines which graph fits; torch need not keep guards.
-        fixed = {**self._options, "guard_filter_fn": lambda entries: [False] * len(entries)}
         options, errors = {**self._options, **self._more}, []
         for more in [self._more, {}] if self._more else [{}]:
             try:
-                graph = torch_internals.without_guards(self._fresh(), args, {**fixed, **more})
+                graph = torch_internals.without_guards(
+                    self._fresh(), args, {**self._options, **more}
+                )
             except Exception as error:  # the function's own faults torch.compile raises again
                 errors.append(error)
                 options = {}

@@ -88,10 +88,19 @@ def has_cpp_compiler() -> bool:
 
 
 def scan() -> Callable[..., Any] | None:
-    """The loop that may stand in a graph."""
+    """The loop that may stand in a graph, one that the cache of compiled code keeps.
+
+    torch leaves graphs with this loop out of its cache, although the loop's body is part of the
+    cache's key (tests/core/test_torch_internals.py).
+    """
+    without = "rollouts are compiled anew in each run"
+    known = getattr(private("torch._inductor", "config", without), CACHEABLE, None)
+    if isinstance(known, dict):
+        known["torch.ops.higher_order.scan"] = "body in the key"
     return private("torch._higher_order_ops.scan", "scan", "rollouts are compiled without a loop")
 
 
+CACHEABLE = "unsafe_marked_cacheable_functions"
 PLAIN = "products stay with the library that torch chooses"
 
 
@@ -177,7 +186,12 @@ def without_guards(
 
     Nothing of `function` is run.
     """
-    compiling: Any = torch.compile(function, fullgraph=True, dynamic=False, options=options)
+    fixed = {**options, "guard_filter_fn": lambda entries: [False] * len(entries)}
+    backend = _cached(options)
+    how: Any = {"options": fixed}
+    if backend is not None:
+        how = {"backend": backend, "options": {"guard_filter_fn": fixed["guard_filter_fn"]}}
+    compiling: Any = torch.compile(function, fullgraph=True, dynamic=False, **how)
     try:
         graph = compiling.aot_compile((args, {}))
         graph.disable_guard_check()
@@ -185,3 +199,51 @@ def without_guards(
         note("compiled functions look at all they read before each call", error)
         return None
     return graph
+
+
+def _cached(options: dict[str, Any]) -> Callable[..., Any] | None:
+    """Inductor with its cache on disk, which `aot_compile` does without; None where it must.
+
+    A graph of `aot_compile` can be written to a file, and for that it is compiled anew. Here none
+    is, so the cache serves: a start with a full one takes a third of the time.
+    """
+    without = "compiled code of former runs is not found again"
+    base = private("torch._dynamo.aot_compile_types", "SerializableCallable", without)
+    inductor = private("torch", "_TorchCompileInductorWrapper", without)
+    config = private("torch._functorch", "config", without)
+    if base is None or inductor is None or config is None:
+        return None
+
+    class Kept(base):  # type: ignore[misc, valid-type]
+        """A compiled graph that is never written to a file."""
+
+        def __init__(self, graph: Callable[..., Any]) -> None:
+            self.graph = graph
+
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            return self.graph(*args, **kwargs)
+
+        @classmethod
+        def serialize_compile_artifacts(cls, graph: Any) -> bytes:
+            raise NotImplementedError
+
+        @classmethod
+        def deserialize_compile_artifacts(cls, data: bytes) -> Any:
+            raise NotImplementedError
+
+    compile_it = inductor(None, options, False)
+    wanted = {
+        "bundled_autograd_cache": False,
+        "bypass_autograd_cache_key": False,
+        "force_autograd_cache": False,
+        "strict_autograd_cache": False,
+        "autograd_cache_allow_custom_autograd_functions": True,  # their bodies are in the key
+    }
+    patch = {name: value for name, value in wanted.items() if hasattr(config, name)}
+
+    def backend(graph: Any, inputs: Any) -> Any:
+        graph._backend_id = None  # of this process alone, and part of the cache's key
+        with config.patch(patch):
+            return Kept(compile_it(graph, inputs))
+
+    return backend

@@ -22,6 +22,7 @@ from ppo.envs.entries import Leaf, image_of_floats, name_of
 
 LARGEST = 2.0**24  # up to which float32 holds every whole number
 UNBOUNDED = float(np.finfo(np.float32).max)  # a bound from here on stands for none
+UNREADABLE = (TypeError, ValueError, NotImplementedError)  # no numbers, or tensors without any
 
 
 def precise_leaves(leaves: Iterable[Leaf], names: Collection[str], env_id: str) -> list[Leaf]:
@@ -63,7 +64,7 @@ def decide(
     parts: Sequence[Any] = [()] * len(leaves)
     is_open = any(_can_be(leaf) and _by_space(leaf.space) is None for leaf in leaves)
     if always or (wanted is None and is_open):
-        with contextlib.suppress(TypeError, ValueError):  # the first real reset will report it
+        with contextlib.suppress(*UNREADABLE):  # the first real reset will report it
             parts = look()
     large = {
         name_of(leaf): found

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from ppo.algorithm.automatic import chosen
 from ppo.algorithm.build import prepare_torch, settled
 from ppo.config import Config
 from ppo.core.randomness import stream_seed
@@ -81,6 +82,7 @@ def pretrain(config: Config, data: Path, results: Path, tell: Any = None) -> Pre
         UserError: the file or the settings cannot be used.
     """
     prepare_torch(config)
+    config = chosen(config)[0]
     data, results = data.absolute(), results_folder(results)
     count = min(EVALUATION_ENVS, max(config.evaluation.episodes, 1))
     with environments_for(config, count) as envs:

@@ -75,7 +75,7 @@ def test_a_constant_one_stays_to_the_bit():
     assert torch.equal(discount.gamma, torch.tensor([0.97]))
 
 
-@pytest.mark.parametrize("compile_it", ["never", "always"])
+@pytest.mark.parametrize("compile_it", ["never", pytest.param("always", marks=pytest.mark.slow)])
 def test_targets_and_scaled_rewards_use_it(compile_it):
     """A horizon that has become 6."""
     chosen = ("ppo.gamma=0.17", "ppo.reward_scaling=return_std", f"system.compile={compile_it}")

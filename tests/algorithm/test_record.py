@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 
+import pytest
 import torch
 from learner_tools import learner
 
-from ppo.algorithm.record import EpisodeRows
+from ppo.algorithm.record import EpisodeRows, fault_of, reduce_table
 from ppo.algorithm.rollout.collect import Episodes
+from ppo.algorithm.update import UpdateTable
 
 
 def rows(terminated: list[int], truncated: list[int], success: list[float]) -> EpisodeRows:
@@ -50,3 +52,36 @@ def test_a_success_that_is_not_said_is_none_and_no_failure() -> None:
 def test_an_episode_is_at_the_limit_from_its_length_on() -> None:
     found = rows([1, 1], [0, 0], [math.nan] * 2)
     assert [found.summary(limit)["at_limit_share"] for limit in (2, 3, 4, None)] == [1, 1, 0, 0]
+
+
+NAMES = ["running", "taken", "grad_norm", "approx_kl", "ratio_deviation", "policy_loss"]
+
+
+def test_minibatches_that_are_skipped_or_stopped_are_in_no_mean() -> None:
+    minibatches = torch.tensor([
+        # running, taken, grad_norm, approx_kl, ratio_deviation, policy_loss
+        [1.0, 1.0, 1.0, 0.01, 0.5, 2.0],
+        [1.0, 0.0, 9.0, 0.03, 0.0, 100.0],  # skipped
+        [1.0, 1.0, 3.0, 0.05, 0.0, 4.0],
+        [0.0, 0.0, 9.0, 0.99, 0.0, 100.0],  # after the end by the KL
+    ])  # fmt: skip
+    found = reduce_table(UpdateTable(NAMES, minibatches, steps_per_epoch=2), max_grad_norm=2.0)
+    assert found["policy_loss"] == 3.0 and found["grad_norm"] == 2.0
+    assert found["grad_clip_factor"] == 1.0 and found["grad_clipped_fraction"] == 0.5
+    assert (found["num_minibatches"], found["skipped_minibatches"]) == (3, 1)
+    kl = found["approx_kl_first_epoch"], found["approx_kl_last_epoch"]
+    assert kl == pytest.approx((0.02, 0.04)) and found["ratio_first"] == 0.5
+
+
+def test_a_batch_of_which_no_minibatch_ran_has_numbers_all_the_same() -> None:
+    minibatches = torch.zeros(2, len(NAMES))
+    minibatches[:, 3] = torch.tensor([0.5, 0.7])
+    found = reduce_table(UpdateTable(NAMES, minibatches, steps_per_epoch=1), max_grad_norm=2.0)
+    assert found["num_minibatches"] == 0 and found["approx_kl_last_epoch"] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("skipped", "wrong"), [(0, False), (2, False), (3, True), (4, True)])
+def test_an_update_is_unusable_where_more_than_half_of_it_was_skipped(skipped, wrong) -> None:
+    values = {"finite": 1.0, "skipped_minibatches": skipped, "num_minibatches": 4.0}
+    assert bool(fault_of(values)) == wrong
+    assert fault_of({**values, "finite": 0.0}) == "a parameter is not finite"

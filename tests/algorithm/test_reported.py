@@ -5,12 +5,10 @@ from __future__ import annotations
 import gymnasium as gym
 import numpy as np
 import pytest
-import torch
 from learner_tools import records, settings
 
 from ppo import Trainer
 from ppo.algorithm.reported import MOST, Reported, mean
-from ppo.envs.reports import DeviceReports, Reports, numbers_of, of_one
 
 ENV = "telling_env:Telling-v0"
 FORM = {"train__total_timesteps": 64 * 4, "evaluation__interval": 0}
@@ -96,27 +94,3 @@ def test_names_of_the_first_batches_stay():
     other = Reported()
     other.load_state_dict(reported.state_dict())
     assert other({"a": [1.0], "b00": [2.0]}) == ({"info/b00": 2.0}, [])
-
-
-def test_vector_infos_are_read_where_they_are_there():
-    infos = {
-        "a": np.array([1.0, 2.0]), "_a": np.array([True, False]), "b": np.array([5, 6]),
-        "metrics": {"c": np.array([7.0, 8.0]), "_c": np.array([True, True])},
-        "final_obs": np.zeros((2, 3)), "text": np.array(["x", "y"], object),
-    }  # fmt: skip
-    assert numbers_of(of_one(infos, 0)) == {"a": 1.0, "b": 5.0, "c": 7.0}
-    assert numbers_of(of_one(infos, 1)) == {"b": 6.0, "c": 8.0}
-    reports = Reports()
-    reports.add({"a": 1.0})
-    assert reports.take() == {"a": [1.0]} and reports.take() == {}
-
-
-def test_tensors_are_summed_where_episodes_ended():
-    reports, ended = DeviceReports(), torch.tensor([True, False, True])
-    info = {"a": torch.tensor([1.0, 50.0, 3.0]), "final_obs": torch.zeros(3, 2),
-            "metrics": {"b": torch.tensor([[1], [0], [1]]), "c": torch.tensor(5.0)},
-            "bad": torch.tensor([torch.nan, 1.0, torch.inf]), "n": 7.0}  # fmt: skip
-    reports.gather(info, ended)
-    reports.gather({"a": torch.tensor([9.0, 9.0, 5.0])}, torch.tensor([False, False, True]))
-    assert reports.take() == {"a": [3.0], "b": [1.0]}
-    assert reports.take() == {}

@@ -24,26 +24,19 @@ SMALL = [
     "system.device=cpu",
     "system.compile=always",
 ]
-KINDS = [
-    [],
+QUICK = [[], ["network.memory=gru", "env.observation_scale=tails"]]
+SLOW = [
     ["ppo.value_loss=hl_gauss"],
     ["ppo.learning_rate_schedule=kl", "ppo.target_kl=0.001", "ppo.clip_schedule=linear"],
     ["ppo.learning_rate_schedule=linear", "ppo.target_kl=0.0001"],
     ["ppo.normalize_advantages=batch", "ppo.component_mixing=sum"],
-    ["network.memory=gru", "env.observation_scale=tails"],
     ["auxiliary.trajectory_weight=1.0"],
     *(
-        pytest.param(
-            [
-                f"balancing.kind={kind}",
-                "auxiliary.trajectory_weight=1",
-                "auxiliary.success_weight=1",
-            ],
-            marks=pytest.mark.slow,
-        )
+        [f"balancing.kind={kind}", "auxiliary.trajectory_weight=1", "auxiliary.success_weight=1"]
         for kind in BALANCERS.names()
     ),
 ]
+KINDS = [*QUICK, *(pytest.param(more, marks=pytest.mark.slow) for more in SLOW)]
 
 
 @pytest.mark.parametrize("more", KINDS, ids=lambda more: " ".join(more) or "shipped")

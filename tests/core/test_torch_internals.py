@@ -114,3 +114,60 @@ def test_an_option_that_torch_cannot_compile_with_goes(monkeypatch) -> None:
     assert torch_internals.PLAIN in line
     plain: Any = FixedGraphs(lambda x: x + 1.0, {"no_such_option": True})
     assert plain(torch.zeros(2)).tolist() == [1.0, 1.0]
+
+
+def steep(factor: float) -> Any:
+    """A function whose gradient alone depends on `factor`."""
+
+    class Steep(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+            return 2.0 * x
+
+        @staticmethod
+        def backward(ctx: Any, grad: torch.Tensor) -> torch.Tensor:
+            return factor * grad
+
+    return lambda x: Steep.apply(x).sum()
+
+
+def looped(factor: float) -> Any:
+    """Its loop's body alone depends on `factor`."""
+    scan: Any = torch_internals.scan()
+
+    def body(carry: torch.Tensor, step: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return factor * carry, carry.clone()
+
+    return lambda x: scan(body, x, torch.arange(3.0))[0]
+
+
+@pytest.mark.slow
+def test_code_of_former_runs_is_found_again_but_not_that_of_another_function(
+    monkeypatch,
+) -> None:
+    from torch._dynamo.utils import counters
+    from torch._inductor.utils import fresh_cache
+
+    from ppo.core.compiling import FixedGraphs
+
+    def gradient(factor: float) -> float:
+        x = torch.ones(3, requires_grad=True)
+        FixedGraphs(steep(factor), {})(x).backward()
+        return x.grad[0].item()
+
+    def end(factor: float) -> float:
+        with torch.no_grad():
+            return FixedGraphs(looped(factor), {})(torch.ones(3))[0].item()
+
+    def found() -> int:
+        return counters["aot_autograd"]["autograd_cache_hit"]
+
+    monkeypatch.setattr(torch_internals, "NOTES", [])
+    with fresh_cache():
+        assert gradient(3.0) == 3.0 and end(3.0) == 27.0
+        before = found()
+        assert gradient(5.0) == 5.0 and end(5.0) == 125.0
+        assert found() == before
+        assert gradient(3.0) == 3.0 and end(3.0) == 27.0
+        assert found() == before + 2
+    assert not torch_internals.NOTES

@@ -142,7 +142,11 @@ def test_what_workers_tell_does_not_depend_on_who_is_the_fastest(monkeypatch):
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
-    [("sum", r"must sum to the reward.*the reward 4"), ("missing", "entries pace, cost in every")],
+    [
+        ("sum", r"must sum to the reward.*the reward 4"),
+        ("missing", "entries pace, cost in every"),
+        ("more", "entries pace, cost in every step, got .*bonus"),
+    ],
 )
 def test_components_that_break_their_rules_are_refused(wrong, message):
     envs = make("sick_env:Parts-v0", "sync", 2, kwargs={"wrong": wrong})

@@ -35,6 +35,11 @@ MISTAKES = [
     ("four_values", UserError, "step must return .*terminated, truncated"),
     ("reset_alone", UserError, r"reset must return \(observation, info\)"),
     ("two_ends", UserError, "terminated must be True or False, got array"),
+    ("no_info", UserError, r"step must return .*truncated, info dict\), got .*None\)"),
+    ("two_rewards", UserError, "the reward must be one number, got array"),
+    ("no_reward", UserError, "the reward must be one number, got None"),
+    ("column", UserError, r"the observation is declared Box.*, but has shape \(2, 1\)"),
+    ("nothing", UserError, "the observation is declared Box.*, but has dtype object"),
 ]
 
 
@@ -107,9 +112,12 @@ def test_a_reset_without_seed_is_shown_how_to_take_one(name):
         five_steps("", name)
 
 
-@pytest.mark.parametrize("what", ["tensors", "tensor_with_gradient"])
+READ = ["tensors", "tensor_with_gradient", "arrays", "lists", "doubles", "whole", "half"]
+
+
+@pytest.mark.parametrize("what", READ)
 @pytest.mark.parametrize("stack", [1, 2])
-def test_tensors_are_read_as_the_numbers_that_they_are(what, stack):
+def test_numbers_of_every_kind_are_read_as_what_they_are(what, stack):
     steps = five_steps(what, frame_stack=stack)
     assert [float(step.rewards) for step in steps] == [1.0] * 5
     assert [bool(step.terminated) for step in steps] == [False] * 4 + [True]

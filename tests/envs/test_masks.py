@@ -59,7 +59,7 @@ def test_no_action_that_is_ruled_out_is_ever_taken(tmp_path, env, kwargs):
         Trainer(never, tmp_path).train()
 
 
-@pytest.mark.parametrize(("env", "kwargs"), KINDS)
+@pytest.mark.parametrize(("env", "kwargs"), [*KINDS, (METHOD, "{nvec: [1400]}")])
 def test_backends_tell_the_same_masks(env, kwargs):
     one, other = (
         environments(env, env__kwargs=kwargs, env__backend=backend, env__workers=2)

@@ -22,6 +22,12 @@ def test_a_constant_has_an_interval_of_no_width():
     assert mean_interval(np.full(10, 3.0), 0) == (3.0, 3.0)
 
 
+def test_two_values_have_an_interval_and_one_has_none():
+    low, high = mean_interval(np.array([1.0, 2.0]), 0)
+    assert 1.0 <= low < 1.5 < high <= 2.0
+    assert mean_interval(np.array([4.0]), 0) == (4.0, 4.0)
+
+
 def test_nothing_has_no_interval():
     assert all(math.isnan(end) for end in mean_interval(np.zeros(0), 0))
 

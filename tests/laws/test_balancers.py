@@ -38,10 +38,24 @@ def test_uncertainty_leaves_a_negative_loss_its_weight():
     assert weights[0] == 1.0
 
 
+def test_uncertainty_begins_with_the_first_loss_above_0():
+    balancer = REGISTRY.get("uncertainty")(["a", "b"], [1.0, 1.0], [1, 1])
+    for losses in ([0.0, 2.0], [3.0, 9.0]):
+        seen = balancer.started.tolist()
+        balancer.observe(torch.tensor(losses), torch.tensor(losses), 0.0)
+    assert seen == [False, True] and balancer.started.all()
+    torch.testing.assert_close(balancer.start, torch.tensor([3.0, 2.0]).log())
+
+
 def test_running_mean_puts_back_the_root_of_the_outputs():
     corrected, plain = make("running_mean"), make("running_mean_uncorrected")
     ratio = corrected(SIZES)[1] / plain(SIZES)[1]
     torch.testing.assert_close(ratio, torch.tensor([1.0, 105.0, 2.0]).sqrt())
+
+
+def test_batch_statistics_divide_by_the_loss_at_hand():
+    weights = make("batch_statistics")(SIZES)[1]
+    torch.testing.assert_close(weights * SIZES, torch.tensor([1.0, 105.0, 2.0]).sqrt())
 
 
 def test_curriculum_waits_then_ramps():
@@ -51,6 +65,11 @@ def test_curriculum_waits_then_ramps():
         balancer.observe(torch.ones(2), torch.ones(2), float(batch))
         seen.append(balancer(torch.ones(2))[1].tolist())
     assert seen == [[1.0, 0.0], [1.0, 0.0], [1.0, 0.25], [1.0, 0.5], [1.0, 0.5]]
+
+
+def test_curriculum_by_default_waits_fifty_batches_and_ramps_over_a_hundred():
+    balancer = REGISTRY.get("curriculum")(["a", "b"], [1.0, 1.0], [1, 1])
+    assert (balancer.delay, balancer.ramp) == (50, 100)
 
 
 def test_adaptive_makes_terms_equal_within_its_bound():

@@ -45,6 +45,8 @@ def holds(*names: str) -> Callable[[Any], Any]:
 
 
 ELSEWHERE = {
+    "auto.settings": "laws/test_automatic.py::test_another_seed_is_the_same_request",
+    "auto.steps": "laws/test_automatic.py::test_the_steps_of_the_look_count",
     "env.workers": "envs/test_backends.py::test_workers_change_no_bit",
     "env.step_timeout": "envs/test_backends.py::test_a_hanging_environment_is_replaced_once",
     "env.on_error": "envs/test_faults.py::test_an_episode_with_a_fault_can_be_cut",
@@ -661,6 +663,7 @@ def test_an_evaluation_plays_the_mode_or_samples(tmp_path: Path) -> None:
 def test_files_and_findings_are_written_where_they_are_asked_for(tmp_path: Path) -> None:
     files = {"tensorboard": "tensorboard", "episodes": "episodes.csv"}
     ill = {"ppo__learning_rate": 1.0, "train__total_timesteps": 64 * 24,
+           "ppo__learning_rate_schedule": "constant", "ppo__target_kl": "null",
            "evaluation__interval": 0}  # fmt: skip
     for word in ("true", "false"):
         all_three = {f"logging__{name}": word for name in (*files, "doctor")}

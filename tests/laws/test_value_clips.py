@@ -16,6 +16,13 @@ def test_it_keeps_the_laws(kind):
     check_value_clip(kind)
 
 
+@pytest.mark.parametrize("kind", CLIPS.names())
+def test_every_clip_but_none_is_one(kind):
+    """An infinite width would cost a rounding: `old + (v - old)` is not `v`."""
+    made = CLIPS.get(kind)(0.2, 0.0)
+    assert made.active == (kind != "none") and made.exact
+
+
 def test_the_literal_relative_clip_is_the_documented_formula():
     width = CLIPS.get("relative")(0.2, 0.0).width(OLD, STD, SIZE) * SIZE
     v = OLD + torch.tensor([[500.0], [5.0], [1.0], [-5.0], [100.0]])

@@ -6,11 +6,27 @@ import torch
 from ppo.functional.bins import expectation, hl_gauss_targets, symexp, symlog, two_hot_targets
 from ppo.testing import check_value_loss
 from ppo.values import HEADS
+from ppo.values.head import Units
 
 
 @pytest.mark.parametrize("kind", HEADS.names())
 def test_it_keeps_the_laws(kind):
     check_value_loss(kind)
+
+
+@pytest.mark.parametrize("kind", HEADS.names())
+def test_constants_are_no_state(kind):
+    assert not HEADS.get(kind)(Units(1.0, 1.0)).state_dict()
+
+
+def test_errors_are_measured_in_loss_units_and_huber_bends_at_one_deviation():
+    targets = torch.tensor([[0.0], [0.0]])
+    values = torch.tensor([[3.0], [12.0]])
+    units = Units(unit=6.0, loss_unit=3.0)
+    for kind, wanted in (("squared", [1.0, 16.0]), ("huber", [1.0, 12.0])):
+        head = HEADS.get(kind)(units)
+        assert head.loss(values.unsqueeze(-1), values, targets).flatten().tolist() == wanted
+        assert head.decode(torch.ones(2, 1, 1)).tolist() == [[3.0], [3.0]]
 
 
 def test_two_hot_keeps_the_expectation():

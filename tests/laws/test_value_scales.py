@@ -7,12 +7,40 @@ from torch import nn
 from ppo.algorithm.laws.values import learn, returns
 from ppo.testing import check_return_normalizer
 from ppo.values import SCALES
-from ppo.values.scale import OutputLayer
+from ppo.values.scale import RECENT, OutputLayer, _shrunk
 
 
 @pytest.mark.parametrize("kind", SCALES.names())
 def test_it_keeps_the_laws(kind):
     check_return_normalizer(kind)
+
+
+CLAIMS = {  # exact, affine, preserves_outputs, carries_back, support
+    "batch": (True, True, False, True, 8.0),
+    "identity": (False, True, True, True, None),
+    "naive_batch_zscore_without_carrying_back": (False, True, False, False, 8.0),
+    "popart": (True, True, True, True, 8.0),
+    "running": (True, True, False, True, 8.0),
+    "symlog": (False, False, True, True, 20.0),
+}
+
+
+@pytest.mark.parametrize("kind", SCALES.names())
+def test_it_claims_what_it_can(kind):
+    """A claim that is taken back would let its law pass unasked."""
+    made = SCALES.get(kind)(1, 1.0, 5.0)
+    claims = made.exact, made.affine, made.preserves_outputs, made.carries_back, made.support
+    assert claims == CLAIMS[kind]
+
+
+def test_statistics_begin_anew_where_four_batches_vary_sixteen_times_less():
+    recent = torch.zeros(2, RECENT, 1, dtype=torch.float64)
+    recent[1] = 1.0
+    held, seen = torch.tensor([[15.9], [16.1]]), torch.tensor([[3.0], [4.0]])
+    anew = [[bool(_shrunk(recent, h, s)[0]) for s in seen] for h in held]
+    assert RECENT == 3 and anew == [[False, False], [False, True]]
+    recent[1, 2] = 0.0  # a batch without a spread is none of them
+    assert not _shrunk(recent, held[1], seen[1])[0]
 
 
 @pytest.mark.parametrize("kind", ["batch", "popart", "running"])

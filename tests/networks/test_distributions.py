@@ -7,7 +7,7 @@ import torch
 from torch import distributions as td
 
 from ppo.core.errors import UserError
-from ppo.networks.distributions import distribution_for
+from ppo.networks.distributions import _inside, distribution_for
 
 GENERATOR = torch.Generator().manual_seed(0)
 
@@ -114,3 +114,11 @@ def test_the_largest_float_is_no_bound():
     assert d.bounded.tolist() == [0.0, 1.0]
     played = d.to_env(torch.tensor([[3.0, 0.5]]))
     torch.testing.assert_close(played, torch.tensor([[3.0, 1.0]]))
+
+
+def test_bounds_are_rounded_inwards_and_no_further():
+    bounds = np.array([0.1, 0.7, 0.5])  # above, below and equal as float32
+    near = bounds.astype(np.float32)
+    up, down = (np.nextafter(near, np.float32(s)) for s in (np.inf, -np.inf))
+    assert _inside(bounds, 1).tolist() == [near[0], up[1], near[2]]
+    assert _inside(bounds, -1).tolist() == [down[0], near[1], near[2]]

@@ -11,6 +11,21 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+# What is shown and paid in place of float32 numbers of shape (2,) and of 1.0, by the mistake.
+SHOWN = {
+    "tensors": torch.zeros(2),
+    "lists": [0.0, 0.0],
+    "doubles": np.zeros(2),
+    "column": np.zeros((2, 1), np.float32),
+    "nothing": None,
+}
+PAID = {
+    "whole": np.int64(1),
+    "half": np.float16(1),
+    "two_rewards": np.array([1.0, 2.0]),
+    "no_reward": None,
+}
+
 
 class Box:
     """Looks like a space, as those of the old gym do."""
@@ -55,7 +70,7 @@ class Clumsy(gym.Env):
     def _show(self):
         if self.what == "tensor_with_gradient":
             return torch.zeros(2, requires_grad=True)
-        return torch.zeros(2) if self.what == "tensors" else np.zeros(2, np.float32)
+        return SHOWN.get(self.what, np.zeros(2, np.float32))
 
     def step(self, action):
         self.count += 1
@@ -68,11 +83,14 @@ class Clumsy(gym.Env):
         if self.what in ("tensors", "tensor_with_gradient"):
             asks = self.what == "tensor_with_gradient"
             reward, end = torch.ones(1, requires_grad=asks), torch.tensor(end)
+        if self.what == "arrays":
+            reward, end, limit = np.array([reward]), np.array([end]), np.array([limit])
         if self.what == "two_ends":
             end = np.array([end, end])
         if self.what == "four_values":
             return self._show(), reward, end, {}
-        return self._show(), reward, end, limit, {}
+        info = None if self.what == "no_info" else {}
+        return self._show(), PAID.get(self.what, reward), end, limit, info
 
 
 class Choosing(Clumsy):

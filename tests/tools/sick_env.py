@@ -147,6 +147,8 @@ class Parts(gym.Env):
             reward += 1
         if self.wrong == "missing" and self.count == 3:
             del parts["cost"]
+        if self.wrong == "more" and self.count == 3:
+            parts["bonus"] = 0.0
         if self.wrong == "arrays":  # which is not wrong
             parts["pace"] = np.array([parts["pace"]])
         info: dict[str, Any] = {"reward_components": parts}

@@ -26,7 +26,7 @@ class SyncEnvironments(HostEnvironments):
     backend = "sync"
 
     def __init__(
-        self, spec: EnvSpec | Factory, task: Task, num_envs: int, first_index: int = 0
+        self, spec: EnvSpec | Factory, task: Task, num_envs: int, first_index: int
     ) -> None:
         self._group = make_group(spec, task, range(first_index, first_index + num_envs))
         self._describe(self._group.slots[0].env, spec.id, num_envs, task.run_seed)

@@ -11,7 +11,6 @@ from ppo.insight.rules._signs import known, median
 
 WINDOW = 20  # batches
 STILL, LEARNS = 0.01, 0.2  # relative improvement (documented case: 0 against 44 %)
-SHARE = 0.01  # of the gradient
 DONE = 0.1  # of its first loss, or unexplained share: a loss this small has nothing to learn
 
 

@@ -17,7 +17,6 @@ SATURATED = 0.5  # share of tanh units (J)
 # From a log without figures on inputs, what saturation does to the rest (M, weak):
 LONG = 20  # batches
 JUMP = 0.025  # KL at an ordinary rate
-SEES = 0.7  # that root, of a critic that sees about half of the variance or more
 FAR_JUMP, CLIPPED = 0.08, 0.35  # KL, clip fraction: too high though the return rises (M)
 ROUGH = (0.08, 0.6)  # root of the unexplained share at which the critic then stays
 DEAD_FEATURES = 1e-4  # explained variance of a critic whose features are constant
@@ -106,10 +105,9 @@ class ObservationsUnnormalized(Rule):
         row = lasting(jumps, 4, 5, share=0.1)
         if row is None or not ROUGH[0] < late < ROUGH[1]:
             return None, ""
-        harmless = rises(log) and late < SEES
         recent = slice(-(len(log) // 3), None)
         far = median(kl[recent]) > FAR_JUMP or median(log.get("clip_fraction")[recent]) > CLIPPED
-        if harmless and not far:
+        if rises(log) and not far:
             return None, ""
         return (
             row,

@@ -63,3 +63,30 @@ class Balancer(nn.Module):
         Args:
             norms: [J] of the unweighted losses' gradients on the parameters that they share.
         """
+
+
+class Smoothed(Balancer):
+    """A balancer that goes by a moving mean of a size of each loss.
+
+    Args:
+        momentum: share of the mean that stays at each batch.
+    """
+
+    mean: Tensor  # [J]; 0: not seen yet
+
+    def __init__(
+        self,
+        names: list[str],
+        weights: list[float],
+        num_outputs: list[int],
+        momentum: float = 0.95,
+        **options: float,
+    ) -> None:
+        super().__init__(names, weights, num_outputs)
+        self.momentum = momentum
+        self.register_buffer("mean", torch.zeros(len(names)))
+
+    def moved(self, size: Tensor) -> Tensor:
+        """[J] the mean after this size; the size itself where it is the first one."""
+        moved = self.momentum * self.mean + (1.0 - self.momentum) * size
+        return torch.where(self.mean > 0, moved, size)

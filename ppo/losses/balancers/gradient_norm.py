@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from ppo.losses.balancers import REGISTRY
-from ppo.losses.balancers.base import BOUND, Balancer
+from ppo.losses.balancers.base import BOUND, Smoothed
 
 
 @REGISTRY.register("gradient_norm")
-class GradientNorm(Balancer):
+class GradientNorm(Smoothed):
     """`w_j = max_k |g_k| / |g_j|`: the gradient balancing of DB-MTL (Lin et al. 2023, arXiv
     2308.12029, section 3.2) as weights.
 
@@ -21,29 +21,14 @@ class GradientNorm(Balancer):
     """
 
     reads_gradients = True
-    mean: Tensor
-
-    def __init__(
-        self,
-        names: list[str],
-        weights: list[float],
-        num_outputs: list[int],
-        momentum: float = 0.95,
-        **options: float,
-    ) -> None:
-        super().__init__(names, weights, num_outputs)
-        self.momentum = momentum
-        self.register_buffer("mean", torch.zeros(len(names)))
 
     def weights(self, losses: Tensor) -> Tensor:
         known = self.mean > 0
         size = torch.where(known, self.mean, torch.ones_like(self.mean))
-        ratio = (self.mean.amax() / size).clamp(1.0 / BOUND, BOUND)
+        ratio = (self.mean.amax() / size).clamp(max=BOUND)
         return self.base * torch.where(known, ratio, torch.ones_like(ratio))
 
     @torch.no_grad()
     def observe_gradients(self, norms: Tensor) -> None:
         seen = torch.where(torch.isfinite(norms), norms, torch.zeros_like(norms))
-        moved = self.momentum * self.mean + (1.0 - self.momentum) * seen
-        moved = torch.where(self.mean > 0, moved, seen)
-        self.mean.copy_(torch.where(seen > 0, moved, self.mean))
+        self.mean.copy_(torch.where(seen > 0, self.moved(seen), self.mean))

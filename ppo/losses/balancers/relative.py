@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ppo.losses.balancers import REGISTRY
-from ppo.losses.balancers.base import BOUND, Balancer
+from ppo.losses.balancers.base import BOUND, Balancer, Smoothed
 
 
 @REGISTRY.register("curriculum")
@@ -42,25 +42,11 @@ class Curriculum(Balancer):
 
 
 @REGISTRY.register("adaptive")
-class Adaptive(Balancer):
+class Adaptive(Smoothed):
     """`w_j = stop(L_0 / L_j)`, smoothed over batches and bounded: every term as large as the first.
 
     The bound keeps a vanishing loss from being amplified without end.
     """
-
-    mean: Tensor
-
-    def __init__(
-        self,
-        names: list[str],
-        weights: list[float],
-        num_outputs: list[int],
-        momentum: float = 0.95,
-        **options: float,
-    ) -> None:
-        super().__init__(names, weights, num_outputs)
-        self.momentum = momentum
-        self.register_buffer("mean", torch.zeros(len(names)))
 
     def weights(self, losses: Tensor) -> Tensor:
         size = torch.where(self.mean > 0, self.mean, losses.abs())
@@ -69,6 +55,4 @@ class Adaptive(Balancer):
 
     @torch.no_grad()
     def observe(self, losses: Tensor, variances: Tensor, progress: float) -> None:
-        size = losses.abs()
-        moved = self.momentum * self.mean + (1.0 - self.momentum) * size
-        self.mean.copy_(torch.where(self.mean > 0, moved, size))
+        self.mean.copy_(self.moved(losses.abs()))

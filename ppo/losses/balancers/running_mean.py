@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 from ppo.losses.balancers import REGISTRY
-from ppo.losses.balancers.base import Balancer
+from ppo.losses.balancers.base import Balancer, Smoothed
 
 FLOOR = 1e-3  # share of the first mean: a vanishing loss is not amplified without end
 
 
 @REGISTRY.register("running_mean")
-class RunningMean(Balancer):
+class RunningMean(Smoothed):
     """`weight_j * L_j / m_j * sqrt(outputs_j)`, m_j a moving mean of L_j.
 
     A mean over n outputs shrinks each output's gradient by n; summed over n uncorrelated outputs
@@ -21,7 +21,6 @@ class RunningMean(Balancer):
     """
 
     gradient_scale = True
-    mean: Tensor
     first: Tensor
     count: Tensor
 
@@ -34,9 +33,8 @@ class RunningMean(Balancer):
         warmup: float = 10,
         **options: float,
     ) -> None:
-        super().__init__(names, weights, num_outputs)
-        self.momentum, self.warmup = momentum, warmup
-        self.register_buffer("mean", torch.zeros(len(names)))
+        super().__init__(names, weights, num_outputs, momentum)
+        self.warmup = warmup
         self.register_buffer("first", torch.zeros(len(names)))
         self.register_buffer("count", torch.zeros(1))
 
