@@ -23,6 +23,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from runs import FIXED  # noqa: E402
+
 from ppo import Config, Trainer  # noqa: E402
 from ppo.core.figures import number  # noqa: E402
 
@@ -85,7 +87,8 @@ def setting(remedy: str) -> str | None:
 def train(case: Ill, seed: int, more: tuple[str, ...] = ()) -> tuple[dict[str, Any], FirstAdvice]:
     """One training; what summary.json holds, and the first advice."""
     config, budget = TASKS[case.task]
-    settings = [*QUIET, *budget, *case.settings, f"system.seed={seed}", *more]
+    fixed = () if config else FIXED
+    settings = [*fixed, *QUIET, *budget, *case.settings, f"system.seed={seed}", *more]
     advice = FirstAdvice()
     with tempfile.TemporaryDirectory() as folder:
         path = ROOT / config if config else None

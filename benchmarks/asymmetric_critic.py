@@ -20,7 +20,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium import spaces
-from runs import RESULTS, ResultsFile, mean, rounded, say, spread
+from runs import FIXED, RESULTS, ResultsFile, mean, rounded, say, spread
 
 from ppo.config import Config
 from ppo.training.observers import Callback
@@ -91,7 +91,7 @@ class Keep(Callback):
 def run(overrides: list[str], seed: int, steps: int) -> dict[str, Any]:
     """One training run: its curves in quarters, and 400 episodes of the policy's mode."""
     more = [f"system.seed={seed}", f"train.total_timesteps={steps}"]
-    config = Config.from_dict({}, [*COMMON, *overrides, *more])
+    config = Config.from_dict({}, [*FIXED, *COMMON, *overrides, *more])
     torch.set_num_threads(1)
     kept, started = Keep(), time.process_time()
     with tempfile.TemporaryDirectory() as folder:

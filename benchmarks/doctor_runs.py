@@ -152,6 +152,8 @@ def make(out: Path, only: list[str] | None) -> None:
 
 
 def _train_own(run: Sick, folder: Path) -> str:
+    from runs import FIXED
+
     from ppo import Config, Trainer
 
     env = [f"env.id={run.env}"]
@@ -159,7 +161,15 @@ def _train_own(run: Sick, folder: Path) -> str:
         env = ["env.id=benchmarks.doctor_runs:Spoiled-v0", f"env.kwargs.base={run.env}"]
         env += [f"env.kwargs.{key}={value}" for key, value in run.spoil]
     total = f"train.total_timesteps={TIMESTEPS[run.env]}"
-    settings = [*_QUIET, *env, *OWN[run.env], total, f"system.seed={run.seed}", *run.settings]
+    settings = [
+        *FIXED,
+        *_QUIET,
+        *env,
+        *OWN[run.env],
+        total,
+        f"system.seed={run.seed}",
+        *run.settings,
+    ]
     try:
         with Trainer(Config.load(overrides=settings), folder) as trainer:
             return str(trainer.train()["status"])

@@ -17,7 +17,7 @@ from typing import Any
 
 import gymnasium as gym
 import torch
-from runs import RESULTS, ResultsFile, mean, rounded, say, spread
+from runs import FIXED, RESULTS, ResultsFile, mean, rounded, say, spread
 
 from ppo.config import Config
 from ppo.networks import packing
@@ -67,7 +67,7 @@ class Keep(Callback):
 
 def run(overrides: list[str], seed: int) -> dict[str, Any]:
     """One training run: its curve, its evaluation, and how many invalid actions it took."""
-    config = Config.from_dict({}, [*COMMON, *overrides, f"system.seed={seed}"])
+    config = Config.from_dict({}, [*FIXED, *COMMON, *overrides, f"system.seed={seed}"])
     torch.set_num_threads(1)
     kept = Keep()
     started = time.process_time()

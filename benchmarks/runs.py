@@ -18,6 +18,9 @@ import torch
 
 from ppo.algorithm import build
 from ppo.config import Config
+from ppo.config.automatic import names
+from ppo.config.file import text_of
+from ppo.config.words import known_paths
 
 RESULTS = Path(__file__).resolve().parent / "results"
 FIELDS = (
@@ -35,6 +38,9 @@ FIELDS = (
 )
 
 Run = dict[str, Any]
+
+# What `auto` stands for where nothing chooses: the settings that earlier records were made with.
+FIXED = [f"{name}={text_of(known_paths(Config)[name].default)}" for name in names(Config)]
 
 
 def rounded(value: Any, digits: int = 5) -> Any:

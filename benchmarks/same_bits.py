@@ -21,6 +21,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from runs import FIXED
+
 ROOT = Path(__file__).resolve().parents[1]
 CLOCK = ("wall_time_s", "steps_per_second")
 SMALL = ["evaluation.interval=2", "evaluation.episodes=2", "logging.tensorboard=false"]
@@ -35,8 +37,10 @@ EAGER, COMPILED = "system.compile=never", "system.compile=always"
 
 
 def _run(steps: int, env: str, *settings: str, config: str | None = None) -> dict[str, Any]:
+    fixed = [] if config else FIXED  # rules of what is chosen may change
+    whole = [f"env.id={env}", f"train.total_timesteps={steps}", *SMALL, *settings]
     return {
-        "settings": [f"env.id={env}", f"train.total_timesteps={steps}", *SMALL, *settings],
+        "settings": [*fixed, *whole],
         "config": config,
     }
 

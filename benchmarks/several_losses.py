@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from runs import FIXED
 from torch import Tensor, nn
 
 from ppo.config import Config
@@ -344,7 +345,7 @@ def warm_start(config: Config, data: Path, folder: Path, seeds: int) -> None:
 
 def trained(overrides: list[str], episodes: int) -> dict[str, Any] | None:
     """Trains and evaluates; None where training diverged."""
-    config = Config().with_overrides([*QUIET, "evaluation.interval=0", *overrides])
+    config = Config().with_overrides([*FIXED, *QUIET, "evaluation.interval=0", *overrides])
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(config, folder)
         try:

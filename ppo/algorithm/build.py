@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -261,6 +262,7 @@ def build_learner(config: Config, envs: Environments, device: torch.device) -> L
         gae_lambda=ppo.gae_lambda,
         component_weights=by_component(names, ppo.component_weights, 1.0).to(device),
         normalize_components=normalizes_components(ppo, len(names)),
+        over_ranks=ppo.normalize_advantages == "global",
     )
     update = Update(objective, optimizer, ppo, seed, compiled)
     scales = ppo.reward_scaling == "return_std"
@@ -306,6 +308,27 @@ def build_environments(config: Config, device: torch.device, **options: Any) -> 
         first_index=parallel.rank() * share,
         **{"report": config.logging.info, **options},
     )
+
+
+def settled(config: Config, envs: Environments) -> Config:
+    """The settings with what these environments have decided: `env.double_precision`.
+
+    Raises:
+        UserError: the environments of several processes decide differently.
+    """
+    names = [name for name, _ in envs.layout.precise]
+    mine = json.dumps(names).encode()
+    found = parallel.gather_bytes(mine, device_for(config.system.device))
+    if any(other != mine for other in found):
+        every = sorted({name for other in found for name in json.loads(other)})
+        raise UserError(
+            f"env.double_precision: auto: the first observations of {len(found)} processes differ "
+            f"in their size; write env.double_precision {every}"
+        )
+    if config.env.double_precision == names:
+        return config
+    env = config.env.model_copy(update={"double_precision": names})
+    return config.model_copy(update={"env": env})
 
 
 def prepare_torch(config: Config) -> torch.device:

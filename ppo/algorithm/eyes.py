@@ -13,7 +13,7 @@ from ppo.config import Config, NetworkConfig
 from ppo.core.layout import Layout
 from ppo.core.registry import Part
 from ppo.envs.entries import MIN_IMAGE_SIDE
-from ppo.networks import encoders
+from ppo.networks import encoders, packing
 from ppo.networks.agent import Eye
 from ppo.networks.encoders.base import Encoder, Read
 from ppo.networks.groups import Group, groups_of
@@ -33,8 +33,12 @@ def build_eyes(
     seen = (groups.actor, groups.critic)
     parts = encoder_parts(network, [group.layout for group in seen])
     size, read = _numbers(parts, layout)
+    precise = _precise(layout, size) if layout.precise else None
+    if precise is not None:
+        read = partial(_exact, layout, read)
     if groups.read.spans is not None:
         size, read = _numbers(parts, groups.read.layout)[0], partial(_of, groups.read, read)
+        precise = None if precise is None else groups.read(precise)
     normalizer = ObservationNormalizer(
         size,
         env.normalize_observations,
@@ -43,6 +47,7 @@ def build_eyes(
         env.observation_scale == "tails",
         read,
         groups.read.layout.float_images if any(part.kind.sees_images for part in parts) else (),
+        precise,
     )
 
     def make_encoder(part: Part, seen: Layout) -> Encoder:
@@ -82,3 +87,15 @@ def _numbers(parts: Sequence[Part], layout: Layout) -> tuple[int, Read]:
 
 def _of(group: Group, read: Read, obs: Tensor) -> Tensor:
     return group(read(obs))
+
+
+def _exact(layout: Layout, read: Read, obs: Tensor) -> Tensor:
+    return packing.exact(read(obs), obs, layout)
+
+
+def _precise(layout: Layout, size: int) -> Tensor:
+    """[D] bool: the entries whose remainders are kept."""
+    found = torch.zeros(size, dtype=torch.bool)
+    for _, (start, stop) in layout.precise:
+        found[start:stop] = True
+    return found

@@ -163,7 +163,7 @@ def _of_inputs(objective: Objective, few: Batch) -> dict[str, Tensor]:
         return {"obs_outlier_share": nothing, "obs_std_ratio": nothing}
     raw = normalizer.read(few.obs).std(0, correction=0)
     least = torch.where(raw > 0, raw, torch.inf).amin()
-    ratio = torch.where(least.isfinite(), raw.amax() / least, 1.0)
+    ratio = torch.where(least.isfinite(), raw.amax() / least, 1.0).float()
     return {"obs_outlier_share": (inputs.abs() >= 10.0).float().mean(), "obs_std_ratio": ratio}
 
 

@@ -79,7 +79,7 @@ class Learner(nn.Module):
         self.register_buffer("last_mean", last_mean)  # mean of the last batch's returns [K]
         self.counters: dict[str, int] = {
             "batch": 0,
-            "env_steps": 0,
+            "env_steps": config.auto.steps,
             "episodes": 0,
             "rollbacks": 0,
             "slow_until": 0,

@@ -35,6 +35,7 @@ class TargetSettings(NamedTuple):
     gae_lambda: float
     component_weights: Tensor  # [K]
     normalize_components: bool
+    over_ranks: bool = False  # their moments are those of all processes
 
 
 def make_batch(rollout: Rollout, settings: TargetSettings) -> Batch:
@@ -72,7 +73,10 @@ def make_batch(rollout: Rollout, settings: TargetSettings) -> Batch:
 def mix(advantages: Tensor, valid: Tensor, settings: TargetSettings) -> Tensor:
     """One advantage [B] of [B, K]."""
     if settings.normalize_components:
-        columns = [normalize_advantages(column, valid) for column in advantages.unbind(-1)]
+        columns = [
+            normalize_advantages(column, valid, settings.over_ranks)
+            for column in advantages.unbind(-1)
+        ]
         advantages = torch.stack(columns, -1)
     return (advantages * settings.component_weights).sum(-1)
 

@@ -115,6 +115,10 @@ class Console:
         self._ill: set[str] = set()  # illnesses of this batch
         self._ill_before: set[str] = set()  # and of the batch before
 
+    def expect(self, total_steps: int) -> None:
+        """The length of the progress bar, where it is known later than the rest."""
+        self._total_steps = total_steps
+
     def on_start(self, trainer: Any) -> None:
         """The header, and what the user should know."""
         import torch
@@ -126,7 +130,7 @@ class Console:
             "threads": torch.get_num_threads(),
             "parameters": trainer.num_parameters,
             "total_steps": config.train.total_timesteps,
-            "length": self._batches(trainer.learner.steps_per_batch) if self._health else None,
+            "length": self._batches(trainer) if self._health else None,
             "path": from_here(folder.path),
             "batch": trainer.learner.counters["batch"],
             **trainer.differs,
@@ -150,9 +154,10 @@ class Console:
         for event in record["events"]:
             self.note(event)
 
-    def _batches(self, steps: int) -> str:
+    def _batches(self, trainer: Any) -> str:
         """What a run of a few batches does, in words."""
-        count = (self._total_steps or steps) // steps
+        steps = trainer.learner.steps_per_batch
+        count = ((self._total_steps or steps) - trainer.config.auto.steps) // steps or 1
         return f"{count} batch{'es' if count != 1 else ''}, {compact(steps * count)} steps"
 
     def _miss_episodes(self, trainer: Any, record: Record) -> None:

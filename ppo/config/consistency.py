@@ -30,27 +30,31 @@ class Mismatch(NamedTuple):
 
 
 def mismatches(config: Any) -> list[Mismatch]:
-    """Everything in a configuration that does not fit together."""
-    return [mismatch for check in CHECKS for mismatch in check(config)]
+    """Everything in a configuration that does not fit together.
+
+    What is open will be chosen so that it fits.
+    """
+    found = (mismatch for check in CHECKS for mismatch in check(config))
+    return [mismatch for mismatch in found if not config.open.intersection(mismatch.keys)]
 
 
 def _minibatches(config: Any) -> Iterator[Mismatch]:
     env, ppo = config.env, config.ppo
     samples = env.num_envs * ppo.num_steps
-    arithmetic = f"env.num_envs {env.num_envs:,} x ppo.num_steps {ppo.num_steps:,}"
-    arithmetic += f" = {samples:,} sample{'s' if samples > 1 else ''}"
+    arithmetic = f"env.num_envs {_words(env.num_envs)} x ppo.num_steps {_words(ppo.num_steps)}"
+    arithmetic += f" = {_words(samples)} sample{'s' if samples > 1 else ''}"
     keys = ["ppo.num_minibatches", "ppo.num_steps", "env.num_envs"]
     if samples % ppo.num_minibatches:
         near = _nearest_divisors(samples, ppo.num_minibatches)
         yield Mismatch(
             keys,
-            f"{arithmetic} cannot be cut into ppo.num_minibatches {ppo.num_minibatches:,} equal"
-            f" parts; nearest that fit: {' and '.join(f'{value:,}' for value in near)}",
+            f"{arithmetic} cannot be cut into ppo.num_minibatches {_words(ppo.num_minibatches)}"
+            f" equal parts; nearest that fit: {' and '.join(map(_words, near))}",
         )
         return
-    parts = {"minibatch": ppo.num_minibatches, "batch": 1, "none": 0}[ppo.normalize_advantages]
+    parts = {"minibatch": ppo.num_minibatches, "none": 0}.get(ppo.normalize_advantages, 1)
     if samples == parts:
-        cut = f" in ppo.num_minibatches {parts:,} parts" if parts > 1 else ""
+        cut = f" in ppo.num_minibatches {_words(parts)} parts" if parts > 1 else ""
         yield Mismatch(
             [*keys, "ppo.normalize_advantages"],
             f"{arithmetic}{cut}: the standard deviation of 1 sample is 0, so its normalized"
@@ -68,9 +72,9 @@ def _sequences(config: Any) -> Iterator[Mismatch]:
     near = [n for n in _nearest_divisors(num_envs, num_minibatches) if n <= num_envs]
     yield Mismatch(
         ["ppo.num_minibatches", "env.num_envs", "network.memory"],
-        f"with network.memory a minibatch is whole environments, and env.num_envs {num_envs:,}"
-        f" cannot be cut into ppo.num_minibatches {num_minibatches:,} equal parts; nearest that"
-        f" fit: {' and '.join(f'{value:,}' for value in near)}",
+        "with network.memory a minibatch is whole environments, and env.num_envs"
+        f" {_words(num_envs)} cannot be cut into ppo.num_minibatches {_words(num_minibatches)}"
+        f" equal parts; nearest that fit: {' and '.join(map(_words, near))}",
     )
 
 
@@ -127,6 +131,11 @@ def _groups(config: Any) -> Iterator[Mismatch]:
             f" (network.actor_keys {_keys(network.actor_keys)}, network.critic_keys"
             f" {_keys(network.critic_keys)}); write network.shared_encoder false",
         )
+
+
+def _words(number: int) -> str:
+    """With commas; of one that no line has room for, its size."""
+    return f"{number:,}" if number < 10**15 else f"1e{len(str(number)) - 1}"
 
 
 def _keys(keys: list[str] | None) -> str:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from ppo.config.automatic import leave_open, show_open
 from ppo.config.removed import refusal
 from ppo.config.source import MAX_SHOWN, Source, parse, scalar
 from ppo.config.words import (
@@ -40,7 +41,7 @@ _HEADER = "# Every option with its value. Override one with --set section.key=va
 _SHORT_HEADER = (
     "# yaml-language-server: $schema=docs/config.schema.json\n"
     "# The common settings. All of them: docs/options.md, or --mode options. This file takes any.\n"
-    "# Override one with --set section.key=value.\n"
+    "# Override one with --set section.key=value. auto: by the environment (docs/automatic.md).\n"
 )
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*(:[A-Za-z0-9_][A-Za-z0-9_./-]*)?")
 
@@ -54,6 +55,8 @@ def build(model: type[Model], source: Source, overrides: Iterable[str] = ()) -> 
     for text in overrides:
         _override(model, source, text)
     values = _plain(source.values, source.note)
+    typed = [dotted(path) for path, place in source.places.items() if place.startswith("--")]
+    leave_open(model, values, typed)
     for name, field in model.model_fields.items():
         if is_model(field.annotation) and values.get(name, ()) is None:
             values[name] = {}  # every line of the section is commented out
@@ -190,7 +193,8 @@ def plain(config: BaseModel) -> dict[str, Any]:
     def refuse(path: Path, text: str) -> None:
         raise UserError(f"{dotted(path)}: {text}")
 
-    return dict(_plain(config.model_dump(mode="python"), refuse))
+    values = dict(_plain(config.model_dump(mode="python"), refuse))
+    return show_open(values, getattr(config, "open", ()))
 
 
 def _plain(value: Any, refuse: Callable[[Path, str], None], path: Path = ()) -> Any:

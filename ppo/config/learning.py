@@ -21,29 +21,31 @@ from ppo.config.section import (
 
 class PPOConfig(Section):
     learning_rate: Positive = setting(
-        1e-3, "Adam step size", common=True, source="Kingma & Ba 2015"
+        1e-3, "Adam step size", common=True, source="Kingma & Ba 2015", auto=True
     )
     learning_rate_schedule: Literal["constant", "linear", "kl"] = setting(
         "constant",
         "constant, linear (to 0 at the end), kl (follows ppo.target_kl)",
         common=True,
         source="kl: rsl_rl",
+        auto=True,
     )
     critic_learning_rate: Positive | None = setting(
         None, "Adam step size of the parameters that only the critic has (null = ppo.learning_rate)"
     )
-    num_steps: Count = setting(60, "steps per environment in a batch", common=True)
+    num_steps: Count = setting(60, "steps per environment in a batch", common=True, auto=True)
     num_epochs: Count = setting(10, "passes over a batch", common=True)
     num_minibatches: Count = setting(
-        16, "equal parts of a batch, one gradient step each", common=True
+        16, "equal parts of a batch, one gradient step each", common=True, auto=True
     )
     gamma: Fraction = setting(0.99, "discount factor", common=True)
     gamma_schedule: Literal["constant", "critic"] = setting(
         "constant",
         "critic: the horizon 1 / (1 - gamma) grows while the critic explains the returns, up to the"
         " length of the episodes",
+        auto=True,
     )
-    max_gamma: Fraction = setting(0.999, "largest discount factor of a schedule")
+    max_gamma: Fraction = setting(0.999, "largest discount factor of a schedule", auto=True)
     gae_lambda: Fraction = setting(
         0.95,
         "lambda of generalized advantage estimation",
@@ -82,6 +84,7 @@ class PPOConfig(Section):
         "noise of continuous actions: white, pink (lasts for several steps), contest of both once"
         " episodes reach their time limit",
         source="Eberhard et al. 2023; Hollenstein et al. 2024",
+        auto=True,
     )
     max_grad_norm: Positive = setting(0.5, "largest gradient norm", common=True)
     clip_gradients: Literal["joint", "separate"] = setting(
@@ -92,10 +95,11 @@ class PPOConfig(Section):
         "target KL divergence; at 1.5 times its value a batch ends early (null = off)",
         common=True,
         source="Stable-Baselines3",
+        auto=True,
     )
-    normalize_advantages: Literal["minibatch", "batch", "none"] = setting(
+    normalize_advantages: Literal["minibatch", "batch", "global", "none"] = setting(
         "minibatch",
-        "minibatch, batch or none: where advantages get mean 0, standard deviation 1",
+        "part whose advantages get standard deviation 1: minibatch, batch, global, none",
         common=True,
     )
     reward_outlier: Literal["report", "clip"] = setting(

@@ -8,8 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from ppo.config.automatic import AUTO, MARK
 from ppo.config.file import text_of
-from ppo.config.words import allowed, extra, is_model, known_paths, schema_at
+from ppo.config.words import allowed, extra, is_model, known_paths, schema_at, with_auto
 from ppo.core.errors import UserError
 
 _HEAD = """# Options
@@ -40,7 +41,7 @@ def settings(model: type[BaseModel]) -> list[Setting]:
         Setting(
             name=name,
             tier="common" if extra(field, "common") else "expert",
-            default=field.default,
+            default=AUTO if extra(field, MARK) else field.default,
             allowed=allowed(schema_at(model, tuple(name.split("."))) or {}).removeprefix("one of "),
             meaning=field.description or "",
             source=extra(field, "source") or "",
@@ -103,7 +104,9 @@ def schema(model: type[BaseModel]) -> dict[str, Any]:
     found = model.model_json_schema()
     sections = found["$defs"].values()
     for entry in (found, *sections):
-        for setting in entry["properties"].values():
-            for name in ("common", "imports", "source", "title"):  # nothing that an editor shows
-                setting.pop(name, None)
+        for name, setting in entry["properties"].items():
+            if setting.get(MARK):
+                entry["properties"][name] = setting = with_auto(setting) | {"default": AUTO}
+            for word in ("common", "imports", "source", "title", MARK):  # what no editor shows
+                setting.pop(word, None)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found}

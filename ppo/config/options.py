@@ -12,9 +12,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 from pydantic_core import PydanticCustomError
 
+from ppo.config import automatic
+from ppo.config.automatic import AutoConfig
 from ppo.config.consistency import mismatches
 from ppo.config.file import build, plain, to_yaml
 from ppo.config.learning import AuxiliaryConfig, BalancingConfig, PPOConfig
@@ -39,7 +41,7 @@ class EnvConfig(Section):
         common=True,
         imports=True,
     )
-    num_envs: Count = setting(256, "environments stepped side by side", common=True)
+    num_envs: Count = setting(256, "environments stepped side by side", common=True, auto=True)
     backend: Literal["auto", "sync", "async", "vector", "torch"] = setting(
         "auto",
         "sync, async, vector, torch; auto: the fastest that gives the same data",
@@ -61,9 +63,15 @@ class EnvConfig(Section):
         "deviation",
         "what normalization divides by: the standard deviation, or more where rare values"
         " are large (tails)",
+        auto=True,
     )
     squash_observations: Literal["none", "symlog"] = setting(
         "none", "symlog: tame heavy tails before normalization", source="Hafner et al. 2023"
+    )
+    double_precision: Literal["auto"] | list[str] = setting(
+        "auto",
+        "entries of observations that are normalized before they are rounded to float32, such as"
+        " time stamps; auto: those beyond 2^24 by their bounds, or in the first observation",
     )
     calibration_steps: Annotated[int, Field(ge=0)] = setting(
         64, "steps per environment before batch 0 that set the first observation statistics"
@@ -92,14 +100,16 @@ class EnvConfig(Section):
 
 
 class NetworkConfig(Section):
-    shared_encoder: bool = setting(True, "one encoder for actor and critic", common=True)
+    shared_encoder: bool = setting(True, "one encoder for actor and critic", common=True, auto=True)
     hidden_sizes: Annotated[list[Count], Field(min_length=1)] = setting(
         [64, 64], "width of each hidden layer", common=True
     )
     activation: Literal["tanh", "relu", "elu", "silu", "gelu"] = setting(
         "tanh", "nonlinearity between layers: tanh, relu, elu, silu, gelu", common=True
     )
-    layer_norm: bool = setting(False, "layer normalization after each hidden layer", common=True)
+    layer_norm: bool = setting(
+        False, "layer normalization after each hidden layer", common=True, auto=True
+    )
     encoder: Literal["auto", "mlp", "nature_cnn", "impala_cnn"] | OwnPart = setting(
         "auto",
         "mlp, nature_cnn, impala_cnn; auto: nature_cnn for images, else mlp",
@@ -130,13 +140,15 @@ class NetworkConfig(Section):
         "clip", "how Gaussian actions are brought into their bounds"
     )
     initial_log_std: Finite = setting(
-        0.0, "log standard deviation of the policy at the start, in normalized action units"
+        0.0,
+        "log standard deviation of the policy at the start, in normalized action units",
+        auto=True,
     )
 
 
 class TrainConfig(Section):
     total_timesteps: Count = setting(600_000, "environment steps of --mode train", common=True)
-    checkpoint_interval: Count = setting(10, "batches between checkpoints", common=True)
+    checkpoint_interval: Count = setting(10, "batches between checkpoints", common=True, auto=True)
     keep_checkpoints: Annotated[int, Field(ge=2)] = setting(
         3, "newest checkpoints kept, beside the best"
     )
@@ -179,7 +191,7 @@ class ImitationConfig(Section):
 
 class EvaluationConfig(Section):
     interval: Annotated[int, Field(ge=0)] = setting(
-        10, "batches between evaluations (0 = only at the end)", common=True
+        10, "batches between evaluations (0 = only at the end)", common=True, auto=True
     )
     episodes: Count = setting(20, "episodes of an evaluation", common=True)
     deterministic: bool = setting(True, "evaluate the mode of the policy in place of samples")
@@ -234,6 +246,17 @@ class Config(Section):
     evaluation: EvaluationConfig = EvaluationConfig()
     logging: LoggingConfig = LoggingConfig()
     system: SystemConfig = SystemConfig()
+    auto: AutoConfig = AutoConfig()
+    _open: frozenset[str] = PrivateAttr(frozenset())
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Whatever nobody gave a value is open."""
+        self._open = automatic.unset(self)
+
+    @property
+    def open(self) -> frozenset[str]:
+        """The settings that are `auto` and not chosen yet; their fields hold a fallback."""
+        return self._open
 
     @model_validator(mode="after")
     def _fits_together(self) -> Config:
@@ -272,6 +295,23 @@ class Config(Section):
     def with_overrides(self, overrides: Iterable[str]) -> Config:
         """A copy with `key=value` settings replaced."""
         return self.from_dict(self.to_dict(), overrides)
+
+    def chosen(self, values: Mapping[str, Any], steps: int) -> Config:
+        """A copy with values for open settings, which lists them as chosen.
+
+        Args:
+            values: by dotted name. steps: environment steps of the look they were chosen from.
+
+        Raises:
+            UserError: they do not fit together.
+        """
+        tree = self.to_dict()
+        for name, value in values.items():
+            section, _, key = name.partition(".")
+            tree[section][key] = value
+        was = [name for name in automatic.names(type(self)) if name in values]
+        tree["auto"] = {"settings": [*self.auto.settings, *was], "steps": steps}
+        return self.from_dict(tree)
 
     def to_dict(self) -> dict[str, Any]:
         """Every setting as plain nested values."""

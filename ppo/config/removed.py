@@ -88,7 +88,7 @@ VALUES: dict[tuple[str, str], Removed] = {
 
 
 # Settings whose default is not what earlier versions did, and what they did.
-FORMERLY: dict[str, Any] = {"network.images": "uint8"}
+FORMERLY: dict[str, Any] = {"network.images": "uint8", "env.double_precision": []}
 
 
 # What the four options of an old run must hold to mean a word of `ppo.noise`.

@@ -30,6 +30,8 @@ def setting(
     common: bool = False,
     source: str = "",
     imports: bool = False,
+    auto: bool = False,
+    **limits: Any,
 ) -> Any:
     """A field with its one-line comment.
 
@@ -37,6 +39,13 @@ def setting(
         common: shown in config.yaml; every other setting is for experts.
         source: the paper or library that the setting comes from.
         imports: it may name code of the user's, which is imported; see ppo/runs/trust.py.
+        auto: it may be `auto`, and is where it is left out; `default` stands in until then.
+        limits: of pydantic's `Field`.
     """
-    extra: dict[str, Any] = {"common": common, "source": source, "imports": imports}
-    return Field(default, description=description, json_schema_extra=extra)
+    extra: dict[str, Any] = {
+        "common": common,
+        "source": source,
+        "imports": imports,
+        "chosen": auto,
+    }
+    return Field(default, description=description, json_schema_extra=extra, **limits)

@@ -64,6 +64,7 @@ def schema_at(model: type[BaseModel], path: Path) -> dict[str, Any] | None:
             model = cast(type[BaseModel], field.annotation)
             continue
         schema = model.model_json_schema()["properties"][part]
+        schema = with_auto(schema) if extra(field, "chosen") else schema
         for inner in path[depth + 1 :]:
             if isinstance(inner, int):
                 break
@@ -72,6 +73,14 @@ def schema_at(model: type[BaseModel], path: Path) -> dict[str, Any] | None:
                 return None
         return cast(dict[str, Any], schema)
     return SECTION
+
+
+def with_auto(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a setting that may be `auto`."""
+    inner = ("anyOf", "enum", "type", "items", "minimum", "maximum", "exclusiveMinimum", "minItems")
+    own = {key: value for key, value in schema.items() if key in inner}
+    rest = {key: value for key, value in schema.items() if key not in inner}
+    return {**rest, "anyOf": [*own.get("anyOf", [own]), {"const": "auto"}]}
 
 
 # ---- what a setting allows
@@ -107,6 +116,8 @@ def _members(schema: dict[str, Any]) -> list[dict[str, Any]]:
 def _one(schema: dict[str, Any]) -> str:
     if "form" in schema:
         return str(schema["form"])
+    if "const" in schema:
+        return str(schema["const"])
     if "enum" in schema:
         return f"one of {', '.join(map(str, schema['enum']))}"
     kind = schema.get("type", "")

@@ -5,8 +5,9 @@ No torch and no Gymnasium here, because both sides import it.
 An observation travels as one tensor. Which one depends on what the environment shows:
 
 - numbers alone: float32 [D], followed by the mask of valid actions, where there is one, as 0 and 1;
+  numbers that float32 cannot hold have their remainders between these (see ppo/envs/precision.py);
 - one image of bytes alone: uint8 of the image's three axes;
-- images of bytes beside numbers or masks: bytes [R] that hold the numbers as float32, then the
+- images of bytes beside numbers or masks: bytes [R] that hold these numbers as float32, then the
   images, then the mask. R is a multiple of four, so that a batch of rows can be read as float32.
 
 Images of other types (floats, depth) are numbers among the others; the layout names their place.
@@ -58,6 +59,7 @@ class Layout(NamedTuple):
     num_mask: int = 0  # logits that a mask speaks of; 0: every action is always valid
     keys: tuple[tuple[str, tuple[Span, ...]], ...] = ()  # of a Dict, each with its entries
     whole: Any = None  # the Layout of the rows, where this one is a part of them (see `part`)
+    precise: tuple[tuple[str, Span], ...] = ()  # entries of numbers with remainders, in order
 
     @property
     def byte_images(self) -> tuple[Image, ...]:
@@ -82,11 +84,16 @@ class Layout(NamedTuple):
         return self.is_bytes and not self.is_plain_image
 
     @property
+    def num_stored(self) -> int:
+        """Numbers of float32 in a row: `num_floats`, then the remainders of some of them."""
+        return self.num_floats + sum(stop - start for _, (start, stop) in self.precise)
+
+    @property
     def mask_start(self) -> int:
         """Index of the mask in a row of numbers or of bytes."""
         if not self.is_bytes:
-            return self.num_floats
-        return 4 * self.num_floats + self.num_pixels
+            return self.num_stored
+        return 4 * self.num_stored + self.num_pixels
 
     @property
     def num_pixels(self) -> int:
@@ -129,7 +136,7 @@ class Layout(NamedTuple):
         """The entries of these keys, and the layout of what they hold.
 
         Its images of bytes lie where they do in the whole row, its images of floats among its own
-        numbers.
+        numbers. Remainders belong to whole rows alone.
         """
         spans = _merged([span for name, part in self.keys if name in names for span in part])
         images, first = [], self.num_floats
@@ -163,10 +170,16 @@ def _count(spans: tuple[Span, ...], limit: int) -> int:
     return sum(min(stop, limit) - start for start, stop in spans if start < limit)
 
 
-def packed(num_floats: int, shapes: list[tuple[int, ...]], num_mask: int = 0) -> Layout:
+def packed(
+    num_floats: int,
+    shapes: list[tuple[int, ...]],
+    num_mask: int = 0,
+    precise: tuple[tuple[str, Span], ...] = (),
+) -> Layout:
     """The layout of so many numbers and of images of bytes of these shapes."""
-    images, start = [], 4 * num_floats
+    numbers = Layout(num_floats, (), num_mask, precise=precise)
+    images, start = [], 4 * numbers.num_stored
     for shape in shapes:
         images.append(Image(start, tuple(shape)))
         start += images[-1].size
-    return Layout(num_floats, tuple(images), num_mask)
+    return numbers._replace(images=tuple(images))

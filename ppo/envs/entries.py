@@ -62,22 +62,34 @@ def image_of_floats(space: gym.Space, start: int, inside: bool) -> Image | None:
     return image if is_large or (len(shape) == 3 and not inside) else None
 
 
+def name_of(leaf: Leaf) -> str:
+    """The keys to it, such as `outer.inner`."""
+    return ".".join(map(str, leaf.path)) or "observations"
+
+
 def layout_of_leaves(
-    space: gym.Space, leaves: Sequence[Leaf], images: Sequence[Leaf], num_mask: int
+    space: gym.Space,
+    leaves: Sequence[Leaf],
+    images: Sequence[Leaf],
+    num_mask: int,
+    precise: Sequence[Leaf] = (),
 ) -> Layout:
     """The layout of a row of this space.
 
     Args:
         leaves: entries of numbers. images: those that are kept as bytes. num_mask: M.
+        precise: of the leaves those whose remainders are kept too.
     """
     size = leaves[-1].stop if leaves else 0
-    found = packed(size, [tuple(leaf.space.shape or ()) for leaf in images], num_mask)
+    halved = tuple((name_of(leaf), (leaf.start, leaf.stop)) for leaf in precise)
+    shapes = [tuple(leaf.space.shape or ()) for leaf in images]
+    found = packed(size, shapes, num_mask, halved)
     keys: dict[str, list[Span]] = {}
     if isinstance(space, spaces.Dict):
         for leaf in leaves:
             keys.setdefault(str(leaf.path[0]), []).append((leaf.start, leaf.stop))
         for leaf, image in zip(images, found.images, strict=True):
-            start = image.start - 3 * size  # a number is four bytes and one entry
+            start = image.start - 4 * found.num_stored + size  # counted in entries
             keys.setdefault(str(leaf.path[0]), []).append((start, start + image.size))
     of_floats = [image_of_floats(leaf.space, leaf.start, bool(leaf.path)) for leaf in leaves]
     return found._replace(

@@ -111,7 +111,8 @@ def _refuse(config: Config, given: Given) -> None:
         UserError: an object cannot be what the settings want of it.
     """
     source, wanted = given.source, config.env.num_envs
-    if isinstance(source, Factory) and wanted != 1:
+    given_by_user = "env.num_envs" not in config.open
+    if isinstance(source, Factory) and given_by_user and wanted != 1:
         env = source.call.env  # type: ignore[attr-defined]
         raise UserError(
             f"env: an instance of {type(env.unwrapped).__name__} fills one slot, and env.num_envs "

@@ -16,6 +16,8 @@ from ppo.envs.host.slot import Task
 from ppo.envs.ids import make_all
 from ppo.envs.native import REGISTRY
 from ppo.envs.numbered import is_numbered, refuse_numbered
+from ppo.envs.observations import ObservationEncoder
+from ppo.envs.precision import precise_leaves
 
 if TYPE_CHECKING:
     from ppo.config import EnvConfig
@@ -67,6 +69,7 @@ def make_environments(
         config.frame_stack,
         offset,
         report,
+        precise_of(config),
     )
     backend = choose_backend(config, spec)
     if backend in ("torch", "vector", "own"):
@@ -77,6 +80,8 @@ def make_environments(
         from ppo.envs.torch_env import TorchEnvironments
 
         native = _make_native(spec.id, config)
+        leaves = ObservationEncoder(native.observation_space, spec.id).leaves
+        precise_leaves(leaves, task.precise or (), spec.id)  # it has none
         return TorchEnvironments(native, num_envs, run_seed, device, first_index)
     if backend == "sync":
         from ppo.envs.host.sync import SyncEnvironments
@@ -97,6 +102,13 @@ def make_environments(
     from ppo.envs.vector_make import make_vector
 
     return make_vector(spec, task, num_envs, first_index)
+
+
+def precise_of(config: EnvConfig) -> tuple[str, ...] | None:
+    """Entries whose remainders are kept, which normalization alone can use; None: auto."""
+    if not config.normalize_observations:
+        return ()
+    return None if config.double_precision == "auto" else tuple(config.double_precision)
 
 
 def _of_own(

@@ -7,7 +7,7 @@ does not depend on how the space was built.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import gymnasium as gym
@@ -17,6 +17,7 @@ from gymnasium import spaces
 from ppo.core.errors import UserError
 from ppo.core.layout import Layout
 from ppo.envs.entries import Leaf, is_image, is_large_image, layout_of_leaves
+from ppo.envs.precision import halves, precise_leaves
 
 
 def is_text(space: gym.Space) -> bool:
@@ -123,9 +124,9 @@ def flatten_observation(
     return encoder.encode(observation, mask)
 
 
-def layout_of(space: gym.Space, num_mask: int = 0) -> Layout:
+def layout_of(space: gym.Space, num_mask: int = 0, precise: Collection[str] = ()) -> Layout:
     """The layout of this space's rows."""
-    return ObservationEncoder(space, "the environment", num_mask).layout
+    return ObservationEncoder(space, "the environment", num_mask, precise=precise).layout
 
 
 class ObservationEncoder:
@@ -139,9 +140,10 @@ class ObservationEncoder:
     Args:
         num_mask: M, entries of the mask of valid actions that follows an observation.
         keys: of a Dict, those that are written; None: all.
+        precise: names of entries whose remainders are kept too (see ppo/envs/precision.py).
 
     Raises:
-        UserError: a space of another kind.
+        UserError: a space of another kind, or no such entry.
     """
 
     def __init__(
@@ -150,17 +152,20 @@ class ObservationEncoder:
         env_id: str,
         num_mask: int = 0,
         keys: Collection[str] | None = None,
+        precise: Collection[str] = (),
     ) -> None:
         self.space = space
         self.left_out: list[str] = []
         self._env_id = env_id
-        self.is_box = isinstance(space, spaces.Box)
+        self.is_box = isinstance(space, spaces.Box) and not precise
         self.leaves: list[Leaf] = []
         self._images: list[Leaf] = []
         size = self._collect(space, (), 0)
         images = self.image_leaves
         leaves = [] if is_image(space) else self.leaves
-        self.layout = layout_of_leaves(space, leaves, images, num_mask)
+        self._precise = precise_leaves(leaves, precise, env_id) if precise else []
+        self.layout = layout_of_leaves(space, leaves, images, num_mask, self._precise)
+        self._remainders = [*_places(self._precise, self.layout.num_floats)]
         # What is written; an image alone is a row itself.
         self._pixels = list(zip(self._images, self.layout.byte_images, strict=False))
         self.entries = [*leaves, *images]  # in the order of `packing.everything`
@@ -168,11 +173,13 @@ class ObservationEncoder:
             self.entries = [leaf for leaf in self.entries if str(leaf.path[0]) in keys]
             self.leaves = [leaf for leaf in self.leaves if str(leaf.path[0]) in keys]
             self._pixels = [part for part in self._pixels if str(part[0].path[0]) in keys]
+            self._remainders = [p for p in self._remainders if str(p[0].path[0]) in keys]
         self.is_image = self.layout.is_plain_image
         self.shape: tuple[int, ...] = self.layout.shape
         self.dtype = np.dtype(self.layout.dtype)
         self._box_shape = space.shape
         self._same_shape = self.shape == space.shape
+        self._is_plain = not (self.layout.num_mask or self._precise)  # all of a row is numbers
         self._seen_dtypes: set[np.dtype] = set()  # checked once, then passed
         if not size and not images:
             raise UserError(f"env.id: {env_id}: the observation space {space} has no entries")
@@ -185,10 +192,15 @@ class ObservationEncoder:
     def floats(self, rows: np.ndarray) -> np.ndarray | None:
         """[..., F] the numbers in rows, sharing their memory; None: these rows have none."""
         if not self.layout.is_bytes:
-            return rows[..., : self.layout.num_floats] if self.layout.num_mask else rows
+            return rows if self._is_plain else rows[..., : self.layout.num_floats]
         if not self.layout.num_floats:
             return None
         return rows[..., : 4 * self.layout.num_floats].view(np.float32)
+
+    def _stored(self, rows: np.ndarray) -> np.ndarray:
+        """[..., F] the numbers in rows and their remainders, sharing their memory."""
+        size = self.layout.num_stored
+        return rows[..., : 4 * size].view(np.float32) if self.layout.is_bytes else rows[..., :size]
 
     def write_mask(self, mask: Any, row: np.ndarray) -> None:
         """Writes which actions are valid into a row.
@@ -263,25 +275,28 @@ class ObservationEncoder:
             _write_leaf(
                 space, _checked(entry_at(observation, path), space, path), numbers[start:stop]
             )
+        for leaf, place in self._remainders:
+            value = np.asarray(as_array(entry_at(observation, leaf.path)))
+            high, low = halves(value.reshape(-1))
+            stored = self._stored(row)
+            stored[leaf.start : leaf.stop], stored[place : place + leaf.size] = high, low
         for leaf, image in self._pixels:
             value = _checked(entry_at(observation, leaf.path), leaf.space, leaf.path)
             flat = row.reshape(-1)  # a view; an image alone is kept in its own shape
             flat[image.start : image.start + image.size] = value.reshape(-1)
 
-    def coarse(self, observation: Any) -> list[str]:
-        """Entries of numbers so large that float32, in which they are learned from, rounds them."""
-        found = []
-        for path, _, _, space in self.leaves:
-            if not isinstance(space, spaces.Box):
-                continue
-            value = np.asarray(as_array(entry_at(observation, path)))
-            if value.dtype.kind not in "fiu" or value.dtype.itemsize < 4:
-                continue
-            large = np.isfinite(value) & (np.abs(value.astype(np.float64)) >= 2.0**24)
-            for entry in np.flatnonzero(large)[:1].tolist():
-                name = ".".join([*map(str, path), str(entry)])
-                found.append(f"entry {name} ({value.reshape(-1)[entry]:.17g})")
-        return found
+    def parts(self, observation: Any) -> list[Any]:
+        """Of each leaf what an observation holds, as an array."""
+        return [as_array(entry_at(observation, leaf.path)) for leaf in self.leaves]
+
+    def rows_of(self, numbers: np.ndarray) -> np.ndarray:
+        """[B, *shape] rows of [B, F] numbers, where there are neither masks nor images of bytes."""
+        rows = np.zeros((len(numbers), self.layout.num_stored), np.float32)
+        rows[:, : self.layout.num_floats] = numbers
+        for leaf, place in self._remainders:
+            high, low = halves(numbers[:, leaf.start : leaf.stop])
+            rows[:, leaf.start : leaf.stop], rows[:, place : place + leaf.size] = high, low
+        return rows
 
     def _write_box(self, observation: np.ndarray, row: np.ndarray) -> None:
         if self._same_shape:
@@ -290,6 +305,13 @@ class ObservationEncoder:
             row[: self.layout.mask_start] = observation.reshape(-1)
         else:
             row[...] = observation.reshape(-1)
+
+
+def _places(leaves: Iterable[Leaf], start: int) -> Iterator[tuple[Leaf, int]]:
+    """Each leaf and where its remainders begin."""
+    for leaf in leaves:
+        yield leaf, start
+        start += leaf.size
 
 
 def entry_at(observation: Any, path: tuple[Any, ...]) -> Any:
@@ -352,55 +374,3 @@ def _checked(value: Any, space: gym.Space, path: tuple[Any, ...]) -> np.ndarray:
         ):
             raise ValueError(f"{where} is declared {space}, but is {array}")
     return array
-
-
-class ActionDecoder:
-    """Rows of an array as actions of a space.
-
-    Raises:
-        UserError: the space is not Box, Discrete, MultiDiscrete or MultiBinary.
-    """
-
-    def __init__(self, space: gym.Space, env_id: str) -> None:
-        self.space = space
-        if not isinstance(
-            space, spaces.Box | spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary
-        ):
-            raise UserError(
-                f"env.id: {env_id}: an action space of {type(space).__name__} cannot be acted in "
-                "(supported: Box, Discrete, MultiDiscrete, MultiBinary); wrap the environment in "
-                "gymnasium.wrappers.TransformAction that turns it into one of these"
-            )
-        self.is_discrete = isinstance(space, spaces.Discrete)
-        self.shape: tuple[int, ...] = tuple(space.shape or ())
-        self.dtype = np.dtype(np.float32 if isinstance(space, spaces.Box) else np.int64)
-        self._env_dtype = np.dtype(space.dtype)
-        self._bounds = (space.low, space.high) if isinstance(space, spaces.Box) else None
-
-    def decode(self, actions: np.ndarray) -> Any:
-        """N actions [N, *shape] as a sequence of arguments of the environment's `step`.
-
-        The environments receive rows of an array of their own: one that keeps or changes its
-        action affects nothing else.
-        """
-        if self.is_discrete:
-            return actions.tolist()  # CartPole checks a Python integer faster than a numpy one
-        return self.array(actions)
-
-    def array(self, actions: np.ndarray) -> np.ndarray:
-        """N actions [N, *shape], each in its space, to the nearest number that is."""
-        if self._bounds is None:
-            return actions.astype(self._env_dtype)
-        if self._env_dtype.kind == "f":
-            # In the space's own dtype: a bound that float32 does not hold is not overstepped.
-            return np.clip(actions.astype(self._env_dtype), *self._bounds)
-        return self._integers(np.rint(actions.astype(np.float64)))
-
-    def _integers(self, wanted: np.ndarray) -> np.ndarray:
-        """Whole numbers in the space's dtype; beyond its range there is nothing to cast."""
-        assert self._bounds is not None
-        low, high = (np.broadcast_to(side, wanted.shape) for side in self._bounds)
-        found = np.where(wanted >= high.astype(np.float64), high, low)
-        inside = (wanted > low.astype(np.float64)) & (wanted < high.astype(np.float64))
-        found[inside] = wanted[inside].astype(self._env_dtype)
-        return found

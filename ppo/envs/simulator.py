@@ -6,6 +6,7 @@ They keep their own state and random numbers. A step never waits for the device.
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import gymnasium as gym
@@ -15,6 +16,7 @@ from torch import Tensor
 from ppo.core.blame import described, raised
 from ppo.core.data import Step
 from ppo.core.errors import EnvironmentFault, RunError, UserError
+from ppo.envs.actions import ActionDecoder
 from ppo.envs.base import (
     Environments,
     RestoreLevel,
@@ -25,7 +27,8 @@ from ppo.envs.base import (
 from ppo.envs.host import masks
 from ppo.envs.host.checks import shortened
 from ppo.envs.host.slot import Task
-from ppo.envs.observations import ActionDecoder, mask_size
+from ppo.envs.observations import ObservationEncoder, mask_size
+from ppo.envs.precision import decide
 from ppo.envs.reports import DeviceReports
 from ppo.envs.simulator_rows import ActionCaster, RowMaker, form_of, is_on
 from ppo.envs.simulator_state import flat, nested
@@ -129,15 +132,18 @@ class SimulatorEnvironments(Environments):
 
     def _find_properties(self, task: Task) -> None:
         """Masks and components, by a reset and a step; `reset` seeds all again."""
-        _, info = self._asked("reset", 2, seed=self._next_seed())
+        obs, info = self._asked("reset", 2, seed=self._next_seed())
         wants = task.action_masks != "never" and mask_size(self.action_space)
         observed = masks.in_observation(self.observation_space, self.action_space)
         self._mask = (
             ("info" if masks.KEY in info else "observation" if observed else "") if wants else ""
         )
         count = mask_size(self.action_space) if self._mask else 0
+        encoder = ObservationEncoder(self.observation_space, self.env_id)
+        look = partial(encoder.parts, obs)
+        precise, self.notes = decide(encoder.leaves, task.precise, self.env_id, look)
         self._rows_of = RowMaker(
-            self.observation_space, self.env_id, self.num_envs, self.device, count
+            self.observation_space, self.env_id, self.num_envs, self.device, count, precise
         )
         self.layout = self._rows_of.layout
         if COMPONENTS not in info:

@@ -5,6 +5,7 @@ What `ObservationEncoder` and `ActionDecoder` do with arrays, for all environmen
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import gymnasium as gym
@@ -13,7 +14,8 @@ from gymnasium import spaces
 from torch import Tensor
 
 from ppo.core.errors import UserError
-from ppo.envs.observations import Leaf, ObservationEncoder
+from ppo.envs.entries import Leaf, name_of
+from ppo.envs.observations import ObservationEncoder
 
 
 class RowMaker:
@@ -21,19 +23,28 @@ class RowMaker:
 
     Args:
         num_mask: M, entries of the mask of valid actions that follows an observation.
+        precise: names of entries whose remainders are kept too.
     """
 
     def __init__(
-        self, space: gym.Space, env_id: str, num_envs: int, device: torch.device, num_mask: int = 0
+        self,
+        space: gym.Space,
+        env_id: str,
+        num_envs: int,
+        device: torch.device,
+        num_mask: int = 0,
+        precise: Collection[str] = (),
     ) -> None:
-        self.encoder = ObservationEncoder(space, env_id, num_mask)
+        self.encoder = ObservationEncoder(space, env_id, num_mask, precise=precise)
         self.layout = self.encoder.layout
         self._space, self._env_id, self._device = space, env_id, device
         self._num_envs = num_envs
         self._images = self.encoder.image_leaves
         numbers = [leaf for leaf in self.encoder.leaves if leaf.path or not self._images]
         self._numbers = [(leaf, *_categories(leaf.space, device)) for leaf in numbers]
-        alone = len(numbers) == 1 and not self._images and not num_mask
+        self._precise = [leaf for leaf in numbers if name_of(leaf) in precise]
+        self._precise_paths = {leaf.path for leaf in self._precise}
+        alone = len(numbers) == 1 and not (self._images or num_mask or precise)
         self._is_plain = alone and isinstance(numbers[0].space, spaces.Box)  # the commonest form
 
     def __call__(self, obs: Any, mask: Tensor | None = None) -> Tensor:
@@ -45,8 +56,9 @@ class RowMaker:
             found = self._at(obs, self._numbers[0][0]).to(torch.float32, copy=True)
             return found.reshape(self._num_envs, -1)
         parts = [
-            _numbers(self._at(obs, leaf), firsts, sizes) for leaf, firsts, sizes in self._numbers
+            _numbers(self._exact(obs, leaf), firsts, sizes) for leaf, firsts, sizes in self._numbers
         ]
+        parts += [_remainders(self._exact(obs, leaf)) for leaf in self._precise]
         if images and parts:
             parts = [torch.cat(parts, -1).view(torch.uint8)]
         whole = [*parts, *(image.flatten(1) for image in images)]
@@ -57,6 +69,11 @@ class RowMaker:
             padding = torch.zeros((), dtype=whole[0].dtype, device=self._device)
             whole.append(padding.expand(self._num_envs, missing))
         return torch.cat(whole, -1)
+
+    def _exact(self, obs: Any, leaf: Leaf) -> Tensor:
+        """As `_at`, in float64 where remainders are kept, as the host's encoder has it."""
+        found = self._at(obs, leaf)
+        return found.double() if leaf.path in self._precise_paths else found
 
     def _mask(self, mask: Tensor | None, dtype: torch.dtype) -> Tensor:
         shape = (self._num_envs, self.layout.num_mask)
@@ -125,6 +142,12 @@ def _numbers(value: Tensor, firsts: Tensor | None, sizes: list[int]) -> Tensor:
         for column, size in zip(columns, sizes, strict=True)
     ]
     return torch.cat(one_hot, -1).to(torch.float32)
+
+
+def _remainders(value: Tensor) -> Tensor:
+    """[N, size] what float32 leaves of numbers."""
+    exact = value.reshape(value.shape[0], -1)
+    return (exact - exact.float()).float()
 
 
 class ActionCaster:

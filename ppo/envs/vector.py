@@ -8,6 +8,7 @@ starting again, so a run can be resumed at a reset only.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Collection
 from typing import Any
 
 import gymnasium as gym
@@ -19,6 +20,7 @@ from torch import Tensor
 from ppo.core.blame import raised
 from ppo.core.data import Step
 from ppo.core.errors import EnvironmentFault, UserError
+from ppo.envs.actions import ActionDecoder
 from ppo.envs.base import (
     Environments,
     RestoreLevel,
@@ -29,7 +31,8 @@ from ppo.envs.base import (
 from ppo.envs.host import masks
 from ppo.envs.host.checks import shortened
 from ppo.envs.host.slot import Task
-from ppo.envs.observations import ActionDecoder, ObservationEncoder, flat_mask, mask_size
+from ppo.envs.observations import ObservationEncoder, flat_mask, mask_size
+from ppo.envs.precision import decide
 from ppo.envs.reports import numbers_of, of_one
 
 REACHED = ("final_obs", "final_observation")  # keys of infos
@@ -68,11 +71,11 @@ class VectorEnvironments(Environments):
         self.max_episode_steps = task.kwargs.get("max_episode_steps", limit)
         self.decoder = ActionDecoder(self.action_space, env_id)
         self.masks = self._find_masks(task)
-        count = mask_size(self.action_space) if self.masks else 0
-        self.encoder = ObservationEncoder(self.observation_space, env_id, count)
-        self.layout = self.encoder.layout
         self.events = []
-        self.notes = []
+        count = mask_size(self.action_space) if self.masks else 0
+        precise, self.notes = self._find_precise(task.precise)
+        self.encoder = ObservationEncoder(self.observation_space, env_id, count, precise=precise)
+        self.layout = self.encoder.layout
         self._told_components, self._report = False, task.report
         self._moved = False  # since the last reset
         self._ended = np.zeros(self.num_envs, bool)
@@ -145,6 +148,15 @@ class VectorEnvironments(Environments):
             self.observation_space, self.action_space
         )
         return masks.KEY in infos or self._observed_masks
+
+    def _find_precise(self, wanted: Collection[str] | None) -> tuple[tuple[str, ...], list[str]]:
+        """Entries whose remainders are kept, and notes; a reset where the space leaves it open."""
+        encoder = ObservationEncoder(self.observation_space, self.env_id)
+
+        def look() -> list[Any]:
+            return encoder.parts(self._asked("reset", 2, seed=self._seed_of(0))[0])
+
+        return decide(encoder.leaves, wanted, self.env_id, look)
 
     def _with_masks(
         self,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ppo.functional.moments import masked_mean
+from ppo.functional.moments import masked_moments, merge_over_ranks
 
 
-def normalize_advantages(advantages: Tensor, weights: Tensor) -> Tensor:
+def normalize_advantages(advantages: Tensor, weights: Tensor, over_ranks: bool = False) -> Tensor:
     """Advantages with mean 0 and standard deviation 1 (ddof 0) over the weighted samples.
 
     There is no additive epsilon, which would break exactness under reward scale: constant
@@ -17,11 +17,13 @@ def normalize_advantages(advantages: Tensor, weights: Tensor) -> Tensor:
 
     Args:
         advantages: [B]. weights: [B] 1 for samples that count.
+        over_ranks: over the samples of all processes.
     """
     values, counted = advantages.double(), weights.double()
-    mean = masked_mean(values, counted)
+    moments = masked_moments(values, counted)
+    _, mean, variance = merge_over_ranks(*moments) if over_ranks else moments
     centered = (values - mean) * counted
-    deviation = masked_mean(centered.square(), counted).sqrt()
+    deviation = variance.sqrt()
     # Below a millionth of the mean, the spread is rounding error of the mean.
     constant = deviation <= 1e-6 * mean.abs()  # False for NaN, which must be seen, not hidden
     safe = torch.where(constant, torch.ones_like(deviation), deviation)

@@ -39,6 +39,14 @@ class PerMinibatch(AdvantageScale):
     per_minibatch = True
 
 
+@ADVANTAGES.register("global")
+class PerBatchOfAll(AdvantageScale):
+    """Over the batch of all processes: shares of N/2 environments are then scaled as one of N."""
+
+    def forward(self, advantages: Tensor, weights: Tensor) -> Tensor:
+        return normalize_advantages(advantages, weights, over_ranks=True)
+
+
 @ADVANTAGES.register("batch")
 class PerBatch(AdvantageScale):
     """Mean 0 and standard deviation 1 over the whole batch (rsl_rl, rl_games)."""

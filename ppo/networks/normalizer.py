@@ -10,6 +10,10 @@ from torch import Tensor, nn
 from ppo.core.layout import Image
 from ppo.functional.moments import masked_moments, merge_moments, merge_over_ranks
 
+# Shares of the mean up to which a standard deviation is that of rounding.
+ROUNDING = 1e-6  # of float32, 16 of its steps
+PRECISE_ROUNDING = 1e-13  # of numbers with their remainders, 50 steps of 2^-49
+
 
 class ObservationNormalizer(nn.Module):
     """`clip((squash(obs) - mean) / scale, -limit, limit)`, per entry.
@@ -29,8 +33,11 @@ class ObservationNormalizer(nn.Module):
     Args:
         size: D, entries that `read` returns.
         tails: whether rare large values raise the scale.
-        read: rows of observations [..., *row] -> the numbers in them [..., D] (float32).
+        read: rows of observations [..., *row] -> the numbers in them [..., D] (float32, or float64
+            with `precise`).
         images: of floats, among the entries.
+        precise: [D] bool, entries that hold more than float32; the others were rounded to it. Then
+            the mean is subtracted in float64, and what is left is rounded.
     """
 
     count: Tensor  # [1] float64
@@ -39,6 +46,7 @@ class ObservationNormalizer(nn.Module):
     exact_fourth: Tensor  # [D] float64, fourth moment about the running mean; with `tails`
     mean: Tensor  # [D]
     inverse_std: Tensor  # [D]
+    noise: float | Tensor  # [D] share of the mean up to which a standard deviation is rounding
 
     def __init__(
         self,
@@ -49,8 +57,10 @@ class ObservationNormalizer(nn.Module):
         tails: bool,
         read: Callable[[Tensor], Tensor],
         images: tuple[Image, ...] = (),
+        precise: Tensor | None = None,
     ) -> None:
         super().__init__()
+        dtype = torch.float32 if precise is None else torch.float64
         self.read, self.images = read, images
         self.enabled, self.limit, self.squash = enabled and size > 0, limit, squash
         # [1], not a scalar: compiled code on a CPU loses what it writes into a tensor of no axes.
@@ -60,8 +70,13 @@ class ObservationNormalizer(nn.Module):
         self.tails = tails
         if tails:
             self.register_buffer("exact_fourth", torch.zeros(size, dtype=torch.float64))
-        self.register_buffer("mean", torch.zeros(size))
-        self.register_buffer("inverse_std", torch.ones(size))
+        self.register_buffer("mean", torch.zeros(size, dtype=dtype))
+        self.register_buffer("inverse_std", torch.ones(size, dtype=dtype))
+        if precise is None:
+            self.noise = ROUNDING
+        else:
+            noise = torch.where(precise, PRECISE_ROUNDING, ROUNDING).double()
+            self.register_buffer("noise", noise, persistent=False)
 
     def squashed(self, obs: Tensor) -> Tensor:
         """Flat observations [..., D] after the optional symlog, which tames heavy tails."""
@@ -71,8 +86,8 @@ class ObservationNormalizer(nn.Module):
     def forward(self, obs: Tensor) -> Tensor:
         obs = self.squashed(obs)
         if not self.enabled:
-            return obs
-        return ((obs - self.mean) * self.inverse_std).clamp(-self.limit, self.limit)
+            return obs.float()
+        return ((obs - self.mean) * self.inverse_std).clamp(-self.limit, self.limit).float()
 
     @torch.no_grad()
     def update(self, obs: Tensor, weights: Tensor) -> None:
@@ -88,7 +103,7 @@ class ObservationNormalizer(nn.Module):
         self.exact_mean.copy_(mean)
         self.exact_variance.copy_(variance)
         std = variance.sqrt()
-        varies = _varies(mean, std)
+        varies = _varies(mean, std, self.noise)
         if self.tails:
             powers = (obs.double() - mean) ** 4
             added, fourth, _ = merge_over_ranks(*masked_moments(powers, weights))
@@ -104,9 +119,9 @@ class ObservationNormalizer(nn.Module):
         self.inverse_std.copy_(inverse_std)
 
 
-def _varies(mean: Tensor, std: Tensor) -> Tensor:
+def _varies(mean: Tensor, std: Tensor, noise: float | Tensor = ROUNDING) -> Tensor:
     """Where an entry is no constant, whose rounding noise must not be blown up to unit variance."""
-    return std > 1e-6 * mean.abs().clamp(min=1e-6)
+    return std > noise * mean.abs().clamp(min=1e-6)
 
 
 def _of_channels(mean: Tensor, variance: Tensor, image: Image) -> tuple[Tensor, Tensor]:

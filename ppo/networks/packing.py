@@ -1,6 +1,6 @@
 """Reading rows of observations by their layout (ppo/core/layout.py). Pure, for any leading axes.
 
-A row of bytes may also come decoded, as float32: its entries in the order of `everything`, then the
+A row of bytes may also come decoded, as float32: its numbers, remainders, images entry by entry and
 mask. So demonstrations hold them, and exported files.
 """
 
@@ -27,7 +27,7 @@ def images(obs: Tensor, layout: Layout) -> list[Tensor]:
     if whole.is_plain_image and obs.dtype == torch.uint8:
         return [obs] if layout.images else []
     # A number is four bytes, and one entry of a decoded row.
-    shift = 0 if obs.dtype == torch.uint8 else 3 * whole.num_floats
+    shift = 0 if obs.dtype == torch.uint8 else 3 * whole.num_stored
     return [
         obs[..., image.start - shift : image.start - shift + image.size].unflatten(-1, image.shape)
         for image in layout.byte_images
@@ -57,18 +57,38 @@ def select(entries: Tensor, spans: tuple[Span, ...]) -> Tensor:
 
 def everything(obs: Tensor, layout: Layout) -> Tensor:
     """[..., F + pixels] float32: numbers, then the images of bytes entry by entry; no mask."""
-    if not layout.is_bytes or obs.dtype != torch.uint8:
-        return _first(obs, layout.num_entries)
-    if layout.is_plain_image:
+    if layout.is_plain_image and obs.dtype == torch.uint8:
         return obs.flatten(-3).float()
-    pixels = obs[..., 4 * layout.num_floats : layout.mask_start].float()
-    return torch.cat([floats(obs, layout), pixels], -1)
+    if not layout.is_bytes or (obs.dtype != torch.uint8 and not layout.precise):
+        return _first(obs, layout.num_entries)
+    width, end = 4 * layout.num_stored, layout.mask_start
+    if obs.dtype != torch.uint8:
+        width, end = layout.num_stored, layout.num_stored + layout.num_pixels
+    return torch.cat([floats(obs, layout), obs[..., width:end].float()], -1)
+
+
+def exact(entries: Tensor, obs: Tensor, layout: Layout) -> Tensor:
+    """[..., D] float64: entries of numbers, then perhaps pixels, with the remainders in the rows.
+
+    Args:
+        entries: [..., D] as `floats` or `everything` read them of `obs`.
+    """
+    if obs.dtype == torch.uint8:
+        stored = obs[..., : 4 * layout.num_stored].contiguous().view(torch.float32)
+    else:
+        stored = obs[..., : layout.num_stored]
+    parts, done, place = [], 0, layout.num_floats
+    for _, (start, stop) in layout.precise:
+        remainders = stored[..., place : place + stop - start].double()
+        parts += [entries[..., done:start].double(), entries[..., start:stop].double() + remainders]
+        done, place = stop, place + stop - start
+    return torch.cat([*parts, entries[..., done:].double()], -1)
 
 
 def mask(obs: Tensor, layout: Layout) -> Tensor | None:
     """[..., M] bool: the valid actions; None where the rows hold no mask."""
     decoded = layout.is_bytes and obs.dtype != torch.uint8
-    start = layout.num_entries if decoded else layout.mask_start
+    start = layout.num_stored + layout.num_pixels if decoded else layout.mask_start
     width = start + layout.num_mask if decoded else layout.shape[-1]
     if not layout.num_mask or obs.shape[-1] != width:
         return None

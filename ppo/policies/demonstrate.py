@@ -15,6 +15,7 @@ from ppo.config import Config
 from ppo.core.errors import UserError
 from ppo.envs.base import Environments
 from ppo.envs.make import make_environments
+from ppo.envs.precision import of_both_halves
 from ppo.policies.demonstrations import Demonstrations, write
 from ppo.policies.evaluate import on_variant
 from ppo.policies.policy import load_policy
@@ -86,7 +87,9 @@ def record(
         for column in zip(*columns, strict=True)
     )
     keep_ &= of_whole_episodes(ended_, fresh)
-    if envs.layout.num_mask:
+    if envs.layout.precise:
+        obs_, final = (of_both_halves(rows, envs.layout) for rows in (obs_, final))
+    elif envs.layout.num_mask:
         obs_, final = (rows[..., : envs.layout.num_floats] for rows in (obs_, final))
     ends = ended_[keep_]
     flat_actions = actions_[keep_]

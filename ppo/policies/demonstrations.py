@@ -8,7 +8,7 @@ describes the fields.
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,8 +40,16 @@ class Demonstrations(NamedTuple):
 Raw = dict[str, np.ndarray]
 
 
-def read(path: str | Path, observation_space: gym.Space, action_space: gym.Space) -> Demonstrations:
+def read(
+    path: str | Path,
+    observation_space: gym.Space,
+    action_space: gym.Space,
+    precise: Sequence[str] = (),
+) -> Demonstrations:
     """The demonstrations in a file, checked against the environment's spaces.
+
+    Args:
+        precise: entries of observations whose remainders are kept (`env.double_precision`).
 
     Raises:
         UserError: the file cannot be read, lacks a field, or does not fit the environment.
@@ -49,7 +57,7 @@ def read(path: str | Path, observation_space: gym.Space, action_space: gym.Space
     path = Path(path)
     raw = _flat_rows(_load(path), path)
     try:
-        obs = _observations(raw["observations"], observation_space)
+        obs = _observations(raw["observations"], observation_space, precise)
         actions = _actions(raw["actions"], action_space)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
@@ -283,9 +291,12 @@ def _finite(name: str, rows: np.ndarray) -> None:
         raise UserError(f"{name}: numbers are needed, not {rows.dtype}")
 
 
-def _observations(rows: np.ndarray, space: gym.Space) -> np.ndarray:
+def _observations(rows: np.ndarray, space: gym.Space, precise: Sequence[str]) -> np.ndarray:
     _finite("observations", rows)
     encoder = ObservationEncoder(space, "the environment")
+    if precise and len(rows) and rows[0].size == encoder.layout.num_floats:
+        encoder = ObservationEncoder(space, "the environment", precise=precise)
+        return encoder.rows_of(rows.reshape(len(rows), -1))
     if rows.shape[1:] == tuple(encoder.shape):
         return rows.astype(encoder.dtype)
     if isinstance(space, gym.spaces.Discrete | gym.spaces.MultiDiscrete):

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from ppo.core.errors import RunError, UserError
 from ppo.core.program import install
-from ppo.envs.observations import ActionDecoder
+from ppo.envs.actions import ActionDecoder
 from ppo.policies.inputs import Decoded, Input, Inputs, random_samples
 from ppo.policies.policy import Policy, load_policy
 from ppo.runs import files

@@ -10,7 +10,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from ppo.envs.entries import Leaf
+from ppo.envs.entries import Leaf, name_of
 from ppo.envs.host import masks
 from ppo.envs.observations import ObservationEncoder
 from ppo.networks.groups import groups_of
@@ -46,10 +46,13 @@ class Inputs:
     def __init__(self, policy: Policy) -> None:
         self.policy, self.layout = policy, policy.agent.layout
         space, keys = policy.observation_space, policy.config.network.actor_keys
-        self.named = isinstance(space, spaces.Dict | spaces.Tuple) or self.layout.is_packed
+        precise = [name for name, _ in self.layout.precise]
+        several = isinstance(space, spaces.Dict | spaces.Tuple)
+        self.named = several or self.layout.is_packed or bool(precise)
         env_id, num_mask = policy.config.env.id, self.layout.num_mask
         self.leaves = ObservationEncoder(space, env_id, num_mask).entries
-        self.encoder = ObservationEncoder(space, env_id, num_mask, keys)
+        self.encoder = ObservationEncoder(space, env_id, num_mask, keys, precise)
+        self.precise = set(precise)
         self.all = self._named() if self.named else self._rows()
 
     def _rows(self) -> tuple[Input, ...]:
@@ -61,7 +64,7 @@ class Inputs:
         if num_mask and masks.in_observation(space, self.policy.action_space):
             seen[masks.KEY] = next(leaf for leaf in self.leaves if name_of(leaf) == masks.KEY)
         found = [
-            Input(name, _dtype(leaf.space), tuple(leaf.space.shape or ()))
+            Input(name, _dtype(leaf.space, name in self.precise), tuple(leaf.space.shape or ()))
             for name, leaf in seen.items()
         ]
         if num_mask and masks.KEY not in seen:
@@ -93,28 +96,31 @@ class Decoded(nn.Module):
         super().__init__()
         self.names = {one.name for one in inputs.all}
         self.leaves, self.num_mask = inputs.leaves, inputs.layout.num_mask
+        self.precise = inputs.precise
 
     def forward(self, observations: dict[str, Tensor]) -> Tensor:
         first = next(iter(observations.values()))
-        parts = []
+        parts: list[Tensor] = []
+        images: list[Tensor] = []
+        remainders: list[Tensor] = []
         for leaf in self.leaves:
             name = name_of(leaf)
-            if name in self.names:
-                parts.append(_numbers(leaf.space, observations[name]))
-            else:
-                parts.append(torch.zeros(first.shape[0], leaf.size, device=first.device))
+            nothing = torch.zeros(first.shape[0], leaf.size, device=first.device)
+            found = observations[name] if name in self.names else nothing
+            if name in self.precise:  # by way of float64, as in rows
+                found = found.double()
+                remainders.append(_remainders(found))
+            numbers = _numbers(leaf.space, found) if name in self.names else nothing
+            (parts if leaf.stop else images).append(numbers)
+        parts += [*remainders, *images]
         if self.num_mask:
             parts.append(observations[masks.KEY].flatten(1)[:, -self.num_mask :].float())
         return torch.cat(parts, -1)
 
 
-def name_of(leaf: Leaf) -> str:
-    return ".".join(map(str, leaf.path)) or "observations"
-
-
-def _dtype(space: gym.Space) -> str:
+def _dtype(space: gym.Space, is_precise: bool) -> str:
     name = np.dtype(space.dtype).name
-    return name if name in DTYPES else "float32"
+    return name if name in DTYPES else "float64" if is_precise else "float32"
 
 
 def _numbers(space: Any, values: Tensor) -> Tensor:
@@ -128,6 +134,12 @@ def _numbers(space: Any, values: Tensor) -> Tensor:
         for i, (size, start) in enumerate(zip(sizes, starts, strict=True))
     ]
     return torch.cat(parts, -1)
+
+
+def _remainders(values: Tensor) -> Tensor:
+    """[N, D] what float32 leaves of numbers."""
+    exact = values.reshape(values.shape[0], -1)
+    return (exact - exact.float()).float()
 
 
 def _choices(space: Any) -> tuple[list[int], list[int]]:
@@ -178,10 +190,12 @@ def _random_numbers(inputs: Inputs, count: int, source: torch.Generator) -> Tens
     size = read.layout.num_floats
     noise = torch.randn(count, size, generator=source)
     noise[: count // 8] *= 20.0
-    seen = known.exact_mean[:size].float() + known.exact_variance[:size].sqrt().float() * noise
+    moments = known.exact_mean[:size], known.exact_variance[:size].sqrt()
+    mean, std = moments if inputs.precise else (part.float() for part in moments)
+    seen = mean + std * noise
     if known.squash == "symlog":
         seen = seen.sign() * seen.abs().expm1()
-    rows = torch.zeros(count, inputs.layout.num_floats)
+    rows = torch.zeros(count, inputs.layout.num_floats, dtype=seen.dtype)
     start = 0
     for first, last in read.spans or ((0, size),):
         width = min(last, rows.shape[1]) - first
@@ -207,7 +221,9 @@ def _random(leaf: Leaf, numbers: Tensor, source: torch.Generator) -> Tensor:
     if space.dtype.kind == "f":
         return values
     least, most = (float(side) for side in (np.iinfo(space.dtype).min, np.iinfo(space.dtype).max))
-    return values.round().clamp(max(least, -(2.0**31)), min(most, 2.0**31 - 128))
+    # The largest that float32, or float64, and the integers both hold.
+    wide = (2.0**31, 128) if values.dtype == torch.float32 else (2.0**63, 1024)
+    return values.round().clamp(max(least, -wide[0]), min(most, wide[0] - wide[1]))
 
 
 def _random_masks(inputs: Inputs, count: int, source: torch.Generator) -> Tensor:

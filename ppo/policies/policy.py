@@ -13,9 +13,11 @@ import torch
 from ppo.algorithm.build import build_agent
 from ppo.config import Config
 from ppo.core.errors import UserError
+from ppo.envs.actions import ActionDecoder
 from ppo.envs.changed import refuse_changes
 from ppo.envs.host import masks
-from ppo.envs.observations import ActionDecoder, ObservationEncoder, flat_mask, layout_of
+from ppo.envs.make import precise_of
+from ppo.envs.observations import ObservationEncoder, flat_mask, layout_of
 from ppo.envs.spaces import restore
 from ppo.networks.agent import Agent
 from ppo.policies.batches import rows_of
@@ -115,8 +117,11 @@ class Policy:
 
     @functools.cached_property
     def _encoder(self) -> ObservationEncoder:
-        num_mask, keys = self.agent.layout.num_mask, self.config.network.actor_keys
-        return ObservationEncoder(self.observation_space, "the environment", num_mask, keys)
+        layout, keys = self.agent.layout, self.config.network.actor_keys
+        precise = [name for name, _ in layout.precise]
+        return ObservationEncoder(
+            self.observation_space, "the environment", layout.num_mask, keys, precise
+        )
 
     def _actions(self, rows: np.ndarray, deterministic: bool, seed: int | None) -> np.ndarray:
         """Environment actions [N, ...] for rows [N, ...]."""
@@ -208,7 +213,9 @@ def policy_of(loaded: checkpoint.Checkpoint, config: Config) -> Policy:
     """The policy inside a checkpoint."""
     observation_space = restore(loaded.meta["observation_space"])
     action_space = restore(loaded.meta["action_space"])
-    layout = layout_of(observation_space, loaded.meta.get("num_mask", 0))
+    layout = layout_of(
+        observation_space, loaded.meta.get("num_mask", 0), precise_of(config.env) or ()
+    )
     agent, _ = build_agent(config, layout, action_space, len(loaded.meta["components"]))
     prefix = "objective.agent."
     agent.load_state_dict(

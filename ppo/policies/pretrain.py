@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ppo.algorithm.build import prepare_torch
+from ppo.algorithm.automatic import chosen
+from ppo.algorithm.build import prepare_torch, settled
 from ppo.config import Config
 from ppo.core.randomness import stream_seed
 from ppo.envs.base import Environments
@@ -47,7 +48,8 @@ def environments_for(config: Config, num_envs: int) -> Environments:
 
 def imitator_for(config: Config, data: Path, envs: Environments) -> Imitator:
     """An imitator of the demonstrations in `data`."""
-    demonstrations = read(data, envs.observation_space, envs.action_space)
+    precise = [name for name, _ in envs.layout.precise]
+    demonstrations = read(data, envs.observation_space, envs.action_space, precise)
     dynamics = envs.env if isinstance(envs, TorchEnvironments) else None
     return Imitator(
         config,
@@ -80,9 +82,11 @@ def pretrain(config: Config, data: Path, results: Path, tell: Any = None) -> Pre
         UserError: the file or the settings cannot be used.
     """
     prepare_torch(config)
+    config = chosen(config)[0]
     data, results = data.absolute(), results_folder(results)
     count = min(EVALUATION_ENVS, max(config.evaluation.episodes, 1))
     with environments_for(config, count) as envs:
+        config = settled(config, envs)
         imitator = imitator_for(config, data, envs)
         records = imitator.train(tell)
         policy = Policy(imitator.agent, config, envs.observation_space, envs.action_space)

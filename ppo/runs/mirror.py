@@ -19,6 +19,7 @@ from ppo.runs.names import MARKS, REMOTE, RUN_NAME
 
 CHECKPOINTS = "checkpoints"
 MARK = "mirror_id"
+DRAFT = ".part"
 
 
 class Mirror:
@@ -85,9 +86,12 @@ class Mirror:
         except FileNotFoundError:  # removed meanwhile
             return
         target = f"{self._root}/{name}"
-        if not self._files.async_impl:  # an object store has no folders, and would make a bucket
+        if self._files.async_impl:  # an object store has no folders, and shows what is whole
+            self._files.pipe_file(target, data)
+        else:
             self._files.makedirs(os.path.dirname(target), exist_ok=True)
-        self._files.pipe_file(target, data)
+            self._files.pipe_file(f"{self._root}/{DRAFT}", data)  # a full disk tears what it writes
+            self._files.mv(f"{self._root}/{DRAFT}", target)
         self._sent[name] = mark
 
 

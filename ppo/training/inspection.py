@@ -16,13 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from ppo.algorithm import health
+from ppo.algorithm.automatic import chosen
 from ppo.algorithm.build import build_environments, build_learner, prepare_torch
 from ppo.algorithm.gradients import norm_of, shared_parameters
 from ppo.algorithm.learner import Learner
 from ppo.config import Config
 from ppo.config.units import value_loss_unit
-from ppo.envs.base import Environments
-from ppo.envs.host import masks
+from ppo.envs.look import random_actions
 from ppo.envs.make import make_environments
 from ppo.functional.returns import generalized_advantages
 from ppo.losses.base import Knobs
@@ -88,6 +88,7 @@ def inspect_environment(config: Config, num_steps: int) -> dict[str, Any]:
     Raises:
         UserError: the configuration does not work.
     """
+    config = chosen(config)[0]
     per_env = max(2, -(-num_steps // config.env.num_envs))
     once = [f"ppo.num_steps={per_env}", "ppo.num_minibatches=1", "system.compile=never"]
     config = config.with_overrides(once)
@@ -250,7 +251,7 @@ def _played(config: Config) -> list[str]:
         obs = envs.reset()
         seen = [_digest(obs)]
         for _ in range(COPY_STEPS):
-            step = envs.step(_drawn(envs, obs))
+            step = envs.step(random_actions(envs, obs))
             obs = step.obs
             seen.append(_digest(obs, step.rewards))
     return seen
@@ -263,15 +264,6 @@ def _digest(*tensors: Tensor) -> str:
     return found.hexdigest()
 
 
-def _drawn(envs: Environments, obs: Tensor) -> Tensor:
-    """Random actions, none that a mask rules out."""
-    space, layout = envs.action_space, envs.layout
-    if not layout.num_mask:
-        return torch.as_tensor(np.stack([space.sample() for _ in range(envs.num_envs)]))
-    valid = obs[:, layout.mask_start : layout.mask_start + layout.num_mask].numpy() != 0
-    return torch.as_tensor(np.stack([masks.sample(space, row) for row in valid]))
-
-
 # ---- a file of demonstrations
 
 
@@ -281,7 +273,7 @@ def inspect_data(config: Config, path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file cannot be read or does not fit the environment.
     """
-    cpu = torch.device("cpu")
+    cpu, config = torch.device("cpu"), chosen(config)[0]
     with make_environments(config.env, run_seed=0, device=cpu, num_envs=1) as envs:
         data = read(path, envs.observation_space, envs.action_space)
         action_space, count = envs.action_space, len(envs.component_names)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ppo.algorithm import build
+from ppo.algorithm import automatic, build
 from ppo.config import Config
 from ppo.core import parallel, program
 from ppo.core.errors import Diverged, Dropped, RunError, UserError
@@ -49,16 +49,20 @@ class Loop:
         resume = mirror.local(resume, self.results) if resume else None
         mirror.check(config.train.mirror)
         self.folder = RunFolder.open(self.results, resume) if resume else None
+        config = automatic.of_run(config, self.folder.path if self.folder else None)
         self.resumed = resume is not None
         initial = config.train.initial_policy
         self.initial_policy = find_run(self.results, initial) if initial and not resume else None
+        config = automatic.of_run(config, self.initial_policy, automatic.LEARNED)
         self.device = build.prepare_torch(config)
         parallel.start(self.device)
         self.ranks = parallel.world_size()
         if parallel.rank() > 0:
             self.folder = None  # rank 0 alone reads and writes it
         config, self.given, env_notes = opening.settle_environment(config, env, self.ranks)
+        config, self.choices = automatic.chosen(config, self.given, self.device)
         self.envs = build.build_environments(config, self.device, env=self.given)
+        config = build.settled(config, self.envs)
         self.learner = build.build_learner(config, self.envs, self.device)
         self.settings = Settings(config, self.learner)
         self.saves = Saves(self.learner, config.train.keep_checkpoints)
@@ -226,6 +230,7 @@ class Loop:
                 self.evaluated.load(self.folder, before)
                 anew = ["the run had no checkpoint yet: it begins again with batch 0"]
                 self.notes = anew if self.resumed and states is None else []
+                self.notes += self.choices if states is None and not goes_on else []
                 self.notes += [*self.folder.warnings, *(limits if states and not goes_on else [])]
                 self._tell("on_start")
         self.opened = True

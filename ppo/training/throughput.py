@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ppo.algorithm import build
+from ppo.algorithm.automatic import chosen
 from ppo.algorithm.learner import Learner
 from ppo.config import Config
 from ppo.core.compiling import chooses_products
@@ -29,7 +30,7 @@ def measure(config: Config, seconds: float = 3.0) -> dict[str, Any]:
     Args:
         seconds: that each of the four measurements takes at least; one batch is the least.
     """
-    device = build.prepare_torch(config)
+    device, config = build.prepare_torch(config), chosen(config)[0]
     envs = build.build_environments(config, device)
     try:
         begin = time.perf_counter()

@@ -94,7 +94,7 @@ def test_an_own_copy_of_a_shipped_kind_is_that_kind_bit_for_bit() -> None:
 
 def test_a_saved_policy_finds_its_parts(tmp_path) -> None:
     more = {"network__encoder": "own_parts:Residual", "network__encoder_kwargs": "{width: 7}",
-            "network__memory": "own_parts:Leaky"}  # fmt: skip
+            "network__memory": "own_parts:Leaky", "network__shared_encoder": True}  # fmt: skip
     with Trainer(settings("CartPole-v1", **more), tmp_path) as trainer:
         trainer.train()
         wanted = trainer.learner.objective.agent.encoder

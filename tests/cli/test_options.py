@@ -15,8 +15,8 @@ def test_json_is_a_list_of_objects(capsys: pytest.CaptureFixture[str]) -> None:
     assert found == {
         "name": "ppo.num_steps",
         "tier": "common",
-        "default": 60,
-        "allowed": "a whole number, at least 1",
+        "default": "auto",
+        "allowed": "a whole number, at least 1 or auto",
         "meaning": "steps per environment in a batch",
         "source": "",
     }

@@ -30,14 +30,14 @@ def sets(*overrides: str) -> list[str]:
 
 def test_every_mismatch_comes_at_once() -> None:
     found = refused(
-        "env.num_envs=9", "ppo.num_steps=9", "network.memory=gru", "ppo.gamma=0.9999",
+        "env.num_envs=9", "ppo.num_steps=9", "ppo.gamma=0.9999",
         "ppo.gamma_schedule=critic", "ppo.value_loss=two_hot", "ppo.normalize_returns=false",
         "env.backend=torch", "env.frame_stack=2",
+        "ppo.num_minibatches=16", "ppo.max_gamma=0.999",
     )  # fmt: skip
     beginnings = [
-        "--set ppo.num_steps=9: env.num_envs 9 x ppo.num_steps 9 = 81 samples cannot",
-        "--set env.num_envs=9: with network.memory a minibatch is whole environments",
-        "--set ppo.gamma=0.9999: ppo.max_gamma 0.999 is below ppo.gamma 0.9999",
+        "--set ppo.num_minibatches=16: env.num_envs 9 x ppo.num_steps 9 = 81 samples cannot",
+        "--set ppo.max_gamma=0.999: ppo.max_gamma 0.999 is below ppo.gamma 0.9999",
         "--set ppo.value_loss=two_hot: ppo.value_loss two_hot needs bounded targets",
         "--set env.frame_stack=2: torch environments cannot stack",
     ]
@@ -176,3 +176,12 @@ def test_each_process_has_its_share_of_what_must_fit(
     with pytest.raises(UserError) as caught:
         build.build_environments(config, HOST)
     assert caught.value.messages[0].startswith(expected), caught.value.messages
+
+
+def test_a_number_that_no_line_has_room_for_is_named_by_its_size() -> None:
+    for key in ("env.num_envs", "ppo.num_steps", "ppo.num_minibatches"):
+        values = ["ppo.num_minibatches=7", f"{key}=1e+251", "network.memory=lstm"]
+        with pytest.raises(UserError) as caught:
+            Config.from_dict({}, values)
+        assert "1e" in str(caught.value), key
+        assert all(len(line) < 500 for line in caught.value.messages)

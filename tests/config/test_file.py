@@ -207,17 +207,21 @@ def test_byte_order_marks_are_understood(tmp_path: Path, encoding: str) -> None:
         ("ppo: {gamma: 1.5}", "config.yaml:1 ppo.gamma: 1.5; must be a number from 0 to 1"),
         (
             "ppo: {learning_rate: '0.2'}",
-            "config.yaml:1 ppo.learning_rate: '0.2'; must be a number above 0; remove the quotes",
+            "config.yaml:1 ppo.learning_rate: '0.2'; must be a number above 0 or auto; remove the"
+            " quotes",
         ),
         (
             "env:\n  num_envs: true",
-            "config.yaml:2 env.num_envs: true; must be a whole number, at least 1",
+            "config.yaml:2 env.num_envs: true; must be a whole number, at least 1 or auto",
         ),
         (
             "env: {num_envs: 2.5}",
-            "config.yaml:1 env.num_envs: 2.5; must be a whole number, at least 1",
+            "config.yaml:1 env.num_envs: 2.5; must be a whole number, at least 1 or auto",
         ),
-        ("ppo: {target_kl: 0}", "config.yaml:1 ppo.target_kl: 0; must be a number above 0 or null"),
+        (
+            "ppo: {target_kl: 0}",
+            "config.yaml:1 ppo.target_kl: 0; must be a number above 0 or null or auto",
+        ),
         (
             "ppo: {normalize_returns: yes}",
             "config.yaml:1 ppo.normalize_returns: 'yes'; must be true or false; write true",
@@ -253,7 +257,7 @@ def test_byte_order_marks_are_understood(tmp_path: Path, encoding: str) -> None:
             " zeros",
         ),
         (
-            "ppo: {num_minibatches: 7}",
+            "ppo: {num_minibatches: 7, num_steps: 60}\nenv: {num_envs: 256}",
             "config.yaml:1 ppo.num_minibatches: env.num_envs 256 x ppo.num_steps 60 = 15,360"
             " samples cannot be cut into ppo.num_minibatches 7 equal parts; nearest that fit:"
             " 6 and 8",
@@ -279,7 +283,8 @@ def test_all_mistakes_come_at_once_from_top_to_bottom(tmp_path: Path) -> None:
 
 
 def test_what_does_not_fit_comes_with_what_is_wrong_alone(tmp_path: Path) -> None:
-    text = "ppo:\n  gamma: 2\n  gama: 1\n  num_minibatches: 7\nnetwork: {hidden_sizes: [0]}\n"
+    text = "ppo:\n  gamma: 2\n  gama: 1\n  num_minibatches: 7\n  num_steps: 60\n"
+    text += "network: {hidden_sizes: [0]}\nenv: {num_envs: 256}\n"
     found = mistakes(tmp_path, text)
     assert [line.split()[1].rstrip(":") for line in found] == [
         "ppo.gamma", "ppo.gama", "ppo.num_minibatches", "network.hidden_sizes",
@@ -412,9 +417,13 @@ def test_the_minibatch_mistake_points_at_what_was_typed(tmp_path: Path) -> None:
         (b"ppo: {num_steps: }", "config.yaml:1 ppo.num_steps: null; must be a whole number"),
         (b'a: "\\ud800"', "config.yaml:1:7: not valid YAML: "),
         (b"<<: {ppo: 1}", "config.yaml:1 <<: unknown"),
-        (b"ppo: {num_minibatches: 1000000000000000000}", "config.yaml:1 ppo.num_minibatches: "),
         (
-            b"env: {num_envs: 999999999999999989}\nppo: {num_minibatches: 999999999999999}",
+            b"ppo: {num_minibatches: 1000000000000000000, num_steps: 6}\nenv: {num_envs: 2}",
+            "config.yaml:1 ppo.num_minibatches: ",
+        ),
+        (
+            b"env: {num_envs: 999999999999999989}\n"
+            b"ppo: {num_minibatches: 999999999999999, num_steps: 60}",
             "config.yaml:2 ppo.num_minibatches: env.num_envs 999,999,999,999,999,989",
         ),
         (b"? x\n" * 9_000, "config.yaml:1 x: unknown"),

@@ -179,11 +179,13 @@ def test_the_settings_follow_from_an_object():
     settled, notes = settle(config, read(cartpole))
     assert settled.env.num_envs == 256 and settled.evaluation.env == "separate" and not notes
     with pytest.raises(UserError, match="ppo.num_minibatches"):
-        settle(Config.from_dict({}, ["ppo.num_steps=1"]), read(CartPoleVectorEnv(3)))
+        sets = ["ppo.num_steps=1", "ppo.num_minibatches=16"]
+        settle(Config.from_dict({}, sets), read(CartPoleVectorEnv(3)))
     with pytest.raises(UserError, match="env.kwargs: the VectorEnv .* is made already"):
         settle(Config.from_dict({}, ["env.kwargs={a: 1}"]), read(CartPoleVectorEnv(8)))
     with pytest.raises(UserError, match="fills one slot, and env.num_envs is 256; give a factory"):
         settle(config, read(cartpole()))
+    assert settle(Config(), read(cartpole()))[0].env.num_envs == 1
 
 
 def test_what_an_import_finds_is_named_by_its_path():

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from sick_env import SPACES
 
 from ppo.core.errors import UserError
+from ppo.envs.actions import ActionDecoder
 from ppo.envs.observations import (
-    ActionDecoder,
     ObservationEncoder,
     flatten_observation,
     observation_size,

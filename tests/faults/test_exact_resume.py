@@ -47,6 +47,11 @@ def cases():
         "auxiliary__losses_kwargs": "{NextReward: {weight: 0.1}}",
     }  # fmt: skip
     yield pytest.param({"env__id": "CartPole-v1", **own}, id="own parts")
+    once = {"env__id": "simulators:Saving", **steered}
+    yield pytest.param(once, id="simulator")
+    yield pytest.param({**once, **own}, id="simulator with own parts", marks=pytest.mark.slow)
+    several = {"env__id": "env_forms:make_all", **steered}
+    yield pytest.param(several, id="vector environment", marks=pytest.mark.slow)
     for env in CLASSIC:
         marks = () if env in ("Acrobot-v1",) else pytest.mark.slow
         yield pytest.param({"env__id": env}, id=env, marks=marks)

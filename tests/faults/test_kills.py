@@ -57,9 +57,21 @@ def undisturbed(zygote, tmp_path_factory):
     return run
 
 
-@pytest.mark.parametrize("env", ["DoubleIntegrator-v0", "CartPole-v1"])
-def test_a_run_killed_three_times_ends_as_the_one_left_alone(zygote, undisturbed, tmp_path, env):
-    more = {"env__id": env}
+STEERED = {"train__callbacks": "['stateful:Stateful']"}
+OWN = {"network__encoder": "own_parts:Residual", "ppo__return_normalizer": "own_parts:Slow"}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"env__id": "DoubleIntegrator-v0"},
+        {"env__id": "CartPole-v1"},
+        pytest.param({"env__id": "simulators:Saving", **STEERED, **OWN}, marks=pytest.mark.slow),
+        pytest.param({"env__id": "env_forms:make_all", **STEERED, **OWN}, marks=pytest.mark.slow),
+    ],
+    ids=lambda more: more["env__id"],
+)
+def test_a_run_killed_three_times_ends_as_the_one_left_alone(zygote, undisturbed, tmp_path, more):
     landed = kill_until_done(zygote, tmp_path, 20, random.Random(1), 3, **more)
     assert landed.total() > 0
     assert_same(finish(zygote, tmp_path, 20, **more), undisturbed(20, **more))

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from trials import assert_readable, assert_same, command, result, resuming
 from zygote import waits
 
@@ -47,6 +48,26 @@ def test_a_checkpoint_holds_the_environments_of_every_rank(whole):
     own = {name for name in whole["tensors"] if name.startswith("rank1.")}
     assert "rank1.collector.envs.episodes" in own and "rank1.reward_scale.carried" in own
     assert {name.removeprefix("rank1.") for name in own} <= whole["tensors"].keys()
+
+
+@pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1"])
+def test_two_halves_learn_what_one_whole_learns(zygote, tmp_path, env):
+    """Where advantages are normalized over all of them; a half alone has its own moments."""
+    more = {"env__id": env, "ppo__num_minibatches": 1, "ppo__learning_rate": 0.01}
+
+    def parameters(name, kind, count):
+        argv = command(tmp_path / name, 3, **more, ppo__normalize_advantages=kind)
+        status, errors = run(zygote, argv, count) if count > 1 else zygote.run(argv)
+        assert status in (0, [0, 0]), errors
+        tensors = result(tmp_path / name)["tensors"]
+        own = {k: v for k, v in tensors.items() if k.startswith("objective.agent.")}
+        return torch.cat([own[name].flatten().double() for name in sorted(own)])
+
+    whole = parameters("one", "global", 1)
+    assert torch.equal(whole, parameters("batch", "batch", 1))
+    apart = (parameters("two", "global", 2) - whole).abs()
+    alone = (parameters("alone", "batch", 2) - whole).abs()
+    assert apart.max() < 1e-5 and alone.max() > 1e-2
 
 
 @pytest.mark.parametrize("who", [[0], [1], [0, 1]], ids=["rank 0", "rank 1", "both"])
@@ -163,6 +184,57 @@ def test_torchrun_starts_again_from_the_newest_checkpoint(tmp_path, kills):
     assert_same(result(killed), result(whole))
     print(f"{kills} kills, {batches} batches; longest time to the next checkpoints "
           f"{max(downtimes):.1f} s")  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_node_that_is_lost_and_comes_back_loses_no_bit(tmp_path):
+    """Two agents meet over c10d on loopback; one and its rank die, and somebody starts it again."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        endpoint = f"127.0.0.1:{free.getsockname()[1]}"
+    words = [sys.executable, "-m", "torch.distributed.run",
+             "--nnodes", "2", "--nproc-per-node", "1", "--max-restarts", "3",
+             "--rdzv-backend", "c10d", "--rdzv-endpoint", endpoint,
+             "--rdzv-id", "lost", "--rdzv-conf", "last_call_timeout=1,keep_alive_interval=1",
+             "--local-addr", "127.0.0.1", str(ROOT / "train_cli.py")]  # fmt: skip
+    environment = os.environ | {
+        "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
+    }  # fmt: skip
+    batches, more = 400, MORE | {"train__checkpoint_interval": 5, "evaluation__interval": 0}
+    lost, log = tmp_path / "lost", (tmp_path / "log").open("wb")
+
+    def node():
+        return subprocess.Popen(
+            words + resuming(lost, batches, **more), stdout=log, stderr=log, env=environment,
+            start_new_session=True,
+        )  # fmt: skip
+
+    nodes = [node()]
+    try:
+        time.sleep(2.0)  # the first one keeps the store, and stays
+        nodes.append(node())
+        assert waits(lambda: newest(lost) > 20, 300), (tmp_path / "log").read_text()[-3000:]
+        for pid in [nodes[1].pid, *ranks_of(nodes[1].pid)]:
+            os.kill(pid, signal.SIGKILL)
+        nodes[1].wait()
+        before = newest(lost)
+        nodes.append(node())
+        assert [nodes[i].wait(900) for i in (0, 2)] == [0, 0], (tmp_path / "log").read_text()[
+            -3000:
+        ]
+        assert newest(lost) == batches > before
+    finally:
+        for agent in nodes:
+            for pid in [*ranks_of(agent.pid), *([agent.pid] if agent.poll() is None else [])]:
+                os.kill(pid, signal.SIGKILL)
+            agent.wait()
+        log.close()
+    whole = tmp_path / "whole"
+    one = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+           str(ROOT / "train_cli.py")]  # fmt: skip
+    subprocess.run(one + command(whole, batches, **more), env=environment, check=True,
+                   capture_output=True)  # fmt: skip
+    assert_same(result(lost), result(whole))
 
 
 def newest(results: Path) -> int:

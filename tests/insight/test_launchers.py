@@ -1,7 +1,9 @@
 """Jobs that are lost with their node, and the launchers of clusters."""
 
 import os
+import shutil
 import stat
+import subprocess
 import sys
 import threading
 import time
@@ -12,8 +14,9 @@ import pytest
 from ppo.core.errors import UserError
 from ppo.insight.experiments import launchers
 from ppo.insight.experiments.grid import Axis, Plan
-from ppo.insight.experiments.launchers.base import LOST
+from ppo.insight.experiments.launchers.base import LOST, run_here
 from ppo.insight.experiments.launchers.local import LocalLauncher
+from ppo.insight.experiments.launchers.ray import pack
 from ppo.insight.experiments.run import open_experiment, run_experiment, run_grid_of
 
 TRAINER = Path(__file__).parents[1] / "tools" / "stand_in_trainer.py"
@@ -71,6 +74,23 @@ def test_a_job_that_is_lost_too_often_is_left_to_the_next_start(tmp_path):
     assert "its node was lost" in (outcome.folder / "output.txt").read_text()
     (outcome,) = run_experiment(experiment, Unreliable(0), jobs=1)
     assert outcome.status == "finished" and outcome.run.name == "run0001"
+
+
+def test_the_same_experiment_is_run_by_one_process_at_a_time(tmp_path):
+    """Two would train each job twice."""
+    experiment = open_experiment(plan("0.9"), tmp_path)
+    again = open_experiment(plan("0.9"), tmp_path)
+    met = []
+
+    def watch(outcomes):
+        if not met:
+            with pytest.raises(UserError, match=f"by process {os.getpid()}; wait .*--fresh"):
+                run_experiment(again, Unreliable(0), jobs=1)
+            met.append(True)
+
+    (outcome,) = run_experiment(experiment, Unreliable(0), jobs=1, watch=watch)
+    assert met and outcome.status == "finished"
+    assert run_experiment(again, Unreliable(0), jobs=1)[0].run == outcome.run
 
 
 @pytest.mark.parametrize(
@@ -141,6 +161,94 @@ def test_a_ray_node_that_dies_loses_no_job(tmp_path, monkeypatch):
     finally:
         ray.shutdown()
         cluster.shutdown()
+
+
+def test_a_node_without_the_working_directory_works_in_a_copy(tmp_path, monkeypatch):
+    work, modules = tmp_path / "work", tmp_path / "modules"
+    for place, name in ((work, "here"), (modules, "there"), (work / ".hidden", "not_this")):
+        place.mkdir()
+        (place / f"{name}.py").write_text(f"WORD = {name!r}")
+    (work / "data.npz").write_bytes(b"0")
+    copies = pack([str(work), str(modules)], tmp_path / "node")
+    found = {p.relative_to(tmp_path / "node").as_posix() for p in (tmp_path / "node").rglob("*.*")}
+    assert found == {"place0/here.py", "place1/there.py"}
+    shutil.move(work, tmp_path / "gone")
+    shutil.move(modules, tmp_path / "gone too")
+    monkeypatch.chdir(tmp_path / "node")
+    words = ["/no/such/python", "-c", "import here, there; print(here.WORD, there.WORD)"]
+    assert run_here(words, str(tmp_path / "out"), str(modules), str(work), copies) == 0
+    assert (tmp_path / "out").read_text() == "here there\n"
+
+
+def test_sources_that_are_too_large_stay_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr("ppo.insight.experiments.launchers.ray.LARGEST", 8)
+    for name, text in (("large", "# more than that"), ("small", "# less")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "own.py").write_text(text)
+    places = [str(tmp_path / name) for name in ("large", "small")]
+    assert pack(places, tmp_path / "node") == {places[1]: "place1"}
+    assert run_here([sys.executable], str(tmp_path / "out"), "", "/no/such", {}) == 1
+    assert "too large to travel" in (tmp_path / "out").read_text()
+
+
+SWEEP = """
+import shutil, sys
+from pathlib import Path
+from ppo.insight.experiments.grid import Axis, Plan
+from ppo.insight.experiments.launchers.ray import RayLauncher
+from ppo.insight.experiments.run import open_experiment, run_experiment
+
+class StandIn(RayLauncher):
+    def start(self, command, output):
+        words = [f"import own, runpy, sys; print(own.WORD); sys.argv = {command[2:]!r}",
+                 f"sys.path.insert(0, {str(Path(trainer).parent)!r})",
+                 f"runpy.run_path({trainer!r}, run_name='__main__')"]
+        return super().start([command[0], "-c", "; ".join(words)], output)
+
+address, trainer, results = sys.argv[1:]
+gammas = ("0.9", "0.8") if Path.cwd().name == "one" else ("0.9", "0.7")
+plan = Plan((Axis("ppo.gamma", gammas),), "full", (1, 2), None, ())
+experiment, launcher = open_experiment(plan, Path(results)), StandIn(address)
+shutil.move(Path.cwd(), f"{Path.cwd()} is not on the node")
+outcomes = run_experiment(experiment, launcher, jobs=2)
+assert [outcome.status for outcome in outcomes] == ["finished"] * 4, outcomes
+"""
+
+
+@pytest.mark.slow
+def test_two_sweeps_at_once_do_not_mix_and_own_modules_travel(tmp_path):
+    """Each from a folder of its own, which the node has not; both write into one results folder."""
+    pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    root = Path(__file__).parents[2]
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
+    try:
+        sweeps = []
+        for word in ("one", "two"):
+            (tmp_path / word).mkdir()
+            (tmp_path / word / "own.py").write_text(f"WORD = {word!r}")
+            argv = [sys.executable, "-c", SWEEP, cluster.address, str(TRAINER), "../runs"]
+            sweeps.append(
+                subprocess.Popen(
+                    argv,
+                    cwd=tmp_path / word,
+                    env=os.environ | {"PYTHONPATH": str(root)},
+                    stderr=subprocess.PIPE,
+                    text=True,
+                )  # fmt: skip
+            )
+        errors = [sweep.communicate(timeout=500)[1] for sweep in sweeps]
+        assert [sweep.returncode for sweep in sweeps] == [0, 0], errors
+    finally:
+        cluster.shutdown()
+    experiments = sorted((tmp_path / "runs").glob("experiment*"))
+    words = []
+    for experiment in experiments:
+        jobs = sorted((experiment / "jobs").iterdir())
+        assert [len(list(job.glob("run*"))) for job in jobs] == [1] * 4
+        words.append({(job / "output.txt").read_text().splitlines()[0] for job in jobs})
+    assert sorted(map(sorted, words)) == [["one"], ["two"]]
 
 
 @pytest.mark.slow

@@ -45,11 +45,15 @@ def holds(*names: str) -> Callable[[Any], Any]:
 
 
 ELSEWHERE = {
+    "auto.settings": "laws/test_automatic.py::test_another_seed_is_the_same_request",
+    "auto.steps": "laws/test_automatic.py::test_the_steps_of_the_look_count",
     "env.workers": "envs/test_backends.py::test_workers_change_no_bit",
     "env.step_timeout": "envs/test_backends.py::test_a_hanging_environment_is_replaced_once",
     "env.on_error": "envs/test_faults.py::test_an_episode_with_a_fault_can_be_cut",
     "env.on_nonfinite": "envs/test_faults.py::test_an_episode_with_a_fault_can_be_cut",
     "env.action_masks": "envs/test_masks.py::test_no_action_that_is_ruled_out_is_ever_taken",
+    "env.double_precision": "envs/test_precision.py::"
+    "test_bounds_decide_and_without_bounds_the_first_observation",
     "network.encoder": "networks/test_encoders.py::"
     "test_auto_takes_convolutions_where_an_image_is_large_enough",
     "network.images": "networks/test_groups.py::"
@@ -398,12 +402,13 @@ def test_the_policy_learns_from_the_weighted_sum_of_the_components() -> None:
 @holds("ppo.normalize_advantages")
 def test_advantages_are_normalized_over_the_batch_the_minibatch_or_not() -> None:
     found = {}
-    for kind in ("none", "batch", "minibatch"):
+    for kind in ("none", "batch", "global", "minibatch"):
         run = made(ppo__normalize_advantages=kind)
         found[kind] = run.prepare(run.collector(0)[0])[0].advantages
     raw = found["none"]
     torch.testing.assert_close(found["batch"], (raw - raw.mean()) / raw.std(correction=0))
     assert torch.equal(found["minibatch"], raw)
+    assert torch.equal(found["global"], found["batch"])  # with one process
     # Over minibatches it is done by the policy's loss: the size of the advantages is then nothing.
     huge = {"env__reward_scale": 2.0**40}
     one = after(ppo__normalize_advantages="minibatch")["policy_loss"]
@@ -658,6 +663,7 @@ def test_an_evaluation_plays_the_mode_or_samples(tmp_path: Path) -> None:
 def test_files_and_findings_are_written_where_they_are_asked_for(tmp_path: Path) -> None:
     files = {"tensorboard": "tensorboard", "episodes": "episodes.csv"}
     ill = {"ppo__learning_rate": 1.0, "train__total_timesteps": 64 * 24,
+           "ppo__learning_rate_schedule": "constant", "ppo__target_kl": "null",
            "evaluation__interval": 0}  # fmt: skip
     for word in ("true", "false"):
         all_three = {f"logging__{name}": word for name in (*files, "doctor")}

@@ -285,7 +285,7 @@ def test_a_critic_without_images_beside_an_actor_with_them_is_an_mlp(kind):
 
 
 def test_a_run_from_before_reads_images_of_floats_as_it_was_trained(tmp_path):
-    more = {"env__kwargs": only("depth", "vector"), **FEW}
+    more = {"env__kwargs": only("depth", "vector"), "network__shared_encoder": True, **FEW}
     Trainer(settings(VIEWS, **more, network__images="uint8"), tmp_path).train(batches=1)
     path = tmp_path / "run0001" / "config.yaml"
     new = ("  images:", "  actor_keys:", "  critic_keys:")

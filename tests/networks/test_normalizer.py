@@ -61,7 +61,7 @@ def test_a_training_uses_it_and_resumes_without_changing_a_bit(tmp_path):
     sets = [
         "env.id=CartPole-v1", "env.num_envs=4", "env.observation_scale=tails", "ppo.num_steps=32",
         "ppo.num_minibatches=4", "network.hidden_sizes=[8]", "train.checkpoint_interval=1",
-        "evaluation.interval=0", "system.compile=never",
+        "evaluation.interval=0", "system.compile=never", "ppo.learning_rate_schedule=constant",
     ]  # fmt: skip
 
     def config(batches):

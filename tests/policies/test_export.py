@@ -83,7 +83,12 @@ def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     for kwargs in WHOLE:
         overrides = [*TINY, "env.id=whole_env:Whole-v0", f"env.kwargs={kwargs}"]
-        overrides += ["system.compile=never", "network.initial_log_std=1.0"]
+        overrides += [
+            "system.compile=never",
+            "network.initial_log_std=1.0",
+            "ppo.learning_rate=0.1",
+        ]
+        overrides += ["ppo.target_kl=null"]
         flags = ["--mode", "single_batch", "--quiet", "--results", str(folder)]
         assert main([*flags, *(f"--set={word}" for word in overrides)]) == 0
     return folder

@@ -1,6 +1,7 @@
 """A copy of a run at another address, from which it goes on."""
 
 import contextlib
+import errno
 import shutil
 
 import fsspec
@@ -112,10 +113,14 @@ def test_whenever_the_machine_dies_the_copy_goes_on(tmp_path, address, monkeypat
 
 
 def dying(operation, left):
-    def once_more(*args, **kwargs):
+    """As a disk that is full: half of what it still writes is there."""
+
+    def once_more(path, *data):
         if next(left, None) is None:
-            raise OSError("gone")
-        return operation(*args, **kwargs)
+            if data:
+                operation(path, data[0][: len(data[0]) // 2])
+            raise OSError(errno.ENOSPC, "no space left on the device")
+        return operation(path, *data)
 
     return once_more
 

@@ -57,6 +57,7 @@ WORDS = {
     "logging.trackers": "['{}:Watch']",
 }
 NOT_CODE = {
+    "auto.settings",
     "system.device",
     "train.initial_policy",
     "train.mirror",

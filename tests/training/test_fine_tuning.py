@@ -65,8 +65,8 @@ def test_critic_and_statistics_go_on_where_the_run_ended(results):
     [
         ({"ppo__return_scale": 1.0}, r"ppo.return_scale: 1.0 differs from the 10.0 of run0001; .*"),
         ({"ppo__value_loss": "huber"}, "needs ppo.value_loss=squared, or"),
-        ({"network__hidden_sizes": "[8]"}, "network or critic differs in objective.agent.encoder"),
-        ({"network__shared_encoder": "false"}, "differs in"),
+        ({"network__hidden_sizes": "[8]"}, "network or critic differs in objective.agent.actor"),
+        ({"network__shared_encoder": "true"}, "differs in"),
     ],
 )
 def test_another_critic_is_refused_in_a_line(results, more, told):

@@ -103,6 +103,7 @@ def test_evaluation_env_is_where_the_policy_is_played(where, usual, tmp_path):
         return cartpole()
 
     trainer = train(tmp_path, factory, evaluation__env=where)
+    assert made.pop(0) == 0, "one for its spaces, before the run"
     assert len(made) == {"separate": 8, "same": 4, "off": 4}[where]
     assert sorted(made)[4:] == ([4, 5, 6, 7] if where == "separate" else [])
     assert [row["batch"] for row in trainer.evaluations] == ([] if where == "off" else [2, 4])

@@ -144,12 +144,16 @@ class Collector:
         Args:
             share: share of the environments, the first ones, whose noise is pink.
         """
-        distribution = self.agent.distribution
-        shape = (self.num_steps, self.envs.num_envs, distribution.num_noise)
-        source = generator(self.device, self.run_seed, purpose, *counters, parallel.rank())
+        distribution, count = self.agent.distribution, self.envs.num_envs
+        # Of all processes' environments, so that each has the same however they are shared.
+        shape = (self.num_steps, parallel.world_size() * count, distribution.num_noise)
+        source = generator(self.device, self.run_seed, purpose, *counters, 0)
+        draw = torch.randn if distribution.normal_noise else torch.rand
+        white = draw(shape, generator=source, device=self.device)
+        if parallel.is_active():
+            white = white[:, parallel.rank() * count :][:, :count].contiguous()
         if not distribution.normal_noise:
-            return torch.rand(shape, generator=source, device=self.device)
-        white = torch.randn(shape, generator=source, device=self.device)
+            return white
         first = colored_count(share, self.envs.num_envs)
         if not first:
             return white

@@ -26,8 +26,9 @@ def run(args: argparse.Namespace) -> int:
         config = config.with_overrides(["system.compile=never"])
     from ppo.training.trainer import Trainer
 
-    steps = args.batches * config.env.num_envs * config.ppo.num_steps
-    console = Console(verbosity=args.verbosity, total_steps=steps, health=True)
+    console = Console(verbosity=args.verbosity, total_steps=0, health=True)
     with Trainer(config, args.results, console=console) as trainer:
+        steps = args.batches * trainer.learner.steps_per_batch
+        console.expect(trainer.config.auto.steps + steps)
         trainer.train(batches=args.batches)
         return trainer.exit_status

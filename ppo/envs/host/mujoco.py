@@ -250,7 +250,8 @@ class MujocoGroup(SlotGroup):
         actions = np.ascontiguousarray(self.decoder.decode(rows.actions))
         found = self._bodies.step(actions, self._begin_step)
         with np.errstate(over="ignore", invalid="ignore"):  # reported below as not finite
-            rows.obs[parity] = found.observations
+            seen = found.observations
+            rows.obs[parity] = self.encoder.rows_of(seen) if self.encoder.layout.precise else seen
             rows.rewards[:, 0] = found.rewards
         rows.terminated[:] = found.terminated
         rows.truncated[:] = [slot.steps >= self._limit for slot in self.slots]

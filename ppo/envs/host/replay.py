@@ -15,9 +15,10 @@ from torch import Tensor
 
 from ppo.core.data import Step
 from ppo.core.errors import EnvironmentFault, RunError, UserError
+from ppo.envs.actions import ActionDecoder
 from ppo.envs.base import Environments
 from ppo.envs.host.slot import Call, Probed
-from ppo.envs.observations import ActionDecoder, ObservationEncoder, mask_size, without_text
+from ppo.envs.observations import ObservationEncoder, mask_size, without_text
 from ppo.envs.workers.rows import Layout, Rows
 
 
@@ -132,7 +133,9 @@ class HostEnvironments(Environments):
         self.component_names = probed.component_names
         self.notes += probed.notes
         count = mask_size(self.action_space) if probed.mask_source != "none" else 0
-        self.encoder = ObservationEncoder(self._whole_space, self._env_id, count)
+        self.encoder = ObservationEncoder(
+            self._whole_space, self._env_id, count, precise=probed.precise
+        )
         self.layout = self.encoder.layout
 
     def _tell(self, events: list[str], outside: str | None) -> None:

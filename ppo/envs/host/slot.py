@@ -33,6 +33,7 @@ class Task(NamedTuple):
     frame_stack: int = 1
     offset: int = 0  # first of the numbers that replace `{index}` in kwargs
     report: bool = False  # whether what info holds at the end of an episode is gathered
+    precise: tuple[str, ...] | None = ()  # entries with remainders; None: the first reset decides
 
 
 def make_task_env(spec: EnvSpec | Factory, task: Task, index: int) -> gym.Env:
@@ -47,7 +48,14 @@ class Probed(NamedTuple):
 
     component_names: tuple[str, ...]
     mask_source: str  # none, info, method or observation
+    precise: tuple[str, ...] = ()  # entries of observations whose remainders are kept
     notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, plain: list[Any]) -> Probed:
+        """From the lists of another process."""
+        names, source, precise, notes = plain
+        return cls(tuple(names), source, tuple(precise), tuple(notes))
 
 
 Call = tuple[int, str, list[Any]]  # before which step of the running episode, method, arguments

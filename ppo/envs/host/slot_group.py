@@ -6,6 +6,7 @@ import json
 import math
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,13 @@ from gymnasium.envs.registration import EnvSpec
 
 from ppo.core.blame import cannot_unpack, raised
 from ppo.core.errors import EnvironmentFault, UserError
+from ppo.envs.actions import ActionDecoder
 from ppo.envs.factory import Factory, factory_of
 from ppo.envs.host import masks
 from ppo.envs.host.checks import bounds_of, first_nonfinite, flag, scalar, shortened
 from ppo.envs.host.slot import Call, Probed, Slot, Task
-from ppo.envs.observations import ActionDecoder, ObservationEncoder, mask_size
+from ppo.envs.observations import ObservationEncoder, mask_size
+from ppo.envs.precision import decide
 from ppo.envs.reports import numbers_of
 from ppo.envs.workers.rows import Rows
 
@@ -60,21 +63,11 @@ class SlotGroup:
         slot = self.slots[0]
         observation, info = slot.reset(0)
         source = masks.find_source(slot.env, info, self.task.action_masks, slot.spec.id)
-        notes = *self.notes, *self._notes(slot, observation)
-        return Probed(self._component_names(slot, observation, info, source), source, notes)
-
-    def _notes(self, slot: Slot, observation: Any) -> tuple[str, ...]:
-        try:
-            coarse = self.encoder.coarse(observation)
-        except (TypeError, ValueError):
-            return ()  # the first real reset will meet the same fault and report it
-        if not coarse:
-            return ()
-        return (
-            f"env.id: {slot.spec.id}: the observation has numbers beyond 16,777,216, between which "
-            f"float32 holds no fractions and then not every whole number: {', '.join(coarse)}; let "
-            "the environment give what matters, such as a difference",
-        )
+        encoder, wanted = self.encoder, self.task.precise
+        look = partial(encoder.parts, observation)
+        precise, notes = decide(encoder.leaves, wanted, slot.spec.id, look, always=True)
+        names = self._component_names(slot, observation, info, source)
+        return Probed(names, source, precise, (*self.notes, *notes))
 
     def _component_names(
         self, slot: Slot, observation: Any, info: dict[str, Any], source: str
@@ -112,7 +105,9 @@ class SlotGroup:
         self._masks = probed.mask_source
         env = self.slots[0].env
         count = mask_size(env.action_space) if self._masks != "none" else 0
-        self.encoder = ObservationEncoder(env.observation_space, self.slots[0].spec.id, count)
+        self.encoder = ObservationEncoder(
+            env.observation_space, self.slots[0].spec.id, count, precise=probed.precise
+        )
 
     def reset(self, episodes: list[int], parity: int, run_seed: int) -> None:
         """Starts the given episode of each environment; seeds are `run_seed`'s from now on."""

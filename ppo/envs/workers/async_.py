@@ -96,8 +96,7 @@ class AsyncEnvironments(HostEnvironments):
         self._ask(self._workers, self._send_make, self._reset_timeout)
         first = self._workers[0]
         probed = self._ask([first], lambda w: w.send("probe"), self._reset_timeout)
-        names, source, notes = probed[0]
-        self._probed = Probed(tuple(names), source, tuple(notes))
+        self._probed = Probed.of(probed[0])
         self._adopt(self._probed)
         layout = self._layout()
         assert self._memory is not None

@@ -134,9 +134,7 @@ class Worker:
         fields: Any = (tuple(item) if isinstance(item, list) else item for item in layout)
         shape = Layout(*fields)
         memory = mmap.mmap(self._memory, shape.num_bytes())
-        names, source, notes = probed
-        told = Probed(tuple(names), source, tuple(notes))
-        self.group.attach(shape.rows(memory).part(start, stop), told)
+        self.group.attach(shape.rows(memory).part(start, stop), Probed.of(probed))
 
     def _reset(self, episodes: list[int], parity: int, run_seed: int) -> None:
         self.group.reset(episodes, parity, run_seed)

@@ -157,7 +157,7 @@ def _go_on(ended: Ended) -> str:
 
 def _settings(settings: Mapping[str, Any], shipped: Mapping[str, Any]) -> str:
     """What differs from the shipped settings."""
-    keys = [key for key in settings if key in shipped and settings[key] != shipped[key]]
+    keys = [key for key in settings if key in shipped and _differs(settings[key], shipped[key])]
     keys += [key for key in settings if key not in shipped]
     if not keys:
         return "<h2>Settings</h2><p id='settings'>All as shipped.</p>"
@@ -171,6 +171,11 @@ def _settings(settings: Mapping[str, Any], shipped: Mapping[str, Any]) -> str:
     ]
     head = "<h2>Settings that differ from the shipped ones</h2>"
     return head + page.table(["setting", "this run", "shipped"], rows, "settings", "left")
+
+
+def _differs(value: Any, shipped: Any) -> bool:
+    """Whether somebody may have set it: an empty list is what `auto` found nothing for."""
+    return value != shipped and not (value == [] and shipped == "auto")
 
 
 def _value(value: Any) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ppo.config.automatic import as_asked
 from ppo.core.metrics import Better, compared
 from ppo.insight.comparison.statistics import area, smooth_last
 from ppo.insight.doctor import diagnose
@@ -89,7 +90,7 @@ def load_run(path: Path, findings: list[Finding] | None = None) -> Run:
         name=path.resolve().name,
         path=str(path),
         writer=log.writer,
-        settings=log.settings,
+        settings=as_asked(log.settings),
         status=str(summary.get("status", "")),
         batches=length,
         seed=seed if isinstance(seed, int) else None,

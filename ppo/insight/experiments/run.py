@@ -27,6 +27,7 @@ from typing import Any
 from ppo.core.errors import UserError
 from ppo.insight.experiments import launchers
 from ppo.insight.experiments.grid import Job, Plan, parse_axis, validate
+from ppo.insight.experiments.held import held
 from ppo.insight.experiments.launchers.base import LOST, Launcher
 from ppo.runs import files
 from ppo.runs.folder import RunFolder, run_names
@@ -168,13 +169,16 @@ def run_experiment(
     A job that fails is left failed and the others go on; one that is lost with its node is started
     again, as often as `restarts`, and resumes. On Ctrl-C or SIGTERM the running ones are
     told to save and stop, and KeyboardInterrupt (SystemExit 143) goes on its way.
+
+    Raises:
+        UserError: another process runs it.
     """
     launcher = launcher or launchers.make("local")
     outcomes = experiment.outcomes()
     waiting = [o.job.number for o in outcomes if _is_due(o, retry_failed)]
     running: dict[int, Any] = {}
     left = dict.fromkeys(waiting, restarts)
-    with _orderly_stop():
+    with _orderly_stop(), held(experiment.folder):
         try:
             while waiting or running:
                 for number in list(waiting):

@@ -64,16 +64,33 @@ def follow_parent() -> Callable[[], None] | None:
     return follow
 
 
-def run_here(command: list[str], output: str, path: str, folder: str) -> int:
+def run_here(
+    command: list[str],
+    output: str,
+    path: str,
+    folder: str,
+    copies: dict[str, str] | None = None,
+) -> int:
     """Runs a command on the node where this is called; a cancelled task signals it to save and end.
 
     Args:
         output: file for what it prints. path: PYTHONPATH.
         folder: working directory; that of the node is where `ray start` was called.
+        copies: names, in this process's working directory, of what stands in for folders that
+            are not on this node.
     """
+    copies = copies or {}
+
+    def found(place: str) -> str:
+        missing = place in copies and not os.path.isdir(place)
+        return os.path.abspath(copies[place]) if missing else place
+
+    folder, path = found(folder), os.pathsep.join(map(found, path.split(os.pathsep)))
+    if not os.path.exists(command[0]):
+        command = [sys.executable, *command[1:]]
     with open(output, "ab") as file:
         if not os.path.isdir(folder):
-            lacks = "is not there on this node; all nodes must share the working directory"
+            lacks = "is not there on this node, and its sources were too large to travel"
             file.write(os.fsencode(f"error: {folder}: {lacks}\n"))
             return 1
         child = subprocess.Popen(

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import socket
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +21,17 @@ from ppo.insight.experiments.launchers.base import (
     run_here,
 )
 
+# What of the working directory and of PYTHONPATH travels; data do not.
+SOURCES = {".py", ".pyi", ".yaml", ".yml", ".json", ".toml", ".txt", ".csv", ".xml", ".so", ".md"}
+LARGEST_FILE, LARGEST = 2**20, 50 * 2**20  # bytes
+LEFT_OUT = ("__pycache__", "node_modules", "site-packages", "training_results")
+
 
 class RayLauncher(Launcher):
-    """Tasks of a running Ray cluster; all nodes share the results and the working directory.
+    """Tasks of a running Ray cluster; all nodes share the results.
+
+    A node that has not the working directory, or a folder of PYTHONPATH, under the same path works
+    in a copy of its sources, which travels with the job (Ray's `runtime_env`).
 
     Args:
         gpus, cpus: share of each that a job takes; a fraction of a GPU is allowed.
@@ -32,10 +43,20 @@ class RayLauncher(Launcher):
         except ImportError:
             raise UserError(f'--launcher ray needs the extra "ray": {install("ray")}') from None
         self._ray, self._share = ray, {"CPU": cpus, "GPU": gpus}
+        self._here, self._path = os.getcwd(), environment()["PYTHONPATH"]
+        self._copies: dict[str, str] = {}
         if not ray.is_initialized():
             try:
                 _reach(address)
-                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+                with tempfile.TemporaryDirectory() as staged:
+                    places = [self._here, *self._path.split(os.pathsep)]
+                    self._copies = pack(places, Path(staged))
+                    ray.init(
+                        address=address,
+                        log_to_driver=False,
+                        logging_level=logging.ERROR,
+                        runtime_env={"working_dir": staged},
+                    )
             except (OSError, ValueError, RuntimeError) as error:
                 raise UserError(
                     f"--launcher ray: no cluster at {address!r} ({str(error).splitlines()[0]}); "
@@ -55,8 +76,8 @@ class RayLauncher(Launcher):
         return int(min(room.values()))
 
     def start(self, command: list[str], output: Path) -> Any:
-        path, here = environment()["PYTHONPATH"], os.getcwd()
-        return self._task.remote(command, str(output.resolve()), path, here)
+        place = str(output.resolve())
+        return self._task.remote(command, place, self._path, self._here, self._copies)
 
     def poll(self, handle: Any) -> int | None:
         done, _ = self._ray.wait([handle], timeout=0)
@@ -74,6 +95,42 @@ class RayLauncher(Launcher):
 
     def wait(self, handle: Any) -> None:
         self._ray.wait([handle], timeout=PATIENCE)
+
+
+def pack(places: Sequence[str], target: Path) -> dict[str, str]:
+    """Copies the sources in these folders; the name of each copy inside `target`.
+
+    A folder with more than there is room for stays behind: all nodes must share it.
+    """
+    copies, room = {}, LARGEST
+    for number, place in enumerate(dict.fromkeys(places)):
+        sources = list(_sources(place))
+        size = sum(source.stat().st_size for source in sources)
+        if size > room:
+            continue
+        room -= size
+        copies[place] = f"place{number}"
+        (target / copies[place]).mkdir(parents=True)
+        for source in sources:
+            copy = target / copies[place] / source.relative_to(place)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, copy)
+    return copies
+
+
+def _sources(place: str) -> Iterator[Path]:
+    """Small files of code and settings; no more than could travel."""
+    left = LARGEST
+    for folder, inner, names in os.walk(place):
+        inner[:] = [name for name in inner if name[0] != "." and name not in LEFT_OUT]
+        for name in names:
+            source = Path(folder, name)
+            if left < 0 or source.suffix not in SOURCES or not source.is_file():
+                continue
+            size = source.stat().st_size
+            if size <= LARGEST_FILE:
+                left -= size
+                yield source
 
 
 def _reach(address: str) -> None:

@@ -1,0 +1,315 @@
+"""One configuration for every task: the shipped config.yaml beside settings made for the task.
+
+    python benchmarks/one_config.py [--tasks CartPole-v1 ...] [--columns ours zoo ...] [--seeds 3]
+                                    [--workers 1]
+    python benchmarks/one_config.py --table
+
+Columns, at equal steps:
+
+    ours      config.yaml with env.id and train.total_timesteps, and nothing else
+    special   the file of configs/ that was made for the task, where there is one
+    default   Stable-Baselines3 as it comes
+    zoo       Stable-Baselines3 with the settings that rl-zoo tuned for the task (extra `bench`)
+
+Every run appends a line to benchmarks/results/one_config.jsonl; existing ones are not repeated, so
+that an interrupted benchmark goes on. A figure is the mean return of 20 episodes of the mode of the
+policy at the end, of seeds that training does not use. The judgment is that of `--mode compare`:
+Welch's t-test over seeds at 5 %; equal: the interval of the difference lies within a tenth of the
+peer's figure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import importlib.util
+import json
+import multiprocessing
+import re
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import gymnasium
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+EPISODES = 20
+EQUAL = 0.1  # of the peer's figure
+Run = dict[str, Any]
+
+
+class Task(NamedTuple):
+    steps: int
+    special: str = ""  # of configs/
+    published: str = ""  # rl-zoo's benchmark.md, commit 0088472: one run each, steps in brackets
+    kwargs: dict[str, Any] = {}
+
+
+def mujoco(published: str = "") -> Task:
+    return Task(1_000_000, "mujoco", published)
+
+
+TAXI = "Taxi-v4" if "Taxi-v4" in gymnasium.registry else "Taxi-v3"
+TASKS = {
+    "CartPole-v1": Task(100_000, "cartpole", "500 (100 k)"),
+    "Acrobot-v1": Task(100_000, "acrobot", "-73.5 (1 M)"),
+    "Pendulum-v1": Task(100_000, "pendulum", "-172 (100 k)"),
+    "MountainCar-v0": Task(200_000, "", "-110 (1 M)"),
+    "MountainCarContinuous-v0": Task(100_000, "", "88 (20 k)"),
+    "FrozenLake-v1": Task(100_000),
+    TAXI: Task(200_000),
+    "LunarLander-v3": Task(200_000, "", "242 (1 M)"),
+    "LunarLanderContinuous-v3": Task(200_000, "", "271 (1 M)"),
+    "BipedalWalker-v3": Task(1_000_000, "", "213 (5 M)"),
+    "DoubleIntegrator-v0": Task(600_000),
+    "HalfCheetah-v5": mujoco("5,819 (1 M)"),
+    "Hopper-v5": mujoco("2,410 (1 M)"),
+    "Walker2d-v5": mujoco("3,479 (1 M)"),
+    "Ant-v5": mujoco("1,327 (1 M)"),
+    "Humanoid-v5": mujoco(),
+    "Swimmer-v5": mujoco("282 (1 M)"),
+    "Reacher-v5": mujoco(),
+    "InvertedPendulum-v5": mujoco(),
+    "InvertedDoublePendulum-v5": mujoco(),
+}
+
+
+# ---- ours
+
+
+def train_ours(task: str, seed: int, config: Path | None) -> Run:
+    import torch
+
+    from ppo import Config, Trainer
+    from ppo.policies.evaluate import evaluate_run
+
+    torch.set_num_threads(1)
+    sets = [f"env.id={task}", f"system.seed={seed}", f"train.total_timesteps={TASKS[task].steps}"]
+    sets += ["logging.tensorboard=false", "evaluation.interval=0"]
+    with tempfile.TemporaryDirectory() as folder:
+        with Trainer(Config.load(config, sets), folder) as trainer:
+            summary, chosen = trainer.train(), trainer.choices
+        place = Path(folder)
+        played = evaluate_run("run0001", place, EPISODES, seed=10_000 + seed, which="latest")
+    return {
+        "training": summary["final_return"],
+        "evaluation": played["mean_return"],
+        "verdict": summary["verdict"],
+        "findings": summary["findings"],
+        "chosen": chosen,
+    }
+
+
+# ---- Stable-Baselines3
+
+
+def tuned(task: str) -> dict[str, Any] | None:
+    """rl-zoo's settings for a task, of this or the nearest earlier version of it; None: it has
+    none."""
+    import yaml
+
+    found = importlib.util.find_spec("rl_zoo3")  # not imported: that would import sb3_contrib
+    if found is None or not found.submodule_search_locations:
+        raise SystemExit('rl_zoo3 is missing: pip install -e ".[bench]"')
+    path = Path(found.submodule_search_locations[0]) / "hyperparams" / "ppo.yml"
+    every = yaml.safe_load(path.read_text())
+    name, _, version = task.rpartition("-v")
+    for number in range(int(version), -1, -1):
+        if f"{name}-v{number}" in every:
+            return dict(every[f"{name}-v{number}"])
+    return None
+
+
+def scheduled(value: Any) -> Any:
+    """`lin_0.001` of rl-zoo: a value that falls to 0 at the end."""
+    if not isinstance(value, str):
+        return value
+    start = float(value.removeprefix("lin_"))
+    return (lambda left: start * left) if value.startswith("lin_") else start
+
+
+def train_sb3(task: str, seed: int, settings: dict[str, Any]) -> Run:
+    import torch
+    from stable_baselines3 import PPO
+    from stable_baselines3.common.callbacks import BaseCallback
+    from stable_baselines3.common.env_util import make_vec_env
+    from stable_baselines3.common.evaluation import evaluate_policy
+    from stable_baselines3.common.vec_env import VecNormalize
+
+    torch.set_num_threads(1)
+    settings = dict(settings)
+    settings.pop("n_timesteps", None)
+    normalize, count = settings.pop("normalize", False), settings.pop("n_envs", 1)
+    if isinstance(arguments := settings.get("policy_kwargs"), str):
+        settings["policy_kwargs"] = eval(arguments, {"nn": torch.nn, "dict": dict})
+    for name in ("learning_rate", "clip_range"):
+        if name in settings:
+            settings[name] = scheduled(settings[name])
+    ends: list[float] = []
+
+    class Ends(BaseCallback):
+        def _on_step(self) -> bool:
+            infos = self.locals["infos"]
+            ends.extend(float(info["episode"]["r"]) for info in infos if "episode" in info)
+            return True
+
+    def make(seed: int) -> Any:
+        return make_vec_env(task, n_envs=count, seed=seed)
+
+    envs = make(seed)
+    if normalize:
+        gamma = {"gamma": settings["gamma"]} if "gamma" in settings else {}
+        envs = VecNormalize(envs, **gamma)
+    policy = settings.pop("policy", "MlpPolicy")
+    model = PPO(policy, envs, seed=seed, device="cpu", **settings)
+    model.learn(TASKS[task].steps, callback=Ends())
+    if normalize:
+        envs.training = envs.norm_reward = False
+    envs.seed(10_000 + seed)
+    played, _ = evaluate_policy(model, envs, EPISODES, deterministic=True)
+    return {"training": statistics.fmean(ends[-100:]), "evaluation": float(played)}
+
+
+def of_zoo(task: str, seed: int) -> Run:
+    settings = tuned(task)
+    assert settings is not None, f"rl-zoo has no settings for {task}"
+    return train_sb3(task, seed, settings)
+
+
+COLUMNS: dict[str, Callable[[str, int], Run]] = {
+    "ours": lambda task, seed: train_ours(task, seed, None),
+    "special": lambda task, seed: train_ours(
+        task, seed, ROOT / "configs" / f"{TASKS[task].special}.yaml"
+    ),
+    "default": lambda task, seed: train_sb3(task, seed, {}),
+    "zoo": of_zoo,
+}
+
+
+def exists(column: str, task: str) -> bool:
+    """Whether there are settings of this kind for this task."""
+    if column == "special":
+        return bool(TASKS[task].special)
+    if task == "DoubleIntegrator-v0":
+        return column == "ours"
+    return column != "zoo" or tuned(task) is not None
+
+
+def train(column: str, task: str, seed: int) -> Run:
+    warnings.filterwarnings("ignore")
+    wall, cpu = time.perf_counter(), time.process_time()
+    found = COLUMNS[column](task, seed)
+    return {
+        "column": column,
+        "task": task,
+        "seed": seed,
+        "steps": TASKS[task].steps,
+        **found,
+        "wall_s": round(time.perf_counter() - wall),
+        "cpu_s": round(time.process_time() - cpu),
+    }
+
+
+# ---- the table
+
+
+def judgment(ours: list[float], theirs: list[float]) -> str:
+    """ahead, behind, equal, or that it cannot be told."""
+    from ppo.insight.comparison.statistics import LEVEL, difference
+
+    gap = difference(ours, theirs)
+    room = EQUAL * abs(statistics.fmean(theirs))
+    if min(len(ours), len(theirs)) < 2:
+        return "one seed"
+    if -room <= gap.low and gap.high <= room:
+        return "equal"
+    if gap.p_value < LEVEL:
+        return "ahead" if gap.mean > 0 else "behind"
+    return "cannot tell"
+
+
+def cell(values: list[float]) -> str:
+    from ppo.insight.comparison.statistics import iqm, iqm_interval
+
+    if not values:
+        return ""
+    digits = 0 if max(map(abs, values)) >= 100 else 2
+    low, high = iqm_interval(values)
+    interval = f" [{low:.{digits}f}, {high:.{digits}f}]" if len(values) > 1 else ""
+    return f"{iqm(values):,.{digits}f}{interval} x{len(values)}"
+
+
+def table(runs: list[Run]) -> str:
+    """A row a task; then how often each judgment fell."""
+    head = ["task", "steps", *COLUMNS, "published", "against default", "against zoo", "CPU s: ours"]
+    rows = [[*head, "default", "zoo", "doctor"]]
+    counts: dict[str, list[str]] = {"default": [], "zoo": []}
+    for task, (steps, _, published, _) in TASKS.items():
+        of = {c: [r for r in runs if (r["task"], r["column"]) == (task, c)] for c in COLUMNS}
+        if not any(of.values()):
+            continue
+        figures = {column: [r["evaluation"] for r in found] for column, found in of.items()}
+        words = []
+        for peer in counts:
+            both = figures["ours"] and figures[peer]
+            words.append(judgment(figures["ours"], figures[peer]) if both else "")
+            counts[peer] += [words[-1]] if both else []
+        seconds = [
+            f"{statistics.fmean(r['cpu_s'] for r in of[c]):.0f}" if of[c] else ""
+            for c in ("ours", "default", "zoo")
+        ]
+        verdicts = ", ".join(sorted({str(r["verdict"]) for r in of["ours"]}))
+        cells = [cell(values) for values in figures.values()]
+        rows.append([task, f"{steps:,}", *cells, published, *words, *seconds, verdicts])
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    lines.insert(1, "| " + " | ".join("---" for _ in rows[0]) + " |")
+    lines += [
+        "",
+        "| against | ahead | equal | behind | cannot tell | one seed |",
+        "|" + " --- |" * 6,
+    ]
+    for peer, found in counts.items():
+        tally = [found.count(w) for w in ("ahead", "equal", "behind", "cannot tell", "one seed")]
+        lines.append(f"| {peer} | {' | '.join(map(str, tally))} |")
+    return "\n".join(lines) + "\n"
+
+
+def lines_of(path: Path) -> list[Run]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=re.split(r"\n\n", __doc__ or "")[0])
+    parser.add_argument("--tasks", nargs="+", choices=list(TASKS), default=list(TASKS))
+    parser.add_argument("--columns", nargs="+", choices=list(COLUMNS), default=list(COLUMNS))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--table", action="store_true", help="from the records that are there")
+    args = parser.parse_args()
+    path = RESULTS / "one_config.jsonl"
+    done = {(run["column"], run["task"], run["seed"]) for run in lines_of(path)}
+    jobs = [
+        (column, task, seed)
+        for seed in range(1, args.seeds + 1)
+        for task in args.tasks
+        for column in args.columns
+        if not args.table and (column, task, seed) not in done and exists(column, task)
+    ]
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(
+        args.workers, mp_context=context, max_tasks_per_child=1
+    ) as pool:
+        for future in concurrent.futures.as_completed([pool.submit(train, *job) for job in jobs]):
+            with path.open("a") as file:
+                file.write(json.dumps(future.result()) + "\n")
+            print({k: v for k, v in future.result().items() if k != "chosen"}, flush=True)
+    (RESULTS / "one_config.md").write_text(table(lines_of(path)))
+
+
+if __name__ == "__main__":
+    main()

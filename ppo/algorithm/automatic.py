@@ -1,0 +1,97 @@
+"""Before a run: every setting that is `auto` gets its value."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ppo.algorithm.choices import Choice, choose
+from ppo.config import Config
+from ppo.core import parallel
+from ppo.core.errors import UserError
+from ppo.envs.given import Given
+from ppo.envs.look import Facts, facts_of
+
+
+def chosen(
+    config: Config,
+    env: Given | None = None,
+    device: torch.device | None = None,
+) -> tuple[Config, list[str]]:
+    """The settings without `auto`, and lines that give the reasons.
+
+    Rank 0 looks; the others take its facts.
+
+    Raises:
+        UserError: the environment cannot be made, or the values do not fit the user's own.
+    """
+    if not config.open:
+        return config, []
+    device = device or torch.device("cpu")
+    with parallel.together(device):
+        plays = "ppo.num_steps" in config.open
+        found = facts_of(config, env, plays) if parallel.rank() == 0 else None
+    facts = Facts(*parallel.share_json(found, device))
+    choices = choose(config, facts, parallel.world_size())
+    values = {choice.name: choice.value for choice in choices}
+    return config.chosen(values, facts.steps), lines(choices, config)
+
+
+def lines(choices: list[Choice], config: Config) -> list[str]:
+    """One line on the size of a batch with its reasons, one that lists what else was chosen."""
+    values = {choice.name: choice.value for choice in choices}
+    num_envs = values.get("env.num_envs", config.env.num_envs)
+    num_steps = values.get("ppo.num_steps", config.ppo.num_steps)
+    reasons = ", ".join(choice.reason for choice in choices if choice.reason)
+    found = []
+    if reasons:
+        found.append(f"auto: {num_envs:,} environments x {num_steps:,} steps: {reasons}")
+    rest = [
+        f"{_short(choice.name)} {_text(choice.value)}"
+        for choice in choices
+        if choice.name not in ("env.num_envs", "ppo.num_steps")
+    ]
+    if rest:
+        found.append(f"auto: {', '.join(rest)}")
+    return found
+
+
+def _short(name: str) -> str:
+    """Without a section that goes without saying."""
+    return name.removeprefix("ppo.").removeprefix("network.").removeprefix("env.")
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "off"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+LEARNED = ("network.", "ppo.gamma_schedule")  # what a policy that was learned is made of
+
+
+def of_run(config: Config, folder: Path | None, only: tuple[str, ...] = ("",)) -> Config:
+    """What is `auto` becomes what a run has; the rest stays open.
+
+    Args:
+        folder: of the run that is resumed or started from; None: there is none.
+        only: how the names of the settings begin that are meant.
+    """
+    names = [name for name in config.open if name.startswith(only)]
+    path = None if folder is None else folder / "config.yaml"
+    if not names or path is None or not path.exists():
+        return config
+    try:
+        run = Config.load_run(path)[0]
+    except UserError:  # of another version: chosen anew
+        return config
+    tree = run.to_dict()
+    values = {name: tree[name.split(".")[0]][name.split(".")[1]] for name in names}
+    steps = (
+        config.auto.steps if only is LEARNED else run.auto.steps
+    )  # its own look is still to come
+    return config.chosen(values, steps)

@@ -1,0 +1,136 @@
+"""The rules for settings that are `auto`: from facts to values, each with its reason.
+
+Pure functions. Why each rule is as it is, with measurements: docs/automatic.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from ppo.config import Config
+from ppo.envs.look import Facts
+
+MANY, FEW = 256, 8  # environments where many cost little more than one, and elsewhere
+WIDE = 64  # of an environment that is not known to be like that: from so many on, it is
+SAMPLES = {True: 16_384, False: 2048}  # of a batch, wide or not
+
+
+class Choice(NamedTuple):
+    """A value for a setting; `reason` continues its line at the start of a run."""
+
+    name: str
+    value: Any
+    reason: str = ""
+
+
+def choose(config: Config, facts: Facts, ranks: int = 1) -> list[Choice]:
+    """A value for each open setting, in the order of the tree.
+
+    Args:
+        ranks: processes that share the environments.
+    """
+    num_envs, why_envs = _num_envs(config, facts, ranks)
+    wide = facts.parallel or num_envs >= WIDE
+    num_steps, why_steps = _num_steps(config, facts, num_envs, wide)
+    batches = config.train.total_timesteps // (num_envs * num_steps)
+    parts = _num_minibatches(num_envs, num_steps, ranks, wide, config)
+    found = {
+        "env.num_envs": Choice("env.num_envs", num_envs, why_envs),
+        "ppo.num_steps": Choice("ppo.num_steps", num_steps, why_steps),
+        "ppo.num_minibatches": Choice("ppo.num_minibatches", parts),
+        **{name: Choice(name, value) for name, value in RECIPES[wide].items()},
+        **(_of_actions(facts.action_entries) if not wide else {}),
+        **_beside(config),
+        "train.checkpoint_interval": Choice("train.checkpoint_interval", max(10, batches // 40)),
+        "evaluation.interval": Choice("evaluation.interval", max(10, batches // 4)),
+    }
+    missing = config.open - found.keys()
+    assert not missing, f"no rule for {sorted(missing)}"
+    return [choice for name, choice in found.items() if name in config.open]
+
+
+# What goes with a wide batch of few large gradient steps, and with a narrow one of many.
+RECIPES: Mapping[bool, dict[str, Any]] = {
+    True: {
+        "env.observation_scale": "deviation",
+        "network.shared_encoder": True,
+        "network.layer_norm": False,
+        "network.initial_log_std": 0.0,
+        "ppo.learning_rate": 1e-3,
+        "ppo.learning_rate_schedule": "constant",
+        "ppo.gamma_schedule": "constant",
+        "ppo.noise": "white",
+        "ppo.target_kl": None,
+        "ppo.max_gamma": 0.999,
+    },
+    False: {
+        "env.observation_scale": "tails",
+        "network.shared_encoder": False,
+        "network.layer_norm": True,
+        "network.initial_log_std": -1.0,
+        "ppo.learning_rate": 3e-4,
+        "ppo.learning_rate_schedule": "linear",
+        "ppo.gamma_schedule": "critic",
+        "ppo.noise": "contest",
+        "ppo.target_kl": 0.03,
+        "ppo.max_gamma": 0.995,
+    },
+}
+
+
+def _of_actions(entries: int) -> dict[str, Choice]:
+    """How the policy of a narrow batch explores."""
+    if not entries:
+        return {"ppo.noise": Choice("ppo.noise", "white")}
+    if entries > 1:
+        return {}
+    # A single actuator has to do alone what several do together.
+    return {"network.initial_log_std": Choice("network.initial_log_std", 0.0)}
+
+
+def _beside(config: Config) -> dict[str, Choice]:
+    """What fits settings of the user's that exclude the usual choice."""
+    found: dict[str, Any] = {}
+    network, gamma = config.network, config.ppo.gamma
+    if network.actor_keys != network.critic_keys:
+        found["network.shared_encoder"] = False
+    if gamma >= RECIPES[False]["ppo.max_gamma"]:  # a horizon that somebody wants
+        found |= {"ppo.gamma_schedule": "constant", "ppo.max_gamma": max(gamma, 0.999)}
+    return {name: Choice(name, value) for name, value in found.items()}
+
+
+def _num_envs(config: Config, facts: Facts, ranks: int) -> tuple[int, str]:
+    if "env.num_envs" not in config.open:
+        return config.env.num_envs, ""
+    if facts.parallel:
+        return -(-MANY // ranks) * ranks, "all are stepped as one"
+    return -(-FEW // ranks) * ranks, ""
+
+
+def _num_steps(config: Config, facts: Facts, num_envs: int, wide: bool) -> tuple[int, str]:
+    if "ppo.num_steps" not in config.open:
+        return config.ppo.num_steps, ""
+    lengths = set(facts.lengths)
+    fair = max(1, SAMPLES[wide] // num_envs)
+    if len(lengths) == 1 and (length := max(lengths)) <= fair:
+        return fair // length * length, f"whole episodes, each of {length} steps"
+    return fair, _words(facts)
+
+
+def _words(facts: Facts) -> str:
+    """What the look found of the episodes."""
+    if not facts.steps:
+        return "episodes are not known beforehand"
+    if facts.mean_length is None:
+        return f"no episode ends within {facts.steps:,} steps"
+    return f"episodes have {facts.mean_length:,.0f} steps on average"
+
+
+def _num_minibatches(num_envs: int, num_steps: int, ranks: int, wide: bool, config: Config) -> int:
+    """The most equal parts up to the usual number."""
+    usual = 16 if wide else 32
+    share = num_envs // ranks
+    whole = share if config.network.memory != "none" else share * num_steps
+    most = min(usual, whole if config.network.memory != "none" else max(1, whole // 2))
+    return next(parts for parts in range(most, 0, -1) if whole % parts == 0)

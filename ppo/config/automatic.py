@@ -1,0 +1,85 @@
+"""Settings that may be `auto`: which they are, and how a file of settings is read that has some.
+
+`auto` is no value of a field. A setting that is `auto`, or left out, is *open*: its field holds a
+fallback until the training has chosen (ppo/algorithm/choices.py), so that all parts read plain
+values. The settings of a run folder are chosen ones, with the list of those that were open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import BaseModel
+
+from ppo.config.section import Section, setting
+from ppo.config.words import extra, is_model, known_paths
+
+AUTO = "auto"
+MARK = "chosen"  # of a setting that may be auto
+
+
+class AutoConfig(Section):
+    settings: list[str] = setting(
+        [], "settings that were auto when the run began; theirs are the values that were chosen"
+    )
+    steps: int = setting(
+        0, "environment steps of the look that they were chosen from; they count in env_steps", ge=0
+    )
+
+
+def names(model: type[BaseModel]) -> list[str]:
+    """The dotted names of the settings that may be `auto`, in the order of the tree."""
+    every = known_paths(model).items()
+    return [name for name, field in every if not is_model(field.annotation) and extra(field, MARK)]
+
+
+def unset(config: BaseModel) -> frozenset[str]:
+    """Those of them that nobody gave a value."""
+    return frozenset(name for name in names(type(config)) if not _is_set(config, name))
+
+
+def _is_set(config: BaseModel, name: str) -> bool:
+    section, _, key = name.partition(".")
+    return key in getattr(config, section).model_fields_set
+
+
+def leave_open(model: type[BaseModel], values: dict[str, Any], typed: Iterable[str] = ()) -> None:
+    """Takes what is `auto` out of settings as read, in place.
+
+    Args:
+        typed: names that stand in the place of what the file holds, such as those of `--set`: a
+            setting among them is no longer one that was chosen.
+    """
+    again = set(typed)
+    for name in names(model):
+        section, _, key = name.partition(".")
+        part = values.get(section)
+        if isinstance(part, dict) and part.get(key) == AUTO:
+            del part[key]
+            again.add(name)
+    chosen = values.get("auto")
+    if isinstance(chosen, dict) and isinstance(chosen.get("settings"), list):
+        chosen["settings"] = [name for name in chosen["settings"] if name not in again]
+
+
+def show_open(values: dict[str, Any], opened: Iterable[str]) -> dict[str, Any]:
+    """Settings as they are written: `auto` for what is open; changes `values`."""
+    for name in opened:
+        section, _, key = name.partition(".")
+        values[section][key] = AUTO
+    return values
+
+
+def as_asked(settings: dict[str, Any]) -> dict[str, Any]:
+    """Dotted settings of a run folder as its user asked for them: `auto` for what was chosen.
+
+    Two seeds of one request may have been given different numbers.
+    """
+    chosen = settings.get("auto.settings")
+    known = set(chosen) if isinstance(chosen, list) else set()
+    return {
+        name: AUTO if name in known else value
+        for name, value in settings.items()
+        if not name.startswith("auto.")
+    }

@@ -1,0 +1,113 @@
+"""What is known of an environment before it is trained in, and what a look at it shows.
+
+The same for the same seed on every machine and backend: no time, core or device is asked, and no
+reward is looked at, so that no scale of rewards can matter.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+import torch
+from torch import Tensor
+
+from ppo.config import Config
+from ppo.envs.base import Environments
+from ppo.envs.factory import Factory, Once
+from ppo.envs.given import Given, read
+from ppo.envs.host import masks
+from ppo.envs.make import choose_backend, make_environments
+
+STEPS, SHARE = 2000, 50  # of the look: at most so many, and one in so many of the run
+EPISODES = 20  # enough for a mean
+
+
+class Facts(NamedTuple):
+    """What choices may depend on, beside the settings.
+
+    Attributes:
+        parallel: made to be stepped many at once, such as a simulator in tensors, so that many
+            cost little more than one.
+        action_entries: of a continuous action; 0: actions are choices, or nobody asked.
+        steps: of the look; 0: there was none.
+        lengths: of the episodes that ended in it.
+    """
+
+    parallel: bool
+    action_entries: int = 0
+    steps: int = 0
+    lengths: tuple[int, ...] = ()
+
+    @property
+    def mean_length(self) -> float | None:
+        """Mean length of the look's episodes; None where none ended."""
+        return sum(self.lengths) / len(self.lengths) if self.lengths else None
+
+
+def facts_of(config: Config, env: Given | None, plays: bool) -> Facts:
+    """
+    Args:
+        env: the environment where it was given as an object; None: that of `env.id`.
+        plays: look at it. An object that exists once is not played in.
+
+    Raises:
+        UserError: the environment cannot be made.
+    """
+    given = read(config.env.id) if env is None else env
+    if given.is_once:  # its number of environments says what it is made for
+        return Facts(False, _entries(_action_space_of(given.source)))
+    usual = config.env.model_copy(update={"backend": "auto"})
+    parallel = choose_backend(usual, given.source) in ("torch", "own")
+    section, seed = config.env, config.system.seed
+    steps = min(STEPS, config.train.total_timesteps // SHARE) if plays else 0
+    if parallel and not steps:
+        return Facts(parallel)
+    if section.backend == "async" and not steps:  # for its spaces it needs no process
+        section = section.model_copy(update={"backend": "sync"})
+    cpu = torch.device("cpu")
+    with (
+        contextlib.chdir("."),  # the run stays where it was started, wherever the environment goes
+        make_environments(section, run_seed=seed, device=cpu, env=given, num_envs=1) as envs,
+    ):
+        found = _play(envs, seed, steps) if steps else (0, ())
+        return Facts(parallel, _entries(envs.action_space), *found)
+
+
+def _action_space_of(source: Any) -> Any:
+    """Of an object, or of the instance in a factory that has one to give."""
+    owner: Any = source
+    if isinstance(source, Factory) and isinstance(source.call, Once):
+        owner = source.call.env
+    return getattr(owner, "single_action_space", None) or owner.action_space
+
+
+def _entries(space: Any) -> int:
+    return int(np.prod(space.shape)) if isinstance(space, gym.spaces.Box) else 0
+
+
+def _play(envs: Environments, seed: int, most: int) -> tuple[int, tuple[int, ...]]:
+    """Steps of random actions, and the lengths of the episodes that ended."""
+    envs.action_space.seed(seed)
+    obs, begun, lengths = envs.reset(), 0, []
+    for played in range(1, most + 1):
+        step = envs.step(random_actions(envs, obs))
+        obs = step.obs
+        if bool(step.finished[0]):
+            lengths.append(played - begun)
+        if bool(step.begins_anew[0]):
+            begun = played
+        if len(lengths) == EPISODES:
+            return played, tuple(lengths)
+    return most, tuple(lengths)
+
+
+def random_actions(envs: Environments, obs: Tensor) -> Tensor:
+    """Drawn from the action space, none that a mask rules out; [N, ...]."""
+    space, layout = envs.action_space, envs.layout
+    if not layout.num_mask:
+        return torch.as_tensor(np.stack([space.sample() for _ in range(envs.num_envs)]))
+    valid = obs[:, layout.mask_start : layout.mask_start + layout.num_mask].numpy() != 0
+    return torch.as_tensor(np.stack([masks.sample(space, row) for row in valid]))

@@ -1,0 +1,101 @@
+"""The rules: whatever the user gave is obeyed, and what is chosen fits it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ppo import Config
+from ppo.algorithm.choices import choose
+from ppo.config.automatic import names
+from ppo.envs.look import Facts
+
+SHORT = Facts(False, 3, 400, (17, 23))
+
+
+def values(config: Config, facts: Facts = SHORT, ranks: int = 1) -> dict:
+    return {choice.name: choice.value for choice in choose(config, facts, ranks)}
+
+
+def resolved(*overrides: str, facts: Facts = SHORT, ranks: int = 1) -> Config:
+    config = Config.load(None, overrides)
+    return config.chosen(values(config, facts, ranks), facts.steps)
+
+
+def test_every_setting_that_may_be_auto_has_a_rule() -> None:
+    assert set(values(Config())) == set(names(Config)) == Config().open
+    assert not resolved().open and set(resolved().auto.settings) == Config().open
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+def test_a_value_in_place_of_auto_is_obeyed(parallel: bool) -> None:
+    default = Config().to_dict() | {"x": 0}
+    facts = Facts(parallel, 2, 400, (10, 10))
+    whole = resolved(facts=facts)
+    for name in names(Config):
+        section, _, key = name.partition(".")
+        value = getattr(getattr(whole, section), key)
+        config = Config.from_dict({section: {key: value}})
+        found = values(config, facts)
+        assert name not in found and len(found) == len(names(Config)) - 1
+        assert default[section][key] == "auto"
+        assert config.chosen(found, 400).to_dict() | {"auto": 0} == whole.to_dict() | {"auto": 0}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    num_envs=st.integers(1, 300),
+    num_steps=st.none() | st.integers(2, 300),
+    memory=st.sampled_from(["none", "gru"]),
+    lengths=st.lists(st.integers(1, 500), max_size=3),
+    parallel=st.booleans(),
+    ranks=st.sampled_from([1, 2, 3]),
+)
+def test_batches_can_be_cut_whatever_the_user_gave(
+    num_envs: int, num_steps: int | None, memory: str, lengths: list, parallel: bool, ranks: int
+) -> None:
+    sets = [f"env.num_envs={num_envs * ranks}", f"network.memory={memory}"]
+    sets += [f"ppo.num_steps={num_steps}"] if num_steps else []
+    config = resolved(*sets, facts=Facts(parallel, 0, 600, tuple(lengths)), ranks=ranks)
+    share = config.env.num_envs // ranks
+    assert share * config.ppo.num_steps % config.ppo.num_minibatches == 0
+    assert memory == "none" or share % config.ppo.num_minibatches == 0
+
+
+def test_the_environments_are_shared_by_all_processes() -> None:
+    for ranks in (2, 3, 7):
+        for parallel in (False, True):
+            config = resolved(facts=Facts(parallel), ranks=ranks)
+            assert config.env.num_envs % ranks == 0
+
+
+def test_a_batch_is_whole_episodes_where_all_are_of_one_length() -> None:
+    assert resolved(facts=Facts(True, 0, 600, (15,) * 20)).ppo.num_steps == 60
+    assert resolved(facts=Facts(False, 0, 600, (100,) * 6)).ppo.num_steps == 200
+    assert resolved(facts=Facts(False, 0, 600, (100, 99))).ppo.num_steps == 256
+    assert resolved(facts=Facts(False, 0, 2000, (1000, 1000))).ppo.num_steps == 256
+
+
+def test_the_reasons_are_sentences() -> None:
+    reasons = {choice.name: choice.reason for choice in choose(Config(), Facts(False, 0, 2000))}
+    assert reasons["ppo.num_steps"] == "no episode ends within 2,000 steps"
+    long = choose(Config(), Facts(False, 0, 2000, (900, 1100)))
+    assert long[1].reason == "episodes have 1,000 steps on average"
+
+
+def test_how_it_explores_depends_on_the_actions() -> None:
+    found = {n: resolved(facts=Facts(False, n)) for n in (0, 1, 6)}
+    assert [config.ppo.noise for config in found.values()] == ["white", "contest", "contest"]
+    assert [found[n].network.initial_log_std for n in (1, 6)] == [0.0, -1.0]
+
+
+@pytest.mark.parametrize("facts", [SHORT, Facts(True)])
+def test_what_is_chosen_fits_what_the_user_wants(facts: Facts) -> None:
+    for gamma in (0.0, 0.9, 0.995, 0.9999, 1.0):
+        ppo = resolved(f"ppo.gamma={gamma}", facts=facts).ppo
+        assert ppo.gamma == gamma <= ppo.max_gamma
+        assert ppo.gamma_schedule == "constant" or gamma < 0.995
+    assert resolved("ppo.gamma=0.9").ppo.gamma_schedule == "critic"
+    apart = resolved("network.actor_keys=[a]", "network.critic_keys=[b]", facts=facts)
+    assert not apart.network.shared_encoder

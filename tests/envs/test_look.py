@@ -1,0 +1,67 @@
+"""A look at an environment: what it finds, and what it leaves alone."""
+
+from __future__ import annotations
+
+import gymnasium as gym
+import pytest
+from gymnasium.envs.classic_control import CartPoleEnv
+
+from ppo import Config
+from ppo.envs.given import read
+from ppo.envs.look import facts_of
+
+
+def config(*overrides: str) -> Config:
+    return Config.load(None, overrides)
+
+
+def test_it_finds_the_lengths_of_episodes() -> None:
+    facts = facts_of(config("env.id=Pendulum-v1"), None, plays=True)
+    assert (
+        not facts.parallel
+        and facts.action_entries == 1
+        and facts.steps == 2000
+        and facts.lengths == (200,) * 10
+    )
+    facts = facts_of(config("env.id=CartPole-v1"), None, plays=True)
+    assert sum(facts.lengths) == facts.steps < 2000 and len(facts.lengths) == 20
+    assert len(set(facts.lengths)) > 1 and facts.action_entries == 0
+
+
+@pytest.mark.parametrize("backend", ["sync", "async", "vector"])
+def test_the_backend_changes_nothing(backend: str) -> None:
+    usual = facts_of(config("env.id=CartPole-v1"), None, plays=True)
+    assert facts_of(config("env.id=CartPole-v1", f"env.backend={backend}"), None, True) == usual
+
+
+def test_the_seed_is_the_runs() -> None:
+    one, two = (
+        facts_of(config("env.id=CartPole-v1", f"system.seed={seed}"), None, plays=True)
+        for seed in (1, 2)
+    )
+    assert one.lengths != two.lengths
+
+
+def test_it_takes_a_fiftieth_of_the_run_at_most() -> None:
+    short = config("env.id=Pendulum-v1", "train.total_timesteps=1000")
+    assert facts_of(short, None, plays=True).steps == 20
+    assert facts_of(short.with_overrides(["train.total_timesteps=49"]), None, True).steps == 0
+
+
+def test_what_is_made_to_be_stepped_many_at_once_is_known_without_a_look() -> None:
+    assert facts_of(config(), None, plays=False) == (True, 0, 0, ())
+    assert facts_of(config("env.backend=sync"), None, plays=False).parallel
+    torch = config("env.id=CartPole-v1", "env.backend=torch")
+    assert not facts_of(torch, None, plays=False).parallel, "a backend would choose"
+
+
+class Untouched(CartPoleEnv):
+    def reset(self, **_):
+        raise AssertionError("played in")
+
+
+def test_an_object_that_exists_once_is_not_played_in() -> None:
+    env = gym.wrappers.TimeLimit(Untouched(), 500)
+    pendulum = read(gym.make_vec("Pendulum-v1", 3))
+    assert facts_of(config(), pendulum, plays=True) == (False, 1, 0, ())
+    assert facts_of(config(), read(env), plays=True) == (False, 0, 0, ())
