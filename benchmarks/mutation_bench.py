@@ -24,6 +24,7 @@ COPIED = (
     "ppo", "tests", "examples", "docs", "benchmarks", "configs", "pyproject.toml", "config.yaml",
     "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "train_cli.py",
 )  # fmt: skip
+EVERY = "every test"
 LONGEST, PATIENCE = 120.0, 10.0  # seconds, and times the CPU time of the tests: then it hangs
 
 
@@ -73,12 +74,14 @@ class Watcher:
 
 
 class Chosen:
-    """A plugin of pytest: the tests of a list alone, in its order."""
+    """A plugin of pytest: the tests of a list alone, in its order; or `EVERY` one."""
 
     def __init__(self, tests: list[str]) -> None:
         self.place = {test: i for i, test in enumerate(tests)}
 
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        if EVERY in self.place:
+            return
         known = [item for item in items if item.nodeid in self.place]
         items[:] = sorted(known, key=lambda item: self.place[item.nodeid])
 
@@ -220,8 +223,9 @@ class Bench:
         self.seconds: dict[str, float] = {}
         self.lines: dict[str, dict[int, set[str]]] = {}
         state.mkdir(parents=True, exist_ok=True)
-        laws = only or tests_of(self.copy, "laws")[: len(tests_of(self.copy, "laws")) // 2]
-        run_tests(self.copy, laws, 600.0, self.log, [])  # which compiles most of ppo
+        laws = tests_of(self.copy, "laws")[: len(tests_of(self.copy, "laws")) // 2]
+        if not only:
+            run_tests(self.copy, laws, 600.0, self.log, [])  # which compiles most of ppo
 
     def record_all(self, files: list[str]) -> None:
         for file in files:
@@ -251,8 +255,7 @@ class Bench:
                 table.setdefault(int(line), set()).update(ran & good.keys())
 
     def files(self, path: Path) -> list[str]:
-        files = self.only or tests_of(self.copy, path.parts[1])
-        return [file for file in files if file not in self.left_out]
+        return [f for f in tests_of(self.copy, path.parts[1]) if f not in self.left_out]
 
     def tests(self, path: Path, changed: set[int]) -> list[str]:
         """The tests of a room and of the laws that run the changed lines, quickest first."""
@@ -276,8 +279,9 @@ class Bench:
 
     def judge(self, path: Path, source: str, changed: set[int]) -> dict[str, Any]:
         """What became of a mutant, by which test, after how many seconds, of how many tests."""
-        self.record_all(self.files(path))
-        tests = self.tests(path, changed)
+        if not self.only:
+            self.record_all(self.files(path))
+        tests = [EVERY] if self.only else self.tests(path, changed)
         if not tests:
             return {"became": "not run", "by": "", "seconds": 0.0, "tests": 0}
         became, found = self.with_mutant(path, source, tests)
@@ -295,8 +299,9 @@ class Bench:
         return failing
 
     def run(self, tests: list[str]) -> tuple[str, dict[str, Any]]:
-        files = list(dict.fromkeys(test.split("::")[0] for test in tests))
-        limit = LONGEST + PATIENCE * sum(self.seconds[test] for test in tests)
+        files = self.only or list(dict.fromkeys(test.split("::")[0] for test in tests))
+        limit = 5 * LONGEST if self.only else LONGEST
+        limit += PATIENCE * sum(self.seconds.get(test, 0.0) for test in tests)
         return run_tests(self.copy, files, limit, self.log, tests)
 
     def with_mutant(self, path: Path, source: str, tests: list[str]) -> tuple[str, dict[str, Any]]:

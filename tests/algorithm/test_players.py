@@ -25,3 +25,26 @@ def test_on_a_device_every_state_is_kept_at_its_place():
     reached = torch.arange(12.0).reshape(2, 3, 2)
     steps, envs, kept = every_state(reached)
     assert torch.equal(reached[steps, envs], kept) and len(kept) == 6
+
+
+def pieces(num_steps, period, loops=True, may_end=lambda ahead: True):
+    envs = SimpleNamespace(env=SimpleNamespace(fixed_length=period), may_end=may_end)
+    player = SimpleNamespace(envs=envs, loops=loops, CHUNK=NativePlayer.CHUNK)
+    found = NativePlayer._pieces(player, torch.arange(num_steps))
+    assert torch.equal(torch.cat([rows for rows, _ in found]), torch.arange(num_steps))
+    return [(len(rows), flags) for rows, flags in found]
+
+
+def test_steps_before_the_end_of_episodes_of_one_length_are_a_loop_of_their_own():
+    assert pieces(8, 4) == [(3, (False,)), (1, (True,))] * 2
+    assert pieces(3, 1) == [(1, (True,))] * 3
+    for num_steps, period, may_end in ((9, 4, True), (8, None, True), (8, 4, False)):
+        assert pieces(num_steps, period, may_end=lambda _, ends=may_end: ends) == [
+            (num_steps, (True,))
+        ]
+
+
+def test_without_loops_steps_come_in_chunks_of_one_size():
+    found = pieces(40, 4, loops=False, may_end=lambda ahead: ahead % 4 == 3)
+    assert [size for size, _ in found] == [10] * 4
+    assert sum((flags for _, flags in found), ()) == (False, False, False, True) * 10

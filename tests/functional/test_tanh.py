@@ -29,3 +29,8 @@ def test_infinity_and_nan_are_kept() -> None:
     torch.testing.assert_close(
         ends, torch.tensor([1.0, -1.0, float("nan")]), rtol=4e-7, atol=0.0, equal_nan=True
     )
+
+
+def test_it_maps_over_an_axis() -> None:
+    rows = torch.linspace(-3, 3, 12).reshape(3, 4)
+    assert torch.equal(torch.func.vmap(RationalTanh.apply)(rows), RationalTanh.apply(rows))

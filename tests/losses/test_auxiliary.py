@@ -1,6 +1,7 @@
 """Auxiliary targets against a slow loop, what their heads learn, and what a record says of them."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from ppo.algorithm.build import build_environments, build_learner
 from ppo.config import Config
 from ppo.core.data import Rollout
+from ppo.losses.auxiliary import TrajectoryLoss
 from ppo.losses.balancers import REGISTRY
 
 TASKS = ["trajectory", "time_to_end", "success"]
@@ -91,6 +93,26 @@ def test_targets_equal_a_slow_loop(seed, num_steps, num_envs, rate):
             assert bool(found["success_mask"][t, n]) == (outcome == outcome)
             if outcome == outcome:
                 assert found["success"][t, n] == outcome
+
+
+@pytest.mark.parametrize(
+    ("sizes", "actions", "wanted"),
+    [((2, 3), [[1, 2], [0, 0]], [[0, 1, 0, 0, 1], [1, 0, 1, 0, 0]]), ((3,), [[2]], [[0, 0, 1]])],
+)
+def test_choices_are_shown_to_the_trajectory_one_hot_side_by_side(sizes, actions, wanted):
+    distribution = SimpleNamespace(discrete=True, sizes=sizes)
+    loss = SimpleNamespace(agent=SimpleNamespace(distribution=distribution))
+    assert TrajectoryLoss._encoded(loss, torch.tensor(actions)).tolist() == wanted
+
+
+def test_the_variance_of_targets_is_that_of_their_columns():
+    target, mask = torch.randn(50, 3) + 7, torch.rand(50, 3) < 0.6
+    batch = SimpleNamespace(targets={"trajectory": target, "trajectory_mask": mask})
+    loss = SimpleNamespace(name="trajectory")
+    columns = [target[mask[:, k], k] for k in range(3)]
+    squares = sum(float((c - c.mean()).square().sum()) for c in columns)
+    found = TrajectoryLoss.column_variance(loss, batch)
+    assert float(found) == pytest.approx(squares / int(mask.sum()), rel=1e-4)
 
 
 FIXED = learner_of()
