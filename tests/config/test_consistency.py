@@ -180,7 +180,8 @@ def test_each_process_has_its_share_of_what_must_fit(
 
 def test_a_number_that_no_line_has_room_for_is_named_by_its_size() -> None:
     for key in ("env.num_envs", "ppo.num_steps", "ppo.num_minibatches"):
-        values = ["ppo.num_minibatches=7", f"{key}=1e+251", "network.memory=lstm"]
+        others = ["env.num_envs=256", "ppo.num_steps=60", "ppo.num_minibatches=7"]
+        values = [*others, f"{key}=1e+251", "network.memory=lstm"]
         with pytest.raises(UserError) as caught:
             Config.from_dict({}, values)
         assert "1e" in str(caught.value), key
