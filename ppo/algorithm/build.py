@@ -95,7 +95,9 @@ def uses_compile(config: Config, device: torch.device, on_device: bool = False) 
     ppo = config.ppo
     batches = config.train.total_timesteps / (config.env.num_envs * ppo.num_steps)
     gradient_steps = ppo.num_epochs * ppo.num_minibatches
-    return not obstacle and compiling.repays(batches, ppo.num_steps, gradient_steps, on_device)
+    counts = batches, ppo.num_steps, gradient_steps
+    is_recorded = device.type == "cpu"
+    return not obstacle and compiling.repays(*counts, on_device, is_recorded)
 
 
 def build_agent(
@@ -306,7 +308,8 @@ def build_environments(config: Config, device: torch.device, **options: Any) -> 
         device=device,
         num_envs=share,
         first_index=parallel.rank() * share,
-        **{"report": config.logging.info, **options},
+        # Several ranks share the cores already.
+        **{"report": config.logging.info, "measures": ranks == 1, **options},
     )
 
 

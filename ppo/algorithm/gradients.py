@@ -7,12 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ppo.algorithm.health import PROBE_SAMPLES, probe_index
 from ppo.algorithm.optimizer import FlatParameters
-from ppo.core import parallel
-from ppo.core.data import Batch
-from ppo.losses.base import Knobs
-from ppo.losses.objective import Objective
 
 CRITIC_ENCODERS = ("agent.encoder.", "agent.critic_encoder.")
 
@@ -32,25 +27,3 @@ def norm_of(loss: Tensor, parameters: Sequence[Tensor]) -> Tensor:
         loss, parameters, retain_graph=True, allow_unused=True, materialize_grads=True
     )
     return torch.cat([grad.reshape(-1) for grad in grads]).norm()
-
-
-def balanced_norms(
-    objective: Objective, flat: FlatParameters, batch: Batch, knobs: Knobs
-) -> Tensor:
-    """[J] gradient norms of the unweighted balanced losses, measured on a probe of the batch."""
-    parameters = shared_parameters(flat)
-    limit = max(1, PROBE_SAMPLES // batch.length)  # with memory, whole sequences
-    few = batch.select(probe_index(batch.num_sequences, batch.obs.device, limit))
-    losses, _ = objective.terms(few, knobs)
-    return torch.stack(
-        [norm_of(losses[loss.name], parameters) for loss in objective.balanced_losses]
-    )
-
-
-def show_to_balancer(
-    objective: Objective, flat: FlatParameters, batch: Batch, knobs: Knobs
-) -> None:
-    """Let a balancer that goes by gradient norms learn those of a batch, before its update."""
-    if objective.balancer.reads_gradients:
-        norms = parallel.mean_(balanced_norms(objective, flat, batch, knobs))
-        objective.balancer.observe_gradients(norms)

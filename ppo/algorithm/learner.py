@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ppo.algorithm import gradients
+from ppo.algorithm import balancing
 from ppo.algorithm.discount import Discount
 from ppo.algorithm.examine import Examine
 from ppo.algorithm.kl_rate import KLRate
@@ -25,8 +25,8 @@ from ppo.algorithm.rollout.exploration import NoiseColor
 from ppo.algorithm.schedules import in_force
 from ppo.algorithm.snapshot import Snapshot, of_a_rank, of_earlier_versions
 from ppo.algorithm.stopwatch import Stopwatch
-from ppo.algorithm.targets import Prepare, TargetSettings, by_component
-from ppo.algorithm.update import Update, UpdateTable
+from ppo.algorithm.targets import Prepare, TargetSettings, by_component, silence
+from ppo.algorithm.update import Update
 from ppo.config import Config
 from ppo.core import parallel, torch_internals
 from ppo.core.data import Batch, Rollout
@@ -36,11 +36,6 @@ from ppo.losses.base import Knobs
 from ppo.losses.objective import Objective
 
 MAX_ROLLBACKS = 3  # in a run; then it has diverged
-NO_SIGNAL = (
-    "every advantage is 0 although returns differ: the policy learns nothing from this batch; "
-    "returns differ by less than a millionth of their size (subtract an offset from the rewards), "
-    "or ppo.component_weights are 0"
-)
 ROLLBACK_BATCHES = 10  # batches at a halved learning rate after a rollback
 
 
@@ -184,12 +179,14 @@ class Learner(nn.Module):
                 rollout, episodes = self._collect(attempt)
             batch, before = self.prepare(rollout)
             batch = self.with_targets(batch, rollout)
-            gradients.show_to_balancer(self.objective, self.optimizer.flat, batch, knobs)
+            balancing.show_gradients(self.objective, self.optimizer.flat, batch, knobs)
             self.examine.remember(batch, knobs)
             with self.watch.part("update", out_of="other"):
                 table = self.update(batch, knobs, self.counters["batch"], attempt)
             after = self.examine(batch, knobs, table, self.counters["batch"])
-            variances = self._observe(batch, table)
+            variances = balancing.show_losses(
+                self.objective, batch, table, self.counters["batch"] + 1
+            )
             values = to_host(before, after) | numbers
             values |= {f"target_variance/{k}": v for k, v in enumerate(variances.tolist())}
             values |= reduce_table(table, self.config.ppo.max_grad_norm)
@@ -246,24 +243,13 @@ class Learner(nn.Module):
         self.prepare.settings.component_weights.copy_(weights)
         self.config = config
 
-    @torch.no_grad()
-    def _observe(self, batch: Batch, table: UpdateTable) -> Tensor:
-        """Show the balancer the batch's losses; the variances of their targets [J]."""
-        losses = table.mean_losses([part.name for part in self.objective.balanced_losses])
-        losses = parallel.mean_(losses)
-        variances = parallel.mean_(self.objective.target_variances(batch))
-        if bool(torch.isfinite(losses).all()):
-            self.objective.balancer.observe(losses, variances, float(self.counters["batch"] + 1))
-        return variances
-
     def _report(self, values: dict[str, float], rollout: Rollout) -> None:
         """Events of a batch for the user."""
         if values["reward_outliers"]:
             envs = self.collector.envs
             first_env = parallel.rank() * envs.num_envs
             self.reports += self.rewards.report(rollout, envs.component_names, first_env)
-        if values["zero_advantages"] and values["return_max"] > values["return_min"]:
-            self.reports.append(NO_SIGNAL)
+        self.reports += silence(values)
 
     def _record(
         self, values: dict[str, float], rollout: Rollout, episodes: Episodes

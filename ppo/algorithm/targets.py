@@ -96,6 +96,19 @@ def by_component(names: tuple[str, ...], chosen: dict[str, float], default: floa
     return torch.tensor([chosen.get(name, default) for name in names])
 
 
+NO_SIGNAL = (
+    "every advantage is 0 although returns differ: the policy learns nothing from this batch; "
+    "returns differ by less than a millionth of their size (subtract an offset from the rewards), "
+    "or ppo.component_weights are 0"
+)
+
+
+def silence(values: dict[str, float]) -> list[str]:
+    """An event where a batch's figures say that its policy learns nothing from it."""
+    silent = values["zero_advantages"] and values["return_max"] > values["return_min"]
+    return [NO_SIGNAL] if silent else []
+
+
 class Prepare:
     """Rewards -> targets -> frame of the critic -> advantages, in this order.
 

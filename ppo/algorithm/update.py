@@ -16,6 +16,7 @@ from ppo.core import parallel
 from ppo.core.compiling import compiled, fix_addresses, keep, settled
 from ppo.core.data import Batch
 from ppo.core.randomness import generator
+from ppo.core.recording import recorded
 from ppo.core.signals import Grace
 from ppo.losses.base import Knobs
 from ppo.losses.objective import Objective
@@ -41,7 +42,8 @@ class Update:
     """Moves an objective's parameters by Adam on shuffled minibatches.
 
     Args:
-        compile_it: compile the whole gradient step (losses, gradient, clipping, Adam) as one graph.
+        compile_it: compile the whole gradient step (losses, gradient, clipping, Adam) as one graph;
+            otherwise it is recorded.
     """
 
     def __init__(
@@ -68,10 +70,10 @@ class Update:
         fix_addresses(*optimizer.buffers(), self.running)
         # Gradients that ranks must average leave the graph half way; one process fuses it all.
         self.compiles = compile_it
-        self.fused = compile_it and not parallel.is_active()
-        build = functools.partial(compiled, device=device)
-        self._gradient = build(self.gradient) if compile_it else self.gradient
-        self._step = build(self.step) if self.fused else self.step
+        faster = functools.partial(compiled if compile_it else recorded, device=device)
+        alone = not parallel.is_active()
+        self._gradient = self.gradient if alone else faster(self.gradient)
+        self._step = faster(self.step) if alone else self.step
 
     def __call__(
         self,
@@ -115,8 +117,7 @@ class Update:
 
     def step(self, batch: Batch, index: Tensor, knobs: Knobs) -> Tensor:
         """One gradient step on the sequences of `index`; its metrics as one vector [M]."""
-        gradient = self.gradient if self.fused else self._gradient
-        grad, metrics = gradient(self.optimizer.flat.theta, batch.select(index), knobs)
+        grad, metrics = self._gradient(self.optimizer.flat.theta, batch.select(index), knobs)
         return self.advance(grad, in_order(metrics), knobs)
 
     def advance(self, grad: Tensor, row: Tensor, knobs: Knobs) -> Tensor:

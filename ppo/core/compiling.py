@@ -58,7 +58,15 @@ def compiled(function: F, device: torch.device, loops: bool = False) -> F:
     return cast(F, whole)
 
 
-class FixedGraphs:
+class ByLook:
+    """A function that has something faster for arguments of each look."""
+
+    def graph(self, *args: Any) -> Callable[..., Any]:
+        """What is called for arguments of this look, for calls with nothing else."""
+        raise NotImplementedError
+
+
+class FixedGraphs(ByLook):
     """A compiled function that finds its graph by what its arguments look like.
 
     Before every call torch looks through all that the function read when it was compiled: modules,
@@ -82,7 +90,6 @@ class FixedGraphs:
         self._graphs: dict[Any, Callable[..., Any]] = {}
 
     def graph(self, *args: Any) -> Callable[..., Any]:
-        """What is called for arguments of this look, for calls with nothing else."""
         return self._graphs.get(self._key(args), self)
 
     def _key(self, args: tuple[Any, ...]) -> Any:
@@ -130,7 +137,7 @@ class FixedGraphs:
 
 def settled(function: F, *args: Any) -> F:
     """`function` for many calls whose arguments all look like these: they are looked at once."""
-    return cast(F, function.graph(*args)) if isinstance(function, FixedGraphs) else function
+    return cast(F, function.graph(*args)) if isinstance(function, ByLook) else function
 
 
 def look(value: Any, places: dict[int, int] | None = None) -> Any:
@@ -211,15 +218,22 @@ def obstacle(device: torch.device) -> str | None:
 
 
 # What compiling costs and saves on one core of a server of 2024, torch 2.13, network 2x64
-# (docs/speed.md). The cost is that of an empty compiler cache; a full one takes a tenth.
+# (docs/speed.md). The cost is that of an empty compiler cache; a full one takes a tenth. What is
+# saved is measured against functions that are recorded (ppo/core/recording.py): on a CPU.
 COMPILE_SECONDS = 50.0
-SAVED_PER_GRADIENT_STEP = 1.0e-3
-SAVED_PER_ROLLOUT_STEP = {"torch": 1.3e-4, "host": 5e-5}  # one step of all environments
+SAVED_PER_GRADIENT_STEP = {"recorded": 2.5e-4, "eager": 1.0e-3}
+SAVED_PER_ROLLOUT_STEP = {"torch": 1.0e-4, "host": 2e-5}  # one step of all environments
 SAVED_PER_BATCH = 2.2e-3
 MARGIN = 2.0  # a run must save this many times the cost
 
 
-def repays(batches: float, num_steps: int, gradient_steps: int, on_device: bool) -> bool:
+def repays(
+    batches: float,
+    num_steps: int,
+    gradient_steps: int,
+    on_device: bool,
+    is_recorded: bool = True,
+) -> bool:
     """Whether a run of this length is faster with compilation, by a safe margin.
 
     Only what compiling saves in every small operation is counted, which does not depend on the
@@ -228,7 +242,9 @@ def repays(batches: float, num_steps: int, gradient_steps: int, on_device: bool)
     Args:
         batches: of the run. num_steps: T. gradient_steps: of a batch.
         on_device: environments are torch functions that compile with the policy.
+        is_recorded: what is not compiled is recorded.
     """
     step = SAVED_PER_ROLLOUT_STEP["torch" if on_device else "host"]
-    saved = SAVED_PER_GRADIENT_STEP * gradient_steps + step * num_steps + SAVED_PER_BATCH
+    gradient_step = SAVED_PER_GRADIENT_STEP["recorded" if is_recorded else "eager"]
+    saved = gradient_step * gradient_steps + step * num_steps + SAVED_PER_BATCH
     return batches * saved > MARGIN * COMPILE_SECONDS

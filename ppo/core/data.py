@@ -46,6 +46,9 @@ class Step(NamedTuple):
     final_obs: Tensor  # [N, ...] the state truly reached; equals obs where the episode goes on
     success: Tensor  # [N] float32: 1 or 0 where an episode ended and reported it, NaN elsewhere
     valid: Tensor  # [N] bool: a step of the task
+    # A promise: no episode ended and every row is valid, so that the flags and `success` are those
+    # of every such step. Where it is False, nothing is promised.
+    uneventful: bool = False
 
     @property
     def finished(self) -> Tensor:

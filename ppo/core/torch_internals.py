@@ -12,12 +12,13 @@ import importlib
 import importlib.util
 import os
 import shutil
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.fx import Graph
+from torch.fx import Graph, GraphModule
 
 NOTES: list[str] = []  # what this process does without, and why; each line once
 
@@ -199,6 +200,68 @@ def without_guards(
         note("compiled functions look at all they read before each call", error)
         return None
     return graph
+
+
+def operations(function: Callable[..., Any], tensors: Sequence[Tensor]) -> GraphModule:
+    """The operations that a call of `function` runs, in order; this call runs them.
+
+    Raises:
+        Exception: it cannot be recorded, by this torch or by any.
+    """
+    trace = _import("torch.fx.experimental.proxy_tensor").make_fx
+    return trace(function, tracing_mode="real")(*tensors)
+
+
+def without_python(
+    graph: Callable[..., Any], tensors: Sequence[Tensor]
+) -> Callable[..., tuple[Tensor, ...]]:
+    """`graph` for torch's own interpreter of operations; it is run once, on `tensors`.
+
+    Raises:
+        Exception: this torch has no such interpreter.
+    """
+    optimizes, optimize = (
+        getattr(_import("torch._C"), f"_{verb}_graph_executor_optimize") for verb in ("get", "set")
+    )
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # it is said to go, and then a run does without it
+        script: Any = torch.jit.trace(
+            lambda *args: tuple(graph(*args)), tuple(tensors), check_trace=False
+        )
+
+    def run(*args: Tensor) -> tuple[Tensor, ...]:
+        before = optimizes()
+        optimize(False)  # operations that are merged would round otherwise
+        try:
+            return script(*args)
+        finally:
+            optimize(before)
+
+    without_autograd = torch.no_grad()(run)
+    return lambda *args: (without_autograd if torch.is_grad_enabled() else run)(*args)
+
+
+def spelled_out(operation: Any, args: Sequence[Any]) -> Callable[..., Any]:
+    """An operation with constants that the interpreter takes in a text only, such as [True, False].
+
+    Args:
+        args: of the operation, the names of tensors among them.
+
+    Returns:
+        A function of these tensors, in their order.
+    """
+    names = [arg for arg in args if isinstance(arg, str)]
+    inside = ", ".join(arg if isinstance(arg, str) else repr(arg) for arg in args)
+    called = f"torch.ops.{str(operation).removesuffix('.default')}({inside})"
+    text = f"def call({', '.join(names)}):\n    return {called}\n"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        script: Any = torch.jit.CompilationUnit(text).call
+
+    def call(*tensors: Tensor) -> Any:
+        return script(*tensors)
+
+    return call
 
 
 def _cached(options: dict[str, Any]) -> Callable[..., Any] | None:

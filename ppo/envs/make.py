@@ -36,6 +36,7 @@ def make_environments(
     first_index: int = 0,
     offset: int = 0,
     report: bool = False,
+    measures: bool = False,
 ) -> Environments:
     """The environments of a configuration.
 
@@ -51,6 +52,7 @@ def make_environments(
         first_index: index of the first environment over all processes.
         offset: first number that replaces `{index}` in env.kwargs, where others are made too.
         report: gather what they report in `info` at the end of episodes.
+        measures: let `auto` take worker processes where a step takes long enough.
 
     Raises:
         UserError: the id, the backend, the arguments or a space cannot be used; with the remedy.
@@ -84,24 +86,38 @@ def make_environments(
         precise_leaves(leaves, task.precise or (), spec.id)  # it has none
         return TorchEnvironments(native, num_envs, run_seed, device, first_index)
     if backend == "sync":
+        if measures and config.backend == "auto":
+            from ppo.envs.workers.choice import repaid
+
+            why = repaid(spec, task, num_envs, first_index, config.workers)
+            if why is not None:
+                envs = _in_workers(config, spec, task, num_envs, first_index)
+                envs.notes.append(why)
+                return envs
         from ppo.envs.host.sync import SyncEnvironments
 
         return SyncEnvironments(spec, task, num_envs, first_index)
     if backend == "async":
-        from ppo.envs.workers.async_ import AsyncEnvironments
-
-        return AsyncEnvironments(
-            spec,
-            task,
-            num_envs,
-            first_index,
-            workers=config.workers,
-            step_timeout=config.step_timeout,
-            reset_timeout=config.reset_timeout,
-        )
+        return _in_workers(config, spec, task, num_envs, first_index)
     from ppo.envs.vector_make import make_vector
 
     return make_vector(spec, task, num_envs, first_index)
+
+
+def _in_workers(
+    config: EnvConfig, spec: EnvSpec | Factory, task: Task, num_envs: int, first_index: int
+) -> Environments:
+    from ppo.envs.workers.async_ import AsyncEnvironments
+
+    return AsyncEnvironments(
+        spec,
+        task,
+        num_envs,
+        first_index,
+        workers=config.workers,
+        step_timeout=config.step_timeout,
+        reset_timeout=config.reset_timeout,
+    )
 
 
 def precise_of(config: EnvConfig) -> tuple[str, ...] | None:

@@ -7,21 +7,17 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ppo.algorithm import automatic, build
 from ppo.config import Config
-from ppo.core import parallel, program
+from ppo.core import parallel
 from ppo.core.errors import Diverged, Dropped, RunError, UserError
 from ppo.core.signals import INTERRUPTED, SignalGuard
 from ppo.envs.base import Environments
-from ppo.functional.bootstrap import mean_interval
 from ppo.insight.doctor import Finding
 from ppo.runs import mirror, trust
 from ppo.runs.folder import RunFolder
 from ppo.runs.names import find_run, results_folder
-from ppo.runs.summary import summarize
-from ppo.training import opening
+from ppo.training import ending, opening
 from ppo.training import state as saving
 from ppo.training.evaluations import RunEvaluations
 from ppo.training.observers import Callbacks, Doctor, Mirroring, named, of_every_run, tell
@@ -127,7 +123,7 @@ class Loop:
                 self.status, self.exit_status = "interrupted", self._agree(self._guard)[0]
             except Diverged as error:
                 self._fail(error)
-                raise Diverged(self._diagnosis(error)) from error
+                raise Diverged(ending.diagnosis(error, self.folder, self.doctor)) from error
             except Exception as error:
                 self._fail(error)
                 raise
@@ -141,16 +137,6 @@ class Loop:
     def _fail(self, error: BaseException) -> None:
         self.status, self.exit_status = "failed", getattr(error, "exit_status", 1)
         self.reason = str(error).splitlines()[0] if str(error) else repr(error)
-
-    def _diagnosis(self, error: Diverged) -> str:
-        """The error with what the doctor makes of the batches before it."""
-        lines = [str(error)]
-        if self.folder is not None:
-            verdict = self.doctor.judge(self.folder)
-            findings = verdict.findings[:2] if verdict else []
-            lines += [f"{finding.illness}: {finding.remedy}" for finding in findings]
-            lines.append(f"more: {program.command('diagnose', self.folder.name)}")
-        return "\n".join(lines)
 
     def _loop(self, is_over: Callable[[], bool], guard: SignalGuard) -> None:
         self._evaluate_if_due(guard)  # the evaluation that an interruption left out
@@ -389,30 +375,12 @@ class Loop:
 
     def _summarize(self) -> dict[str, Any]:
         """What summary.json holds; how it ended alone where this process has no folder."""
-        ending: dict[str, Any] = {
-            "status": self.status,
-            "exit_status": self.exit_status,
-            "reason": self.reason,
-        }
+        how = {"status": self.status, "exit_status": self.exit_status, "reason": self.reason}
         if self.folder is None:
-            return ending
-        returns = np.asarray(self.recent)
-        summary = summarize(
-            **ending,
-            final_return=float(returns.mean()) if len(returns) else None,
-            interval=mean_interval(returns, 0) if len(returns) else (None, None),
-            best=self.evaluated.best,
-            counters=self.learner.counters,
-            seconds={**self.learner.timing, "evaluation": self.evaluated.seconds},
-            wall_time_s=self.learner.wall_time,
+            return how
+        return ending.summarize_run(
+            self.folder, how, self.recent, self.evaluated, self.learner, self.doctor
         )
-        self.folder.set_status(**summary)
-        verdict = self.doctor.judge(self.folder)  # reads the disk: late, since it takes time
-        if verdict is not None:
-            summary["verdict"] = verdict.status
-            summary["findings"] = [finding.illness for finding in verdict.findings]
-            self.folder.set_status(**summary)
-        return summary
 
 
 def _free(envs: Environments, evaluated: RunEvaluations) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import sys
@@ -135,7 +136,8 @@ def tuned(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "POLL", 0.0)
 
     def tune(launcher, **more):
-        asked = searching("ppo.gamma=0.1..0.9", **more)
+        overrides = more.pop("overrides", ())
+        asked = dataclasses.replace(searching("ppo.gamma=0.1..0.9", **more), overrides=overrides)
         folder = open_search(asked, tmp_path)
         lines = []
         tuner = Tuner(asked, folder, launcher, jobs=2, tell=lines.append)
@@ -183,6 +185,35 @@ def test_killed_and_started_again_each_trial_is_there_once(tuned):
     assert "RUNNING" not in states(tuner) and len(states(tuner)) == 6
     assert len(first.commands) + len(second.commands) == 6
     assert len(list(folder.glob("jobs/*/seed1/run*"))) == 6
+
+
+class HalfDone(Played):
+    """Is killed once it has a checkpoint; the next time it goes on and ends."""
+
+    def start(self, command, output):
+        if "--resume" in command:
+            self.commands.append(command)
+            folder = RunFolder.open(output.parent, "run0001")
+            folder.set_status("finished")
+            folder.close()
+            return 0
+        config = Config.load(overrides=["env.id=mine:Env-v0"])
+        folder = RunFolder.create(output.parent, {"config.yaml": config.to_yaml()})
+        folder.write_json("checkpoints/one", {})
+        folder.set_status("running")
+        folder.close()
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("named", "trusted"), [("env.id=mine:Env-v0", True), ("env.id=other:Env-v0", False)]
+)
+def test_a_trial_that_goes_on_may_import_what_the_search_names(tuned, named, trusted):
+    tuned(HalfDone(), trials=1, overrides=(named,))
+    again = HalfDone()
+    tuned(again, trials=1, overrides=(named,))
+    (words,) = again.commands
+    assert "--resume" in words and ("--trust" in words) == trusted
 
 
 def test_a_trial_trains_all_of_its_seeds(tuned):

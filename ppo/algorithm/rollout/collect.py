@@ -25,6 +25,7 @@ from ppo.core import parallel
 from ppo.core.compiling import compiled, keep
 from ppo.core.data import Cut, Rollout, begins_anew, is_end
 from ppo.core.randomness import generator
+from ppo.core.recording import recorded
 from ppo.envs.base import Environments
 from ppo.envs.simulator import SimulatorEnvironments
 from ppo.envs.torch_env import TorchEnvironments
@@ -59,7 +60,8 @@ class Collector:
         agent: its observation normalizer stands still during a rollout.
         value_scale: brings the critic's output into reward units.
         reward_factor: multiplies rewards; episode returns are reported without it.
-        compile_it: compile the policy step, together with environments that live on the device.
+        compile_it: compile the policy step, together with environments that live on the device;
+            otherwise it is recorded.
     """
 
     def __init__(
@@ -81,7 +83,7 @@ class Collector:
         if isinstance(envs, TorchEnvironments) and (compile_it or device.type != "cpu"):
             self.player = NativePlayer(actor, envs)
         else:
-            act = compiled(actor.forward, device) if compile_it else actor
+            act = (compiled if compile_it else recorded)(actor.forward, device)
             waits = isinstance(envs, SimulatorEnvironments) and envs.device.type != "cpu"
             self.player = (DevicePlayer if waits else HostPlayer)(act, envs, device)
         self._finish = compiled(self.finish, device) if compile_it else self.finish

@@ -21,6 +21,8 @@ from ppo.envs.torch_env import Carry, TorchEnvironments, advance
 from ppo.networks.agent import Agent
 
 Act = Callable[..., tuple[Tensor, ...]]
+# What a step holds that ends no episode.
+NOTHING = {"terminated": False, "truncated": False, "success": torch.nan, "valid": True}
 States = tuple[Tensor, ...]  # [N, S] what the agent remembers; empty without memory
 
 
@@ -56,6 +58,7 @@ class HostPlayer:
     def play(self, obs: Tensor, noise: Tensor, states: States = ()) -> Played:
         """As many steps as `noise` [T, N, P] has rows."""
         self._begin()
+        self._forget_events()
         act = self.act
         for t, row in enumerate(noise.unbind(0)):
             self.poll()
@@ -66,14 +69,16 @@ class HostPlayer:
             if not self.buffers:
                 self.buffers = self._allocate(noise.shape[0], obs, params, actions, states)
                 self._places = self._views(noise.shape[0])
+                self._forget_events()
             if t == 0:
                 self.buffers["obs"][0].copy_(obs)
                 for first in states:
                     self.buffers["states"][0].copy_(first)
             self._store(t, params, actions, step)
             states = self._remember(t, after, step)
-            self._look(t, step)
-            obs = self.buffers["obs"][t + 1]
+            if not step.uneventful:
+                self._look(t, step)
+            obs = self._places[t][0]
         return self._played(self._cut())
 
     def _begin(self) -> None:
@@ -107,9 +112,17 @@ class HostPlayer:
         return tuple(self.buffers["states"][t + 1] for _ in after)
 
     def _store(self, t: int, params: Tensor, actions: Tensor, step: Step) -> None:
-        found = (step.obs, params, actions, step.rewards, step.terminated, step.truncated)
-        for place, row in zip(self._places[t], (*found, step.success, step.valid), strict=True):
+        found: tuple[Tensor, ...] = (step.obs, params, actions, step.rewards)
+        if not step.uneventful:
+            found += (step.terminated, step.truncated, step.success, step.valid)
+        for place, row in zip(self._places[t], found, strict=False):
             place.copy_(row, non_blocking=True)
+
+    def _forget_events(self) -> None:
+        """Every row is as after a step in which nothing ended, which is then not stored."""
+        for name, value in NOTHING.items():
+            if name in self.buffers:
+                self.buffers[name].fill_(value)
 
     def _views(self, num_steps: int) -> list[tuple[Tensor, ...]]:
         """Where each step goes; the observation it leads to is that of the next."""

@@ -258,7 +258,8 @@ class MujocoGroup(SlotGroup):
         rows.valid[:] = True
         for row in np.flatnonzero(rows.terminated | rows.truncated).tolist():
             self._end(row, self.slots[row], parity)
-        self._check(parity)
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._check(parity)
 
     def _begin_step(self, row: int) -> None:
         self._mark(row)

@@ -123,6 +123,8 @@ class HostEnvironments(Environments):
             for name in self.encoder.left_out
         ]
         self._parity = 0
+        no = torch.zeros(num_envs, dtype=torch.bool)
+        self._nothing = no, torch.full((num_envs,), torch.nan), ~no  # of steps that end no episode
         self._log = EpisodeLog(num_envs)
         self._fault: EnvironmentFault | None = None  # after which nothing can go on
         self._calls: list[Call] = []  # the step of the log before which each was made
@@ -210,17 +212,19 @@ class HostEnvironments(Environments):
         self._run_step()
         self._log.append(taken)
         ended = rows.terminated | rows.truncated
-        obs = final_obs = self._current()
+        obs, rewards = self._current(), torch.from_numpy(rows.rewards.copy())
+        if not np.logical_or.reduce(ended):  # and a row that is not valid ends its episode
+            no, unknown, yes = self._nothing
+            return Step(obs, rewards, no, no, obs, unknown, yes, uneventful=True)
+        self._log.next_episode(ended)
         success = np.full(self.num_envs, np.nan, np.float32)
-        if ended.any():
-            self._log.next_episode(ended)
-            success[ended] = rows.success[ended]
-            final_obs = obs.clone()
-            index = np.flatnonzero(ended)
-            final_obs[torch.from_numpy(index)] = torch.from_numpy(rows.final_obs[index])
+        success[ended] = rows.success[ended]
+        final_obs = obs.clone()
+        index = np.flatnonzero(ended)
+        final_obs[torch.from_numpy(index)] = torch.from_numpy(rows.final_obs[index])
         return Step(
             obs=obs,
-            rewards=torch.from_numpy(rows.rewards.copy()),
+            rewards=rewards,
             terminated=torch.from_numpy(rows.terminated.copy()),
             truncated=torch.from_numpy(rows.truncated.copy()),
             final_obs=final_obs,
@@ -310,7 +314,7 @@ class HostEnvironments(Environments):
 
     def _host_actions(self, actions: Tensor) -> np.ndarray:
         """An array of our own, of the right type and finite."""
-        taken = actions.detach().to("cpu").numpy().astype(self.decoder.dtype)
+        taken = actions.detach().cpu().numpy().astype(self.decoder.dtype)
         expected = (self.num_envs, *self.decoder.shape)
         assert taken.shape == expected, f"actions {taken.shape} in place of {expected}"
         assert self.decoder.is_discrete or np.isfinite(taken).all(), "an action is not finite"

@@ -6,7 +6,6 @@ import json
 import math
 from collections import deque
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,14 +17,14 @@ from ppo.envs.actions import ActionDecoder
 from ppo.envs.factory import Factory, factory_of
 from ppo.envs.host import masks
 from ppo.envs.host.checks import bounds_of, first_nonfinite, flag, scalar, shortened
+from ppo.envs.host.probing import probe
+from ppo.envs.host.row_checks import all_finite, check_sums, first_outside
 from ppo.envs.host.slot import Call, Probed, Slot, Task
 from ppo.envs.observations import ObservationEncoder, mask_size
-from ppo.envs.precision import decide
 from ppo.envs.reports import numbers_of
 from ppo.envs.workers.rows import Rows
 
 MAX_FAILURES_IN_A_ROW = 3
-PROBES = 10  # actions that an environment may refuse before its components are given up
 
 
 class SlotGroup:
@@ -60,42 +59,7 @@ class SlotGroup:
 
     def probe(self) -> Probed:
         """The first environment's reward components and source of masks."""
-        slot = self.slots[0]
-        observation, info = slot.reset(0)
-        source = masks.find_source(slot.env, info, self.task.action_masks, slot.spec.id)
-        encoder, wanted = self.encoder, self.task.precise
-        look = partial(encoder.parts, observation)
-        precise, notes = decide(encoder.leaves, wanted, slot.spec.id, look, always=True)
-        names = self._component_names(slot, observation, info, source)
-        return Probed(names, source, precise, (*self.notes, *notes))
-
-    def _component_names(
-        self, slot: Slot, observation: Any, info: dict[str, Any], source: str
-    ) -> tuple[str, ...]:
-        parts = info.get("reward_components")
-        slot.env.action_space.seed(0)
-        for _ in range(PROBES if parts is None else 0):
-            try:
-                action = self._some_action(slot, observation, info, source)
-                parts = slot.env.step(action)[4].get("reward_components")
-                break
-            except (Exception, SystemExit):
-                observation, info = slot.reset(0)  # a real step will report it if that is a fault
-        if parts is None:
-            return ("reward",)
-        if not isinstance(parts, dict) or not parts or not all(isinstance(i, str) for i in parts):
-            raise UserError(
-                f"env.id: {slot.spec.id}: info['reward_components'] must be a dict from names to "
-                f"numbers, got {shortened(parts)}"
-            )
-        return tuple(parts)
-
-    def _some_action(self, slot: Slot, observation: Any, info: dict[str, Any], source: str) -> Any:
-        """A random one, which the mask allows."""
-        space = slot.env.action_space
-        if source == "none":
-            return space.sample()
-        return masks.sample(space, masks.read(slot.env, observation, info, source))
+        return probe(self.slots[0], self.encoder, self.task, tuple(self.notes))
 
     def attach(self, rows: Rows, probed: Probed) -> None:
         """Sets the rows to read and write, and the first environment's properties."""
@@ -124,10 +88,11 @@ class SlotGroup:
         rows.valid[:] = True
         self.reported.clear()
         actions = self.decoder.decode(rows.actions)
-        with np.errstate(over="ignore"):  # values beyond float32 are reported as not finite
+        # Values beyond float32 are reported as not finite.
+        with np.errstate(over="ignore", invalid="ignore"):
             for row, slot in enumerate(self.slots):
                 self._step(row, slot, actions[row], parity)
-        self._check(parity)
+            self._check(parity)
 
     def take_events(self) -> tuple[list[str], str | None]:
         """`events` and `outside`, which are empty again after that."""
@@ -245,7 +210,9 @@ class SlotGroup:
                 f"{slot.where()}: step must return (observation, reward, terminated, truncated, "
                 f"info dict), got {shortened(result)}"
             ) from None
-        if type(reward) is not float:
+        if type(reward) is np.float64:  # most often, and quickly seen
+            reward = float(reward)
+        elif type(reward) is not float:
             reward = scalar(slot.where, reward)
         if type(terminated) is not bool:
             terminated = flag(slot.where, "terminated", terminated)
@@ -298,23 +265,23 @@ class SlotGroup:
             )
         self.rows.totals[row] = reward
 
-    # Checks over all rows at once cost far less than one by one.
-
     def _check(self, parity: int) -> None:
         rows, obs = self.rows, self.rows.obs[parity]
         if self._names is not None:
-            self._check_sums()
+            check_sums(self.slots, self._names, rows)
         numbers = self.encoder.floats(obs)
-        if numbers is not None and not np.isfinite(numbers).all():
+        if numbers is not None and not all_finite(numbers):
             fresh = [i for i, slot in enumerate(self.slots) if slot.steps == 0]
             self._check_reset_rows(fresh, parity)
             for row in np.flatnonzero(~np.isfinite(numbers).all(axis=1)).tolist():
                 self._on_nonfinite(row, self.slots[row], obs[row].copy(), parity)
-        if not np.isfinite(rows.rewards).all():
+        if not all_finite(rows.rewards):
             for row in np.flatnonzero(~np.isfinite(rows.rewards).all(axis=1)).tolist():
                 self._on_nonfinite(row, self.slots[row], obs[row].copy(), parity)
         if self._bounds is not None and numbers is not None:
-            self._check_bounds(numbers)
+            self.outside = first_outside(self.slots, numbers, self._bounds)
+            if self.outside:
+                self._bounds = None  # once is enough
 
     def _is_finite(self, row: np.ndarray) -> bool:
         numbers = self.encoder.floats(row)
@@ -328,35 +295,6 @@ class SlotGroup:
                     f"{self.slots[row].where()}: reset gave an observation that is not finite: "
                     f"{first_nonfinite(numbers)}"
                 )
-
-    def _check_sums(self) -> None:
-        rows = self.rows
-        gap = np.abs(rows.rewards.sum(axis=1, dtype=np.float64) - rows.totals)
-        allowed = 1e-4 * (np.abs(rows.rewards).sum(axis=1) + np.abs(rows.totals))
-        wrong = np.flatnonzero((gap > allowed) & rows.valid)
-        if wrong.size:
-            row = int(wrong[0])
-            parts = dict(zip(self._names or (), rows.rewards[row].tolist(), strict=True))
-            raise UserError(
-                f"env.id: {self.slots[row].spec.id}: info['reward_components'] must sum to the "
-                f"reward, but environment {self.slots[row].index} gave {parts} and the reward "
-                f"{rows.totals[row]:g}"
-            )
-
-    def _check_bounds(self, obs: np.ndarray) -> None:
-        assert self._bounds is not None
-        low, high = self._bounds
-        outside = (obs < low) | (obs > high)
-        if not outside.any():
-            return
-        row, entry = (int(i) for i in np.argwhere(outside)[0])
-        self._bounds = None  # once is enough
-        space = self.slots[row].env.observation_space
-        declared = f"[{space.low.reshape(-1)[entry]:g}, {space.high.reshape(-1)[entry]:g}]"  # type: ignore
-        self.outside = (
-            f"environment {self.slots[row].index} ({self.slots[row].spec.id}) left its observation "
-            f"space: entry {entry} was {obs[row, entry]:g}, declared {declared}"
-        )
 
     # Reactions to faults.
 

@@ -26,6 +26,7 @@ from ppo.envs.factory import Factory
 from ppo.envs.host.replay import HostEnvironments
 from ppo.envs.host.slot import Probed, Task, make_task_env
 from ppo.envs.portable import to_text
+from ppo.envs.workers.choice import num_cores
 from ppo.envs.workers.supervisor import (
     CLOSE_SECONDS,
     WorkerDied,
@@ -83,7 +84,7 @@ class AsyncEnvironments(HostEnvironments):
         self._ready = False  # whether `rows` is there
         self._steps = 0
         try:
-            self._start(min(workers or _num_cores(), num_envs))
+            self._start(min(workers or num_cores(), num_envs))
         except BaseException:
             self.close()
             raise
@@ -374,10 +375,3 @@ def _refuse(worker: WorkerProcess, why: str) -> None:
 
 def _report(worker: WorkerProcess, why: str) -> None:
     raise WorkerDied(why)
-
-
-def _num_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -219,21 +219,30 @@ def command(experiment: Experiment, outcome: Outcome) -> list[str]:
     parts = [sys.executable, "-m", "ppo", "--mode", "train", "--quiet"]
     parts += ["--results", str(outcome.folder)]
     if outcome.run is not None and _has_checkpoint(outcome.run):
-        trust = ["--trust"] if _names_all_code(experiment, outcome.job, outcome.run) else []
-        return [*parts, "--resume", outcome.run.name, *trust]
+        plan, settings = experiment.plan, outcome.job.settings
+        return [*parts, *going_on(outcome.run, plan.config, [*plan.overrides, *settings])]
     return [*parts, *_settings(experiment, outcome.job), EXPERIMENT, experiment.identity]
 
 
-def _names_all_code(experiment: Experiment, job: Job, run: Path) -> bool:
-    """Whether a run's configuration names code, and all of it the plan names too, which is given
-    by the user; the machine where the job runs may have another state folder."""
+def going_on(run: Path, config: str | None, settings: Sequence[str]) -> list[str]:
+    """The flags that go on with a half-done run of an experiment.
+
+    Args:
+        config, settings: as the user gave them to the experiment.
+    """
+    trust = ["--trust"] if _names_all_code(run, config, settings) else []
+    return ["--resume", run.name, *trust]
+
+
+def _names_all_code(run: Path, config: str | None, settings: Sequence[str]) -> bool:
+    """Whether a run's configuration names code, and all of it the experiment names too, which is
+    given by the user; the machine where the job runs may have another state folder."""
     from ppo.config import Config
     from ppo.config.words import named_code
 
-    plan = experiment.plan
     try:
         found = named_code(Config.load_run(run / "config.yaml")[0])
-        given = Config.load(plan.config, overrides=[*plan.overrides, *job.settings])
+        given = Config.load(config, overrides=settings)
     except UserError:
         return False
     return bool(found) and set(found) <= set(named_code(given))

@@ -23,7 +23,13 @@ from ppo.core.errors import UserError
 from ppo.insight.doctor import judge
 from ppo.insight.experiments import launchers
 from ppo.insight.experiments.launchers.base import Launcher
-from ppo.insight.experiments.run import STATE, _has_checkpoint, _orderly_stop, _take_number
+from ppo.insight.experiments.run import (
+    STATE,
+    _has_checkpoint,
+    _orderly_stop,
+    _take_number,
+    going_on,
+)
 from ppo.insight.experiments.space import Dimension
 from ppo.insight.logs.own import read_records, read_summary
 from ppo.insight.rules import FATAL
@@ -230,7 +236,8 @@ class Tuner:
         command += ["--results", str(place)]
         if run is not None and _has_checkpoint(run):
             self._wait_until_free(run)
-            command += ["--resume", run.name]
+            settings = [*self.search.overrides, *one.settings]
+            command += going_on(run, self.search.config, settings)
         else:
             if self.search.config is not None:
                 command += ["--config", self.search.config]

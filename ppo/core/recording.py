@@ -1,0 +1,253 @@
+"""Eager functions replayed without Python, to the bit, where nothing is compiled.
+
+A gradient step of a small network is four hundred operations of a microsecond each, and Python and
+autograd take three times as long as the operations. So a function that is called often is recorded
+once, as the list of the operations that it runs (the backward pass among them), and the list is run
+by torch's own interpreter from then on. No compiler is needed. The same kernels run in the same
+order, so every number is that of the eager function: the first replays are compared with it bit by
+bit, and a function that differs, or that cannot be recorded, stays eager.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar, cast
+
+import torch
+from torch import Tensor
+from torch.fx import Graph, GraphModule, Node
+
+from ppo.core import torch_internals
+from ppo.core.compiling import ByLook, look
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+CALLS = 1000  # before a function is recorded, which takes as long as a thousand of them save
+CHECKS = 3  # replays that are compared with the function
+
+
+def recorded(function: F, device: torch.device) -> F:
+    """`function`, replayed once it has been called often; on a CPU, elsewhere as it is.
+
+    What it reads beside its arguments may change in place only, as with compiled functions, and
+    what it changes it changes last.
+    """
+    return cast(F, Recorded(function)) if device.type == "cpu" else function
+
+
+class Recorded(ByLook):
+    """A function of positional arguments, with a record for each look of these."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        self._records: dict[Any, _Record] = {}
+
+    def graph(self, *args: Any) -> Callable[..., Any]:
+        """What is called for arguments of this look, for calls with nothing else."""
+        key = torch.is_grad_enabled(), look(args)
+        if key not in self._records:
+            self._records[key] = _Record(self._function)
+        return self._records[key]
+
+    def __call__(self, *args: Any) -> Any:
+        return self.graph(*args)(*args)
+
+
+class _Record:
+    """A function for arguments of one look: counted, recorded, compared, then replayed."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function, self._run = function, self._count
+        self._calls = self._checks = 0
+        self._replay: _Replay | None = None
+
+    def __call__(self, *args: Any) -> Any:
+        return self._run(*args)
+
+    def _count(self, *args: Any) -> Any:
+        self._calls += 1
+        if self._calls < CALLS:
+            return self._function(*args)
+        self._run = self._function  # for good, should this raise an error
+        try:
+            graph, found = _trace(self._function, args)
+        except Exception:  # a value is looked at by the host, or torch cannot record any more
+            return self._function(*args)
+        # From here on the call has been made, with all that it changes.
+        with contextlib.suppress(Exception):
+            self._replay = _replay_of(graph, args, found)
+        if self._replay is not None:
+            self._run = self._compare
+        return found
+
+    def _compare(self, *args: Any) -> Any:
+        """The function's own result, beside that of the replay on copies of all it reads."""
+        assert self._replay is not None
+        inputs = [*leaves(args), *self._replay.reads]
+        copied = _copies(inputs)
+        replayed = self._replay.outputs(*copied)
+        found = self._function(*args)
+        pairs = zip([*leaves(found), *inputs], [*replayed, *copied], strict=True)
+        if not all(_same_bits(one, other) for one, other in pairs):
+            self._run = self._function
+            return found
+        self._checks += 1
+        if self._checks == CHECKS:
+            self._run = self._replay
+        return found
+
+
+class _Replay:
+    """The recorded operations, called like the function.
+
+    Args:
+        outputs: the tensors of the arguments, then `reads` -> the tensors of the result.
+        reads: what the function reads and changes beside its arguments.
+        form: a result, whose constants every other has too.
+    """
+
+    def __init__(
+        self, outputs: Callable[..., tuple[Tensor, ...]], reads: list[Tensor], form: Any
+    ) -> None:
+        self.outputs, self.reads, self.form = outputs, reads, form
+        self._is_plain = type(form) is tuple and all(isinstance(part, Tensor) for part in form)
+
+    def __call__(self, *args: Any) -> Any:
+        found = self.outputs(*leaves(args), *self.reads)
+        return found if self._is_plain else refill(self.form, iter(found))
+
+
+def leaves(value: Any) -> list[Tensor]:
+    """The tensors in tuples, lists and dicts, in order."""
+    if isinstance(value, Tensor):
+        return [value]
+    parts: Iterable[Any] = ()
+    if isinstance(value, (tuple, list)):
+        parts = value
+    elif isinstance(value, dict):
+        parts = value.values()
+    return [leaf for part in parts for leaf in leaves(part)]
+
+
+def refill(form: Any, tensors: Iterator[Tensor]) -> Any:
+    """`form` with these tensors in place of its own."""
+    if isinstance(form, Tensor):
+        return next(tensors)
+    if isinstance(form, dict):
+        return {name: refill(part, tensors) for name, part in form.items()}
+    if isinstance(form, (tuple, list)):
+        parts = [refill(part, tensors) for part in form]
+        kind: Any = type(form)
+        return kind(*parts) if hasattr(form, "_fields") else kind(parts)
+    return form
+
+
+def _trace(function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[GraphModule, Any]:
+    """The operations of one call, and its result.
+
+    Raises:
+        Exception: the function cannot be recorded.
+    """
+    found: Any = None
+
+    def flat(*tensors: Tensor) -> list[Tensor]:
+        nonlocal found
+        found = function(*refill(args, iter(tensors)))
+        return leaves(found)
+
+    return torch_internals.operations(flat, leaves(args)), found
+
+
+def _replay_of(graph: GraphModule, args: tuple[Any, ...], form: Any) -> _Replay | None:
+    """None where a replay would not be the function: it draws random numbers of its own."""
+    if any(_is_random(node) for node in graph.graph.nodes):
+        return None
+    reads = _lift(graph)
+    _simplify(graph.graph)
+    graph.recompile()
+    run = torch_internals.without_python(graph, _copies([*leaves(args), *reads]))
+    return _Replay(run, reads, form)
+
+
+def _is_random(node: Node) -> bool:
+    return torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())
+
+
+def _lift(module: GraphModule) -> list[Tensor]:
+    """Makes inputs of the tensors that a graph reads beside its arguments; returns them."""
+    graph = module.graph
+    place = [node for node in graph.nodes if node.op == "placeholder"][-1]
+    lifted: dict[int, Node] = {}
+    reads: list[Tensor] = []
+    for node in [node for node in graph.nodes if node.op == "get_attr"]:
+        tensor = getattr(module, str(node.target))
+        if id(tensor) not in lifted:
+            with graph.inserting_after(place):
+                place = lifted[id(tensor)] = graph.placeholder(f"read_{len(reads)}")
+            reads.append(tensor.detach())
+        node.replace_all_uses_with(lifted[id(tensor)])
+        graph.erase_node(node)
+    return reads
+
+
+def _simplify(graph: Graph) -> None:
+    """Leaves out what only autograd needs, what nobody reads, and what was computed before."""
+    for node in list(graph.nodes):
+        if node.target in (torch.ops.aten.detach.default, torch.ops.aten.alias.default):
+            node.replace_all_uses_with(node.args[0])
+            graph.erase_node(node)
+    graph.eliminate_dead_code()
+    _merge(graph)
+    for node in graph.nodes:
+        if any(_is_flags(arg) for arg in node.args):
+            args = [arg.name if isinstance(arg, Node) else arg for arg in node.args]
+            node.target = torch_internals.spelled_out(node.target, args)
+            node.args = tuple(node.all_input_nodes)
+
+
+def _is_flags(arg: Any) -> bool:
+    return isinstance(arg, (list, tuple)) and any(isinstance(part, bool) for part in arg)
+
+
+def _merge(graph: Graph) -> None:
+    """One operation for all equal ones, as far as nothing that they read was changed between."""
+    changed = {node.args[0] for node in graph.nodes if _writes(node)}
+    known: dict[Any, Node] = {}
+    for node in list(graph.nodes):
+        if _writes(node):
+            known.clear()
+            continue
+        if node.op != "call_function" or node in changed:
+            continue
+        key = node.target, repr(node.args), repr(node.kwargs)
+        first = known.setdefault(key, node)
+        if first is not node:
+            node.replace_all_uses_with(first)
+            graph.erase_node(node)
+
+
+def _writes(node: Node) -> bool:
+    schema = getattr(node.target, "_schema", None)
+    return schema is not None and schema.is_mutable
+
+
+def _copies(tensors: list[Tensor]) -> list[Tensor]:
+    """Copies that share memory with each other where the tensors do."""
+    memory: dict[int, Any] = {}
+    copied = []
+    for tensor in tensors:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in memory:
+            memory[storage.data_ptr()] = storage.clone()
+        view = tensor.new_empty(0)
+        view.set_(
+            memory[storage.data_ptr()], tensor.storage_offset(), tensor.shape, tensor.stride()
+        )
+        copied.append(view)
+    return copied
+
+
+def _same_bits(one: Tensor, other: Tensor) -> bool:
+    bits = [t.detach().contiguous().reshape(-1).view(torch.uint8) for t in (one, other)]
+    return one.dtype == other.dtype and one.shape == other.shape and torch.equal(*bits)

@@ -1,0 +1,61 @@
+"""What an environment gives beside observation and reward, found before the run begins."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from ppo.core.errors import UserError
+from ppo.envs.host import masks
+from ppo.envs.host.checks import shortened
+from ppo.envs.host.slot import Probed, Slot, Task
+from ppo.envs.observations import ObservationEncoder
+from ppo.envs.precision import decide
+
+PROBES = 10  # actions that an environment may refuse before its components are given up
+
+
+def probe(
+    slot: Slot, encoder: ObservationEncoder, task: Task, notes: tuple[str, ...] = ()
+) -> Probed:
+    """The environment's reward components and source of masks, by a reset and a step.
+
+    Args:
+        notes: what there is to say already.
+    """
+    observation, info = slot.reset(0)
+    source = masks.find_source(slot.env, info, task.action_masks, slot.spec.id)
+    look = partial(encoder.parts, observation)
+    precise, more = decide(encoder.leaves, task.precise, slot.spec.id, look, always=True)
+    names = _component_names(slot, observation, info, source)
+    return Probed(names, source, precise, (*notes, *more))
+
+
+def _component_names(
+    slot: Slot, observation: Any, info: dict[str, Any], source: str
+) -> tuple[str, ...]:
+    parts = info.get("reward_components")
+    slot.env.action_space.seed(0)
+    for _ in range(PROBES if parts is None else 0):
+        try:
+            action = _some_action(slot, observation, info, source)
+            parts = slot.env.step(action)[4].get("reward_components")
+            break
+        except (Exception, SystemExit):
+            observation, info = slot.reset(0)  # a real step will report it if that is a fault
+    if parts is None:
+        return ("reward",)
+    if not isinstance(parts, dict) or not parts or not all(isinstance(i, str) for i in parts):
+        raise UserError(
+            f"env.id: {slot.spec.id}: info['reward_components'] must be a dict from names to "
+            f"numbers, got {shortened(parts)}"
+        )
+    return tuple(parts)
+
+
+def _some_action(slot: Slot, observation: Any, info: dict[str, Any], source: str) -> Any:
+    """A random one, which the mask allows."""
+    space = slot.env.action_space
+    if source == "none":
+        return space.sample()
+    return masks.sample(space, masks.read(slot.env, observation, info, source))

@@ -1,0 +1,59 @@
+"""The end of a run: what summary.json holds, and what an error says of the batches before it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ppo.algorithm.learner import Learner
+from ppo.core import program
+from ppo.core.errors import Diverged
+from ppo.functional.bootstrap import mean_interval
+from ppo.runs.folder import RunFolder
+from ppo.runs.summary import summarize
+from ppo.training.evaluations import RunEvaluations
+from ppo.training.observers import Doctor
+
+
+def diagnosis(error: Diverged, folder: RunFolder | None, doctor: Doctor) -> str:
+    """The error with what the doctor makes of the batches before it."""
+    lines = [str(error)]
+    if folder is not None:
+        verdict = doctor.judge(folder)
+        findings = verdict.findings[:2] if verdict else []
+        lines += [f"{finding.illness}: {finding.remedy}" for finding in findings]
+        lines.append(f"more: {program.command('diagnose', folder.name)}")
+    return "\n".join(lines)
+
+
+def summarize_run(
+    folder: RunFolder,
+    how: dict[str, Any],
+    recent: list[float],
+    evaluated: RunEvaluations,
+    learner: Learner,
+    doctor: Doctor,
+) -> dict[str, Any]:
+    """The summary of a run, which is also written to its folder.
+
+    Args:
+        how: status, exit_status and reason. recent: returns of the last episodes.
+    """
+    returns = np.asarray(recent)
+    summary = summarize(
+        **how,
+        final_return=float(returns.mean()) if len(returns) else None,
+        interval=mean_interval(returns, 0) if len(returns) else (None, None),
+        best=evaluated.best,
+        counters=learner.counters,
+        seconds={**learner.timing, "evaluation": evaluated.seconds},
+        wall_time_s=learner.wall_time,
+    )
+    folder.set_status(**summary)
+    verdict = doctor.judge(folder)  # reads the disk: late, since it takes time
+    if verdict is not None:
+        summary["verdict"] = verdict.status
+        summary["findings"] = [finding.illness for finding in verdict.findings]
+        folder.set_status(**summary)
+    return summary
