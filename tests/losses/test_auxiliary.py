@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ppo.algorithm.build import build_environments, build_learner
 from ppo.config import Config
 from ppo.core.data import Rollout
-from ppo.losses.auxiliary import TrajectoryLoss
+from ppo.losses.auxiliary import TimeToEndLoss, TrajectoryLoss
 from ppo.losses.balancers import REGISTRY
 
 TASKS = ["trajectory", "time_to_end", "success"]
@@ -142,6 +142,28 @@ def test_time_to_end_may_have_an_output_for_each_step():
     losses = [learner.step()["components"]["time_to_end"]["loss"] for _ in range(6)]
     assert learner.objective.heads["time_to_end"].out_features == 15
     assert losses[-1] < 0.7 * losses[0]
+
+
+def of_time_to_end(outputs):
+    """The loss with a head that shows its features, of a config with these outputs."""
+    loss = TimeToEndLoss.__new__(TimeToEndLoss)
+    loss.config = SimpleNamespace(time_to_end_outputs=outputs, time_to_end_horizon=2)
+    loss.head = lambda features: features
+    return loss
+
+
+def test_steps_to_come_are_probabilities_and_a_share_is_a_number():
+    """Of a probability the variance says nothing that a loss could be compared with."""
+    output, target = torch.tensor([[0.3, -2.0], [1.0, 4.0]]), torch.tensor([[1.0, 0.0], [1.0, 1.0]])
+    batch = SimpleNamespace(targets={"time_to_end": target, "time_to_end_mask": target > -1})
+    prediction = SimpleNamespace(features=output)
+    found = {kind: of_time_to_end(kind) for kind in ("scalar", "per_step")}
+    squares, nats = (loss.errors(prediction, batch) for loss in found.values())
+    torch.testing.assert_close(squares, (output - target).square())
+    chance = torch.where(target > 0, output.sigmoid(), 1 - output.sigmoid())
+    torch.testing.assert_close(nats, -chance.log())
+    assert found["scalar"].target_variance(batch) == 0.125  # of the columns: 0 and 1/4
+    assert found["per_step"].target_variance(batch).isnan()
 
 
 def test_a_loss_does_not_depend_on_masked_elements_or_on_the_number_of_samples():
