@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from ppo.core.imports import is_path
@@ -135,7 +136,7 @@ def _groups(config: Any) -> Iterator[Mismatch]:
 
 def _words(number: int) -> str:
     """With commas; of one that no line has room for, its size."""
-    return f"{number:,}" if number < 10**15 else f"1e{len(str(number)) - 1}"
+    return f"{number:,}" if number < 10**24 else f"{Decimal(number):.1e}"
 
 
 def _keys(keys: list[str] | None) -> str:
