@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from ppo import Config
+from ppo.algorithm.automatic import chosen
 from ppo.cli.main import main
 from ppo.core.errors import UserError
 from ppo.insight.experiments import search as module
@@ -106,7 +107,7 @@ class Played(Launcher):
             raise KeyboardInterrupt
         self.commands.append(command)
         gamma = next(float(w.partition("=")[2]) for w in command if w.startswith("ppo.gamma="))
-        folder = RunFolder.create(output.parent, {"config.yaml": Config().to_yaml()})
+        folder = RunFolder.create(output.parent, {"config.yaml": chosen(Config())[0].to_yaml()})
         for batch in range(20):
             bad = len(self.commands) in self.sick
             folder.append({
@@ -136,7 +137,7 @@ def tuned(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "POLL", 0.0)
 
     def tune(launcher, **more):
-        overrides = more.pop("overrides", ())
+        overrides = (*CARTPOLE, *more.pop("overrides", ()))
         asked = dataclasses.replace(searching("ppo.gamma=0.1..0.9", **more), overrides=overrides)
         folder = open_search(asked, tmp_path)
         lines = []
