@@ -78,5 +78,6 @@ class Discount(nn.Module):
         if not self.follows:
             return
         known = math.nan if explained_variance is None else explained_variance
-        explained = parallel.mean_(torch.tensor([known], device=self.horizon.device)).item()
-        self.horizon.mul_(STEP if explained > ENOUGH else 1.0 / STEP)
+        explained = parallel.mean_(torch.tensor([known], device=self.horizon.device))
+        shorter = torch.full_like(self.horizon, 1.0 / STEP)
+        self.horizon.mul_(shorter.masked_fill(explained > ENOUGH, STEP))

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ppo.algorithm import balancing
 from ppo.algorithm.discount import Discount
 from ppo.algorithm.examine import Examine
+from ppo.algorithm.health import Numbers
 from ppo.algorithm.kl_rate import KLRate
 from ppo.algorithm.optimizer import Adam
 from ppo.algorithm.record import EpisodeRows, Recorder, fault_of, reduce_table, to_host
@@ -187,8 +188,8 @@ class Learner(nn.Module):
             variances = balancing.show_losses(
                 self.objective, batch, table, self.counters["batch"] + 1
             )
-            values = to_host(before, after) | numbers
-            values |= {f"target_variance/{k}": v for k, v in enumerate(variances.tolist())}
+            targets = {f"target_variance/{k}": v for k, v in enumerate(variances)}
+            values = to_host(before, after, Numbers.of(targets)) | numbers
             values |= reduce_table(table, self.config.ppo.max_grad_norm)
             self._report(values, rollout)
             record = self._record(values, rollout, episodes)
