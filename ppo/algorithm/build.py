@@ -243,6 +243,7 @@ def build_optimizer(config: Config, objective: Objective) -> Adam:
 def build_learner(config: Config, envs: Environments, device: torch.device) -> Learner:
     """A learner on these environments."""
     agent, scale = build_agent(config, envs.layout, envs.action_space, len(envs.component_names))
+    agent.precision = getattr(torch, config.system.precision)
     objective = build_objective(config, agent, scale).to(device)
     optimizer = build_optimizer(config, objective)
     compiled = uses_compile(config, device, envs.backend == "torch")

@@ -228,6 +228,11 @@ class SystemConfig(Section):
         "auto (where the run is long enough to repay it), never, always",
         common=True,
     )
+    precision: Literal["float32", "bfloat16"] = setting(
+        "float32",
+        "numbers in which the encoders compute during training; bfloat16 pays on a GPU with wide "
+        "layers",
+    )
     threads: Annotated[int, Field(ge=0)] = setting(
         1, "CPU threads of torch (0 = torch's default)", common=True
     )
