@@ -17,7 +17,7 @@ if not all(importlib.util.find_spec(name) for name in ("jax", "optax", "gymnax")
 
 
 def test_it_learns_cartpole():
-    command = [sys.executable, "benchmarks/jax_ppo.py", "--num-envs", "8", "--updates", "100"]
+    command = [sys.executable, "benchmarks/jax_ppo.py", "--num-envs", "8", "--updates", "150"]
     env = os.environ | {"JAX_PLATFORMS": "cpu"}
     told = subprocess.run(
         [*command, "--rounds", "2"], cwd=ROOT, env=env, check=True, capture_output=True, text=True
