@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -148,3 +149,20 @@ def skrl(work: Any, device: str = "cpu") -> Peer:
     batch()
     batch()
     return Peer(batch, work.num_envs * work.num_steps, time.perf_counter() - begin)
+
+
+JAX_SECONDS = 0.5  # of one call, about: one jit holds so much training
+
+
+def jax(work: Any) -> Peer:
+    """benchmarks/jax_ppo.py on one thread. It compiles in the call that is not counted."""
+    os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    from jax_ppo import Sizes, player
+
+    assert not work.normalize
+    sizes = Sizes(work.env_id, work.num_envs, work.num_steps, work.num_epochs, work.num_minibatches)
+    size = work.num_envs * work.num_steps
+    updates = max(1, round(JAX_SECONDS * 150_000 / size))
+    play, startup = player(sizes, updates)
+    return Peer(play, size * updates, startup)
