@@ -3,14 +3,13 @@
     python benchmarks/gpu.py [--seconds 2] [--only eager graphs peers tests]
 
 Rows: torch environments of ours, 4,096 and 16,384 at once, 32 steps (30 of
-DoubleIntegrator-v0), 4 epochs, 4 minibatches,
-actor and critic of their own; eager and as graphs, the encoders in float32 and in bfloat16, layers
-of 64 and of 512. Beside them Stable-Baselines3 and skrl, where they are installed, with the same
-batch on the same GPU; they step Gymnasium's CartPole one by one on the host, as they come. A batch
-counts from its first step to its last gradient step. Every row is built in a process of its own,
-all at once, and timed while no other is. Peak memory is what torch has allocated;
-launches are those of kernels in one batch, as torch's profiler counts them. Results:
-benchmarks/results/gpu.json and gpu.md.
+DoubleIntegrator-v0), 4 epochs, 4 minibatches, actor and critic of their own; eager and as graphs,
+the encoders in float32 and in bfloat16, layers of 64 and of 512. Beside them, where they are
+installed, with the same batch on the same GPU: Stable-Baselines3 and skrl, which step Gymnasium's
+CartPole one by one on the host, as they come, and a plain PPO in JAX (gymnax). A batch counts from
+its first step to its last gradient step. Every row is built in a process of its own, all at once,
+and timed while no other is. Peak memory is what torch has allocated; launches are those of kernels
+in one batch, as torch's profiler counts them. Results: benchmarks/results/gpu.json and gpu.md.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import os
 import platform
 import statistics
 import subprocess
@@ -36,8 +36,14 @@ RESULTS = ROOT / "benchmarks" / "results"
 EPOCHS, MINIBATCHES = 4, 4
 STEPS = {"CartPole-v1": 32, "DoubleIntegrator-v0": 30}  # the latter: whole episodes
 PEER_ENVS = 4096
+PEERS = ("stable_baselines3", "skrl", "jax x4096", "jax x16384")
 ROUNDS = 3
 DEVICE = torch.device("cuda")
+TRAINERS = {
+    "stable_baselines3": "Stable-Baselines3",
+    "skrl": "skrl",
+    "jax": "plain PPO in JAX (`jax_ppo.py`)",
+}
 Found = dict[str, Any]
 
 
@@ -154,9 +160,26 @@ def peer(name: str, seconds: float, alone: Any) -> Found:
     }
 
 
+def plain_jax(name: str, seconds: float, alone: Any) -> Found:
+    """benchmarks/jax_ppo.py, whose whole training is one jit, in a process of its own."""
+    num_envs = int(name.removeprefix("jax x"))
+    sizes = ["--num-envs", num_envs, "--steps", STEPS["CartPole-v1"], "--minibatches", MINIBATCHES]
+    command = [sys.executable, ROOT / "benchmarks" / "jax_ppo.py", *sizes, "--updates", 50]
+    shares = {**os.environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    with alone:
+        done = subprocess.run([*map(str, command)], capture_output=True, text=True, env=shares)
+    if done.returncode:
+        raise RuntimeError(done.stderr.strip().splitlines()[-1])
+    found = json.loads(done.stdout.strip().splitlines()[-1])
+    kept = ("env_id", "num_envs", "steps_per_second", "startup_seconds")
+    return {"trainer": "jax", **{key: found[key] for key in kept}}
+
+
 def measured(what: Row | str, seconds: float, alone: Any) -> Found:
     """A row, or why there is none; `alone` is held while it is timed."""
     try:
+        if isinstance(what, str) and what.startswith("jax"):
+            return plain_jax(what, seconds, alone)
         if isinstance(what, str):
             return peer(what, seconds, alone)
         return ours(what, seconds, alone)
@@ -175,23 +198,23 @@ def tests() -> str:
 
 def page(results: Found) -> str:
     machine = results["machine"]
+    rows = results["rows"]
     lines = [
         f"{machine['gpu']}, torch {machine['torch']}, Python {machine['python']}",
         "",
-        "| trainer | environment | number | layers | | numbers | steps/s | kernels a batch "
+        "| trainer | environment | environments | layers | | numbers | steps/s | kernels a batch "
         "| peak MiB | first three batches, s |",
         "|" + " --- |" * 10,
     ]
-    for name in sorted(results["rows"]):
-        found = results["rows"][name]
-        if "error" in found:
-            continue
+    for found in (rows[name] for name in sorted(rows) if "error" not in rows[name]):
         how = {True: "graphs", False: "eager", None: ""}[found.get("compiles")]
-        width = f"2x{found['width']}" if "width" in found else "2x64"
-        cells = [found["trainer"], found["env_id"], f"{found['num_envs']:,}", width, how]
-        cells += [found.get("precision", "float32"), f"{found['steps_per_second']:,}"]
+        width = f"2x{found.get('width', 64)}"
+        cells = [TRAINERS.get(found["trainer"], "ours"), found["env_id"], f"{found['num_envs']:,}"]
+        cells += [width, how, found.get("precision", "float32")]
+        cells += [f"{found['steps_per_second']:,}"]
         cells += [str(found.get(name, "")) for name in ("kernels_per_batch", "peak_mib")]
-        lines.append(f"| {' | '.join([*cells, str(found['startup_seconds'])])} |")
+        cells += [str(found["startup_seconds"])]
+        lines.append(f"| {' | '.join(cells)} |")
     lines += ["", f"Tests marked `gpu`: {results.get('tests', 'not run')}"]
     return "\n".join(lines) + "\n"
 
@@ -212,7 +235,7 @@ def main() -> None:
     jobs: dict[str, Row | str] = {
         row.name: row for row in ROWS if ("graphs" if row.compiles else "eager") in args.only
     }
-    jobs |= {name: name for name in ("stable_baselines3", "skrl") if "peers" in args.only}
+    jobs |= {name: name for name in PEERS if "peers" in args.only}
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager, ProcessPoolExecutor(max(1, len(jobs)), context) as pool:
         alone = manager.Lock()

@@ -219,7 +219,9 @@ class LoggingConfig(Section):
 
 
 class SystemConfig(Section):
-    device: str = setting("auto", "auto, cpu, cuda, cuda:0", common=True)
+    device: str = setting(
+        "auto", "auto (a GPU where it is the faster one), cpu, cuda, cuda:0", common=True
+    )
     seed: Annotated[int, Field(ge=0, lt=2**63)] = setting(
         1, "seed of everything random in the run", common=True
     )

@@ -248,8 +248,8 @@ class NativePlayer:
         Where all episodes have one length and a rollout is a whole number of them, the steps
         before the last need no reset: they are a loop, or graphs, of their own.
         """
-        num_steps, period = noise.shape[0], self.envs.env.fixed_length
-        whole = period and num_steps % period == 0 and self.envs.may_end(period - 1)
+        num_steps, period = noise.shape[0], self.envs.env.fixed_length or 0
+        whole = period > 0 and num_steps % period == 0 and self.envs.may_end(period - 1)
         if not self.loops:
             size = max(
                 c for c in range(1, self.CHUNK + 1)
