@@ -87,7 +87,7 @@ def read_settings(folder: Path, name: str = "config.yaml") -> dict[str, Any]:
     """The dotted settings of a file in a run folder, empty where it cannot be read."""
     try:
         text = (folder / name).read_text(encoding="utf-8", errors="replace")
-        return flatten(yaml.load(text, Loader=_LOADER))
+        return flatten(_LOADER(text).get_single_data())
     except (OSError, ValueError, yaml.YAMLError, RecursionError):
         return {}
 
