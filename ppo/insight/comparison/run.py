@@ -130,7 +130,10 @@ def former_parts(path: Path, settings: dict[str, Any]) -> tuple[str, ...]:
         changed = [
             f"{key} {former.get(key)}"
             for key in settings
-            if former and former.get(key) != settings[key] and key != "system.seed"
+            if former
+            and former.get(key) != settings[key]
+            and key != "system.seed"
+            and not key.startswith("auto.")  # the list of what was chosen is no setting of a run
         ]
         if batch.isdigit() and changed:
             parts.append(f"before batch {int(batch)}: {', '.join(changed)}")
