@@ -1,6 +1,6 @@
-"""Environment steps per second of training, side by side with Stable-Baselines3 or skrl.
+"""Environment steps per second of training, beside Stable-Baselines3, skrl or a PPO in JAX.
 
-    python benchmarks/speed.py [--peer skrl] [--only NAME ...] [--rounds 5] [--seconds 4]
+    python benchmarks/speed.py [--peer skrl | jax] [--only NAME ...] [--rounds 5] [--seconds 4]
 
 Both trainers run in this one process on one torch thread, with the same network, batch, epochs
 and minibatches, and take turns: in each round both train for some seconds. Reported are medians of
@@ -24,9 +24,16 @@ import peers
 import torch
 
 RESULTS = Path(__file__).parent / "results"
-NAMES = {"stable_baselines3": "Stable-Baselines3", "skrl": "skrl"}
-SKRL_GOALS = {"halfcheetah_8": 3}
-FILES = {"stable_baselines3": "speed_cpu.json", "skrl": "speed_skrl.json"}
+NAMES = {"stable_baselines3": "Stable-Baselines3", "skrl": "skrl", "jax": "JAX"}
+OTHER_GOALS = {
+    "skrl": {"halfcheetah_8": 3},
+    "jax": {"cartpole_8": 1.0, "cartpole_64": 1.3, "cartpole_2048": 2.0},
+}
+FILES = {
+    "stable_baselines3": "speed_cpu.json",
+    "skrl": "speed_skrl.json",
+    "jax": "speed_jax.json",
+}
 
 
 class Workload(NamedTuple):
@@ -167,11 +174,12 @@ def table(results: dict[str, dict[str, Any]], peer: str) -> str:
     for name, found in results.items():
         if "ratio" not in found:
             continue
-        goal = found["goal"] if peer == "stable_baselines3" else SKRL_GOALS.get(name)
+        goal = OTHER_GOALS[peer].get(name) if peer in OTHER_GOALS else found["goal"]
         verdict = "" if goal is None else "reached" if found["ratio"] >= goal else "missed"
+        digits = 2 if peer == "jax" else 1  # the two are near each other
         lines.append(
-            f"| {name} | {found['ours']:,} | {found[peer]:,} | "
-            f"{found['ratio']:.1f} | {found['ratio_cpu']:.1f} | {goal or '-'} | {verdict} |"
+            f"| {name} | {found['ours']:,} | {found[peer]:,} | {found['ratio']:.{digits}f} | "
+            f"{found['ratio_cpu']:.{digits}f} | {goal or '-'} | {verdict} |"
         )
     return "\n".join(lines)
 
@@ -179,15 +187,16 @@ def table(results: dict[str, dict[str, Any]], peer: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     names = [*WORKLOADS, "rollout_4096"]
-    parser.add_argument("--only", nargs="+", choices=names, default=names)
+    parser.add_argument("--only", nargs="+", choices=names)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0, help="of each trainer in a round")
     parser.add_argument("--peer", choices=list(NAMES), default="stable_baselines3")
     args = parser.parse_args()
+    only = args.only or (list(OTHER_GOALS["jax"]) if args.peer == "jax" else names)
     torch.set_num_threads(1)
     file = RESULTS / FILES[args.peer]
     results = json.loads(file.read_text())["results"] if file.exists() else {}
-    for name in args.only:
+    for name in only:
         if name == "rollout_4096":
             results[name] = rollout_alone(4096, args.rounds, args.seconds)
         else:

@@ -46,6 +46,20 @@ def test_the_time_limit_is_that_of_the_original(task, monkeypatch):
     assert [i for i, step in enumerate(steps) if step.truncated.any()] == [999]
 
 
+@pytest.mark.parametrize("task", TASKS)
+def test_what_info_holds_at_an_end_is_reported_as_by_the_original(task, monkeypatch):
+    settings = {"num_envs": 3, "kwargs": {"max_episode_steps": 25}, "report": True}
+    envs = make(f"{task}-v5", **settings)
+    slow = with_the_original(f"{task}-v5", monkeypatch, **settings)
+    assert torch.equal(envs.reset(), slow.reset())
+    actions = random_actions(envs, 60)
+    assert_same_bits(play(envs, actions), play(slow, actions))
+    assert type(envs._group) is mujoco.MujocoGroup
+    told = envs.reports.take()
+    assert told == slow.reports.take()
+    assert len(told["reward_survive" if task == "InvertedPendulum" else "x_velocity"]) > 5
+
+
 @pytest.mark.parametrize(
     ("task", "kwargs"),
     [
@@ -77,12 +91,13 @@ def test_a_run_goes_on_from_a_saved_state(task):
 
 
 def test_workers_use_the_same_forms():
-    alone = make("Hopper-v5", num_envs=4)
+    alone = make("Hopper-v5", num_envs=4, report=True)
     first = alone.reset()
     actions = random_actions(alone, 60)
-    with make("Hopper-v5", "async", 4, workers=2) as envs:
+    with make("Hopper-v5", "async", 4, workers=2, report=True) as envs:
         assert torch.equal(envs.reset(), first)
         assert_same_bits(play(envs, actions), play(alone, actions))
+        assert envs.reports.take() == alone.reports.take() != {}
 
 
 def test_rendered_and_wrapped_environments_keep_the_original():
@@ -102,6 +117,18 @@ def renamed(patch, kind):
     patch.setattr(kind, "control_cost", cost)
 
 
+def more_telling(patch, kind):
+    """Another version of the class: the same data, and a number from before the physics."""
+    step = kind.step
+
+    def telling(self, action):
+        height = float(self.data.qpos[4])
+        *result, info = step(self, action)
+        return *result, info | {"height": height}
+
+    patch.setattr(kind, "step", telling)
+
+
 def costlier(patch, kind):
     """Another version of the class: the same names, another formula."""
     cost = kind.control_cost
@@ -113,6 +140,7 @@ def costlier(patch, kind):
     [
         ("half_cheetah_v5:HalfCheetahEnv", renamed, "_ctrl_cost_weight"),
         ("walker2d_v5:Walker2dEnv", costlier, "rewards differ"),
+        ("hopper_v5:HopperEnv", more_telling, "infos differ"),
     ],
 )
 def test_another_version_of_a_task_is_stepped_by_its_own_step(task, change, said, monkeypatch):

@@ -15,9 +15,11 @@ HOST = torch.device("cpu")
 
 def make(env_id: str, backend: str = "sync", num_envs: int = 3, seed: int = 7, **settings):
     """Environments by the names that a configuration uses."""
-    first_index = settings.pop("first_index", 0)
+    first_index, report = settings.pop("first_index", 0), settings.pop("report", False)
     config = EnvConfig(id=env_id, backend=backend, num_envs=num_envs, **settings)
-    return make_environments(config, run_seed=seed, device=HOST, first_index=first_index)
+    return make_environments(
+        config, run_seed=seed, device=HOST, first_index=first_index, report=report
+    )
 
 
 def random_actions(envs: Environments, num_steps: int, seed: int = 0) -> list[Tensor]:

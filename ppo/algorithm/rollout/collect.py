@@ -81,7 +81,7 @@ class Collector:
         self.player: HostPlayer | NativePlayer
         actor = Actor(agent)
         if isinstance(envs, TorchEnvironments) and (compile_it or device.type != "cpu"):
-            self.player = NativePlayer(actor, envs)
+            self.player = NativePlayer(actor, envs, compile_it)
         else:
             waits = isinstance(envs, SimulatorEnvironments) and envs.device.type != "cpu"
             kind = DevicePlayer if waits else HostPlayer

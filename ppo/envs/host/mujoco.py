@@ -25,6 +25,7 @@ from gymnasium.envs.registration import EnvSpec
 from ppo.envs.factory import Factory
 from ppo.envs.host.slot import Slot, Task
 from ppo.envs.host.slot_group import SlotGroup
+from ppo.envs.reports import numbers_of
 
 
 class State(NamedTuple):
@@ -188,7 +189,7 @@ class Bodies:
         """One step of all; `begin` is called with the number of each before its physics."""
         before = np.concatenate(self._place)
         self._advance(actions, begin)
-        state = State(
+        self._last = state = State(
             self._cores[0],
             np.concatenate(self._qpos),
             np.concatenate(self._qvel),
@@ -199,6 +200,24 @@ class Bodies:
         )
         with np.errstate(over="ignore", invalid="ignore"):  # the caller reports what is not finite
             return self._form.compute(state)
+
+    def info(self, row: int) -> dict[str, Any]:
+        """The info of the step just made, by Gymnasium's own `step` around physics already done."""
+        core, state = self._cores[row], self._last
+
+        def arrive(action: np.ndarray, frames: int) -> None:
+            self._qpos[row][0], self._qvel[row][0] = state.qpos[row], state.qvel[row]
+            self._place[row][0] = state.after[row]
+            if self._forces:
+                self._forces[row][0] = state.forces[row]
+
+        self._place[row][0] = state.before[row]
+        core.do_simulation = arrive
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):
+                return core.step(state.actions[row])[4]
+        finally:
+            del core.do_simulation
 
     def _advance(self, actions: np.ndarray, begin: Callable[[int], None]) -> None:
         """The physics of every environment, one after the other."""
@@ -218,14 +237,16 @@ def misfit(form: Form, env: gym.Env) -> str | None:
         env.action_space.seed(0)
         actions = [env.action_space.sample() for _ in range(TRIAL)]
         env.reset(seed=0)
-        own = [env.step(action)[:3] for action in actions]
+        own = [env.step(action) for action in actions]
         env.reset(seed=0)
         bodies = Bodies(form, [env])
         for action, expected in zip(actions, own, strict=True):
             found = bodies.step(action[None], lambda row: None)
-            for name, mine, its in zip(Outcome._fields, found, expected, strict=True):
+            for name, mine, its in zip(Outcome._fields, found, expected[:3], strict=True):
                 if not np.array_equal(mine[0], its, equal_nan=True):
                     return f"{name} differ"
+            if numbers_of(bodies.info(0)) != numbers_of(expected[4]):
+                return "infos differ"
     except Exception as error:  # whatever it is, `env.step` does not need it
         return repr(error)
     return None
@@ -244,6 +265,7 @@ class MujocoGroup(SlotGroup):
 
     def step(self, parity: int) -> None:
         rows, bound = self.rows, self._bodies.envs
+        self.reported.clear()
         if any(slot.env is not env for slot, env in zip(self.slots, bound, strict=True)):
             # An environment was built anew after a fault.
             self._bodies = Bodies(self._form, [slot.env for slot in self.slots])
@@ -273,6 +295,8 @@ class MujocoGroup(SlotGroup):
         if not (np.isfinite(final).all() and np.isfinite(rows.rewards[row]).all()):
             self._on_nonfinite(row, slot, final, parity)
             return
+        if self.task.report:
+            self.reported.append(numbers_of(self._bodies.info(row)))
         slot.failures = 0
         self._begin(row, slot, slot.episode + 1, parity)
 
