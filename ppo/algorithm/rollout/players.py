@@ -47,10 +47,18 @@ class HostPlayer:
     Args:
         act: observations, noise and states -> policy parameters, actions, the environment's
             actions, and the states after.
+        ready: makes the noise of a rollout what `act` takes.
     """
 
-    def __init__(self, act: Act, envs: Environments, device: torch.device) -> None:
+    def __init__(
+        self,
+        act: Act,
+        envs: Environments,
+        device: torch.device,
+        ready: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
         self.act, self.envs, self.device = act, envs, device
+        self.ready = ready or (lambda noise: noise)
         self.poll = Grace()
         self.buffers: dict[str, Tensor] = {}
         self._places: list[tuple[Tensor, ...]] = []
@@ -60,7 +68,7 @@ class HostPlayer:
         self._begin()
         self._forget_events()
         act = self.act
-        for t, row in enumerate(noise.unbind(0)):
+        for t, row in enumerate(self.ready(noise).unbind(0)):
             self.poll()
             if t == 1:  # from here on observations and states come from the buffers
                 act = settled(self.act, obs, row, *states)
@@ -192,8 +200,12 @@ class Actor(nn.Module):
         self.agent = agent
 
     def forward(self, obs: Tensor, noise: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+        return self.act(obs, self.agent.distribution.ready(noise), *states)
+
+    def act(self, obs: Tensor, ready: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+        """`forward` from noise that is ready to be drawn from."""
         params, *after = self.agent.act(obs, *states)
-        actions = self.agent.distribution.sample(params, noise)
+        actions = self.agent.distribution.draw(params, ready)
         return params, actions, self.agent.distribution.to_env(actions), *after
 
 
