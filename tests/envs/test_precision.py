@@ -8,7 +8,8 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from clock_env import FIRST, NUMBERS, PARTS, START, TICK, Clock, Clocks
+from clock_env import FIRST, NUMBERS, PARTS, START, TICK, Clock
+from clock_simulator import Clocks
 from env_tools import HOST, make
 from generated_spaces import any_space, boxes
 from gymnasium import spaces
