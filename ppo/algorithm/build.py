@@ -15,7 +15,7 @@ from ppo import losses
 from ppo.algorithm import devices, probes
 from ppo.algorithm.devices import device_for
 from ppo.algorithm.discount import Discount
-from ppo.algorithm.eyes import build_eyes
+from ppo.algorithm.eyes import build_eyes, encoder_parts
 from ppo.algorithm.learner import Learner
 from ppo.algorithm.optimizer import Adam, FlatParameters
 from ppo.algorithm.rewards import Rewards, RewardScale
@@ -316,7 +316,7 @@ def place(
     envs = build_environments(config, cpu, **options)
     if isinstance(envs, SimulatorEnvironments) and envs.device.type != "cpu":
         return envs, device, []
-    if envs.layout.images:
+    if any(part.kind.sees_images for part in encoder_parts(config.network, [envs.layout])):
         if isinstance(envs, TorchEnvironments):  # they live where they were built
             envs.close()
             envs = build_environments(config, device, **options)

@@ -117,6 +117,8 @@ class SimulatorEnvironments(Environments):
         self._rows_of: RowMaker | None = None
         self._unknown = torch.full((self.num_envs,), torch.nan, device=self.device)
         self._valid = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
+        self._none = ~self._valid
+        self._on_host = self.device.type == "cpu"
         self._moved = False  # since the last reset
         self._untold: Tensor | None = None  # an episode ended without its last observation
         self._find_properties(task)
@@ -200,32 +202,46 @@ class SimulatorEnvironments(Environments):
             mask = self._column(told.get(masks.KEY), masks.KEY, self.layout.num_mask)
         return self._rows_of(obs, mask)
 
-    @torch.no_grad()
     def step(self, actions: Tensor) -> Step:
+        if not torch.is_grad_enabled():  # the context below costs as much as three operations
+            return self._step(actions)
+        with torch.no_grad():
+            return self._step(actions)
+
+    def _step(self, actions: Tensor) -> Step:
         self._moved = True
         obs, rewards, terminated, truncated, info = self._asked("step", 5, self._cast(actions))
-        ends, limits = (
-            self._column(flags, name) != 0
-            for flags, name in ((terminated, "terminated"), (truncated, "truncated"))
-        )
-        ended = ends | limits
-        rows = self._rows(obs, info)
+        ends = self._column(terminated, "terminated")
+        limits = self._column(truncated, "truncated")
+        rows, parts = self._rows(obs, info), self._rewards(rewards, info)
+        self._obs = rows
+        if self._none_ended(ends, limits):
+            none, unknown, valid = self._none, self._unknown, self._valid
+            return Step(rows, parts, none, none, rows, unknown, valid, uneventful=True)
+        ended = torch.logical_or(ends, limits)
         reached = self._reached(rows, ended, info)
         success = self._unknown
         if SUCCESS in info:
             success = torch.where(ended, self._column(info[SUCCESS], SUCCESS).float(), success)
         if self._report:
             self.reports.gather(info, ended)
-        self._obs = rows
         return Step(
             obs=rows,
-            rewards=self._rewards(rewards, info),
-            terminated=ends,
-            truncated=limits,
+            rewards=parts,
+            terminated=ends != 0,
+            truncated=limits != 0,
             final_obs=reached,
             success=success,
             valid=self._valid,
         )
+
+    def _none_ended(self, ends: Tensor, limits: Tensor) -> bool:
+        """Whether no episode ended. False too on a device, where to look would mean waiting."""
+        if not self._on_host:
+            return False
+        if ends.dtype == limits.dtype == torch.bool:
+            return torch.equal(ends, self._none) and torch.equal(limits, self._none)
+        return not torch.logical_or(ends, limits).any()
 
     def _reached(self, rows: Tensor, ended: Tensor, info: dict[str, Any]) -> Tensor:
         """[N, ...] the states reached. Some simulators name them only where an episode ended."""
@@ -234,15 +250,14 @@ class SimulatorEnvironments(Environments):
             untold = ended.any()
             self._untold = untold if self._untold is None else self._untold | untold
             return rows
-        if self.device.type == "cpu" and not ended.any():  # elsewhere it would mean waiting
-            return rows
         where = ended.reshape(-1, *(1 for _ in self.layout.shape))
         return torch.where(where, self._rows(told, None), rows)
 
     def _rewards(self, rewards: Any, info: dict[str, Any]) -> Tensor:
         """[N, K] float32."""
         if self.component_names == ("reward",):
-            return self._column(rewards, "rewards").to(torch.float32, copy=True).unsqueeze(-1)
+            found = self._column(rewards, "rewards").unsqueeze(-1)
+            return found.clone() if found.dtype == torch.float32 else found.float()
         parts = info.get(COMPONENTS, {})
         if tuple(parts) != self.component_names:
             raise UserError(
@@ -259,6 +274,8 @@ class SimulatorEnvironments(Environments):
             UserError: it is no tensor with a number for each environment, on this device.
         """
         shape = (self.num_envs, width) if width else (self.num_envs,)
+        if isinstance(found, Tensor) and found.shape == shape and found.device == self.device:
+            return found  # the commonest form, quickly seen
         size = self.num_envs * max(width, 1)
         if not isinstance(found, Tensor) or found.numel() != size or not is_on(found, self.device):
             raise UserError(

@@ -46,9 +46,14 @@ class RowMaker:
         self._precise_paths = {leaf.path for leaf in self._precise}
         alone = len(numbers) == 1 and not (self._images or num_mask or precise)
         self._is_plain = alone and isinstance(numbers[0].space, spaces.Box)  # the commonest form
+        self._plain_shape = (
+            (num_envs, *(space.shape or ())) if isinstance(space, spaces.Box) else ()
+        )
 
     def __call__(self, obs: Any, mask: Tensor | None = None) -> Tensor:
         """Rows of new memory; without a mask every action is valid."""
+        if self._is_plain and self._is_usual(obs):
+            return obs.clone() if obs.dim() == 2 else obs.reshape(self._num_envs, -1).clone()
         images = [self._at(obs, leaf).to(torch.uint8) for leaf in self._images]
         if self.layout.is_plain_image:
             return images[0].clone()
@@ -69,6 +74,15 @@ class RowMaker:
             padding = torch.zeros((), dtype=whole[0].dtype, device=self._device)
             whole.append(padding.expand(self._num_envs, missing))
         return torch.cat(whole, -1)
+
+    def _is_usual(self, obs: Any) -> bool:
+        """Whether it can be taken as it is."""
+        return (
+            isinstance(obs, Tensor)
+            and obs.dtype == torch.float32
+            and obs.shape == self._plain_shape
+            and obs.device == self._device
+        )
 
     def _exact(self, obs: Any, leaf: Leaf) -> Tensor:
         """As `_at`, in float64 where remainders are kept, as the host's encoder has it."""
@@ -163,15 +177,14 @@ class ActionCaster:
 
     def __call__(self, actions: Tensor) -> Tensor:
         """A copy, which the simulator may keep or change."""
-        actions = actions.detach()
         if self._bounds is None:
-            return actions.to(self._device, self._dtype, copy=True)
+            return actions.detach().to(self._device, self._dtype, copy=True)
         low, high = self._bounds
-        if self._dtype == actions.dtype == torch.float32:
-            return torch.clamp(actions.to(self._device), low, high)
+        if self._dtype == actions.dtype == torch.float32 and actions.device == self._device:
+            return torch.clamp(actions, low, high)
+        actions = actions.detach().to(self._device)
         if not self._dtype.is_floating_point:
             actions = actions.double().round()
-            actions = torch.minimum(torch.maximum(actions.to(self._device), low), high)
-            return actions.to(self._dtype)
-        actions = actions.to(self._device, self._dtype, copy=True)
+            return torch.minimum(torch.maximum(actions, low), high).to(self._dtype)
+        actions = actions.to(self._dtype, copy=True)
         return torch.minimum(torch.maximum(actions, low), high)
