@@ -18,7 +18,7 @@ class Peer(NamedTuple):
     startup: float  # seconds until the second batch
 
 
-def stable_baselines3(work: Any) -> Peer:
+def stable_baselines3(work: Any, device: str = "cpu") -> Peer:
     from stable_baselines3 import PPO
     from stable_baselines3.common.env_util import make_vec_env
     from stable_baselines3.common.vec_env import VecEnv, VecNormalize
@@ -36,7 +36,7 @@ def stable_baselines3(work: Any) -> Peer:
         batch_size=size // work.num_minibatches,
         n_epochs=work.num_epochs,
         learning_rate=3e-4,
-        device="cpu",
+        device=device,
         policy_kwargs={"net_arch": net},
     )
     model.learn(2 * size)
@@ -49,7 +49,7 @@ def stable_baselines3(work: Any) -> Peer:
     return Peer(batch, size, time.perf_counter() - begin)
 
 
-def skrl(work: Any) -> Peer:
+def skrl(work: Any, device: str = "cpu") -> Peer:
     """skrl normalizes observations and values by running statistics, where `work` says so."""
     import gymnasium as gym
     from skrl import logger
@@ -71,7 +71,7 @@ def skrl(work: Any) -> Peer:
 
     class Categorical(CategoricalMixin, Model):
         def __init__(self) -> None:
-            Model.__init__(self, **spaces, device="cpu")
+            Model.__init__(self, **spaces, device=device)
             CategoricalMixin.__init__(self, unnormalized_log_prob=True)
             self.net = network(self.num_observations, self.num_actions)
 
@@ -80,7 +80,7 @@ def skrl(work: Any) -> Peer:
 
     class Gaussian(GaussianMixin, Model):
         def __init__(self) -> None:
-            Model.__init__(self, **spaces, device="cpu")
+            Model.__init__(self, **spaces, device=device)
             GaussianMixin.__init__(self)
             self.net = network(self.num_observations, self.num_actions)
             self.log_std = nn.Parameter(torch.zeros(self.num_actions))
@@ -90,7 +90,7 @@ def skrl(work: Any) -> Peer:
 
     class Value(DeterministicMixin, Model):
         def __init__(self) -> None:
-            Model.__init__(self, **spaces, device="cpu")
+            Model.__init__(self, **spaces, device=device)
             DeterministicMixin.__init__(self)
             self.net = network(self.num_observations, 1)
 
@@ -108,15 +108,15 @@ def skrl(work: Any) -> Peer:
     )
     if work.normalize:
         config.observation_preprocessor = config.value_preprocessor = RunningStandardScaler
-        config.observation_preprocessor_kwargs = {"size": envs.observation_space, "device": "cpu"}
-        config.value_preprocessor_kwargs = {"size": 1, "device": "cpu"}
+        config.observation_preprocessor_kwargs = {"size": envs.observation_space, "device": device}
+        config.value_preprocessor_kwargs = {"size": 1, "device": device}
     config.experiment.write_interval = 0
     config.experiment.checkpoint_interval = 0
     agent = PPO(
         models={"policy": Categorical() if discrete else Gaussian(), "value": Value()},
-        memory=RandomMemory(memory_size=work.num_steps, num_envs=work.num_envs, device="cpu"),
+        memory=RandomMemory(memory_size=work.num_steps, num_envs=work.num_envs, device=device),
         **spaces,
-        device="cpu",
+        device=device,
         cfg=config,
     )
     agent.init()

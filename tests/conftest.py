@@ -21,3 +21,12 @@ def one_thread():
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def zygote():
+    """One process from which all trials are forked."""
+    from zygote import Zygote
+
+    with Zygote() as started:
+        yield started

@@ -12,9 +12,10 @@ import torch
 from torch import nn
 
 from ppo import losses
-from ppo.algorithm import probes
+from ppo.algorithm import devices, probes
+from ppo.algorithm.devices import device_for
 from ppo.algorithm.discount import Discount
-from ppo.algorithm.eyes import build_eyes
+from ppo.algorithm.eyes import build_eyes, encoder_parts
 from ppo.algorithm.learner import Learner
 from ppo.algorithm.optimizer import Adam, FlatParameters
 from ppo.algorithm.rewards import Rewards, RewardScale
@@ -29,6 +30,8 @@ from ppo.core.layout import Layout
 from ppo.core.randomness import generator, stream_seed
 from ppo.envs.base import Environments
 from ppo.envs.make import make_environments
+from ppo.envs.simulator import SimulatorEnvironments
+from ppo.envs.torch_env import TorchEnvironments
 from ppo.losses import balancers
 from ppo.losses.auxiliary import AuxiliaryLoss
 from ppo.losses.base import Parts
@@ -45,28 +48,6 @@ from ppo.values.scale import ValueScale
 BALANCER_RATE = 10.0  # multiple of the learning rate
 FREE_LOSSES = ("policy", "entropy")
 AUXILIARY = ("trajectory", "time_to_end", "success")
-
-
-def device_for(name: str) -> torch.device:
-    """The device that `system.device` names.
-
-    Raises:
-        UserError: it is not there.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        if device.type == "cuda" and not torch.cuda.is_available():
-            raise RuntimeError("no CUDA device is available")
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(
-            f"system.device: {name!r} cannot be used ({reason}); allowed: auto, cpu, "
-            "cuda, cuda:0, ..."
-        ) from None
-    return device
 
 
 def normalizes_components(config: PPOConfig, num_components: int) -> bool:
@@ -96,8 +77,7 @@ def uses_compile(config: Config, device: torch.device, on_device: bool = False) 
     batches = config.train.total_timesteps / (config.env.num_envs * ppo.num_steps)
     gradient_steps = ppo.num_epochs * ppo.num_minibatches
     counts = batches, ppo.num_steps, gradient_steps
-    is_recorded = device.type == "cpu"
-    return not obstacle and compiling.repays(*counts, on_device, is_recorded)
+    return not obstacle and compiling.repays(*counts, on_device, device.type)
 
 
 def build_agent(
@@ -243,6 +223,7 @@ def build_optimizer(config: Config, objective: Objective) -> Adam:
 def build_learner(config: Config, envs: Environments, device: torch.device) -> Learner:
     """A learner on these environments."""
     agent, scale = build_agent(config, envs.layout, envs.action_space, len(envs.component_names))
+    agent.precision = getattr(torch, config.system.precision)
     objective = build_objective(config, agent, scale).to(device)
     optimizer = build_optimizer(config, objective)
     compiled = uses_compile(config, device, envs.backend == "torch")
@@ -311,6 +292,40 @@ def build_environments(config: Config, device: torch.device, **options: Any) -> 
         # Several ranks share the cores already.
         **{"report": config.logging.info, "measures": ranks == 1, **options},
     )
+
+
+def place(
+    config: Config, device: torch.device, **options: Any
+) -> tuple[Environments, torch.device, list[str]]:
+    """The training environments, and the device of the learner.
+
+    With `system.device: auto` small gradient steps stay on the CPU, where they are faster, unless
+    observations hold images or the environments are on the GPU already.
+
+    Args:
+        device: what `prepare_torch` gave, and what several processes keep.
+        options: of `make_environments`.
+
+    Returns:
+        Both, and a line for the user where a GPU is left idle.
+    """
+    is_open = config.system.device == "auto" and device.type != "cpu"
+    if not is_open or parallel.world_size() > 1 or devices.is_large(config):
+        return build_environments(config, device, **options), device, []
+    cpu = torch.device("cpu")
+    envs = build_environments(config, cpu, **options)
+    if isinstance(envs, SimulatorEnvironments) and envs.device.type != "cpu":
+        return envs, device, []
+    if any(part.kind.sees_images for part in encoder_parts(config.network, [envs.layout])):
+        if isinstance(envs, TorchEnvironments):  # they live where they were built
+            envs.close()
+            envs = build_environments(config, device, **options)
+        return envs, device, []
+    line = (
+        f"auto: the CPU computes: gradient steps of {devices.minibatch(config):,} samples are "
+        f"faster there than on the GPU (system.device={device} takes it all the same)"
+    )
+    return envs, cpu, [line]
 
 
 def settled(config: Config, envs: Environments) -> Config:

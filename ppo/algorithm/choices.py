@@ -9,11 +9,14 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ppo.config import Config
+from ppo.envs.entries import MIN_IMAGE_SIDE
 from ppo.envs.look import Facts
 
 MANY, FEW = 256, 8  # environments where many cost little more than one, and elsewhere
 WIDE = 64  # of an environment that is not known to be like that: from so many on, it is
-SAMPLES = {True: 16_384, False: 2048}  # of a batch, wide or not
+SAMPLES = {"wide": 16_384, "narrow": 2048, "images": 1024}  # of a batch
+PARTS = {"wide": 16, "narrow": 32, "images": 4}  # minibatches
+EPOCHS = {"wide": 10, "narrow": 10, "images": 4}
 
 
 class Choice(NamedTuple):
@@ -31,16 +34,17 @@ def choose(config: Config, facts: Facts, ranks: int = 1) -> list[Choice]:
         ranks: processes that share the environments.
     """
     num_envs, why_envs = _num_envs(config, facts, ranks)
-    wide = facts.parallel or num_envs >= WIDE
-    num_steps, why_steps = _num_steps(config, facts, num_envs, wide)
+    kind = _kind(config, facts, num_envs)
+    num_steps, why_steps = _num_steps(config, facts, num_envs, kind)
     batches = config.train.total_timesteps // (num_envs * num_steps)
-    parts = _num_minibatches(num_envs, num_steps, ranks, wide, config)
+    parts = _num_minibatches(num_envs, num_steps, ranks, kind, config)
     found = {
         "env.num_envs": Choice("env.num_envs", num_envs, why_envs),
         "ppo.num_steps": Choice("ppo.num_steps", num_steps, why_steps),
+        "ppo.num_epochs": Choice("ppo.num_epochs", EPOCHS[kind]),
         "ppo.num_minibatches": Choice("ppo.num_minibatches", parts),
-        **{name: Choice(name, value) for name, value in RECIPES[wide].items()},
-        **(_of_actions(facts.action_entries) if not wide else {}),
+        **{name: Choice(name, value) for name, value in RECIPES[kind].items()},
+        **(_of_actions(facts.action_entries) if kind == "narrow" else {}),
         **_beside(config),
         "train.checkpoint_interval": Choice("train.checkpoint_interval", max(10, batches // 40)),
         "evaluation.interval": Choice("evaluation.interval", max(10, batches // 4)),
@@ -50,9 +54,20 @@ def choose(config: Config, facts: Facts, ranks: int = 1) -> list[Choice]:
     return [choice for name, choice in found.items() if name in config.open]
 
 
-# What goes with a wide batch of few large gradient steps, and with a narrow one of many.
-RECIPES: Mapping[bool, dict[str, Any]] = {
-    True: {
+def _kind(config: Config, facts: Facts, num_envs: int) -> str:
+    """What a batch is like: wide, narrow, or of images that an encoder sees as such."""
+    encoder = config.network.encoder
+    least = MIN_IMAGE_SIDE if encoder == "auto" else 1
+    if encoder != "mlp" and facts.image_side >= least:
+        return "images"
+    return "wide" if facts.parallel or num_envs >= WIDE else "narrow"
+
+
+# What goes with a wide batch of few large gradient steps, with a narrow one of many, and with a
+# convolutional network, whose gradient steps are dear: the settings of PPO on Atari, see
+# docs/automatic.md.
+RECIPES: Mapping[str, dict[str, Any]] = {
+    "wide": {
         "env.observation_scale": "deviation",
         "network.shared_encoder": True,
         "network.layer_norm": False,
@@ -64,7 +79,19 @@ RECIPES: Mapping[bool, dict[str, Any]] = {
         "ppo.target_kl": None,
         "ppo.max_gamma": 0.999,
     },
-    False: {
+    "images": {
+        "env.observation_scale": "deviation",
+        "network.shared_encoder": True,
+        "network.layer_norm": False,
+        "network.initial_log_std": 0.0,
+        "ppo.learning_rate": 2.5e-4,
+        "ppo.learning_rate_schedule": "linear",
+        "ppo.gamma_schedule": "constant",
+        "ppo.noise": "white",
+        "ppo.target_kl": None,
+        "ppo.max_gamma": 0.999,
+    },
+    "narrow": {
         "env.observation_scale": "tails",
         "network.shared_encoder": False,
         "network.layer_norm": True,
@@ -95,7 +122,7 @@ def _beside(config: Config) -> dict[str, Choice]:
     network, gamma = config.network, config.ppo.gamma
     if network.actor_keys != network.critic_keys:
         found["network.shared_encoder"] = False
-    if gamma >= RECIPES[False]["ppo.max_gamma"]:  # a horizon that somebody wants
+    if gamma >= RECIPES["narrow"]["ppo.max_gamma"]:  # a horizon that somebody wants
         found |= {"ppo.gamma_schedule": "constant", "ppo.max_gamma": max(gamma, 0.999)}
     return {name: Choice(name, value) for name, value in found.items()}
 
@@ -108,11 +135,11 @@ def _num_envs(config: Config, facts: Facts, ranks: int) -> tuple[int, str]:
     return -(-FEW // ranks) * ranks, ""
 
 
-def _num_steps(config: Config, facts: Facts, num_envs: int, wide: bool) -> tuple[int, str]:
+def _num_steps(config: Config, facts: Facts, num_envs: int, kind: str) -> tuple[int, str]:
     if "ppo.num_steps" not in config.open:
         return config.ppo.num_steps, ""
     lengths = set(facts.lengths)
-    fair = max(1, SAMPLES[wide] // num_envs)
+    fair = max(1, SAMPLES[kind] // num_envs)
     if len(lengths) == 1 and (length := max(lengths)) <= fair:
         return fair // length * length, f"whole episodes, each of {length} steps"
     return fair, _words(facts)
@@ -127,10 +154,9 @@ def _words(facts: Facts) -> str:
     return f"episodes have {facts.mean_length:,.0f} steps on average"
 
 
-def _num_minibatches(num_envs: int, num_steps: int, ranks: int, wide: bool, config: Config) -> int:
+def _num_minibatches(num_envs: int, num_steps: int, ranks: int, kind: str, config: Config) -> int:
     """The most equal parts up to the usual number."""
-    usual = 16 if wide else 32
     share = num_envs // ranks
     whole = share if config.network.memory != "none" else share * num_steps
-    most = min(usual, whole if config.network.memory != "none" else max(1, whole // 2))
+    most = min(PARTS[kind], whole if config.network.memory != "none" else max(1, whole // 2))
     return next(parts for parts in range(most, 0, -1) if whole % parts == 0)

@@ -17,7 +17,7 @@ from ppo.algorithm import health
 from ppo.algorithm.health import Numbers
 from ppo.algorithm.rewards import Rewards
 from ppo.core import parallel
-from ppo.core.compiling import compiled, keep
+from ppo.core.compiling import compiled, fix_addresses, keep
 from ppo.core.data import Batch, Rollout
 from ppo.core.errors import UserError
 from ppo.core.registry import nearest
@@ -128,6 +128,7 @@ class Prepare:
     ) -> None:
         self.objective, self.settings, self.rewards = objective, settings, rewards
         self.last_mean = last_mean
+        fix_addresses(last_mean)
         fused = compile_it and not parallel.is_active()
         self._prepare = compiled(self.prepare, device) if fused else self.prepare
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import shlex
-import textwrap
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ppo.cli.columns import WIDTH, Record, figure
+from ppo.cli.columns import Record, figure
 from ppo.config.units import REWARDS, value_loss_unit
 from ppo.core import program
 from ppo.core.figures import compact, duration, number
 from ppo.core.metrics import METRICS, UNBOUNDED, Metric, clean
+from ppo.core.screen import WIDTH, wrapped
 
 if TYPE_CHECKING:
     from ppo.config import Config, PPOConfig
@@ -64,18 +64,6 @@ def labelled(label: str, text: str, width: int = WIDTH) -> list[str]:
     """`label   | text`, wrapped at words; a path or a command longer than a line stays whole."""
     start = f"{label:<{LABEL}} | "
     return wrapped(text, width, start, f"{'':<{LABEL}} | ")
-
-
-def wrapped(text: str, width: int, first: str, then: str) -> list[str]:
-    """Lines of at most `width`, cut at spaces only."""
-    return textwrap.wrap(
-        text,
-        width,
-        initial_indent=first,
-        subsequent_indent=then,
-        break_on_hyphens=False,
-        break_long_words=False,
-    )
 
 
 def packed(label: str, parts: list[str], width: int = WIDTH) -> list[str]:

@@ -8,8 +8,8 @@ from typing import Any
 
 from ppo.core.figures import compact, duration, number
 from ppo.core.metrics import METRICS, Column, Form, clean
+from ppo.core.screen import WIDTH
 
-WIDTH = 80  # columns of a display whose size is not known
 Record = Mapping[str, Any]
 
 

@@ -7,7 +7,6 @@ silences the console and ends nothing.
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import time
 from collections import deque
@@ -17,10 +16,10 @@ from typing import TYPE_CHECKING, Any, TextIO
 from tqdm import tqdm
 
 from ppo.cli import blocks
-from ppo.cli.columns import WIDTH, Record, batch_line, losses_line, table_header
+from ppo.cli.columns import Record, batch_line, losses_line, table_header
 from ppo.cli.marks import Marks, harmless_cut, legend
 from ppo.config.units import value_loss_unit, warnings
-from ppo.core import program
+from ppo.core import program, screen
 from ppo.core.errors import one_line
 from ppo.core.figures import compact
 from ppo.runs.files import from_here
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN_LINES = 0.5
 LINES_BETWEEN_HEADERS = 25
-WIDEST = 100  # columns of sentences; the table takes more
 LAST = 10  # batches whose gradients the end explains
 NO_EPISODE = 3  # batches without an end of an episode, after which a line notes it
 _RED, _YELLOW, _PLAIN = "\033[31m", "\033[33m", "\033[0m"
@@ -96,8 +94,8 @@ class Console:
         self._total_steps = total_steps
         self._health = health
         self._clock = clock
-        self._columns = shutil.get_terminal_size((WIDTH, 24)).columns
-        self._width = max(min(self._columns, WIDEST), 40)  # of sentences
+        self._columns = screen.width()
+        self._width = min(self._columns, screen.WIDEST)  # of sentences
         self._marks, self._explained = Marks(), False
         self._last: deque[Record] = deque(maxlen=LAST)
         self._without_episode, self._advised = 0, False
@@ -269,7 +267,7 @@ class Console:
         self._print(*blocks.health_block(record, config, marked, self._width))
         warning = blocks.scale_warning(record, config, marked)
         if warning:
-            self._print("", *blocks.wrapped(warning, self._width, "", "  "))
+            self._print("", *screen.wrapped(warning, self._width, "", "  "))
 
     def end(self, summary: Mapping[str, Any]) -> None:
         """The last batch if it was held back, then the end block; also with --quiet.

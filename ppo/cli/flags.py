@@ -8,6 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from ppo.core import screen
 from ppo.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ TRAINING = (
 
 class _Help(argparse.RawDescriptionHelpFormatter):
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=28, width=100)
+        super().__init__(prog, max_help_position=28, width=min(screen.width(), screen.WIDEST))
 
 
 class Parser(argparse.ArgumentParser):

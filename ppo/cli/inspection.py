@@ -1,15 +1,14 @@
-"""What an inspection found, in words and figures, within 100 columns."""
+"""What an inspection found, in words and figures, as wide as the terminal."""
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from ppo.cli.blocks import USUAL_CUT
 from ppo.core.figures import number
+from ppo.core.screen import WIDEST, fold, rows, width
 
-WIDTH = 98
 SHOWN = 24  # entries listed one by one
 WORDS = {
     "constant": "constant: holds no information, becomes 0",
@@ -23,8 +22,23 @@ YARDSTICK = (
 )
 
 
-def text_of(found: dict[str, Any]) -> str:
-    """The report of an inspection of an environment or of a file."""
+class Table(NamedTuple):
+    """Rows of a name and figures, and the words behind each."""
+
+    grid: list[list[str]]
+    words: list[str]
+
+
+Parts = Iterator[str | Table]
+
+
+def text_of(found: dict[str, Any], columns: int | None = None) -> str:
+    """The report of an inspection of an environment or of a file.
+
+    Args:
+        columns: of the terminal, where it is not asked.
+    """
+    columns = min(width() if columns is None else columns, WIDEST)
     parts = [*_head(found), *_entries("observations", found["observations"])]
     parts += list(_actions(found))
     if "regression" in found:
@@ -32,24 +46,20 @@ def text_of(found: dict[str, Any]) -> str:
     else:
         parts += [*_rewards(found), *_losses(found)]
     parts += ["", "Questions", *_questions(found)]
-    return "\n".join(parts)
-
-
-def _wrapped(text: str, indent: str = "  ") -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent)
-
-
-def _row(name: str, cells: list[str], last: str = "") -> str:
-    shown = name if len(name) <= 20 else name[:19] + "~"
-    return f"  {shown:<20}{''.join(f'{cell:>11}' for cell in cells)}  {last}".rstrip()[:WIDTH]
+    lines: list[str] = []
+    for part in parts:
+        if isinstance(part, Table):
+            lines += rows(part.grid, columns, part.words)
+        else:
+            lines.append(fold(part, columns, further=0))
+    return "\n".join(lines)
 
 
 def _head(found: dict[str, Any]) -> Iterator[str]:
     if "file" in found:
-        yield from _wrapped(
+        yield (
             f"{found['file']}: {found['steps']:,} steps of {found['episodes']:,} episodes, for "
-            f"{found['environment']}",
-            "",
+            f"{found['environment']}"
         )
         return
     yield f"{found['environment']}: {found['steps']:,} steps of the untrained policy"
@@ -62,12 +72,14 @@ def _head(found: dict[str, Any]) -> Iterator[str]:
     )
 
 
-def _entries(title: str, entries: list[dict[str, Any]]) -> Iterator[str]:
+def _entries(title: str, entries: list[dict[str, Any]]) -> Parts:
     yield ""
-    yield _row(title, ["mean", "std", "min", "max", "kurtosis"])
+    grid, words = [[title, "mean", "std", "min", "max", "kurtosis"]], [""]
     for i, entry in enumerate(entries[:SHOWN]):
-        cells = [number(entry[key]) for key in ("mean", "std", "min", "max", "kurtosis")]
-        yield _row(f"entry {i}", cells, _short(entry["verdict"]) if title == "observations" else "")
+        figures = [number(entry[key]) for key in ("mean", "std", "min", "max", "kurtosis")]
+        grid.append([f"entry {i}", *figures])
+        words.append(_short(entry["verdict"]) if title == "observations" else "")
+    yield Table(grid, words)
     if len(entries) > SHOWN:
         rest = [entry["verdict"] for entry in entries[SHOWN:]]
         counts = ", ".join(f"{rest.count(kind)} {kind}" for kind in WORDS if kind in rest)
@@ -78,23 +90,26 @@ def _short(kind: str) -> str:
     return {"heavy": "heavy: symlog", "scale": "normalize", "constant": "constant"}.get(kind, "")
 
 
-def _actions(found: dict[str, Any]) -> Iterator[str]:
+def _actions(found: dict[str, Any]) -> Parts:
     actions = found["actions"]
     yield from _entries("actions", actions["entries"])
     if actions["discrete"]:
         yield "  choices: nothing to normalize"
 
 
-def _rewards(found: dict[str, Any]) -> Iterator[str]:
+def _rewards(found: dict[str, Any]) -> Parts:
     yield ""
-    yield _row("rewards", ["mean", "std", "min", "max", "zero"], "return: mean +- std")
+    grid = [["rewards", "mean", "std", "min", "max", "zero"]]
+    words = ["return: mean +- std"]
     for name, part in found["components"].items():
         reward, total = part["reward"], part["return"]
-        cells = [number(reward[key]) for key in ("mean", "std", "min", "max")]
-        cells.append(f"{part['zero_share']:.0%}")
-        yield _row(name, cells, f"{number(total['mean'])} +- {number(total['std'])}")
+        figures = [number(reward[key]) for key in ("mean", "std", "min", "max")]
+        grid.append([name, *figures, f"{part['zero_share']:.0%}"])
+        words.append(f"{number(total['mean'])} +- {number(total['std'])}")
     total = found["return"]
-    yield _row("discounted return", [number(total[key]) for key in ("mean", "std", "min", "max")])
+    figures = [number(total[key]) for key in ("mean", "std", "min", "max")]
+    grid.append(["discounted return", *figures, ""])
+    yield Table(grid, [*words, ""])
     sizes = [p["return"]["std"] for p in found["components"].values() if p["return"]["std"] > 0]
     if len(sizes) > 1:
         apart = max(sizes) / min(sizes)
@@ -104,29 +119,29 @@ def _rewards(found: dict[str, Any]) -> Iterator[str]:
             if apart > 100
             else "all of them count for the policy"
         )
-        yield from _wrapped(f"components' returns are {number(apart)} times apart: {advice}")
+        yield f"  components' returns are {number(apart)} times apart: {advice}"
 
 
-def _losses(found: dict[str, Any]) -> Iterator[str]:
+def _losses(found: dict[str, Any]) -> Parts:
     losses = found["losses"]
     yield ""
     where = "shared gradient" if losses["shared_encoder"] else "critic's gradient"
-    header = ["loss", "weight", "share", "gradient", "share", "balancing"]
-    yield _row("loss terms", header, "")
+    grid = [["loss terms", "loss", "weight", "share", "gradient", "share", "balancing"]]
     for name, term in losses["terms"].items():
-        yield _row(
-            name,
+        grid.append(
             [
+                name,
                 number(term["loss"]),
                 number(term["weight"]),
                 _percent(term["loss_share"]),
                 number(term["gradient_norm"]),
                 _percent(term["gradient_share"]),
                 number(term["balancing_weight"]),
-            ],
+            ]
         )
-    yield from _wrapped(
-        f"share: of the weighted loss, and of the {where}; balancing: the weight that would make "
+    yield Table(grid, [])
+    yield (
+        f"  share: of the weighted loss, and of the {where}; balancing: the weight that would make "
         "the term's gradient as long as the policy's. Output layers have gain 1 here, for those "
         "of a new network pass no gradient on."
     )
@@ -136,13 +151,12 @@ def _percent(value: float | None) -> str:
     return "-" if value is None else f"{value:.1%}"
 
 
-def _data(found: dict[str, Any]) -> Iterator[str]:
+def _data(found: dict[str, Any]) -> Parts:
     yield ""
-    kinds = list(found["regression"])
-    yield _row("regression", kinds)
+    grid = [["regression", *found["regression"]]]
     names = next(iter(found["regression"].values()))["losses"]
     for name in names:
-        yield _row(f"loss: {name}", _cells(found, lambda part, n=name: part["losses"][n]))
+        grid.append([f"loss: {name}", *_cells(found, lambda part, n=name: part["losses"][n])])
     for key, words in {
         "target_std": "target std",
         "target_min": "target min",
@@ -150,15 +164,16 @@ def _data(found: dict[str, Any]) -> Iterator[str]:
         "largest_sample_loss": "largest sample loss",
         "cut": "gradient / limit",
     }.items():
-        yield _row(words, _cells(found, lambda part, k=key: part[k]))
+        grid.append([words, *_cells(found, lambda part, k=key: part[k])])
+    yield Table(grid, [])
     if len(names) > 1:
         for kind, part in found["regression"].items():
             norms = part["gradient_norms"]
             share = part["losses"]["trajectory"] / sum(part["losses"].values())
             weight = norms["actions"] / norms["trajectory"] if norms["trajectory"] else None
-            yield from _wrapped(
-                f"{kind}: with weight 1 errors of trajectories are {share:.0%} of the loss; their "
-                f"gradient is as long as that of actions with imitation.trajectory_weight "
+            yield (
+                f"  {kind}: with weight 1 errors of trajectories are {share:.0%} of the loss; "
+                f"their gradient is as long as that of actions with imitation.trajectory_weight "
                 f"{number(weight)}"
             )
 
@@ -187,7 +202,7 @@ def _questions(found: dict[str, Any]) -> Iterator[str]:
 
 def _ask(question: str, answer: str) -> Iterator[str]:
     yield f"  {question}"
-    yield from _wrapped(answer, "    ")
+    yield f"    {answer}"
 
 
 def _too_big(found: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ from types import ModuleType
 
 from ppo.cli import modes
 from ppo.cli.flags import COMMON, Parser, add_common, refuse_settings
-from ppo.core import program
+from ppo.core import program, screen
 from ppo.core.errors import Diverged, RunError, UserError, one_line
 from ppo.core.registry import nearest
 from ppo.runs.names import results_folder
@@ -103,11 +103,10 @@ def _parse(parser: Parser, argv: list[str], mode: str) -> tuple[argparse.Namespa
 
 def _parser(mode: str | None, used: Collection[str] = tuple(COMMON)) -> Parser:
     """The common flags that are used; without a mode, the modes are listed below the help."""
-    width = max((len(name) for name in modes.names()), default=0)
-    lines = [f"  {name:<{width}}  {modes.summary(name)}" for name in modes.names()]
+    lines = _modes() if mode is None else []
     about = "PPO with a value function that holds when returns get large."
     if mode is not None:
-        about = modes.summary(mode)
+        about = screen.fold(modes.summary(mode), further=0)
     ending = "modes:\n" + "\n".join(lines) + "\n\n--mode MODE --help shows the flags of a mode"
     started = program.started_as()
     parser = Parser(
@@ -123,6 +122,18 @@ def _parser(mode: str | None, used: Collection[str] = tuple(COMMON)) -> Parser:
     )
     add_common(parser, used)
     return parser
+
+
+def _modes() -> list[str]:
+    """A line, or a few, for each mode."""
+    names = modes.names()
+    longest = max(map(len, names))
+    columns = min(screen.width(), screen.WIDEST)
+    lines: list[str] = []
+    for name in names:
+        start = f"  {name:<{longest}}  "
+        lines += screen.wrapped(modes.summary(name), columns, start, " " * len(start))
+    return lines
 
 
 def _unknown(word: str, mode: str, parser: Parser) -> str:

@@ -34,7 +34,7 @@ class PPOConfig(Section):
         None, "Adam step size of the parameters that only the critic has (null = ppo.learning_rate)"
     )
     num_steps: Count = setting(60, "steps per environment in a batch", common=True, auto=True)
-    num_epochs: Count = setting(10, "passes over a batch", common=True)
+    num_epochs: Count = setting(10, "passes over a batch", common=True, auto=True)
     num_minibatches: Count = setting(
         16, "equal parts of a batch, one gradient step each", common=True, auto=True
     )

@@ -219,7 +219,9 @@ class LoggingConfig(Section):
 
 
 class SystemConfig(Section):
-    device: str = setting("auto", "auto, cpu, cuda, cuda:0", common=True)
+    device: str = setting(
+        "auto", "auto (a GPU where it is the faster one), cpu, cuda, cuda:0", common=True
+    )
     seed: Annotated[int, Field(ge=0, lt=2**63)] = setting(
         1, "seed of everything random in the run", common=True
     )
@@ -227,6 +229,11 @@ class SystemConfig(Section):
         "auto",
         "auto (where the run is long enough to repay it), never, always",
         common=True,
+    )
+    precision: Literal["float32", "bfloat16"] = setting(
+        "float32",
+        "numbers in which the encoders compute during training; bfloat16 pays on a GPU with wide "
+        "layers",
     )
     threads: Annotated[int, Field(ge=0)] = setting(
         1, "CPU threads of torch (0 = torch's default)", common=True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 from typing import Any, cast
 
 from pydantic import BaseModel
@@ -63,7 +64,7 @@ def schema_at(model: type[BaseModel], path: Path) -> dict[str, Any] | None:
         if is_model(field.annotation):
             model = cast(type[BaseModel], field.annotation)
             continue
-        schema = model.model_json_schema()["properties"][part]
+        schema = _properties(model)[str(part)]
         schema = with_auto(schema) if extra(field, "chosen") else schema
         for inner in path[depth + 1 :]:
             if isinstance(inner, int):
@@ -73,6 +74,12 @@ def schema_at(model: type[BaseModel], path: Path) -> dict[str, Any] | None:
                 return None
         return cast(dict[str, Any], schema)
     return SECTION
+
+
+@functools.cache
+def _properties(model: type[BaseModel]) -> dict[str, Any]:
+    """The schemas of a section's settings. pydantic makes them anew each time, in milliseconds."""
+    return cast(dict[str, Any], model.model_json_schema()["properties"])
 
 
 def with_auto(schema: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import functools
 import platform
 import types
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -217,22 +217,27 @@ def obstacle(device: torch.device) -> str | None:
     return "no C++ compiler was found (install g++ or clang++)"
 
 
-# What compiling costs and saves on one core of a server of 2024, torch 2.13, network 2x64
-# (docs/speed.md). The cost is that of an empty compiler cache; a full one takes a tenth. What is
-# saved is measured against functions that are recorded (ppo/core/recording.py): on a CPU.
-COMPILE_SECONDS = 50.0
-SAVED_PER_GRADIENT_STEP = {"recorded": 2.5e-4, "eager": 1.0e-3}
-SAVED_PER_ROLLOUT_STEP = {"torch": 1.0e-4, "host": 2e-5}  # one step of all environments
-SAVED_PER_BATCH = 2.2e-3
+class Costs(NamedTuple):
+    """Seconds that compiling costs once, with an empty compiler cache, and saves, network 2x64."""
+
+    once: float  # a full cache takes a tenth
+    gradient_step: float
+    torch_step: float  # one step of all environments, which are torch functions
+    host_step: float  # the same, of others
+    batch: float
+
+
+# docs/speed.md: on one core of a server of 2024 with torch 2.13, against functions that are
+# recorded (ppo/core/recording.py); on an H200 with torch 2.11, where nothing is recorded.
+COSTS = {
+    "cpu": Costs(50.0, 2.5e-4, 1e-4, 2e-5, 2.2e-3),
+    "cuda": Costs(90.0, 5e-3, 1.2e-3, 2e-5, 7e-3),
+}
 MARGIN = 2.0  # a run must save this many times the cost
 
 
 def repays(
-    batches: float,
-    num_steps: int,
-    gradient_steps: int,
-    on_device: bool,
-    is_recorded: bool = True,
+    batches: float, num_steps: int, gradient_steps: int, on_device: bool, device: str = "cpu"
 ) -> bool:
     """Whether a run of this length is faster with compilation, by a safe margin.
 
@@ -242,9 +247,9 @@ def repays(
     Args:
         batches: of the run. num_steps: T. gradient_steps: of a batch.
         on_device: environments are torch functions that compile with the policy.
-        is_recorded: what is not compiled is recorded.
+        device: the type of the device.
     """
-    step = SAVED_PER_ROLLOUT_STEP["torch" if on_device else "host"]
-    gradient_step = SAVED_PER_GRADIENT_STEP["recorded" if is_recorded else "eager"]
-    saved = gradient_step * gradient_steps + step * num_steps + SAVED_PER_BATCH
-    return batches * saved > MARGIN * COMPILE_SECONDS
+    costs = COSTS.get(device, COSTS["cuda"])
+    step = costs.torch_step if on_device else costs.host_step
+    saved = costs.gradient_step * gradient_steps + step * num_steps + costs.batch
+    return batches * saved > MARGIN * costs.once

@@ -14,6 +14,11 @@ _ENV, _EPISODE, _DRAW = (
 _MIX_1, _MIX_2 = 0xBF58476D1CE4E5B9 - (1 << 64), 0x94D049BB133111EB - (1 << 64)
 
 
+def _wrapped(x: int) -> int:
+    """What int64 holds after an overflow."""
+    return (x + (1 << 63)) % (1 << 64) - (1 << 63)
+
+
 def _mixed(x: Tensor) -> Tensor:
     """The finalizer of splitmix64; the shifts are made logical by masking the sign's copies."""
     x = (x ^ ((x >> 30) & ((1 << 34) - 1))) * _MIX_1
@@ -34,6 +39,6 @@ def uniforms(run_seed: Tensor | int, env_ids: Tensor, episodes: Tensor, count: i
         [N, R] float32.
     """
     base = _mixed(env_ids * _ENV + run_seed) + episodes * _EPISODE
-    draws = torch.arange(1, count + 1, device=env_ids.device) * _DRAW
-    bits = _mixed(base[:, None] + draws)
+    # One by one: compiled for a GPU, a constant of 64 bits times a running index does not fit.
+    bits = _mixed(torch.stack([base + _wrapped(i * _DRAW) for i in range(1, count + 1)], 1))
     return ((bits >> 40) & ((1 << 24) - 1)).to(torch.float32) * (1.0 / (1 << 24))

@@ -15,11 +15,13 @@ import torch
 from torch import Tensor
 
 from ppo.config import Config
+from ppo.core.layout import Layout
 from ppo.envs.base import Environments
 from ppo.envs.factory import Factory, Once
 from ppo.envs.given import Given, read
 from ppo.envs.host import masks
 from ppo.envs.make import choose_backend, make_environments
+from ppo.envs.observations import layout_of
 
 STEPS, SHARE = 2000, 50  # of the look: at most so many, and one in so many of the run
 EPISODES = 20  # enough for a mean
@@ -34,12 +36,14 @@ class Facts(NamedTuple):
         action_entries: of a continuous action; 0: actions are choices, or nobody asked.
         steps: of the look; 0: there was none.
         lengths: of the episodes that ended in it.
+        image_side: pixels, the shortest side of its images; 0: it shows none, or nobody asked.
     """
 
     parallel: bool
     action_entries: int = 0
     steps: int = 0
     lengths: tuple[int, ...] = ()
+    image_side: int = 0
 
     @property
     def mean_length(self) -> float | None:
@@ -58,7 +62,8 @@ def facts_of(config: Config, env: Given | None, plays: bool) -> Facts:
     """
     given = read(config.env.id) if env is None else env
     if given.is_once:  # its number of environments says what it is made for
-        return Facts(False, _entries(_action_space_of(given.source)))
+        actions, shown = (_space_of(given.source, name) for name in ("action", "observation"))
+        return Facts(False, _entries(actions), image_side=_side(layout_of(shown)))
     usual = config.env.model_copy(update={"backend": "auto"})
     parallel = choose_backend(usual, given.source) in ("torch", "own")
     section, seed = config.env, config.system.seed
@@ -73,15 +78,20 @@ def facts_of(config: Config, env: Given | None, plays: bool) -> Facts:
         make_environments(section, run_seed=seed, device=cpu, env=given, num_envs=1) as envs,
     ):
         found = _play(envs, seed, steps) if steps else (0, ())
-        return Facts(parallel, _entries(envs.action_space), *found)
+        return Facts(parallel, _entries(envs.action_space), *found, _side(envs.layout))
 
 
-def _action_space_of(source: Any) -> Any:
-    """Of an object, or of the instance in a factory that has one to give."""
+def _space_of(source: Any, name: str) -> Any:
+    """The space of a single environment: of an object, or of a factory's one instance."""
     owner: Any = source
     if isinstance(source, Factory) and isinstance(source.call, Once):
         owner = source.call.env
-    return getattr(owner, "single_action_space", None) or owner.action_space
+    return getattr(owner, f"single_{name}_space", None) or getattr(owner, f"{name}_space")
+
+
+def _side(layout: Layout) -> int:
+    sides = [side for image in layout.images for side in image.height_and_width]
+    return min(sides, default=0)
 
 
 def _entries(space: Any) -> int:

@@ -20,7 +20,9 @@ def spread_index(size: int, limit: int, device: torch.device) -> Tensor:
     step = max(1, round(size * 0.6180339887498949))
     while math.gcd(step, size) > 1:
         step += 1
-    return torch.arange(limit, device=device) * step % size
+    # Compiled for a GPU, products of a running index have 32 bits; these doubles are exact.
+    steps = torch.arange(limit, dtype=torch.float64, device=device) * step
+    return (steps % size).long()
 
 
 def quantiles(values: Tensor, shares: Sequence[float], real: Tensor) -> Tensor:

@@ -284,11 +284,11 @@ class Watch:
         self._settings |= flatten(settings)
 
     def _new(self, some: list[Rule], records: list[dict[str, Any]]) -> list[Finding]:
-        ask = [rule for rule in some if rule.illness not in self._seen]
         log = from_records(records, self._settings, self._writer)
         if self._writer != "ppo":
             entropy_relative(log)
-        found = rank(_check(ask, log))
+        named = rank(_check(some, log))[:MOST]  # what `diagnose` names of the batches so far
+        found = [finding for finding in named if finding.illness not in self._seen]
         self._seen |= {finding.illness for finding in found}
         self.findings += found
-        return found[:MOST]
+        return found

@@ -59,6 +59,7 @@ class Agent(nn.Module):
     ) -> None:
         super().__init__()
         self.layout, self.shared = layout, shared
+        self.precision = torch.float32  # of the encoders
         self.normalizer = normalizer
         self.distribution = distribution
         self.value_head = value_head
@@ -164,11 +165,19 @@ class Agent(nn.Module):
 
     def _for_actor(self, inputs: Tensor, obs: Tensor) -> Tensor:
         encoder = self.encoder if self.shared else self.actor_encoder
-        return encoder(self.actor_group(inputs), obs)
+        return self._encoded(encoder, self.actor_group(inputs), obs)
 
     def _for_critic(self, inputs: Tensor, obs: Tensor) -> Tensor:
         encoder = self.encoder if self.shared else self.critic_encoder
-        return encoder(self.critic_group(inputs), obs)
+        return self._encoded(encoder, self.critic_group(inputs), obs)
+
+    def _encoded(self, encoder: Encoder, numbers: Tensor, obs: Tensor) -> Tensor:
+        """Features in float32, whatever the encoder computes in: heads and memories stay exact."""
+        if self.precision == torch.float32:
+            return encoder(numbers, obs)
+        # Casts are not cached: the compiled gradient step differentiates a function of the weights.
+        with torch.autocast(numbers.device.type, self.precision, cache_enabled=False):
+            return encoder(numbers, obs).float()
 
     def initial_states(self, count: int) -> tuple[Tensor, ...]:
         """What `act` takes at the start of episodes."""

@@ -30,6 +30,14 @@ class Distribution(nn.Module):
     max_entropy: float | None = None  # entropy of the uniform policy; None where it is not bounded
 
     def sample(self, params: Tensor, noise: Tensor) -> Tensor:
+        return self.draw(params, self.ready(noise))
+
+    def ready(self, noise: Tensor) -> Tensor:
+        """What of sampling needs no `params`: noise [..., P], of a whole rollout at once."""
+        return noise
+
+    def draw(self, params: Tensor, ready: Tensor) -> Tensor:
+        """Samples from noise that went through `ready`."""
         raise NotImplementedError
 
     def mode(self, params: Tensor) -> Tensor:
@@ -101,8 +109,11 @@ class Gaussian(Distribution):
         flat = torch.as_tensor(value, dtype=torch.float32).reshape(-1).clone()
         self.register_buffer(name, flat, persistent=False)
 
-    def sample(self, params: Tensor, noise: Tensor) -> Tensor:
-        return params + self.log_std.exp() * noise
+    def ready(self, noise: Tensor) -> Tensor:
+        return self.log_std.exp() * noise
+
+    def draw(self, params: Tensor, ready: Tensor) -> Tensor:
+        return params + ready
 
     def mode(self, params: Tensor) -> Tensor:
         return params
@@ -173,13 +184,17 @@ class Categorical(Distribution):
     def _choices(self, params: Tensor) -> list[Tensor]:
         return [params] if len(self.sizes) == 1 else list(params.split(self.sizes, -1))
 
-    def sample(self, params: Tensor, noise: Tensor) -> Tensor:
+    def ready(self, noise: Tensor) -> Tensor:
         # A draw of exactly 0 would rule its choice out, and a masked one might win.
         drawn = noise.clamp(min=torch.finfo(noise.dtype).tiny)
-        return self.mode(params - (-drawn.log()).log())
+        return (-drawn.log()).log()
+
+    def draw(self, params: Tensor, ready: Tensor) -> Tensor:
+        return self.mode(params - ready)
 
     def mode(self, params: Tensor) -> Tensor:
-        return torch.stack([logits.argmax(-1) for logits in self._choices(params)], -1)
+        choices = [logits.argmax(-1, keepdim=True) for logits in self._choices(params)]
+        return choices[0] if len(choices) == 1 else torch.cat(choices, -1)
 
     def log_prob(self, params: Tensor, actions: Tensor) -> Tensor:
         terms = [
@@ -210,8 +225,8 @@ class Bernoulli(Distribution):
         self.num_params = self.num_noise = self.num_actions = int(np.prod(shape))
         self.max_entropy = self.num_actions * math.log(2.0)
 
-    def sample(self, params: Tensor, noise: Tensor) -> Tensor:
-        return (noise < params.sigmoid()).long()
+    def draw(self, params: Tensor, ready: Tensor) -> Tensor:
+        return (ready < params.sigmoid()).long()
 
     def mode(self, params: Tensor) -> Tensor:
         return (params > 0).long()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import os
 import platform
 import shlex
@@ -54,6 +55,7 @@ def collect(
     }
 
 
+@functools.cache
 def versions() -> dict[str, str]:
     """Version of each package that is installed, without importing any."""
     found = {}

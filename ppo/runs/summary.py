@@ -93,10 +93,14 @@ def keep_former_settings(config: Config, folder: RunFolder, batch: int) -> Forme
 
 
 def changes_between(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """The settings of `now` that `before` has otherwise, each as `key before -> now`."""
+    """The settings of `now` that `before` has otherwise, each as `key before -> now`.
+
+    Which of them were `auto` is no setting: what was chosen for them is compared.
+    """
     return [
         f"{section}.{key} {before[section].get(key)} -> {value}"
         for section, values in now.items()
+        if section != "auto"
         for key, value in values.items()
         if before[section].get(key) != value
     ]

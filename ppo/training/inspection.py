@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ppo.algorithm import health
 from ppo.algorithm.automatic import chosen
-from ppo.algorithm.build import build_environments, build_learner, prepare_torch
+from ppo.algorithm.build import build_learner, place, prepare_torch
 from ppo.algorithm.gradients import norm_of, shared_parameters
 from ppo.algorithm.learner import Learner
 from ppo.config import Config
@@ -92,8 +92,8 @@ def inspect_environment(config: Config, num_steps: int) -> dict[str, Any]:
     per_env = max(2, -(-num_steps // config.env.num_envs))
     once = [f"ppo.num_steps={per_env}", "ppo.num_minibatches=1", "system.compile=never"]
     config = config.with_overrides(once)
-    device = prepare_torch(config)
-    with build_environments(config, device) as envs:
+    envs, device, _ = place(config, prepare_torch(config))
+    with envs:
         learner = build_learner(config, envs, device)
         learner.start()
         rollout, _ = learner.collector(0, 0, learner.colored_share)

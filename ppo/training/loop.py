@@ -57,7 +57,8 @@ class Loop:
             self.folder = None  # rank 0 alone reads and writes it
         config, self.given, env_notes = opening.settle_environment(config, env, self.ranks)
         config, self.choices = automatic.chosen(config, self.given, self.device)
-        self.envs = build.build_environments(config, self.device, env=self.given)
+        self.envs, self.device, line = build.place(config, self.device, env=self.given)
+        self.choices += line
         config = build.settled(config, self.envs)
         self.learner = build.build_learner(config, self.envs, self.device)
         self.settings = Settings(config, self.learner)

@@ -31,7 +31,7 @@ def measure(config: Config, seconds: float = 3.0) -> dict[str, Any]:
         seconds: that each of the four measurements takes at least; one batch is the least.
     """
     device, config = build.prepare_torch(config), chosen(config)[0]
-    envs = build.build_environments(config, device)
+    envs, device, _ = build.place(config, device)
     try:
         begin = time.perf_counter()
         learner = build.build_learner(config, envs, device)

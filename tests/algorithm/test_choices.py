@@ -90,6 +90,16 @@ def test_how_it_explores_depends_on_the_actions() -> None:
     assert [found[n].network.initial_log_std for n in (1, 6)] == [0.0, -1.0]
 
 
+def test_images_have_rules_of_their_own_where_an_encoder_sees_them() -> None:
+    def parts(side: int, *overrides: str) -> int:
+        return resolved(*overrides, facts=SHORT._replace(image_side=side)).ppo.num_minibatches
+
+    assert parts(36) == parts(84) == parts(8, "network.encoder=impala_cnn") == 4
+    assert parts(35) == parts(84, "network.encoder=mlp") == parts(0) == 32
+    ppo = resolved(facts=SHORT._replace(image_side=84)).ppo
+    assert (ppo.num_steps, ppo.num_epochs, ppo.learning_rate) == (128, 4, 2.5e-4)
+
+
 @pytest.mark.parametrize("facts", [SHORT, Facts(True)])
 def test_what_is_chosen_fits_what_the_user_wants(facts: Facts) -> None:
     for gamma in (0.0, 0.9, 0.995, 0.9999, 1.0):

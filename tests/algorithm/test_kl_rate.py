@@ -17,8 +17,8 @@ def learner_of(*overrides):
     config = Config.load(
         None,
         [
-            "env.id=Pendulum-v1", "env.backend=torch", "env.num_envs=8", "ppo.num_steps=64",
-            "ppo.num_minibatches=8", "ppo.num_epochs=4", "system.compile=never",
+            "env.id=Pendulum-v1", "env.backend=torch", "env.num_envs=8", "ppo.num_steps=32",
+            "ppo.num_minibatches=4", "ppo.num_epochs=4", "system.compile=never",
             "system.device=cpu", f"ppo.target_kl={TARGET}", *overrides,
         ],
     )  # fmt: skip
@@ -48,9 +48,9 @@ def counted(step, steps):
 @pytest.mark.parametrize("start", [1e-5, 1e-2])
 def test_the_rate_finds_the_target_from_either_side(start):
     learner = learner_of("ppo.learning_rate_schedule=kl", f"ppo.learning_rate={start}")
-    found = [minibatches(learner) for _ in range(40)]
-    assert all(count == 32 for count, _ in found)  # no batch is stopped
-    kl = sum(record["approx_kl"] for _, record in found[-10:]) / 10
+    found = [minibatches(learner) for _ in range(24)]
+    assert all(count == 16 for count, _ in found)  # no batch is stopped
+    kl = sum(record["approx_kl"] for _, record in found[-8:]) / 8
     assert TARGET / 3 < kl < 3 * TARGET
 
 
@@ -90,4 +90,4 @@ def test_a_batch_stops_before_the_step_at_half_more_than_the_target():
 
 def test_with_another_schedule_the_target_stops_a_batch():
     learner = learner_of("ppo.learning_rate=0.01")
-    assert min(minibatches(learner)[0] for _ in range(5)) < 32
+    assert min(minibatches(learner)[0] for _ in range(5)) < 16

@@ -45,6 +45,13 @@ def test_steps_before_the_end_of_episodes_of_one_length_are_a_loop_of_their_own(
 
 
 def test_without_loops_steps_come_in_chunks_of_one_size():
-    found = pieces(40, 4, loops=False, may_end=lambda ahead: ahead % 4 == 3)
-    assert [size for size, _ in found] == [10] * 4
-    assert sum((flags for _, flags in found), ()) == (False, False, False, True) * 10
+    ends = [False, False, False, True]
+    assert (
+        pieces(40, 4, loops=False, may_end=lambda ahead: ends[ahead % 4]) == [(4, tuple(ends))] * 10
+    )
+
+
+def test_chunks_of_rollouts_that_are_no_whole_episodes_are_all_alike():
+    """Else each batch would have graphs of its own."""
+    for period, may_end in ((3, lambda ahead: ahead % 3 == 2), (4, lambda ahead: ahead % 4 == 1)):
+        assert set(pieces(40, period, loops=False, may_end=may_end)) == {(8, (True,) * 8)}

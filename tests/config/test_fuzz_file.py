@@ -162,19 +162,19 @@ overrides = st.lists(
 )
 
 
-@fuzz(300)
+@fuzz(150)
 @given(documents(), overrides)
 def test_any_document_is_read_or_refused_by_name(text: str, typed: list[str]) -> None:
     check(text.encode("utf-8", "surrogatepass"), typed)
 
 
-@fuzz(300)
+@fuzz(150)
 @given(plausible())
 def test_a_plausible_document_is_read_or_refused_by_name(text: str) -> None:
     check(text.encode(), [])
 
 
-@fuzz(300)
+@fuzz(150)
 @given(mutations())
 def test_a_damaged_file_is_read_or_refused_by_name(data: bytes) -> None:
     check(data, [])
@@ -196,7 +196,7 @@ plain_values = st.recursive(
 )  # fmt: skip
 
 
-@fuzz(300)
+@fuzz(150)
 @given(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), plain_values, max_size=3))
 def test_arguments_of_an_environment_come_back_as_they_were(kwargs: dict[str, Any]) -> None:
     config = Config.from_dict({"env": {"kwargs": kwargs}})

@@ -34,7 +34,7 @@ def test_what_a_run_saves_grows_with_its_length_and_its_gradient_steps() -> None
 
 def test_less_is_saved_where_eager_functions_are_recorded() -> None:
     counts = 2000, 128, 160, False
-    assert compiling.repays(*counts, is_recorded=False) and not compiling.repays(*counts)
+    assert compiling.repays(*counts, device="cuda") and not compiling.repays(*counts)
 
 
 def test_always_and_never_mean_what_they_say() -> None:

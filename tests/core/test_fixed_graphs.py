@@ -24,8 +24,8 @@ SMALL = [
     "system.device=cpu",
     "system.compile=always",
 ]
-QUICK = [[], ["network.memory=gru", "env.observation_scale=tails"]]
 SLOW = [
+    ["network.memory=gru", "env.observation_scale=tails"],
     ["ppo.value_loss=hl_gauss"],
     ["ppo.learning_rate_schedule=kl", "ppo.target_kl=0.001", "ppo.clip_schedule=linear"],
     ["ppo.learning_rate_schedule=linear", "ppo.target_kl=0.0001"],
@@ -36,7 +36,7 @@ SLOW = [
         for kind in BALANCERS.names()
     ),
 ]
-KINDS = [*QUICK, *(pytest.param(more, marks=pytest.mark.slow) for more in SLOW)]
+KINDS = [[], *(pytest.param(more, marks=pytest.mark.slow) for more in SLOW)]
 
 
 @pytest.mark.parametrize("more", KINDS, ids=lambda more: " ".join(more) or "shipped")

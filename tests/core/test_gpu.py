@@ -1,24 +1,27 @@
-"""On a GPU nothing in the rollout or in the update waits for the device."""
+"""On a GPU: nothing waits for the device, graphs agree with eager code, and the laws hold."""
 
 from __future__ import annotations
 
 import pytest
 import torch
+from value_tools import first_difference, history
 
 from ppo.algorithm import build
 from ppo.algorithm.learner import Learner
 from ppo.config import Config
 
 pytestmark = pytest.mark.gpu
+HOW = ["never", "always"]
 
 
-def learner(how: str) -> Learner:
+def learner(how: str, *more: str) -> Learner:
     settings = [
         "system.device=cuda",
         f"system.compile={how}",
         "env.num_envs=64",
-        "ppo.num_steps=30",
+        "ppo.num_steps=15",
         "env.calibration_steps=0",
+        *more,
     ]
     config = Config.from_dict({}, settings)
     device = build.prepare_torch(config)
@@ -27,9 +30,10 @@ def learner(how: str) -> Learner:
     return made
 
 
-@pytest.mark.parametrize("how", ["never", "always"])
-def test_rollout_and_update_do_not_wait_for_the_device(how: str) -> None:
-    run = learner(how)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("how", HOW)
+def test_rollout_and_update_do_not_wait_for_the_device(how: str, precision: str) -> None:
+    run = learner(how, f"system.precision={precision}")
     for _ in range(3):  # graphs are compiled and recorded
         run.step()
     knobs, _ = run.knobs()
@@ -53,3 +57,28 @@ def test_graphs_and_eager_runs_agree_on_the_device() -> None:
         torch.testing.assert_close(
             graphs.optimizer.flat.theta, eager.optimizer.flat.theta, rtol=1e-3, atol=1e-5
         )
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("how", HOW)
+def test_powers_of_two_change_no_bit(how: str, precision: str) -> None:
+    def scaled(power: int) -> list:
+        factor = 2.0**power
+        run = learner(how, f"env.reward_scale={factor!r}", f"system.precision={precision}")
+        return history(run, 4, factor)
+
+    plain = scaled(0)
+    found = first_difference(plain, scaled(20))
+    assert not found, found
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_a_resumed_run_is_the_undisturbed_one(how: str) -> None:
+    whole, first = learner(how), learner(how)
+    history(whole, 2, 1.0)
+    history(first, 2, 1.0)
+    state = {name: tensor.clone() for name, tensor in first.state_dict().items()}
+    second = learner(how)
+    second.load_state_dict(state)
+    second.counters.update(first.counters)
+    assert not first_difference(history(whole, 2, 1.0), history(second, 2, 1.0))

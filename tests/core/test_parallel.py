@@ -7,8 +7,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+
+from ppo.core import parallel, torch_internals
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = [
@@ -21,15 +25,16 @@ SETTINGS = [
     "logging.tensorboard=false",
     "evaluation.episodes=2",
 ]
-# Each rank prints a digest of everything it has learned after every batch.
+# Each rank writes a digest of everything it has learned after every batch.
 PROGRAM = """
-import glob, hashlib, sys, torch
+import glob, hashlib, os, sys, torch
 from ppo.algorithm import build, discount
 from ppo.core import parallel
 from ppo.config import Config
 torch.set_num_threads(1)
 discount.ENOUGH = -100.0  # so that the horizon moves at all
-config = Config.from_dict({}, sys.argv[1:])
+config = Config.from_dict({}, sys.argv[2:])
+out = open(sys.argv[1] + os.environ["RANK"], "w")
 device = build.prepare_torch(config)
 parallel.start(device)
 learner = build.build_learner(config, build.build_environments(config, device), device)
@@ -42,12 +47,11 @@ for _ in range(4):
     digest = hashlib.sha256(raw).hexdigest()
     taken = int(learner.optimizer.steps)
     gamma = learner.discount.total.item()
-    line = f"batch {record['batch']} steps {record['env_steps']} taken {taken} {gamma} {digest}"
-    sys.stdout.write(line + chr(10))  # one write, so that ranks do not mix
-    sys.stdout.flush()
+    print("batch", record["batch"], record["env_steps"], taken, gamma, digest, file=out)
 parallel.stop()
 left = {open(path).read().strip() for path in glob.glob("/proc/self/task/*/comm")}
-sys.stdout.write(f"left {sorted(name for name in left if 'gloo' in name)}" + chr(10))
+print("left", sorted(name for name in left if "gloo" in name), file=out)
+out.close()
 """
 
 
@@ -71,6 +75,7 @@ def sets(*settings: str) -> list[str]:
 
 
 CASES = {
+    "shipped": [],
     "rewards scaled": ["ppo.reward_scaling=return_std", "ppo.normalize_advantages=batch"],
     "components as one reward": ["ppo.component_mixing=sum", "network.shared_encoder=false"],
     "stopped by its divergence": [
@@ -83,27 +88,48 @@ CASES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "more",
-    [
-        pytest.param([], id="shipped"),  # the sample of the quick suite
-        *(pytest.param(c, id=name, marks=pytest.mark.slow) for name, c in CASES.items()),
-    ],
-)
+def check(folder: Path, more: list[str]) -> None:
+    """What both ranks have written is the same, and what the settings ask for."""
+    one, other = ((folder / f"rank{rank}").read_text().splitlines() for rank in (0, 1))
+    assert one == other
+    *found, left = (line.split() for line in one)
+    assert [line[2] for line in found] == ["60", "120", "180", "240"]
+    assert left == ["left", "[]"], "a thread of the group that outlives it may abort the process"
+    if "ppo.target_kl=0.0001" in more:  # the test is worth nothing unless an update stopped
+        assert int(found[-1][3]) < 4 * 4
+    if "ppo.gamma=0.5" in more:
+        assert len({line[4] for line in found}) > 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("more", CASES.values(), ids=CASES)
 def test_ranks_agree_bit_for_bit_after_every_batch(tmp_path: Path, more: list[str]) -> None:
     program = tmp_path / "ranks.py"
     program.write_text(PROGRAM)
-    lines = torchrun(str(program), *SETTINGS, *more).split("\n")
-    found = sorted(line for line in lines if line.startswith("batch"))
-    assert len(found) == 8
-    assert found[0::2] == found[1::2]
-    assert [line.split()[3] for line in found[0::2]] == ["60", "120", "180", "240"]
-    # A thread of the group that outlives it may abort the process at its end.
-    assert [line for line in lines if line.startswith("left")] == ["left []"] * 2
-    if "ppo.target_kl=0.0001" in more:  # the test is worth nothing unless an update stopped
-        assert int(found[-1].split()[5]) < 4 * 4
-    if "ppo.gamma=0.5" in more:
-        assert len({line.split()[6] for line in found}) > 1
+    torchrun(str(program), str(tmp_path / "rank"), *SETTINGS, *more)
+    check(tmp_path, more)
+
+
+def test_forked_ranks_agree_bit_for_bit_after_every_batch(zygote: Any, tmp_path: Path) -> None:
+    """The sample of the quick suite: no process that imports anew."""
+    program, out = tmp_path / "ranks.py", str(tmp_path / "rank")
+    program.write_text(PROGRAM)
+    trials = zygote.ranks([out, *SETTINGS], program=str(program))
+    assert [trial.wait() for trial in trials] == [0, 0], [trial.stderr for trial in trials]
+    check(tmp_path, [])
+
+
+def test_the_compiler_is_there_before_the_group_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forked ranks have it in any case, and so they cannot show what it would keep."""
+    done: list[str] = []
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(torch_internals, "load_compiler", lambda: done.append("compiler"))
+    monkeypatch.setattr(parallel, "rendezvous", lambda url: iter([(None, 0, 2)]))
+    monkeypatch.setattr(parallel.dist, "PrefixStore", lambda name, store: store)
+    monkeypatch.setattr(parallel.dist, "init_process_group", lambda *a, **k: done.append("group"))
+    monkeypatch.setattr(parallel.atexit, "register", lambda function: None)
+    parallel.start(torch.device("cpu"))
+    assert done == ["compiler", "group"]
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ppo.algorithm import build
+from ppo.algorithm.laws.whole_runs import digest
 from ppo.config import Config
 from ppo.core import recording, torch_internals
 from ppo.core.recording import Recorded, recorded
@@ -68,6 +69,33 @@ def test_training_is_the_same_to_the_bit(more: list[str], monkeypatch) -> None:
     assert replayed.keys() == eager.keys()
     different = [name for name in eager if not recording._same_bits(eager[name], replayed[name])]
     assert not different
+
+
+LAWS = [
+    pytest.param(more, id=" ".join(more), marks=() if more is KINDS[3] else pytest.mark.slow)
+    for more in KINDS
+]
+
+
+@pytest.mark.parametrize("more", LAWS)
+def test_a_replay_sees_no_reward_scale(more: list[str]) -> None:
+    plain, _ = train(more, 4)
+    scaled, _ = train([*more, f"env.reward_scale={2.0**20!r}"], 4)
+    assert is_replayed(plain.update._step) and is_replayed(scaled.update._step)
+    assert digest(plain) == digest(scaled)
+
+
+@pytest.mark.parametrize("more", LAWS)
+def test_a_resumed_run_that_records_later_is_the_same_to_the_bit(more: list[str]) -> None:
+    whole, state = train(more, 3)
+    counters = dict(whole.counters)
+    resumed, _ = train(more, 0)
+    resumed.load_state_dict(state)
+    resumed.counters.update(counters)
+    for learner in (whole, resumed, whole, resumed):
+        learner.step()
+    assert is_replayed(whole.update._step) and is_replayed(resumed.update._step)
+    assert digest(whole) == digest(resumed)
 
 
 def test_it_computes_what_the_function_does_and_changes_what_it_changes() -> None:

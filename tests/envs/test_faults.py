@@ -129,11 +129,24 @@ def test_leaving_the_observation_space_is_told_once(backend):
     assert steps[2].obs[0, 1] == 99
 
 
-def test_what_workers_tell_does_not_depend_on_who_is_the_fastest(monkeypatch):
-    def last_first(pending, timeout):
-        return [c for c in reversed(pending) if wait([c], timeout)]
+class LastFirst:
+    """A `select.poll` that waits for all, and reports the last first."""
 
-    monkeypatch.setattr("ppo.envs.workers.async_.wait", last_first)
+    def __init__(self):
+        self._files = []
+
+    def register(self, file, events):
+        self._files.append(file.fileno())
+
+    def unregister(self, file):
+        self._files.remove(file)
+
+    def poll(self, milliseconds):
+        return [(f, 1) for f in reversed(self._files) if wait([f], milliseconds / 1000)]
+
+
+def test_what_workers_tell_does_not_depend_on_who_is_the_fastest(monkeypatch):
+    monkeypatch.setattr("ppo.envs.workers.async_.select.poll", LastFirst)
     with make("sick_env:Sick-v0", "async", 2, kwargs={"fault": "outside"}) as envs:
         envs.reset()
         play(envs, random_actions(envs, 3))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import gymnasium as gym
 import pytest
 from gymnasium.envs.classic_control import CartPoleEnv
+from image_env import Picture
 
 from ppo import Config
 from ppo.envs.given import read
-from ppo.envs.look import facts_of
+from ppo.envs.look import Facts, facts_of
 
 
 def config(*overrides: str) -> Config:
@@ -49,10 +50,17 @@ def test_it_takes_a_fiftieth_of_the_run_at_most() -> None:
 
 
 def test_what_is_made_to_be_stepped_many_at_once_is_known_without_a_look() -> None:
-    assert facts_of(config(), None, plays=False) == (True, 0, 0, ())
+    assert facts_of(config(), None, plays=False) == Facts(True)
     assert facts_of(config("env.backend=sync"), None, plays=False).parallel
     torch = config("env.id=CartPole-v1", "env.backend=torch")
     assert not facts_of(torch, None, plays=False).parallel, "a backend would choose"
+
+
+@pytest.mark.parametrize("numbers", [False, True])
+def test_it_finds_the_shortest_side_of_images(numbers: bool) -> None:
+    picture = Picture(numbers=numbers)
+    assert facts_of(config(), read(Picture), plays=True).image_side == 40
+    assert facts_of(config("env.num_envs=1"), read(picture), plays=True).image_side == 40
 
 
 class Untouched(CartPoleEnv):
@@ -63,5 +71,5 @@ class Untouched(CartPoleEnv):
 def test_an_object_that_exists_once_is_not_played_in() -> None:
     env = gym.wrappers.TimeLimit(Untouched(), 500)
     pendulum = read(gym.make_vec("Pendulum-v1", 3))
-    assert facts_of(config(), pendulum, plays=True) == (False, 1, 0, ())
-    assert facts_of(config(), read(env), plays=True) == (False, 0, 0, ())
+    assert facts_of(config(), pendulum, plays=True) == Facts(False, 1)
+    assert facts_of(config(), read(env), plays=True) == Facts(False)

@@ -225,6 +225,9 @@ def test_a_reset_that_takes_no_seed_is_refused():
     env.reset = lambda: (env.obs, {})
     with pytest.raises(UserError, match="reset must take a seed"):
         simulated(env)
+    env.reset = lambda seed=None: None + 1  # another mistake of that type
+    with pytest.raises(EnvironmentFault, match="TypeError"):
+        simulated(env)
 
 
 def test_the_protocol_can_be_asked_for():

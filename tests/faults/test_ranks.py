@@ -22,17 +22,8 @@ BATCHES = 12
 MORE = {"env__id": "CartPole-v1", "ppo__reward_scaling": "return_std"}
 
 
-def ranks(zygote, argv, count=2):
-    """As many ranks as torchrun would start."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    world = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    return [zygote.start(argv, RANK=str(r), LOCAL_RANK=str(r), **world) for r in range(count)]
-
-
 def run(zygote, argv, count=2):
-    trials = ranks(zygote, argv, count)
+    trials = zygote.ranks(argv, count)
     return [trial.wait() for trial in trials], [trial.stderr for trial in trials]
 
 
@@ -72,7 +63,7 @@ def test_two_halves_learn_what_one_whole_learns(zygote, tmp_path, env):
 
 @pytest.mark.parametrize("who", [[0], [1], [0, 1]], ids=["rank 0", "rank 1", "both"])
 def test_ranks_stop_together_and_go_on_as_if_nothing_had_been(zygote, tmp_path, whole, who):
-    trials = ranks(zygote, command(tmp_path, BATCHES, **MORE))
+    trials = zygote.ranks(command(tmp_path, BATCHES, **MORE))
     assert trials[0].until("collect", 4)
     for rank in who:
         trials[rank].send(signal.SIGTERM)
@@ -86,7 +77,7 @@ def test_callbacks_see_and_do_the_same_in_every_rank(zygote, tmp_path):
     more = MORE | {"train__callbacks": "['stateful:Stateful']"}
     status, errors = run(zygote, command(tmp_path / "whole", BATCHES, **more))
     assert status == [0, 0], errors
-    trials = ranks(zygote, command(tmp_path / "b", BATCHES, **more))
+    trials = zygote.ranks(command(tmp_path / "b", BATCHES, **more))
     assert trials[0].until("collect", 5)
     trials[1].send(signal.SIGTERM)
     assert [trial.wait() for trial in trials] == [143, 143], [t.stderr for t in trials]
@@ -108,7 +99,7 @@ def test_a_callback_that_fails_in_one_rank_ends_both(zygote, tmp_path):
 
 @pytest.mark.parametrize("victim", [0, 1])
 def test_the_other_rank_ends_when_one_is_killed(zygote, tmp_path, whole, victim):
-    trials = ranks(zygote, command(tmp_path, BATCHES, **MORE))
+    trials = zygote.ranks(command(tmp_path, BATCHES, **MORE))
     assert trials[0].until("update", 5)
     trials[victim].send(signal.SIGKILL)
     assert trials[victim].wait() == -signal.SIGKILL

@@ -295,3 +295,24 @@ def test_a_browser_draws_the_page_and_asks_for_nothing(tmp_path: Path) -> None:
     shown = found.aggregate(found.groups[1], "mean_episode_return", "final")[0]
     cells = re.search(r'id="headline".*?</table>', dom, flags=re.DOTALL)
     assert cells and number(shown) in cells[0]
+
+
+def test_the_value_loss_is_in_the_unit_of_each_group(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw = json.loads(json.dumps(SETTINGS))
+    raw["ppo"]["normalize_returns"] = False
+    parts = [r | {"components": {"a": {"loss": 1.0}, "b": {"loss": 1.0}}} for r in healthy(20)]
+    one = write_run(tmp_path / "run0001", healthy(20))
+    two = write_run(tmp_path / "run0002", parts, raw)
+    found = compare([one, two, SAMPLES / "c_h_cartpole"])
+    print_tables(found)
+    text = capsys.readouterr().out
+    units = re.findall(r"value loss: unweighted, in (.*?) *$", text, re.MULTILINE)
+    assert units == [
+        "variances of its targets",
+        "squared rewards, summed over 2 components",
+        "the unit of its library",
+    ]
+    shown = re.findall(r"value loss \(in ([^)]*)\)", page(found))
+    assert shown == units

@@ -88,7 +88,10 @@ def test_a_grid_is_trained_and_compared(tmp_path: Path) -> None:
     assert [outcome.status for outcome in outcomes] == ["finished"] * 4
     assert any("of 4 finished" in line for line in seen)
     text = report(experiment)
-    assert re.search(r"\| 0\.99 +\| 2 ", text) and re.search(r"\| 0\.9 +\| 2 ", text)
+    assert re.search(r"^ 0\.99 +2 ", text, re.M) and re.search(r"^ 0\.9 +2 ", text, re.M)
+    assert max(map(len, text.partition("return (last")[0].splitlines())) <= 80
+    written = (experiment.folder / "matrix.md").read_text()
+    assert re.search(r"\| 0\.99 +\| 2 ", written) and re.search(r"\| 0\.9 +\| 2 ", written)
     assert {"matrix.md", "results.csv", "report.html"} <= {
         path.name for path in experiment.folder.iterdir()
     }
@@ -256,7 +259,9 @@ def test_two_settings_make_a_heat_map(tmp_path: Path) -> None:
         )
         assert outcome.run is not None
         (outcome.run / "config.yaml").write_text(text)
-    assert "| ppo.gamma \\ ppo.gae_lambda | 0.95 | 0.9 |" in report(experiment)
+    assert re.search(r" ppo.gamma \\ ppo.gae_lambda +0.95 +0.9", report(experiment))
+    written = (experiment.folder / "matrix.md").read_text()
+    assert "| ppo.gamma \\ ppo.gae_lambda | 0.95 | 0.9 |" in written
     page = (experiment.folder / "report.html").read_text()
     assert page.count("color-mix") == 4
 

@@ -24,7 +24,13 @@ SUMMARY = {
 }
 
 
-def _page(folder: Path, sick: bool = False, settings: dict | None = None, **more) -> str:
+def _page(
+    folder: Path,
+    sick: bool = False,
+    settings: dict | None = None,
+    shipped: dict | None = None,
+    **more,
+) -> str:
     records = healthy(40)
     if sick:
         for record in records:
@@ -32,7 +38,7 @@ def _page(folder: Path, sick: bool = False, settings: dict | None = None, **more
             record |= {"approx_kl_first_epoch": 0.2, "clip_fraction": 0.6}
     write_run(folder, records, settings)
     own = flatten(SETTINGS if settings is None else settings)
-    shipped = flatten(SETTINGS)
+    shipped = flatten(SETTINGS) if shipped is None else shipped
     rows = [{"env_steps": 40_000 * i, "mean_return": 100.0 * i} for i in (1, 2, 3)]
     ended = Ended(
         SUMMARY | more, judge(folder), own, shipped, rows, "run0001", Path("runs/run0001")
@@ -73,6 +79,21 @@ def test_settings_that_differ_stand_beside_the_shipped_ones(tmp_path: Path) -> N
         "0.0005",
         "0.001",
     ]
+
+
+def test_settings_that_were_chosen_stand_apart_from_those_that_were_given(tmp_path: Path) -> None:
+    settings = {
+        **SETTINGS,
+        "env": {**SETTINGS["env"], "num_envs": 48},
+        "auto": {"settings": ["env.num_envs"], "steps": 300},
+        "train": {"total_timesteps": 5},
+    }
+    shipped = flatten(SETTINGS) | {"env.num_envs": "auto"}
+    text = _page(tmp_path / "run0001", settings=settings, shipped=shipped)
+    cells = re.search(r'id="settings".*?</table>', text, flags=re.DOTALL)
+    assert cells and re.findall(r"<code>(.*?)</code>", cells[0]) == ["train.total_timesteps", "5"]
+    chosen = re.search(r'id="chosen".*?</p>', text, flags=re.DOTALL)
+    assert chosen and re.findall(r"<code>(.*?)</code>", chosen[0]) == ["env.num_envs=48"]
 
 
 def test_what_a_run_names_cannot_break_out_of_its_page(tmp_path: Path) -> None:

@@ -153,6 +153,35 @@ def test_a_heavy_bonus_is_named_though_its_critic_sees_nothing() -> None:
     assert first(log) != "entropy_coefficient_too_high"
 
 
+def test_a_cause_that_is_seen_comes_before_returns_that_are_nearly_the_same() -> None:
+    """As Acrobot's, of which a few episodes reach the goal before 500 steps are over."""
+
+    def log(rate: float, size: float, noise: float) -> MetricsLog:
+        curve = noisy(lambda done: -500 * size + 0 * done, noise * size)
+        return foreign(30, "stable-baselines3", mean_episode_return=curve, learning_rate=rate,
+                       approx_kl=1e-6 if rate < 1e-5 else 0.01, clip_fraction=0.0,
+                       explained_variance=0.0, value_rmse=60.0 * size)  # fmt: skip
+
+    assert first(log(1e-6, 1.0, 1.0)) == first(log(1e-6, 1.0, 0.0)) == "learning_rate_too_low"
+    assert first(log(3e-4, 1e3, 1.0)) == "reward_scale_too_large"
+    assert first(log(3e-4, 1e3, 0.0)) == first(log(3e-4, 1.0, 1.0)) == "no_reward_signal"
+
+
+def test_a_policy_that_widens_at_one_pace_is_ill_though_it_learns() -> None:
+    """As a double pendulum of Stable-Baselines3 with a bonus of 1, whose log does not hold it."""
+
+    def log(std: SHAPE, **figures: float) -> MetricsLog:
+        return foreign(24, "stable-baselines3", mean_episode_return=lambda done: 50 + 40 * done,
+                       policy_std=std, explained_variance=0.3, approx_kl=0.005,
+                       **figures)  # fmt: skip
+
+    steady, slowing = (lambda done: 1.6**done), (lambda done: 1 + 0.6 * np.sqrt(done))
+    assert first(log(steady)) == "entropy_coefficient_too_high"
+    assert first(log(steady, entropy_coefficient=0.5)) == "entropy_coefficient_too_high"
+    assert first(log(steady, entropy_coefficient=0.01)) == "healthy"
+    assert first(log(slowing)) == "healthy"
+
+
 def test_a_loss_that_stands_still_is_no_cause_where_the_policy_cannot_reach_its_reward() -> None:
     wide = foreign(30, "ppo", policy_std=lambda done: np.exp(3 * done), entropy_coefficient=1.0,
                    mean_episode_return=noisy(lambda done: 0 * done, 5.0))  # fmt: skip

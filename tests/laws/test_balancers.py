@@ -49,8 +49,9 @@ def test_uncertainty_begins_with_the_first_loss_above_0():
 
 def test_running_mean_puts_back_the_root_of_the_outputs():
     corrected, plain = make("running_mean"), make("running_mean_uncorrected")
-    ratio = corrected(SIZES)[1] / plain(SIZES)[1]
-    torch.testing.assert_close(ratio, torch.tensor([1.0, 105.0, 2.0]).sqrt())
+    root = torch.tensor([1.0, 105.0, 2.0]).sqrt()
+    torch.testing.assert_close(corrected(SIZES)[1] / plain(SIZES)[1], root)
+    torch.testing.assert_close(corrected(SIZES)[1] * SIZES, root)
 
 
 def test_batch_statistics_divide_by_the_loss_at_hand():

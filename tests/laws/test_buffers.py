@@ -1,5 +1,6 @@
 """Compiled code on a CPU loses writes into tensors without axes, so no state may be one."""
 
+import pytest
 import torch
 
 from ppo import Config
@@ -30,6 +31,7 @@ def test_no_state_is_a_scalar_tensor():
     assert scalars <= alone
 
 
+@pytest.mark.slow
 def test_compiled_batches_move_every_state_as_eager_ones_do(monkeypatch):
     monkeypatch.setattr(discount, "ENOUGH", -100.0)  # so that the horizon moves at all
     eager, graph = learner(), learner("always")

@@ -148,6 +148,7 @@ OTHER_TOGGLES = [  # with what they need to matter at all
     "network.action_squash=tanh",
     "env.squash_observations=symlog",
     "env.normalize_observations=false",
+    "system.precision=bfloat16",
 ]
 # Choices of these sections whose law stands elsewhere, or that touch no number.
 HELD = {

@@ -23,8 +23,8 @@ from ppo.networks import MEMORIES, encoders
 from ppo.values import CLIPS, HEADS, SCALES
 
 META = torch.device("meta")
-SMALL = ["system.compile=never", "env.num_envs=8", "ppo.num_steps=6", "env.calibration_steps=0",
-         "ppo.num_minibatches=2", "ppo.num_epochs=2", "network.hidden_sizes=[16]",
+SMALL = ["system.compile=never", "env.num_envs=8", "ppo.num_steps=3", "env.calibration_steps=0",
+         "ppo.num_minibatches=2", "ppo.num_epochs=1", "network.hidden_sizes=[16]",
          "network.memory_size=8"]  # fmt: skip
 
 
@@ -69,6 +69,10 @@ def one_batch(*settings: str, env: Any = None) -> None:
 
 
 NATIVE = ["DoubleIntegrator-v0", "Pendulum-v1", "CartPole-v1", "ThreeScales-v0"]
+SEE_ACTIONS = [
+    "ppo.noise=pink", *(f"auxiliary.{name}_weight=0.1" for name in ("trajectory", "success")),
+    *(f"network.memory={kind}" for kind in MEMORIES.names()),
+]  # fmt: skip
 KINDS = [
     *(f"ppo.return_normalizer={kind}" for kind in SCALES.names() if kind != "identity"),
     "ppo.normalize_returns=false",  # identity
@@ -76,10 +80,9 @@ KINDS = [
     *(f"ppo.value_clip={kind}" for kind in CLIPS.names()),
     *(f"ppo.normalize_advantages={kind}" for kind in ADVANTAGES.names()),
     *(f"balancing.kind={kind}" for kind in balancers.REGISTRY.names()),
-    *(f"network.memory={kind}" for kind in MEMORIES.names()),
-    *(f"ppo.{name}" for name in ("gamma_schedule=critic", "noise=pink", "target_kl=0.02",
+    *(f"ppo.{name}" for name in ("gamma_schedule=critic", "target_kl=0.02",
                                  "reward_outlier=clip", "reward_scaling=return_std")),
-    *(f"auxiliary.{name}_weight=0.1" for name in ("trajectory", "time_to_end", "success")),
+    "auxiliary.time_to_end_weight=0.1",
 ]  # fmt: skip
 
 
@@ -101,10 +104,17 @@ def test_a_simulator_that_is_asked_for_a_number_is_noticed(monkeypatch):
         one_batch(env=Native(8, "meta"))
 
 
-@pytest.mark.parametrize("setting", KINDS)
+@pytest.mark.parametrize("setting", SEE_ACTIONS)
 @pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1"])
-def test_every_kind(env, setting):
+def test_every_kind_that_sees_actions(env, setting):
     one_batch(f"env.id={env}", "env.backend=torch", setting)
+
+
+@pytest.mark.parametrize("number", range(len(KINDS)), ids=KINDS)
+def test_every_other_kind(number):
+    """With discrete actions and with continuous ones in turn."""
+    env = ("CartPole-v1", "Pendulum-v1")[number % 2]
+    one_batch(f"env.id={env}", "env.backend=torch", KINDS[number])
 
 
 @pytest.mark.parametrize("encoder", encoders.REGISTRY.names())

@@ -680,6 +680,19 @@ def test_a_seed_fixes_a_run_and_another_gives_another() -> None:
     assert first["total_loss"] == again["total_loss"] != other["total_loss"]
 
 
+@holds("system.precision")
+def test_encoders_compute_in_the_numbers_that_are_asked_for() -> None:
+    for name in ("float32", "bfloat16"):
+        run = made(system__precision=name)
+        hidden: list[torch.Tensor] = []
+        agent = run.objective.agent
+        agent.actor.register_forward_pre_hook(lambda _, inputs, kept=hidden: kept.extend(inputs))
+        agent.policy_params(run.collector.current)
+        rounded = hidden[0].bfloat16().float()
+        assert hidden[0].dtype == torch.float32  # heads see float32 in either case
+        assert torch.equal(hidden[0], rounded) == (name == "bfloat16")
+
+
 @holds("system.threads")
 def test_torch_computes_with_that_many_threads() -> None:
     before = torch.get_num_threads()

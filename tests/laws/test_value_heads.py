@@ -33,6 +33,8 @@ def test_two_hot_keeps_the_expectation():
     centers = torch.linspace(-20, 20, 41)
     x = torch.tensor([-20.0, -3.3, 0.0, 7.77, 20.0])
     torch.testing.assert_close(two_hot_targets(x, centers) @ centers, x)
+    beyond = two_hot_targets(torch.tensor([-21.0, 20.5, 500.0]), centers)
+    assert (beyond @ centers).tolist() == [-20.0, 20.0, 20.0] and beyond.min() == 0
 
 
 def test_hl_gauss_equals_the_normal_distribution():
@@ -43,6 +45,15 @@ def test_hl_gauss_equals_the_normal_distribution():
         p, normal.cdf(edges[1:]) - normal.cdf(edges[:-1]), atol=1e-6, rtol=1e-4
     )
     assert p.sum().item() == pytest.approx(1.0)
+
+
+def test_hl_gauss_spreads_a_target_over_three_quarters_of_a_bin():
+    """The standard deviation of Farebrother et al. 2024."""
+    head = HEADS.get("hl_gauss")(Units(1.0, 1.0, support=101.0))
+    normal = torch.distributions.Normal(0.0, 0.75 * head.width)
+    edges = torch.tensor([-0.5, 0.5]) * head.width  # of the bin in the middle
+    middle = head.distribution(torch.zeros(1, 1))[0, 0, 50]
+    torch.testing.assert_close(middle, normal.cdf(edges[1]) - normal.cdf(edges[0]))
 
 
 def test_symlog_round_trip():

@@ -63,6 +63,8 @@ def test_multi_discrete_equals_torch():
 
 def test_multi_binary_equals_torch():
     d = distribution_for(gym.spaces.MultiBinary(4))
+    of_two_axes = distribution_for(gym.spaces.MultiBinary([2, 3]))
+    assert of_two_axes.to_env(torch.ones(5, 6)).shape == (5, 2, 3)
     p = params_for(d)
     a = d.sample(p, noise_for(d, 64))
     reference = td.Independent(td.Bernoulli(logits=p), 1)

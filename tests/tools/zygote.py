@@ -2,7 +2,7 @@
 
 The process imports everything and computes nothing, so that a forked child is as good as a fresh
 one. A child leads its own session, tells in shared memory what it is doing, and calls the real
-`ppo.cli.main`; the product knows nothing of this.
+`ppo.cli.main`, or runs a program of a test; the product knows nothing of this.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ import importlib
 import json
 import mmap
 import os
+import runpy
 import select
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,13 +40,16 @@ WHOLE = 900.0  # seconds that a run may take which nobody stops
 class Trial:
     """One run of the command line in a forked child."""
 
-    def __init__(self, zygote: Zygote, argv: list[str], base: Path, env: dict[str, str]) -> None:
+    def __init__(
+        self, zygote: Zygote, argv: list[str], base: Path, env: dict[str, str], program: str
+    ) -> None:
         self.zygote, self.stderr_path = zygote, base.with_suffix(".stderr")
         phases = base.with_suffix(".phases")
         phases.write_bytes(bytes(8 * len(PHASES) + 8))
         with phases.open("r+b") as file:
             self.shared = memoryview(mmap.mmap(file.fileno(), 0)).cast("q")
-        order = {"argv": argv, "stderr": str(self.stderr_path), "phases": str(phases), "env": env}
+        order = {"argv": argv, "stderr": str(self.stderr_path), "phases": str(phases), "env": env,
+                 "program": program}  # fmt: skip
         self.pid = zygote.ask({"do": "start", **order})
 
     @property
@@ -106,9 +112,20 @@ class Zygote:
         self.process.wait()
         self.folder.cleanup()
 
-    def start(self, argv: list[str], **env: str) -> Trial:
+    def start(self, argv: list[str], program: str = "", **env: str) -> Trial:
+        """A run of the command line, or of the file `program` with these words."""
         self.count += 1
-        return Trial(self, argv, Path(self.folder.name) / str(self.count), env)
+        return Trial(self, argv, Path(self.folder.name) / str(self.count), env, program)
+
+    def ranks(self, argv: list[str], count: int = 2, program: str = "") -> list[Trial]:
+        """As many ranks as torchrun would start."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = str(free.getsockname()[1])
+        world = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        return [
+            self.start(argv, program, RANK=str(r), LOCAL_RANK=str(r), **world) for r in range(count)
+        ]
 
     def run(self, argv: list[str]) -> tuple[int, str]:
         """Exit status and stderr of a run that nobody disturbs."""
@@ -164,7 +181,14 @@ def child(order: dict[str, Any]) -> None:
 
     status = 70
     try:
-        status = main(order["argv"])
+        if order["program"]:
+            sys.argv = [order["program"], *order["argv"]]
+            runpy.run_path(order["program"], run_name="__main__")
+            status = 0
+        else:
+            status = main(order["argv"])
+    except Exception:
+        traceback.print_exc()
     finally:
         sys.stderr.flush()
         os._exit(status)

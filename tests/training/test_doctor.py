@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 
 import pytest
 from insight_runs import healthy
@@ -43,6 +44,17 @@ RUNS = {
         for r in healthy(LONG)
     ],
 }
+_STILL = [r | {"mean_episode_return": -800.0 + 20.0 * (r["batch"] % 3)} for r in healthy(60)]
+_JUMPS = {"approx_kl": 0.8, "clip_fraction": 0.6, "approx_kl_last_epoch": 0.9}
+LATER = {
+    # Longer than the history that the doctor keeps while training goes on.
+    "late": [r | _JUMPS if r["batch"] >= 150 else r for r in healthy(170)],
+    # Nothing rises from the start; then the rate is at fault as well, and explains it.
+    "still": [r | _JUMPS if r["batch"] >= 45 else r for r in _STILL],
+    # The other way round: the rate is found first, and is found no more.
+    "calmed": [r | _JUMPS if r["batch"] < 14 else r for r in _STILL],
+}
+ALL = RUNS | LATER
 
 
 class New(Callback):
@@ -71,17 +83,18 @@ def forged(trainer: Trainer, records: list[dict]) -> Trainer:
 
 
 def run(results, name: str, *parts: int) -> tuple[str, list]:
-    """The screen of the last part, and what was told in all of them."""
-    told = []
+    """The screens of all parts, and what was told in them."""
+    told, screens = [], ""
     for count in parts:
         screen, new = io.StringIO(), New()
         resume = "latest" if list(results.glob("run*")) else None
         trainer = Trainer(config(), results, callbacks=[new], console=Console(screen),
                           resume=resume)  # fmt: skip
-        with forged(trainer, RUNS[name]):
+        with forged(trainer, ALL[name]):
             trainer.train(batches=count)
         told += new.told
-    return screen.getvalue(), told
+        screens += screen.getvalue()
+    return screens, told
 
 
 def diagnosis(results, capsys) -> dict:
@@ -102,7 +115,7 @@ def test_the_verdict_at_the_end_is_that_of_diagnose(tmp_path, capsys, name, resu
     assert found["status"] == wanted == summary["verdict"]
     assert found["batches"] == length
     assert [f["illness"] for f in found["findings"]] == summary["findings"][:3]
-    verdict = screen[screen.index("verdict |") :].splitlines()
+    verdict = screen[screen.rindex("verdict |") :].splitlines()
     for finding, line in zip(found["findings"], verdict, strict=False):
         best = finding["remedy"].split("; else ")[0]
         start = f"{finding['illness'].replace('_', ' ')} since batch {finding['since_batch']}: try"
@@ -111,6 +124,43 @@ def test_the_verdict_at_the_end_is_that_of_diagnose(tmp_path, capsys, name, resu
         report = ["--mode", "diagnose", "run0001", "--results", str(tmp_path)]
         main(report)
         assert verdict[0].removeprefix("verdict | ") in capsys.readouterr().out
+
+
+def named_until(run, batch: int, results, capsys) -> list[dict]:
+    """What `diagnose` names of the folder as it was after this batch."""
+    part = results / f"until{batch}"
+    if not part.exists():
+        part.mkdir()
+        shutil.copy(run / "config.yaml", part)
+        whole = json.loads((run / "loss_metrics.json").read_text())
+        whole["batches"] = whole["batches"][: batch + 1]
+        (part / "loss_metrics.json").write_text(json.dumps(whole))
+    capsys.readouterr()
+    main(["--mode", "diagnose", str(part), "--json"])
+    return json.loads(capsys.readouterr().out)["findings"]
+
+
+@pytest.mark.parametrize(
+    "name, resumed",
+    [*((name, False) for name in ALL), *((name, True) for name in ("fatal", "collapse", "calmed"))],
+)
+def test_the_live_advice_is_that_of_diagnose_at_that_time(tmp_path, capsys, name, resumed):
+    length = len(ALL[name])
+    stop = length * 2 // 3
+    screens, told = run(tmp_path, name, *((stop, length - stop) if resumed else (length,)))
+    screen = " ".join(screens.split())
+    for batch, illness, remedy in told:
+        beside = {
+            f["illness"]: f for f in named_until(tmp_path / "run0001", batch, tmp_path, capsys)
+        }
+        assert beside[illness]["remedy"] == remedy
+        line = f"! {illness.replace('_', ' ')}: {beside[illness]['evidence']}"
+        advice = f"try {remedy.split('; else ')[0]}"
+        assert f"{line} {advice}" in screen
+    for batch in range(9, length, 10):  # when all rules are asked
+        for found in named_until(tmp_path / "run0001", batch, tmp_path, capsys):
+            assert found["illness"] in [i for b, i, _ in told if b <= batch], (batch, found)
+    assert bool(told) == (name not in ("healthy", "short"))
 
 
 @pytest.mark.parametrize("name", ["ill", "fatal", "collapse"])

@@ -67,10 +67,10 @@ def test_raw_returns_are_told_to_be_large(found):
 
 
 @pytest.mark.parametrize("env", ["DoubleIntegrator-v0", "CartPole-v1", "RawInputs-v0"])
-def test_the_report_answers_every_question_within_100_columns(env):
+def test_the_report_answers_every_question_within_80_columns(env):
     config = Config().with_overrides([*SMALL, f"env.id={env}"])
     text = text_of(inspect_environment(config, 600))
-    assert max(map(len, text.splitlines())) <= 100
+    assert max(map(len, text.splitlines())) <= 80
     assert text.count("?") >= 7 and " nan" not in text
     if env == "RawInputs-v0":
         assert "env.squash_observations symlog" in text
@@ -116,7 +116,7 @@ def test_a_file_is_inspected_raw_and_normalized(tmp_path, capsys):
     flags = ["--mode", "inspect", "--set", "env.id=CartPole-v1", "--data", str(tmp_path / "d.npz")]
     assert main(flags) == 0
     text = capsys.readouterr().out
-    assert "entries 0, 1, 2, 3: normalize" in text and max(map(len, text.splitlines())) <= 100
+    assert "entries 0, 1, 2, 3: normalize" in text and max(map(len, text.splitlines())) <= 80
     assert main([*flags, "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
     assert figures["episodes"] == 10 and "trajectory" not in figures["regression"]["raw"]["losses"]

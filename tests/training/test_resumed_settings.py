@@ -7,6 +7,8 @@ import pytest
 from ppo import Config, Trainer
 from ppo.algorithm.automatic import chosen
 from ppo.cli.console import Console
+from ppo.insight.comparison.run import former_parts
+from ppo.insight.logs import read_settings
 
 
 def config(*more):
@@ -78,6 +80,21 @@ def test_of_two_changes_at_one_batch_that_of_the_batches_before_is_kept(tmp_path
     third = Trainer(config("ppo.gamma=0.6"), tmp_path, resume="run0001")
     third.train(batches=1)
     assert Config.load(third.folder.path / "config.batch0002.yaml") == chosen(config(LINEAR))[0]
+
+
+def test_a_setting_that_was_chosen_and_is_given_now_is_one_change(tmp_path):
+    """Which settings were `auto` is no setting of its own."""
+    Trainer(config("ppo.learning_rate=auto"), tmp_path).train(batches=2)
+    before = Config.load(tmp_path / "run0001" / "config.yaml")
+    assert "ppo.learning_rate" in before.auto.settings
+    told = Told()
+    trainer = Trainer(config("ppo.learning_rate=2e-5"), tmp_path, console=told, resume="run0001")
+    trainer.train(batches=1)
+    change = f"ppo.learning_rate {before.ppo.learning_rate} -> 2e-05"
+    assert [text for text in told.facts["differs"] if "learning_rate " in text] == [change]
+    assert not any("auto." in text for text in told.facts["differs"])
+    (part,) = former_parts(trainer.folder.path, read_settings(trainer.folder.path))
+    assert f"ppo.learning_rate {before.ppo.learning_rate}" in part and "auto." not in part
 
 
 def test_the_same_settings_are_not_mentioned(tmp_path):

@@ -53,7 +53,7 @@ def digest(made: Any) -> str:
     state = {"theta": made.optimizer.flat.theta, **made.optimizer.state_dict()}
     sha = hashlib.sha256()
     for name in sorted(state):
-        sha.update(state[name].detach().contiguous().numpy().tobytes())
+        sha.update(state[name].detach().cpu().contiguous().numpy().tobytes())
     return sha.hexdigest()
 
 

@@ -81,11 +81,15 @@ class Collector:
         self.player: HostPlayer | NativePlayer
         actor = Actor(agent)
         if isinstance(envs, TorchEnvironments) and (compile_it or device.type != "cpu"):
-            self.player = NativePlayer(actor, envs)
+            self.player = NativePlayer(actor, envs, compile_it)
         else:
-            act = (compiled if compile_it else recorded)(actor.forward, device)
             waits = isinstance(envs, SimulatorEnvironments) and envs.device.type != "cpu"
-            self.player = (DevicePlayer if waits else HostPlayer)(act, envs, device)
+            kind = DevicePlayer if waits else HostPlayer
+            if compile_it:  # a graph makes the noise ready at no cost
+                self.player = kind(compiled(actor.forward, device), envs, device)
+            else:
+                ready = agent.distribution.ready
+                self.player = kind(recorded(actor.act, device), envs, device, ready)
         self._finish = compiled(self.finish, device) if compile_it else self.finish
         n, k = envs.num_envs, len(envs.component_names)
         self.sums = torch.zeros(n, k, device=device)

@@ -47,10 +47,18 @@ class HostPlayer:
     Args:
         act: observations, noise and states -> policy parameters, actions, the environment's
             actions, and the states after.
+        ready: makes the noise of a rollout what `act` takes.
     """
 
-    def __init__(self, act: Act, envs: Environments, device: torch.device) -> None:
+    def __init__(
+        self,
+        act: Act,
+        envs: Environments,
+        device: torch.device,
+        ready: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
         self.act, self.envs, self.device = act, envs, device
+        self.ready = ready or (lambda noise: noise)
         self.poll = Grace()
         self.buffers: dict[str, Tensor] = {}
         self._places: list[tuple[Tensor, ...]] = []
@@ -60,7 +68,7 @@ class HostPlayer:
         self._begin()
         self._forget_events()
         act = self.act
-        for t, row in enumerate(noise.unbind(0)):
+        for t, row in enumerate(self.ready(noise).unbind(0)):
             self.poll()
             if t == 1:  # from here on observations and states come from the buffers
                 act = settled(self.act, obs, row, *states)
@@ -192,8 +200,12 @@ class Actor(nn.Module):
         self.agent = agent
 
     def forward(self, obs: Tensor, noise: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+        return self.act(obs, self.agent.distribution.ready(noise), *states)
+
+    def act(self, obs: Tensor, ready: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+        """`forward` from noise that is ready to be drawn from."""
         params, *after = self.agent.act(obs, *states)
-        actions = self.agent.distribution.sample(params, noise)
+        actions = self.agent.distribution.draw(params, ready)
         return params, actions, self.agent.distribution.to_env(actions), *after
 
 
@@ -202,17 +214,20 @@ class NativePlayer:
 
     On a CPU the graph is a loop, whose compilation takes as long for one step as for a thousand.
     On a GPU, where a loop would ask the host in every turn, it is CHUNK steps one after the other.
+
+    Args:
+        compile_it: the steps are compiled; else they run one by one, which only a GPU needs.
     """
 
-    CHUNK = 16
+    CHUNK = 8  # of 16 steps, a graph takes twice as long to compile
 
-    def __init__(self, actor: Actor, envs: TorchEnvironments) -> None:
+    def __init__(self, actor: Actor, envs: TorchEnvironments, compile_it: bool = True) -> None:
         self.actor, self.envs = actor, envs
         self.poll = Grace()
         self.scan = torch_internals.scan() if envs.device.type == "cpu" else None
         self.loops = self.scan is not None
         steps = self.loop if self.loops else self.chunk
-        self._steps = compiled(steps, envs.device, loops=self.loops)
+        self._steps = compiled(steps, envs.device, loops=self.loops) if compile_it else steps
 
     def play(self, obs: Tensor, noise: Tensor, states: States = ()) -> Played:
         """As many steps as `noise` [T, N, P] has rows."""
@@ -243,17 +258,21 @@ class NativePlayer:
         """Noise in pieces of few different sizes, each with the steps in which an episode may end.
 
         Where all episodes have one length and a rollout is a whole number of them, the steps
-        before the last need no reset: they are a loop of their own.
+        before the last need no reset: they are a loop, or graphs, of their own.
         """
-        num_steps, period = noise.shape[0], self.envs.env.fixed_length
+        num_steps, period = noise.shape[0], self.envs.env.fixed_length or 0
+        whole = period > 0 and num_steps % period == 0 and self.envs.may_end(period - 1)
         if not self.loops:
-            size = max(c for c in range(1, self.CHUNK + 1) if num_steps % c == 0)
-            flags = [self.envs.may_end(ahead) for ahead in range(num_steps)]
+            size = max(
+                c for c in range(1, self.CHUNK + 1)
+                if num_steps % c == 0 and (not whole or period % c == 0)
+            )  # fmt: skip
+            flags = [not whole or self.envs.may_end(ahead) for ahead in range(num_steps)]
             return [
                 (rows, tuple(flags[i * size : (i + 1) * size]))
                 for i, rows in enumerate(noise.split(size))
             ]
-        if not period or num_steps % period or not self.envs.may_end(period - 1):
+        if not whole:
             return [(noise, (True,))]
         sizes = [period - 1, 1] * (num_steps // period)
         return [(rows, (rows.shape[0] == 1,)) for rows in noise.split(sizes) if rows.shape[0]]

@@ -32,6 +32,7 @@ def add_jobs(parser: argparse.ArgumentParser) -> None:
 def run_grid(args: argparse.Namespace, axes: list[str], design: str) -> int:
     """Trains the grid and prints its matrix; 1 where a run failed."""
     from ppo.config.shipped import find
+    from ppo.core.screen import fold
     from ppo.insight.experiments.run import run_grid_of
     from ppo.insight.experiments.tables import Overview, report
 
@@ -53,5 +54,5 @@ def run_grid(args: argparse.Namespace, axes: list[str], design: str) -> int:
         quiet=args.quiet,
         watch=Overview(args.quiet),
     )
-    print(report(experiment))
+    print(fold(report(experiment)))
     return 0 if all(outcome.status == "finished" for outcome in outcomes) else 1

@@ -28,6 +28,7 @@ def run(args: argparse.Namespace) -> int:
     from ppo.cli.flags import load_config
     from ppo.cli.stdout import kept_clean
     from ppo.core.errors import UserError
+    from ppo.core.screen import fold
 
     if args.seconds <= 0:
         raise UserError(f"--seconds: {args.seconds:g}; allowed: above 0")
@@ -36,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
 
     with kept_clean(args.json):
         found = measure(config, args.seconds)
-    print(json.dumps(found) if args.json else as_text(found))
+    print(json.dumps(found) if args.json else fold(as_text(found)))
     return 0
 
 

@@ -16,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Prints the verdict and the findings: 0 also where there are some, 2 for a log not read."""
     from ppo.core.errors import UserError
+    from ppo.core.screen import fold
     from ppo.insight.doctor import diagnose, report, status, to_json
     from ppo.insight.logs import MetricsLog, find_run, read_log
 
@@ -26,5 +27,5 @@ def run(args: argparse.Namespace) -> int:
             print(to_json(MetricsLog(), []))
         raise
     findings = diagnose(log)
-    print(to_json(log, findings) if args.json else report(log, findings, args.verbose))
+    print(to_json(log, findings) if args.json else fold(report(log, findings, args.verbose)))
     return 2 if status(log, findings) == "not_read" else 0

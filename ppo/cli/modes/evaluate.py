@@ -9,9 +9,11 @@ from typing import Any
 
 from ppo.cli.flags import add_trust
 from ppo.core.figures import number
+from ppo.core.screen import fold
 
 COMMON = ("--set", "--results", "--seed", "--quiet")
 SETTINGS = ("env",)
+INDENT = 9  # columns of what stands before a figure
 
 
 def add_arguments(parser: Any) -> None:
@@ -42,10 +44,17 @@ def run(args: argparse.Namespace) -> int:
         actions = "sampled actions" if args.stochastic else "the policy's mode"
         played = [folder.name, policy.checkpoint, policy.config.env.id, actions, f"seed {seed}"]
         lines = [f"played   {', '.join(played)}", *(f"variant  {change}" for change in changes)]
-        print(*lines, sep="\n", file=sys.stderr if args.json else sys.stdout, flush=True)
+        print(
+            fold("\n".join(lines), further=INDENT),
+            file=sys.stderr if args.json else sys.stdout,
+            flush=True,
+        )
     with kept_clean(args.json):
         found = evaluate_policy(policy, args.episodes, seed, not args.stochastic, folder.name)
-    print(json.dumps(found, allow_nan=False) if args.json else text_of(found), flush=True)
+    print(
+        json.dumps(found, allow_nan=False) if args.json else fold(text_of(found), further=INDENT),
+        flush=True,
+    )
     if args.render:
         with kept_clean(args.json):
             path = render(policy, folder.path / "videos" / f"episode_{seed}.gif", seed)

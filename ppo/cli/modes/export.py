@@ -25,13 +25,13 @@ def add_arguments(parser: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ppo.core.program import install
+    from ppo.core.screen import fold
     from ppo.policies.export import export
 
     done = export(args.run, args.results, args.format, args.data, args.which, args.trust)
     print(f"wrote {done.path}")
-    print(
-        f"in: {', '.join(map(str, done.inputs))}; out: environment actions (the mode of the policy)"
-    )
+    inputs = ", ".join(map(str, done.inputs))
+    print(fold(f"in: {inputs}; out: environment actions (the mode of the policy)"))
     if done.runtime:
         print(
             f"checked with {done.runtime}: largest difference from the policy "

@@ -23,13 +23,14 @@ def run(args: argparse.Namespace) -> int:
     """Prints the settings whose name or meaning holds the word."""
     from ppo.config import Config
     from ppo.config.listing import matching
+    from ppo.core.screen import fold
 
     found = matching(Config, args.word)
     if args.json:
         print(json.dumps([dataclasses.asdict(setting) for setting in found], indent=1))
         return 0
     for setting in found:
-        print(text_of(setting))
+        print(fold(text_of(setting), further=0))
     return 0
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ppo.core.figures import number
+from ppo.core.screen import fold
 
 COMMON = ("--config", "--set", "--results", "--seed", "--quiet")
 SETTINGS = ("env", "network", "ppo", "imitation", "evaluation", "system")
@@ -40,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
             f"{record['shares'][name] or 0:.0%} of the loss)"
             for name, loss in record["losses"].items()
         ]
-        print(f"epoch {record['epoch']:4d}  {'  '.join(parts)}")
+        print(fold(f"epoch {record['epoch']:4d}  {'  '.join(parts)}"))
 
     from ppo.runs.files import from_here
 

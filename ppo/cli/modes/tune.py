@@ -32,6 +32,7 @@ def run(args: argparse.Namespace) -> int:
     """Searches, and leaves the best settings and a page in the search's folder."""
     from ppo.config.shipped import find
     from ppo.core.errors import UserError
+    from ppo.core.screen import fold
     from ppo.insight.experiments import launchers
     from ppo.insight.experiments.findings import conclude
     from ppo.insight.experiments.search import Search, Tuner, open_search, optuna_of
@@ -59,5 +60,5 @@ def run(args: argparse.Namespace) -> int:
     tell(f"{folder}: {search.trials} trials")
     tuner = Tuner(search, folder, launcher, args.jobs or launcher.capacity(), tell)
     tuner.run()
-    print(conclude(tuner))
+    print(fold(conclude(tuner)))
     return 0

@@ -8,13 +8,14 @@ result or in an error that names the environment.
 from __future__ import annotations
 
 import contextlib
+import math
 import mmap
 import os
+import select
 import subprocess
 import time
 from collections import deque
 from collections.abc import Callable
-from multiprocessing.connection import wait
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from ppo.envs.portable import to_text
 from ppo.envs.workers.choice import num_cores
 from ppo.envs.workers.supervisor import (
     CLOSE_SECONDS,
+    NOTHING,
     WorkerDied,
     WorkerProcess,
     anonymous_memory,
@@ -37,6 +39,7 @@ from ppo.envs.workers.worker import STEP
 
 MAX_DEATHS = 3  # of workers within
 DEATH_WINDOW = 200  # steps
+SOON = 0.05  # seconds; what takes no longer is not watched
 
 
 class AsyncEnvironments(HostEnvironments):
@@ -214,9 +217,10 @@ class AsyncEnvironments(HostEnvironments):
         """
         recover = recover or _refuse
         answers: dict[int, dict[str, Any]] = {}
-        pending: dict[Any, WorkerProcess] = {}
-        begun: dict[int, int] = {}
+        pending: dict[int, WorkerProcess] = {}  # by file descriptor
+        begun: dict[int, int] = {}  # by worker, when last looked at
         stuck: set[int] = set()
+        poll = select.poll()
 
         def ask(worker: WorkerProcess) -> None:
             try:
@@ -224,28 +228,34 @@ class AsyncEnvironments(HostEnvironments):
             except WorkerDied as death:
                 recover(worker, str(death))
                 return ask(worker)
-            pending[worker.connection] = worker
-            begun[worker.number] = self._begun(worker)
+            begun.pop(worker.number, None)
+            pending[worker.connection.fileno()] = worker
+            poll.register(worker.connection, select.POLLIN)
+
+        def heard(file: int) -> WorkerProcess:
+            poll.unregister(file)
+            return pending.pop(file)
 
         for worker in workers:
             ask(worker)
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + min(SOON, timeout)
         while pending:
-            ready = wait(list(pending), max(0.0, deadline - time.monotonic()))
-            for worker in [pending.pop(connection) for connection in ready]:
+            left = max(0.0, deadline - time.monotonic())
+            ready = poll.poll(math.ceil(1000 * left))
+            for worker in [heard(file) for file, _ in ready]:
                 try:
-                    answer = worker.receive()
+                    answers[worker.number] = worker.receive()
                 except WorkerDied as death:
                     recover(worker, str(death))
                     ask(worker)
-                    deadline = time.monotonic() + timeout
-                    continue
-                answers[worker.number] = answer
+                    deadline = time.monotonic() + min(SOON, timeout)
             if ready:
                 continue
-            for worker in [w for w in pending.values() if self._begun(w) == begun[w.number]]:
+            for file, worker in list(pending.items()):
+                if begun.get(worker.number) != self._begun(worker):
+                    continue
                 why = f"{self._doing(worker)} gave no answer in {timeout:g} s"
-                del pending[worker.connection]
+                heard(file)
                 worker.kill()
                 if worker.number in stuck or recover is _refuse:
                     raise EnvironmentFault(
@@ -258,6 +268,8 @@ class AsyncEnvironments(HostEnvironments):
             deadline = time.monotonic() + timeout
         in_order = [answers[worker.number] for worker in workers]
         for answer in in_order:  # in the order of `sync`, whichever was fastest
+            if answer is NOTHING:
+                continue
             self._tell(answer["events"], answer["outside"])
             for report in answer["reported"]:
                 self.reports.add(report)

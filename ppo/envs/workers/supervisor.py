@@ -27,6 +27,7 @@ _START = (
 )
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 CLOSE_SECONDS = 2.0
+NOTHING: dict[str, Any] = {"answer": None, "events": [], "outside": None, "reported": []}
 
 
 class WorkerDied(Exception):
@@ -105,7 +106,7 @@ class WorkerProcess:
         except (EOFError, OSError):
             raise WorkerDied(self.cause()) from None
         if raw == DONE:
-            return {"answer": None, "events": [], "outside": None, "reported": []}
+            return NOTHING
         answer = json.loads(raw)
         if "error" in answer:
             kind = UserError if answer["error"] == "mistake" else EnvironmentFault

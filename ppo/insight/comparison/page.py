@@ -21,7 +21,14 @@ from ppo.core.metrics import clean, compared, curves
 from ppo.insight.comparison.compare import Comparison, Group, Verdict
 from ppo.insight.comparison.run import Run
 from ppo.insight.comparison.statistics import iqm, iqm_interval
-from ppo.insight.comparison.tables import FIGURES, HEADS, headline, interval, stability_of
+from ppo.insight.comparison.tables import (
+    FIGURES,
+    HEADS,
+    headline,
+    interval,
+    stability_of,
+    unit_of_value_loss,
+)
 
 POINTS = 160  # of a curve at most
 ALL_POINTS = 60_000  # of the page, so that 200 runs stay below 2 MB
@@ -220,7 +227,10 @@ def _figures(comparison: Comparison) -> str:
         for metric in compared():
             if group.scores(metric.name):
                 cells = [comparison.aggregate(group, metric.name, f)[0] for f in FIGURES]
-                head = f"{_swatch(index)}{escape(group.label)}: {escape(metric.label)}"
+                name = metric.label
+                if metric.name == "value_loss":
+                    name += f" (in {unit_of_value_loss(group)})"
+                head = f"{_swatch(index)}{escape(group.label)}: {escape(name)}"
                 rows.append([head, *map(number, cells)])
     head = "figure" if len(comparison.runs) == 1 else "interquartile mean of the seeds"
     heads = [head, *(HEADS[figure] for figure in FIGURES)]

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ppo.config.automatic import AUTO, as_asked
 from ppo.core.figures import compact, duration, number
 from ppo.core.metrics import clean
 from ppo.insight.comparison import page
@@ -156,21 +157,29 @@ def _go_on(ended: Ended) -> str:
 
 
 def _settings(settings: Mapping[str, Any], shipped: Mapping[str, Any]) -> str:
-    """What differs from the shipped settings."""
-    keys = [key for key in settings if key in shipped and _differs(settings[key], shipped[key])]
-    keys += [key for key in settings if key not in shipped]
+    """What the user set otherwise than shipped, and what was chosen for `auto`."""
+    asked = as_asked(dict(settings))
+    keys = [key for key in asked if key in shipped and _differs(asked[key], shipped[key])]
+    keys += [key for key in asked if key not in shipped]
+    chosen = [key for key, value in asked.items() if value == AUTO and settings[key] != AUTO]
     if not keys:
-        return "<h2>Settings</h2><p id='settings'>All as shipped.</p>"
+        return "<h2>Settings</h2><p id='settings'>All as shipped.</p>" + _chosen(settings, chosen)
     rows = [
         [
             f"<code>{page.escape(key)}</code>",
-            f"<code>{_value(settings[key])}</code>",
+            f"<code>{_value(asked[key])}</code>",
             f"<code>{_value(shipped[key])}</code>" if key in shipped else "-",
         ]
         for key in keys
     ]
     head = "<h2>Settings that differ from the shipped ones</h2>"
-    return head + page.table(["setting", "this run", "shipped"], rows, "settings", "left")
+    table = page.table(["setting", "this run", "shipped"], rows, "settings", "left")
+    return head + table + _chosen(settings, chosen)
+
+
+def _chosen(settings: Mapping[str, Any], keys: Sequence[str]) -> str:
+    items = [f"<code>{page.escape(key)}={_value(settings[key])}</code>" for key in keys]
+    return f'<p class="note" id="chosen">Chosen for auto: {", ".join(items)}.</p>' if items else ""
 
 
 def _differs(value: Any, shipped: Any) -> bool:

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from ppo.config import PPOConfig
 from ppo.config.automatic import as_asked
+from ppo.config.units import value_loss_unit
 from ppo.core.metrics import Better, compared
 from ppo.insight.comparison.statistics import area, smooth_last
 from ppo.insight.doctor import diagnose
@@ -60,6 +62,14 @@ class Run:
     stability: dict[str, float]
     note: str = ""
     parts: tuple[str, ...] = ()  # what the batches before a resume were trained with otherwise
+
+    @property
+    def value_loss_unit(self) -> str:
+        """What its value loss is measured in."""
+        if self.writer != "ppo":
+            return "the unit of its library"
+        ppo = {key[4:]: value for key, value in self.settings.items() if key.startswith("ppo.")}
+        return value_loss_unit(PPOConfig.model_construct(**ppo))
 
 
 def load_runs(paths: list[Path]) -> list[Run]:
@@ -120,7 +130,10 @@ def former_parts(path: Path, settings: dict[str, Any]) -> tuple[str, ...]:
         changed = [
             f"{key} {former.get(key)}"
             for key in settings
-            if former and former.get(key) != settings[key] and key != "system.seed"
+            if former
+            and former.get(key) != settings[key]
+            and key != "system.seed"
+            and not key.startswith("auto.")  # the list of what was chosen is no setting of a run
         ]
         if batch.isdigit() and changed:
             parts.append(f"before batch {int(batch)}: {', '.join(changed)}")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ppo.core.figures import number
 from ppo.core.metrics import METRICS, compared
+from ppo.core.screen import fold, width
 from ppo.insight.comparison.compare import Comparison, Group
 from ppo.insight.comparison.run import Figures
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 FIGURES = ("first", "best", "last", "final", "auc")
 HEADS = {"first": "first", "best": "best", "last": "last", "final": "last tenth", "auc": "area"}
 DETAILED = 4  # groups up to which every metric's every figure is printed
-WIDTH = 100  # columns where the output is no terminal
+GAP = 3  # columns between two figures
 
 
 def interval(comparison: Comparison, group: Group, metric: str, figure: str) -> str:
@@ -40,22 +42,27 @@ def print_tables(comparison: Comparison, console: Console | None = None) -> None
     from rich.console import Console as RichConsole
 
     if console is None:
-        console = RichConsole(highlight=False)
-        if not console.is_terminal:
-            console = RichConsole(highlight=False, width=WIDTH)
+        console = RichConsole(highlight=False, width=width())
+
+    def say(text: str) -> None:
+        console.print(fold(text, console.width), markup=False)
+
     for warning in comparison.warnings:
-        console.print(f"note: {warning}", markup=False)
-    if comparison.differing:
-        console.print(_differences(comparison))
-    console.print(_headline(comparison))
+        say(f"note: {warning}")
+    for table in _differences(comparison, console.width) if comparison.differing else ():
+        console.print(table)
+    for table in _headline(comparison, console.width):
+        console.print(table)
     if len(comparison.groups) <= DETAILED:
         for group in comparison.groups:
             console.print(_details(comparison, group))
     for verdict in comparison.verdicts:
-        console.print(verdict.line(), markup=False)
+        say(verdict.line())
     if len(comparison.groups) == 1 and comparison.runs:
-        _print_findings(comparison, console)
-    console.print(_stability(comparison))
+        for text in _findings(comparison):
+            say(text)
+    for table in _stability(comparison, console.width):
+        console.print(table)
 
 
 def _table(title: str, *heads: str) -> Any:
@@ -68,6 +75,16 @@ def _table(title: str, *heads: str) -> Any:
     return table
 
 
+def lines_of(table: Any, columns: int) -> list[str]:
+    """A table as plain lines."""
+    from rich.console import Console
+
+    console = Console(file=io.StringIO(), highlight=False, width=columns)
+    with console.capture() as text:
+        console.print(table)
+    return [line.rstrip() for line in text.get().splitlines()]
+
+
 def _text(value: Any) -> Any:
     """A cell whose brackets are no markup."""
     from rich.text import Text
@@ -75,24 +92,43 @@ def _text(value: Any) -> Any:
     return Text(str(value))
 
 
-def _differences(comparison: Comparison) -> Any:
+def _differences(comparison: Comparison, columns: int) -> list[Any]:
     rows = [
         [key, *("-" if value is None else str(value) for value in values)]
         for key, values in comparison.differing.items()
     ]
-    return _by_group("what differs", "setting", rows, comparison)
+    return _by_group("what differs", "setting", rows, comparison, columns)
 
 
-def _by_group(title: str, head: str, rows: list[list[str]], comparison: Comparison) -> Any:
+def _by_group(
+    title: str, head: str, rows: list[list[str]], comparison: Comparison, columns: int
+) -> list[Any]:
     """A table with a column for each group; with many groups, a row for each."""
-    heads = [_head(group) for group in comparison.groups]
-    grid = [[head, *heads], *rows]
-    if len(heads) > DETAILED:
+    grid = [[head, *map(_head, comparison.groups)], *rows]
+    if len(comparison.groups) > DETAILED:
         grid = [list(column) for column in zip(*grid, strict=True)]
-    table = _table(title, *map(_text, grid[0]))
-    for row in grid[1:]:
-        table.add_row(*map(_text, row))
-    return table
+    return fitting(title, grid, columns)
+
+
+def fitting(title: str, grid: list[list[str]], columns: int) -> list[Any]:
+    """As many tables below each other as it takes for all columns of a grid to fit.
+
+    Args:
+        grid: rows of cells, the heads first; the first cell of a row is in every table.
+    """
+    wide = [max(len(row[i]) for row in grid) + GAP for i in range(len(grid[0]))]
+    parts: list[list[int]] = [[]]
+    for place in range(1, len(wide)):
+        if parts[-1] and wide[0] + sum(wide[i] for i in [*parts[-1], place]) > columns:
+            parts.append([])
+        parts[-1].append(place)
+    tables = []
+    for part in parts:
+        table = _table(title if part is parts[0] else "", *(_text(grid[0][i]) for i in [0, *part]))
+        for row in grid[1:]:
+            table.add_row(*(_text(row[i]) for i in [0, *part]))
+        tables.append(table)
+    return tables
 
 
 def _head(group: Group) -> str:
@@ -100,25 +136,18 @@ def _head(group: Group) -> str:
     return group.runs[0].name + (f" +{more}" if more else "")
 
 
-def _headline(comparison: Comparison) -> Any:
-    table = _table(
-        "interquartile mean [95 % bootstrap interval] of the last tenth of each run; "
-        f"threshold: return {number(comparison.threshold)}",
-        "runs",
-        "seeds",
-        *(head for head, _, _ in headline()),
-        "steps to threshold",
-    )
+def _headline(comparison: Comparison, columns: int) -> list[Any]:
+    reached = []
     for group in comparison.groups:
         count, steps, _ = comparison.reach(group)
-        reached = f"{number(steps)} ({count}/{len(group.runs)})" if count else "-"
-        table.add_row(
-            _text(_head(group)),
-            str(len(group.runs)),
-            *(_text(interval(comparison, group, name, figure)) for _, name, figure in headline()),
-            _text(reached),
-        )
-    return table
+        reached.append(f"{number(steps)} ({count}/{len(group.runs)})" if count else "-")
+    rows = [["seeds", *(str(len(group.runs)) for group in comparison.groups)]]
+    for head, metric, figure in headline():
+        rows.append([head, *(interval(comparison, g, metric, figure) for g in comparison.groups)])
+    rows.append(["steps to threshold", *reached])
+    title = "interquartile mean [95 % bootstrap interval] of the last tenth of each run; "
+    title += f"threshold: return {number(comparison.threshold)}"
+    return _by_group(title, "runs", rows, comparison, columns)
 
 
 def _details(comparison: Comparison, group: Group) -> Any:
@@ -127,16 +156,26 @@ def _details(comparison: Comparison, group: Group) -> Any:
         if group.scores(metric.name):
             cells = [comparison.aggregate(group, metric.name, figure)[0] for figure in FIGURES]
             table.add_row(metric.label, *(number(cell) for cell in cells))
+    if group.scores("value_loss"):
+        table.caption = f"value loss: unweighted, in {unit_of_value_loss(group)}"
+        table.caption_justify = "left"
     return table
 
 
-def _stability(comparison: Comparison) -> Any:
+def unit_of_value_loss(group: Group) -> str:
+    """What the value loss of a group's runs is measured in."""
+    run = group.runs[0]
+    parts = len(run.log.components)
+    return run.value_loss_unit + (f", summed over {parts} components" if parts > 1 else "")
+
+
+def _stability(comparison: Comparison, columns: int) -> list[Any]:
     names = sorted({name for run in comparison.runs for name in run.stability})
     rows = [
         [name, *(number(stability_of(group, name)) for group in comparison.groups)]
         for name in names
     ]
-    return _by_group("stability (median of the seeds)", "figure", rows, comparison)
+    return _by_group("stability (median of the seeds)", "figure", rows, comparison, columns)
 
 
 def stability_of(group: Group, name: str) -> float:
@@ -149,14 +188,13 @@ def stability_of(group: Group, name: str) -> float:
     return values[middle] if len(values) % 2 else (values[middle - 1] + values[middle]) / 2
 
 
-def _print_findings(comparison: Comparison, console: Console) -> None:
-    for run in comparison.runs:
-        for finding in run.findings[:3]:
-            console.print(
-                f"{run.name}: {finding.illness} since batch {finding.since_batch}: "
-                f"{finding.evidence}; try {finding.remedy}",
-                markup=False,
-            )
+def _findings(comparison: Comparison) -> list[str]:
+    return [
+        f"{run.name}: {finding.illness} since batch {finding.since_batch}: "
+        f"{finding.evidence}; try {finding.remedy}"
+        for run in comparison.runs
+        for finding in run.findings[:3]
+    ]
 
 
 def write_csv(comparison: Comparison, file: Path) -> None:

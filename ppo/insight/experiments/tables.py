@@ -8,9 +8,10 @@ import time
 from typing import Any
 
 from ppo.core.figures import number
+from ppo.core.screen import width
 from ppo.insight.comparison.compare import Comparison, Group, compare
 from ppo.insight.comparison.page import page, table
-from ppo.insight.comparison.tables import headline, interval, write_csv
+from ppo.insight.comparison.tables import fitting, headline, interval, lines_of, write_csv
 from ppo.insight.experiments.run import Experiment, Outcome
 from ppo.runs import files
 from ppo.runs.metrics_file import last_record
@@ -69,7 +70,7 @@ def _progress(outcome: Outcome) -> str:
 
 
 def report(experiment: Experiment) -> str:
-    """Writes results.csv, matrix.md and report.html into the folder; returns the matrix as text."""
+    """Writes results.csv, matrix.md and report.html into the folder; returns what to print."""
     outcomes = experiment.outcomes()
     runs = experiment.finished()
     failed = [o for o in outcomes if o.status != "finished"]
@@ -88,7 +89,23 @@ def report(experiment: Experiment) -> str:
     files.atomic_write(experiment.folder / "report.html", page(comparison, title, extra).encode())
     verdicts = [v.line() for v in comparison.verdicts if v.metric.name == "mean_episode_return"]
     places = f"files: {files.from_here(experiment.folder)}/report.html, matrix.md, results.csv"
-    return "\n".join([text, "", *verdicts, *lines, places])
+    return "\n".join([*_on_screen(experiment, comparison), *verdicts, *lines, places])
+
+
+def _on_screen(experiment: Experiment, comparison: Comparison) -> list[str]:
+    """The matrix, and that of two settings, in as many tables as it takes to fit the terminal."""
+    axes = len(experiment.plan.axes)
+    heads, rows = _cells(experiment, comparison)
+    grid = [[", ".join(row[:axes]), *row[axes:]] for row in (heads, *rows)]
+    tables = fitting("interquartile mean [95 % interval] of the last tenth", grid, width())
+    heat = _grid(experiment, comparison)
+    if heat is not None:
+        first, second, values = heat
+        grid = [[f"{first.key} \\ {second.key}", *second.values]]
+        for value, row in zip(first.values, values, strict=True):
+            grid.append([value, *map(number, row)])
+        tables += fitting("return (interquartile mean of the last tenth)", grid, width())
+    return [line for table in tables for line in lines_of(table, width())]
 
 
 def _rows(experiment: Experiment, comparison: Comparison) -> list[tuple[tuple[str, ...], Group]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ppo.core.figures import number, setting
-from ppo.insight.logs.log import MetricsLog
+from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
 from ppo.insight.rules._signs import known, median, rises
 
@@ -22,6 +22,8 @@ STILL = 0.02  # fall of the relative entropy in that half
 MOVES = 1e-4  # KL above which the policy is being trained at all
 SPREAD = 2.718  # growth of the policy's deviation since the start (S: log-std past 1)
 RISING = 10  # batches in a row
+WIDER = 1.4  # growth that is suspect where its pace does not slow (M: sick 1.6, healthy 0.8)
+PACE = 0.8  # of the mean pace, in each third of the run (M: sick 0.9, healthy 0.2)
 
 
 @RULES.register("entropy_coefficient_too_high")
@@ -63,11 +65,18 @@ class EntropyCoefficientTooHigh(Rule):
         if len(deviation) < RISING + 1:
             return None, ""
         grown = deviation[-1] / deviation[0]
-        rising = np.diff(deviation)[-RISING:] > 0
-        if grown < SPREAD or rising.mean() < 0.8:
+        far = grown > SPREAD and (np.diff(deviation)[-RISING:] > 0).mean() >= 0.8
+        if not far and not (grown > WIDER and self._never_slows(log, deviation)):
             return None, ""
-        past = int(rows[np.flatnonzero(deviation > 1.5 * deviation[0])[0]])
+        begun = deviation > min(1.5, np.sqrt(grown)) * deviation[0]
+        past = int(rows[np.flatnonzero(begun)[0]])
         return past, f"policy std grew {number(grown)} times and is rising"
+
+    def _never_slows(self, log: MetricsLog, deviation: Column) -> bool:
+        """A policy that widens at one pace all along, for a bonus that is heavy or not known."""
+        light = median(log.get("entropy_coefficient")) <= HEAVY
+        thirds = np.diff(np.log(deviation[np.linspace(0, len(deviation) - 1, 4).astype(int)]))
+        return len(log) >= LONG and not light and bool(thirds.min() > PACE * thirds.mean())
 
     def _stands_still(self, log: MetricsLog) -> bool:
         """A policy that is held near uniform, by a heavy bonus or though the critic sees better."""

@@ -44,7 +44,7 @@ class LearningRateTooLow(Rule):
             Change("ppo.learning_rate", higher),
             Change("ppo.max_grad_norm", "", "check that gradients are not cut away"),
         ]
-        finding = self.found(log, row, evidence, changes, confidence=0.95 if low else 0.5)
+        finding = self.found(log, row, evidence, changes, confidence=0.97 if low else 0.5)
         if low:  # a rate this small explains the critic as well
             explained = (
                 "reward_scale_too_large",

@@ -44,13 +44,15 @@ class NoRewardSignal(Rule):
     sources = ("Stable-Baselines3 #816",)
 
     def check(self, log: MetricsLog) -> Finding | None:
-        row = self._by_rewards(log)
+        row, confidence = self._by_rewards(log), 0.95
         evidence = "rewards are zero and returns have no spread"
         if row is None:
             row = self._by_returns(log)
             returns = first_finite(log.get("mean_episode_return"))
             count = int(np.isfinite(log.get("mean_episode_return")).sum())
             evidence = f"mean episode return stays at {number(returns)} in {count} batches"
+            if row is not None and not self._constant(log):
+                confidence = 0.85  # a few episodes show what there is
         if row is None:
             row, evidence = self._by_vanishing_loss(log)
         if row is None or self._collapsed_first(log):
@@ -60,7 +62,12 @@ class NoRewardSignal(Rule):
             Change("ppo.entropy_coefficient", "0.01", "more exploration"),
             Change("ppo.num_steps", "", "four times as many steps a batch", times=4.0),
         ]
-        return self.found(log, row, evidence, changes, confidence=0.95)
+        return self.found(log, row, evidence, changes, confidence)
+
+    def _constant(self, log: MetricsLog) -> bool:
+        """Whether all mean returns are one and the same."""
+        _, returns = known(log.get("mean_episode_return"))
+        return bool(np.ptp(returns) <= FLAT * np.max(np.abs(returns))) if len(returns) else False
 
     def _by_rewards(self, log: MetricsLog) -> int | None:
         if not log.has("return_std"):

@@ -1,0 +1,47 @@
+"""A small gradient step stays on the CPU although a GPU is there; `meta` plays the GPU."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from image_env import Picture
+from simulators import Native
+
+from ppo.algorithm import build
+from ppo.config import Config
+from ppo.core import parallel
+
+GPU, CPU = torch.device("meta"), torch.device("cpu")
+SMALL = ["env.num_envs=8", "ppo.num_steps=16", "ppo.num_minibatches=2", "system.compile=never"]
+
+
+def placed(*settings: str, env: object = None) -> tuple[torch.device, list[str]]:
+    envs, device, lines = build.place(Config.from_dict({}, [*SMALL, *settings]), GPU, env=env)
+    envs.close()
+    return device, lines
+
+
+def test_a_small_gradient_step_stays_on_the_cpu_and_a_line_says_so() -> None:
+    device, lines = placed()
+    assert device == CPU
+    assert len(lines) == 1 and "64 samples" in lines[0] and "system.device=meta" in lines[0]
+
+
+@pytest.mark.parametrize("more", ["ppo.num_steps=65536", "network.hidden_sizes=[512, 512]"])
+def test_a_large_one_goes_to_the_gpu(more: str) -> None:
+    assert placed(more) == (GPU, [])
+
+
+def test_who_names_a_device_gets_it() -> None:
+    assert placed("system.device=cuda") == (GPU, [])
+
+
+def test_images_and_simulators_of_the_gpu_go_there() -> None:
+    assert placed(env=Picture) == (GPU, [])
+    assert placed(env=Native(8, "meta")) == (GPU, [])
+    assert placed(env=Native(8, "cpu"))[0] == CPU
+
+
+def test_several_processes_keep_the_device_that_they_meet_on(monkeypatch) -> None:
+    monkeypatch.setattr(parallel, "world_size", lambda: 2)
+    assert placed() == (GPU, [])
