@@ -21,7 +21,8 @@ from ppo.config import Config
 from ppo.envs.native import REGISTRY
 from ppo.envs.torch_env import TorchEnvironments
 
-N, T, WARM, ROUNDS = 64, 128, 12, 41
+N, T, WARM = 64, 128, 9
+ROUNDS = {"simulator": 41, "gymnax": 21, "envpool": 5}  # as long as they take
 
 
 class Simulator:
@@ -80,7 +81,8 @@ def seconds(play: Any, batch: int) -> float:
 def main(names: list[str]) -> None:
     for name in names or list(PAIRS):
         forms = PAIRS[name]()
-        rounds = [[seconds(play, batch) for play in forms] for batch in range(WARM + ROUNDS)][WARM:]
+        rounds = [[seconds(play, batch) for play in forms] for batch in range(WARM + ROUNDS[name])]
+        rounds = rounds[WARM:]
         ratio = statistics.median(usual / own for own, usual in rounds)
         speeds = [N * T / statistics.median(column) for column in zip(*rounds, strict=True)]
         print(

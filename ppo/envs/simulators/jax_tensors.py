@@ -1,4 +1,8 @@
-"""Simulators that are pure functions of JAX, compiled; tensors pass by DLPack, without a copy."""
+"""Simulators that are pure functions of JAX, compiled.
+
+On a device tensors pass by DLPack, without a copy; on the host as numpy's arrays, which takes half
+the time where there are few environments.
+"""
 
 from __future__ import annotations
 
@@ -38,6 +42,7 @@ class JaxSimulator(ABC):
         self.single_action_space = action_space
         kind = jax.devices()[0].platform
         self.device = torch.device("cuda" if kind in ("gpu", "cuda") else "cpu")
+        self._on_host = self.device.type == "cpu"
         self._initial = jax.jit(lambda seed: self.initial(jax.random.PRNGKey(seed)))
         self._advance = jax.jit(self._step)
         self._carry: Any = None  # seed, number of the step, state
@@ -59,15 +64,22 @@ class JaxSimulator(ABC):
         seed_array = np.uint32(0 if seed is None else seed)
         state, obs = self._initial(seed_array)
         self._carry = seed_array, np.uint32(0), state
-        return to_torch(obs), {}
+        return self._to_torch(obs), {}
 
     def step(self, actions: Tensor) -> tuple[Any, Tensor, Tensor, Tensor, dict[str, Any]]:
         if actions.dtype == torch.int64:
             actions = actions.int()  # JAX has 32 bits unless it is told otherwise
-        self._carry, moved = self._advance(*self._carry, jax.dlpack.from_dlpack(actions))
+        given = actions.numpy() if self._on_host else jax.dlpack.from_dlpack(actions)
+        self._carry, moved = self._advance(*self._carry, given)
         found = (moved.obs, moved.rewards, moved.terminated, moved.truncated, moved.final_obs)
-        obs, rewards, terminated, truncated, final_obs = map(to_torch, found)
+        obs, rewards, terminated, truncated, final_obs = map(self._to_torch, found)
         return obs, rewards, terminated, truncated, {"final_obs": final_obs}
+
+    def _to_torch(self, tree: Any) -> Any:
+        """An array, or a dict of arrays, as tensors."""
+        if isinstance(tree, dict):
+            return {name: self._to_torch(part) for name, part in tree.items()}
+        return torch.from_numpy(np.array(tree)) if self._on_host else torch.from_dlpack(tree)
 
     def state_dict(self) -> dict[str, Any]:
         """Each array as its bytes, of whatever type it is."""
@@ -82,13 +94,6 @@ class JaxSimulator(ABC):
             for saved, leaf in zip(state["arrays"], leaves, strict=True)
         ]
         self._carry = jax.tree.unflatten(form, [jax.numpy.asarray(array) for array in restored])
-
-
-def to_torch(tree: Any) -> Any:
-    """An array, or a dict of arrays, as tensors on the same memory."""
-    if isinstance(tree, dict):
-        return {name: to_torch(part) for name, part in tree.items()}
-    return torch.from_dlpack(tree)
 
 
 def where_ended(ended: jax.Array, fresh: Any, reached: Any) -> Any:
