@@ -202,7 +202,7 @@ def here(folder, monkeypatch):
         ("network.encoder", "wrong_parts:Narrow", "",
          r"forward must give a tensor \[6, 8\], not \[6, 7\] \(wrong_parts.py:11\)"),
         ("network.encoder", "wrong_parts:Narrow", "{widht: 3}",
-         r"Narrow\(widht=3\) raised TypeError: .*unexpected keyword argument 'widht' \(wrong_p"),
+         r"Narrow\(widht=3\) raised TypeError: .*unexpected keyword argument 'widht'.* \(wrong_p"),
         ("network.encoder", "wrong_parts:Narrow", "{width: wide}",
          r"Narrow\(width='wide'\) raised TypeError: .*\(wrong_parts.py:15 in __init__\)"),
         ("network.encoder", "wrong_parts:Fails", "",
