@@ -66,9 +66,8 @@ def uses_compile(config: Config, device: torch.device, on_device: bool = False) 
     """
     if config.system.compile == "never":
         return False
-    obstacle = compiling.obstacle(device)
     if config.system.compile == "always":
-        if obstacle:
+        if obstacle := compiling.obstacle(device):
             raise UserError(f"system.compile: always: {obstacle}; allowed here: never, auto")
         return True
     if config.network.memory != "none":
@@ -77,7 +76,9 @@ def uses_compile(config: Config, device: torch.device, on_device: bool = False) 
     batches = config.train.total_timesteps / (config.env.num_envs * ppo.num_steps)
     gradient_steps = ppo.num_epochs * ppo.num_minibatches
     counts = batches, ppo.num_steps, gradient_steps
-    return not obstacle and compiling.repays(*counts, on_device, device.type)
+    if not compiling.repays(*counts, on_device, device.type):
+        return False
+    return not compiling.obstacle(device)  # the answer takes two seconds: it loads the compiler
 
 
 def build_agent(

@@ -37,6 +37,14 @@ def test_less_is_saved_where_eager_functions_are_recorded() -> None:
     assert compiling.repays(*counts, device="cuda") and not compiling.repays(*counts)
 
 
+def test_a_short_run_does_not_load_a_compiler_to_look_for_one(monkeypatch) -> None:
+    def loads(device: object) -> None:
+        raise AssertionError("two seconds of imports")
+
+    monkeypatch.setattr(compiling, "obstacle", loads)
+    assert not chosen("train.total_timesteps=100000")
+
+
 def test_always_and_never_mean_what_they_say() -> None:
     assert chosen("system.compile=always", "train.total_timesteps=1000")
     assert not chosen("system.compile=never", "train.total_timesteps=500000000")
