@@ -9,8 +9,8 @@ import torch
 from ppo.config import Config
 from ppo.core.errors import UserError
 
-# From here on a gradient step is faster on a GPU, even without graphs (measured on an H200, whose
-# step of a small network takes 6 ms without graphs: docs/speed.md).
+# From here on a gradient step should be faster on a GPU, even without graphs. Estimated: on an H200
+# a step of a small network takes 6 ms without graphs, and a core takes about as long for 2^23.
 LARGE = 2**24  # samples of a minibatch times weights between hidden layers
 
 

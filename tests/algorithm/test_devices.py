@@ -32,6 +32,14 @@ def test_a_large_one_goes_to_the_gpu(more: str) -> None:
     assert placed(more) == (GPU, [])
 
 
+def test_where_the_border_lies() -> None:
+    """2,048 samples of 2x64, or as many weights and samples in another form."""
+    for steps, sizes in ((512, "[64, 64]"), (1024, "[64]"), (8, "[512, 512]")):
+        at = [f"network.hidden_sizes={sizes}", "env.num_envs=8"]
+        assert placed(*at, f"ppo.num_steps={steps}")[0] == GPU
+        assert placed(*at, f"ppo.num_steps={steps - 1}")[0] == CPU
+
+
 def test_who_names_a_device_gets_it() -> None:
     assert placed("system.device=cuda") == (GPU, [])
 

@@ -49,3 +49,9 @@ def test_spread_samples_see_every_environment_alike():
     envs = spread_index(4096 * 8, 1024, torch.device("cpu")) % 8  # samples are [T, N], flattened
     counts = envs.bincount(minlength=8)
     assert counts.min() >= 120 and counts.max() <= 136
+
+
+def test_positions_are_exact_where_their_products_need_more_than_32_bits() -> None:
+    size, limit = 2**31 - 1, 1024
+    index = spread_index(size, limit, torch.device("cpu")).tolist()
+    assert index == [i * index[1] % size for i in range(limit)]

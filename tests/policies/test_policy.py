@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from learner_tools import learner, settings
 
 from ppo import Trainer
@@ -12,7 +13,7 @@ from ppo.policies.demonstrate import demonstrate
 from ppo.policies.demonstrations import read
 from ppo.policies.evaluate import evaluate_run, render_run
 from ppo.policies.export import export
-from ppo.policies.policy import Policy
+from ppo.policies.policy import Policy, load_policy
 from ppo.policies.pretrain import pretrain
 
 MASKED, PICTURE = "masked_env:MaskedInfo-v0", "image_env:Picture-v0"
@@ -93,3 +94,14 @@ def test_observations_go_to_the_device_of_the_policy():
     policy = Policy(agent, settings("Pendulum-v1"), envs.observation_space, envs.action_space)
     for deterministic in (True, False):
         assert policy.act(envs.reset(), deterministic, seed=1).is_meta
+
+
+def test_a_policy_learned_with_bfloat16_plays_in_float32(tmp_path):
+    trained = run(tmp_path, "CartPole-v1", system__precision="bfloat16").learner.objective.agent
+    played = load_policy(tmp_path / "run0001").agent
+    assert (trained.precision, played.precision) == (torch.bfloat16, torch.float32)
+    row = torch.tensor([[0.1, -0.2, 0.3, -0.4]])
+    params = played.policy_params(row)
+    assert not torch.equal(params, trained.policy_params(row))
+    trained.precision = torch.float32
+    assert torch.equal(params, trained.policy_params(row))
