@@ -55,6 +55,11 @@ def normalizes_components(config: PPOConfig, num_components: int) -> bool:
     return config.component_mixing == "normalized" and num_components > 1
 
 
+def batches_of(config: Config) -> float:
+    """Batches of a whole run."""
+    return config.train.total_timesteps / (config.env.num_envs * config.ppo.num_steps)
+
+
 def uses_compile(config: Config, device: torch.device, on_device: bool = False) -> bool:
     """Whether `system.compile` means compiled graphs for a run of this length.
 
@@ -73,9 +78,8 @@ def uses_compile(config: Config, device: torch.device, on_device: bool = False) 
     if config.network.memory != "none":
         return False  # a graph of a whole sequence takes minutes to compile
     ppo = config.ppo
-    batches = config.train.total_timesteps / (config.env.num_envs * ppo.num_steps)
     gradient_steps = ppo.num_epochs * ppo.num_minibatches
-    counts = batches, ppo.num_steps, gradient_steps
+    counts = batches_of(config), ppo.num_steps, gradient_steps
     if not compiling.repays(*counts, on_device, device.type):
         return False
     return not compiling.obstacle(device)  # the answer takes two seconds: it loads the compiler
@@ -239,6 +243,7 @@ def build_learner(config: Config, envs: Environments, device: torch.device) -> L
         seed,
         device,
         compiled,
+        batches_of(config),
     )
     discount = Discount(ppo, names).to(device)
     settings = TargetSettings(
@@ -248,7 +253,7 @@ def build_learner(config: Config, envs: Environments, device: torch.device) -> L
         normalize_components=normalizes_components(ppo, len(names)),
         over_ranks=ppo.normalize_advantages == "global",
     )
-    update = Update(objective, optimizer, ppo, seed, compiled)
+    update = Update(objective, optimizer, ppo, seed, compiled, batches_of(config))
     scales = ppo.reward_scaling == "return_std"
     reward_scale = RewardScale(envs.num_envs, discount.total, scales).to(device)
     rewards = Rewards(reward_scale, clips=ppo.reward_outlier == "clip")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -44,6 +44,7 @@ class Update:
     Args:
         compile_it: compile the whole gradient step (losses, gradient, clipping, Adam) as one graph;
             otherwise it is recorded.
+        batches: of the whole run.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Update:
         config: PPOConfig,
         run_seed: int,
         compile_it: bool,
+        batches: float,
     ) -> None:
         self.objective, self.optimizer, self.config = objective, optimizer, config
         self.run_seed = run_seed
@@ -70,7 +72,10 @@ class Update:
         fix_addresses(*optimizer.buffers(), self.running)
         # Gradients that ranks must average leave the graph half way; one process fuses it all.
         self.compiles = compile_it
-        faster = functools.partial(compiled if compile_it else recorded, device=device)
+        steps = batches * config.num_epochs * config.num_minibatches
+        faster: Any = functools.partial(recorded, device=device, expected=steps)
+        if compile_it:
+            faster = functools.partial(compiled, device=device)
         alone = not parallel.is_active()
         self._gradient = self.gradient if alone else faster(self.gradient)
         self._step = faster(self.step) if alone else self.step

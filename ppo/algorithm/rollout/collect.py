@@ -62,6 +62,7 @@ class Collector:
         reward_factor: multiplies rewards; episode returns are reported without it.
         compile_it: compile the policy step, together with environments that live on the device;
             otherwise it is recorded.
+        batches: of the whole run.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Collector:
         run_seed: int,
         device: torch.device,
         compile_it: bool = False,
+        batches: float = 0.0,
     ) -> None:
         self.agent, self.value_scale, self.envs = agent, value_scale, envs
         self.num_steps, self.reward_factor = num_steps, reward_factor
@@ -89,7 +91,8 @@ class Collector:
                 self.player = kind(compiled(actor.forward, device), envs, device)
             else:
                 ready = agent.distribution.ready
-                self.player = kind(recorded(actor.act, device), envs, device, ready)
+                act = recorded(actor.act, device, batches * num_steps)
+                self.player = kind(act, envs, device, ready)
         self._finish = compiled(self.finish, device) if compile_it else self.finish
         n, k = envs.num_envs, len(envs.component_names)
         self.sums = torch.zeros(n, k, device=device)
