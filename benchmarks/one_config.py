@@ -13,7 +13,7 @@ Columns, at equal steps:
 
 Every run appends a line to benchmarks/results/one_config.jsonl; existing ones are not repeated, so
 that an interrupted benchmark goes on. A figure is the mean return of 20 episodes of the mode of the
-policy at the end, of seeds that training does not use. The judgment is that of `--mode compare`:
+policy at the end, of seeds that training does not use (Atari: the last 100 of training). The judgment is that of `--mode compare`:
 Welch's t-test over seeds at 5 %; equal: the interval of the difference lies within a tenth of the
 peer's figure.
 """
@@ -40,6 +40,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 EPISODES = 20
 EQUAL = 0.1  # of the peer's figure
+FRAMES = {"repeat_action_probability": 0.0, "img_height": 42, "img_width": 42}
 Run = dict[str, Any]
 
 
@@ -47,11 +48,18 @@ class Task(NamedTuple):
     steps: int
     special: str = ""  # of configs/
     published: str = ""  # rl-zoo's benchmark.md, commit 0088472: one run each, steps in brackets
-    kwargs: dict[str, Any] = {}
+    zoo: str = ""  # the name of its settings in rl-zoo, where that differs
+    flat: bool = False  # rl-zoo flattens its observations
+    policy: str = "MlpPolicy"  # of Stable-Baselines3 as it comes
 
 
 def mujoco(published: str = "") -> Task:
     return Task(1_000_000, "mujoco", published)
+
+
+def atari(steps: int) -> Task:
+    """A game of frames of 42 x 42; its figure is the mean of the last 100 training episodes."""
+    return Task(steps, "", "", "atari")
 
 
 TAXI = "Taxi-v4" if "Taxi-v4" in gymnasium.registry else "Taxi-v3"
@@ -76,6 +84,11 @@ TASKS = {
     "Reacher-v5": mujoco(),
     "InvertedPendulum-v5": mujoco(),
     "InvertedDoublePendulum-v5": mujoco(),
+    "minigrid:MiniGrid-Empty-8x8-v0": Task(100_000, "", "", "MiniGrid-Empty-Random-5x5-v0", True),
+    "minigrid:MiniGrid-DoorKey-5x5-v0": Task(100_000, "", "", "MiniGrid-DoorKey-5x5-v0", True),
+    "dict_pendulum:DictPendulum-v0": Task(100_000, policy="MultiInputPolicy"),
+    "ALE/CrazyClimber-v5": atari(300_000),
+    "ALE/Pong-v5": atari(1_000_000),
 }
 
 
@@ -91,14 +104,19 @@ def train_ours(task: str, seed: int, config: Path | None) -> Run:
     torch.set_num_threads(1)
     sets = [f"env.id={task}", f"system.seed={seed}", f"train.total_timesteps={TASKS[task].steps}"]
     sets += ["logging.tensorboard=false", "evaluation.interval=0"]
+    game = TASKS[task].zoo == "atari"
+    if game:
+        sets += [f"env.kwargs={json.dumps(FRAMES)}"]
     with tempfile.TemporaryDirectory() as folder:
         with Trainer(Config.load(config, sets), folder) as trainer:
             summary, chosen = trainer.train(), trainer.choices
-        place = Path(folder)
-        played = evaluate_run("run0001", place, EPISODES, seed=10_000 + seed, which="latest")
+        place, shown = Path(folder), summary["final_return"]
+        if not game:
+            played = evaluate_run("run0001", place, EPISODES, seed=10_000 + seed, which="latest")
+            shown = played["mean_return"]
     return {
         "training": summary["final_return"],
-        "evaluation": played["mean_return"],
+        "evaluation": shown,
         "verdict": summary["verdict"],
         "findings": summary["findings"],
         "chosen": chosen,
@@ -118,6 +136,8 @@ def tuned(task: str) -> dict[str, Any] | None:
         raise SystemExit('rl_zoo3 is missing: pip install -e ".[bench]"')
     path = Path(found.submodule_search_locations[0]) / "hyperparams" / "ppo.yml"
     every = yaml.safe_load(path.read_text())
+    if alias := TASKS[task].zoo:
+        return dict(every[alias])
     name, _, version = task.rpartition("-v")
     for number in range(int(version), -1, -1):
         if f"{name}-v{number}" in every:
@@ -143,7 +163,8 @@ def train_sb3(task: str, seed: int, settings: dict[str, Any]) -> Run:
 
     torch.set_num_threads(1)
     settings = dict(settings)
-    settings.pop("n_timesteps", None)
+    for name in ("n_timesteps", "env_wrapper"):  # the wrapper is the one of `flat`
+        settings.pop(name, None)
     normalize, count = settings.pop("normalize", False), settings.pop("n_envs", 1)
     if isinstance(arguments := settings.get("policy_kwargs"), str):
         settings["policy_kwargs"] = eval(arguments, {"nn": torch.nn, "dict": dict})
@@ -159,13 +180,16 @@ def train_sb3(task: str, seed: int, settings: dict[str, Any]) -> Run:
             return True
 
     def make(seed: int) -> Any:
-        return make_vec_env(task, n_envs=count, seed=seed)
+        wrapper = None
+        if TASKS[task].flat:
+            from minigrid.wrappers import FlatObsWrapper as wrapper
+        return make_vec_env(task, n_envs=count, seed=seed, wrapper_class=wrapper)
 
     envs = make(seed)
     if normalize:
         gamma = {"gamma": settings["gamma"]} if "gamma" in settings else {}
         envs = VecNormalize(envs, **gamma)
-    policy = settings.pop("policy", "MlpPolicy")
+    policy = settings.pop("policy", TASKS[task].policy)
     model = PPO(policy, envs, seed=seed, device="cpu", **settings)
     model.learn(TASKS[task].steps, callback=Ends())
     if normalize:
@@ -175,7 +199,21 @@ def train_sb3(task: str, seed: int, settings: dict[str, Any]) -> Run:
     return {"training": statistics.fmean(ends[-100:]), "evaluation": float(played)}
 
 
+def play_atari(task: str, seed: int) -> Run:
+    """rl-zoo's settings for Atari, which are those of configs/pong.yaml."""
+    import torch
+    from atari import config_for, run_sb3
+
+    torch.set_num_threads(1)
+    game = task.removeprefix("ALE/").removesuffix("-v5")
+    curve = run_sb3(config_for(game, TASKS[task].steps, FRAMES["img_height"], seed))["curve"]
+    mean = [point["mean_return"] for point in curve if point["mean_return"] is not None][-1]
+    return {"training": mean, "evaluation": mean}
+
+
 def of_zoo(task: str, seed: int) -> Run:
+    if TASKS[task].zoo == "atari":
+        return play_atari(task, seed)
     settings = tuned(task)
     assert settings is not None, f"rl-zoo has no settings for {task}"
     return train_sb3(task, seed, settings)
@@ -195,7 +233,7 @@ def exists(column: str, task: str) -> bool:
     """Whether there are settings of this kind for this task."""
     if column == "special":
         return bool(TASKS[task].special)
-    if task == "DoubleIntegrator-v0":
+    if task == "DoubleIntegrator-v0" or (TASKS[task].zoo == "atari" and column == "default"):
         return column == "ours"
     return column != "zoo" or tuned(task) is not None
 
