@@ -13,9 +13,9 @@ Columns, at equal steps:
 
 Every run appends a line to benchmarks/results/one_config.jsonl; existing ones are not repeated, so
 that an interrupted benchmark goes on. A figure is the mean return of 20 episodes of the mode of the
-policy at the end, of seeds that training does not use (Atari: the last 100 of training). The judgment is that of `--mode compare`:
-Welch's t-test over seeds at 5 %; equal: the interval of the difference lies within a tenth of the
-peer's figure.
+policy at the end, of seeds that training does not use; of Atari, that of the last 100 training
+episodes. The judgment is that of `--mode compare`: Welch's t-test over seeds at 5 %; equal: the
+interval of the difference lies within a tenth of the peer's figure.
 """
 
 from __future__ import annotations
@@ -287,7 +287,7 @@ def table(runs: list[Run]) -> str:
     head = ["task", "steps", *COLUMNS, "published", "against default", "against zoo", "CPU s: ours"]
     rows = [[*head, "default", "zoo", "doctor"]]
     counts: dict[str, list[str]] = {"default": [], "zoo": []}
-    for task, (steps, _, published, _) in TASKS.items():
+    for task, (steps, _, published, *_) in TASKS.items():
         of = {c: [r for r in runs if (r["task"], r["column"]) == (task, c)] for c in COLUMNS}
         if not any(of.values()):
             continue
