@@ -7,7 +7,7 @@
 Columns, at equal steps:
 
     ours      config.yaml with env.id and train.total_timesteps, and nothing else
-    special   the file of configs/ that was made for the task, where there is one
+    special   the file of configs/ or benchmarks/configs/ that was made for the task, if any
     default   Stable-Baselines3 as it comes
     zoo       Stable-Baselines3 with the settings that rl-zoo tuned for the task (extra `bench`)
 
@@ -46,7 +46,7 @@ Run = dict[str, Any]
 
 class Task(NamedTuple):
     steps: int
-    special: str = ""  # of configs/
+    special: str = ""  # of configs/ or benchmarks/configs/
     published: str = ""  # rl-zoo's benchmark.md, commit 0088472: one run each, steps in brackets
     zoo: str = ""  # the name of its settings in rl-zoo, where that differs
     flat: bool = False  # rl-zoo flattens its observations
@@ -110,13 +110,14 @@ def train_ours(task: str, seed: int, config: Path | None) -> Run:
     with tempfile.TemporaryDirectory() as folder:
         with Trainer(Config.load(config, sets), folder) as trainer:
             summary, chosen = trainer.train(), trainer.choices
-        place, shown = Path(folder), summary["final_return"]
+        place, shown, success = Path(folder), summary["final_return"], None
         if not game:
             played = evaluate_run("run0001", place, EPISODES, seed=10_000 + seed, which="latest")
-            shown = played["mean_return"]
+            shown, success = played["mean_return"], played["success_rate"]
     return {
         "training": summary["final_return"],
         "evaluation": shown,
+        "success": success,
         "verdict": summary["verdict"],
         "findings": summary["findings"],
         "chosen": chosen,
@@ -219,11 +220,14 @@ def of_zoo(task: str, seed: int) -> Run:
     return train_sb3(task, seed, settings)
 
 
+def special(name: str) -> Path:
+    places = (folder / "configs" / f"{name}.yaml" for folder in (ROOT, ROOT / "benchmarks"))
+    return next(place for place in places if place.exists())
+
+
 COLUMNS: dict[str, Callable[[str, int], Run]] = {
     "ours": lambda task, seed: train_ours(task, seed, None),
-    "special": lambda task, seed: train_ours(
-        task, seed, ROOT / "configs" / f"{TASKS[task].special}.yaml"
-    ),
+    "special": lambda task, seed: train_ours(task, seed, special(TASKS[task].special)),
     "default": lambda task, seed: train_sb3(task, seed, {}),
     "zoo": of_zoo,
 }
@@ -302,6 +306,9 @@ def table(runs: list[Run]) -> str:
             for c in ("ours", "default", "zoo")
         ]
         verdicts = ", ".join(sorted({str(r["verdict"]) for r in of["ours"]}))
+        successes = [r["success"] for r in of["ours"] if r.get("success") is not None]
+        if successes:
+            verdicts += f"; success {statistics.fmean(successes):.0%}"
         cells = [cell(values) for values in figures.values()]
         rows.append([task, f"{steps:,}", *cells, published, *words, *seconds, verdicts])
     lines = [f"| {' | '.join(row)} |" for row in rows]

@@ -51,7 +51,7 @@ def test_the_schema_for_editors_is_that_of_the_options() -> None:
 
 def test_editors_accept_the_shipped_files_and_mark_what_is_wrong() -> None:
     checker = pytest.importorskip("jsonschema").Draft202012Validator(schema(Config))
-    for path in [ROOT / "config.yaml", *(ROOT / "configs").glob("*.yaml")]:
+    for path in [ROOT / "config.yaml", *ROOT.glob("**/configs/*.yaml")]:
         assert not list(checker.iter_errors(yaml.safe_load(path.read_text()))), path.name
     for wrong in ("ppo: {gama: 1}", "ppo: {gamma: high}", "ppo: {gamma: 2}", "pp: {}"):
         assert list(checker.iter_errors(yaml.safe_load(wrong))), wrong
