@@ -63,7 +63,8 @@ def varied(config: Any, choice: str, times: float) -> list[str]:
     Args:
         config: the resolved configuration of the task.
     """
-    value = config.value(choice)
+    section, key = choice.split(".")
+    value = getattr(getattr(config, section), key)
     if value is None:
         return []
     changed = times * value
