@@ -54,6 +54,15 @@ def test_running_mean_puts_back_the_root_of_the_outputs():
     torch.testing.assert_close(corrected(SIZES)[1] * SIZES, root)
 
 
+def test_running_mean_is_plain_over_ten_batches_and_then_moves_by_a_twentieth():
+    balancer, means = REGISTRY.get("running_mean")(["a"], [1.0], [1]), []
+    for loss in range(1, 12):
+        balancer.observe(torch.tensor([-float(loss)]), torch.ones(1), 0.0)
+        means.append(balancer.mean.item())
+    torch.testing.assert_close(means[:10], [(n + 1) / 2 for n in range(1, 11)], rtol=1e-6, atol=0)
+    assert means[10] == pytest.approx(0.95 * 5.5 + 0.05 * 11)
+
+
 def test_batch_statistics_divide_by_the_loss_at_hand():
     weights = make("batch_statistics")(SIZES)[1]
     torch.testing.assert_close(weights * SIZES, torch.tensor([1.0, 105.0, 2.0]).sqrt())
