@@ -63,6 +63,13 @@ def test_running_mean_is_plain_over_ten_batches_and_then_moves_by_a_twentieth():
     assert means[10] == pytest.approx(0.95 * 5.5 + 0.05 * 11)
 
 
+def test_gradient_norms_move_by_a_twentieth_and_one_of_nothing_leaves_them():
+    balancer = REGISTRY.get("gradient_norm")(["a", "b"], [1.0, 1.0], [1, 1])
+    for norms in ([2.0, 0.0], [4.0, 8.0], [0.0, torch.inf]):
+        balancer.observe_gradients(torch.tensor(norms))
+    torch.testing.assert_close(balancer.mean, torch.tensor([0.95 * 2.0 + 0.05 * 4.0, 8.0]))
+
+
 def test_batch_statistics_divide_by_the_loss_at_hand():
     weights = make("batch_statistics")(SIZES)[1]
     torch.testing.assert_close(weights * SIZES, torch.tensor([1.0, 105.0, 2.0]).sqrt())
