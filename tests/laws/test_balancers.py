@@ -75,6 +75,13 @@ def test_batch_statistics_divide_by_the_loss_at_hand():
     torch.testing.assert_close(weights * SIZES, torch.tensor([1.0, 105.0, 2.0]).sqrt())
 
 
+def test_target_variance_divides_by_the_mean_variance_of_the_batches_or_by_nothing():
+    balancer = REGISTRY.get("target_variance")(["a", "b", "c"], [1.0, 1.0, 1.0], [1, 1, 1])
+    for variance in (4.0, 6.0):
+        balancer.observe(SIZES, torch.tensor([variance, torch.nan, 0.0]), 0.0)
+    assert balancer(SIZES)[1].tolist() == [pytest.approx(1 / 5), 1.0, 1.0]
+
+
 def test_curriculum_waits_then_ramps():
     balancer = REGISTRY.get("curriculum")(["a", "b"], [1.0, 0.5], [1, 1], delay=50, ramp=100)
     seen = []

@@ -73,7 +73,7 @@ class Collector:
         reward_factor: float,
         run_seed: int,
         device: torch.device,
-        compile_it: bool = False,
+        compile_it: bool,
     ) -> None:
         self.agent, self.value_scale, self.envs = agent, value_scale, envs
         self.num_steps, self.reward_factor = num_steps, reward_factor
