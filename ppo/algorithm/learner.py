@@ -64,7 +64,7 @@ class Learner(nn.Module):
         discount: Discount,
         rewards: Rewards,
         device: torch.device,
-        compile_it: bool = False,
+        compile_it: bool,
     ) -> None:
         super().__init__()
         self.config, self.objective, self.optimizer = config, objective, optimizer

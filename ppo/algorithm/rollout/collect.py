@@ -74,8 +74,8 @@ class Collector:
         reward_factor: float,
         run_seed: int,
         device: torch.device,
-        compile_it: bool = False,
-        batches: float = 0.0,
+        compile_it: bool,
+        batches: float,
     ) -> None:
         self.agent, self.value_scale, self.envs = agent, value_scale, envs
         self.num_steps, self.reward_factor = num_steps, reward_factor
