@@ -41,6 +41,7 @@ TASKS = {  # returns of a random policy and of a good one
 }
 CHOICES = (  # the most influential first
     "ppo.learning_rate",
+    "network.initial_log_std",  # the deviation is doubled and halved, not its logarithm
     "ppo.num_steps",
     "ppo.num_epochs",
     "ppo.num_minibatches",
@@ -67,7 +68,7 @@ def varied(config: Any, choice: str, times: float) -> list[str]:
     value = getattr(getattr(config, section), key)
     if value is None:
         return []
-    changed = times * value
+    changed = value + math.log(times) if choice.endswith("log_std") else times * value
     return [f"{choice}={round(changed) if isinstance(value, int) else changed}"]
 
 
