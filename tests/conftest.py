@@ -1,7 +1,10 @@
 """Shared by all tests: one torch thread, so that results do not depend on the machine."""
 
+import getpass
 import os
 import signal
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +17,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def state_folder(tmp_path_factory):
     """What this user's runs have imported is remembered there, also by the processes of tests."""
     os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def compiled_code():
+    """Where torch itself keeps it, and not among the caches of whoever tests."""
+    folder = Path(tempfile.gettempdir()) / f"torchinductor_{getpass.getuser()}"
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))
 
 
 @pytest.fixture(autouse=True)

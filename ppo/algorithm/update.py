@@ -68,9 +68,14 @@ class Update:
             torch.inf if limit is None else KL_STOP_FACTOR * limit, device=device
         )
         fix_addresses(*optimizer.buffers(), self.running)
+        self.run_as(compile_it)
+
+    def run_as(self, graphs: bool) -> None:
+        """From now on by compiled graphs, or eagerly and recorded."""
+        self.compiles = graphs
+        device = self.optimizer.flat.theta.device
+        faster = functools.partial(compiled if graphs else recorded, device=device)
         # Gradients that ranks must average leave the graph half way; one process fuses it all.
-        self.compiles = compile_it
-        faster = functools.partial(compiled if compile_it else recorded, device=device)
         alone = not parallel.is_active()
         self._gradient = self.gradient if alone else faster(self.gradient)
         self._step = faster(self.step) if alone else self.step
