@@ -62,9 +62,11 @@ class Spent(NamedTuple):
 
 
 def spent(command: list[str], cache: str) -> Spent:
-    """Runs a command to its end."""
+    """Runs a command to its end; all that torch keeps of compiled code is in the cache."""
+    os.makedirs(f"{cache}/headers", exist_ok=True)
     environment = {
         **os.environ,
+        "TMPDIR": f"{cache}/headers",
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": str(ROOT),
         "TORCHINDUCTOR_CACHE_DIR": cache,
@@ -104,7 +106,7 @@ def first(folder: str, env: str, repeats: int) -> None:
         "ten batches": [*ours("train", folder, settings | ten), "--quiet"],
     }
     for what, command in commands.items():
-        cache = f"{folder}/cache of {what}"
+        cache = f"{folder}/{what.replace(' ', '_')}"  # torch compiles in no folder with a blank
         eager, always = (
             [*command, "--set", f"system.compile={how}"] for how in ("never", "always")
         )

@@ -11,6 +11,7 @@ import ctypes
 import functools
 import os
 import platform
+import re
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -228,13 +229,15 @@ def keep_compiled_code() -> None:
     """Have torch keep compiled code among this user's caches, not where it is lost at a restart.
 
     `$XDG_CACHE_HOME/ppo/compiled`, unless the user has named a folder; torch's own where nothing
-    can be written.
+    can be written, or where a blank in its name would end in a command line of two files.
     """
     if CACHE in os.environ:
         return
     with contextlib.suppress(OSError, RuntimeError):
         home = os.environ.get("XDG_CACHE_HOME")
         folder = (Path(home) if home else Path.home() / ".cache") / "ppo" / "compiled"
+        if not re.fullmatch(r"[\w./\\:@+~-]+", str(folder)):
+            return
         folder.mkdir(parents=True, exist_ok=True)
         if os.access(folder, os.W_OK):
             os.environ[CACHE] = str(folder)

@@ -47,6 +47,15 @@ def test_torch_has_its_own_where_nothing_can_be_written(monkeypatch, tmp_path) -
     assert CACHE not in os.environ
 
 
+@pytest.mark.parametrize("name", ["Jane Doe", "it's", "a;b", "$HOME", "(x)"])
+def test_torch_has_its_own_where_a_command_line_would_split_the_name(
+    name: str, monkeypatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / name))
+    keep_compiled_code()
+    assert CACHE not in os.environ and not (tmp_path / name).exists()
+
+
 def test_a_function_that_is_compiled_keeps_its_code_there(monkeypatch, tmp_path) -> None:
     import torch
 
