@@ -30,6 +30,7 @@ ZOO = {  # rl-zoo's CartPole-v1, commit 0088472
     "env.num_envs": 8,
     "env.normalize_observations": "false",
     "network.shared_encoder": "false",
+    "network.layer_norm": "false",
     "ppo.num_steps": 32,
     "ppo.num_epochs": 20,
     "ppo.num_minibatches": 1,
@@ -38,6 +39,7 @@ ZOO = {  # rl-zoo's CartPole-v1, commit 0088472
     "ppo.gamma": 0.98,
     "ppo.gae_lambda": 0.8,
     "ppo.entropy_coefficient": 0.0,
+    "ppo.target_kl": "null",
 }
 PEER = """
 from stable_baselines3 import PPO

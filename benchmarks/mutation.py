@@ -4,7 +4,9 @@
     python benchmarks/mutation.py --number 300 --out mutants.jsonl    # goes on where it was stopped
     python benchmarks/mutation.py --out mutants.jsonl --again         # its survivors, tests as now
     python benchmarks/mutation.py --out mutants.jsonl --again NAME --tests tests/laws/test_cuts.py
-    python benchmarks/mutation.py --out mutants.jsonl --report
+    python benchmarks/mutation.py --out mutants.jsonl --report        # as Markdown
+
+A survivor that has been looked at gets its `reason` in the file, written by hand.
 
 The mutants are those of cosmic-ray. Rooms take turns; in each, places are drawn from `--seed`, and
 at each place one mutant; what changes nothing but a type or a docstring is not counted. Each has a
@@ -165,7 +167,8 @@ def read(out: Path) -> dict[str, dict[str, Any]]:
 
 
 def write(out: Path, row: dict[str, Any], found: dict[str, Any]) -> None:
-    row |= found
+    first = row.get("first", row.get("became"))
+    row |= found | ({"first": first} if first else {})
     with out.open("a") as file:
         file.write(json.dumps(row) + "\n")
     print(
@@ -174,16 +177,51 @@ def write(out: Path, row: dict[str, Any], found: dict[str, Any]) -> None:
     )
 
 
+def noticed(row: dict[str, Any]) -> bool:
+    return row["became"] not in SURVIVED
+
+
 def report(rows: dict[str, dict[str, Any]]) -> None:
-    rooms = sorted({row["file"].split("/")[1] for row in rows.values()})
-    print("| room | mutants | noticed | |\n| --- | --- | --- | --- |")
-    for room in [*rooms, ""]:
-        chosen = [r for r in rows.values() if not room or r["file"].split("/")[1] == room]
-        noticed = sum(row["became"] not in SURVIVED for row in chosen)
-        print(f"| {room or 'all'} | {len(chosen)} | {noticed} | {noticed / len(chosen):.0%} |")
-    for row in rows.values():
-        if row["became"] in SURVIVED:
-            print(f"\n{row['name']} {row['file']} {row['became']}\n{row['diff']}")
+    """Markdown: scores of rooms, survivors with their reasons, and which tests noticed since."""
+    rooms = list(dict.fromkeys(row["file"].split("/")[1] for row in rows.values()))
+    print("| room | mutants | noticed at first | equivalent | noticed now, of the others |")
+    print("| --- | --- | --- | --- | --- |")
+    for room in [*rooms, "all"]:
+        chosen = [r for r in rows.values() if room in ("all", r["file"].split("/")[1])]
+        first = sum(r.get("first", r["became"]) not in SURVIVED for r in chosen)
+        same = sum(not noticed(r) and r.get("reason", "").startswith("equivalent") for r in chosen)
+        now, others = sum(map(noticed, chosen)), len(chosen) - same
+        scores = f"{first} ({first / len(chosen):.0%}) | {same} | {now} of {others}"
+        print(f"| {room} | {len(chosen)} | {scores} ({now / max(others, 1):.0%}) |")
+    survivors = [r | {"told": r.get("reason", "")} for r in rows.values() if not noticed(r)]
+    since = [
+        r | {"told": f"`{r['by'].split('[')[0]}`"}
+        for r in rows.values()
+        if noticed(r) and r.get("first") in SURVIVED
+    ]
+    for title, told, found in (
+        ("Survivors", "reason", survivors),
+        ("Noticed since", "test", since),
+    ):
+        print(f"\n## {title}\n\n| mutant | file | before | after | {told} |")
+        print("| --- | --- | --- | --- | --- |")
+        for row in found:
+            before, after = around_the_change(row["diff"])
+            print(f"| {row['name']} | `{row['file']}` | `{before}` | `{after}` | {row['told']} |")
+
+
+def around_the_change(diff: str) -> tuple[str, str]:
+    """What was and what became of it, with some characters to either side."""
+    lines = diff.splitlines()
+    old, new = (
+        " ".join(filter(None, (line[1:].strip() for line in lines if line.startswith(sign))))
+        for sign in "-+"
+    )
+    same = len(os.path.commonprefix([old, new]))
+    rest = len(os.path.commonprefix([old[same:][::-1], new[same:][::-1]]))
+    begin, more = max(0, same - 22), min(22, rest)
+    old, new = (text[begin : len(text) - rest + more].replace("|", "\\|") for text in (old, new))
+    return old, new
 
 
 def main() -> None:

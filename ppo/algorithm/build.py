@@ -209,7 +209,7 @@ def build_learner(
     objective = build_objective(config, agent, scale).to(device)
     optimizer = build_optimizer(config, objective)
     how = switch.of_run(config, device, envs.backend == "torch", at_once)
-    compiled = how.batch == 0
+    compiled, eager = how.batch == 0, switch.eager_batches(config, how)
     seed = config.system.seed
     ppo, names = config.ppo, envs.component_names
     collector = Collector(
@@ -221,6 +221,7 @@ def build_learner(
         seed,
         device,
         compiled,
+        eager,
     )
     discount = Discount(ppo, names).to(device)
     settings = TargetSettings(
@@ -230,7 +231,7 @@ def build_learner(
         normalize_components=normalizes_components(ppo, len(names)),
         over_ranks=ppo.normalize_advantages == "global",
     )
-    update = Update(objective, optimizer, ppo, seed, compiled)
+    update = Update(objective, optimizer, ppo, seed, compiled, eager)
     scales = ppo.reward_scaling == "return_std"
     reward_scale = RewardScale(envs.num_envs, discount.total, scales).to(device)
     rewards = Rewards(reward_scale, clips=ppo.reward_outlier == "clip")

@@ -87,6 +87,11 @@ def compiles_ahead(device: torch.device) -> bool:
     return device.type == "cpu" and parallel.world_size() == 1 and num_cores() > 1
 
 
+def eager_batches(config: Config, how: Switch) -> float:
+    """Batches of a whole run that eager functions compute."""
+    return _counts(config)[0] if how.batch is None else how.batch
+
+
 def _counts(config: Config) -> tuple[float, int, int]:
     """Batches of the run, steps and gradient steps of a batch."""
     ppo = config.ppo

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -44,6 +44,7 @@ class Update:
     Args:
         compile_it: compile the whole gradient step (losses, gradient, clipping, Adam) as one graph;
             otherwise it is recorded.
+        batches: that are computed eagerly in the whole run, as far as any are.
     """
 
     def __init__(
@@ -53,9 +54,10 @@ class Update:
         config: PPOConfig,
         run_seed: int,
         compile_it: bool,
+        batches: float,
     ) -> None:
         self.objective, self.optimizer, self.config = objective, optimizer, config
-        self.run_seed = run_seed
+        self.run_seed, self.batches = run_seed, batches
         self.names: list[str] = []  # names of a step's figures
         self.poll = Grace()  # polled between minibatches
         device = optimizer.flat.theta.device
@@ -74,7 +76,10 @@ class Update:
         """From now on by compiled graphs, or eagerly and recorded."""
         self.compiles = graphs
         device = self.optimizer.flat.theta.device
-        faster = functools.partial(compiled if graphs else recorded, device=device)
+        steps = self.batches * self.config.num_epochs * self.config.num_minibatches
+        faster: Any = functools.partial(recorded, device=device, expected=steps)
+        if graphs:
+            faster = functools.partial(compiled, device=device)
         # Gradients that ranks must average leave the graph half way; one process fuses it all.
         alone = not parallel.is_active()
         self._gradient = self.gradient if alone else faster(self.gradient)

@@ -170,7 +170,7 @@ class ValueScale(nn.Module):
 
 
 def _shrunk(recent: Tensor, variance: Tensor, seen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Whether returns have become smaller for good, and the moments of the newest batches.
+    """Whether returns have become smaller for good, and the moments of the newest batch.
 
     A moving variance follows a growth at once and a fall by a thousand only as fast as it forgets,
     over a hundred batches. So where all of the newest batches, taken together, vary far less than
@@ -181,7 +181,7 @@ def _shrunk(recent: Tensor, variance: Tensor, seen: Tensor) -> tuple[Tensor, Ten
         recent: [2, RECENT, K] means and variances. variance: [K] of the statistics. seen: [K].
 
     Returns:
-        [K] bool, and the mean and variance [K] of the newest batches.
+        [K] bool, and the mean and variance [K] of the newest batch.
     """
     means, variances = recent
     mean = means.mean(0)

@@ -8,3 +8,14 @@ def test_squashed_actions_are_never_out_of_bounds():
     for squash, least, most in (("clip", 0.5, 1.0), ("tanh", 0.0, 0.0)):
         record = learner("Pendulum-v1", **wide, network__action_squash=squash).step()
         assert least <= record["action_out_of_bounds_share"] <= most
+
+
+def test_a_picture_has_no_numbers_to_judge():
+    record = learner("image_env:Picture-v0", ppo__num_epochs=1).step()
+    assert all(record[name] is None for name in ("obs_outlier_share", "obs_std_ratio"))
+
+
+def test_a_critic_of_bins_has_a_reach_and_no_clip():
+    bins = {"ppo__value_loss": "hl_gauss", "ppo__value_clip": "sigma"}
+    record = learner("Pendulum-v1", **bins, ppo__value_clip_epsilon=1e-6).step()
+    assert record["batches_to_reach"] > 0 and record["value_clip_fraction"] == 0

@@ -17,6 +17,7 @@ from ppo.envs.native.double_integrator import (
     optimal_control,
     optimal_plan,
 )
+from ppo.envs.tasks.double_integrator import MAX_POSITION, DoubleIntegratorEnv
 from ppo.envs.torch_env import Carry, start
 
 ROOT = Path(__file__).parents[2]
@@ -121,3 +122,15 @@ def test_the_figures_in_the_docs_are_those_of_the_command_beside_them():
         [sys.executable, *command[1:]], capture_output=True, text=True, cwd=ROOT, check=True
     )
     assert done.stdout.strip() == said.strip()
+
+
+def test_the_picture_shows_position_target_and_velocity():
+    env = DoubleIntegratorEnv(render_mode="rgb_array")
+    env.state = np.array([0.0, -2.0, 3.0, 0.0, 9.0], np.float32)
+    frame = env.render()
+    shown = [np.flatnonzero((frame == color).all(-1).any(0)) for color in
+             [(50, 90, 200), (60, 170, 90), (200, 60, 50)]]  # fmt: skip
+    goal = int((3.0 / MAX_POSITION + 1) * 199.5)
+    ends = [(columns[0], columns[-1], len(columns)) for columns in shown]
+    assert ends == [(191, 207, 17), (goal - 2, goal + 2, 5), (175, 199, 25)]
+    assert DoubleIntegratorEnv().render() is None

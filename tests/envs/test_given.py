@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import gymnasium as gym
 import numpy as np
@@ -192,6 +193,24 @@ def test_what_an_import_finds_is_named_by_its_path():
     assert read(CartPoleEnv).id == "gymnasium.envs.classic_control.cartpole:CartPoleEnv"
     assert find_spec(read(CartPoleEnv).id) == read(CartPoleEnv).source
     assert read(lambda: None).id.startswith("<") and read(lambda: None).id.endswith(".lambda>")
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("CartPole-v1", "the id CartPole-v1"),
+        (gym.spec("CartPole-v1"), "the registration of CartPole-v1"),
+        (CartPoleEnv(), "the instance of gymnasium.envs.classic_control.cartpole.CartPoleEnv"),
+        (CartPoleVectorEnv(2), "the VectorEnv gymnasium.envs.*cartpole.CartPoleVectorEnv"),
+        (
+            CartPoleEnv,
+            "the class gymnasium.*cartpole:CartPoleEnv .cartpole.py:[0-9]+.",
+        ),
+        (numbered, r"the factory .*test_given.numbered .test_given.py:[0-9]+."),
+    ],
+)
+def test_what_was_given_has_words_for_messages(given, words):
+    assert re.fullmatch(words, read(given).words)
 
 
 # ---- as text, for another process

@@ -182,7 +182,11 @@ def fails(_):
 @pytest.mark.parametrize(
     ("env", "message"),
     [
-        (broken(obs=lambda x: x.numpy()), r"must be a tensor of float32 and shape \[3, 4\] on cpu"),
+        (
+            broken(obs=lambda x: x.numpy()),
+            r"of float32 and shape \[3, 4\] on cpu, got an",
+        ),
+        (broken(obs=lambda x: None), "the observation must be a tensor .* got nothing"),
         (broken(obs=lambda x: x[:2]), r"got torch.float32 of shape \[2, 4\]"),
         (broken(rewards=lambda x: x.numpy()), "rewards must be a tensor of shape .3. on cpu"),
         (broken(rewards=lambda x: x[:2]), "rewards must be"),

@@ -39,6 +39,11 @@ def test_a_simulator_of_jax_ends_by_its_time_limit_and_goes_on_from_its_state(pa
         rest = play(envs, actions[5:])
         assert torch.equal(other.load_state_dict(state), steps[-1].obs)
         assert_same_bits(rest, play(other, actions[5:]))
+        reached = []
+        for force in (0.25, 0.75):  # they arrive as they are, not as whole numbers
+            other.load_state_dict(state)
+            reached.append(other.step(torch.full_like(actions[0], force)).final_obs)
+        assert not torch.equal(*reached)
         envs.run_seed = 3
         assert torch.equal(envs.reset(), first) and not torch.equal(envs.reset(), first)
     truncated = torch.stack([step.truncated for step in [*steps, *rest]])

@@ -71,6 +71,16 @@ def test_images_stay_as_they_are():
     assert envs.observation_shape == (4, 5, 3)
 
 
+def test_keys_that_are_not_read_are_zeros():
+    picture = spaces.Box(0, 255, (36, 36, 3), np.uint8)
+    space = spaces.Dict({"a": picture, "b": picture, "c": spaces.Box(1, 2, (2,))})
+    seen = space.sample()
+    row = flatten_observation(space, seen, keys=("b", "c"))
+    numbers, pictures = row[:8].view(np.float32), row[8:].reshape(2, 36, 36, 3)
+    assert np.array_equal(numbers, seen["c"]) and np.array_equal(pictures[1], seen["b"])
+    assert not pictures[0].any() and seen["a"].any()
+
+
 @pytest.mark.parametrize(
     ("action", "backend"),
     [

@@ -144,6 +144,14 @@ def test_a_reset_skipped_on_the_host_changes_no_bit(env_id):
             assert torch.equal(ours, theirs)
 
 
+def test_actions_that_ask_for_gradients_leave_none_behind():
+    """Else the states of all steps would be kept."""
+    envs = make("Pendulum-v1", "torch")
+    envs.reset()
+    step = envs.step(torch.zeros(3, 1, requires_grad=True))
+    assert not any(tensor.requires_grad for tensor in (step.obs, step.rewards, *envs.carry.state))
+
+
 def test_time_limit_gives_the_state_reached_and_the_next_start():
     envs = make("Pendulum-v1", "torch", 4, kwargs={"max_episode_steps": 5})
     envs.reset()

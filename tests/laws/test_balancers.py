@@ -54,9 +54,32 @@ def test_running_mean_puts_back_the_root_of_the_outputs():
     torch.testing.assert_close(corrected(SIZES)[1] * SIZES, root)
 
 
+def test_running_mean_is_plain_over_ten_batches_and_then_moves_by_a_twentieth():
+    balancer, means = REGISTRY.get("running_mean")(["a"], [1.0], [1]), []
+    for loss in range(1, 12):
+        balancer.observe(torch.tensor([-float(loss)]), torch.ones(1), 0.0)
+        means.append(balancer.mean.item())
+    torch.testing.assert_close(means[:10], [(n + 1) / 2 for n in range(1, 11)], rtol=1e-6, atol=0)
+    assert means[10] == pytest.approx(0.95 * 5.5 + 0.05 * 11)
+
+
+def test_gradient_norms_move_by_a_twentieth_and_one_of_nothing_leaves_them():
+    balancer = REGISTRY.get("gradient_norm")(["a", "b"], [1.0, 1.0], [1, 1])
+    for norms in ([2.0, 0.0], [4.0, 8.0], [0.0, torch.inf]):
+        balancer.observe_gradients(torch.tensor(norms))
+    torch.testing.assert_close(balancer.mean, torch.tensor([0.95 * 2.0 + 0.05 * 4.0, 8.0]))
+
+
 def test_batch_statistics_divide_by_the_loss_at_hand():
     weights = make("batch_statistics")(SIZES)[1]
     torch.testing.assert_close(weights * SIZES, torch.tensor([1.0, 105.0, 2.0]).sqrt())
+
+
+def test_target_variance_divides_by_the_mean_variance_of_the_batches_or_by_nothing():
+    balancer = REGISTRY.get("target_variance")(["a", "b", "c"], [1.0, 1.0, 1.0], [1, 1, 1])
+    for variance in (4.0, 6.0):
+        balancer.observe(SIZES, torch.tensor([variance, torch.nan, 0.0]), 0.0)
+    assert balancer(SIZES)[1].tolist() == [pytest.approx(1 / 5), 1.0, 1.0]
 
 
 def test_curriculum_waits_then_ramps():

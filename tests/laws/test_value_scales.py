@@ -43,6 +43,12 @@ def test_statistics_begin_anew_where_four_batches_vary_sixteen_times_less():
     assert not _shrunk(recent, held[1], seen[1])[0]
 
 
+def test_statistics_that_begin_anew_are_those_of_the_newest_batch():
+    recent = torch.arange(6.0).reshape(2, RECENT, 1)
+    _, mean, variance = _shrunk(recent, torch.ones(1), torch.ones(1))
+    assert (mean.item(), variance.item()) == (0.0, 3.0)
+
+
 @pytest.mark.parametrize("kind", ["batch", "popart", "running"])
 def test_targets_have_the_deviation_asked_for(kind):
     scale, critic = SCALES.get(kind)(3, 10.0, 5.0), nn.Linear(8, 3)

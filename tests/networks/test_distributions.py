@@ -84,6 +84,22 @@ def test_samples_follow_the_density(space):
     torch.testing.assert_close(counts / 60_000, expected, atol=0.01, rtol=0)
 
 
+@pytest.mark.parametrize(
+    "space",
+    [
+        gym.spaces.Discrete(4),
+        gym.spaces.MultiDiscrete([2, 3]),
+        gym.spaces.MultiBinary(3),
+        gym.spaces.Box(-1, 1, (2,)),
+    ],
+)
+def test_no_action_is_more_likely_than_the_mode(space):
+    d = distribution_for(space)
+    p = params_for(d, 500)
+    drawn = d.log_prob(p, d.sample(p, noise_for(d, 500)))
+    assert (d.log_prob(p, d.mode(p)) >= drawn).all()
+
+
 def test_bounded_actions_reach_their_bounds_in_the_environments_units():
     space = gym.spaces.Box(np.array([-2.0, 10.0], np.float32), np.array([4.0, 20.0], np.float32))
     d = distribution_for(space)
@@ -95,6 +111,15 @@ def test_unbounded_actions_pass_unchanged():
     d = distribution_for(gym.spaces.Box(-np.inf, np.inf, (2,)))
     a = torch.tensor([[5.0, -7.0]])
     assert torch.equal(d.to_env(a), a)
+
+
+def test_tanh_bends_bounded_actions_alone():
+    high = np.array([1.0, np.inf], np.float32)
+    d = distribution_for(gym.spaces.Box(-high, high), "tanh")
+    played = d.to_env(torch.tensor([[0.5, 0.5]]))
+    torch.testing.assert_close(
+        played, torch.tensor([[0.5, 0.0]]).tanh() + torch.tensor([[0.0, 0.5]])
+    )
 
 
 def test_an_unsupported_space_is_named():

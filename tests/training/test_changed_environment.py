@@ -89,3 +89,17 @@ def test_a_space_does_not_differ_from_itself(space):
     from ppo.envs.spaces import describe
 
     assert differences(describe(space), space) == []
+
+
+def test_of_long_lists_the_first_number_that_differs_is_shown():
+    from ppo.envs.changed import differences
+    from ppo.envs.spaces import describe
+
+    def texts(then, now):
+        made = (spaces.MultiDiscrete(sizes) for sizes in (then, now))
+        found = differences(describe(next(made)), next(made))
+        return [one.text for one in found if "nvec" in one.text]
+
+    assert texts([2, 3, 4, 5, 6], [2, 3, 7, 8, 6]) == ["nvec [2] 4 -> 7"]
+    assert texts([2, 3], [2, 4]) == ["nvec [2, 3] -> [2, 4]"]
+    assert texts([2, 3, 4, 5, 6], [2, 3]) == ["nvec [2, 3, 4, 5, 6] -> [2, 3]"]

@@ -62,6 +62,7 @@ class Collector:
         reward_factor: multiplies rewards; episode returns are reported without it.
         compile_it: compile the policy step, together with environments that live on the device;
             otherwise it is recorded.
+        batches: that are played eagerly in the whole run, as far as any are.
     """
 
     def __init__(
@@ -73,11 +74,13 @@ class Collector:
         reward_factor: float,
         run_seed: int,
         device: torch.device,
-        compile_it: bool = False,
+        compile_it: bool,
+        batches: float,
     ) -> None:
         self.agent, self.value_scale, self.envs = agent, value_scale, envs
         self.num_steps, self.reward_factor = num_steps, reward_factor
         self.run_seed, self.device = run_seed, device
+        self.batches = batches
         self.run_as(compile_it)
         n, k = envs.num_envs, len(envs.component_names)
         self.sums = torch.zeros(n, k, device=device)
@@ -99,7 +102,8 @@ class Collector:
                 self.player = kind(compiled(actor.forward, device), envs, device)
             else:
                 ready = self.agent.distribution.ready
-                self.player = kind(recorded(actor.act, device), envs, device, ready)
+                act = recorded(actor.act, device, self.batches * self.num_steps)
+                self.player = kind(act, envs, device, ready)
         self._finish = compiled(self.finish, device) if graphs else self.finish
 
     def mark(self) -> Moment:

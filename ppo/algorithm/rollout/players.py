@@ -221,7 +221,7 @@ class NativePlayer:
 
     CHUNK = 8  # of 16 steps, a graph takes twice as long to compile
 
-    def __init__(self, actor: Actor, envs: TorchEnvironments, compile_it: bool = True) -> None:
+    def __init__(self, actor: Actor, envs: TorchEnvironments, compile_it: bool) -> None:
         self.actor, self.envs = actor, envs
         self.poll = Grace()
         self.scan = torch_internals.scan() if envs.device.type == "cpu" else None
