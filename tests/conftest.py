@@ -1,8 +1,10 @@
 """Shared by all tests: one torch thread, so that results do not depend on the machine."""
 
 import functools
+import getpass
 import os
 import signal
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,13 @@ def no_waiting():
     provenance.git_state = lambda at: (asked if Path(at).is_relative_to(here) else git_state)(at)
     yield
     os.fsync, provenance.git_state = fsync, git_state
+
+
+@pytest.fixture(autouse=True, scope="session")
+def compiled_code():
+    """Where torch itself keeps it, and not among the caches of whoever tests."""
+    folder = Path(tempfile.gettempdir()) / f"torchinductor_{getpass.getuser()}"
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))
 
 
 @pytest.fixture(autouse=True)
