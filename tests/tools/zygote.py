@@ -153,9 +153,14 @@ def serve() -> None:
     os.dup2(nowhere, 1)
     for name in IMPORTS:
         importlib.import_module(name)
+    import no_waiting
     import torch
 
+    from ppo.runs import provenance
+
     torch.set_num_threads(1)
+    no_waiting.begin()
+    provenance.collect()  # so that it is known in each child
     for line in orders:
         order = json.loads(line)
         if order["do"] == "wait":
