@@ -60,10 +60,12 @@ class Ahead:
 
     def _wait(self, poll: Callable[[], None]) -> None:
         end = time.monotonic() + LONGEST
-        while self.process and self.process.works and time.monotonic() < end:
-            poll()
-            time.sleep(0.02)
-        self.close()
+        try:
+            while self.process and self.process.works and time.monotonic() < end:
+                poll()
+                time.sleep(0.02)
+        finally:
+            self.close()
 
     def close(self) -> None:
         """Ends the process and the compilers that it has started; harmless when repeated."""

@@ -263,7 +263,6 @@ def test_a_stop_ends_the_wait(companions, monkeypatch) -> None:
         run.step()
     with pytest.raises(Dropped):
         ahead.before_batch(poll)
-    ahead.close()
     assert companions[0].closed
 
 
