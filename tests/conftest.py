@@ -1,5 +1,6 @@
 """Shared by all tests: one torch thread, so that results do not depend on the machine."""
 
+import functools
 import getpass
 import os
 import signal
@@ -17,6 +18,21 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def state_folder(tmp_path_factory):
     """What this user's runs have imported is remembered there, also by the processes of tests."""
     os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_waiting():
+    """Not for the disk, which only a loss of power would need (`power_loss` counts what is asked
+    of it), nor for git, for the sources here do not change while tests run."""
+    from ppo.runs import provenance
+
+    asked = functools.cache(provenance.git_state)
+    here = Path(__file__).parents[1]
+    fsync, git_state = os.fsync, provenance.git_state
+    os.fsync = lambda fd: os.fstat(fd) and None  # a wrong descriptor fails as it did
+    provenance.git_state = lambda at: (asked if Path(at).is_relative_to(here) else git_state)(at)
+    yield
+    os.fsync, provenance.git_state = fsync, git_state
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -51,5 +51,5 @@ def test_a_training_would_be_compiled(asked, tmp_path):
 
 
 def test_an_inspection_compiles_nothing(asked):
-    assert main(["--mode", "inspect", "--json", *SETS]) == 0
+    assert main(["--mode", "inspect", "--json", "--steps", "100", *SETS]) == 0
     assert asked == [False]

@@ -17,7 +17,7 @@ from ppo.core.recording import Recorded, recorded
 CPU = torch.device("cpu")
 SMALL = [
     "env.num_envs=4",
-    "ppo.num_steps=8",
+    "ppo.num_steps=4",
     "ppo.num_epochs=2",
     "ppo.num_minibatches=2",
     "env.calibration_steps=0",

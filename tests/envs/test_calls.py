@@ -61,7 +61,7 @@ def test_a_call_changes_what_follows(whole):
 def test_a_restored_state_has_the_calls_at_their_steps(whole, backend, stop):
     """In new environments, and in those that went on meanwhile."""
     actions, steps = whole
-    with make(ENV, backend, workers=2) as envs:
+    with make(ENV, backend, workers=1) as envs:
         envs.reset()
         play(envs, actions[:stop])
         state = {name: value.clone() for name, value in envs.state_dict().items()}

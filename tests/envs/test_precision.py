@@ -214,7 +214,7 @@ def test_what_varies_is_normalized_and_rounding_is_not():
 
 FORMS = {
     "sync": {},
-    "async": {"env__backend": "async", "env__workers": 2},
+    "async": {"env__backend": "async", "env__workers": 1},
     "memory": {"network__memory": "lstm", "env__frame_stack": 2},
     "groups": {"network__shared_encoder": "false", "network__actor_keys": "[time]"},
 }

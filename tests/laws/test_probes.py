@@ -9,13 +9,13 @@ SETTINGS = (
     "env.num_envs=64",
     "env.calibration_steps=4",
     "ppo.num_steps=4",
-    "ppo.num_epochs=10",
-    "ppo.num_minibatches=2",
+    "ppo.num_epochs=12",
+    "ppo.num_minibatches=1",
     "ppo.learning_rate=1e-2",
     f"ppo.gamma={GAMMA}",
     "ppo.learning_rate_schedule=linear",
 )
-BATCHES = 30
+BATCHES = 15
 
 
 def error_after_training(probe, scale, batches=BATCHES):

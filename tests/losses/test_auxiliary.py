@@ -29,6 +29,7 @@ SMALL = [
     "balancing.delay=0",
     "balancing.ramp=1",
 ]
+FEW = ("ppo.num_epochs=2", "ppo.num_minibatches=2")  # gradient steps, where four show as much
 
 
 def learner_of(*overrides):
@@ -193,8 +194,8 @@ def test_a_loss_does_not_depend_on_masked_elements_or_on_the_number_of_samples()
 @pytest.mark.parametrize("kind", REGISTRY.names())
 def test_each_balancer_trains_and_its_total_is_the_sum_of_its_terms(kind):
     # The mean of logarithms is none of the mean: learned weights are read in a single step.
-    single = ("ppo.num_epochs=1", "ppo.num_minibatches=1") if kind == "uncertainty" else ()
-    learner = learner_of(f"balancing.kind={kind}", "ppo.entropy_coefficient=0.01", *single)
+    steps = ("ppo.num_epochs=1", "ppo.num_minibatches=1") if kind == "uncertainty" else FEW
+    learner = learner_of(f"balancing.kind={kind}", "ppo.entropy_coefficient=0.01", *steps)
     before = {name: head.weight.clone() for name, head in learner.objective.heads.items()}
     record = [learner.step() for _ in range(3)][-1]
     for name, head in learner.objective.heads.items():
@@ -220,12 +221,12 @@ def test_each_balancer_trains_and_its_total_is_the_sum_of_its_terms(kind):
 
 @pytest.mark.parametrize("kind", REGISTRY.names())
 def test_a_balancer_goes_on_from_its_saved_state(kind):
-    first = learner_of(f"balancing.kind={kind}")
+    first = learner_of(f"balancing.kind={kind}", *FEW)
     for _ in range(2):
         first.step()
     state = {name: value.clone() for name, value in first.state_dict().items()}
     counters = dict(first.counters)
-    second = learner_of(f"balancing.kind={kind}")
+    second = learner_of(f"balancing.kind={kind}", *FEW)
     second.load_state_dict(state)
     second.counters.update(counters)
     one, two = first.step(), second.step()

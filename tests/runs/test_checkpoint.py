@@ -334,7 +334,7 @@ HOSTILE = {
     "header of all ones": b"\xff" * 8 + b"{}",
     "header past the end": with_header(b"{}", size=100),
     "header of 60 MB": with_header(b'{"a":[' + b"[]," * 20_000_000 + b"[]]}"),
-    "many lists in the header": with_header(b'{"a":[' + b"[]," * 500_000 + b"[]]}"),
+    "many lists in the header": with_header(b'{"a":[' + b"[]," * 100_000 + b"[]]}"),
     "nested header": with_header(b"[" * 1_000_000),
     "nested meta": with_header({"__metadata__": {"checkpoint": "[" * 1_000_000}}),
     "no metadata": with_header(entry("F32", [1], 0, 4), b"1234"),

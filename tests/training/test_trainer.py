@@ -104,15 +104,16 @@ def test_a_policy_reads_raw_observations_and_gives_environment_actions(finished)
     torch.testing.assert_close(torch.as_tensor(action), expected[0].detach())
 
 
-ENVIRONMENTS = ["DoubleIntegrator-v0", "CartPole-v1", "Pendulum-v1"]
+# Before the first checkpoint, between two and at one.
+STOPS = {"DoubleIntegrator-v0": (1, 3, 4), "CartPole-v1": (3,), "Pendulum-v1": (3,)}
 
 
-@pytest.mark.parametrize("env", ENVIRONMENTS)
+@pytest.mark.parametrize("env", STOPS)
 def test_a_resumed_run_is_the_run_that_was_never_stopped(tmp_path, env):
     whole = Trainer(small(env), tmp_path / "a")
     whole.train()
     want, state = records(tmp_path / "a" / "run0001"), whole.learner.state_dict()
-    for stop in (1, 3, 4):
+    for stop in STOPS[env]:
         results = tmp_path / str(stop)
         Trainer(small(env), results).train(batches=stop)
         torch.manual_seed(999)  # nothing may depend on what the process did before
@@ -133,7 +134,8 @@ BACKENDS = [
 
 @pytest.mark.parametrize(("env", "backend"), BACKENDS)
 def test_train_again_goes_on_as_if_it_had_never_ended(tmp_path, env, backend):
-    config = small(env, **{"env.backend": backend})
+    workers = {"env.workers": 1} if backend == "async" else {}
+    config = small(env, **{"env.backend": backend}, **workers)
     with Trainer(config, tmp_path / "a") as whole:
         whole.train(batches=4)
         state = {name: tensor.clone() for name, tensor in whole.learner.state_dict().items()}
