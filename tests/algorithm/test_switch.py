@@ -229,7 +229,8 @@ class Companion:
 
 
 @pytest.fixture
-def companions(graphs, monkeypatch) -> list[Any]:
+def companions(graphs, monkeypatch, tmp_path) -> list[Any]:
+    monkeypatch.setenv(compiling.CACHE, str(tmp_path / "cache"))
     monkeypatch.setattr(Companion, "made", [])
     monkeypatch.setattr("ppo.algorithm.ahead.Companion", Companion)
     monkeypatch.setattr(switch, "num_cores", lambda: 2)
@@ -263,8 +264,22 @@ def test_a_stop_ends_the_wait(companions, monkeypatch) -> None:
         run.step()
     with pytest.raises(Dropped):
         ahead.before_batch(poll)
-    ahead.close()
     assert companions[0].closed
+
+
+def test_what_is_in_the_cache_already_is_not_compiled_ahead_again(companions) -> None:
+    def starts(*more: str) -> bool:
+        run = learner(*more)
+        ahead = Ahead(run)
+        for _ in range(FIRST):
+            ahead.before_batch(lambda: None)
+            run.step()
+        return len(companions) > 0 and companions.pop() is not None
+
+    assert starts()
+    compile_all(request_of(learner()))
+    assert not starts() and not starts("system.seed=7", "train.total_timesteps=4000")
+    assert starts("network.hidden_sizes=[9]") and starts("env.num_envs=2")
 
 
 def test_one_core_starts_no_process(companions, monkeypatch) -> None:
