@@ -47,7 +47,8 @@ def _aliases(source: Source) -> dict[str, str]:
 
 
 # A factory of the user's goes to the worker processes that this process starts, through a pipe.
-ALLOWED = ["ppo.envs.portable: cloudpickle"] * 2
+# Both go from a process of the trainer to one that it started, through a pipe of its own.
+ALLOWED = ["ppo.core.companion: pickle", *["ppo.envs.portable: cloudpickle"] * 2]
 
 
 def test_nothing_in_the_package_runs_foreign_code() -> None:
