@@ -175,7 +175,8 @@ class OwnCase:
 
 
 _RAW = ("ppo.normalize_returns=false", "ppo.use_relative_value_clip=false")
-_CART, _PEND, _ACRO = "configs/cartpole.yaml", "configs/pendulum.yaml", "configs/acrobot.yaml"
+_CART = "configs/cartpole.yaml"
+_PEND, _ACRO = "benchmarks/configs/pendulum.yaml", "benchmarks/configs/acrobot.yaml"
 OWN_CASES = [
     OwnCase("healthy"),
     OwnCase("healthy_cart", config=_CART),

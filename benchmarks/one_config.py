@@ -7,15 +7,15 @@
 Columns, at equal steps:
 
     ours      config.yaml with env.id and train.total_timesteps, and nothing else
-    special   the file of configs/ that was made for the task, where there is one
+    special   the file of configs/ or benchmarks/configs/ that was made for the task, if any
     default   Stable-Baselines3 as it comes
     zoo       Stable-Baselines3 with the settings that rl-zoo tuned for the task (extra `bench`)
 
 Every run appends a line to benchmarks/results/one_config.jsonl; existing ones are not repeated, so
 that an interrupted benchmark goes on. A figure is the mean return of 20 episodes of the mode of the
-policy at the end, of seeds that training does not use. The judgment is that of `--mode compare`:
-Welch's t-test over seeds at 5 %; equal: the interval of the difference lies within a tenth of the
-peer's figure.
+policy at the end, of seeds that training does not use; of Atari, that of the last 100 training
+episodes. The judgment is that of `--mode compare`: Welch's t-test over seeds at 5 %; equal: the
+interval of the difference lies within a tenth of the peer's figure.
 """
 
 from __future__ import annotations
@@ -40,18 +40,26 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 EPISODES = 20
 EQUAL = 0.1  # of the peer's figure
+FRAMES = {"repeat_action_probability": 0.0, "img_height": 42, "img_width": 42}
 Run = dict[str, Any]
 
 
 class Task(NamedTuple):
     steps: int
-    special: str = ""  # of configs/
+    special: str = ""  # of configs/ or benchmarks/configs/
     published: str = ""  # rl-zoo's benchmark.md, commit 0088472: one run each, steps in brackets
-    kwargs: dict[str, Any] = {}
+    zoo: str = ""  # the name of its settings in rl-zoo, where that differs
+    flat: bool = False  # rl-zoo flattens its observations
+    policy: str = "MlpPolicy"  # of Stable-Baselines3 as it comes
 
 
 def mujoco(published: str = "") -> Task:
     return Task(1_000_000, "mujoco", published)
+
+
+def atari(steps: int) -> Task:
+    """A game of frames of 42 x 42; its figure is the mean of the last 100 training episodes."""
+    return Task(steps, "", "", "atari")
 
 
 TAXI = "Taxi-v4" if "Taxi-v4" in gymnasium.registry else "Taxi-v3"
@@ -76,6 +84,11 @@ TASKS = {
     "Reacher-v5": mujoco(),
     "InvertedPendulum-v5": mujoco(),
     "InvertedDoublePendulum-v5": mujoco(),
+    "minigrid:MiniGrid-Empty-8x8-v0": Task(100_000, "", "", "MiniGrid-Empty-Random-5x5-v0", True),
+    "minigrid:MiniGrid-DoorKey-5x5-v0": Task(100_000, "", "", "MiniGrid-DoorKey-5x5-v0", True),
+    "dict_pendulum:DictPendulum-v0": Task(100_000, policy="MultiInputPolicy"),
+    "ALE/CrazyClimber-v5": atari(300_000),
+    "ALE/Pong-v5": atari(1_000_000),
 }
 
 
@@ -91,14 +104,20 @@ def train_ours(task: str, seed: int, config: Path | None) -> Run:
     torch.set_num_threads(1)
     sets = [f"env.id={task}", f"system.seed={seed}", f"train.total_timesteps={TASKS[task].steps}"]
     sets += ["logging.tensorboard=false", "evaluation.interval=0"]
+    game = TASKS[task].zoo == "atari"
+    if game:
+        sets += [f"env.kwargs={json.dumps(FRAMES)}"]
     with tempfile.TemporaryDirectory() as folder:
         with Trainer(Config.load(config, sets), folder) as trainer:
             summary, chosen = trainer.train(), trainer.choices
-        place = Path(folder)
-        played = evaluate_run("run0001", place, EPISODES, seed=10_000 + seed, which="latest")
+        place, shown, success = Path(folder), summary["final_return"], None
+        if not game:
+            played = evaluate_run("run0001", place, EPISODES, seed=10_000 + seed, which="latest")
+            shown, success = played["mean_return"], played["success_rate"]
     return {
         "training": summary["final_return"],
-        "evaluation": played["mean_return"],
+        "evaluation": shown,
+        "success": success,
         "verdict": summary["verdict"],
         "findings": summary["findings"],
         "chosen": chosen,
@@ -118,6 +137,8 @@ def tuned(task: str) -> dict[str, Any] | None:
         raise SystemExit('rl_zoo3 is missing: pip install -e ".[bench]"')
     path = Path(found.submodule_search_locations[0]) / "hyperparams" / "ppo.yml"
     every = yaml.safe_load(path.read_text())
+    if alias := TASKS[task].zoo:
+        return dict(every[alias])
     name, _, version = task.rpartition("-v")
     for number in range(int(version), -1, -1):
         if f"{name}-v{number}" in every:
@@ -143,7 +164,8 @@ def train_sb3(task: str, seed: int, settings: dict[str, Any]) -> Run:
 
     torch.set_num_threads(1)
     settings = dict(settings)
-    settings.pop("n_timesteps", None)
+    for name in ("n_timesteps", "env_wrapper"):  # the wrapper is the one of `flat`
+        settings.pop(name, None)
     normalize, count = settings.pop("normalize", False), settings.pop("n_envs", 1)
     if isinstance(arguments := settings.get("policy_kwargs"), str):
         settings["policy_kwargs"] = eval(arguments, {"nn": torch.nn, "dict": dict})
@@ -159,13 +181,16 @@ def train_sb3(task: str, seed: int, settings: dict[str, Any]) -> Run:
             return True
 
     def make(seed: int) -> Any:
-        return make_vec_env(task, n_envs=count, seed=seed)
+        wrapper = None
+        if TASKS[task].flat:
+            from minigrid.wrappers import FlatObsWrapper as wrapper
+        return make_vec_env(task, n_envs=count, seed=seed, wrapper_class=wrapper)
 
     envs = make(seed)
     if normalize:
         gamma = {"gamma": settings["gamma"]} if "gamma" in settings else {}
         envs = VecNormalize(envs, **gamma)
-    policy = settings.pop("policy", "MlpPolicy")
+    policy = settings.pop("policy", TASKS[task].policy)
     model = PPO(policy, envs, seed=seed, device="cpu", **settings)
     model.learn(TASKS[task].steps, callback=Ends())
     if normalize:
@@ -175,17 +200,34 @@ def train_sb3(task: str, seed: int, settings: dict[str, Any]) -> Run:
     return {"training": statistics.fmean(ends[-100:]), "evaluation": float(played)}
 
 
+def play_atari(task: str, seed: int) -> Run:
+    """rl-zoo's settings for Atari, which are those of configs/pong.yaml."""
+    import torch
+    from atari import config_for, run_sb3
+
+    torch.set_num_threads(1)
+    game = task.removeprefix("ALE/").removesuffix("-v5")
+    curve = run_sb3(config_for(game, TASKS[task].steps, FRAMES["img_height"], seed))["curve"]
+    mean = [point["mean_return"] for point in curve if point["mean_return"] is not None][-1]
+    return {"training": mean, "evaluation": mean}
+
+
 def of_zoo(task: str, seed: int) -> Run:
+    if TASKS[task].zoo == "atari":
+        return play_atari(task, seed)
     settings = tuned(task)
     assert settings is not None, f"rl-zoo has no settings for {task}"
     return train_sb3(task, seed, settings)
 
 
+def special(name: str) -> Path:
+    places = (folder / "configs" / f"{name}.yaml" for folder in (ROOT, ROOT / "benchmarks"))
+    return next(place for place in places if place.exists())
+
+
 COLUMNS: dict[str, Callable[[str, int], Run]] = {
     "ours": lambda task, seed: train_ours(task, seed, None),
-    "special": lambda task, seed: train_ours(
-        task, seed, ROOT / "configs" / f"{TASKS[task].special}.yaml"
-    ),
+    "special": lambda task, seed: train_ours(task, seed, special(TASKS[task].special)),
     "default": lambda task, seed: train_sb3(task, seed, {}),
     "zoo": of_zoo,
 }
@@ -195,7 +237,7 @@ def exists(column: str, task: str) -> bool:
     """Whether there are settings of this kind for this task."""
     if column == "special":
         return bool(TASKS[task].special)
-    if task == "DoubleIntegrator-v0":
+    if task == "DoubleIntegrator-v0" or (TASKS[task].zoo == "atari" and column == "default"):
         return column == "ours"
     return column != "zoo" or tuned(task) is not None
 
@@ -249,7 +291,7 @@ def table(runs: list[Run]) -> str:
     head = ["task", "steps", *COLUMNS, "published", "against default", "against zoo", "CPU s: ours"]
     rows = [[*head, "default", "zoo", "doctor"]]
     counts: dict[str, list[str]] = {"default": [], "zoo": []}
-    for task, (steps, _, published, _) in TASKS.items():
+    for task, (steps, _, published, *_) in TASKS.items():
         of = {c: [r for r in runs if (r["task"], r["column"]) == (task, c)] for c in COLUMNS}
         if not any(of.values()):
             continue
@@ -264,6 +306,9 @@ def table(runs: list[Run]) -> str:
             for c in ("ours", "default", "zoo")
         ]
         verdicts = ", ".join(sorted({str(r["verdict"]) for r in of["ours"]}))
+        successes = [r["success"] for r in of["ours"] if r.get("success") is not None]
+        if successes:
+            verdicts += f"; success {statistics.fmean(successes):.0%}"
         cells = [cell(values) for values in figures.values()]
         rows.append([task, f"{steps:,}", *cells, published, *words, *seconds, verdicts])
     lines = [f"| {' | '.join(row)} |" for row in rows]

@@ -1,7 +1,10 @@
 """Shared by all tests: one torch thread, so that results do not depend on the machine."""
 
+import getpass
 import os
 import signal
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +26,13 @@ def nobody_waits():
     end = no_waiting.begin()
     yield
     end()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def compiled_code():
+    """Where torch itself keeps it, and not among the caches of whoever tests."""
+    folder = Path(tempfile.gettempdir()) / f"torchinductor_{getpass.getuser()}"
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from ppo import losses
-from ppo.algorithm import devices, probes
+from ppo.algorithm import devices, probes, switch
 from ppo.algorithm.devices import device_for
 from ppo.algorithm.discount import Discount
 from ppo.algorithm.eyes import build_eyes, encoder_parts
@@ -24,7 +24,7 @@ from ppo.algorithm.targets import TargetSettings, by_component
 from ppo.algorithm.update import Update
 from ppo.config import AuxiliaryConfig, Config, PPOConfig
 from ppo.config.consistency import CLIPS_IN_LENGTHS, mismatches
-from ppo.core import compiling, parallel
+from ppo.core import parallel
 from ppo.core.errors import UserError
 from ppo.core.layout import Layout
 from ppo.core.randomness import generator, stream_seed
@@ -53,32 +53,6 @@ AUXILIARY = ("trajectory", "time_to_end", "success")
 def normalizes_components(config: PPOConfig, num_components: int) -> bool:
     """Whether advantages get standard deviation 1 by component; one alone is left as it is."""
     return config.component_mixing == "normalized" and num_components > 1
-
-
-def uses_compile(config: Config, device: torch.device, on_device: bool = False) -> bool:
-    """Whether `system.compile` means compiled graphs for a run of this length.
-
-    Args:
-        on_device: environments are torch functions.
-
-    Raises:
-        UserError: compiling is asked for and cannot be done here.
-    """
-    if config.system.compile == "never":
-        return False
-    if config.system.compile == "always":
-        if obstacle := compiling.obstacle(device):
-            raise UserError(f"system.compile: always: {obstacle}; allowed here: never, auto")
-        return True
-    if config.network.memory != "none":
-        return False  # a graph of a whole sequence takes minutes to compile
-    ppo = config.ppo
-    batches = config.train.total_timesteps / (config.env.num_envs * ppo.num_steps)
-    gradient_steps = ppo.num_epochs * ppo.num_minibatches
-    counts = batches, ppo.num_steps, gradient_steps
-    if not compiling.repays(*counts, on_device, device.type):
-        return False
-    return not compiling.obstacle(device)  # the answer takes two seconds: it loads the compiler
 
 
 def build_agent(
@@ -221,13 +195,21 @@ def build_optimizer(config: Config, objective: Objective) -> Adam:
     return Adam(flat, ppo.max_grad_norm, rates, groups)
 
 
-def build_learner(config: Config, envs: Environments, device: torch.device) -> Learner:
-    """A learner on these environments."""
+def build_learner(
+    config: Config, envs: Environments, device: torch.device, at_once: bool = True
+) -> Learner:
+    """A learner on these environments.
+
+    Args:
+        at_once: where graphs are used at all, from the first batch on; else some eager batches
+            come first (ppo/algorithm/switch.py).
+    """
     agent, scale = build_agent(config, envs.layout, envs.action_space, len(envs.component_names))
     agent.precision = getattr(torch, config.system.precision)
     objective = build_objective(config, agent, scale).to(device)
     optimizer = build_optimizer(config, objective)
-    compiled = uses_compile(config, device, envs.backend == "torch")
+    how = switch.of_run(config, device, envs.backend == "torch", at_once)
+    compiled, eager = how.batch == 0, switch.eager_batches(config, how)
     seed = config.system.seed
     ppo, names = config.ppo, envs.component_names
     collector = Collector(
@@ -239,6 +221,7 @@ def build_learner(config: Config, envs: Environments, device: torch.device) -> L
         seed,
         device,
         compiled,
+        eager,
     )
     discount = Discount(ppo, names).to(device)
     settings = TargetSettings(
@@ -248,7 +231,7 @@ def build_learner(config: Config, envs: Environments, device: torch.device) -> L
         normalize_components=normalizes_components(ppo, len(names)),
         over_ranks=ppo.normalize_advantages == "global",
     )
-    update = Update(objective, optimizer, ppo, seed, compiled)
+    update = Update(objective, optimizer, ppo, seed, compiled, eager)
     scales = ppo.reward_scaling == "return_std"
     reward_scale = RewardScale(envs.num_envs, discount.total, scales).to(device)
     rewards = Rewards(reward_scale, clips=ppo.reward_outlier == "clip")
@@ -262,7 +245,7 @@ def build_learner(config: Config, envs: Environments, device: torch.device) -> L
         discount,
         rewards,
         device,
-        compiled,
+        how,
     )
 
 

@@ -5,6 +5,7 @@ Pure functions. Why each rule is as it is, with measurements: docs/automatic.md.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ MANY, FEW = 256, 8  # environments where many cost little more than one, and els
 WIDE = 64  # of an environment that is not known to be like that: from so many on, it is
 SAMPLES = {"wide": 16_384, "narrow": 2048, "images": 1024}  # of a batch
 PARTS = {"wide": 16, "narrow": 32, "images": 4}  # minibatches
+LEAST_LOG_STD = -1.0  # of the policy at the start
 EPOCHS = {"wide": 10, "narrow": 10, "images": 4}
 
 
@@ -95,7 +97,7 @@ RECIPES: Mapping[str, dict[str, Any]] = {
         "env.observation_scale": "tails",
         "network.shared_encoder": False,
         "network.layer_norm": True,
-        "network.initial_log_std": -1.0,
+        "network.initial_log_std": LEAST_LOG_STD,
         "ppo.learning_rate": 3e-4,
         "ppo.learning_rate_schedule": "linear",
         "ppo.gamma_schedule": "critic",
@@ -110,10 +112,9 @@ def _of_actions(entries: int) -> dict[str, Choice]:
     """How the policy of a narrow batch explores."""
     if not entries:
         return {"ppo.noise": Choice("ppo.noise", "white")}
-    if entries > 1:
-        return {}
-    # A single actuator has to do alone what several do together.
-    return {"network.initial_log_std": Choice("network.initial_log_std", 0.0)}
+    # The noise of all actuators together is as long as that of one.
+    log_std = round(max(LEAST_LOG_STD, 0.0 - 0.5 * math.log(entries)), 2)
+    return {"network.initial_log_std": Choice("network.initial_log_std", log_std)}
 
 
 def _beside(config: Config) -> dict[str, Choice]:

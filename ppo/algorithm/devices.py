@@ -41,7 +41,12 @@ def minibatch(config: Config) -> int:
     return config.env.num_envs * config.ppo.num_steps // config.ppo.num_minibatches
 
 
+def multiplications(config: Config) -> int:
+    """Of a gradient step: its samples times weights between hidden layers."""
+    sizes = config.network.hidden_sizes
+    return minibatch(config) * sum(a * b for a, b in pairwise([sizes[0], *sizes]))
+
+
 def is_large(config: Config) -> bool:
     """Whether a gradient step has enough to do for a GPU."""
-    sizes = config.network.hidden_sizes
-    return minibatch(config) * sum(a * b for a, b in pairwise([sizes[0], *sizes])) >= LARGE
+    return multiplications(config) >= LARGE

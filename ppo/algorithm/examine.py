@@ -30,10 +30,15 @@ class Examine:
     ) -> None:
         self.objective, self.flat = objective, flat
         self.shared = health.SharedGradients(objective, flat)
-        fused = compile_it and not parallel.is_active()
-        self._examine = compiled(self.examine, device) if fused else self.examine
-        self._measure = compiled(self.shared.measure, device) if compile_it else self.shared.measure
+        self.device = device
         self._shares = torch.full((2,), torch.nan, device=device)
+        self.run_as(compile_it)
+
+    def run_as(self, graphs: bool) -> None:
+        """From now on by compiled graphs, or eagerly."""
+        fused, measure = graphs and not parallel.is_active(), self.shared.measure
+        self._examine = compiled(self.examine, self.device) if fused else self.examine
+        self._measure = compiled(measure, self.device) if graphs else measure
 
     def remember(self, batch: Batch, knobs: Knobs) -> None:
         """Call it before the update."""

@@ -26,6 +26,7 @@ from ppo.algorithm.rollout.exploration import NoiseColor
 from ppo.algorithm.schedules import in_force
 from ppo.algorithm.snapshot import Snapshot, of_a_rank, of_earlier_versions
 from ppo.algorithm.stopwatch import Stopwatch
+from ppo.algorithm.switch import Switch
 from ppo.algorithm.targets import Prepare, TargetSettings, by_component, silence
 from ppo.algorithm.update import Update
 from ppo.config import Config
@@ -64,12 +65,12 @@ class Learner(nn.Module):
         discount: Discount,
         rewards: Rewards,
         device: torch.device,
-        compile_it: bool,
+        switch: Switch,
     ) -> None:
         super().__init__()
         self.config, self.objective, self.optimizer = config, objective, optimizer
         self.collector, self.update = collector, update
-        self.device, self.compiled = device, compile_it
+        self.device, self.switch, self.compiled = device, switch, switch.batch == 0
         num_components = len(collector.envs.component_names)
         last_mean = torch.zeros(num_components, dtype=torch.float64, device=device)
         self.register_buffer("last_mean", last_mean)  # mean of the last batch's returns [K]
@@ -81,8 +82,8 @@ class Learner(nn.Module):
             "slow_until": 0,
         }
         self.discount, self.rewards, self.reward_scale = discount, rewards, rewards.scale
-        self.prepare = Prepare(objective, settings, rewards, self.last_mean, device, compile_it)
-        self.examine = Examine(objective, optimizer.flat, device, compile_it)
+        self.prepare = Prepare(objective, settings, rewards, self.last_mean, device, self.compiled)
+        self.examine = Examine(objective, optimizer.flat, device, self.compiled)
         self.grace = Grace()
         self._snapshot: Snapshot | None = None
         normal_noise = objective.agent.distribution.normal_noise
@@ -132,6 +133,7 @@ class Learner(nn.Module):
             Dropped: `grace` says that there is no time to finish it.
         """
         started = time.perf_counter()
+        self._keep_to_switch()
         rewind = self._mark()
         try:
             with self.grace.during("batch"):
@@ -158,13 +160,28 @@ class Learner(nn.Module):
             events.append(
                 f"{faults}: rolled back, learning rate halved for {ROLLBACK_BATCHES} batches"
             )
-        record["events"] = [*record["events"], *self.reports, *events, *self._lacking()]
+        told = [*self.reports, *events, *self._changed(), *self._lacking()]
+        record["events"] = [*record["events"], *told]
         events.clear()
         self.reports.clear()
         self.kl_rate.follow(record["approx_kl"])
         self.discount.follow(record["explained_variance"])
         self.counters["batch"] += 1
         return record
+
+    def _keep_to_switch(self) -> None:
+        """Eager functions before the batch of the switch, graphs from it on."""
+        batch, first = self.counters["batch"], self.switch.batch
+        wanted = first is not None and batch >= first
+        if wanted == self.compiled:
+            return
+        for part in (self.collector, self.prepare, self.update, self.examine):
+            part.run_as(wanted)
+        self.compiled = wanted
+
+    def _changed(self) -> list[str]:
+        changes = self.switch.batch and self.counters["batch"] == self.switch.batch
+        return ["compiled: graphs compute from this batch on"] if changes else []
 
     def _lacking(self) -> list[str]:
         """What compiled code has to do without on this torch, and was not reported before."""

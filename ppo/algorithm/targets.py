@@ -128,9 +128,14 @@ class Prepare:
     ) -> None:
         self.objective, self.settings, self.rewards = objective, settings, rewards
         self.last_mean = last_mean
+        self.device = device
         fix_addresses(last_mean)
-        fused = compile_it and not parallel.is_active()
-        self._prepare = compiled(self.prepare, device) if fused else self.prepare
+        self.run_as(compile_it)
+
+    def run_as(self, graphs: bool) -> None:
+        """From now on by a compiled graph, or eagerly."""
+        fused = graphs and not parallel.is_active()
+        self._prepare = compiled(self.prepare, self.device) if fused else self.prepare
 
     @torch.no_grad()
     def __call__(self, rollout: Rollout) -> tuple[Batch, Numbers]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -44,6 +44,7 @@ class Update:
     Args:
         compile_it: compile the whole gradient step (losses, gradient, clipping, Adam) as one graph;
             otherwise it is recorded.
+        batches: that are computed eagerly in the whole run, as far as any are.
     """
 
     def __init__(
@@ -53,9 +54,10 @@ class Update:
         config: PPOConfig,
         run_seed: int,
         compile_it: bool,
+        batches: float,
     ) -> None:
         self.objective, self.optimizer, self.config = objective, optimizer, config
-        self.run_seed = run_seed
+        self.run_seed, self.batches = run_seed, batches
         self.names: list[str] = []  # names of a step's figures
         self.poll = Grace()  # polled between minibatches
         device = optimizer.flat.theta.device
@@ -68,9 +70,17 @@ class Update:
             torch.inf if limit is None else KL_STOP_FACTOR * limit, device=device
         )
         fix_addresses(*optimizer.buffers(), self.running)
+        self.run_as(compile_it)
+
+    def run_as(self, graphs: bool) -> None:
+        """From now on by compiled graphs, or eagerly and recorded."""
+        self.compiles = graphs
+        device = self.optimizer.flat.theta.device
+        steps = self.batches * self.config.num_epochs * self.config.num_minibatches
+        faster: Any = functools.partial(recorded, device=device, expected=steps)
+        if graphs:
+            faster = functools.partial(compiled, device=device)
         # Gradients that ranks must average leave the graph half way; one process fuses it all.
-        self.compiles = compile_it
-        faster = functools.partial(compiled if compile_it else recorded, device=device)
         alone = not parallel.is_active()
         self._gradient = self.gradient if alone else faster(self.gradient)
         self._step = faster(self.step) if alone else self.step

@@ -6,11 +6,15 @@ that would fall back to eager in the middle is an error, not a slow run.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
+import os
 import platform
+import re
 import types
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
@@ -41,6 +45,7 @@ def compiled(function: F, device: torch.device, loops: bool = False) -> F:
     Args:
         loops: whether the function holds a loop of torch's own.
     """
+    keep_compiled_code()
     if device.type == "cpu":
         _keep_freed_memory()
     # On a CPU the calls between kernels are compiled too: from Python they cost as much as the
@@ -217,14 +222,44 @@ def obstacle(device: torch.device) -> str | None:
     return "no C++ compiler was found (install g++ or clang++)"
 
 
-class Costs(NamedTuple):
-    """Seconds that compiling costs once, with an empty compiler cache, and saves, network 2x64."""
+CACHE = "TORCHINDUCTOR_CACHE_DIR"  # torch's word for its folder of compiled code
 
-    once: float  # a full cache takes a tenth
+
+def keep_compiled_code() -> None:
+    """Have torch keep compiled code among this user's caches, not where it is lost at a restart.
+
+    `$XDG_CACHE_HOME/ppo/compiled`, unless the user has named a folder; torch's own where nothing
+    can be written, or where a blank in its name would end in a command line of two files.
+    """
+    if CACHE in os.environ:
+        return
+    with contextlib.suppress(OSError, RuntimeError):
+        home = os.environ.get("XDG_CACHE_HOME")
+        folder = (Path(home) if home else Path.home() / ".cache") / "ppo" / "compiled"
+        if not re.fullmatch(r"[\w./\\:@+~-]+", str(folder)):
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            os.environ[CACHE] = str(folder)
+
+
+class Costs(NamedTuple):
+    """Seconds that compiling costs once and saves, or that eager code takes; network 2x64."""
+
+    once: float  # to compile, with an empty cache of compiled code; nothing for eager code
     gradient_step: float
     torch_step: float  # one step of all environments, which are torch functions
     host_step: float  # the same, of others
     batch: float
+
+    def of_a_batch(self, num_steps: int, gradient_steps: int, on_device: bool) -> float:
+        """Seconds that a batch counts for.
+
+        Args:
+            num_steps: T. on_device: environments are torch functions that compile with the policy.
+        """
+        step = self.torch_step if on_device else self.host_step
+        return self.gradient_step * gradient_steps + step * num_steps + self.batch
 
 
 # docs/speed.md: on one core of a server of 2024 with torch 2.13, against functions that are
@@ -233,11 +268,22 @@ COSTS = {
     "cpu": Costs(50.0, 2.5e-4, 1e-4, 2e-5, 2.2e-3),
     "cuda": Costs(90.0, 5e-3, 1.2e-3, 2e-5, 7e-3),
 }
+EAGER = Costs(0.0, 8e-4, 3e-4, 1.2e-4, 1e-2)
+LOAD = 10.0  # seconds until compiled code runs that another process has put into the cache
 MARGIN = 2.0  # a run must save this many times the cost
+# Eager batches of so many seconds come first. Compiling takes 50 s, or 12 s where the cache is
+# full, and one switch is for both: waiting loses as much as switching late.
+EAGERLY = 35.0
+SHARE = 4  # of a run, a quarter: what is estimated may be wrong
 
 
 def repays(
-    batches: float, num_steps: int, gradient_steps: int, on_device: bool, device: str = "cpu"
+    batches: float,
+    num_steps: int,
+    gradient_steps: int,
+    on_device: bool,
+    device: str = "cpu",
+    ahead: bool = False,
 ) -> bool:
     """Whether a run of this length is faster with compilation, by a safe margin.
 
@@ -245,11 +291,28 @@ def repays(
     number of samples; its gain on large batches comes on top.
 
     Args:
-        batches: of the run. num_steps: T. gradient_steps: of a batch.
+        batches: that graphs would compute. num_steps: T. gradient_steps: of a batch.
         on_device: environments are torch functions that compile with the policy.
         device: the type of the device.
+        ahead: another core compiles while the run goes on.
     """
     costs = COSTS.get(device, COSTS["cuda"])
-    step = costs.torch_step if on_device else costs.host_step
-    saved = costs.gradient_step * gradient_steps + step * num_steps + costs.batch
-    return batches * saved > MARGIN * costs.once
+    saved = batches * costs.of_a_batch(num_steps, gradient_steps, on_device)
+    return saved > MARGIN * (LOAD if ahead else costs.once)
+
+
+def eager_batches(
+    batches: float, num_steps: int, gradient_steps: int, on_device: bool, multiplications: float
+) -> int:
+    """How many batches a run on a CPU begins with while its graphs are compiled, at least 1.
+
+    Args:
+        batches: of the run.
+        multiplications: of a gradient step's samples with weights between hidden layers.
+    """
+    small = EAGER.of_a_batch(num_steps, gradient_steps, on_device)
+    seconds = small + gradient_steps * multiplications * PER_PRODUCT
+    return max(1, min(round(EAGERLY / seconds), int(batches / SHARE)))
+
+
+PER_PRODUCT = 6e-10  # seconds: there and back, of actor and critic

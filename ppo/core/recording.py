@@ -24,30 +24,40 @@ from ppo.core.compiling import ByLook, look
 F = TypeVar("F", bound=Callable[..., Any])
 
 CALLS = 1000  # before a function is recorded, which takes as long as a thousand of them save
+FEW = 20  # the same where thousands are sure to come
 CHECKS = 3  # replays that are compared with the function
 
 
-def recorded(function: F, device: torch.device) -> F:
+def recorded(function: F, device: torch.device, expected: float = 0.0) -> F:
     """`function`, replayed once it has been called often; on a CPU, elsewhere as it is.
 
     What it reads beside its arguments may change in place only, as with compiled functions, and
     what it changes it changes last.
+
+    Args:
+        expected: how many calls are to come. It decides when the function is recorded, which
+            changes no bit.
     """
-    return cast(F, Recorded(function)) if device.type == "cpu" else function
+    return cast(F, Recorded(function, expected)) if device.type == "cpu" else function
 
 
 class Recorded(ByLook):
-    """A function of positional arguments, with a record for each look of these."""
+    """A function of positional arguments, with a record for each look of these.
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    Args:
+        expected: how many calls are to come.
+    """
+
+    def __init__(self, function: Callable[..., Any], expected: float = 0.0) -> None:
         self._function = function
+        self._calls = min(FEW, CALLS) if expected > 3 * CALLS else CALLS
         self._records: dict[Any, _Record] = {}
 
     def graph(self, *args: Any) -> Callable[..., Any]:
         """What is called for arguments of this look, for calls with nothing else."""
         key = torch.is_grad_enabled(), look(args)
         if key not in self._records:
-            self._records[key] = _Record(self._function)
+            self._records[key] = _Record(self._function, self._calls)
         return self._records[key]
 
     def __call__(self, *args: Any) -> Any:
@@ -57,17 +67,17 @@ class Recorded(ByLook):
 class _Record:
     """A function for arguments of one look: counted, recorded, compared, then replayed."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], calls: int) -> None:
         self._function, self._run = function, self._count
-        self._calls = self._checks = 0
+        self._calls_left, self._checks = calls, 0
         self._replay: _Replay | None = None
 
     def __call__(self, *args: Any) -> Any:
         return self._run(*args)
 
     def _count(self, *args: Any) -> Any:
-        self._calls += 1
-        if self._calls < CALLS:
+        self._calls_left -= 1
+        if self._calls_left > 0:
             return self._function(*args)
         self._run = self._function  # for good, should this raise an error
         try:

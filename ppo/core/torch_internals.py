@@ -12,6 +12,8 @@ import importlib
 import importlib.util
 import os
 import shutil
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -74,7 +76,14 @@ def has_triton() -> bool:
 
 
 def has_cpp_compiler() -> bool:
-    """Whether functions can be compiled for a CPU."""
+    """Whether functions can be compiled for a CPU.
+
+    torch's own answer takes seconds, because it loads the compiler; the one that it would find
+    first is tried without.
+    """
+    usual = "clang++" if sys.platform == "darwin" else "g++"
+    if sys.platform != "win32" and _starts(os.environ.get("CXX") or usual):
+        return True
     without = "the C++ compiler is looked for by its name"
     find = private("torch._inductor.cpp_builder", "get_cpp_compiler", without)
     missing = private("torch._inductor.exc", "InvalidCxxCompiler", without)
@@ -86,6 +95,14 @@ def has_cpp_compiler() -> bool:
     except missing:
         return False
     return True
+
+
+def _starts(program: str) -> bool:
+    try:
+        found = subprocess.run([program, "--version"], capture_output=True, timeout=60)
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return False
+    return found.returncode == 0
 
 
 def scan() -> Callable[..., Any] | None:

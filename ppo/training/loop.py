@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ppo.algorithm import automatic, build
+from ppo.algorithm.ahead import Ahead
 from ppo.config import Config
 from ppo.core import parallel
 from ppo.core.errors import Diverged, Dropped, RunError, UserError
@@ -60,7 +61,8 @@ class Loop:
         self.envs, self.device, line = build.place(config, self.device, env=self.given)
         self.choices += line
         config = build.settled(config, self.envs)
-        self.learner = build.build_learner(config, self.envs, self.device)
+        self.learner = build.build_learner(config, self.envs, self.device, at_once=False)
+        self.ahead = Ahead(self.learner)
         self.settings = Settings(config, self.learner)
         self.saves = Saves(self.learner, config.train.keep_checkpoints)
         self.evaluated = RunEvaluations(config, self.device, self.given)
@@ -90,7 +92,7 @@ class Loop:
         self._restoring = False  # while callbacks begin whose state is loaded afterwards
         self._recalled: list[dict[str, Any]] | None = None  # the doctor's findings of before
         self._stop: str | None = None  # why a callback ends the run
-        self._free = weakref.finalize(self, _free, self.envs, self.evaluated)
+        self._free = weakref.finalize(self, _free, self.envs, self.evaluated, self.ahead)
 
     @property
     def config(self) -> Config:
@@ -142,6 +144,7 @@ class Loop:
     def _loop(self, is_over: Callable[[], bool], guard: SignalGuard) -> None:
         self._evaluate_if_due(guard)  # the evaluation that an interruption left out
         while self._stop is None and not is_over():
+            self.ahead.before_batch(self.learner.grace)
             record = self.learner.step()
             record["events"] = [*self.events, *record["events"]]
             self.whole, self.events = False, []
@@ -384,6 +387,7 @@ class Loop:
         )
 
 
-def _free(envs: Environments, evaluated: RunEvaluations) -> None:
+def _free(envs: Environments, evaluated: RunEvaluations, ahead: Ahead) -> None:
+    ahead.close()
     envs.close()
     evaluated.close()

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ppo.algorithm import switch
 from ppo.algorithm.learner import Learner
 from ppo.core import parallel
 from ppo.runs import checkpoint
@@ -86,5 +87,7 @@ class Saves:
         self.learner.load_state_dict(own)
         self.learner.counters.update(found.meta["counters"])
         self.learner.wall_time = found.meta["wall_time_s"]
+        saved, mine = found.meta.get("graphs"), self.learner.switch
+        self.learner.switch = switch.resumed(saved, mine, self.device)
         self.restarted_at = found.batch if found.meta.get("exact", True) else -1
         return found, others

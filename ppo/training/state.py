@@ -13,6 +13,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from ppo.algorithm import switch
 from ppo.algorithm.learner import Learner
 from ppo.algorithm.schedules import scheduled
 from ppo.algorithm.snapshot import TENSORS_ADDED_LATER
@@ -88,6 +89,7 @@ def facts(learner: Learner) -> dict[str, Any]:
         "torch": torch.__version__,
         "device": str(learner.device),
         "layout": layout(learner),
+        "graphs": learner.switch,
     }
 
 
@@ -180,6 +182,8 @@ def differences(found: Checkpoint, learner: Learner) -> list[str]:
         for name, value in now.items()
         if found.meta[name] != value
     ]
+    if switch.lost(found.meta.get("graphs"), learner.switch, found.batch):
+        lines.append("resumed without compiled graphs: the same run, not the same bits")
     if not found.meta.get("exact", True):
         lines.append(
             "resumed between two checkpoints: this environment's state cannot be saved, so its "

@@ -66,7 +66,7 @@ def measure(config: Config, seconds: float = 3.0) -> dict[str, Any]:
             "backend": envs.backend,
             "device": str(device),
             "threads": torch.get_num_threads(),
-            "compiled": build.uses_compile(config, device, envs.backend == "torch"),
+            "compiled": learner.compiled,
             "torch": torch.__version__,
         }
     finally:

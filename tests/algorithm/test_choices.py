@@ -85,9 +85,10 @@ def test_the_reasons_are_sentences() -> None:
 
 
 def test_how_it_explores_depends_on_the_actions() -> None:
-    found = {n: resolved(facts=Facts(False, n)) for n in (0, 1, 6)}
-    assert [config.ppo.noise for config in found.values()] == ["white", "contest", "contest"]
-    assert [found[n].network.initial_log_std for n in (1, 6)] == [0.0, -1.0]
+    found = {n: resolved(facts=Facts(False, n)) for n in (0, 1, 4, 17)}
+    assert [config.ppo.noise for config in found.values()] == ["white", *3 * ["contest"]]
+    assert [found[n].network.initial_log_std for n in (1, 4, 17)] == [0.0, -0.69, -1.0]
+    assert resolved(facts=Facts(True, 4)).network.initial_log_std == 0.0
 
 
 def test_images_have_rules_of_their_own_where_an_encoder_sees_them() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ppo import Config, Trainer
-from ppo.algorithm import build
+from ppo.algorithm import switch
 from ppo.cli import main
 from ppo.runs.folder import RunFolder
 
@@ -20,15 +20,15 @@ SETS = [f"--set={setting}" for setting in SMALL]
 def asked(monkeypatch):
     """Whether each learner that is built is compiled; none of them is."""
     found = []
-    uses = build.uses_compile
+    uses = switch.uses_compile
 
     def remembered(*args):
         found.append(uses(*args))
         return False
 
-    monkeypatch.setattr(build.compiling, "obstacle", lambda device: None)
-    monkeypatch.setattr(build.compiling, "repays", lambda *counts: True)
-    monkeypatch.setattr(build, "uses_compile", remembered)
+    monkeypatch.setattr(switch.compiling, "obstacle", lambda device: None)
+    monkeypatch.setattr(switch.compiling, "repays", lambda *counts: True)
+    monkeypatch.setattr(switch, "uses_compile", remembered)
     return found
 
 

@@ -18,6 +18,7 @@ from ppo.config.words import known_paths
 from ppo.core.errors import UserError
 
 ROOT = Path(__file__).parents[2]
+READY = sorted([*ROOT.glob("configs/*.yaml"), *ROOT.glob("benchmarks/configs/*.yaml")])
 
 
 def load(tmp_path: Path, text: str | bytes, *overrides: str) -> Config:
@@ -118,7 +119,7 @@ def test_a_new_setting_is_for_experts_unless_it_is_marked() -> None:
     assert "  new: 2" in to_yaml(Tree())
 
 
-@pytest.mark.parametrize("file", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda f: f.stem)
+@pytest.mark.parametrize("file", READY, ids=lambda f: f.stem)
 def test_ready_configurations_load_and_hold_only_what_differs(file: Path) -> None:
     config, defaults = Config.load(file).to_dict(), Config().to_dict()
     for section, values in yaml.safe_load(file.read_text()).items():

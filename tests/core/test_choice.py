@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ppo.algorithm import build
+from ppo.algorithm import switch
 from ppo.config import Config
 from ppo.core import compiling
 
@@ -13,7 +13,7 @@ CPU = torch.device("cpu")
 
 def chosen(*settings: str) -> bool:
     config = Config.from_dict({}, ["ppo.num_steps=128", *settings])
-    return build.uses_compile(config, CPU, on_device=True)
+    return switch.uses_compile(config, CPU, on_device=True)
 
 
 def test_auto_compiles_a_long_run_and_not_a_short_one() -> None:

@@ -230,3 +230,20 @@ def test_zeros_of_two_signs_and_nan_are_told_apart() -> None:
     assert not same(torch.tensor([0.0]), torch.tensor([-0.0]))
     assert not same(torch.tensor([0.0]), torch.tensor([0.0], dtype=torch.float64))
     assert not same(torch.zeros(2), torch.zeros(1, 2))
+
+
+@pytest.mark.parametrize(("expected", "calls"), [(31, 4), (30, 10)])
+def test_a_function_with_many_calls_to_come_is_recorded_early(expected, calls, monkeypatch) -> None:
+    monkeypatch.setattr(recording, "CALLS", 10)
+    monkeypatch.setattr(recording, "FEW", 4)
+    fast: Any = recorded(lambda x: x + 1.0, CPU, expected)
+    for call in range(calls + recording.CHECKS):
+        assert not is_replayed(fast), call
+        fast(torch.ones(2))
+    assert is_replayed(fast)
+
+
+def test_a_long_run_is_recorded_from_its_first_batches(monkeypatch) -> None:
+    monkeypatch.setattr(recording, "CALLS", 10**3)
+    learner, _ = train([*KINDS[3], "train.total_timesteps=100000"], 6)
+    assert is_replayed(learner.update._step) and is_replayed(learner.collector.player.act)

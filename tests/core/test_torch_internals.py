@@ -74,6 +74,22 @@ def test_what_is_gone_is_noted_once_and_is_no_error(without_private_names) -> No
     assert all(torch.__version__ in line and "moved elsewhere" in line for line in notes)
 
 
+def test_a_compiler_that_starts_is_found_without_loading_torchs_own(monkeypatch, tmp_path) -> None:
+    program = tmp_path / "compiler"
+    program.write_text("#!/bin/sh\nexit $STATUS\n")
+    program.chmod(0o755)
+    asked: list[str] = []
+    monkeypatch.setattr(torch_internals, "private", lambda *names: asked.append(names[1]))
+    monkeypatch.setattr(torch_internals.shutil, "which", lambda name: None)
+    monkeypatch.setenv("CXX", str(program))
+    monkeypatch.setenv("STATUS", "0")
+    assert torch_internals.has_cpp_compiler() and not asked
+    monkeypatch.setenv("STATUS", "1")
+    assert not torch_internals.has_cpp_compiler() and "get_cpp_compiler" in asked
+    monkeypatch.setenv("CXX", str(tmp_path / "missing"))
+    assert not torch_internals.has_cpp_compiler()
+
+
 def learner() -> Any:
     config = Config.from_dict({}, SMALL)
     device = build.prepare_torch(config)

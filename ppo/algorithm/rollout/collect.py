@@ -62,6 +62,7 @@ class Collector:
         reward_factor: multiplies rewards; episode returns are reported without it.
         compile_it: compile the policy step, together with environments that live on the device;
             otherwise it is recorded.
+        batches: that are played eagerly in the whole run, as far as any are.
     """
 
     def __init__(
@@ -74,29 +75,36 @@ class Collector:
         run_seed: int,
         device: torch.device,
         compile_it: bool,
+        batches: float,
     ) -> None:
         self.agent, self.value_scale, self.envs = agent, value_scale, envs
         self.num_steps, self.reward_factor = num_steps, reward_factor
         self.run_seed, self.device = run_seed, device
-        self.player: HostPlayer | NativePlayer
-        actor = Actor(agent)
-        if isinstance(envs, TorchEnvironments) and (compile_it or device.type != "cpu"):
-            self.player = NativePlayer(actor, envs, compile_it)
-        else:
-            waits = isinstance(envs, SimulatorEnvironments) and envs.device.type != "cpu"
-            kind = DevicePlayer if waits else HostPlayer
-            if compile_it:  # a graph makes the noise ready at no cost
-                self.player = kind(compiled(actor.forward, device), envs, device)
-            else:
-                ready = agent.distribution.ready
-                self.player = kind(recorded(actor.act, device), envs, device, ready)
-        self._finish = compiled(self.finish, device) if compile_it else self.finish
+        self.batches = batches
+        self.run_as(compile_it)
         n, k = envs.num_envs, len(envs.component_names)
         self.sums = torch.zeros(n, k, device=device)
         self.lengths = torch.zeros(n, 1, device=device)
         self.current: Tensor | None = None
         self.states: States = ()
         self._rewound: Moment | None = None
+
+    def run_as(self, graphs: bool) -> None:
+        """From now on by compiled graphs, or eagerly and recorded."""
+        envs, device, actor = self.envs, self.device, Actor(self.agent)
+        self.player: HostPlayer | NativePlayer
+        if isinstance(envs, TorchEnvironments) and (graphs or device.type != "cpu"):
+            self.player = NativePlayer(actor, envs, graphs)
+        else:
+            waits = isinstance(envs, SimulatorEnvironments) and envs.device.type != "cpu"
+            kind = DevicePlayer if waits else HostPlayer
+            if graphs:  # a graph makes the noise ready at no cost
+                self.player = kind(compiled(actor.forward, device), envs, device)
+            else:
+                ready = self.agent.distribution.ready
+                act = recorded(actor.act, device, self.batches * self.num_steps)
+                self.player = kind(act, envs, device, ready)
+        self._finish = compiled(self.finish, device) if graphs else self.finish
 
     def mark(self) -> Moment:
         """This moment, for `rewind`: an unfinished batch can be dropped without a trace."""

@@ -1,0 +1,176 @@
+"""What an automatic choice is worth: twice and half of it, by hand, one at a time.
+
+    python benchmarks/sensitivity.py [--choices ppo.learning_rate ...] [--tasks ...] [--seeds 3]
+    python benchmarks/sensitivity.py --table
+
+The shipped config.yaml with `env.id` on six tasks, 200,000 steps each; then the same with one
+setting doubled or halved, whatever `auto` had chosen for the task. A run's score is its return (20
+episodes of the policy's mode) between that of a random policy (0) and a good one (1), see TASKS. A
+row is the mean gain over tasks, beside the spread of seeds: the standard deviation over seeds of
+the unchanged configuration, its root mean square over tasks. A choice may stay automatic as long as
+no row gains more than that.
+
+Every run appends a line to benchmarks/results/sensitivity.jsonl; existing ones are not repeated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import json
+import math
+import multiprocessing
+import re
+import statistics
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from one_config import EPISODES, RESULTS, lines_of
+
+STEPS = 200_000
+TASKS = {  # returns of a random policy and of a good one
+    "CartPole-v1": (22.0, 500.0),
+    "Acrobot-v1": (-500.0, -80.0),
+    "Pendulum-v1": (-1200.0, -150.0),
+    "MountainCarContinuous-v0": (-33.0, 94.0),
+    "LunarLander-v3": (-180.0, 260.0),
+    "Hopper-v5": (18.0, 3000.0),
+}
+CHOICES = (  # the most influential first
+    "ppo.learning_rate",
+    "network.initial_log_std",  # the deviation is doubled and halved, not its logarithm
+    "ppo.num_steps",
+    "ppo.num_epochs",
+    "ppo.num_minibatches",
+    "ppo.target_kl",
+    "env.num_envs",
+)
+UNCHANGED = ("", 1.0)
+
+
+class Job(NamedTuple):
+    choice: str  # a setting, or empty
+    times: float
+    task: str
+    seed: int
+
+
+def varied(config: Any, choice: str, times: float) -> list[str]:
+    """The override that multiplies a chosen setting; none where that is impossible.
+
+    Args:
+        config: the resolved configuration of the task.
+    """
+    section, key = choice.split(".")
+    value = getattr(getattr(config, section), key)
+    if value is None:
+        return []
+    changed = value + math.log(times) if choice.endswith("log_std") else times * value
+    return [f"{choice}={round(changed) if isinstance(value, int) else changed}"]
+
+
+def train(job: Job) -> dict[str, Any]:
+    warnings.filterwarnings("ignore")
+    import torch
+
+    from ppo import Config, Trainer
+    from ppo.policies.evaluate import evaluate_run
+
+    torch.set_num_threads(1)
+    begun = time.process_time()
+    sets = [f"env.id={job.task}", f"system.seed={job.seed}", f"train.total_timesteps={STEPS}"]
+    sets += ["logging.tensorboard=false", "evaluation.interval=0"]
+    plain = len(sets)
+    with tempfile.TemporaryDirectory() as folder:
+        if job.choice:
+            with Trainer(Config.load(None, sets), f"{folder}/look") as trainer:
+                sets += varied(trainer.config, job.choice, job.times)
+        with Trainer(Config.load(None, sets), folder) as trainer:
+            summary = trainer.train()
+        played = evaluate_run(
+            "run0001", Path(folder), EPISODES, seed=10_000 + job.seed, which="latest"
+        )
+    return {
+        **job._asdict(),
+        "changed": sets[plain:],
+        "evaluation": played["mean_return"],
+        "training": summary["final_return"],
+        "cpu_s": round(time.process_time() - begun),
+    }
+
+
+# ---- the table
+
+
+def score(run: dict[str, Any]) -> float:
+    low, high = TASKS[run["task"]]
+    return float((run["evaluation"] - low) / (high - low))
+
+
+def table(runs: list[dict[str, Any]]) -> str:
+    """A row for each choice and direction, of the tasks and seeds that both have."""
+    scores: dict[tuple[str, float], dict[tuple[str, int], float]] = {}
+    for run in runs:
+        kind = scores.setdefault((run["choice"], run["times"]), {})
+        kind[run["task"], run["seed"]] = score(run)
+    base = scores.get(UNCHANGED, {})
+    lines = [
+        "| choice | times | mean gain | spread of seeds | tasks | runs | gain by task |",
+        "|" + " --- |" * 7,
+    ]
+    for (choice, times), found in scores.items():
+        shared = [key for key in found if key in base and choice]
+        tasks = [task for task in TASKS if any(key[0] == task for key in shared)]
+        if not tasks:
+            continue
+        gains, spreads = {}, []
+        for task in tasks:
+            keys = [key for key in shared if key[0] == task]
+            gains[task] = statistics.fmean(found[key] - base[key] for key in keys)
+            of_task = [value for key, value in base.items() if key[0] == task]
+            spreads.append(statistics.variance(of_task) if len(of_task) > 1 else math.nan)
+        spread = math.sqrt(statistics.fmean(spreads))
+        by_task = ", ".join(
+            f"{task.rpartition('-')[0]} {gain:+.2f}" for task, gain in gains.items()
+        )
+        lines.append(
+            f"| `{choice}` | {times:g} | {statistics.fmean(gains.values()):+.3f} | {spread:.3f} | "
+            f"{len(tasks)} | {len(shared)} | {by_task} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=re.split(r"\n\n", __doc__ or "")[0])
+    parser.add_argument("--choices", nargs="+", choices=CHOICES, default=list(CHOICES))
+    parser.add_argument("--tasks", nargs="+", choices=list(TASKS), default=list(TASKS))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--table", action="store_true", help="from the records that are there")
+    args = parser.parse_args()
+    path = RESULTS / "sensitivity.jsonl"
+    kinds = [UNCHANGED, *((choice, times) for choice in args.choices for times in (2.0, 0.5))]
+    done = {(r["choice"], r["times"], r["task"], r["seed"]) for r in lines_of(path)}
+    jobs = [
+        job
+        for kind in kinds
+        for seed in range(1, args.seeds + 1)
+        for task in args.tasks
+        if (job := Job(*kind, task, seed)) not in done and not args.table
+    ]
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(
+        args.workers, mp_context=context, max_tasks_per_child=1
+    ) as pool:
+        for future in concurrent.futures.as_completed([pool.submit(train, job) for job in jobs]):
+            with path.open("a") as file:
+                file.write(json.dumps(future.result()) + "\n")
+            print(future.result(), flush=True)
+    (RESULTS / "sensitivity.md").write_text(table(lines_of(path)))
+
+
+if __name__ == "__main__":
+    main()
