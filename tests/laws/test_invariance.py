@@ -118,7 +118,13 @@ def test_value_scales_keep_what_they_claim(kind):
 @pytest.mark.parametrize("kind", CLIPS.names())
 @pytest.mark.parametrize("form", ["pessimistic", "plain"])
 def test_value_clips_keep_what_they_claim(kind, form):
-    chosen = (f"ppo.value_clip={kind}", f"ppo.value_clip_form={form}")
+    chosen = (
+        f"ppo.value_clip={kind}",
+        f"ppo.value_clip_form={form}",
+        "ppo.value_clip_epsilon=0.01",
+    )
+    holds = first_difference(plain_history("ppo.value_clip=none"), plain_history(*chosen))
+    assert bool(holds) == (kind != "none"), "the test is worth nothing"
     assert same_bits(*chosen) == CLIPS.get(kind).exact
 
 
