@@ -46,8 +46,8 @@ def _aliases(source: Source) -> dict[str, str]:
     return names
 
 
-# A factory of the user's goes to the worker processes that this process starts, through a pipe.
-# Both go from a process of the trainer to one that it started, through a pipe of its own.
+# A factory of the user's goes to the worker processes that this process starts, and what a run
+# compiles to the process beside it, both through a pipe.
 ALLOWED = ["ppo.core.companion: pickle", *["ppo.envs.portable: cloudpickle"] * 2]
 
 
