@@ -28,9 +28,11 @@ class Discount(nn.Module):
     """Discounts in force; `observe` before a batch's targets are made, `follow` after.
 
     The horizon is never shorter than that of `gamma`, with which it begins, and never longer than
-    that of `max_gamma` or the mean length of the last episodes. Between these bounds, as soon as an
-    episode has ended, `gamma_schedule: critic` makes it a twentieth longer after each batch of
-    whose returns the critic explained more than nine tenths, else a twentieth shorter.
+    that of `max_gamma` or the mean length of the last episodes. While a contest of noises goes on
+    `max_gamma_contest` takes the place of a smaller `max_gamma`: where noise that lasts comes
+    further, what counts lies far ahead. Between these bounds, as soon as an episode has ended,
+    `gamma_schedule: critic` makes it a twentieth longer after each batch of whose returns the
+    critic explained more than nine tenths, else a twentieth shorter.
 
     Args:
         names: names of the reward components; those of `component_gammas` keep their own discount.
@@ -46,6 +48,8 @@ class Discount(nn.Module):
         super().__init__()
         self.follows = config.gamma_schedule == "critic"
         self.bounds = (config.gamma, config.max_gamma)
+        contest = config.max_gamma_contest if config.noise == "contest" else 0.0
+        self.contest_bounds = (config.gamma, max(config.max_gamma, contest))
         own = by_component(names, config.component_gammas, config.gamma)
         free = torch.tensor([name not in config.component_gammas for name in names])
         self.register_buffer("free", free, persistent=False)
@@ -56,8 +60,12 @@ class Discount(nn.Module):
         self.register_buffer("seen", torch.zeros(2, dtype=torch.float64))
 
     @torch.no_grad()
-    def observe(self, episodes: Episodes) -> None:
-        """Take in the episodes that ended in a rollout, on all ranks."""
+    def observe(self, episodes: Episodes, colored_share: float = 0.0) -> None:
+        """Take in the episodes that ended in a rollout, on all ranks.
+
+        Args:
+            colored_share: of the environments, in this rollout.
+        """
         if not self.follows:
             return
         ended = episodes.finished.double()
@@ -65,7 +73,7 @@ class Discount(nn.Module):
         remember(self.seen, parallel.sum_(found))
         steps, count = self.seen.unbind()
         longest = torch.where(count > 0, steps / count, 0.0)
-        low, high = self.bounds
+        low, high = self.contest_bounds if colored_share > 0.0 else self.bounds
         self.horizon.copy_(torch.minimum(self.horizon, longest))
         gamma = 1.0 - 1.0 / self.horizon.clamp(min=1.0)
         self.total.copy_(gamma.clamp(low, high))

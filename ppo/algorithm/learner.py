@@ -231,7 +231,7 @@ class Learner(nn.Module):
         if parallel.any_(found is None, self.device) or found is None:
             raise Dropped(f"batch {self.counters['batch']} was dropped")
         rollout, episodes = found
-        self.discount.observe(episodes)
+        self.discount.observe(episodes, self.colored_share)
         ended = episodes.finished, rollout.terminated, episodes.returns
         self.noise_color.observe(*ended, self.progress)
         return found

@@ -46,6 +46,10 @@ class PPOConfig(Section):
         auto=True,
     )
     max_gamma: Fraction = setting(0.999, "largest discount factor of a schedule", auto=True)
+    max_gamma_contest: Fraction = setting(
+        0.999,
+        "the same while a contest of noises goes on (ppo.noise: contest), where it is larger",
+    )
     gae_lambda: Fraction = setting(
         0.95,
         "lambda of generalized advantage estimation",

@@ -60,6 +60,34 @@ def test_it_is_an_oracle_s(batches, least):
         horizon *= 1.05 if explained is not None and explained > 0.9 else 1 / 1.05
 
 
+def test_a_contest_allows_a_longer_horizon():
+    def last(noise: str, share: float, contest: float) -> float:
+        config = schedule(noise=noise, max_gamma=0.995, max_gamma_contest=contest)
+        discount = Discount(config, ("reward",))
+        for _ in range(80):
+            discount.observe(rollout_of([5000] * 5), share)
+            discount.follow(0.95)
+        before = discount.gamma.item()
+        discount.observe(rollout_of([5000] * 5), 0.0)  # it is over
+        assert discount.gamma.item() == pytest.approx(min(before, 0.995), abs=1e-6)
+        return before
+
+    assert last("contest", 0.5, 0.999) == pytest.approx(0.999, abs=1e-6)
+    for other in (("contest", 0.0, 0.999), ("pink", 1.0, 0.999), ("contest", 0.5, 0.9)):
+        assert last(*other) == pytest.approx(0.995, abs=1e-6)
+
+
+def test_a_run_gives_its_discount_the_noise_that_it_has():
+    learner = make_learner(FOLLOWS, "ppo.noise=contest", "ppo.max_gamma=0.995", env=ThreeScales())
+    given = []
+    observe = learner.discount.observe
+    learner.discount.observe = lambda episodes, share: given.append(share) or observe(episodes)
+    learner.step()
+    learner.noise_color.contest[0] = 1.0  # it goes on
+    learner.step()
+    assert given == [0.0, 0.5]
+
+
 def test_named_components_keep_their_own():
     config = schedule(component_gammas={"plain": 0.5}, max_gamma=0.9975)
     discount = Discount(config, ("large", "plain", "small"))

@@ -77,6 +77,7 @@ ELSEWHERE = {
     ),
     "ppo.gamma_schedule": "algorithm/test_discount.py::test_the_horizon_follows_the_critic",
     "ppo.max_gamma": "algorithm/test_discount.py::test_it_is_an_oracle_s",
+    "ppo.max_gamma_contest": "algorithm/test_discount.py::test_a_contest_allows_a_longer_horizon",
     "ppo.component_gammas": "algorithm/test_discount.py::test_named_components_keep_their_own",
     "ppo.component_mixing": "laws/test_invariance.py::"
     "test_each_critic_is_invariant_to_its_own_scale",
