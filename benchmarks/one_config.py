@@ -305,7 +305,8 @@ def table(runs: list[Run]) -> str:
             f"{statistics.fmean(r['cpu_s'] for r in of[c]):.0f}" if of[c] else ""
             for c in ("ours", "default", "zoo")
         ]
-        verdicts = ", ".join(sorted({str(r["verdict"]) for r in of["ours"]}))
+        told = {": ".join([r["verdict"], *r["findings"]]) for r in of["ours"]}
+        verdicts = ", ".join(sorted(told))
         successes = [r["success"] for r in of["ours"] if r.get("success") is not None]
         if successes:
             verdicts += f"; success {statistics.fmean(successes):.0%}"

@@ -72,7 +72,7 @@ def test_layers_that_torch_starts_come_from_the_run_s_seed() -> None:
     assert not torch.equal(weights[0], other.first.weight)
 
 
-@pytest.mark.parametrize("power", [-20, 20])
+@pytest.mark.parametrize("power", [pytest.param(-20, marks=pytest.mark.slow), 20])
 def test_reward_scale_changes_no_bit_of_a_run_with_own_parts(power: int) -> None:
     runs = []
     for scale in (1.0, 2.0**power):

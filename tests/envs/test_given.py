@@ -91,7 +91,11 @@ def test_workers_are_given_what_makes_their_environments(form):
 
 @pytest.mark.parametrize(
     ("backend", "factory"),
-    [("sync", numbered), ("sync", lambda index: Numbered(index)), ("async", numbered)],
+    [
+        ("sync", numbered),
+        ("sync", lambda index: Numbered(index)),
+        pytest.param("async", numbered, marks=pytest.mark.slow),
+    ],
 )
 def test_a_factory_is_given_the_number_of_the_environment(backend, factory):
     with make(factory, backend, offset=10, workers=2) as envs:

@@ -41,7 +41,9 @@ def test_a_checkpoint_holds_the_environments_of_every_rank(whole):
     assert {name.removeprefix("rank1.") for name in own} <= whole["tensors"].keys()
 
 
-@pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1"])
+@pytest.mark.parametrize(
+    "env", ["CartPole-v1", pytest.param("Pendulum-v1", marks=pytest.mark.slow)]
+)
 def test_two_halves_learn_what_one_whole_learns(zygote, tmp_path, env):
     """Where advantages are normalized over all of them; a half alone has its own moments."""
     more = {"env__id": env, "ppo__num_minibatches": 1, "ppo__learning_rate": 0.01}
@@ -61,7 +63,11 @@ def test_two_halves_learn_what_one_whole_learns(zygote, tmp_path, env):
     assert apart.max() < 1e-5 and alone.max() > 1e-2
 
 
-@pytest.mark.parametrize("who", [[0], [1], [0, 1]], ids=["rank 0", "rank 1", "both"])
+@pytest.mark.parametrize(
+    "who",
+    [pytest.param([0], marks=pytest.mark.slow), [1], [0, 1]],
+    ids=["rank 0", "rank 1", "both"],
+)
 def test_ranks_stop_together_and_go_on_as_if_nothing_had_been(zygote, tmp_path, whole, who):
     trials = zygote.ranks(command(tmp_path, BATCHES, **MORE))
     assert trials[0].until("collect", 4)

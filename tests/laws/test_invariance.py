@@ -210,7 +210,9 @@ def test_clipped_outliers_see_no_reward_scale():
     assert not first_difference(plain, scaled)
 
 
-@pytest.mark.parametrize("clip", ["relative", "sigma", "none"])
+@pytest.mark.parametrize(
+    "clip", ["relative", "none", pytest.param("sigma", marks=pytest.mark.slow)]
+)
 def test_return_scale_weighs_nothing_where_losses_are_in_variances(clip):
     """Neither the pull on the encoder nor the speed of the critic's output layer."""
     runs = [

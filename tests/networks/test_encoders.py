@@ -131,8 +131,9 @@ def test_an_encoder_that_does_not_fit_is_refused(kind, space, message):
         {"env__kwargs": "{numbers: true}", "network__shared_encoder": "false"},
         {"env__kwargs": "{numbers: true}", "network__encoder": "mlp"},
         {"env__kwargs": "{shape: [40, 40]}", "env__frame_stack": 3, "network__memory": "gru"},
-        {"env__kwargs": "{numbers: true}", "env__backend": "async", "env__workers": 1,
-         "env__frame_stack": 2, "network__encoder": "impala_cnn"},
+        pytest.param({"env__kwargs": "{numbers: true}", "env__backend": "async", "env__workers": 1,
+                      "env__frame_stack": 2, "network__encoder": "impala_cnn"},
+                     marks=pytest.mark.slow),
     ],
 )  # fmt: skip
 def test_a_resumed_run_on_pixels_is_the_run_that_was_never_stopped(tmp_path, more):
