@@ -133,11 +133,12 @@ def table(runs: list[dict[str, Any]]) -> str:
             of_task = [value for key, value in base.items() if key[0] == task]
             spreads.append(statistics.variance(of_task) if len(of_task) > 1 else math.nan)
         spread = math.sqrt(statistics.fmean(spreads))
+        shown = "one seed" if math.isnan(spread) else f"{spread:.3f}"
         by_task = ", ".join(
             f"{task.rpartition('-')[0]} {gain:+.2f}" for task, gain in gains.items()
         )
         lines.append(
-            f"| `{choice}` | {times:g} | {statistics.fmean(gains.values()):+.3f} | {spread:.3f} | "
+            f"| `{choice}` | {times:g} | {statistics.fmean(gains.values()):+.3f} | {shown} | "
             f"{len(tasks)} | {len(shared)} | {by_task} |"
         )
     return "\n".join(lines) + "\n"
