@@ -143,7 +143,7 @@ class Batch(NamedTuple):
         return Batch(**found)
 
     def _rows(self, index: Tensor) -> Batch:
-        return self.map(lambda rows: rows[index])
+        return self.map(lambda rows: rows.index_select(0, index))  # faster than rows[index]
 
 
 class Prediction(NamedTuple):

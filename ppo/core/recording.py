@@ -16,10 +16,12 @@ from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
-from torch.fx import Graph, GraphModule, Node
+from torch.fx import GraphModule, Node
 
 from ppo.core import torch_internals
 from ppo.core.compiling import ByLook, look
+from ppo.core.operations import operations
+from ppo.core.simplify import simplify
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -166,80 +168,20 @@ def _trace(function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[GraphMo
         found = function(*refill(args, iter(tensors)))
         return leaves(found)
 
-    return torch_internals.operations(flat, leaves(args)), found
+    return operations(flat, leaves(args)), found
 
 
 def _replay_of(graph: GraphModule, args: tuple[Any, ...], form: Any) -> _Replay | None:
     """None where a replay would not be the function: it draws random numbers of its own."""
     if any(_is_random(node) for node in graph.graph.nodes):
         return None
-    reads = _lift(graph)
-    _simplify(graph.graph)
-    graph.recompile()
+    reads = simplify(graph)
     run = torch_internals.without_python(graph, _copies([*leaves(args), *reads]))
     return _Replay(run, reads, form)
 
 
 def _is_random(node: Node) -> bool:
     return torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())
-
-
-def _lift(module: GraphModule) -> list[Tensor]:
-    """Makes inputs of the tensors that a graph reads beside its arguments; returns them."""
-    graph = module.graph
-    place = [node for node in graph.nodes if node.op == "placeholder"][-1]
-    lifted: dict[int, Node] = {}
-    reads: list[Tensor] = []
-    for node in [node for node in graph.nodes if node.op == "get_attr"]:
-        tensor = getattr(module, str(node.target))
-        if id(tensor) not in lifted:
-            with graph.inserting_after(place):
-                place = lifted[id(tensor)] = graph.placeholder(f"read_{len(reads)}")
-            reads.append(tensor.detach())
-        node.replace_all_uses_with(lifted[id(tensor)])
-        graph.erase_node(node)
-    return reads
-
-
-def _simplify(graph: Graph) -> None:
-    """Leaves out what only autograd needs, what nobody reads, and what was computed before."""
-    for node in list(graph.nodes):
-        if node.target in (torch.ops.aten.detach.default, torch.ops.aten.alias.default):
-            node.replace_all_uses_with(node.args[0])
-            graph.erase_node(node)
-    graph.eliminate_dead_code()
-    _merge(graph)
-    for node in graph.nodes:
-        if any(_is_flags(arg) for arg in node.args):
-            args = [arg.name if isinstance(arg, Node) else arg for arg in node.args]
-            node.target = torch_internals.spelled_out(node.target, args)
-            node.args = tuple(node.all_input_nodes)
-
-
-def _is_flags(arg: Any) -> bool:
-    return isinstance(arg, (list, tuple)) and any(isinstance(part, bool) for part in arg)
-
-
-def _merge(graph: Graph) -> None:
-    """One operation for all equal ones, as far as nothing that they read was changed between."""
-    changed = {node.args[0] for node in graph.nodes if _writes(node)}
-    known: dict[Any, Node] = {}
-    for node in list(graph.nodes):
-        if _writes(node):
-            known.clear()
-            continue
-        if node.op != "call_function" or node in changed:
-            continue
-        key = node.target, repr(node.args), repr(node.kwargs)
-        first = known.setdefault(key, node)
-        if first is not node:
-            node.replace_all_uses_with(first)
-            graph.erase_node(node)
-
-
-def _writes(node: Node) -> bool:
-    schema = getattr(node.target, "_schema", None)
-    return schema is not None and schema.is_mutable
 
 
 def _copies(tensors: list[Tensor]) -> list[Tensor]:

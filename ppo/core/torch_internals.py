@@ -7,6 +7,7 @@ this torch has them no more. The run is slower then, not wrong, and `NOTES` hold
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import importlib.util
@@ -16,11 +17,12 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.fx import Graph, GraphModule
+from torch.fx import Graph
 
 NOTES: list[str] = []  # what this process does without, and why; each line once
 
@@ -219,14 +221,22 @@ def without_guards(
     return graph
 
 
-def operations(function: Callable[..., Any], tensors: Sequence[Tensor]) -> GraphModule:
-    """The operations that a call of `function` runs, in order; this call runs them.
+def watching(see: Callable[[Any, Any, Any], Any]) -> AbstractContextManager[Any]:
+    """While it is entered, torch calls `see` with the operation, args and kwargs of each operation
+    that it would run, and takes its result.
 
     Raises:
-        Exception: it cannot be recorded, by this torch or by any.
+        Exception: this torch has no such thing.
     """
-    trace = _import("torch.fx.experimental.proxy_tensor").make_fx
-    return trace(function, tracing_mode="real")(*tensors)
+    base = _import("torch.utils._python_dispatch").TorchDispatchMode
+
+    def dispatch(self: Any, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return see(operation, args, kwargs or {})
+
+    # Else torch imports its compiler, which takes a second, to keep it away from the function.
+    setattr(dispatch, "__dynamo_disable", dispatch)  # noqa: B010
+    watch: AbstractContextManager[Any] = type("Watch", (base,), {"__torch_dispatch__": dispatch})()
+    return watch
 
 
 def without_python(
@@ -246,11 +256,15 @@ def without_python(
             lambda *args: tuple(graph(*args)), tuple(tensors), check_trace=False
         )
 
+    # Else each operation would look for gradients to record first.
+    below: Any = getattr(torch._C, "_AutoDispatchBelowAutograd", contextlib.nullcontext)
+
     def run(*args: Tensor) -> tuple[Tensor, ...]:
         before = optimizes()
         optimize(False)  # operations that are merged would round otherwise
         try:
-            return script(*args)
+            with below():
+                return script(*args)
         finally:
             optimize(before)
 

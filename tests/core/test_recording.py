@@ -186,7 +186,7 @@ def test_what_cannot_be_replayed_stays_as_it_is(kind: str) -> None:
 
 
 def test_a_replay_that_differs_is_given_up(monkeypatch) -> None:
-    monkeypatch.setattr(torch_internals, "without_python", lambda *_: lambda x: (x + 2.0,))
+    monkeypatch.setattr(torch_internals, "without_python", lambda *_: lambda x, *_: (x + 2.0,))
     fast = Recorded(lambda x: x + 1.0)
     assert [fast(torch.zeros(1)).item() for _ in range(6)] == [1.0] * 6
     assert not is_replayed(fast)
