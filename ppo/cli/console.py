@@ -18,10 +18,12 @@ from tqdm import tqdm
 from ppo.cli import blocks
 from ppo.cli.columns import Record, batch_line, losses_line, table_header
 from ppo.cli.marks import Marks, harmless_cut, legend
+from ppo.cli.news import News
 from ppo.config.units import value_loss_unit, warnings
 from ppo.core import program, screen
 from ppo.core.errors import one_line
 from ppo.core.figures import compact
+from ppo.insight.rules.gradients_always_clipped import GradientsAlwaysClipped
 from ppo.runs.files import from_here
 
 if TYPE_CHECKING:
@@ -96,7 +98,7 @@ class Console:
         self._clock = clock
         self._columns = screen.width()
         self._width = min(self._columns, screen.WIDEST)  # of sentences
-        self._marks, self._explained = Marks(), False
+        self._marks, self._news, self._explained = Marks(), News(), False
         self._last: deque[Record] = deque(maxlen=LAST)
         self._without_episode, self._advised = 0, False
         terminal = self._stream.isatty() and os.environ.get("TERM") != "dumb"
@@ -149,7 +151,8 @@ class Console:
         run = blocks.to_type(trainer.folder.name, from_here(trainer.folder.path))
         for finding in trainer.doctor.new:
             self.finding(finding.illness, finding.evidence, _best(finding), run)
-        for event in record["events"]:
+        events = record["events"]
+        for event in events if self._verbosity == "verbose" else self._news.of(events):
             self.note(event)
 
     def _batches(self, trainer: Any) -> str:
@@ -288,7 +291,8 @@ class Console:
                 self._print("")
         if self._health and summary.get("status") == "finished":
             summary = {"next": program.command("train"), **summary}
-        summary = {"cut": harmless_cut(self._last), **summary}
+        cut = None if GradientsAlwaysClipped.illness in self._told else harmless_cut(self._last)
+        summary = {"cut": cut, **summary}
         self._print(*blocks.end_block(summary, self._told, self._width))
 
     def close(self) -> None:

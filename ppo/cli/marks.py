@@ -99,8 +99,8 @@ def harmless_cut(records: Iterable[Record]) -> str | None:
         text += "the critic works"
     else:
         text += f"{1.0 - share:.0%} of their length is the policy's"
-    if std is not None:
-        text += f", which grows as its standard deviation falls (now {number(std)})"
+        if std is not None:
+            text += f", which grows as its standard deviation falls (now {number(std)})"
     return text + "; a cut keeps the direction"
 
 

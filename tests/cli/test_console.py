@@ -341,6 +341,16 @@ def test_a_large_cut_is_explained_at_the_end_where_it_does_no_harm() -> None:
         )
 
 
+def test_a_cut_is_not_called_harmless_beside_the_illness_of_that_name() -> None:
+    console, screen, _ = make()
+    for batch in range(12):
+        console.batch(HEALTHY | {"grad_clip_factor": 50.0, "explained_variance": 0.9}, 1.0)
+        if batch == 6:
+            console.finding("gradients_always_clipped", "50 times", "ppo.return_scale=1.0", "run1")
+    console.end(SUMMARY)
+    assert "harmless" not in screen.getvalue()
+
+
 def test_a_solved_task_is_not_marked_for_the_variance_that_it_lacks() -> None:
     marks, learning = Marks(), HEALTHY | {"return_std": 16.0}
     assert not marks.of(learning)

@@ -11,6 +11,7 @@ import pytest
 from ppo.insight.doctor import diagnose, status
 from ppo.insight.logs import MetricsLog
 from ppo.insight.rules import Change
+from ppo.insight.rules._signs import RISES, gain, rises
 from ppo.insight.rules.not_learning import NotLearning
 
 SHAPE = Callable[[np.ndarray], np.ndarray]
@@ -41,6 +42,24 @@ def test_a_return_that_never_rises_is_not_learning_where_nothing_else_explains_i
     assert status(foreign(**flat), diagnose(foreign(**flat))) == "not_learning"
     assert first(foreign(**flat, approx_kl=0.4, learning_rate=0.02)) == "learning_rate_too_high"
     assert first(foreign(20, **flat)) == "healthy"  # a short run may be before its rise
+
+
+def test_a_return_that_soon_is_high_and_then_steady_has_risen_though_it_dipped() -> None:
+    """As where the goal is found in the first batches, and missed now and then at first."""
+
+    def returns(end: float, dips: float, start: float) -> MetricsLog:
+        def curve(done: np.ndarray) -> np.ndarray:
+            missed = (np.arange(len(done)) % 6 == 2) & (done > 0.2) & (done < 0.7)
+            level = np.where(done < 0.03, start, np.where(done < 0.7, 90.0, end))
+            return level - dips * missed + np.random.default_rng(0).normal(size=len(done))
+
+        return foreign(48, "ppo", mean_episode_return=curve, action_out_of_bounds_share=0.5)
+
+    assert gain(returns(93.0, 60.0, -40.0)) < RISES and rises(returns(93.0, 60.0, -40.0))
+    assert first(returns(93.0, 60.0, -40.0)) == "healthy"
+    assert not rises(returns(50.0, 60.0, -40.0))  # it was better
+    assert not rises(returns(90.0, 0.0, 90.0))  # it never was worse
+    assert first(returns(50.0, 60.0, -40.0)) == "actions_out_of_bounds"
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from ppo.insight.logs.log import Column, MetricsLog
 
 SMOOTHED = 3.0  # a mean over 100 episodes hides that much of its noise (J)
 RISES = 5.0  # standard errors by which the last quarter's return must exceed the first's (J)
+DIPPED = 10.0  # spreads of the last quarter's returns, by which one of the first is below (J)
 ALIKE = 1e-3  # largest std of the return over its mean in a task that is solved (J)
 LARGE_VALUE_LOSS = 1.0
 ORDINARY_RATE = (1e-5, 2e-3)  # learning rates that PPO is commonly run with (J)
@@ -86,7 +87,19 @@ def gain(log: MetricsLog) -> float:
 
 def rises(log: MetricsLog) -> bool:
     """Whether the episode return clearly rises over the log; False where none is logged."""
-    return bool(gain(log) > RISES)
+    return bool(gain(log) > RISES) or settled(log)
+
+
+def settled(log: MetricsLog) -> bool:
+    """Whether the last quarter's returns are steady, the best, and above some of the first's."""
+    _, returns = known(log.get("mean_episode_return"))
+    if len(returns) < 8:
+        return False
+    quarter = len(returns) // 4
+    early, before, late = returns[:quarter], returns[:-quarter], returns[-quarter:]
+    level, spread = float(np.median(late)), float(np.std(late))
+    best = level >= float(np.quantile(before, 0.9)) - spread
+    return best and float(np.min(early)) < level - DIPPED * spread
 
 
 def alike(log: MetricsLog) -> NDArray[np.bool_]:
