@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.fx import Graph, GraphModule, Node
+from torch.fx.node import map_arg
 
 from ppo.core import torch_internals
 
@@ -59,7 +60,7 @@ class Reads:
         """Views of what is read, made once: the memory stays where it is."""
         views: dict[Any, Node] = {}
         for node in list(self.graph.nodes):
-            if not (_is_view(node) and node.args[0] in self.tensors):
+            if not _is_view(node) or node.args[0] not in self.tensors:
                 continue
             key = node.target, repr(node.args), repr(node.kwargs)
             if key not in views:
@@ -122,9 +123,10 @@ def _merge(graph: Graph) -> None:
     changed = _changed(graph)
     known: dict[Any, Node] = {}
     for node in list(graph.nodes):
-        if _writes(node):
-            place = _memory(node.args[0])
-            known = {key: n for key, n in known.items() if not _may_read(n, place)}
+        if written := _written(node):
+            known = {
+                key: n for key, n in known.items() if not any(_may_read(n, w) for w in written)
+            }
         elif node.op == "call_function" and _memory(node) not in changed:
             first = known.setdefault((node.target, repr(node.args), repr(node.kwargs)), node)
             if first is not node:
@@ -162,8 +164,8 @@ def _type_of(node: Node) -> torch.dtype | None:
 
 
 def _changed(graph: Graph) -> set[Node]:
-    """Whose memory is changed in place."""
-    return {_memory(node.args[0]) for node in graph.nodes if _writes(node)}
+    """Nodes whose memory is changed in place."""
+    return {place for node in graph.nodes for place in _written(node)}
 
 
 def _memory(node: Node) -> Node:
@@ -184,7 +186,8 @@ def _may_read(node: Node, place: Node) -> bool:
 
 def _is_view(node: Node) -> bool:
     returns = getattr(getattr(node.target, "_schema", None), "returns", [])
-    return _shares(node) and not _writes(node) and [str(r.type) for r in returns] == ["Tensor"]
+    one = [str(value.type) for value in returns] == ["Tensor"] and len(node.all_input_nodes) == 1
+    return one and _shares(node) and not _written(node)
 
 
 def _shares(node: Node) -> bool:
@@ -193,6 +196,14 @@ def _shares(node: Node) -> bool:
     return any(value.alias_info is not None for value in returns)
 
 
-def _writes(node: Node) -> bool:
+def _written(node: Node) -> set[Node]:
+    """Nodes whose memory an operation changes."""
     schema = getattr(node.target, "_schema", None)
-    return schema is not None and schema.is_mutable
+    if schema is None or not schema.is_mutable:
+        return set()
+    found: set[Node] = set()
+    for place, declared in enumerate(schema.arguments):
+        if declared.alias_info is not None and declared.alias_info.is_write:
+            given = node.args[place] if place < len(node.args) else node.kwargs.get(declared.name)
+            map_arg(given, lambda part: found.add(_memory(part)))
+    return found

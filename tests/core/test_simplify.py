@@ -98,6 +98,19 @@ def test_equal_operations_on_what_is_changed_between_are_two(part: Any) -> None:
     assert remaining(function, torch.rand(3)).count("aten.neg.default") == 2
 
 
+def test_what_an_operation_changes_beside_its_first_argument_is_changed() -> None:
+    """Batch normalization changes its running mean, the fourth argument."""
+
+    def function(x: Tensor) -> list[Tensor]:
+        mean, variance = x.mean(0), x.var(0)
+        before = mean.neg()
+        normalize = aten._native_batch_norm_legit.default
+        normal = normalize(x, None, None, mean, variance, True, 0.1, 1e-5)[0]
+        return [before, normal, mean.neg(), mean]
+
+    assert remaining(function, torch.rand(5, 3)).count("aten.neg.default") == 2
+
+
 def test_what_is_changed_in_a_view_is_not_taken_for_its_like() -> None:
     def function(x: Tensor) -> list[Tensor]:
         one, other = x.exp(), x.exp()
