@@ -346,7 +346,7 @@ def test_a_cut_is_not_called_harmless_beside_the_illness_of_that_name() -> None:
     for batch in range(12):
         console.batch(HEALTHY | {"grad_clip_factor": 50.0, "explained_variance": 0.9}, 1.0)
         if batch == 6:
-            console.finding("gradients_always_clipped", "50 times", "ppo.return_scale=1.0", "run1")
+            console.finding("gradients_always_clipped", "50 times", "ppo.max_grad_norm=1", "run1")
     console.end(SUMMARY)
     assert "harmless" not in screen.getvalue()
 

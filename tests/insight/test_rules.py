@@ -44,6 +44,25 @@ def test_a_return_that_never_rises_is_not_learning_where_nothing_else_explains_i
     assert first(foreign(20, **flat)) == "healthy"  # a short run may be before its rise
 
 
+@pytest.mark.parametrize(
+    ("settings", "first_of_all"),
+    [
+        ({"network.shared_encoder": False}, "ppo.clip_gradients=separate"),
+        ({"network.shared_encoder": True}, "ppo.value_loss_weight=0.01"),
+        ({"ppo.value_loss_unit": "network"}, "ppo.return_scale=1.0"),
+    ],
+    ids=str,
+)
+def test_gradients_that_are_cut_have_a_remedy_that_acts(
+    settings: dict[str, object], first_of_all: str
+) -> None:
+    """`ppo.return_scale` weighs no loss that is measured in variances of its targets."""
+    log = foreign(20, "ppo", grad_clip_factor=60, mean_episode_return=noisy(lambda done: 0 * done))
+    log.settings |= {"ppo.normalize_returns": True, "ppo.value_loss_unit": "variance"} | settings
+    finding = next(f for f in diagnose(log) if f.illness == "gradients_always_clipped")
+    assert finding.remedy.startswith(first_of_all)
+
+
 def test_a_return_that_soon_is_high_and_then_steady_has_risen_though_it_dipped() -> None:
     """As where the goal is found in the first batches, and missed now and then at first."""
 

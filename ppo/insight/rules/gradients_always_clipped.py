@@ -37,9 +37,13 @@ class GradientsAlwaysClipped(Rule):
         evidence = f"gradients are {number(median(cut[row:]))} times the clip in the median"
         if np.isfinite(median(clipped)):
             evidence += f", {number(100 * median(clipped[row:]))} % of the steps are cut"
-        changes = [
-            Change("ppo.normalize_returns", "true"),
-            Change("ppo.return_scale", "1.0", "or ppo.value_loss_weight=0.01"),
+        changes = [Change("ppo.normalize_returns", "true")]
+        if log.setting("network.shared_encoder") is False:
+            changes.append(Change("ppo.clip_gradients", "separate"))
+        if log.setting("ppo.value_loss_unit") == "network":  # else it does not weigh the loss
+            changes.append(Change("ppo.return_scale", "1.0"))
+        changes += [
+            Change("ppo.value_loss_weight", "0.01"),
             Change("network.shared_encoder", "false"),
             Change("ppo.max_grad_norm", "1.0", "only after these"),
         ]
