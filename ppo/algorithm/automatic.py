@@ -65,7 +65,7 @@ def _short(name: str) -> str:
 
 def _text(value: Any) -> str:
     if value is None:
-        return "off"
+        return "null"
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -48,10 +48,15 @@ def reduce_table(table: UpdateTable, max_grad_norm: float) -> dict[str, float]:
     out["grad_clipped_fraction"] = float((norms[used] > max_grad_norm).mean())
     out["skipped_minibatches"] = float((running & (column["taken"] == 0)).sum())
     out["num_minibatches"] = float(running.sum())
-    kl, per_epoch = column["approx_kl"], table.steps_per_epoch
-    last = int(running.sum()) or 1
+    # The minibatch whose KL ended the update took no step, and its KL is what must be seen.
+    ran, per_epoch = int(running.sum()), table.steps_per_epoch
+    kl = column["approx_kl"][: ran + 1]
+    if 0 < ran < len(rows):
+        looked = np.append(np.flatnonzero(counted), ran)
+        for name in {"approx_kl", "clip_fraction"} & column.keys():
+            out[name] = float(column[name][looked].mean())
     out["approx_kl_first_epoch"] = float(kl[:per_epoch].mean())
-    out["approx_kl_last_epoch"] = float(kl[max(0, last - per_epoch) : last].mean())
+    out["approx_kl_last_epoch"] = float(kl[-per_epoch:].mean())
     out["ratio_first"] = float(column["ratio_deviation"][0])
     return out
 

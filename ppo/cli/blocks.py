@@ -127,16 +127,19 @@ def _output(path: str, batch: Any, width: int) -> str:
 def _differs(changes: Any, previous: str | None, width: int) -> str:
     """The settings that changed since another run, as many as fit."""
     changes = [changes] if isinstance(changes, str) else list(changes)
+    room = width - LABEL - 3
+
+    def more(shown: int) -> str:
+        return f", and {len(changes) - shown} more" if shown < len(changes) else ""
+
     start = f"from {previous}: " if previous else ""
-    text, shown = start, 0
-    for change in changes:
-        rest = len(changes) - shown - 1
-        more = f", and {rest} more" if rest else ""
-        addition = (", " if shown else "") + change
-        if shown and len(text) + len(addition) + len(more) > width - LABEL - 3:
-            break
-        text, shown = text + addition, shown + 1
-    return text + (f", and {len(changes) - shown} more" if shown < len(changes) else "")
+    forms = (start + changes[0], changes[0], changes[0].partition(" ")[0])
+    text = next((form for form in forms if len(form + more(1)) <= room), forms[-1])
+    for shown, change in enumerate(changes[1:], start=2):
+        if len(f"{text}, {change}{more(shown)}") > room:
+            return text + more(shown - 1)
+        text = f"{text}, {change}"
+    return text
 
 
 # ---- findings, the health of one batch, the end

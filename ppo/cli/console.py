@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from tqdm import tqdm
@@ -18,11 +18,11 @@ from tqdm import tqdm
 from ppo.cli import blocks
 from ppo.cli.columns import Record, batch_line, losses_line, table_header
 from ppo.cli.marks import Marks, harmless_cut, legend
-from ppo.cli.news import News
 from ppo.config.units import value_loss_unit, warnings
 from ppo.core import program, screen
 from ppo.core.errors import one_line
 from ppo.core.figures import compact
+from ppo.core.news import News
 from ppo.insight.rules.gradients_always_clipped import GradientsAlwaysClipped
 from ppo.runs.files import from_here
 
@@ -89,12 +89,13 @@ class Console:
         total_steps: int | None = None,
         health: bool = False,
         clock: Callable[[], float] = time.monotonic,
+        given: Sequence[str] = (),
     ) -> None:
         assert verbosity in ("quiet", "normal", "verbose"), verbosity
         self._stream = _Shielded(sys.stdout if stream is None else stream)
         self._verbosity = verbosity
         self._total_steps = total_steps
-        self._health = health
+        self._health, self._given = health, given
         self._clock = clock
         self._columns = screen.width()
         self._width = min(self._columns, screen.WIDEST)  # of sentences
@@ -290,7 +291,7 @@ class Console:
                 self.single_batch(self._record, self._config)
                 self._print("")
         if self._health and summary.get("status") == "finished":
-            summary = {"next": program.command("train"), **summary}
+            summary = {"next": program.command("train", *self._given), **summary}
         cut = None if GradientsAlwaysClipped.illness in self._told else harmless_cut(self._last)
         summary = {"cut": cut, **summary}
         self._print(*blocks.end_block(summary, self._told, self._width))

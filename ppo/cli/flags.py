@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Collection
 from pathlib import Path
@@ -129,6 +130,15 @@ def load_config(args: argparse.Namespace) -> Config:
     if path is None and args.verbosity != "quiet":
         print(f"no {DEFAULT_CONFIG} in this folder: the defaults are used", file=sys.stderr)
     return config
+
+
+def again(args: argparse.Namespace) -> list[str]:
+    """The words of a command line that give another mode the same configuration and folder."""
+    words = [] if args.config is None else ["--config", str(args.config)]
+    words += [word for text in overrides(args) for word in ("--set", text)]
+    if args.results != COMMON["--results"]["default"]:
+        words += ["--results", str(args.results)]
+    return [shlex.quote(word) for word in words]
 
 
 def overrides(args: argparse.Namespace) -> list[str]:

@@ -93,9 +93,12 @@ def harmless_cut(records: Iterable[Record]) -> str | None:
     if not cuts or cuts[len(cuts) // 2] <= usual or any(map(cause_of_cut, records)):
         return None
     last = records[-1]
-    text = f"gradients are cut {number(cuts[len(cuts) // 2])} times, which is harmless here: "
+    text = f"gradients are cut to 1/{number(cuts[len(cuts) // 2])}, which is harmless here: "
     share, std = clean(last.get("value_gradient_share")), clean(last.get("policy_std"))
     if share is None:
+        variance = sorted(clean(record.get("explained_variance")) or 0.0 for record in records)
+        if variance[len(variance) // 2] <= always.BLIND:
+            return None
         text += "the critic works"
     else:
         text += f"{1.0 - share:.0%} of their length is the policy's"

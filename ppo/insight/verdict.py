@@ -8,7 +8,7 @@ import numpy as np
 
 from ppo.core.metrics import METRICS
 from ppo.insight.logs.log import UNKNOWN, MetricsLog
-from ppo.insight.rules import Finding
+from ppo.insight.rules import Finding, not_learning
 from ppo.insight.rules._signs import known, rises
 
 HEALTHY, TOO_EARLY, NOT_LEARNING, ILL, NOT_READ = STATUSES = (
@@ -26,6 +26,7 @@ WORDS = {
     NOT_READ: "not read",
 }
 SHORT = 12  # updates before which silence of the rules means nothing (J)
+FEW = 8  # returns that show whether they rise; before not_learning is asked, silence is no praise
 TELLING = 3  # figures that a log of an unknown writer must have where it has no return (J)
 SHARE = 10  # the return from and to are means of this part of the batches that have one
 
@@ -51,7 +52,9 @@ def status(log: MetricsLog, findings: Sequence[Finding]) -> str:
     illnesses = {finding.illness for finding in findings}
     if illnesses:
         return ILL if illnesses - {NOT_LEARNING} else NOT_LEARNING
-    return TOO_EARLY if log.updates() < SHORT and not rises(log) else HEALTHY
+    _, returns = known(log.get("mean_episode_return"))
+    waits = not_learning.LONG if len(returns) >= FEW else SHORT
+    return TOO_EARLY if log.updates() < waits and not rises(log) else HEALTHY
 
 
 def ends(log: MetricsLog) -> tuple[float, float] | None:

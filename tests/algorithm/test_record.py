@@ -63,14 +63,16 @@ def test_minibatches_that_are_skipped_or_stopped_are_in_no_mean() -> None:
         [1.0, 1.0, 1.0, 0.01, 0.5, 2.0],
         [1.0, 0.0, 9.0, 0.03, 0.0, 100.0],  # skipped
         [1.0, 1.0, 3.0, 0.05, 0.0, 4.0],
-        [0.0, 0.0, 9.0, 0.99, 0.0, 100.0],  # after the end by the KL
+        [0.0, 0.0, 9.0, 0.99, 0.0, 100.0],  # ended by its KL
+        [0.0, 0.0, 9.0, 5.00, 0.0, 100.0],  # after the end
     ])  # fmt: skip
     found = reduce_table(UpdateTable(NAMES, minibatches, steps_per_epoch=2), max_grad_norm=2.0)
     assert found["policy_loss"] == 3.0 and found["grad_norm"] == 2.0
     assert found["grad_clip_factor"] == 1.0 and found["grad_clipped_fraction"] == 0.5
     assert (found["num_minibatches"], found["skipped_minibatches"]) == (3, 1)
     kl = found["approx_kl_first_epoch"], found["approx_kl_last_epoch"]
-    assert kl == pytest.approx((0.02, 0.04)) and found["ratio_first"] == 0.5
+    assert kl == pytest.approx((0.02, 0.52)) and found["ratio_first"] == 0.5
+    assert found["approx_kl"] == pytest.approx((0.01 + 0.05 + 0.99) / 3)  # what ended it, too
 
 
 def test_a_batch_of_which_no_minibatch_ran_has_numbers_all_the_same() -> None:

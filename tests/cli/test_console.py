@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from ppo.cli.blocks import fixes, header, next_command, no_episode
 from ppo.cli.columns import batch_line, table_header
 from ppo.cli.console import LINES_BETWEEN_HEADERS, Console
+from ppo.cli.flags import again
 from ppo.cli.marks import Marks
 from ppo.config import Config
 
@@ -334,11 +337,49 @@ def test_a_large_cut_is_explained_at_the_end_where_it_does_no_harm() -> None:
             console.batch(fine | change | {"batch": batch}, 1.0)
         console.end(SUMMARY)
         text = screen.getvalue()
-        assert ("cut     | gradients are cut 24 times, which is harmless" in text) == harmless
+        assert ("cut     | gradients are cut to 1/24, which is harmless" in text) == harmless
         assert harmless != ("!" in text) or change == {"grad_clip_factor": 2.0}
         assert not harmless or "98% of their length is the policy's" in " ".join(
             text.replace("|", "").split()
         )
+
+
+def test_a_cut_is_not_called_harmless_where_the_critic_explains_nothing() -> None:
+    for variance, harmless in ((0.9, True), (0.1, False), (None, False)):
+        console, screen, _ = make()
+        for batch in range(12):
+            record = {"batch": batch, "grad_clip_factor": 9.0, "explained_variance": variance}
+            console.batch(HEALTHY | record | {"value_gradient_share": None}, 1.0)
+        console.end(SUMMARY)
+        text = " ".join(screen.getvalue().replace("|", "").split())
+        assert ("harmless here: the critic works" in text) == harmless
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_what_differs_is_never_cut_within_a_change(width: int) -> None:
+    changes = [
+        "env.id MountainCarContinuous-v0 -> LunarLander-v3",
+        "ppo.gamma 0.99 -> 0.999",
+        "ppo.num_steps 256 -> 1,024",
+    ]
+    for count in range(1, 4):
+        facts = {"differs": changes[:count], "previous": "run0018"}
+        lines = header("run0019", Config(), facts, width)
+        (line,) = [text for text in lines if text.startswith("differs")]
+        assert len(line) <= width and "env.id" in line
+        shown = sum(change.split()[0] in line for change in changes[:count])
+        assert shown == count or line.endswith(f", and {count - shown} more")
+
+
+def test_a_single_batch_says_how_to_train_with_the_same_settings() -> None:
+    args = argparse.Namespace(
+        config=Path("my config.yaml"), overrides=["env.id=CartPole-v1"], seed=3,
+        results=Path("training_results"),
+    )  # fmt: skip
+    console, screen, _ = make(health=True, given=again(args))
+    console.end(SUMMARY)
+    words = "--config 'my config.yaml' --set env.id=CartPole-v1 --set system.seed=3"
+    assert screen.getvalue().splitlines()[-1].endswith(f"--mode train {words}")
 
 
 def test_a_cut_is_not_called_harmless_beside_the_illness_of_that_name() -> None:

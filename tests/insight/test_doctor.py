@@ -101,7 +101,9 @@ def _raw_returns(records: list[dict]) -> list[dict]:
 ILL = {
     "non_finite": lambda r: _late(r, 20, value_loss=None, total_loss=None, approx_kl=None),
     "ratio_not_one": lambda r: _late(r, 0, ratio_first=0.2),
-    "value_clip_too_tight": lambda r: _late(r, 0, value_clip_fraction=0.9, explained_variance=0.1),
+    "value_clip_too_tight": lambda r: _late(
+        _flat(r), 0, value_clip_fraction=0.9, explained_variance=0.1
+    ),
     "gradients_always_clipped": lambda r: _late(
         _flat(r), 0, grad_clip_factor=60.0, grad_clipped_fraction=1.0
     ),

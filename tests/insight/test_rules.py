@@ -41,7 +41,7 @@ def test_a_return_that_never_rises_is_not_learning_where_nothing_else_explains_i
     assert first(foreign(**flat)) == "not_learning"
     assert status(foreign(**flat), diagnose(foreign(**flat))) == "not_learning"
     assert first(foreign(**flat, approx_kl=0.4, learning_rate=0.02)) == "learning_rate_too_high"
-    assert first(foreign(20, **flat)) == "healthy"  # a short run may be before its rise
+    assert first(foreign(20, **flat)) == "too_early"  # it may be before its rise
 
 
 @pytest.mark.parametrize(
@@ -61,6 +61,23 @@ def test_gradients_that_are_cut_have_a_remedy_that_acts(
     log.settings |= {"ppo.normalize_returns": True, "ppo.value_loss_unit": "variance"} | settings
     finding = next(f for f in diagnose(log) if f.illness == "gradients_always_clipped")
     assert finding.remedy.startswith(first_of_all)
+
+
+def test_a_goal_that_is_reached_once_is_neither_a_fault_nor_no_reward() -> None:
+    def spike(usual: float, size: float) -> SHAPE:
+        return lambda done: np.where(np.arange(len(done)) == 10, size, usual + 0 * done)
+
+    log = foreign(
+        30, "ppo", return_std=spike(0.5, 6.6), return_max=spike(0.0, 99.9), return_min=-1.0,
+        value_rmse=lambda done: 1.0 - 0.95 * np.minimum(3 * done, 1), explained_variance=0.0,
+        mean_episode_return=noisy(lambda done: -20 + 0 * done),
+    )  # fmt: skip
+    finding, blind = diagnose(log)
+    assert (finding.illness, finding.severity) == ("reward_outlier", "mild")
+    assert blind.illness == "critic_blind"
+    assert finding.remedy.startswith("ppo.num_steps")
+    log.columns["return_std"][10] = 0.5
+    assert first(log) == "no_reward_signal"
 
 
 def test_a_return_that_soon_is_high_and_then_steady_has_risen_though_it_dipped() -> None:

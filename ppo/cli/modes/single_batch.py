@@ -16,7 +16,7 @@ def add_arguments(parser: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ppo.cli.console import Console
-    from ppo.cli.flags import load_config
+    from ppo.cli.flags import again, load_config
     from ppo.core.errors import UserError
 
     if args.batches < 1:
@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
         config = config.with_overrides(["system.compile=never"])
     from ppo.training.trainer import Trainer
 
-    console = Console(verbosity=args.verbosity, total_steps=0, health=True)
+    console = Console(verbosity=args.verbosity, total_steps=0, health=True, given=again(args))
     with Trainer(config, args.results, console=console) as trainer:
         steps = args.batches * trainer.learner.steps_per_batch
         console.expect(trainer.config.auto.steps + steps)

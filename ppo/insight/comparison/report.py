@@ -5,6 +5,7 @@ It has the frame, the style and the curves of the page of a comparison (page.py)
 
 from __future__ import annotations
 
+import itertools
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ import numpy as np
 from ppo.config.automatic import AUTO, as_asked
 from ppo.core.figures import compact, duration, number
 from ppo.core.metrics import clean
+from ppo.core.news import News
 from ppo.insight.comparison import page
 from ppo.insight.comparison.compare import assemble
 from ppo.insight.comparison.run import load_run
@@ -85,7 +87,7 @@ def _result(ended: Ended) -> str:
     final = clean(summary.get("final_return"))
     if final is not None:
         low, high = (clean(end) for end in summary.get("final_return_ci95") or (None, None))
-        text = f"{number(final)} over the last 100 episodes of training"
+        text = f"{number(final)} over the last episodes of training, at most 100"
         if low is not None and high is not None:
             text += f", 95 % interval {number(low)} to {number(high)}"
         rows.append(["return", text])
@@ -196,8 +198,11 @@ def _value(value: Any) -> str:
 def _events(events: Sequence[tuple[int, str]]) -> str:
     if not events:
         return ""
-    items = [f"<li>batch {batch}: {page.escape(text)}</li>" for batch, text in events[:EVENTS]]
-    more = f"<li>and {len(events) - EVENTS} more</li>" if len(events) > EVENTS else ""
+    news, told = News(), []
+    for batch, group in itertools.groupby(events, lambda event: event[0]):
+        told += [(batch, text) for text in news.of([text for _, text in group])]
+    items = [f"<li>batch {batch}: {page.escape(text)}</li>" for batch, text in told[:EVENTS]]
+    more = f"<li>and {len(told) - EVENTS} more</li>" if len(told) > EVENTS else ""
     return f'<h2>What happened</h2><ul class="events">{"".join(items)}{more}</ul>'
 
 

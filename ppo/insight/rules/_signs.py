@@ -15,6 +15,9 @@ RISES = 5.0  # standard errors by which the last quarter's return must exceed th
 DIPPED = 10.0  # spreads of the last quarter's returns, by which one of the first is below (J)
 ALIKE = 1e-3  # largest std of the return over its mean in a task that is solved (J)
 LARGE_VALUE_LOSS = 1.0
+JUMP = 10.0  # times all that came before, in std or root error (J)
+FALL_BACK = 3  # batches within which it must have passed
+HISTORY = 3  # batches before the first jump that can be judged
 ORDINARY_RATE = (1e-5, 2e-3)  # learning rates that PPO is commonly run with (J)
 
 
@@ -50,6 +53,22 @@ def median(column: Column) -> float:
     """Median of the finite values, NaN where there are none."""
     finite = column[np.isfinite(column)]
     return float(np.median(finite)) if len(finite) else float("nan")
+
+
+def spikes(scale: Column) -> list[int]:
+    """Rows that exceed all earlier ordinary rows by JUMP and are followed by an ordinary row."""
+    rows = np.flatnonzero(np.isfinite(scale) & (scale > 0))
+    spikes: list[int] = []
+    largest, seen = 0.0, 0
+    for place, row in enumerate(rows):
+        value = float(scale[row])
+        following = scale[rows[place + 1 : place + 1 + FALL_BACK]]
+        if seen >= HISTORY and value > JUMP * largest:
+            if len(following) == 0 or float(following.min()) < value / JUMP:
+                spikes.append(int(row))
+                continue
+        largest, seen = max(largest, value), seen + 1
+    return spikes
 
 
 def first_finite(column: Column) -> float:

@@ -7,7 +7,7 @@ import numpy as np
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
-from ppo.insight.rules._signs import first_finite, known, onset, rises
+from ppo.insight.rules._signs import first_finite, known, onset, rises, spikes
 
 LONG = 20  # batches: ten of a slow game are too few (J)
 ZERO_SHARE = 0.999  # of the rewards (J)
@@ -116,6 +116,8 @@ class NoRewardSignal(Rule):
             left /= shrunk or 1.0  # costs that shrink, shrink the error by as much
         saw = float(np.quantile(variance, 0.95)) > SEES
         if left > VANISHED or saw or float(np.median(variance[-10:])) > BLIND:
+            return None, ""
+        if spikes(log.get("return_std")):  # now and then there is one
             return None, ""
         evidence = f"the value error vanished, to {number(100 * left)} % of its first"
         return int(rows[0]), evidence + ", though the critic explains nothing: no reward arrives"

@@ -5,14 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from ppo.core.figures import number
-from ppo.insight.logs.log import Column, MetricsLog
-from ppo.insight.rules import RULES, SEVERE, Change, Finding, Rule
-from ppo.insight.rules._signs import median
+from ppo.insight.logs.log import MetricsLog
+from ppo.insight.rules import MILD, RULES, SEVERE, Change, Finding, Rule
+from ppo.insight.rules._signs import median, spikes
 
 ROBUST_SIGMAS = 1e3  # of the rewards' interquartile scale (J; threads: 1e5)
-JUMP = 10.0  # times all that came before, in std or root error (J)
-FALL_BACK = 3  # batches within which it must have passed
-HISTORY = 3  # batches before the first jump that can be judged
+FAR = 10.0  # times as far up as down (J)
 
 
 @RULES.register("reward_outlier")
@@ -34,22 +32,28 @@ class RewardOutlier(Rule):
 
     def check(self, log: MetricsLog) -> Finding | None:
         scale = log.get("return_std") if log.has("return_std") else log.get("value_rmse")
-        spikes = _spikes(scale)
+        rows = spikes(scale)
         outlier = log.get("reward_outlier")
         if log.has("reward_outlier"):
-            spikes = [row for row in spikes if not outlier[row] < ROBUST_SIGMAS]
-        if not spikes:
+            rows = [row for row in rows if not outlier[row] < ROBUST_SIGMAS]
+        if not rows:
             return None
-        row = spikes[0]
-        usual = median(np.delete(scale, spikes))
+        row = rows[0]
+        usual = median(np.delete(scale, rows))
         what = "return deviation" if log.has("return_std") else "root of the value loss"
         evidence = (
             f"{what} {number(scale[row])} in batch {log.batch(row)}, {number(usual)} as a rule"
         )
         if np.isfinite(outlier[row]):
             evidence += f"; a reward {number(outlier[row])} robust standard deviations off"
-        if len(spikes) > 1:
-            evidence += f"; {len(spikes)} such batches"
+        if len(rows) > 1:
+            evidence += f"; {len(rows)} such batches"
+        if self._is_gain(log, row):  # a goal, or a fault of the simulation
+            either = [
+                Change("ppo.num_steps", "", "four times, if that reward is the goal's", times=4.0),
+                Change("", "", "end the episode where it is a fault of the simulation"),
+            ]
+            return self.found(log, row, evidence, either, confidence=0.5, severity=MILD)
         changes = [
             Change("", "", "bound the actions, or end the episode where the simulation breaks"),
             Change("", "", "clip that reward at its 99.9th percentile"),
@@ -57,18 +61,7 @@ class RewardOutlier(Rule):
         ]
         return self.found(log, row, evidence, changes, confidence=0.9)
 
-
-def _spikes(scale: Column) -> list[int]:
-    """Rows that exceed all earlier ordinary rows by JUMP and are followed by an ordinary row."""
-    rows = np.flatnonzero(np.isfinite(scale) & (scale > 0))
-    spikes: list[int] = []
-    largest, seen = 0.0, 0
-    for place, row in enumerate(rows):
-        value = float(scale[row])
-        following = scale[rows[place + 1 : place + 1 + FALL_BACK]]
-        if seen >= HISTORY and value > JUMP * largest:
-            if len(following) == 0 or float(following.min()) < value / JUMP:
-                spikes.append(int(row))
-                continue
-        largest, seen = max(largest, value), seen + 1
-    return spikes
+    def _is_gain(self, log: MetricsLog, row: int) -> bool:
+        """Whether the returns of a batch reach far up, and not down."""
+        high, low = log.get("return_max")[row], log.get("return_min")[row]
+        return bool(high > 0 and high > FAR * abs(min(low, 0.0)))

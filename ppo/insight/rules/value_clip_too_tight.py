@@ -30,7 +30,7 @@ class ValueClipTooTight(Rule):
         blind = (log.get("explained_variance") < BLIND) & ~near & ~alike(log)
         blocked = log.get("value_clip_fraction")
         row = lasting((blocked > BLOCKED) & blind, 8, 10, share=0.3)
-        if row is not None:
+        if row is not None and not rises(log):
             held = number(100 * median(blocked[row:]))
             variance = number(median(log.get("explained_variance")[row:]))
             evidence = f"{held} % of the samples blocked, explained variance {variance}"

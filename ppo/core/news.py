@@ -21,7 +21,7 @@ class News:
         for kind in dict.fromkeys(map(_kind, events)):
             self._batches[kind] += 1
             if self._batches[kind] == BATCHES:
-                told.append(f"{kind}: later ones are in loss_metrics.json; --verbose shows them")
+                told.append(f"{kind}: later ones are in loss_metrics.json alone")
         return told
 
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from ppo.cli.console import Console
-from ppo.cli.news import BATCHES, News
+from ppo.core.news import BATCHES, News
 
 TOLD = [("normal", BATCHES), ("verbose", 9), ("quiet", 0)]
 
