@@ -279,10 +279,13 @@ def end_block(
     best = summary.get("best_evaluation") or {}
     mean = clean(best.get("mean_return"))
     if mean is not None:
-        at = f" at batch {best['batch']}" if best.get("batch") is not None else ""
+        at = f" after {best['batch']} batches" if best.get("batch") is not None else ""
         lines += labelled("best", f"evaluation {number(mean)}{at}", width)
     for i, text in enumerate(_verdict(summary, told or {})):
         lines += labelled("" if i else "verdict", text, width)
+    if summary.get("passed"):
+        names = ", ".join(str(illness).replace("_", " ") for illness in summary["passed"])
+        lines += labelled("passed", f"{names}: found on the way, and no more at the end", width)
     if summary.get("cut"):
         lines += labelled("cut", str(summary["cut"]), width)
     if summary.get("time"):

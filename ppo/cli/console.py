@@ -177,7 +177,9 @@ class Console:
             self.note(event)
         verdict = trainer.doctor.verdict
         if verdict is not None:
-            summary = {**summary, "verdict_text": verdict.text}
+            lasting = {finding.illness for finding in verdict.findings}
+            passed = [illness for illness in self._told if illness not in lasting]
+            summary = {**summary, "verdict_text": verdict.text, "passed": passed}
             self._told = {
                 finding.illness: {"since_batch": finding.since_batch, "remedy": _best(finding)}
                 for finding in verdict.findings

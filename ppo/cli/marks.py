@@ -110,6 +110,8 @@ def harmless_cut(records: Iterable[Record]) -> str | None:
 def legend(marked: frozenset[str], record: Record) -> str:
     """What the marks of a line mean, for the first line that has some."""
     parts = [_reason(DECLARED[name], record) for name in DECLARED if name in marked]
+    if marked.intersection(_OF_VARIANCE):
+        parts[-1] += " (errors count in the largest variance of the run's returns)"
     return (
         f"! marks what is outside its healthy range: {'; '.join(parts)}. "
         "A mark is no illness yet, a finding is"

@@ -6,6 +6,7 @@ import argparse
 import io
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -275,7 +276,7 @@ def test_the_end_says_how_it_went_and_what_to_type_next() -> None:
     text = screen.getvalue()
     assert shown_batches(screen) == [0, 1]
     assert "788 over the last 100 episodes (95 % interval 760 to 815)" in text
-    assert "evaluation 801 at batch 60" in text
+    assert "evaluation 801 after 60 batches" in text
     assert "verdict | healthy" in text
     assert "rollout 25%, update 62%, other 12%" in text
     assert text.endswith("next    | python train_cli.py --mode evaluate --run run0042\n")
@@ -380,6 +381,21 @@ def test_a_single_batch_says_how_to_train_with_the_same_settings() -> None:
     console.end(SUMMARY)
     words = "--config 'my config.yaml' --set env.id=CartPole-v1 --set system.seed=3"
     assert screen.getvalue().splitlines()[-1].endswith(f"--mode train {words}")
+
+
+def test_a_finding_that_did_not_last_is_not_dropped_without_a_word() -> None:
+    console, screen, _ = make()
+    console.batch(HEALTHY, 1.0)
+    console.finding("too_many_epochs", "KL grows", "ppo.num_epochs=5", "run0042")
+    verdict = SimpleNamespace(text="healthy: no rule fired", findings=[])
+    trainer = SimpleNamespace(
+        events=[], doctor=SimpleNamespace(verdict=verdict), recent=[1],
+        folder=SimpleNamespace(name="run0042", path=Path("training_results/run0042")),
+    )  # fmt: skip
+    console.on_end(trainer, SUMMARY | {"findings": []})
+    lines = screen.getvalue().splitlines()
+    assert "verdict | healthy: no rule fired" in lines
+    assert "passed  | too many epochs: found on the way, and no more at the end" in lines
 
 
 def test_a_cut_is_not_called_harmless_beside_the_illness_of_that_name() -> None:

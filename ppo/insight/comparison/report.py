@@ -94,7 +94,7 @@ def _result(ended: Ended) -> str:
     best = summary.get("best_evaluation") or {}
     if clean(best.get("mean_return")) is not None:
         text = f"{number(best['mean_return'])} over {best.get('episodes', '-')} episodes"
-        rows.append(["best evaluation", f"{text}, at batch {best.get('batch', '-')}"])
+        rows.append(["best evaluation", f"{text}, after {best.get('batch', '-')} batches"])
     steps, seconds = clean(summary.get("env_steps")), clean(summary.get("wall_time_s"))
     if steps is not None and seconds is not None:
         text = f"{compact(steps)} steps in {summary.get('batches', '-')} batches"

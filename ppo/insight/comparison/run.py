@@ -179,7 +179,8 @@ def stability(log: MetricsLog) -> dict[str, float]:
         shocks = _shocks(variance)
         span = float(np.nanmax(steps)) if np.isfinite(steps).any() else float("nan")
         found["value shocks per million steps"] = len(shocks) / span * 1e6 if span > 0 else np.nan
-        found["batches with negative explained variance"] = float((variance[seen] < 0).mean())
+        negative = float((variance[seen] < 0).mean())
+        found["share of batches with explained variance below 0"] = negative
         if shocks:
             found["batches to recover from a shock"] = float(
                 np.median([_recovery(variance, row) for row in shocks])
@@ -194,7 +195,7 @@ def stability(log: MetricsLog) -> dict[str, float]:
         )
     cut = log.get("grad_clip_factor")
     if np.isfinite(cut).any():
-        found["batches with cut gradients"] = float((cut[np.isfinite(cut)] > 1).mean())
+        found["share of batches with cut gradients"] = float((cut[np.isfinite(cut)] > 1).mean())
     return found
 
 

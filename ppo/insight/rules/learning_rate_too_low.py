@@ -10,7 +10,7 @@ from ppo.insight.rules import RULES, Change, Finding, Rule
 from ppo.insight.rules._signs import ORDINARY_RATE, known, lasting, median, rises
 
 KL = 1e-4  # J
-FROZEN = 1e-6  # KL below which no rise of the return is the policy's doing (J)
+FROZEN = 1e-5  # KL below which no rise of the return is the policy's doing (J)
 CLIPPED = 0.005  # share of samples outside the clip (J)
 LONG = 20  # batches
 UNIFORM = 0.95  # relative entropy (J)
