@@ -53,7 +53,8 @@ def status(log: MetricsLog, findings: Sequence[Finding]) -> str:
     if illnesses:
         return ILL if illnesses - {NOT_LEARNING} else NOT_LEARNING
     _, returns = known(log.get("mean_episode_return"))
-    waits = not_learning.LONG if len(returns) >= FEW else SHORT
+    own = log.writer == "ppo" and len(returns) >= FEW
+    waits = not_learning.LONG if own else SHORT
     return TOO_EARLY if log.updates() < waits and not rises(log) else HEALTHY
 
 
