@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ppo.algorithm.health import reward_health
 from ppo.core.data import Rollout
+from ppo.core.figures import number
 from ppo.functional.moments import masked_moments, merge_moments, merge_over_ranks
 from ppo.functional.quantiles import quantiles, spread_index
 from ppo.functional.returns import linear_recurrence
@@ -140,8 +141,8 @@ class Rewards:
             sigmas = float((rewards[t, n, k] - middle[k]).abs() / spread[k])
             lines.append(
                 f"reward outlier: environment {n + first_env}, step {t} of the batch, component "
-                f"{names[k]}: {float(rewards[t, n, k]):.6g} is {sigmas:.3g} robust std away "
-                f"(limit {LIMIT:g})"
+                f"{names[k]}: {float(rewards[t, n, k]):.6g} is {number(sigmas)} robust standard "
+                f"deviations away (limit {number(LIMIT)})"
             )
         if len(places) > MAX_REPORTED:
             lines.append(f"reward outlier: {len(places) - MAX_REPORTED} more in this batch")
