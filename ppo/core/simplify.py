@@ -75,9 +75,10 @@ class Reads:
             operation = _with_a_number(node)
             if operation is None:
                 continue
-            key = float(node.args[1]), _type_of(node.args[0])
+            number, dtype = float(node.args[1]), _type_of(node.args[0])
+            key = repr(number), dtype  # 0.0 == -0.0
             if key not in numbers:
-                numbers[key] = self._input(torch.tensor(key[0], dtype=key[1]))
+                numbers[key] = self._input(torch.tensor(number, dtype=dtype))
             node.target, node.args = operation, (node.args[0], numbers[key])
 
     def used(self) -> list[Tensor]:
@@ -113,8 +114,8 @@ def _undo_pairs(graph: Graph) -> None:
         if node.target is aten.t.default and node.args[0].target is aten.t.default:
             node.replace_all_uses_with(node.args[0].args[0])
         elif node.target is aten.pow.Tensor_Scalar and node.args[1] == 1:
-            memory = _memory(node.args[0])
-            if memory.op != "placeholder" and not {node, memory} & changed:
+            memory, same = _memory(node.args[0]), _type_of(node) == _type_of(node.args[0])
+            if same and memory.op != "placeholder" and not {node, memory} & changed:
                 node.replace_all_uses_with(node.args[0])
 
 

@@ -25,7 +25,7 @@ def remaining(function: Callable[..., list[Tensor]], *args: Tensor) -> list[str]
     reads = simplify(graph)
     again = [arg.clone() for arg in args]
     for one, other in zip(graph(*again, *reads), function(*args), strict=True):
-        assert torch.equal(one, other)
+        assert torch.equal(one, other) and one.dtype == other.dtype
     return [str(node.target) for node in graph.graph.nodes if node.op == "call_function"]
 
 
@@ -59,6 +59,21 @@ def test_a_first_power_and_a_double_transpose_go() -> None:
 
     left = remaining(function, torch.rand(2, 3))
     assert left == ["aten.exp.default", "aten.mul.Tensor", "aten.neg.default"]
+
+
+def test_a_first_power_that_makes_floats_of_whole_numbers_stays() -> None:
+    def function(x: Tensor) -> list[Tensor]:
+        y = x.abs()
+        return [y.pow(1.0), y.pow(1).neg()]
+
+    left = remaining(function, torch.tensor([1, -2]))
+    assert left == ["aten.abs.default", "aten.pow.Tensor_Scalar", "aten.neg.default"]
+
+
+def test_zero_and_minus_zero_are_two_numbers() -> None:
+    graph = operations(lambda x: [x * 0.0, x * -0.0], [torch.ones(1)])
+    zeros = graph(torch.ones(1), *simplify(graph))
+    assert [torch.signbit(zero).item() for zero in zeros] == [False, True]
 
 
 def test_a_first_power_of_what_is_changed_stays_a_copy() -> None:
