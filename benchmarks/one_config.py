@@ -1,7 +1,7 @@
 """One configuration for every task: the shipped config.yaml beside settings made for the task.
 
     python benchmarks/one_config.py [--tasks CartPole-v1 ...] [--columns ours zoo ...] [--seeds 3]
-                                    [--workers 1]
+                                    [--workers 1] [--steps 300000]
     python benchmarks/one_config.py --table
 
 Columns, at equal steps:
@@ -12,7 +12,8 @@ Columns, at equal steps:
     zoo       Stable-Baselines3 with the settings that rl-zoo tuned for the task (extra `bench`)
 
 Every run appends a line to benchmarks/results/one_config.jsonl; existing ones are not repeated, so
-that an interrupted benchmark goes on. A figure is the mean return of 20 episodes of the mode of the
+that an interrupted benchmark goes on. --steps trains for another budget than the task's own and
+makes rows of its own. A figure is the mean return of 20 episodes of the mode of the
 policy at the end, of seeds that training does not use; of Atari, that of the last 100 training
 episodes. The judgment is that of `--mode compare`: Welch's t-test over seeds at 5 %; equal: the
 interval of the difference lies within a tenth of the peer's figure.
@@ -95,14 +96,14 @@ TASKS = {
 # ---- ours
 
 
-def train_ours(task: str, seed: int, config: Path | None) -> Run:
+def train_ours(task: str, seed: int, steps: int, config: Path | None) -> Run:
     import torch
 
     from ppo import Config, Trainer
     from ppo.policies.evaluate import evaluate_run
 
     torch.set_num_threads(1)
-    sets = [f"env.id={task}", f"system.seed={seed}", f"train.total_timesteps={TASKS[task].steps}"]
+    sets = [f"env.id={task}", f"system.seed={seed}", f"train.total_timesteps={steps}"]
     sets += ["logging.tensorboard=false", "evaluation.interval=0"]
     game = TASKS[task].zoo == "atari"
     if game:
@@ -154,7 +155,7 @@ def scheduled(value: Any) -> Any:
     return (lambda left: start * left) if value.startswith("lin_") else start
 
 
-def train_sb3(task: str, seed: int, settings: dict[str, Any]) -> Run:
+def train_sb3(task: str, seed: int, steps: int, settings: dict[str, Any]) -> Run:
     import torch
     from stable_baselines3 import PPO
     from stable_baselines3.common.callbacks import BaseCallback
@@ -192,7 +193,7 @@ def train_sb3(task: str, seed: int, settings: dict[str, Any]) -> Run:
         envs = VecNormalize(envs, **gamma)
     policy = settings.pop("policy", TASKS[task].policy)
     model = PPO(policy, envs, seed=seed, device="cpu", **settings)
-    model.learn(TASKS[task].steps, callback=Ends())
+    model.learn(steps, callback=Ends())
     if normalize:
         envs.training = envs.norm_reward = False
     envs.seed(10_000 + seed)
@@ -200,24 +201,24 @@ def train_sb3(task: str, seed: int, settings: dict[str, Any]) -> Run:
     return {"training": statistics.fmean(ends[-100:]), "evaluation": float(played)}
 
 
-def play_atari(task: str, seed: int) -> Run:
+def play_atari(task: str, seed: int, steps: int) -> Run:
     """rl-zoo's settings for Atari, which are those of configs/pong.yaml."""
     import torch
     from atari import config_for, run_sb3
 
     torch.set_num_threads(1)
     game = task.removeprefix("ALE/").removesuffix("-v5")
-    curve = run_sb3(config_for(game, TASKS[task].steps, FRAMES["img_height"], seed))["curve"]
+    curve = run_sb3(config_for(game, steps, FRAMES["img_height"], seed))["curve"]
     mean = [point["mean_return"] for point in curve if point["mean_return"] is not None][-1]
     return {"training": mean, "evaluation": mean}
 
 
-def of_zoo(task: str, seed: int) -> Run:
+def of_zoo(task: str, seed: int, steps: int) -> Run:
     if TASKS[task].zoo == "atari":
-        return play_atari(task, seed)
+        return play_atari(task, seed, steps)
     settings = tuned(task)
     assert settings is not None, f"rl-zoo has no settings for {task}"
-    return train_sb3(task, seed, settings)
+    return train_sb3(task, seed, steps, settings)
 
 
 def special(name: str) -> Path:
@@ -225,10 +226,12 @@ def special(name: str) -> Path:
     return next(place for place in places if place.exists())
 
 
-COLUMNS: dict[str, Callable[[str, int], Run]] = {
-    "ours": lambda task, seed: train_ours(task, seed, None),
-    "special": lambda task, seed: train_ours(task, seed, special(TASKS[task].special)),
-    "default": lambda task, seed: train_sb3(task, seed, {}),
+COLUMNS: dict[str, Callable[[str, int, int], Run]] = {
+    "ours": lambda task, seed, steps: train_ours(task, seed, steps, None),
+    "special": lambda task, seed, steps: train_ours(
+        task, seed, steps, special(TASKS[task].special)
+    ),
+    "default": lambda task, seed, steps: train_sb3(task, seed, steps, {}),
     "zoo": of_zoo,
 }
 
@@ -242,15 +245,15 @@ def exists(column: str, task: str) -> bool:
     return column != "zoo" or tuned(task) is not None
 
 
-def train(column: str, task: str, seed: int) -> Run:
+def train(column: str, task: str, seed: int, steps: int) -> Run:
     warnings.filterwarnings("ignore")
     wall, cpu = time.perf_counter(), time.process_time()
-    found = COLUMNS[column](task, seed)
+    found = COLUMNS[column](task, seed, steps)
     return {
         "column": column,
         "task": task,
         "seed": seed,
-        "steps": TASKS[task].steps,
+        "steps": steps,
         **found,
         "wall_s": round(time.perf_counter() - wall),
         "cpu_s": round(time.process_time() - cpu),
@@ -287,14 +290,19 @@ def cell(values: list[float]) -> str:
 
 
 def table(runs: list[Run]) -> str:
-    """A row a task; then how often each judgment fell."""
+    """A row a task and budget; then how often each judgment fell."""
     head = ["task", "steps", *COLUMNS, "published", "against default", "against zoo", "CPU s: ours"]
     rows = [[*head, "default", "zoo", "doctor"]]
     counts: dict[str, list[str]] = {"default": [], "zoo": []}
-    for task, (steps, _, published, *_) in TASKS.items():
-        of = {c: [r for r in runs if (r["task"], r["column"]) == (task, c)] for c in COLUMNS}
-        if not any(of.values()):
-            continue
+    order = list(TASKS)
+    for task, steps in sorted(
+        {(r["task"], r["steps"]) for r in runs}, key=lambda row: (order.index(row[0]), -row[1])
+    ):
+        of = {
+            c: [r for r in runs if (r["task"], r["steps"], r["column"]) == (task, steps, c)]
+            for c in COLUMNS
+        }
+        published = TASKS[task].published
         figures = {column: [r["evaluation"] for r in found] for column, found in of.items()}
         words = []
         for peer in counts:
@@ -335,16 +343,18 @@ def main() -> None:
     parser.add_argument("--columns", nargs="+", choices=list(COLUMNS), default=list(COLUMNS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--steps", type=int, help="in place of each task's own budget")
     parser.add_argument("--table", action="store_true", help="from the records that are there")
     args = parser.parse_args()
     path = RESULTS / "one_config.jsonl"
-    done = {(run["column"], run["task"], run["seed"]) for run in lines_of(path)}
+    done = {(run["column"], run["task"], run["seed"], run["steps"]) for run in lines_of(path)}
     jobs = [
-        (column, task, seed)
+        job
         for seed in range(1, args.seeds + 1)
         for task in args.tasks
         for column in args.columns
-        if not args.table and (column, task, seed) not in done and exists(column, task)
+        if (job := (column, task, seed, args.steps or TASKS[task].steps)) not in done
+        if not args.table and exists(column, task)
     ]
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(
