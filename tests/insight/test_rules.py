@@ -180,6 +180,21 @@ def test_a_horizon_of_one_step_is_named_though_the_critic_sees_well() -> None:
     assert first(log) == "gamma_horizon"
 
 
+def test_a_horizon_of_one_step_is_no_illness_where_the_task_is_solved() -> None:
+    """As of CartPole with gamma 0.5, which balances to the end of every episode."""
+
+    def log(held: SHAPE) -> MetricsLog:
+        learns = noisy(lambda done: 20 + 960 * done, 5.0)
+        curve = lambda done: np.where(done < 0.5, learns(done), held(done))  # noqa: E731
+        log = foreign(60, "ppo", explained_variance=0.95, mean_episode_length=200.0,
+                      mean_episode_return=curve)  # fmt: skip
+        log.settings["ppo.gamma"] = 0.5
+        return log
+
+    assert first(log(lambda done: 500 + 0 * done)) == "healthy"
+    assert first(log(noisy(lambda done: 500 + 0 * done, 200.0))) == "gamma_horizon"
+
+
 def _two_losses(log: MetricsLog) -> MetricsLog:
     done = np.linspace(0, 1, len(log))
     losses = {"late": np.ones(len(log)), "soon": np.exp(-4 * done)}

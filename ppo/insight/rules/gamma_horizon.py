@@ -7,7 +7,7 @@ import numpy as np
 from ppo.core.figures import number, setting
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import MILD, RULES, SEVERE, Change, Finding, Rule
-from ppo.insight.rules._signs import lasting, median, rises
+from ppo.insight.rules._signs import lasting, median, rises, settled
 
 FAR, NEAR = 10.0, 0.1  # horizon 1 / (1 - gamma) over the mean length of an episode (J)
 BLINK, LONGER = 3.0, 3.0  # steps of a horizon that hides what follows in episodes so much longer
@@ -36,7 +36,8 @@ class GammaHorizon(Rule):
         if rises(log):
             wrong[:] = False
         blink = (horizon < BLINK) & (ratio < 1 / LONGER)  # such a critic sees, but no consequence
-        wrong |= blink
+        if not settled(log):
+            wrong |= blink
         row = lasting(wrong, 18, 20)
         if row is None:
             return None
