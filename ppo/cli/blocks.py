@@ -13,6 +13,7 @@ from ppo.core import program
 from ppo.core.figures import compact, duration, number
 from ppo.core.metrics import METRICS, UNBOUNDED, Metric, clean
 from ppo.core.screen import WIDTH, wrapped
+from ppo.runs.summary import which_episodes
 
 if TYPE_CHECKING:
     from ppo.config import Config, PPOConfig
@@ -279,8 +280,10 @@ def end_block(
     best = summary.get("best_evaluation") or {}
     mean = clean(best.get("mean_return"))
     if mean is not None:
-        at = f" after {best['batch']} batches" if best.get("batch") is not None else ""
-        lines += labelled("best", f"evaluation {number(mean)}{at}", width)
+        at = f", after {best['batch']} batches" if best.get("batch") is not None else ""
+        how = ", of the policy without its noise" if summary.get("deterministic") else ""
+        text = f"evaluation {number(mean)}{how}{at}"
+        lines += labelled("best", text, width)
     for i, text in enumerate(_verdict(summary, told or {})):
         lines += labelled("" if i else "verdict", text, width)
     if summary.get("passed"):
@@ -313,7 +316,7 @@ def _status(summary: Mapping[str, Any]) -> str:
 
 
 def _final_return(summary: Mapping[str, Any], mean: float) -> str:
-    text = f"{number(mean)} over the last {summary.get('return_episodes', 100)} episodes"
+    text = f"{number(mean)} over {which_episodes(summary)}"
     low, high = (clean(end) for end in summary.get("final_return_ci95") or (None, None))
     if low is not None and high is not None:
         text += f" (95 % interval {number(low)} to {number(high)})"

@@ -295,7 +295,8 @@ class Console:
         if self._health and summary.get("status") == "finished":
             summary = {"next": program.command("train", *self._given), **summary}
         cut = None if GradientsAlwaysClipped.illness in self._told else harmless_cut(self._last)
-        summary = {"cut": cut, **summary}
+        deterministic = self._config is not None and self._config.evaluation.deterministic
+        summary = {"cut": cut, "deterministic": deterministic, **summary}
         self._print(*blocks.end_block(summary, self._told, self._width))
 
     def close(self) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ppo.config import Config
 from ppo.core.errors import UserError
 from ppo.runs.folder import RunFolder, run_names
+
+RECENT_EPISODES = 100  # whose mean return is a run's final one
 
 
 class Former(NamedTuple):
@@ -52,6 +54,15 @@ def summarize(
         "verdict": None,
         "findings": [],
     }
+
+
+def which_episodes(summary: Mapping[str, Any]) -> str:
+    """The episodes whose mean is `final_return`, in words."""
+    count = summary.get("episodes") or 0
+    if 0 < count <= RECENT_EPISODES:
+        return f"the {count} episodes of training"
+    of = f" of {count:,}" if count else ""
+    return f"the last {RECENT_EPISODES}{of} episodes of training"
 
 
 def changed_settings(config: Config, folder: RunFolder) -> dict[str, Any]:

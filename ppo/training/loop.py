@@ -18,6 +18,7 @@ from ppo.insight.doctor import Finding
 from ppo.runs import mirror, trust
 from ppo.runs.folder import RunFolder
 from ppo.runs.names import find_run, results_folder
+from ppo.runs.summary import RECENT_EPISODES
 from ppo.training import ending, opening
 from ppo.training import state as saving
 from ppo.training.evaluations import RunEvaluations
@@ -25,8 +26,6 @@ from ppo.training.observers import Callbacks, Doctor, Mirroring, named, of_every
 from ppo.training.saves import Saves
 from ppo.training.settings import Settings
 from ppo.training.trackers import Trackers
-
-RECENT_EPISODES = 100
 
 
 class Loop:

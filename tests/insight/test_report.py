@@ -48,7 +48,7 @@ def _page(
 
 def test_a_healthy_run_has_its_result_and_how_to_go_on(tmp_path: Path) -> None:
     text = _page(tmp_path / "run0001")
-    assert "612 over the last episodes of training, at most 100, 95 % interval 600 to 625" in text
+    assert "612 over the last 100 episodes of training, 95 % interval 600 to 625" in text
     assert "healthy: no rule fired" in text and 'id="findings"' not in text
     assert "--mode evaluate --run run0001" in text
     assert "--resume run0001 --set train.total_timesteps=327680" in text

@@ -22,6 +22,7 @@ from ppo.insight.comparison import page
 from ppo.insight.comparison.compare import assemble
 from ppo.insight.comparison.run import load_run
 from ppo.insight.doctor import Finding, Verdict
+from ppo.runs.summary import which_episodes
 
 RETURN = "mean_episode_return"
 EVENTS = 40  # that are listed
@@ -87,7 +88,7 @@ def _result(ended: Ended) -> str:
     final = clean(summary.get("final_return"))
     if final is not None:
         low, high = (clean(end) for end in summary.get("final_return_ci95") or (None, None))
-        text = f"{number(final)} over the last episodes of training, at most 100"
+        text = f"{number(final)} over {which_episodes(summary)}"
         if low is not None and high is not None:
             text += f", 95 % interval {number(low)} to {number(high)}"
         rows.append(["return", text])
