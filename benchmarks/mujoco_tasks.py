@@ -17,16 +17,13 @@ tables, mujoco.md and mujoco_search.md, and the picture are made anew from all l
 from __future__ import annotations
 
 import argparse
-import concurrent.futures
-import json
-import multiprocessing
 import platform
 import statistics
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
+from jobs import Run, lines_of, run_all
 from mujoco_variants import START, VARIANTS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -48,8 +45,6 @@ TASKS = {
     "InvertedPendulum": ("1000", 1000.0),
     "InvertedDoublePendulum": ("9231", 9300.0),
 }
-
-Run = dict[str, Any]
 
 
 def curve(ends: list[tuple[float, float]]) -> list[float | None]:
@@ -150,12 +145,6 @@ def train(trainer: str, task: str, variant: str, seed: int) -> Run:
     }
 
 
-def lines(path: Path) -> list[Run]:
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
 def spread(values: list[float]) -> str:
     mean = statistics.fmean(values)
     digits = 0 if abs(mean) >= 100 else 1
@@ -248,7 +237,7 @@ def picture(runs: list[Run], path: Path) -> None:
 
 
 def write_tables() -> None:
-    runs, search = lines(RESULTS / "mujoco.jsonl"), lines(RESULTS / "mujoco_search.jsonl")
+    runs, search = lines_of(RESULTS / "mujoco.jsonl"), lines_of(RESULTS / "mujoco_search.jsonl")
     head = "`python benchmarks/mujoco_tasks.py{}`\n\n"
     (RESULTS / "mujoco.md").write_text(head.format("") + results_table(runs))
     (RESULTS / "mujoco_search.md").write_text(head.format(" --search") + search_table(search))
@@ -272,34 +261,9 @@ def main() -> None:
         for variant in (args.variants if args.search else ["recipe"])
         for task in args.tasks
     ]
-    spawn = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(
-        args.workers, mp_context=spawn, max_tasks_per_child=1
-    ) as pool:
-        waiting: set[concurrent.futures.Future[Run]] = set()
-        for job in [] if args.table else jobs:
-            key = ("trainer", "task", "variant", "seed")
-            if any(tuple(run[k] for k in key) == job for run in lines(path)):
-                continue
-            waiting.add(pool.submit(train, *job))
-            if len(waiting) == args.workers:
-                waiting = append(waiting, path)
-        while waiting:
-            waiting = append(waiting, path)
+    if not args.table:
+        run_all(train, jobs, ("trainer", "task", "variant", "seed"), path, args.workers)
     write_tables()
-
-
-def append(
-    waiting: set[concurrent.futures.Future[Run]], path: Path
-) -> set[concurrent.futures.Future[Run]]:
-    """Waits for one run and writes its line; what is left."""
-    first = concurrent.futures.FIRST_COMPLETED
-    done, left = concurrent.futures.wait(waiting, return_when=first)
-    for future in done:
-        with path.open("a") as file:
-            file.write(json.dumps(future.result()) + "\n")
-        print(json.dumps(future.result()), flush=True)
-    return left
 
 
 if __name__ == "__main__":

@@ -22,10 +22,8 @@ interval of the difference lies within a tenth of the peer's figure.
 from __future__ import annotations
 
 import argparse
-import concurrent.futures
 import importlib.util
 import json
-import multiprocessing
 import re
 import statistics
 import tempfile
@@ -36,13 +34,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import gymnasium
+from jobs import Run, lines_of, run_all
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 EPISODES = 20
 EQUAL = 0.1  # of the peer's figure
 FRAMES = {"repeat_action_probability": 0.0, "img_height": 42, "img_width": 42}
-Run = dict[str, Any]
 
 
 class Task(NamedTuple):
@@ -333,10 +331,6 @@ def table(runs: list[Run]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def lines_of(path: Path) -> list[Run]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=re.split(r"\n\n", __doc__ or "")[0])
     parser.add_argument("--tasks", nargs="+", choices=list(TASKS), default=list(TASKS))
@@ -347,23 +341,14 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="from the records that are there")
     args = parser.parse_args()
     path = RESULTS / "one_config.jsonl"
-    done = {(run["column"], run["task"], run["seed"], run["steps"]) for run in lines_of(path)}
     jobs = [
-        job
+        (column, task, seed, args.steps or TASKS[task].steps)
         for seed in range(1, args.seeds + 1)
         for task in args.tasks
         for column in args.columns
-        if (job := (column, task, seed, args.steps or TASKS[task].steps)) not in done
         if not args.table and exists(column, task)
     ]
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(
-        args.workers, mp_context=context, max_tasks_per_child=1
-    ) as pool:
-        for future in concurrent.futures.as_completed([pool.submit(train, *job) for job in jobs]):
-            with path.open("a") as file:
-                file.write(json.dumps(future.result()) + "\n")
-            print({k: v for k, v in future.result().items() if k != "chosen"}, flush=True)
+    run_all(train, jobs, ("column", "task", "seed", "steps"), path, args.workers)
     (RESULTS / "one_config.md").write_text(table(lines_of(path)))
 
 

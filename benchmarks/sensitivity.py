@@ -16,19 +16,17 @@ Every run appends a line to benchmarks/results/sensitivity.jsonl; existing ones 
 from __future__ import annotations
 
 import argparse
-import concurrent.futures
-import json
 import math
-import multiprocessing
 import re
 import statistics
 import tempfile
 import time
 import warnings
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from one_config import EPISODES, RESULTS, lines_of
+from jobs import Run, lines_of, run_all
+from one_config import EPISODES, RESULTS
 
 STEPS = 200_000
 TASKS = {  # returns of a random policy and of a good one
@@ -51,13 +49,6 @@ CHOICES = (  # the most influential first
 UNCHANGED = ("", 1.0)
 
 
-class Job(NamedTuple):
-    choice: str  # a setting, or empty
-    times: float
-    task: str
-    seed: int
-
-
 def varied(config: Any, choice: str, times: float) -> list[str]:
     """The override that multiplies a chosen setting; none where that is impossible.
 
@@ -72,7 +63,8 @@ def varied(config: Any, choice: str, times: float) -> list[str]:
     return [f"{choice}={round(changed) if isinstance(value, int) else changed}"]
 
 
-def train(job: Job) -> dict[str, Any]:
+def train(choice: str, times: float, task: str, seed: int) -> Run:
+    """One run with `choice`, a setting, multiplied; an empty one changes nothing."""
     warnings.filterwarnings("ignore")
     import torch
 
@@ -81,20 +73,21 @@ def train(job: Job) -> dict[str, Any]:
 
     torch.set_num_threads(1)
     begun = time.process_time()
-    sets = [f"env.id={job.task}", f"system.seed={job.seed}", f"train.total_timesteps={STEPS}"]
+    sets = [f"env.id={task}", f"system.seed={seed}", f"train.total_timesteps={STEPS}"]
     sets += ["logging.tensorboard=false", "evaluation.interval=0"]
     plain = len(sets)
     with tempfile.TemporaryDirectory() as folder:
-        if job.choice:
+        if choice:
             with Trainer(Config.load(None, sets), f"{folder}/look") as trainer:
-                sets += varied(trainer.config, job.choice, job.times)
+                sets += varied(trainer.config, choice, times)
         with Trainer(Config.load(None, sets), folder) as trainer:
             summary = trainer.train()
-        played = evaluate_run(
-            "run0001", Path(folder), EPISODES, seed=10_000 + job.seed, which="latest"
-        )
+        played = evaluate_run("run0001", Path(folder), EPISODES, seed=10_000 + seed, which="latest")
     return {
-        **job._asdict(),
+        "choice": choice,
+        "times": times,
+        "task": task,
+        "seed": seed,
         "changed": sets[plain:],
         "evaluation": played["mean_return"],
         "training": summary["final_return"],
@@ -105,12 +98,12 @@ def train(job: Job) -> dict[str, Any]:
 # ---- the table
 
 
-def score(run: dict[str, Any]) -> float:
+def score(run: Run) -> float:
     low, high = TASKS[run["task"]]
     return float((run["evaluation"] - low) / (high - low))
 
 
-def table(runs: list[dict[str, Any]]) -> str:
+def table(runs: list[Run]) -> str:
     """A row for each choice and direction, of the tasks and seeds that both have."""
     scores: dict[tuple[str, float], dict[tuple[str, int], float]] = {}
     for run in runs:
@@ -154,22 +147,14 @@ def main() -> None:
     args = parser.parse_args()
     path = RESULTS / "sensitivity.jsonl"
     kinds = [UNCHANGED, *((choice, times) for choice in args.choices for times in (2.0, 0.5))]
-    done = {(r["choice"], r["times"], r["task"], r["seed"]) for r in lines_of(path)}
     jobs = [
-        job
+        (*kind, task, seed)
         for kind in kinds
         for seed in range(1, args.seeds + 1)
         for task in args.tasks
-        if (job := Job(*kind, task, seed)) not in done and not args.table
+        if not args.table
     ]
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(
-        args.workers, mp_context=context, max_tasks_per_child=1
-    ) as pool:
-        for future in concurrent.futures.as_completed([pool.submit(train, job) for job in jobs]):
-            with path.open("a") as file:
-                file.write(json.dumps(future.result()) + "\n")
-            print(future.result(), flush=True)
+    run_all(train, jobs, ("choice", "times", "task", "seed"), path, args.workers)
     (RESULTS / "sensitivity.md").write_text(table(lines_of(path)))
 
 
