@@ -36,17 +36,26 @@ def chosen(
     facts = Facts(*parallel.share_json(found, device))
     choices = choose(config, facts, parallel.world_size())
     values = {choice.name: choice.value for choice in choices}
-    return config.chosen(values, facts.steps), lines(choices, config)
+    told = [choice for choice in choices if facts.action_entries != 0 or choice.name not in NOISE]
+    return config.chosen(values, facts.steps), lines(told, config, facts.steps)
 
 
-def lines(choices: list[Choice], config: Config) -> list[str]:
-    """One line on the size of a batch with its reasons, one that lists what else was chosen."""
+NOISE = ("network.initial_log_std", "ppo.noise")  # of continuous actions
+
+
+def lines(choices: list[Choice], config: Config, look: int) -> list[str]:
+    """One line on the size of a batch with its reasons, one that lists what else was chosen.
+
+    Args:
+        look: the steps that were played to find out.
+    """
     values = {choice.name: choice.value for choice in choices}
     num_envs = values.get("env.num_envs", config.env.num_envs)
     num_steps = values.get("ppo.num_steps", config.ppo.num_steps)
     reasons = ", ".join(choice.reason for choice in choices if choice.reason)
     found = []
     if reasons:
+        reasons += f" (a look of {look:,} steps)" if look else ""
         found.append(f"auto: {num_envs:,} environments x {num_steps:,} steps: {reasons}")
     rest = [
         f"{_short(choice.name)} {_text(choice.value)}"

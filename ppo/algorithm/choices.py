@@ -108,7 +108,7 @@ RECIPES: Mapping[str, dict[str, Any]] = {
 }
 
 
-def _of_actions(entries: int) -> dict[str, Choice]:
+def _of_actions(entries: int | None) -> dict[str, Choice]:
     """How the policy of a narrow batch explores."""
     if not entries:
         return {"ppo.noise": Choice("ppo.noise", "white")}

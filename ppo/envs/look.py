@@ -33,14 +33,14 @@ class Facts(NamedTuple):
     Attributes:
         parallel: made to be stepped many at once, such as a simulator in tensors, so that many
             cost little more than one.
-        action_entries: of a continuous action; 0: actions are choices, or nobody asked.
+        action_entries: of a continuous action; 0: actions are choices; None: nobody asked.
         steps: of the look; 0: there was none.
         lengths: of the episodes that ended in it.
         image_side: pixels, the shortest side of its images; 0: it shows none, or nobody asked.
     """
 
     parallel: bool
-    action_entries: int = 0
+    action_entries: int | None = None
     steps: int = 0
     lengths: tuple[int, ...] = ()
     image_side: int = 0

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ppo import Config
+from ppo.algorithm.automatic import chosen
 from ppo.algorithm.choices import choose
 from ppo.config.automatic import names
 from ppo.envs.look import Facts
@@ -89,6 +90,13 @@ def test_how_it_explores_depends_on_the_actions() -> None:
     assert [config.ppo.noise for config in found.values()] == ["white", *3 * ["contest"]]
     assert [found[n].network.initial_log_std for n in (1, 4, 17)] == [0.0, -0.69, -1.0]
     assert resolved(facts=Facts(True, 4)).network.initial_log_std == 0.0
+
+
+@pytest.mark.parametrize(("env", "shown"), [("CartPole-v1", False), ("Pendulum-v1", True)])
+def test_what_concerns_other_actions_is_not_printed(env: str, shown: bool) -> None:
+    first, rest = chosen(Config.load(None, [f"env.id={env}", "train.total_timesteps=20000"]))[1]
+    assert " (a look of 400 steps)" in first
+    assert ("noise " in rest) == ("initial_log_std " in rest) == shown
 
 
 def test_images_have_rules_of_their_own_where_an_encoder_sees_them() -> None:

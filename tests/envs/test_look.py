@@ -72,4 +72,4 @@ def test_an_object_that_exists_once_is_not_played_in() -> None:
     env = gym.wrappers.TimeLimit(Untouched(), 500)
     pendulum = read(gym.make_vec("Pendulum-v1", 3))
     assert facts_of(config(), pendulum, plays=True) == Facts(False, 1)
-    assert facts_of(config(), read(env), plays=True) == Facts(False)
+    assert facts_of(config(), read(env), plays=True) == Facts(False, 0)

@@ -210,7 +210,7 @@ class Collector:
         obs, valid = self.calibrate(calibration, colored_share)
         normalizer.update(obs, valid.float())
         steps = calibration * self.envs.num_envs * parallel.world_size()
-        return [f"{steps:,} calibration steps set the first observation statistics, and no more"]
+        return [f"{steps:,} uncounted steps set the first observation statistics"]
 
     @torch.no_grad()
     def calibrate(self, num_steps: int, colored_share: float = 0.0) -> tuple[Tensor, Tensor]:

@@ -188,7 +188,8 @@ def _headline(comparison: Comparison) -> str:
         )
     note = (
         "Interquartile mean over seeds with 95 % stratified bootstrap interval, of the last tenth "
-        f"of each run; threshold: a return of {number(comparison.threshold)}."
+        f"of each run; threshold: a return of {number(comparison.threshold)}, nine tenths of the "
+        "way from the baseline's first return to its last."
     )
     return f"<h2>Result</h2>{table(heads, rows, 'headline')}<p class='note'>{escape(note)}</p>"
 

@@ -146,7 +146,7 @@ def _headline(comparison: Comparison, columns: int) -> list[Any]:
         rows.append([head, *(interval(comparison, g, metric, figure) for g in comparison.groups)])
     rows.append(["steps to threshold", *reached])
     title = "interquartile mean [95 % bootstrap interval] of the last tenth of each run; "
-    title += f"threshold: return {number(comparison.threshold)}"
+    title += f"threshold: return {number(comparison.threshold)}, nine tenths of the baseline's rise"
     return _by_group(title, "runs", rows, comparison, columns)
 
 
