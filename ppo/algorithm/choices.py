@@ -17,6 +17,7 @@ MANY, FEW = 256, 8  # environments where many cost little more than one, and els
 WIDE = 64  # of an environment that is not known to be like that: from so many on, it is
 SAMPLES = {"wide": 16_384, "narrow": 2048, "images": 1024}  # of a batch
 PARTS = {"wide": 16, "narrow": 32, "images": 4}  # minibatches
+FOLLOWED_KL = 0.01  # of a learning rate that follows it, where no batch ends by it (rsl_rl)
 LEAST_LOG_STD = -1.0  # of the policy at the start
 EPOCHS = {"wide": 10, "narrow": 10, "images": 4}
 
@@ -46,8 +47,8 @@ def choose(config: Config, facts: Facts, ranks: int = 1) -> list[Choice]:
         "ppo.num_epochs": Choice("ppo.num_epochs", EPOCHS[kind]),
         "ppo.num_minibatches": Choice("ppo.num_minibatches", parts),
         **{name: Choice(name, value) for name, value in RECIPES[kind].items()},
-        **(_of_actions(facts.action_entries) if kind == "narrow" else {}),
-        **_beside(config),
+        **(_of_actions(facts.action_entries, num_envs // ranks) if kind == "narrow" else {}),
+        **_beside(config, kind),
         "train.checkpoint_interval": Choice("train.checkpoint_interval", max(10, batches // 40)),
         "evaluation.interval": Choice("evaluation.interval", max(10, batches // 4)),
     }
@@ -108,16 +109,18 @@ RECIPES: Mapping[str, dict[str, Any]] = {
 }
 
 
-def _of_actions(entries: int | None) -> dict[str, Choice]:
-    """How the policy of a narrow batch explores."""
-    if not entries:
-        return {"ppo.noise": Choice("ppo.noise", "white")}
-    # The noise of all actuators together is as long as that of one.
-    log_std = round(max(LEAST_LOG_STD, 0.0 - 0.5 * math.log(entries)), 2)
-    return {"network.initial_log_std": Choice("network.initial_log_std", log_std)}
+def _of_actions(entries: int | None, num_envs: int) -> dict[str, Choice]:
+    """How the policy of a narrow batch explores in the environments of a process."""
+    found: dict[str, Any] = {}
+    if not entries or num_envs < 2:
+        found["ppo.noise"] = "white"
+    if entries:  # the noise of all actuators together is as long as that of one
+        log_std = round(max(LEAST_LOG_STD, 0.0 - 0.5 * math.log(entries)), 2)
+        found["network.initial_log_std"] = log_std
+    return {name: Choice(name, value) for name, value in found.items()}
 
 
-def _beside(config: Config) -> dict[str, Choice]:
+def _beside(config: Config, kind: str) -> dict[str, Choice]:
     """What fits settings of the user's that exclude the usual choice."""
     found: dict[str, Any] = {}
     network, gamma = config.network, config.ppo.gamma
@@ -125,6 +128,8 @@ def _beside(config: Config) -> dict[str, Choice]:
         found["network.shared_encoder"] = False
     if gamma >= RECIPES["narrow"]["ppo.max_gamma"]:  # a horizon that somebody wants
         found |= {"ppo.gamma_schedule": "constant", "ppo.max_gamma": max(gamma, 0.999)}
+    if config.ppo.learning_rate_schedule == "kl" and RECIPES[kind]["ppo.target_kl"] is None:
+        found["ppo.target_kl"] = FOLLOWED_KL
     return {name: Choice(name, value) for name, value in found.items()}
 
 

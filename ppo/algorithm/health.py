@@ -81,8 +81,8 @@ def value_health(
         "return_std": std.squeeze(0),
         "return_min": torch.where(real, total_return, infinity).amin(),
         "return_max": torch.where(real, total_return, -infinity).amax(),
-        "return_drift": ((means - last_mean).abs() / deviations).amax(),
-        "frame_age": ((scale.mean - means).abs() / deviations).amax(),
+        "return_drift": _largest((means - last_mean).abs(), deviations),
+        "frame_age": _largest((scale.mean - means).abs(), deviations),
         "target_mean": target_mean.squeeze(0),
         "target_std": target_variance.sqrt().squeeze(0),
         "target_min": torch.where(real, targets, wide).amin(),
@@ -92,6 +92,12 @@ def value_health(
             mean.squeeze(0) - masked_moments(total_value, weights)[1].squeeze(0)
         ).abs(),
     }
+
+
+def _largest(distances: Tensor, deviations: Tensor) -> Tensor:
+    """The largest of [K] distances in deviations; NaN where no component has any."""
+    found = torch.where(deviations > 0, distances / deviations, -1.0).amax()
+    return torch.where(found < 0, torch.nan, found)
 
 
 def component_health(batch: Batch, scale: ValueScale) -> dict[str, Tensor]:

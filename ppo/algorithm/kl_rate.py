@@ -24,15 +24,14 @@ class KLRate(nn.Module):
         super().__init__()
         follows = config.learning_rate_schedule == "kl"
         self.target = config.target_kl if follows else None
-        self.bounds = tuple(bound / config.learning_rate for bound in RATE_BOUNDS)
         self.register_buffer("factor", torch.ones((), dtype=torch.float64))
 
-    def follow(self, kl: float | None) -> None:
-        """Move the rate of the next batch by the KL of this one."""
+    def follow(self, kl: float | None, rate: float) -> None:
+        """Move the rate of the next batch by the KL of this one; `rate` is the one set."""
         if self.target is None or kl is None:
             return
         if kl > 2.0 * self.target:
             self.factor.div_(STEP)
         elif kl < 0.5 * self.target:
             self.factor.mul_(STEP)
-        self.factor.clamp_(*self.bounds)
+        self.factor.clamp_(*(bound / rate for bound in RATE_BOUNDS))

@@ -38,7 +38,7 @@ from ppo.losses.base import Knobs
 from ppo.losses.objective import Objective
 
 MAX_ROLLBACKS = 3  # in a run; then it has diverged
-ROLLBACK_BATCHES = 10  # batches at a halved learning rate after a rollback
+ROLLBACK_BATCHES = 10  # batches at a lower learning rate after a rollback
 
 
 class Learner(nn.Module):
@@ -87,7 +87,7 @@ class Learner(nn.Module):
         self.grace = Grace()
         self._snapshot: Snapshot | None = None
         normal_noise = objective.agent.distribution.normal_noise
-        self.noise_color = NoiseColor(config.ppo, normal_noise).to(device)
+        self.noise_color = NoiseColor(config.ppo, collector.envs.num_envs, normal_noise).to(device)
         self.kl_rate = KLRate(config.ppo)
         self.reports: list[str] = []
         self._lacks = 0  # how many of torch_internals.NOTES this run has reported
@@ -143,9 +143,9 @@ class Learner(nn.Module):
             raise
 
     def _step(self, started: float) -> dict[str, Any]:
-        events = self.collector.envs.events
+        steps, events = self.counters["env_steps"], []
         for attempt in range(MAX_ROLLBACKS + 1):
-            record, faults = self._attempt(attempt, started)
+            record, faults = self._attempt(attempt)
             if not faults:
                 break
             assert self._snapshot is not None
@@ -158,13 +158,17 @@ class Learner(nn.Module):
                     f"{MAX_ROLLBACKS} rollbacks did not help"
                 )
             events.append(
-                f"{faults}: rolled back, learning rate halved for {ROLLBACK_BATCHES} batches"
+                f"{faults}: rolled back, learning rate times {self._slowed():g} for "
+                f"{ROLLBACK_BATCHES} batches"
             )
-        told = [*self.reports, *events, *self._changed(), *self._lacking()]
-        record["events"] = [*record["events"], *told]
-        events.clear()
+        events = [*self.reports, *self.collector.envs.drain_events(), *events]
+        record["events"] += [*events, *self._changed(), *self._lacking()]
         self.reports.clear()
-        self.kl_rate.follow(record["approx_kl"])
+        spent = max(time.perf_counter() - started, 1e-9)
+        self.wall_time += spent
+        record["wall_time_s"] = self.wall_time
+        record["steps_per_second"] = (self.counters["env_steps"] - steps) / spent
+        self.kl_rate.follow(record["approx_kl"], self.config.ppo.learning_rate)
         self.discount.follow(record["explained_variance"])
         self.counters["batch"] += 1
         return record
@@ -189,7 +193,7 @@ class Learner(nn.Module):
         self._lacks += len(lines)
         return lines
 
-    def _attempt(self, attempt: int, started: float) -> tuple[dict[str, Any], str]:
+    def _attempt(self, attempt: int) -> tuple[dict[str, Any], str]:
         """A batch's record, and what is numerically wrong with the batch; empty if nothing is."""
         with self.watch.part("other"):
             knobs, numbers = self.knobs()
@@ -209,12 +213,7 @@ class Learner(nn.Module):
             values = to_host(before, after, Numbers.of(targets)) | numbers
             values |= reduce_table(table, self.config.ppo.max_grad_norm)
             self._report(values, rollout)
-            record = self._record(values, rollout, episodes)
-        spent = max(time.perf_counter() - started, 1e-9)
-        self.wall_time += spent
-        record["wall_time_s"] = self.wall_time
-        record["steps_per_second"] = values["steps"] / spent
-        return record, fault_of(values)
+            return self._record(values, rollout, episodes, attempt), fault_of(values)
 
     def _collect(self, attempt: int) -> tuple[Rollout, Episodes]:
         """A rollout, and what discount and noise learn of its episodes.
@@ -245,10 +244,14 @@ class Learner(nn.Module):
         """What schedules have in force now: for the update, and for the record."""
         factor = self.kl_rate.factor.item()  # on the host
         if self.counters["batch"] < self.counters["slow_until"]:
-            factor *= 0.5 ** self.counters["rollbacks"]
+            factor *= self._slowed()
         numbers = in_force(self.config.ppo, self.progress, factor)
         tensors = {k: torch.tensor(value, device=self.device) for k, value in numbers.items()}
         return Knobs(**tensors), numbers | {"colored_share": self.colored_share}
+
+    def _slowed(self) -> float:
+        """What the learning rate is multiplied by for some batches after a rollback."""
+        return 0.5 ** self.counters["rollbacks"]
 
     def take_over(self, config: Config) -> None:
         """Settings that may move during a run (see knobs), and the weights of the components.
@@ -270,11 +273,14 @@ class Learner(nn.Module):
         self.reports += silence(values)
 
     def _record(
-        self, values: dict[str, float], rollout: Rollout, episodes: Episodes
+        self, values: dict[str, float], rollout: Rollout, episodes: Episodes, attempt: int
     ) -> dict[str, Any]:
-        self.finished = EpisodeRows(rollout, episodes)
+        finished = EpisodeRows(rollout, episodes)
         self.counters["env_steps"] += int(values["steps"])
-        self.counters["episodes"] += len(self.finished)
+        self.counters["episodes"] += len(finished)
+        if attempt and self.finished is not None:  # what was rolled back was played all the same
+            finished = self.finished.and_then(finished)
+        self.finished = finished
         record = self.recorder(values, self.finished, self.counters)
         told, events = self.reported(self.collector.envs.reports.take())
         return {**record, **told, "events": [*record["events"], *events]}
@@ -302,7 +308,7 @@ class Learner(nn.Module):
     @property
     def rank_prefixes(self) -> tuple[str, ...]:
         """How names in `state_dict` begin whose tensors differ between ranks."""
-        return ("collector.", *(f"{name}." for name, _ in of_a_rank(self)))
+        return ("collector.", *(name for name, _ in of_a_rank(self)))
 
     def state_dict(self) -> dict[str, Tensor]:  # type: ignore[override]
         """Every tensor that training has, by dotted name."""

@@ -88,12 +88,14 @@ class Adam(nn.Module):
             grad: [P]. learning_rate: scalar. go: bool [1]; False leaves all as it was.
 
         Returns:
-            The norm before clipping, and a bool [1] that says whether the step was taken.
+            Norms before clipping, [1], or where groups are clipped [2] with the largest of theirs;
+            and a bool [1] that says whether the step was taken.
         """
         norm = torch.linalg.vector_norm(grad)
         taken = go & torch.isfinite(norm)
+        clipped, norms = self._clip(grad, norm)
         # A non-finite gradient must not reach the moments.
-        clipped = torch.where(taken, self._clip(grad, norm), 0.0)
+        clipped = torch.where(taken, clipped, 0.0)
         keep = taken.to(grad.dtype)
         self.steps.add_(keep)
         self.first.lerp_(clipped, (1.0 - BETA1) * keep)
@@ -104,19 +106,22 @@ class Adam(nn.Module):
         if self.rates is not None:
             change = change * self.rates
         self.flat.theta.sub_(learning_rate * keep * change)
-        return norm, taken
+        return norms, taken
 
     def _weight_seen(self, beta: float) -> Tensor:
         """[1] weight that the gradients so far have in a moment; the rest is its zero."""
         return 1.0 - beta ** self.steps.clamp(min=1.0)
 
-    def _clip(self, grad: Tensor, norm: Tensor) -> Tensor:
+    def _clip(self, grad: Tensor, norm: Tensor) -> tuple[Tensor, Tensor]:
+        """The clipped gradient, and the norms as `step` returns them."""
         if self.groups is None:
-            return grad * self._factor(norm)
+            return grad * self._factor(norm), norm.unsqueeze(0)
         parts = [grad * mask for mask in self.groups]
-        return torch.stack(
-            [part * self._factor(torch.linalg.vector_norm(part)) for part in parts]
-        ).sum(0)
+        norms = torch.stack([torch.linalg.vector_norm(part) for part in parts])
+        clipped = torch.stack(
+            [part * self._factor(own) for part, own in zip(parts, norms.unbind(), strict=True)]
+        )
+        return clipped.sum(0), torch.stack([norm, norms.amax()])
 
     def _factor(self, norm: Tensor) -> Tensor:
         return torch.where(norm > self.max_grad_norm, self.max_grad_norm / norm, 1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any
 
@@ -13,6 +14,7 @@ from ppo.algorithm.health import Numbers
 from ppo.algorithm.rollout.collect import Episodes
 from ppo.algorithm.update import UpdateTable
 from ppo.core.data import Rollout
+from ppo.core.errors import UserError
 from ppo.core.metrics import DECLARED, clean
 from ppo.envs.base import Environments
 from ppo.losses.objective import Objective
@@ -44,8 +46,10 @@ def reduce_table(table: UpdateTable, max_grad_norm: float) -> dict[str, float]:
     norms = column["grad_norm"]
     finite = used & np.isfinite(norms)
     out["grad_norm"] = float(norms[finite].mean()) if finite.any() else math.nan
-    out["grad_clip_factor"] = out["grad_norm"] / max_grad_norm
-    out["grad_clipped_fraction"] = float((norms[used] > max_grad_norm).mean())
+    largest = column.get("largest_norm", norms)  # of the groups that are clipped one by one
+    cut = float(largest[finite].mean()) if finite.any() else math.nan
+    out["grad_clip_factor"] = cut / max_grad_norm
+    out["grad_clipped_fraction"] = float((largest[used] > max_grad_norm).mean())
     out["skipped_minibatches"] = float((running & (column["taken"] == 0)).sum())
     out["num_minibatches"] = float(running.sum())
     # The minibatch whose KL ended the update took no step, and its KL is what must be seen.
@@ -95,6 +99,9 @@ def derived(values: dict[str, float], agent: Agent) -> dict[str, float]:
     return found
 
 
+EPISODE_COLUMNS = ("batch", "env", "return", "length", "end")
+
+
 class EpisodeRows:
     """Finished episodes of one rollout, on the host, as float64 arrays [E] (components [E, K])."""
 
@@ -113,6 +120,14 @@ class EpisodeRows:
 
     def __len__(self) -> int:
         return len(self.envs)
+
+    def and_then(self, later: EpisodeRows) -> EpisodeRows:
+        """These episodes and those of another rollout."""
+        both = copy.copy(self)
+        both.steps, both.envs = self.steps + later.steps, self.envs + later.envs
+        for name in ("components", "returns", "lengths", "truncated", "success"):
+            setattr(both, name, np.concatenate([getattr(self, name), getattr(later, name)]))
+        return both
 
     def summary(self, limit: int | None) -> dict[str, float]:
         """Means over the episodes; NaN where there are none."""
@@ -204,10 +219,21 @@ class Recorder:
     Args:
         objective: whose losses and parts give the figures their names and units.
         envs: name the reward components and the longest episode.
+
+    Raises:
+        UserError: a reward component bears the name of something else.
     """
 
     def __init__(self, objective: Objective, envs: Environments) -> None:
         self.objective, self.envs = objective, envs
+        self.auxiliary = tuple(loss.name for loss in objective.balanced_losses[1:])
+        for name in envs.component_names:
+            what = "an auxiliary loss" if name in self.auxiliary else "a column of episodes.csv"
+            if name in (*self.auxiliary, *EPISODE_COLUMNS):
+                raise UserError(
+                    f"env.id: the reward component {name!r} has the name of {what}; rename it in "
+                    "info['reward_components']"
+                )
 
     def __call__(
         self, values: dict[str, float], finished: EpisodeRows, counters: dict[str, int]
@@ -221,8 +247,7 @@ class Recorder:
         values |= derived(values, self.objective.agent)
         if counters["batch"] == 0:
             values["return_drift"] = math.nan
-        auxiliary = tuple(loss.name for loss in self.objective.balanced_losses[1:])
-        parts = component_values(values, self.envs.component_names, auxiliary)
+        parts = component_values(values, self.envs.component_names, self.auxiliary)
         skipped = int(values["skipped_minibatches"])
         events = [f"{skipped} minibatches skipped: gradient not finite"] if skipped else []
         return make_record(values, parts, events)

@@ -19,7 +19,7 @@ class Reported(nn.Module):
     Which names those are is kept as digests, on the host, so that a resumed run has the same ones.
     """
 
-    of_a_rank = True  # follows the environments of one process
+    of_a_rank = ("known", "told")  # they follow the environments of one process
 
     known: Tensor  # [MOST] int64 digests of names; 0: free
     told: Tensor  # scalar bool: that there are more

@@ -58,7 +58,8 @@ def clip_outliers(rewards: Tensor, valid: Tensor, center: tuple[Tensor, Tensor])
     high = torch.where(inside, rewards, -torch.inf).amax((0, 1))
     known = (spread > 0) & inside.any(1).any(0)
     low, high = torch.where(known, low, -torch.inf), torch.where(known, high, torch.inf)
-    return torch.minimum(torch.maximum(rewards, low), high)
+    clipped = torch.minimum(torch.maximum(rewards, low), high)
+    return torch.where(valid.unsqueeze(-1), clipped, rewards)
 
 
 class RewardScale(nn.Module):
@@ -72,7 +73,7 @@ class RewardScale(nn.Module):
         gamma: [1] of the trainer, as it is then. enabled: otherwise rewards pass unchanged.
     """
 
-    of_a_rank = True  # `carried` belongs to running episodes
+    of_a_rank = ("carried",)  # it belongs to running episodes
 
     carried: Tensor  # [N] discounted sums of episodes that go on
     count: Tensor  # [1] float64
@@ -95,7 +96,8 @@ class RewardScale(nn.Module):
         goes_on = torch.cat([torch.ones_like(ended[:1]), ~ended[:-1]]).to(total.dtype)
         first = total[0] + self.gamma * self.carried
         sums = linear_recurrence(torch.cat([first.unsqueeze(0), total[1:]]), self.gamma * goes_on)
-        self.carried.copy_(torch.where(ended[-1], 0.0, sums[-1]))
+        lost = ended[-1] | ~torch.isfinite(sums[-1])  # a NaN must not outlive its batch
+        self.carried.copy_(torch.where(lost, 0.0, sums[-1]))
         flat = sums.flatten().unsqueeze(-1)
         seen = merge_over_ranks(*masked_moments(flat, valid.flatten()))
         merged = merge_moments(self.count, self.mean, self.variance, *seen)

@@ -16,15 +16,15 @@ ADDED_LATER = (
 TENSORS_ADDED_LATER = ("objective.value_scale.recent",)
 
 
-def of_a_rank(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """The parts, by dotted name, whose state follows the environments of one process.
+def of_a_rank(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """The buffers, by dotted name, that follow the environments of one process.
 
-    Such a part has the attribute `of_a_rank`. It is saved by each rank, and it goes on with its
-    environments where an update is rolled back.
+    A part names them in its attribute `of_a_rank`. They are saved by each rank, and they go on with
+    the environments where an update is rolled back.
     """
     for name, part in module.named_modules():
-        if getattr(part, "of_a_rank", False):
-            yield name, part
+        for buffer in getattr(part, "of_a_rank", ()):
+            yield f"{name}.{buffer}", getattr(part, buffer)
 
 
 class Snapshot:
@@ -34,7 +34,7 @@ class Snapshot:
     """
 
     def __init__(self, module: nn.Module) -> None:
-        follows = {id(buffer) for _, part in of_a_rank(module) for buffer in part.buffers()}
+        follows = {id(buffer) for _, buffer in of_a_rank(module)}
         copies = [(buffer, torch.empty_like(buffer)) for buffer in module.buffers()]
         self._learned = [pair for pair in copies if id(pair[0]) not in follows]
         self._following = [pair for pair in copies if id(pair[0]) in follows]

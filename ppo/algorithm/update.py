@@ -134,10 +134,10 @@ class Update:
         """Moves the parameters by a gradient [P]; its metrics and what became of it as one row."""
         parallel.mean_(grad)
         kl = parallel.mean_(row[self.names.index("approx_kl")])
-        self.running.logical_and_(kl <= self.kl_limit)
-        norm, taken = self.optimizer.step(grad, knobs.learning_rate, self.running)
-        became = [norm, *taken.to(norm.dtype), *self.running.to(norm.dtype)]
-        return torch.cat([row, torch.stack(became)])
+        # A NaN is not above the limit: it must not end the update unseen.
+        self.running.logical_and_(~(kl > self.kl_limit))
+        norms, taken = self.optimizer.step(grad, knobs.learning_rate, self.running)
+        return torch.cat([row, norms, taken.to(row.dtype), self.running.to(row.dtype)])
 
     def gradient(
         self,
@@ -167,7 +167,8 @@ class Update:
         with torch.no_grad():
             few = torch.arange(min(2, batch.obs.shape[0]), device=batch.obs.device)
             metrics = self.objective(batch.alone(few), knobs)[1]
-        self.names = [*sorted(metrics), "grad_norm", "taken", "running"]
+        norms = ["grad_norm"] if self.optimizer.groups is None else ["grad_norm", "largest_norm"]
+        self.names = [*sorted(metrics), *norms, "taken", "running"]
 
     def _stopped_on_host(self) -> bool:
         """Whether to leave early. Only on a CPU: on a GPU the answer would cost a wait."""

@@ -87,6 +87,24 @@ def _discounts(config: Any) -> Iterator[Mismatch]:
             f"ppo.max_gamma {ppo.max_gamma} is below ppo.gamma {ppo.gamma}, from which the schedule"
             " starts",
         )
+    bounds = ["ppo.max_gamma", *(["ppo.max_gamma_contest"] if ppo.noise == "contest" else [])]
+    for name in bounds if ppo.gamma_schedule == "critic" else []:
+        if getattr(ppo, name.removeprefix("ppo.")) == 1.0:
+            yield Mismatch(
+                [name, "ppo.gamma_schedule"],
+                "ppo.gamma_schedule critic moves the horizon 1 / (1 - gamma), which has no number "
+                f"at {name} 1; write 0.9999 or less",
+            )
+
+
+def _kl_rate(config: Any) -> Iterator[Mismatch]:
+    ppo = config.ppo
+    if ppo.learning_rate_schedule == "kl" and ppo.target_kl is None:
+        yield Mismatch(
+            ["ppo.target_kl", "ppo.learning_rate_schedule"],
+            "ppo.learning_rate_schedule kl follows ppo.target_kl, which is null; write a number "
+            "such as 0.01",
+        )
 
 
 def _bins(config: Any) -> Iterator[Mismatch]:
@@ -175,6 +193,7 @@ CHECKS: tuple[Callable[[Any], Iterator[Mismatch]], ...] = (
     _minibatches,
     _sequences,
     _discounts,
+    _kl_rate,
     _bins,
     _logarithms,
     _stacked_frames,

@@ -120,7 +120,7 @@ class SimulatorEnvironments(Environments):
         self._none = ~self._valid
         self._on_host = self.device.type == "cpu"
         self._moved = False  # since the last reset
-        self._untold: Tensor | None = None  # an episode ended without its last observation
+        self._untold: Tensor | None = None  # an episode was cut without its last observation
         self._find_properties(task)
 
     @property
@@ -219,7 +219,7 @@ class SimulatorEnvironments(Environments):
             none, unknown, valid = self._none, self._unknown, self._valid
             return Step(rows, parts, none, none, rows, unknown, valid, uneventful=True)
         ended = torch.logical_or(ends, limits)
-        reached = self._reached(rows, ended, info)
+        reached = self._reached(rows, ended, limits, info)
         success = self._unknown
         if SUCCESS in info:
             success = torch.where(ended, self._column(info[SUCCESS], SUCCESS).float(), success)
@@ -243,11 +243,11 @@ class SimulatorEnvironments(Environments):
             return torch.equal(ends, self._none) and torch.equal(limits, self._none)
         return not torch.logical_or(ends, limits).any()
 
-    def _reached(self, rows: Tensor, ended: Tensor, info: dict[str, Any]) -> Tensor:
+    def _reached(self, rows: Tensor, ended: Tensor, limits: Tensor, info: dict[str, Any]) -> Tensor:
         """[N, ...] the states reached. Some simulators name them only where an episode ended."""
         told = next((info[key] for key in REACHED if info.get(key) is not None), None)
         if told is None:
-            untold = ended.any()
+            untold = limits.any()  # what follows a termination is not looked at
             self._untold = untold if self._untold is None else self._untold | untold
             return rows
         where = ended.reshape(-1, *(1 for _ in self.layout.shape))
@@ -288,12 +288,12 @@ class SimulatorEnvironments(Environments):
         """The events since the last call.
 
         Raises:
-            UserError: an episode ended whose last observation was not given.
+            UserError: a time limit cut an episode whose last observation was not given.
         """
         if self._untold is not None and bool(self._untold):
             raise UserError(
-                f"env.id: {self.env_id}: an episode ended and info has no {REACHED[0]!r}; give the "
-                "last observations of the episodes that ended as a full [N, ...]"
+                f"env.id: {self.env_id}: an episode was truncated and info has no {REACHED[0]!r}; "
+                "give the last observations of the episodes that ended as a full [N, ...]"
             )
         self._untold = None
         return super().drain_events()

@@ -141,12 +141,13 @@ class ValueScale(nn.Module):
         mean = torch.where(shrunk, recent_mean, mean)
         variance = torch.where(shrunk, recent_variance, variance)
         seen = torch.where(shrunk, RECENT, seen)
-        # Values that are far off in the new size are not worth keeping: they shrink with the frame.
-        first |= shrunk & self._misses(returns, weights, values, batch_variance)
         std = torch.where(usable, relative_floor(variance.sqrt(), mean, largest), self.std)
         mean = torch.where(usable, mean, self.mean)
         before = self.frame(self.mean, self.std)
         after = self.frame(mean, std)
+        # Values that are far off in the new size are not worth keeping: they shrink with the frame.
+        moves = (after[0] != before[0]) | (after[1] != before[1])
+        first |= shrunk & moves & self._misses(returns, weights, values, batch_variance)
         if layer is not None:
             layer = self.correct(layer, usable & ~first, before, after)
         self.mean.copy_(mean)

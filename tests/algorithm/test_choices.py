@@ -90,6 +90,13 @@ def test_how_it_explores_depends_on_the_actions() -> None:
     assert [config.ppo.noise for config in found.values()] == ["white", *3 * ["contest"]]
     assert [found[n].network.initial_log_std for n in (1, 4, 17)] == [0.0, -0.69, -1.0]
     assert resolved(facts=Facts(True, 4)).network.initial_log_std == 0.0
+    assert resolved("env.num_envs=1", facts=Facts(False, 4)).ppo.noise == "white"
+
+
+@pytest.mark.parametrize(("parallel", "target"), [(True, 0.01), (False, 0.03)])
+def test_a_rate_that_follows_the_divergence_is_given_one(parallel: bool, target: float) -> None:
+    config = resolved("ppo.learning_rate_schedule=kl", facts=Facts(parallel))
+    assert config.ppo.target_kl == target
 
 
 @pytest.mark.parametrize(("env", "shown"), [("CartPole-v1", False), ("Pendulum-v1", True)])

@@ -78,7 +78,7 @@ def ended(lasted, fell, seed, steps=16, envs=8):
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), min_size=1, max_size=20))
 def test_it_waits_until_most_of_the_last_episodes_survive(rollouts):
-    color = NoiseColor(PPOConfig(noise="contest"))
+    color = NoiseColor(PPOConfig(noise="contest"), 16)
     assert color.share() == 0.0  # nothing is known
     survived = count = 0.0
     for number, (lasted, fell) in enumerate(rollouts):
@@ -93,7 +93,7 @@ def test_it_waits_until_most_of_the_last_episodes_survive(rollouts):
 
 
 def test_an_episode_that_falls_at_its_limit_has_not_survived():
-    color = NoiseColor(PPOConfig(noise="contest"))
+    color = NoiseColor(PPOConfig(noise="contest"), 16)
     color.observe(*ended(0, 3, 0), torch.zeros(16, 8, 1), 0.0)
     assert color.share() == 0.0
 
@@ -107,7 +107,7 @@ def test_a_record_holds_the_share_whose_noise_was_pink(env, share):
 
 def contest():
     """A contest that has begun."""
-    color = NoiseColor(PPOConfig(noise="contest"))
+    color = NoiseColor(PPOConfig(noise="contest"), 16)
     color.contest[0] = GOING_ON
     return color
 
@@ -155,7 +155,7 @@ def test_defeats_with_a_victory_between_them_do_not_end_it():
 
 
 def test_a_contest_waits_for_survivors_and_not_for_ever():
-    early, late = (NoiseColor(PPOConfig(noise="contest")) for _ in range(2))
+    early, late = (NoiseColor(PPOConfig(noise="contest"), 16) for _ in range(2))
     assert early.share() == 0.0
     assert played(early, 1.0, 1.0) == 0.5
     assert played(late, 1.0, 1.0, progress=0.1) == 0.0
@@ -172,3 +172,16 @@ def test_a_contest_does_not_see_the_size_of_returns(power, seed):
         white, tinted = torch.randn(2, generator=draw).tolist()
         share = played(plain, white, tinted)
         assert played(scaled, white * 2.0**power, tinted * 2.0**power) == share
+
+
+@pytest.mark.parametrize(("envs", "counts"), [(2, (1, 1, 1)), (4, (1, 2, 3)), (8, (1, 4, 7))])
+def test_either_kind_has_an_environment_while_they_compete(envs, counts):
+    assert tuple(colored_count(share, envs) for share in (0.125, 0.5, 0.875)) == counts
+    assert colored_count(0.0, envs) == 0 and colored_count(1.0, envs) == envs
+
+
+def test_a_single_environment_holds_no_contest():
+    color = NoiseColor(PPOConfig(noise="contest"), 1)
+    color.contest[0] = GOING_ON
+    assert color.share() == 0.0 and "a contest several environments" in color.notes[0]
+    assert NoiseColor(PPOConfig(noise="pink"), 1).share() == 1.0

@@ -7,10 +7,11 @@ import torch
 
 from ppo import Config
 from ppo.algorithm.build import build_environments, build_learner
-from ppo.algorithm.kl_rate import RATE_BOUNDS, KLRate
+from ppo.algorithm.kl_rate import KLRate
 
 CPU = torch.device("cpu")
 TARGET = 0.01
+SCHEDULE = ["ppo.learning_rate_schedule=kl", f"ppo.target_kl={TARGET}"]
 
 
 def learner_of(*overrides):
@@ -59,7 +60,7 @@ def followed(*kls, rate=1e-3, schedule="kl"):
     ppo = {"learning_rate": rate, "learning_rate_schedule": schedule, "target_kl": TARGET}
     follows = KLRate(Config.load(None, [f"ppo.{key}={value}" for key, value in ppo.items()]).ppo)
     for kl in kls:
-        follows.follow(kl)
+        follows.follow(kl, rate)
     return rate * follows.factor.item()
 
 
@@ -68,8 +69,17 @@ def test_the_rate_moves_by_half_where_the_divergence_is_twice_off():
         assert followed(kl * TARGET) == pytest.approx(factor * 1e-3)
     assert followed(0.0, 0.0) == pytest.approx(1.5**2 * 1e-3)
     assert followed(None) == followed(9.0, schedule="constant") == 1e-3
-    for kl, bound in zip((9.0, 0.0), RATE_BOUNDS, strict=True):
+    for kl, bound in ((9.0, 1e-5), (0.0, 1e-2)):
         assert followed(*[kl] * 20) == pytest.approx(bound)
+
+
+def test_the_bounds_are_those_of_the_rate_that_is_set_now():
+    """A callback may set another rate in mid-run."""
+    follows = KLRate(Config.load(None, ["ppo.learning_rate=1e-3", *SCHEDULE]).ppo)
+    for _ in range(20):
+        follows.follow(9.0, 1e-3)
+    follows.follow(9.0, 1e-4)
+    assert 1e-4 * follows.factor.item() == pytest.approx(1e-5)
 
 
 def test_a_batch_stops_before_the_step_at_half_more_than_the_target():

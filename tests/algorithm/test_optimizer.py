@@ -44,3 +44,14 @@ def test_a_step_that_is_not_to_go_or_not_finite_moves_nothing() -> None:
     adam.step(torch.full((9,), torch.nan), torch.tensor(RATE), GO)
     for name, value in [("theta", adam.flat.theta), *adam.state_dict().items()]:
         assert torch.equal(value, before[name]), name
+
+
+def test_groups_are_clipped_one_by_one_and_their_largest_norm_is_told() -> None:
+    module = Two()
+    flat = FlatParameters(module)
+    masks = [flat.mask(lambda name, part=part: name == part) for part in ("actor", "critic")]
+    grad = torch.cat([torch.full((5,), 3.0), torch.full((4,), 0.1)])
+    clipped, norms = Adam(flat, LIMIT, groups=masks)._clip(grad, grad.norm())
+    torch.testing.assert_close(clipped[:5].norm(), torch.tensor(LIMIT))
+    assert torch.equal(clipped[5:], grad[5:])
+    torch.testing.assert_close(norms, torch.stack([grad.norm(), grad[:5].norm()]))

@@ -7,10 +7,12 @@ import math
 import pytest
 import torch
 from learner_tools import learner
+from value_tools import ThreeScales, make_learner
 
 from ppo.algorithm.record import EpisodeRows, fault_of, reduce_table
 from ppo.algorithm.rollout.collect import Episodes
 from ppo.algorithm.update import UpdateTable
+from ppo.core.errors import UserError
 
 
 def rows(terminated: list[int], truncated: list[int], success: list[float]) -> EpisodeRows:
@@ -87,3 +89,32 @@ def test_an_update_is_unusable_where_more_than_half_of_it_was_skipped(skipped, w
     values = {"finite": 1.0, "skipped_minibatches": skipped, "num_minibatches": 4.0}
     assert bool(fault_of(values)) == wrong
     assert fault_of({**values, "finite": 0.0}) == "a parameter is not finite"
+
+
+def test_groups_that_are_clipped_one_by_one_are_cut_by_their_own_norms() -> None:
+    """Two of 0.42 each have 0.6 together, and neither is above 0.5."""
+    names = [*NAMES, "largest_norm"]
+    minibatches = torch.tensor([[1.0, 1.0, 0.6, 0.01, 0.0, 1.0, 0.42]] * 2)
+    found = reduce_table(UpdateTable(names, minibatches, steps_per_epoch=2), max_grad_norm=0.5)
+    assert found["grad_clipped_fraction"] == 0.0
+    assert found["grad_norm"] == pytest.approx(0.6)
+    assert found["grad_clip_factor"] == pytest.approx(0.84)
+
+
+def test_episodes_of_two_rollouts_come_one_after_the_other() -> None:
+    first, second = rows([1, 0], [0, 1], [1.0, math.nan]), rows([0, 1, 1], [1, 0, 0], [0.0] * 3)
+    both = first.and_then(second)
+    names = ("reward",)
+    assert both.csv_rows(4, names) == first.csv_rows(4, names) + second.csv_rows(4, names)
+    assert len(first) == 2 and len(both) == 5 and both.summary(None)["success_rate"] == 0.25
+
+
+@pytest.mark.parametrize(
+    ("name", "what"), [("return", "a column of episodes.csv"), ("success", "an auxiliary loss")]
+)
+def test_a_reward_component_may_not_take_the_name_of_something_else(name: str, what: str) -> None:
+    class Paid(ThreeScales):
+        component_names = (name, "plain", "small")
+
+    with pytest.raises(UserError, match=f"the reward component '{name}' has the name of {what}"):
+        make_learner("auxiliary.success_weight=0.1", env=Paid())

@@ -7,6 +7,7 @@ from value_tools import make_learner
 
 from ppo.algorithm.health import reward_health
 from ppo.algorithm.rewards import RewardScale, center_and_spread, clip_outliers, find_outliers
+from ppo.algorithm.snapshot import Snapshot
 
 OUTLIER = -65_882.0
 ENV, STEP, BATCH = 3, 17, 2
@@ -94,6 +95,14 @@ def test_clipping_brings_an_outlier_to_the_farthest_other_reward():
     assert torch.equal(clipped, spoiled)
 
 
+def test_clipping_leaves_rows_that_are_no_steps():
+    rewards = 1000.0 + torch.randn(64, 8, 1, generator=torch.Generator().manual_seed(0))
+    valid = torch.ones(64, 8, dtype=torch.bool)
+    valid[9, 2], rewards[9, 2], rewards[5, 3] = False, 0.0, OUTLIER
+    clipped = clip_outliers(rewards, valid, center_and_spread(rewards, valid))
+    assert clipped[9, 2] == 0.0 and clipped[5, 3] == rewards[valid][rewards[valid] > 0].min()
+
+
 def found_and_clipped(rewards):
     valid = torch.ones(rewards.shape[:2], dtype=torch.bool)
     center = center_and_spread(rewards, valid)
@@ -134,6 +143,25 @@ def test_rewards_are_divided_by_the_deviation_of_their_discounted_sums():
             sums[ended[t].numpy()] = 0.0
         found = scale(rewards, ended, valid)
         torch.testing.assert_close(found, rewards / np.std(seen), rtol=1e-4, atol=1e-6)
+
+
+def test_a_reward_that_is_not_a_number_outlives_neither_its_batch_nor_a_rollback():
+    """A simulator's; the batch itself is lost."""
+    scale = RewardScale(2, torch.tensor([0.9]), enabled=True)
+    rewards = torch.randn(20, 2, 1, generator=torch.Generator().manual_seed(0))
+    ended, valid = torch.zeros(20, 2, dtype=torch.bool), torch.ones(20, 2, dtype=torch.bool)
+    scale(rewards, ended, valid)
+    snapshot = Snapshot(scale)
+    snapshot.take()
+    kept = [scale.mean.clone(), scale.variance.clone(), scale.count.clone()]
+    spoiled = rewards.clone()
+    spoiled[7, 1] = torch.nan
+    scale(spoiled, ended, valid)
+    goes_on = scale.carried.clone()
+    snapshot.roll_back()
+    assert all(map(torch.equal, kept, [scale.mean, scale.variance, scale.count]))
+    assert torch.equal(scale.carried, goes_on) and torch.isfinite(goes_on).all()
+    assert torch.isfinite(scale(rewards, ended, valid)).all()
 
 
 def test_rows_that_are_no_steps_hide_no_outlier_and_make_none():

@@ -186,3 +186,19 @@ def test_a_number_that_no_line_has_room_for_is_named_by_its_size() -> None:
             Config.from_dict({}, values)
         assert "e+2" in str(caught.value), key
         assert all(len(line) < 500 for line in caught.value.messages)
+
+
+@pytest.mark.parametrize("more", [["ppo.max_gamma=1"], ["ppo.gamma=1", "ppo.max_gamma=1"]])
+def test_a_horizon_that_follows_the_critic_has_a_number(more: list[str]) -> None:
+    (line,) = refused("ppo.gamma_schedule=critic", "ppo.noise=white", *more)
+    assert "has no number at ppo.max_gamma 1; write 0.9999 or less" in line
+    contest = ["ppo.noise=contest", "ppo.max_gamma_contest=1"]
+    (line,) = refused("ppo.gamma_schedule=critic", "ppo.max_gamma=0.99", *contest)
+    assert "at ppo.max_gamma_contest 1" in line
+    Config.load(None, ["ppo.gamma_schedule=critic", "ppo.max_gamma=0.99", "ppo.noise=white",
+                       "ppo.max_gamma_contest=1"])  # fmt: skip
+
+
+def test_a_rate_that_follows_a_divergence_has_one_to_follow() -> None:
+    (line,) = refused("ppo.learning_rate_schedule=kl", "ppo.target_kl=null")
+    assert line.endswith("follows ppo.target_kl, which is null; write a number such as 0.01")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import gymnasium as gym
 import numpy as np
 import pytest
 import torch
 from env_tools import HOST, assert_same_bits, make, play, random_actions
 from simulators import Everything, Native, Saving, Wrapped
+from value_tools import SMALL
 
-from ppo.config import EnvConfig
+from ppo.algorithm import build
+from ppo.config import Config, EnvConfig
 from ppo.core.errors import EnvironmentFault, UserError
 from ppo.envs import TorchVectorEnv, make_environments
 from ppo.envs.base import episode_seed
@@ -159,8 +163,8 @@ def test_an_action_is_in_its_space_and_the_simulators_own(space):
     assert torch.equal(given, before)
 
 
-def broken(**changes):
-    env = Native(3)
+def broken(env_id="CartPole-v1", /, **changes):
+    env = Native(8, env_id=env_id) if env_id == "Pendulum-v1" else Native(3)
     whole = env.step
 
     def step(actions):
@@ -191,7 +195,6 @@ def fails(_):
         (broken(rewards=lambda x: x.numpy()), "rewards must be a tensor of shape .3. on cpu"),
         (broken(rewards=lambda x: x[:2]), "rewards must be"),
         (broken(terminated=lambda x: x.to("meta")), "terminated must be .* on meta"),
-        (broken(final_obs=lambda x: None), "an episode ended and info has no 'final_obs'"),
         (broken(rewards=fails), r"step raised KeyError\('goal'\)"),
     ],
 )
@@ -203,6 +206,27 @@ def test_what_breaks_the_protocol_is_named(env, message):
             envs.step(action)
         envs.drain_events()
     assert "\n" not in str(caught.value) and "Native" in str(caught.value)
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_training_stops_where_a_time_limit_hides_the_state_it_cut(told):
+    """Its value would be that of another episode's first state."""
+    config = Config.from_dict({}, [*SMALL, "env.calibration_steps=0"])
+    env = broken("Pendulum-v1", **({} if told else {"final_obs": lambda x: None}))
+    learner = build.build_learner(config, build.build_environments(config, HOST, env=env), HOST)
+    learner.start()
+    for _ in range(6):  # of 30 steps; the limit is 200
+        learner.step()
+    message = "an episode was truncated and info has no 'final_obs'"
+    with contextlib.nullcontext() if told else pytest.raises(UserError, match=message):
+        learner.step()
+
+
+def test_a_termination_needs_no_last_observation():
+    with simulated(broken(final_obs=lambda x: None)) as envs:
+        envs.reset()
+        ends = [envs.step(action).terminated.any() for action in random_actions(envs, 100)]
+        assert any(ends) and not envs.drain_events()
 
 
 def test_the_end_of_an_episode_may_be_the_only_place_where_its_last_observation_is():

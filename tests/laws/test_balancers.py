@@ -82,6 +82,19 @@ def test_target_variance_divides_by_the_mean_variance_of_the_batches_or_by_nothi
     assert balancer(SIZES)[1].tolist() == [pytest.approx(1 / 5), 1.0, 1.0]
 
 
+def test_target_variance_begins_where_a_loss_is_first_known():
+    balancer = REGISTRY.get("target_variance")(["a", "b"], [1.0, 1.0], [1, 1])
+    for late in (torch.nan, 0.0, 100.0, 300.0):
+        balancer.observe(SIZES[:2], torch.tensor([4.0, late]), 0.0)
+    assert balancer(SIZES[:2])[1].tolist() == pytest.approx([1 / 4, 1 / 200])
+
+
+def test_target_variance_reads_the_count_of_earlier_versions():
+    balancer = REGISTRY.get("target_variance")(["a", "b"], [1.0, 1.0], [1, 1])
+    balancer.load_state_dict({**balancer.state_dict(), "count": torch.tensor([7.0])})
+    assert balancer.count.tolist() == [7.0, 7.0]
+
+
 def test_curriculum_waits_then_ramps():
     balancer = REGISTRY.get("curriculum")(["a", "b"], [1.0, 0.5], [1, 1], delay=50, ramp=100)
     seen = []

@@ -48,10 +48,10 @@ CHANGES = {
     ),
     "the KL stop after the step": (
         "algorithm/update.py",
-        "        self.running.logical_and_(kl <= self.kl_limit)\n"
-        "        norm, taken = self.optimizer.step(grad, knobs.learning_rate, self.running)\n",
-        "        norm, taken = self.optimizer.step(grad, knobs.learning_rate, self.running)\n"
-        "        self.running.logical_and_(kl <= self.kl_limit)\n",
+        "        self.running.logical_and_(~(kl > self.kl_limit))\n"
+        "        norms, taken = self.optimizer.step(grad, knobs.learning_rate, self.running)\n",
+        "        norms, taken = self.optimizer.step(grad, knobs.learning_rate, self.running)\n"
+        "        self.running.logical_and_(~(kl > self.kl_limit))\n",
         RATE,
     ),
     "the value loss a mean over components": (

@@ -126,3 +126,13 @@ def test_values_that_fit_are_kept_when_the_frame_shrinks():
         assert before < 0.01  # the frame has shrunk
         moved = (predicted - 2.0).abs().max().item()
         assert (moved < 0.05) == wrong  # in the new unit, or as it was
+
+
+@pytest.mark.parametrize("kind", ["identity", "symlog"])
+def test_values_are_kept_where_the_frame_cannot_move(kind):
+    """They are wrong by far in returns that have shrunk, but no prediction has jumped."""
+    scale = SCALES.get(kind)(1, 10.0, 20.0)
+    for std in [1000.0] * 20 + [1.0] * 5:
+        returns = 5.0 * std + std * torch.randn(256, 1)
+        first, _ = scale.update(returns, torch.ones(256), None, returns + 5000.0)
+    assert not first.any()

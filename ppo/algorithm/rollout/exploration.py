@@ -37,6 +37,7 @@ class NoiseColor(nn.Module):
     it has not begun by a tenth of the run.
 
     Args:
+        num_envs: of this process; a contest takes two.
         normal_noise: whether the actions have normal noise, which alone can be colored.
     """
 
@@ -44,15 +45,16 @@ class NoiseColor(nn.Module):
     contest: Tensor  # [3] float64: its state, its share, its defeats in a row
     returns: Tensor  # [2, 3] float64 of white and colored: sum of squares, sum, number
 
-    def __init__(self, config: PPOConfig, normal_noise: bool = True) -> None:
+    def __init__(self, config: PPOConfig, num_envs: int, normal_noise: bool = True) -> None:
         super().__init__()
-        self.possible = normal_noise and config.num_steps > 1
+        alone = config.noise == "contest" and num_envs < 2
+        self.possible = normal_noise and config.num_steps > 1 and not alone
         self.kind = config.noise if self.possible else "white"
         self.notes = []
         if config.noise != "white" and not self.possible:
             self.notes.append(
                 f"ppo.noise: {config.noise} has no effect: it takes continuous actions and batches "
-                "of several steps of each environment"
+                "of several steps of each environment, a contest several environments of a process"
             )
         self.register_buffer("seen", torch.zeros(2, dtype=torch.float64))
         self.register_buffer("contest", torch.tensor([WAITING, START, 0.0], dtype=torch.float64))
@@ -119,5 +121,6 @@ class NoiseColor(nn.Module):
 
 
 def colored_count(share: float, num_envs: int) -> int:
-    """How many environments that is; they are the first ones."""
-    return round(share * num_envs)
+    """How many environments that is, at least one of either kind; they are the first ones."""
+    found = round(share * num_envs)
+    return found if share in (0.0, 1.0) else min(max(found, 1), num_envs - 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ppo.losses.balancers import REGISTRY
 from ppo.losses.balancers.base import Balancer
@@ -17,15 +17,17 @@ class TargetVariance(Balancer):
     variance (a cross-entropy) keeps its weight.
     """
 
-    variance: Tensor
-    count: Tensor
+    variance: Tensor  # [J] mean of those seen, 1 where none was
+    count: Tensor  # [J]
 
     def __init__(
         self, names: list[str], weights: list[float], num_outputs: list[int], **options: float
     ) -> None:
         super().__init__(names, weights, num_outputs)
         self.register_buffer("variance", torch.ones(len(names)))
-        self.register_buffer("count", torch.zeros(1))
+        self.register_buffer("count", torch.zeros(len(names)))
+
+        self.register_load_state_dict_pre_hook(self._fit_count)
 
     def weights(self, losses: Tensor) -> Tensor:
         return self.base / self.variance
@@ -33,6 +35,14 @@ class TargetVariance(Balancer):
     @torch.no_grad()
     def observe(self, losses: Tensor, variances: Tensor, progress: float) -> None:
         known = torch.isfinite(variances) & (variances > 0)
-        self.count.add_(1.0)
-        moved = self.variance + (variances - self.variance) / self.count
+        self.count.add_(known)
+        moved = self.variance + (variances - self.variance) / self.count.clamp(min=1.0)
         self.variance.copy_(torch.where(known, moved, self.variance))
+
+    def _fit_count(
+        self, _: nn.Module, state: dict[str, Tensor], prefix: str, *unused: object
+    ) -> None:
+        """Earlier versions counted for all losses together."""
+        name = f"{prefix}count"
+        if name in state:
+            state[name] = state[name].expand(len(self.count)).clone()
