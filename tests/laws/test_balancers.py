@@ -112,3 +112,5 @@ def test_curriculum_by_default_waits_fifty_batches_and_ramps_over_a_hundred():
 def test_adaptive_makes_terms_equal_within_its_bound():
     weights = make("adaptive")(SIZES)[1]
     torch.testing.assert_close(weights * SIZES, torch.tensor([2.0, 5.0, 2.0]))
+    small = REGISTRY.get("adaptive")(["a", "b"], [1.0, 1.0], [1, 1])
+    assert small(torch.tensor([2.0, 0.001]))[1].tolist() == pytest.approx([1.0, 100.0])
