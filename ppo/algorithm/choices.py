@@ -16,10 +16,10 @@ from ppo.envs.look import Facts
 MANY, FEW = 256, 8  # environments where many cost little more than one, and elsewhere
 WIDE = 64  # of an environment that is not known to be like that: from so many on, it is
 SAMPLES = {"wide": 16_384, "narrow": 2048, "images": 1024}  # of a batch
-PARTS = {"wide": 16, "narrow": 32, "images": 4}  # minibatches
+PARTS = {"wide": 32, "narrow": 32, "images": 4}  # minibatches
 FOLLOWED_KL = 0.01  # of a learning rate that follows it, where no batch ends by it (rsl_rl)
 LEAST_LOG_STD = -1.0  # of the policy at the start
-EPOCHS = {"wide": 10, "narrow": 10, "images": 4}
+EPOCHS = {"wide": 5, "narrow": 10, "images": 4}
 
 
 class Choice(NamedTuple):
