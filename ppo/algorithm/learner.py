@@ -103,7 +103,7 @@ class Learner(nn.Module):
 
     @property
     def timing(self) -> dict[str, float]:
-        """Seconds that this process has spent, by part of a batch."""
+        """Seconds that the run has spent, by part of a batch."""
         return self.watch.seconds
 
     @property

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 class Stopwatch:
-    """Seconds by part, summed over a process.
+    """Seconds by part, summed over a run.
 
     A part that is left by an exception counts as well: its time was spent.
     """

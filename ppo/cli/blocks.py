@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 from ppo.cli.columns import Record, figure
 from ppo.config.units import REWARDS, value_loss_unit
 from ppo.core import program
+from ppo.core.errors import Diverged
 from ppo.core.figures import compact, duration, number
 from ppo.core.metrics import METRICS, UNBOUNDED, Metric, clean
 from ppo.core.screen import WIDTH, wrapped
+from ppo.insight.verdict import WORDS
 from ppo.runs.summary import which_episodes
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 HEALTHY = "healthy: no rule of --mode diagnose fired"
 USUAL_CUT = "A few times is usual; dozens mean that nothing else than the largest term is learned"
+NOTABLE = 0.05  # evaluations that take this share of the training's time are mentioned
 LABEL = 7  # run0042, differs, verdict: what stands before the bar
 
 # ---- the header
@@ -309,9 +312,11 @@ def _status(summary: Mapping[str, Any]) -> str:
     if steps is not None:
         parts.append(f"{compact(steps)} steps")
     if seconds is not None:
-        parts.append(f"in {duration(seconds)}")
+        played = clean((summary.get("time") or {}).get("evaluation")) or 0.0
+        parts.append(f"in {duration(seconds + played)}")
         if steps and seconds > 0:
-            parts.append(f"({compact(steps / seconds)} steps/s)")
+            apart = ", evaluations apart" if played > NOTABLE * seconds else ""
+            parts.append(f"({compact(steps / seconds)} steps/s{apart})")
     return parts[0] + (", " + " ".join(parts[1:]) if parts[1:] else "")
 
 
@@ -330,9 +335,11 @@ def _verdict(summary: Mapping[str, Any], told: Mapping[str, Mapping[str, Any]]) 
     if not findings:
         if summary.get("status") == "failed":
             return ["stopped before the end; the last good checkpoint is kept"]
-        if summary.get("verdict", HEALTHY) is None:
+        verdict = summary.get("verdict", "healthy")
+        if verdict is None:
             return []
-        return [str(summary.get("verdict_text", HEALTHY))]
+        words = HEALTHY if verdict == "healthy" else WORDS.get(str(verdict), str(verdict))
+        return [str(summary.get("verdict_text", words))]
     texts = []
     for illness in findings[:3]:
         known = told.get(illness, {})
@@ -363,13 +370,18 @@ def to_type(run: str, path: str | Path | None) -> str:
 
 
 def next_command(summary: Mapping[str, Any]) -> str:
-    """What to type next: go on with a stopped run, examine a sick one, evaluate a finished one."""
+    """What to type next: go on with a stopped run, examine a sick one, evaluate a finished one.
+
+    A run that failed by its environment or a callback goes on once these are mended.
+    """
     run = summary.get("run")
     if not run:
         return ""
     run = to_type(str(run), summary.get("path"))
-    if summary.get("status") == "interrupted":
+    status = summary.get("status")
+    goes_on = status == "failed" and summary.get("exit_status") != Diverged.exit_status
+    if status == "interrupted" or goes_on:
         return program.command("train", "--resume", run)
-    if summary.get("status") == "failed" or summary.get("findings"):
+    if status == "failed" or summary.get("findings"):
         return program.command("diagnose", run)
     return program.command("evaluate", "--run", run)

@@ -125,7 +125,7 @@ def _rewards(found: dict[str, Any]) -> Parts:
 def _losses(found: dict[str, Any]) -> Parts:
     losses = found["losses"]
     yield ""
-    where = "shared gradient" if losses["shared_encoder"] else "critic's gradient"
+    where = "shared gradient" if losses["shared_encoder"] else "gradient of all parameters"
     grid = [["loss terms", "loss", "weight", "share", "gradient", "share", "balancing"]]
     for name, term in losses["terms"].items():
         grid.append(
@@ -289,7 +289,7 @@ def _inputs(found: dict[str, Any]) -> str:
     if "heavy" in kinds:
         parts.append("set env.squash_observations symlog and env.normalize_observations true")
     elif "scale" in kinds:
-        parts.append("env.normalize_observations true does it")
+        parts.append("env.normalize_observations, on as shipped, does it")
     return "; ".join(parts)
 
 

@@ -29,13 +29,17 @@ def percentiles(values: Floats, level: float = LEVEL) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def mean_interval(values: Floats, seed: int, level: float = LEVEL) -> tuple[float, float]:
+def mean_interval(
+    values: Floats, seed: int, level: float = LEVEL
+) -> tuple[float, float] | tuple[None, None]:
     """Interval of the mean of values [n], bias-corrected and accelerated (Efron 1987, by scipy).
 
-    The mean twice where there is nothing to resample, NaN without a value.
+    The mean twice where all are the same; None where a single value, or none, shows no spread.
     """
-    if len(values) < 2 or np.ptp(values) == 0:
-        mean = float(np.mean(values)) if len(values) else float("nan")
+    if len(values) < 2:
+        return None, None
+    if np.ptp(values) == 0:
+        mean = float(np.mean(values))
         return mean, mean
     from scipy import stats  # imported here: it takes a second
 

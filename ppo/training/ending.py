@@ -44,7 +44,7 @@ def summarize_run(
     summary = summarize(
         **how,
         final_return=float(returns.mean()) if len(returns) else None,
-        interval=mean_interval(returns, 0) if len(returns) else (None, None),
+        interval=mean_interval(returns, 0),
         best=evaluated.best,
         counters=learner.counters,
         seconds={**learner.timing, "evaluation": evaluated.seconds},

@@ -176,8 +176,9 @@ def _losses(learner: Learner, rollout: Any) -> dict[str, Any]:
     losses, _ = objective.terms(few, knobs)
     weights = {"policy": 1.0, "entropy": 1.0}
     weights |= {name: float(w) for name, w in objective.weights(losses).items()}
-    shared = shared_parameters(flat)
-    norms = {name: float(norm_of(loss, shared)) for name, loss in losses.items()}
+    # Where no encoder is shared, terms meet in the norm that gradients are cut by.
+    meet = shared_parameters(flat) if agent.shared else flat.parameters
+    norms = {name: float(norm_of(loss, meet)) for name, loss in losses.items()}
     # What the same network would meet if its output had to be the return itself.
     raw = (
         weights["value"]

@@ -315,6 +315,7 @@ class Loop:
         meta = {
             "recent": self.recent,
             "best": self.evaluated.best,
+            "evaluation_seconds": self.evaluated.seconds,
             "events": self.events,
             "evaluation_due": self.evaluation_due,
             "moved": self.settings.state(),
@@ -334,6 +335,7 @@ class Loop:
         found, tensors = loaded
         meta = found.meta
         self.recent, self.evaluated.best = meta["recent"], meta["best"]
+        self.evaluated.seconds = meta.get("evaluation_seconds", 0.0)
         self.evaluation_due = meta.get("evaluation_due", False)
         self._stop = meta.get("stop")
         self.events = [*meta.get("events", []), *found.rejected]

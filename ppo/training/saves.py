@@ -87,6 +87,7 @@ class Saves:
         self.learner.load_state_dict(own)
         self.learner.counters.update(found.meta["counters"])
         self.learner.wall_time = found.meta["wall_time_s"]
+        self.learner.timing.update(found.meta.get("timing", {}))
         saved, mine = found.meta.get("graphs"), self.learner.switch
         self.learner.switch = switch.resumed(saved, mine, self.device)
         self.restarted_at = found.batch if found.meta.get("exact", True) else -1

@@ -78,6 +78,7 @@ def facts(learner: Learner) -> dict[str, Any]:
     return {
         "counters": learner.counters,
         "wall_time_s": learner.wall_time,
+        "timing": learner.timing,
         "components": list(envs.component_names),
         "observation_space": describe(envs.observation_space),
         "action_space": describe(envs.action_space),

@@ -43,7 +43,8 @@ def measure(config: Config, seconds: float = 3.0) -> dict[str, Any]:
         rollout, _ = learner.collector(0)
         batch, _ = learner.prepare(rollout)
         batch = learner.with_targets(batch, rollout)
-        knobs, _ = learner.knobs()
+        # A rate of 0: the policy stays, so that no KL ends the update early.
+        knobs = learner.knobs()[0]._replace(learning_rate=torch.zeros((), device=device))
         parts: dict[str, Callable[[], Any]] = {
             "rollout": lambda: learner.collector(0),
             "update": lambda: learner.update(batch, knobs, 0, 0),

@@ -78,6 +78,16 @@ def test_the_end_says_how_many_episodes_its_mean_is_of(episodes: int, words: str
     assert f"788 over {words} of training" in text
 
 
+def test_the_end_counts_the_time_of_evaluations() -> None:
+    spent = {"collect": 1.0, "update": 0.5, "other": 0.5}
+    for seconds, words in (
+        (58.0, "in 1:00 (500k steps/s, evaluations apart)"),
+        (0.05, "in 0:02 ("),
+    ):
+        text = end_block(SUMMARY | {"time": {**spent, "evaluation": seconds}})[0]
+        assert words in text and ("apart" in text) == (seconds > 1)
+
+
 @pytest.mark.parametrize("noise", [True, False])
 def test_the_end_tells_an_evaluation_without_noise_from_episodes_of_training(noise: bool) -> None:
     console, screen, _ = make()
@@ -109,7 +119,8 @@ def test_an_end_that_knows_nothing_still_prints() -> None:
         ({"run": "run0001", "status": "interrupted"}, "train --resume run0001"),
         ({"run": "run0001", "path": "out/run0001"}, "evaluate --run out/run0001"),
         ({"run": "run0001", "path": "my runs/run0001"}, "evaluate --run 'my runs/run0001'"),
-        ({"run": "run0001", "status": "failed"}, "diagnose run0001"),
+        ({"run": "run0001", "status": "failed", "exit_status": 1}, "train --resume run0001"),
+        ({"run": "run0001", "status": "failed", "exit_status": 4}, "diagnose run0001"),
     ],
 )
 def test_the_next_command_can_be_pasted(summary: dict[str, str], command: str) -> None:

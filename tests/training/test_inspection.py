@@ -50,6 +50,12 @@ def found():
     return inspect_environment(config, 1500)
 
 
+def test_networks_of_their_own_meet_in_the_norm_that_cuts_them():
+    config = Config().with_overrides([*SMALL, "network.shared_encoder=false"])
+    terms = inspect_environment(config, 1500)["losses"]["terms"]
+    assert terms["policy"]["gradient_norm"] > 0 and terms["value"]["balancing_weight"] > 0
+
+
 def test_shares_sum_to_one_and_balancing_weights_balance(found):
     terms = found["losses"]["terms"]
     for key in ("loss_share", "gradient_share"):

@@ -6,6 +6,7 @@ import pytest
 
 from ppo import Config, Trainer
 from ppo.algorithm.automatic import chosen
+from ppo.cli import main
 from ppo.cli.console import Console
 from ppo.insight.comparison.run import former_parts
 from ppo.insight.logs import read_settings
@@ -114,3 +115,29 @@ def test_a_run_that_begins_again_keeps_no_former_settings(tmp_path):
     assert again.notes == ["the run had no checkpoint yet: it begins again with batch 0"]
     assert not list(again.folder.path.glob("config.batch*"))
     assert not any("resumed with" in line for line in again.folder.records()[0]["events"])
+
+
+def test_a_run_that_has_done_all_its_steps_is_left_as_it_is(tmp_path, capsys):
+    """Else its config.yaml would hold settings that no batch was trained with."""
+    Trainer(config(), tmp_path).train()
+    files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    sets = ["--set", "ppo.gamma=0.5", "--set", "logging.doctor=true"]
+    words = ["--mode", "train", "--results", str(tmp_path), "--resume", "run0001"]
+    assert main([*words, *sets]) == 0
+    text = capsys.readouterr().out
+    assert "nothing is left to do: train.total_timesteps is 64; a larger one goes on" in text
+    assert "run0001 | finished" in text
+    assert files == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert main([*words, "--quiet", "--set", "train.total_timesteps=80"]) == 0
+    assert "run0001 | finished, 80 steps" in capsys.readouterr().out
+
+
+def test_times_are_those_of_all_processes(tmp_path):
+    first = Trainer(config(), tmp_path)
+    first.train(batches=2)
+    before = {**first.learner.timing, "evaluation": first.evaluated.seconds}
+    first.close()
+    second = Trainer(config(), tmp_path, resume="run0001")
+    summary = second.train()
+    assert all(summary["time"][part] > before[part] for part in ("collect", "update"))
+    assert summary["time"]["evaluation"] >= before["evaluation"]

@@ -67,9 +67,14 @@ def text_of(found: dict[str, Any]) -> str:
     """The result of an evaluation, a figure a line."""
     low, high = found["ci95"]
     success = found["success_rate"]
+    spread = "a single episode shows no spread"
+    if low is not None:
+        spread = (
+            f"95 % interval of the mean {number(low)} to {number(high)}; "
+            f"standard deviation {number(found['std_return'])}"
+        )
     lines = [
-        f"return   {number(found['mean_return'])}  (95 % interval of the mean {number(low)} to "
-        f"{number(high)}; standard deviation {number(found['std_return'])})",
+        f"return   {number(found['mean_return'])}  ({spread})",
         f"length   {number(found['mean_length'])}",
         f"success  {'not reported' if success is None else format(success, '.1%')}",
         f"episodes {found['episodes']}",

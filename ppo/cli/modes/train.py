@@ -24,15 +24,32 @@ def run(args: argparse.Namespace) -> int:
     from ppo.cli.console import Console
 
     resume, config = resumed_configuration(args)
+    console = Console(verbosity=args.verbosity, total_steps=config.train.total_timesteps)
+    if resume and (summary := already_done(args.results, resume, config)):
+        total = f"{config.train.total_timesteps:,}"
+        print(f"nothing is left to do: train.total_timesteps is {total}; a larger one goes on")
+        console.end(summary)
+        return 0
     from ppo.training.trainer import Trainer
 
     if args.trust and config.train.initial_policy:
         vouch_for(config.train.initial_policy, args)
 
-    console = Console(verbosity=args.verbosity, total_steps=config.train.total_timesteps)
     with Trainer(config, args.results, resume=resume, console=console) as trainer:
         trainer.train()
         return trainer.exit_status
+
+
+def already_done(results: str, resume: str, config: Any) -> dict[str, Any] | None:
+    """The summary of a run that has finished all its steps; nothing of it is touched then."""
+    from ppo.runs.folder import RunFolder
+
+    folder = RunFolder.open(results, resume)
+    summary = folder.read_json("summary.json") or {}
+    steps = summary.get("env_steps") or 0
+    if summary.get("status") != "finished" or steps < config.train.total_timesteps:
+        return None
+    return {"run": folder.name, "path": str(folder.path), **summary}
 
 
 def vouch_for(run: str, args: argparse.Namespace) -> None:

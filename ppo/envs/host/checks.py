@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -37,6 +38,19 @@ def flag(where: Callable[[], str], name: str, found: Any) -> bool:
     if array is None:
         raise UserError(f"{where()}: {name} must be True or False, got {shortened(found)}")
     return bool(array)
+
+
+def success(where: Callable[[], str], found: Any) -> float:
+    """`info["is_success"]` as 0 or 1; None and NaN, which are not known, as NaN."""
+    if found is None:
+        return math.nan
+    if not isinstance(found, (bool, int, float, np.number, np.bool_)):
+        found = _one_entry(given := found)
+        if found is None:
+            raise UserError(
+                f"{where()}: info['is_success'] must be True or False, got {shortened(given)}"
+            )
+    return math.nan if math.isnan(found) else float(bool(found))
 
 
 def _one_entry(found: Any) -> Any:

@@ -16,7 +16,7 @@ from ppo.core.errors import EnvironmentFault, UserError
 from ppo.envs.actions import ActionDecoder
 from ppo.envs.factory import Factory, factory_of
 from ppo.envs.host import masks
-from ppo.envs.host.checks import bounds_of, first_nonfinite, flag, scalar, shortened
+from ppo.envs.host.checks import bounds_of, first_nonfinite, flag, scalar, shortened, success
 from ppo.envs.host.probing import probe
 from ppo.envs.host.row_checks import all_finite, check_sums, first_outside
 from ppo.envs.host.slot import Call, Probed, Slot, Task
@@ -236,8 +236,7 @@ class SlotGroup:
             return
         rows.terminated[row] = terminated
         rows.truncated[row] = truncated
-        success = said("is_success")
-        rows.success[row] = math.nan if success is None else float(bool(success))
+        rows.success[row] = success(slot.where, said("is_success"))
         final = rows.final_obs[row]
         self._write(slot, observation, final, None)
         if not (self._is_finite(final) and np.isfinite(rows.rewards[row]).all()):

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ppo.config.automatic import AUTO, as_asked
+from ppo.core.errors import Diverged
 from ppo.core.figures import compact, duration, number
 from ppo.core.metrics import clean
 from ppo.core.news import News
@@ -141,8 +142,10 @@ def _go_on(ended: Ended) -> str:
     run, start = shlex.quote(ended.place), "python train_cli.py --mode"
     status, steps = ended.summary.get("status"), clean(ended.summary.get("env_steps"))
     lines: list[tuple[str, str]] = []
-    if status == "interrupted":
-        lines.append(("go on where it stopped", f"{start} train --resume {run}"))
+    diverged = ended.summary.get("exit_status") == Diverged.exit_status
+    if status == "interrupted" or (status == "failed" and not diverged):
+        what = "go on where it stopped" + (", once that is mended" if status == "failed" else "")
+        lines.append((what, f"{start} train --resume {run}"))
     findings = ended.verdict.findings if ended.verdict else []
     if findings and (typed := _typed(findings[0])):
         config = shlex.quote(str(ended.folder / "config.yaml"))

@@ -78,8 +78,9 @@ class EntropyCollapse(Rule):
             Change("ppo.entropy_coefficient", more),
             Change("ppo.learning_rate", "", "a third of what it was", times=1 / 3),
         ]
-        wider = Change("network.initial_log_std", "0.0")
-        changes.insert(len(changes) if row else 0, wider)  # first where it starts narrow
+        if not log.has("entropy_relative"):  # choices have no standard deviation
+            wider = Change("network.initial_log_std", "0.0")
+            changes.insert(len(changes) if row else 0, wider)  # first where it starts narrow
         finding = self.found(log, row, evidence, changes, confidence=0.8 if row else 0.95)
         if row == 0:  # a policy that starts narrow makes every step a jump
             more_explained = (
