@@ -198,6 +198,9 @@ def _verdict_line(log: MetricsLog, findings: list[Finding]) -> str:
             return f"not read: written by {log.algorithm}, not PPO, and the rules are about PPO"
         return "not read: no figure in it that a rule asks for" if len(log) else "no batch in it"
     if found == TOO_EARLY:
+        if not np.isfinite(log.get("mean_episode_return")).any():
+            ended = "no episode has ended" if log.writer == "ppo" else "no episode return in it"
+            return f"too early to judge: {ended}, and none of the rules fired"
         return f"too early to judge: {_batches(log)}, and none of the rules fired"
     if found == HEALTHY:
         return f"healthy: no rule fired, of {len(asked(log))} that could be asked"

@@ -9,7 +9,7 @@ import numpy as np
 from ppo.core.metrics import METRICS
 from ppo.insight.logs.log import UNKNOWN, MetricsLog
 from ppo.insight.rules import Finding, not_learning
-from ppo.insight.rules._signs import known, rises
+from ppo.insight.rules._signs import known, leans, rises
 
 HEALTHY, TOO_EARLY, NOT_LEARNING, ILL, NOT_READ = STATUSES = (
     "healthy",
@@ -26,7 +26,8 @@ WORDS = {
     NOT_READ: "not read",
 }
 SHORT = 12  # updates before which silence of the rules means nothing (J)
-FEW = 8  # returns that show whether they rise; before not_learning is asked, silence is no praise
+SURER = 0.8  # times its first entropy (J)
+FEW = 8  # returns that show whether they rise
 TELLING = 3  # figures that a log of an unknown writer must have where it has no return (J)
 SHARE = 10  # the return from and to are means of this part of the batches that have one
 
@@ -53,9 +54,22 @@ def status(log: MetricsLog, findings: Sequence[Finding]) -> str:
     if illnesses:
         return ILL if illnesses - {NOT_LEARNING} else NOT_LEARNING
     _, returns = known(log.get("mean_episode_return"))
+    if rises(log):
+        return HEALTHY
+    if not len(returns):
+        return HEALTHY if log.writer != "ppo" and _decides(log) else TOO_EARLY
+    few = len(returns) < not_learning.RETURNS
+    if log.updates() >= not_learning.LONG and not few:  # the rule was asked
+        return HEALTHY
     own = log.writer == "ppo" and len(returns) >= FEW
-    waits = not_learning.LONG if own else SHORT
-    return TOO_EARLY if log.updates() < waits and not rises(log) else HEALTHY
+    early = own or log.updates() < SHORT or not leans(log)
+    return TOO_EARLY if early else HEALTHY
+
+
+def _decides(log: MetricsLog) -> bool:
+    """Whether a policy of which no return is known has become surer of its choices."""
+    _, entropy = known(log.get("entropy_relative"))
+    return len(entropy) > 1 and bool(np.median(entropy[-3:]) < SURER * entropy[0])
 
 
 def ends(log: MetricsLog) -> tuple[float, float] | None:

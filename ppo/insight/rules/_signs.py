@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from ppo.insight.logs.log import Column, MetricsLog
 
 SMOOTHED = 3.0  # a mean over 100 episodes hides that much of its noise (J)
+LAST = 3  # returns that say whether the end is still up
+LEANS = 2.0  # standard errors of a return that rises rather than not (J)
+FALLS = 6.0  # standard errors by which the last sixth is below the first (J)
 RISES = 5.0  # standard errors by which the last quarter's return must exceed the first's (J)
 DIPPED = 10.0  # spreads of the last quarter's returns, by which one of the first is below (J)
 ALIKE = 1e-3  # largest std of the return over its mean in a task that is solved (J)
@@ -105,8 +108,43 @@ def gain(log: MetricsLog) -> float:
 
 
 def rises(log: MetricsLog) -> bool:
-    """Whether the episode return clearly rises over the log; False where none is logged."""
-    return bool(gain(log) > RISES) or settled(log)
+    """Whether the episode return clearly rises over the log, and is still up at its end.
+
+    False where none is logged.
+    """
+    return bool(gain(log) > RISES and not _gone(log)) or settled(log)
+
+
+def leans(log: MetricsLog) -> bool:
+    """Whether the episode return rises rather than not; also of returns too few for `rises`."""
+    _, returns = known(log.get("mean_episode_return"))
+    if len(returns) < 8:
+        return len(returns) > 1 and bool(returns[-1] > returns[0])
+    return settled(log) or bool(gain(log) > LEANS and not _gone(log))
+
+
+def _gone(log: MetricsLog) -> bool:
+    """Whether the last returns are below those of the first quarter: whatever was won is lost."""
+    _, returns = known(log.get("mean_episode_return"))
+    return bool(np.median(returns[-LAST:]) < np.mean(returns[: max(len(returns) // 4, 2)]))
+
+
+def falls(log: MetricsLog) -> bool:
+    """Whether every return of the last sixth is clearly below those of the first.
+
+    Noise is that of neighbours within the two, so that the fall itself is none.
+    """
+    _, returns = known(log.get("mean_episode_return"))
+    part = len(returns) // 6
+    if part < 3:
+        return False
+    early, late = returns[:part], returns[-part:]
+    noise = np.sqrt((np.var(np.diff(early)) + np.var(np.diff(late))) / 4)
+    if log.writer == "stable-baselines3":
+        noise *= SMOOTHED
+    fall = float(np.mean(early) - np.mean(late))
+    spread = max(noise / np.sqrt(part), 1e-3 * abs(float(np.mean(early))))
+    return bool(fall > FALLS * spread and late.max() < early.min())
 
 
 def settled(log: MetricsLog) -> bool:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
+from scipy import special
+
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import MILD, RULES, SEVERE, Change, Finding, Rule
 from ppo.insight.rules._signs import first_finite, lasting, median, rises
 
 OUTSIDE = 0.3  # share of sampled actions (J)
+BESIDE = 0.2  # share beside that of a policy whose mean is in the middle (J)
 WIDE = 4.0  # starting std in units of the actions, whose bounds are mostly 1 (J)
 MOST = 0.7  # share at which the gradient sees next to nothing
 
@@ -30,7 +34,8 @@ class ActionsOutOfBounds(Rule):
             evidence = f"policy std {number(wide)} from the start, in units of the actions"
             narrower = [Change("network.initial_log_std", "0.0")]
             return self.found(log, 0, evidence, narrower, confidence=0.5, severity=SEVERE)
-        row = lasting(outside > OUTSIDE, 9, 10)
+        noise = special.erfc(1.0 / (np.sqrt(2.0) * log.get("policy_std")))  # outside by itself
+        row = lasting(outside > np.fmax(OUTSIDE, noise + BESIDE), 9, 10)
         if row is None:
             return None
         share = median(outside[row:])

@@ -53,12 +53,13 @@ class EntropyCoefficientTooHigh(Rule):
             coefficient = log.number("ppo.entropy_coefficient")
         if coefficient <= 0:
             return None
-        lower = setting(min(coefficient / 10, USUAL)) if np.isfinite(coefficient) else "0.0"
+        is_known = np.isfinite(coefficient)
+        lower = setting(min(coefficient / 10, USUAL)) if is_known else "0.0"
         changes = [
-            Change("ppo.entropy_coefficient", lower),
+            Change("ppo.entropy_coefficient", lower, "" if is_known else "if it is not 0 already"),
             Change("ppo.normalize_returns", "true", "if advantages are not normalized"),
         ]
-        return self.found(log, row, evidence, changes, confidence=0.8)
+        return self.found(log, row, evidence, changes, confidence=0.8 if is_known else 0.6)
 
     def _spreads(self, log: MetricsLog) -> tuple[int | None, str]:
         rows, deviation = known(log.get("policy_std"))

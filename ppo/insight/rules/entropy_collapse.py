@@ -13,6 +13,7 @@ COLLAPSED = 0.1  # relative entropy that a fast collapse passes (S: falls by 90 
 GONE = 0.05  # relative entropy, or policy std over that of the start (J)
 EARLY = 0.35  # of the run within which it falls (J)
 SOON = 15  # batches, for runs that are still short
+MOST = 0.6  # of that gain, where the rest came afterwards (J)
 DONE = 0.85  # of the run's whole gain: a policy that is this far may be sure of itself (J)
 NARROW = 0.05  # policy std in action units, where it starts there (J; not unit-free)
 
@@ -62,12 +63,15 @@ class EntropyCollapse(Rule):
         before = returns[rows <= row]
         if not len(before):
             return False
-        if median(spread[-5:]) > GONE and self._went_on(returns[rows > row], log):
-            return True
         best, start = float(np.max(returns)), float(returns[0])
+        share = (float(before[-1]) - start) / (best - start) if best > start else 0.0
+        if (median(spread[-5:]) > GONE or share >= MOST) and self._went_on(
+            returns[rows > row], log
+        ):
+            return True
         if best <= start:
             return False
-        had = float(before[-1]) - start >= DONE * (best - start)
+        had = share >= DONE
         kept = median(returns[-5:]) - start >= DONE / 2 * (best - start)
         return bool(had and kept)
 

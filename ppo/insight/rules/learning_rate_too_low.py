@@ -7,7 +7,7 @@ import numpy as np
 from ppo.core.figures import number, setting
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
-from ppo.insight.rules._signs import ORDINARY_RATE, known, lasting, median, rises
+from ppo.insight.rules._signs import ORDINARY_RATE, falls, known, lasting, median, rises
 
 KL = 1e-4  # J
 FROZEN = 1e-5  # KL below which no rise of the return is the policy's doing (J)
@@ -32,11 +32,12 @@ class LearningRateTooLow(Rule):
         if row is None or self._moved(log):
             return None
         frozen = bool(median(np.abs(kl)) < FROZEN)
-        if rises(log) and not frozen:
+        if falls(log) or (rises(log) and not frozen):
             return None
         rate = median(log.get("learning_rate"))
         low = rate < ORDINARY_RATE[0]
-        evidence = f"KL {number(median(kl[row:]))} a batch, return flat"
+        evidence = f"KL {number(median(kl[row:]))} a batch"
+        evidence += "" if rises(log) else ", return flat"
         if np.isfinite(rate):
             evidence += f", learning rate {number(rate)}"
         higher = "3e-4" if low or not np.isfinite(rate) else setting(3 * rate)

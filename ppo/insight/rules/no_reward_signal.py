@@ -7,7 +7,7 @@ import numpy as np
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
-from ppo.insight.rules._signs import first_finite, known, onset, rises, spikes
+from ppo.insight.rules._signs import first_finite, known, median, onset, rises, spikes
 
 LONG = 20  # batches: ten of a slow game are too few (J)
 ZERO_SHARE = 0.999  # of the rewards (J)
@@ -17,6 +17,8 @@ FLAT = 1e-9  # std of the return, as a share of the largest return
 LEARNED_AWAY = 0.01  # of its first root error: the critic has learned that there is nothing
 VANISHED = 0.1  # error left of the first, with a critic that never saw anything (J)
 SEES, BLIND = 0.4, 0.1  # explained variance, at its best and now (J)
+LIVELY = 0.02  # of the returns' whole range, that of their later half (J)
+SURE = 0.9  # relative entropy of the first batch of a policy that was trained before (J)
 COLLAPSED = 0.1  # relative entropy below which the lack of reward may be a consequence
 
 
@@ -40,14 +42,16 @@ class NoRewardSignal(Rule):
         "value_clip_too_tight",
         "observations_unnormalized",
         "value_loss_weight_too_small",
+        "policy_collapse",
     )
     sources = ("Stable-Baselines3 #816",)
 
     def check(self, log: MetricsLog) -> Finding | None:
         row, confidence = self._by_rewards(log), 0.95
-        evidence = "rewards are zero and returns have no spread"
+        zero = median(log.get("reward_zero_share")[-LONG:]) > ZERO_SHARE
+        evidence = "rewards are zero" if zero else "returns have no spread"
         if row is None:
-            row = self._by_returns(log)
+            row = None if self._goes_on(log) else self._by_returns(log)
             returns = first_finite(log.get("mean_episode_return"))
             count = int(np.isfinite(log.get("mean_episode_return")).sum())
             evidence = f"mean episode return stays at {number(returns)} in {count} batches"
@@ -57,7 +61,11 @@ class NoRewardSignal(Rule):
             row, evidence = self._by_vanishing_loss(log)
         if row is None or self._collapsed_first(log):
             return None
+        at_once = bool((log.get("mean_episode_length") <= 1).all())
+        if at_once:
+            evidence = f"every episode ends after one step; {evidence}"
         changes = [
+            *([Change("", "", "look why episodes end at once")] if at_once else []),
             Change("", "", "shape the reward, or start episodes nearer to the goal"),
             Change("ppo.entropy_coefficient", "0.01", "more exploration"),
             Change("ppo.num_steps", "", "four times as many steps a batch", times=4.0),
@@ -77,7 +85,8 @@ class NoRewardSignal(Rule):
         silent = log.get("return_std") <= FLAT * size
         if log.has("reward_zero_share"):
             silent |= log.get("reward_zero_share") > ZERO_SHARE
-            silent &= log.get("return_std") <= np.nanmax(log.get("return_std")) * SAME
+            nothing = log.get("mean_episode_return") == 0  # though a critic still expects some
+            silent &= nothing | (log.get("return_std") <= np.nanmax(log.get("return_std")) * SAME)
         row = onset(silent, LONG, LONG)
         still = row is not None and bool(silent[-LONG:].all())
         return row if still and not rises(log) else None
@@ -88,6 +97,9 @@ class NoRewardSignal(Rule):
             return None
         usual = float(np.median(returns))
         near = np.abs(returns - usual) <= SAME * abs(usual)
+        whole, later = np.ptp(returns), np.ptp(returns[len(returns) // 2 :])
+        if rises(log) and whole > SAME / 2 * abs(usual) and later > LIVELY * whole:
+            return None  # a small part that rises over a large constant
         if near.mean() >= SAME_SHARE and np.ptp(returns) <= 2 * SAME * abs(usual):
             return int(rows[0])
         if rises(log):
@@ -121,6 +133,11 @@ class NoRewardSignal(Rule):
             return None, ""
         evidence = f"the value error vanished, to {number(100 * left)} % of its first"
         return int(rows[0]), evidence + ", though the critic explains nothing: no reward arrives"
+
+    def _goes_on(self, log: MetricsLog) -> bool:
+        """Whether a policy that is sure of itself from the start reaches the same every time."""
+        sure = first_finite(log.get("entropy_relative")) < SURE
+        return sure and first_finite(log.get("mean_episode_return")) > 0
 
     def _collapsed_first(self, log: MetricsLog) -> bool:
         early = log.get("entropy_relative")[: max(len(log) // 3, LONG)]

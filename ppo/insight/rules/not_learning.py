@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ppo.core.figures import number
-from ppo.insight.logs.log import MetricsLog
+from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
-from ppo.insight.rules._signs import SMOOTHED, known, rises
+from ppo.insight.rules._signs import SMOOTHED, falls, known, rises
 
-LONG = 40  # batches with a return (J)
+LONG = 40  # updates (J)
+RETURNS = 12  # of them with a return
 ROSE = 4.0  # standard errors by which any later stretch must exceed the first (J)
 PART = 6  # stretches that a run is cut into
 
@@ -18,13 +20,15 @@ PART = 6  # stretches that a run is cut into
 class NotLearning(Rule):
     illness = "not_learning"
     number = 29
-    waits = LONG
+    waits = 18  # of which a clear fall can be seen
     needs = (("mean_episode_return",),)
     sources = ("calibrated here",)
 
     def check(self, log: MetricsLog) -> Finding | None:
         rows, returns = known(log.get("mean_episode_return"))
-        if min(len(returns), log.updates()) < LONG or rises(log):
+        if falls(log):
+            return self._fallen(log, rows, returns)
+        if log.updates() < LONG or len(returns) < RETURNS or rises(log):
             return None
         size = len(returns) // PART
         stretches = returns[-size * PART :].reshape(PART, size).mean(axis=1)
@@ -41,3 +45,15 @@ class NotLearning(Rule):
             Change("", "", "look whether reward and observation hold what the task needs"),
         ]
         return self.found(log, int(rows[0]), evidence, changes, confidence=0.5)
+
+    def _fallen(self, log: MetricsLog, rows: NDArray[np.int64], returns: Column) -> Finding:
+        """A return that is lower than it ever began: what it depends on has changed."""
+        part = len(returns) // PART
+        best = int(np.argmax(returns))
+        low = float(np.mean(returns[-part:]))
+        evidence = f"return {number(float(np.mean(returns[:part])))} -> {number(low)}: it fell"
+        changes = [
+            Change("", "", "look what changes in the environment while training goes on"),
+            Change("ppo.learning_rate", "", "a third of what it was", times=1 / 3),
+        ]
+        return self.found(log, int(rows[best]), evidence, changes, confidence=0.6)

@@ -19,6 +19,8 @@ STAYS_HALF = 6  # batches for which half must be lost
 FALLS = 3.0  # times that noise that the fall must be (J)
 CLEAR = 5.0  # times the noise between batches that the gain must have been (J)
 SMOOTH = 5  # batches
+MOST = 0.8  # of the best gain, in each of the last batches (J)
+CRASH = 3  # batches
 MOVERS = (
     "approx_kl",
     "value_rmse",
@@ -53,12 +55,12 @@ class PolicyCollapse(Rule):
             noise *= SMOOTHED
         after = smooth[top:]
         if best - start < CLEAR * noise or best - start <= 0 or len(after) < STAYS:
-            return None
+            return self._at_the_end(log, rows, returns)
         gained, stays = best - start, max(STAYS, len(smooth) // 10)
         half = bool((after[-STAYS_HALF:] < best - HALF * gained).all())
         for_good = len(after) >= stays and bool((after[-stays:] < best - LOST * gained).all())
         if not (half or for_good) or best - median(after[-STAYS_HALF:]) < FALLS * noise:
-            return None
+            return self._at_the_end(log, rows, returns)
         lost = LOST * gained
         fall = top + int(np.flatnonzero(after < best - lost)[0])
         row = int(rows[min(top + SMOOTH - 1, len(rows) - 1)])
@@ -67,6 +69,22 @@ class PolicyCollapse(Rule):
         if moved:
             evidence += f"; {moved} moved first"
         return self.found(log, row, evidence, self._changes(), confidence=0.7)
+
+    def _at_the_end(
+        self, log: MetricsLog, rows: NDArray[np.int64], returns: Column
+    ) -> Finding | None:
+        """Nearly all that was gained is lost in the last batches, too few to wait for."""
+        top = int(np.argmax(returns))
+        best, start = float(returns[top]), float(np.min(returns[: top + 1]))
+        noise = float(np.median(np.abs(np.diff(returns)))) * 1.5  # a crash is no noise
+        if log.writer == "stable-baselines3":
+            noise *= SMOOTHED
+        gained = best - start
+        lost = bool((returns[-CRASH:] < best - MOST * gained).all())
+        if not lost or gained < 2 * CLEAR * noise or len(returns) - 1 - top < CRASH:
+            return None
+        evidence = f"return {number(start)} -> {number(best)} -> {number(float(returns[-1]))}"
+        return self.found(log, int(rows[top]), evidence, self._changes(), confidence=0.6)
 
     def _in_between(
         self, log: MetricsLog, rows: NDArray[np.int64], returns: Column, smooth: Column

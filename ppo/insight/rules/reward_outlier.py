@@ -10,6 +10,8 @@ from ppo.insight.rules import MILD, RULES, SEVERE, Change, Finding, Rule
 from ppo.insight.rules._signs import median, spikes
 
 ROBUST_SIGMAS = 1e3  # of the rewards' interquartile scale (J; threads: 1e5)
+ABOVE = 3.0  # times the usual spread, that of later batches too (J)
+SOME = 0.01  # of the mean return, that the spread must be (J)
 FAR = 10.0  # times as far up as down (J)
 
 
@@ -36,10 +38,12 @@ class RewardOutlier(Rule):
         outlier = log.get("reward_outlier")
         if log.has("reward_outlier"):
             rows = [row for row in rows if not outlier[row] < ROBUST_SIGMAS]
+        size = np.abs(log.get("return_mean"))  # of a solved task: next to nothing is no outlier
+        usual = median(np.delete(scale, rows))
+        rows = [r for r in rows if scale[r] > ABOVE * usual and not scale[r] < SOME * size[r]]
         if not rows:
             return None
         row = rows[0]
-        usual = median(np.delete(scale, rows))
         what = "return deviation" if log.has("return_std") else "root of the value loss"
         evidence = (
             f"{what} {number(scale[row])} in batch {log.batch(row)}, {number(usual)} as a rule"
