@@ -22,6 +22,7 @@ from typing import Any
 from ppo.core.errors import UserError
 from ppo.insight.doctor import judge
 from ppo.insight.experiments import launchers
+from ppo.insight.experiments.held import held
 from ppo.insight.experiments.launchers.base import Launcher
 from ppo.insight.experiments.run import (
     STATE,
@@ -174,9 +175,13 @@ class Tuner:
         self.total = int(search.load([]).train.total_timesteps)
 
     def run(self) -> None:
-        """Trains what is not trained yet. Ctrl-C saves the running trials, and goes on its way."""
+        """Trains what is not trained yet. Ctrl-C saves the running trials, and goes on its way.
+
+        Raises:
+            UserError: another process runs it.
+        """
         active: list[Active] = []
-        with _orderly_stop():
+        with _orderly_stop(), held(self.folder):
             try:
                 active += [one for one in map(self._begin, self._running()) if one is not None]
                 while active or self._asked() < self.search.trials:
