@@ -7,8 +7,8 @@ import subprocess
 from pathlib import Path
 
 from ppo.insight.experiments.launchers.base import (
-    PATIENCE,
     Launcher,
+    end,
     environment,
     follow_parent,
 )
@@ -40,8 +40,4 @@ class LocalLauncher(Launcher):
             handle.terminate()
 
     def wait(self, handle: subprocess.Popen[bytes]) -> None:
-        try:
-            handle.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            handle.kill()
-            handle.wait()
+        end(handle)
