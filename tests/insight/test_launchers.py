@@ -112,6 +112,13 @@ def test_what_cannot_be_started_leaves_nothing_behind(tmp_path, monkeypatch, ask
     assert not (tmp_path / "runs").exists()
 
 
+def test_as_many_jobs_run_here_as_there_are_cores_for_this_process(monkeypatch):
+    """A container, or `taskset`, may leave it fewer than the machine has."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3}, raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    assert launchers.make("local").capacity() == 1
+
+
 DEAF = """
 import os, signal, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)

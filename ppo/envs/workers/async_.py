@@ -21,13 +21,13 @@ from typing import Any
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
+from ppo.core.cores import num_cores
 from ppo.core.errors import EnvironmentFault, UserError
 from ppo.envs.base import episode_seed
 from ppo.envs.factory import Factory
 from ppo.envs.host.replay import HostEnvironments
 from ppo.envs.host.slot import Probed, Task, make_task_env
 from ppo.envs.portable import to_text
-from ppo.envs.workers.choice import num_cores
 from ppo.envs.workers.supervisor import (
     CLOSE_SECONDS,
     NOTHING,

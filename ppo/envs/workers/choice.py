@@ -12,6 +12,7 @@ import time
 
 from gymnasium.envs.registration import EnvSpec
 
+from ppo.core.cores import num_cores
 from ppo.core.errors import UserError
 from ppo.envs.factory import Factory
 from ppo.envs.host.slot import Task, make_task_env
@@ -66,10 +67,3 @@ def seconds_of_a_step(spec: EnvSpec, task: Task, index: int) -> float:
     except (Exception, SystemExit):
         return 0.0  # in this process the fault is reported best
     return statistics.median(found) if found else 0.0
-
-
-def num_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
