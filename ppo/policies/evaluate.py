@@ -23,13 +23,13 @@ from ppo.envs.host.stacking import FrameStack
 from ppo.envs.ids import find_spec, make_env
 from ppo.envs.numbered import filled
 from ppo.policies.pictures import picture
+from ppo.policies.play import EVALUATION_ENVS
 from ppo.policies.play import evaluate as play_episodes
 from ppo.policies.policy import Policy, load_policy
 from ppo.runs import files
 from ppo.runs.folder import RunFolder
 from ppo.runs.summary import changes_between
 
-EVALUATION_ENVS = 16
 MAX_FRAMES = 1000
 _OF_THE_POLICY = "belongs to the policy, which is played as it was trained"
 # Settings of `env` that change nothing about the environments that a policy is played in.
