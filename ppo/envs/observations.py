@@ -35,11 +35,13 @@ def mask_size(space: gym.Space) -> int:
     return int(space.nvec.sum()) if isinstance(space, spaces.MultiDiscrete) else 0
 
 
-def choice_sizes(space: gym.Space) -> list[int]:
-    """Valid actions of each choice, whose masks follow one another."""
+def choices(space: gym.Space) -> tuple[list[int], list[int]]:
+    """Number of values of each choice, and its first one; none where these are no choices."""
     if isinstance(space, spaces.Discrete):
-        return [int(space.n)]
-    return space.nvec.reshape(-1).tolist() if isinstance(space, spaces.MultiDiscrete) else []
+        return [int(space.n)], [int(space.start)]
+    if isinstance(space, spaces.MultiDiscrete):
+        return space.nvec.reshape(-1).tolist(), np.asarray(space.start).reshape(-1).tolist()
+    return [], []
 
 
 def flat_mask(space: gym.Space, mask: Any) -> np.ndarray:
@@ -52,7 +54,7 @@ def flat_mask(space: gym.Space, mask: Any) -> np.ndarray:
     Raises:
         ValueError: it has another size, or leaves one of the choices nothing.
     """
-    sizes = choice_sizes(space)
+    sizes, _ = choices(space)
     parts = list(_mask_parts(mask))
     flat = np.concatenate(parts) if parts else np.zeros(0)
     if flat.dtype.kind not in "biuf" or flat.size != sum(sizes):

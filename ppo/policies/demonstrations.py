@@ -18,7 +18,7 @@ import numpy as np
 
 from ppo.core.errors import UserError
 from ppo.core.program import install
-from ppo.envs.observations import ObservationEncoder
+from ppo.envs.observations import ObservationEncoder, choices
 from ppo.runs import files
 
 ENDS = ("episode_ends", "ends", "dones", "terminals", "timeouts", "terminations", "truncations")
@@ -326,26 +326,21 @@ def _actions(rows: np.ndarray, space: gym.Space) -> np.ndarray:
         flat = rows.reshape(len(rows), size).astype(np.float32)
         _in_bounds(flat, space)
         return flat
-    sizes, start = _choices(space)
+    sizes, starts = choices(space)
+    if not sizes:  # MultiBinary: every entry is 0 or 1
+        sizes = [2] * int(np.prod(space.shape or (1,)))
+        starts = [0] * len(sizes)
     flat = rows.reshape(len(rows), -1)
     if flat.shape[1] != len(sizes):
         raise UserError(f"actions: {flat.shape[1]} entries a step, not {len(sizes)}")
-    choices = flat.astype(np.int64)
-    if (choices != flat).any() or (choices < start).any() or (choices >= start + sizes).any():
+    first, last = np.array(starts), np.array(starts) + sizes - 1
+    taken = flat.astype(np.int64)
+    if (taken != flat).any() or (taken < first).any() or (taken > last).any():
         raise UserError(
-            f"actions: whole numbers from {start.tolist()} to {(start + sizes - 1).tolist()} are "
-            f"needed, not {flat.min():.4g} .. {flat.max():.4g}"
+            f"actions: whole numbers from {starts} to {last.tolist()} are needed, not "
+            f"{flat.min():.4g} .. {flat.max():.4g}"
         )
-    return choices
-
-
-def _choices(space: gym.Space) -> tuple[np.ndarray, np.ndarray]:
-    if isinstance(space, gym.spaces.Discrete):
-        return np.array([space.n]), np.array([space.start])
-    if isinstance(space, gym.spaces.MultiDiscrete):
-        return space.nvec.reshape(-1), np.asarray(space.start).reshape(-1)
-    size = int(np.prod(space.shape or (1,)))
-    return np.full(size, 2), np.zeros(size, int)
+    return taken
 
 
 def _in_bounds(rows: np.ndarray, space: gym.spaces.Box) -> None:
