@@ -106,26 +106,6 @@ def observation_size(space: gym.Space) -> int:
     return int(np.prod(ObservationEncoder(space, "the environment").shape))
 
 
-def flatten_observation(
-    space: gym.Space,
-    observation: Any,
-    num_mask: int = 0,
-    mask: Any = None,
-    keys: Collection[str] | None = None,
-) -> np.ndarray:
-    """One observation encoded as a row for the policy (see ppo/core/layout.py).
-
-    Args:
-        num_mask: M, 0 without masks. mask: [M] valid actions; None: all are.
-        keys: of a Dict observation, those that are read; the others are zeros. None: all.
-
-    Raises:
-        ValueError: the observation does not fit its space, or the mask its size.
-    """
-    encoder = ObservationEncoder(space, "the environment", num_mask, keys)
-    return encoder.encode(observation, mask)
-
-
 def layout_of(space: gym.Space, num_mask: int = 0, precise: Collection[str] = ()) -> Layout:
     """The layout of this space's rows."""
     return ObservationEncoder(space, "the environment", num_mask, precise=precise).layout
