@@ -71,8 +71,6 @@ class AsyncEnvironments(HostEnvironments):
         step_timeout: float = 60.0,
         reset_timeout: float = 300.0,
     ) -> None:
-        if os.name != "posix":
-            raise UserError("env.backend: async needs Linux or macOS; write auto or sync")
         self._workers: list[WorkerProcess] = []
         self._spec, self._task, self._first_index = spec, task, first_index
         self._step_timeout, self._reset_timeout = step_timeout, reset_timeout

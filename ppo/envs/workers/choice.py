@@ -6,7 +6,6 @@ The data are the same either way, so that a measured time may decide.
 from __future__ import annotations
 
 import contextlib
-import os
 import statistics
 import time
 
@@ -34,7 +33,7 @@ def repaid(
         workers: processes that may be used; 0: one per core.
     """
     count = min(workers or num_cores(), num_envs)
-    if os.name != "posix" or count < 2 or not isinstance(spec, EnvSpec):
+    if count < 2 or not isinstance(spec, EnvSpec):
         return None
     try:
         to_text(spec)
