@@ -33,9 +33,9 @@ CARTPOLE = Path(__file__).parents[1] / "configs" / "cartpole.yaml"
 
 def trials_in(folder: Path) -> list[tuple[int, str, dict]]:
     """Number, state and attributes of each trial of the search."""
-    from ppo.insight.experiments.search import open_study, optuna_of
+    from ppo.insight.experiments.study import open_storage, open_study, optuna_of
 
-    study = open_study(optuna_of(), folder / "experiment0001", 1)
+    study = open_study(optuna_of(), open_storage(folder / "experiment0001"), 1)
     return [(t.number, t.state.name, t.user_attrs) for t in study.get_trials(deepcopy=False)]
 
 

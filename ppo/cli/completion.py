@@ -6,12 +6,13 @@ import argparse
 from typing import Any
 
 from ppo.cli import modes
+from ppo.cli.flags import Parser
 from ppo.core.errors import UserError
 from ppo.core.program import install
 from ppo.core.registry import nearest
 
 
-def script(shell: str, parser: argparse.ArgumentParser) -> str:
+def script(shell: str, parser: Parser) -> str:
     """What a shell has to read to complete `ppo`.
 
     Args:
@@ -35,7 +36,7 @@ def script(shell: str, parser: argparse.ArgumentParser) -> str:
     parser.prog = "ppo"
     for name in modes.names():
         modes.load(name).add_arguments(_Once(parser))
-    for action in parser._actions:
+    for action in parser.flags:
         _complete(action, shtab.FILE)
     keys = f'_ppo_keys() {{ compgen -o nospace -W "{" ".join(_keys())}" -- $1; }}'
     preamble: Any = {"bash": keys}  # typed as text, and documented as a dict by shell
@@ -45,11 +46,11 @@ def script(shell: str, parser: argparse.ArgumentParser) -> str:
 class _Once:
     """Flags of several modes in one parser, those of one name once; none is required."""
 
-    def __init__(self, parser: argparse.ArgumentParser) -> None:
+    def __init__(self, parser: Parser) -> None:
         self._parser = parser
 
     def add_argument(self, *names: str, **options: Any) -> None:
-        if names[0].startswith("-") and names[0] not in self._parser._option_string_actions:
+        if names[0].startswith("-") and names[0] not in self._parser.names():
             self._parser.add_argument(*names, **{**options, "required": False})
 
     def add_mutually_exclusive_group(self, **_: Any) -> _Once:

@@ -52,10 +52,23 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose mistakes are UserErrors of one line."""
+    """An argument parser whose mistakes are UserErrors of one line.
+
+    Attributes:
+        flags: what it takes, in order; argparse itself does not list it.
+    """
 
     def __init__(self, **options: Any) -> None:
+        self.flags: list[argparse.Action] = []  # first: argparse adds --help at once
         super().__init__(allow_abbrev=False, formatter_class=_Help, **options)
+
+    def add_argument(self, *names: Any, **options: Any) -> argparse.Action:
+        self.flags.append(super().add_argument(*names, **options))
+        return self.flags[-1]
+
+    def names(self) -> list[str]:
+        """Every spelling of its flags."""
+        return [name for flag in self.flags for name in flag.option_strings]
 
     def error(self, message: str) -> NoReturn:
         text = message.removeprefix("argument ")
@@ -64,16 +77,30 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{text} (see --help)")
 
 
+class Group:
+    """A group of a parser's flags, which the parser lists too."""
+
+    def __init__(self, parser: Parser, group: Any) -> None:
+        self._parser, self._group = parser, group
+
+    def add_argument(self, *names: Any, **options: Any) -> argparse.Action:
+        self._parser.flags.append(self._group.add_argument(*names, **options))
+        return self._parser.flags[-1]
+
+    def add_mutually_exclusive_group(self, **options: Any) -> Group:
+        return Group(self._parser, self._group.add_mutually_exclusive_group(**options))
+
+
 def add_common(parser: Parser, used: Collection[str] = tuple(COMMON)) -> None:
     """The common flags that a mode uses; the others get their defaults and are refused."""
-    volume = parser.add_mutually_exclusive_group()
+    volume = Group(parser, parser.add_mutually_exclusive_group())
     for flag, options in COMMON.items():
         name = options.get("dest", flag.removeprefix("--"))
         if flag not in used:
             unset = False if options.get("action") == "store_true" else None
             parser.set_defaults(**{name: options.get("default", unset)})
             continue
-        group = volume if flag in ("--verbose", "--quiet") else parser
+        group: Any = volume if flag in ("--verbose", "--quiet") else parser
         group.add_argument(flag, **options)
 
 

@@ -256,11 +256,15 @@ def _action_answer(found: dict[str, Any]) -> str:
     reach = max(actions["half_range"])
     if not actions["bounded"]:
         return "partly: entries without bounds are used in the environment's own units"
+    inside = (
+        "a tanh keeps them inside"
+        if actions["squash"] == "tanh"
+        else f"{actions['clipped_share']:.0%} of the untrained policy's lie beyond the bounds and "
+        "are clipped"
+    )
     return (
         "yes: the policy works in units where the bounds are -1 and 1 (up to "
-        f"{number(reach)} in the environment's units) and its actions are carried back; "
-        f"{actions['clipped_share']:.0%} of the untrained policy's lie beyond the bounds and are "
-        "clipped"
+        f"{number(reach)} in the environment's units) and its actions are carried back; {inside}"
     )
 
 

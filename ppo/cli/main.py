@@ -15,7 +15,7 @@ from collections.abc import Collection, Sequence
 from types import ModuleType
 
 from ppo.cli import modes
-from ppo.cli.flags import COMMON, Parser, add_common, refuse_settings
+from ppo.cli.flags import COMMON, Group, Parser, add_common, refuse_settings
 from ppo.core import program, screen
 from ppo.core.errors import Diverged, RunError, UserError, one_line
 from ppo.core.registry import nearest
@@ -83,7 +83,7 @@ def parse(argv: list[str], mode: str) -> tuple[argparse.Namespace, ModuleType]:
     """
     module = modes.load(mode)
     parser = _parser(mode, getattr(module, "COMMON", tuple(COMMON)))
-    module.add_arguments(parser.add_argument_group(f"flags of --mode {mode}"))
+    module.add_arguments(Group(parser, parser.add_argument_group(f"flags of --mode {mode}")))
     args, unknown = _parse(parser, argv, mode)
     if unknown:
         raise UserError(*(_unknown(word, mode, parser) for word in unknown))
@@ -148,7 +148,7 @@ def _unknown(word: str, mode: str, parser: Parser) -> str:
     owners = modes.owners(flag)
     if owners:
         return f"{flag} belongs to --mode {' and '.join(owners)}, not to --mode {mode}"
-    known = [name for name in parser._option_string_actions if name.startswith("--")]
+    known = [name for name in parser.names() if name.startswith("--")]
     return f"{flag}: unknown flag{nearest(flag, known)} (see --mode {mode} --help)"
 
 

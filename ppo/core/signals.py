@@ -77,9 +77,9 @@ class Grace:
 class SignalGuard:
     """While entered, signals request a stop and do not kill; in other threads it does nothing.
 
-    SIGINT, SIGTERM and SIGHUP ask to stop; the second one leaves at once and takes the child
-    processes along. SIGUSR1 asks for a checkpoint. What the process ignored before (SIGHUP under
-    nohup, SIGINT in the background of a script) stays ignored.
+    SIGINT, SIGTERM and SIGHUP ask to stop; the second one leaves at once (`leave_at_once`).
+    SIGUSR1 asks for a checkpoint. What the process ignored before (SIGHUP under nohup, SIGINT in
+    the background of a script) stays ignored.
 
     Attributes:
         stop_requested: the loop should save and end.
@@ -146,7 +146,11 @@ class SignalGuard:
 
 
 def leave_at_once(status: int) -> None:
-    """End this process without any clean-up, and its child processes with it."""
+    """End this process without any clean-up.
+
+    Workers of environments and the compiler see their parent's death and end themselves; children
+    that an environment started by `multiprocessing` are killed, as nothing else would end them.
+    """
     with contextlib.suppress(Exception):
         for child in multiprocessing.active_children():
             child.kill()

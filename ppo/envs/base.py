@@ -106,11 +106,6 @@ class Environments(ABC):
         """What episodes reported at their ends since it was last taken, where that is asked for."""
         return Reports()
 
-    @property
-    def observation_shape(self) -> tuple[int, ...]:
-        """Of one encoded observation."""
-        return self.layout.shape
-
     @abstractmethod
     def reset(self) -> Tensor:
         """Starts episode 0 of every environment; observations [N, ...]."""

@@ -35,11 +35,13 @@ def mask_size(space: gym.Space) -> int:
     return int(space.nvec.sum()) if isinstance(space, spaces.MultiDiscrete) else 0
 
 
-def choice_sizes(space: gym.Space) -> list[int]:
-    """Valid actions of each choice, whose masks follow one another."""
+def choices(space: gym.Space) -> tuple[list[int], list[int]]:
+    """Number of values of each choice, and its first one; none where these are no choices."""
     if isinstance(space, spaces.Discrete):
-        return [int(space.n)]
-    return space.nvec.reshape(-1).tolist() if isinstance(space, spaces.MultiDiscrete) else []
+        return [int(space.n)], [int(space.start)]
+    if isinstance(space, spaces.MultiDiscrete):
+        return space.nvec.reshape(-1).tolist(), np.asarray(space.start).reshape(-1).tolist()
+    return [], []
 
 
 def flat_mask(space: gym.Space, mask: Any) -> np.ndarray:
@@ -52,7 +54,7 @@ def flat_mask(space: gym.Space, mask: Any) -> np.ndarray:
     Raises:
         ValueError: it has another size, or leaves one of the choices nothing.
     """
-    sizes = choice_sizes(space)
+    sizes, _ = choices(space)
     parts = list(_mask_parts(mask))
     flat = np.concatenate(parts) if parts else np.zeros(0)
     if flat.dtype.kind not in "biuf" or flat.size != sum(sizes):
@@ -102,26 +104,6 @@ def observation_size(space: gym.Space) -> int:
         UserError: the space cannot be flattened to a fixed size.
     """
     return int(np.prod(ObservationEncoder(space, "the environment").shape))
-
-
-def flatten_observation(
-    space: gym.Space,
-    observation: Any,
-    num_mask: int = 0,
-    mask: Any = None,
-    keys: Collection[str] | None = None,
-) -> np.ndarray:
-    """One observation encoded as a row for the policy (see ppo/core/layout.py).
-
-    Args:
-        num_mask: M, 0 without masks. mask: [M] valid actions; None: all are.
-        keys: of a Dict observation, those that are read; the others are zeros. None: all.
-
-    Raises:
-        ValueError: the observation does not fit its space, or the mask its size.
-    """
-    encoder = ObservationEncoder(space, "the environment", num_mask, keys)
-    return encoder.encode(observation, mask)
 
 
 def layout_of(space: gym.Space, num_mask: int = 0, precise: Collection[str] = ()) -> Layout:

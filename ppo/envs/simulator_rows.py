@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ppo.core.errors import UserError
 from ppo.envs.entries import Leaf, name_of
-from ppo.envs.observations import ObservationEncoder
+from ppo.envs.observations import ObservationEncoder, choices
 
 
 class RowMaker:
@@ -41,7 +41,7 @@ class RowMaker:
         self._num_envs = num_envs
         self._images = self.encoder.image_leaves
         numbers = [leaf for leaf in self.encoder.leaves if leaf.path or not self._images]
-        self._numbers = [(leaf, *_categories(leaf.space, device)) for leaf in numbers]
+        self._numbers = numbers
         self._precise = [leaf for leaf in numbers if name_of(leaf) in precise]
         self._precise_paths = {leaf.path for leaf in self._precise}
         alone = len(numbers) == 1 and not (self._images or num_mask or precise)
@@ -58,12 +58,10 @@ class RowMaker:
         if self.layout.is_plain_image:
             return images[0].clone()
         if self._is_plain:
-            found = self._at(obs, self._numbers[0][0]).to(torch.float32, copy=True)
+            found = self._at(obs, self._numbers[0]).to(torch.float32, copy=True)
             return found.reshape(self._num_envs, -1)
-        parts = [
-            _numbers(self._exact(obs, leaf), firsts, sizes) for leaf, firsts, sizes in self._numbers
-        ]
-        parts += [_remainders(self._exact(obs, leaf)) for leaf in self._precise]
+        parts = [numbers_of(leaf.space, self._exact(obs, leaf)) for leaf in self._numbers]
+        parts += [remainders_of(self._exact(obs, leaf)) for leaf in self._precise]
         if images and parts:
             parts = [torch.cat(parts, -1).view(torch.uint8)]
         whole = [*parts, *(image.flatten(1) for image in images)]
@@ -135,32 +133,25 @@ def form_of(found: Any) -> str:
     return "nothing" if found is None else f"an object of type {type(found).__name__}"
 
 
-def _categories(space: gym.Space, device: torch.device) -> tuple[Tensor | None, list[int]]:
-    """First number of each choice and how many it has; None: these are no categories."""
-    if isinstance(space, spaces.Discrete):
-        return torch.tensor([int(space.start)], device=device), [int(space.n)]
-    if isinstance(space, spaces.MultiDiscrete):
-        first = torch.as_tensor(space.start.reshape(-1).copy(), device=device)
-        return first, space.nvec.reshape(-1).tolist()
-    return None, []
+def numbers_of(space: gym.Space, values: Tensor) -> Tensor:
+    """[N, D] float32 of values [N, ...] of a space, as `ObservationEncoder` writes them.
 
-
-def _numbers(value: Tensor, firsts: Tensor | None, sizes: list[int]) -> Tensor:
-    """[N, size] float32; categories one-hot."""
-    flat = value.reshape(value.shape[0], -1)
-    if firsts is None:
-        return flat.to(torch.float32)
-    columns = (flat - firsts).unbind(-1)
+    Choices are one-hot.
+    """
+    flat = values.reshape(values.shape[0], -1)
+    sizes, starts = choices(space)
+    if not sizes:
+        return flat.float()
     one_hot = [
-        column.unsqueeze(-1) == torch.arange(size, device=value.device)
-        for column, size in zip(columns, sizes, strict=True)
+        column.unsqueeze(-1) == torch.arange(start, start + size, device=values.device)
+        for column, size, start in zip(flat.long().unbind(-1), sizes, starts, strict=True)
     ]
-    return torch.cat(one_hot, -1).to(torch.float32)
+    return torch.cat(one_hot, -1).float()
 
 
-def _remainders(value: Tensor) -> Tensor:
-    """[N, size] what float32 leaves of numbers."""
-    exact = value.reshape(value.shape[0], -1)
+def remainders_of(values: Tensor) -> Tensor:
+    """[N, D] what float32 leaves of numbers [N, ...]."""
+    exact = values.reshape(values.shape[0], -1)
     return (exact - exact.float()).float()
 
 

@@ -34,8 +34,8 @@ from ppo.envs.host.slot import Task
 from ppo.envs.observations import ObservationEncoder, flat_mask, mask_size
 from ppo.envs.precision import decide
 from ppo.envs.reports import numbers_of, of_one
+from ppo.envs.simulator import REACHED
 
-REACHED = ("final_obs", "final_observation")  # keys of infos
 RETURNS = {
     "reset": "reset must return (observations, infos dict)",
     "step": "step must return (observations, rewards, terminated, truncated, infos dict)",

@@ -20,7 +20,7 @@ from ppo.policies.demonstrations import Demonstrations, write
 from ppo.policies.evaluate import on_variant
 from ppo.policies.policy import load_policy
 
-PLAYED_ENVS = 64
+PLAYED_ENVS = 64  # at most, whose episodes are recorded
 EXPERTS = {"DoubleIntegrator-v0": "the optimal control"}
 
 

@@ -7,6 +7,7 @@ describes the fields.
 
 from __future__ import annotations
 
+import io
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +18,8 @@ import numpy as np
 
 from ppo.core.errors import UserError
 from ppo.core.program import install
-from ppo.envs.observations import ObservationEncoder
+from ppo.envs.observations import ObservationEncoder, choices
+from ppo.runs import files
 
 ENDS = ("episode_ends", "ends", "dones", "terminals", "timeouts", "terminations", "truncations")
 MASKS = ("masks", "mask")
@@ -70,7 +72,7 @@ def read(
 
 
 def write(path: str | Path, demonstrations: Demonstrations) -> None:
-    """Writes .npz, .safetensors, .hdf5 or .h5.
+    """Writes .npz, .safetensors, .hdf5 or .h5, as a whole or not at all.
 
     Raises:
         UserError: another ending, or the file cannot be written.
@@ -87,9 +89,9 @@ def write(path: str | Path, demonstrations: Demonstrations) -> None:
     if writer is None:
         raise UserError(f"--data {path}: unknown ending; allowed: {', '.join(sorted(_WRITERS))}")
     try:
-        writer(path, arrays)
+        files.atomic_write(path, writer(arrays))
     except OSError as error:
-        raise UserError(f"--data {path}: cannot be written ({_reason(error)})") from None
+        raise UserError(f"--data {path}: cannot be written ({files.reason(error)})") from None
 
 
 def check_name(path: str | Path) -> None:
@@ -201,21 +203,24 @@ def _minari_episode(group: Any) -> Raw:
     return found
 
 
-def _write_npz(path: Path, arrays: Raw) -> None:
-    with open(path, "wb") as file:
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+def _npz(arrays: Raw) -> bytes:
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+    return file.getvalue()
 
 
-def _write_safetensors(path: Path, arrays: Raw) -> None:
-    from safetensors.numpy import save_file
+def _safetensors(arrays: Raw) -> bytes:
+    from safetensors.numpy import save
 
-    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path)
+    return save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
 
 
-def _write_hdf5(path: Path, arrays: Raw) -> None:
-    with _h5py().File(path, "w") as file:
+def _hdf5(arrays: Raw) -> bytes:
+    buffer = io.BytesIO()
+    with _h5py().File(buffer, "w") as file:
         for name, array in arrays.items():
             file.create_dataset(name, data=array)
+    return buffer.getvalue()
 
 
 _READERS: dict[str, Callable[[Path], list[Raw]]] = {
@@ -224,11 +229,11 @@ _READERS: dict[str, Callable[[Path], list[Raw]]] = {
     ".hdf5": _read_hdf5,
     ".h5": _read_hdf5,
 }
-_WRITERS: dict[str, Callable[[Path, Raw], None]] = {
-    ".npz": _write_npz,
-    ".safetensors": _write_safetensors,
-    ".hdf5": _write_hdf5,
-    ".h5": _write_hdf5,
+_WRITERS: dict[str, Callable[[Raw], bytes]] = {
+    ".npz": _npz,
+    ".safetensors": _safetensors,
+    ".hdf5": _hdf5,
+    ".h5": _hdf5,
 }
 
 
@@ -321,26 +326,21 @@ def _actions(rows: np.ndarray, space: gym.Space) -> np.ndarray:
         flat = rows.reshape(len(rows), size).astype(np.float32)
         _in_bounds(flat, space)
         return flat
-    sizes, start = _choices(space)
+    sizes, starts = choices(space)
+    if not sizes:  # MultiBinary: every entry is 0 or 1
+        sizes = [2] * int(np.prod(space.shape or (1,)))
+        starts = [0] * len(sizes)
     flat = rows.reshape(len(rows), -1)
     if flat.shape[1] != len(sizes):
         raise UserError(f"actions: {flat.shape[1]} entries a step, not {len(sizes)}")
-    choices = flat.astype(np.int64)
-    if (choices != flat).any() or (choices < start).any() or (choices >= start + sizes).any():
+    first, last = np.array(starts), np.array(starts) + sizes - 1
+    taken = flat.astype(np.int64)
+    if (taken != flat).any() or (taken < first).any() or (taken > last).any():
         raise UserError(
-            f"actions: whole numbers from {start.tolist()} to {(start + sizes - 1).tolist()} are "
-            f"needed, not {flat.min():.4g} .. {flat.max():.4g}"
+            f"actions: whole numbers from {starts} to {last.tolist()} are needed, not "
+            f"{flat.min():.4g} .. {flat.max():.4g}"
         )
-    return choices
-
-
-def _choices(space: gym.Space) -> tuple[np.ndarray, np.ndarray]:
-    if isinstance(space, gym.spaces.Discrete):
-        return np.array([space.n]), np.array([space.start])
-    if isinstance(space, gym.spaces.MultiDiscrete):
-        return space.nvec.reshape(-1), np.asarray(space.start).reshape(-1)
-    size = int(np.prod(space.shape or (1,)))
-    return np.full(size, 2), np.zeros(size, int)
+    return taken
 
 
 def _in_bounds(rows: np.ndarray, space: gym.spaces.Box) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,12 +23,13 @@ from ppo.envs.host.stacking import FrameStack
 from ppo.envs.ids import find_spec, make_env
 from ppo.envs.numbered import filled
 from ppo.policies.pictures import picture
+from ppo.policies.play import EVALUATION_ENVS
 from ppo.policies.play import evaluate as play_episodes
 from ppo.policies.policy import Policy, load_policy
+from ppo.runs import files
 from ppo.runs.folder import RunFolder
 from ppo.runs.summary import changes_between
 
-EVALUATION_ENVS = 16
 MAX_FRAMES = 1000
 _OF_THE_POLICY = "belongs to the policy, which is played as it was trained"
 # Settings of `env` that change nothing about the environments that a policy is played in.
@@ -171,13 +174,16 @@ def render(policy: Policy, path: Path, seed: int, source: Any = None) -> Path:
         env = make_env(source, kwargs)
     except UserError as error:
         raise UserError(f"--render: {error}") from error
-    if settings.frame_stack > 1:
-        env = FrameStack(env, settings.frame_stack)
-    frames = _frames(env, policy, seed)
-    path.parent.mkdir(exist_ok=True)
+    with contextlib.closing(env):
+        if settings.frame_stack > 1:
+            env = FrameStack(env, settings.frame_stack)
+        frames = _frames(env, policy, seed)
+        duration = 1000 / ((env.metadata or {}).get("render_fps") or 30)
     images = [Image.fromarray(frame) for frame in frames]
-    duration = 1000 / ((env.metadata or {}).get("render_fps") or 30)
-    images[0].save(path, save_all=True, append_images=images[1:], duration=duration, loop=0)
+    file = io.BytesIO()
+    images[0].save(file, "GIF", save_all=True, append_images=images[1:], duration=duration, loop=0)
+    path.parent.mkdir(exist_ok=True)
+    files.atomic_write(path, file.getvalue())
     return path
 
 
@@ -205,7 +211,6 @@ def _frames(env: gym.Env, policy: Policy, seed: int) -> list[np.ndarray]:
             ) from None
         observation, _, terminated, truncated, info = _asked(name, "step", env.step, action)
         ended = terminated or truncated
-    env.close()
     return frames
 
 

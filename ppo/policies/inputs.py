@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from ppo.envs.entries import Leaf, name_of
 from ppo.envs.host import masks
-from ppo.envs.observations import ObservationEncoder
+from ppo.envs.observations import ObservationEncoder, choices
+from ppo.envs.simulator_rows import numbers_of, remainders_of
 from ppo.networks.groups import groups_of
 from ppo.policies.policy import Policy
 
@@ -109,8 +110,8 @@ class Decoded(nn.Module):
             found = observations[name] if name in self.names else nothing
             if name in self.precise:  # by way of float64, as in rows
                 found = found.double()
-                remainders.append(_remainders(found))
-            numbers = _numbers(leaf.space, found) if name in self.names else nothing
+                remainders.append(remainders_of(found))
+            numbers = numbers_of(leaf.space, found) if name in self.names else nothing
             (parts if leaf.stop else images).append(numbers)
         parts += [*remainders, *images]
         if self.num_mask:
@@ -121,32 +122,6 @@ class Decoded(nn.Module):
 def _dtype(space: gym.Space, is_precise: bool) -> str:
     name = np.dtype(space.dtype).name
     return name if name in DTYPES else "float64" if is_precise else "float32"
-
-
-def _numbers(space: Any, values: Tensor) -> Tensor:
-    """[N, D] float32, as `ObservationEncoder` writes them."""
-    values = values.reshape(values.shape[0], -1)
-    if not isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
-        return values.float()
-    sizes, starts = _choices(space)
-    parts = [
-        (values[:, i, None].long() - start == torch.arange(size, device=values.device)).float()
-        for i, (size, start) in enumerate(zip(sizes, starts, strict=True))
-    ]
-    return torch.cat(parts, -1)
-
-
-def _remainders(values: Tensor) -> Tensor:
-    """[N, D] what float32 leaves of numbers."""
-    exact = values.reshape(values.shape[0], -1)
-    return (exact - exact.float()).float()
-
-
-def _choices(space: Any) -> tuple[list[int], list[int]]:
-    """Number of values and first value of each choice."""
-    if isinstance(space, spaces.Discrete):
-        return [int(space.n)], [int(space.start)]
-    return space.nvec.reshape(-1).tolist(), space.start.reshape(-1).tolist()
 
 
 def _nested(space: gym.Space, path: tuple[Any, ...], arrays: dict[str, Any], i: int) -> Any:
@@ -210,7 +185,7 @@ def _random(leaf: Leaf, numbers: Tensor, source: torch.Generator) -> Tensor:
     space: Any = leaf.space
     shape = (numbers.shape[0], *space.shape)
     if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
-        sizes, starts = map(torch.tensor, _choices(space))
+        sizes, starts = map(torch.tensor, choices(space))
         drawn = torch.rand(len(numbers), len(sizes), generator=source, dtype=torch.float64)
         return ((drawn * sizes).long() + starts).reshape(shape)
     if isinstance(space, spaces.MultiBinary):

@@ -13,6 +13,8 @@ from ppo.core.randomness import stream_seed
 from ppo.envs.base import Environments
 from ppo.functional.bootstrap import mean_interval
 
+EVALUATION_ENVS = 16  # played side by side, at most: others would meet other episodes
+
 
 def play(
     envs: Environments,

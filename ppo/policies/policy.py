@@ -151,11 +151,6 @@ class Policy:
         noise = draw(obs.shape[0], distribution.num_noise, generator=source).to(device)
         return distribution.to_env(distribution.sample(params, noise))
 
-    @torch.no_grad()
-    def value(self, obs: torch.Tensor) -> torch.Tensor:
-        """Values of flat observations in network units, [N, K]."""
-        return self.agent.values_norm(obs)
-
 
 def load_policy(
     run: str | Path,

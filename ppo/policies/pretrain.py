@@ -17,7 +17,7 @@ from ppo.envs.base import Environments
 from ppo.envs.make import make_environments
 from ppo.envs.spaces import describe
 from ppo.envs.torch_env import TorchEnvironments
-from ppo.policies.demonstrate import record
+from ppo.policies.demonstrate import PLAYED_ENVS, record
 from ppo.policies.demonstrations import read
 from ppo.policies.imitation import Imitator
 from ppo.policies.play import evaluate
@@ -26,7 +26,6 @@ from ppo.runs import checkpoint, provenance, trust
 from ppo.runs.folder import RunFolder
 from ppo.runs.names import results_folder
 
-EVALUATION_ENVS = 64
 REPORTS_ERROR = ("DoubleIntegrator-v0", "ThreeScales-v0")  # their observations say what is missing
 
 
@@ -84,7 +83,7 @@ def pretrain(config: Config, data: Path, results: Path, tell: Any = None) -> Pre
     prepare_torch(config)
     config = chosen(config)[0]
     data, results = data.absolute(), results_folder(results)
-    count = min(EVALUATION_ENVS, max(config.evaluation.episodes, 1))
+    count = min(PLAYED_ENVS, max(config.evaluation.episodes, 1))
     with environments_for(config, count) as envs:
         config = settled(config, envs)
         imitator = imitator_for(config, data, envs)

@@ -18,6 +18,7 @@ from ppo.core.errors import RunError
 
 TEMPORARY = re.compile(r"\..+\.tmp-(\d+)")
 NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+BLOCK = 2**20  # bytes of zeros written at a time
 # What a file system without hard links answers to link().
 NO_HARD_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV})
 
@@ -164,7 +165,12 @@ def reserve(path: Path, size: int) -> None:
     remove(draft)
     fd = os.open(draft, NEW_FILE, 0o666)
     try:
-        os.posix_fallocate(fd, 0, max(size, 1))
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(fd, 0, max(size, 1))
+        else:  # macOS; a file that is only made longer takes no room
+            for offset in range(0, max(size, 1), BLOCK):
+                write_all(fd, bytes(min(BLOCK, max(size, 1) - offset)), offset)
+            os.fsync(fd)
     finally:
         os.close(fd)
         discard(draft)

@@ -68,7 +68,8 @@ def which_episodes(summary: Mapping[str, Any]) -> str:
 def changed_settings(config: Config, folder: RunFolder) -> dict[str, Any]:
     """The settings that differ from those of the run before this one."""
     results = folder.path.parent
-    earlier = [name for name in run_names(results) if name < folder.name]
+    names = run_names(results)  # by their numbers
+    earlier = names[: names.index(folder.name)] if folder.name in names else []
     if not earlier:
         return {}
     try:

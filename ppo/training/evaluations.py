@@ -14,11 +14,9 @@ from ppo.config import Config
 from ppo.core.randomness import stream_seed
 from ppo.envs.base import Environments
 from ppo.envs.given import Given
-from ppo.policies.play import evaluate
+from ppo.policies.play import EVALUATION_ENVS, evaluate
 from ppo.policies.policy import Policy
 from ppo.runs.folder import RunFolder
-
-EVALUATION_ENVS = 16
 
 
 class RunEvaluations:

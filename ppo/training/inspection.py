@@ -128,8 +128,9 @@ def _actions(learner: Learner, rollout: Any) -> dict[str, Any]:
         found["bounded"] = bool((distribution.bounded > 0).all())
         found["half_range"] = distribution.half_range.tolist()
         found["center"] = distribution.center.tolist()
-        outside = rollout.actions.abs() > 1.0
-        found["clipped_share"] = float(outside.float().mean())
+        found["squash"] = distribution.squash
+        # As training reports it; it reads the actions alone, of a rollout as of a batch.
+        found["clipped_share"] = float(health._out_of_bounds(learner.objective, rollout))
     return found
 
 

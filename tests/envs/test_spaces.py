@@ -21,7 +21,6 @@ from ppo.core.errors import UserError
 from ppo.envs.actions import ActionDecoder
 from ppo.envs.observations import (
     ObservationEncoder,
-    flatten_observation,
     observation_size,
     without_text,
 )
@@ -40,6 +39,10 @@ FLAT = [
 ]
 
 
+def encoded(space: gym.Space, observation: Any, **options: Any) -> np.ndarray:
+    return ObservationEncoder(space, "the environment", **options).encode(observation)
+
+
 @pytest.mark.parametrize("name", FLAT)
 def test_observations_are_flattened_as_gymnasium_does(name):
     space = SPACES[name]
@@ -47,7 +50,7 @@ def test_observations_are_flattened_as_gymnasium_does(name):
     for _ in range(20):
         sample = space.sample()
         expected = gym.spaces.flatten(space, sample).astype(np.float32)
-        row = flatten_observation(space, sample)
+        row = encoded(space, sample)
         assert row.dtype == np.float32
         np.testing.assert_array_equal(row, expected)
     assert observation_size(space) == len(row)
@@ -60,22 +63,22 @@ def test_the_keys_of_a_dict_are_sorted_however_the_space_was_built():
     there = spaces.Dict(OrderedDict(b=b, a=a))
     back = spaces.Dict(OrderedDict(a=a, b=b))
     observation = {"a": 1, "b": np.array([0.5], np.float32)}
-    assert flatten_observation(there, observation).tolist() == [0, 1, 0.5]
-    assert flatten_observation(back, observation).tolist() == [0, 1, 0.5]
+    assert encoded(there, observation).tolist() == [0, 1, 0.5]
+    assert encoded(back, observation).tolist() == [0, 1, 0.5]
 
 
 def test_images_stay_as_they_are():
     envs = make("sick_env:Spaced-v0", "sync", 2, kwargs={"observation": "image"})
     obs = envs.reset()
     assert obs.dtype == torch.uint8 and obs.shape == (2, 4, 5, 3)
-    assert envs.observation_shape == (4, 5, 3)
+    assert envs.layout.shape == (4, 5, 3)
 
 
 def test_keys_that_are_not_read_are_zeros():
     picture = spaces.Box(0, 255, (36, 36, 3), np.uint8)
     space = spaces.Dict({"a": picture, "b": picture, "c": spaces.Box(1, 2, (2,))})
     seen = space.sample()
-    row = flatten_observation(space, seen, keys=("b", "c"))
+    row = encoded(space, seen, keys=("b", "c"))
     numbers, pictures = row[:8].view(np.float32), row[8:].reshape(2, 36, 36, 3)
     assert np.array_equal(numbers, seen["c"]) and np.array_equal(pictures[1], seen["b"])
     assert not pictures[0].any() and seen["a"].any()
@@ -113,7 +116,7 @@ def test_text_is_left_out_of_a_dict_and_said_so():
     ]
     assert list(envs.observation_space.spaces) == ["x"]
     raw = {"words": "abc", "x": np.ones(2, np.float32)}
-    assert flatten_observation(envs.observation_space, raw).tolist() == [1, 1]
+    assert encoded(envs.observation_space, raw).tolist() == [1, 1]
     assert without_text(SPACES["dict"]) is SPACES["dict"]
 
 

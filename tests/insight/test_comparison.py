@@ -10,6 +10,7 @@ import subprocess
 import tomllib
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from ppo.config.words import known_paths
 from ppo.core.errors import UserError
 from ppo.core.figures import compact, number
 from ppo.insight import comparison
-from ppo.insight.comparison.compare import CHANCE, ONE_SEED, compare, group_runs
+from ppo.insight.comparison.compare import CHANCE, ONE_SEED, compare, differences, group_runs
 from ppo.insight.comparison.page import page, write_html
 from ppo.insight.comparison.statistics import iqm
 from ppo.insight.comparison.tables import print_tables, write_csv
@@ -72,17 +73,44 @@ def test_a_run_that_was_resumed_with_other_settings_stands_alone_and_is_noted(
     assert "before batch 14: ppo.learning_rate 0.1</td>" in page(found)
 
 
-@pytest.mark.parametrize(
-    "key", sorted(k for k in known_paths(Config) if k.startswith(("ppo.", "network.", "env.")))
-)
-def test_runs_that_differ_in_a_setting_are_not_pooled(key: str) -> None:
-    one, same, other = (
+# What the data of a training do not depend on, so that it splits no group.
+OF_ONE_GROUP = """
+system.seed system.threads system.device system.compile train.checkpoint_interval
+train.keep_checkpoints train.grace_seconds train.mirror env.workers env.step_timeout
+env.reset_timeout
+""".split()
+
+
+def _three(key: str, first: object, second: object) -> list[Any]:
+    """Runs of the first value, of the second, and of the first again."""
+    return [
         SimpleNamespace(
-            writer="ppo", path=path, settings={key: value, "system.seed": path}, parts=()
+            writer="ppo", path=path, settings={"system.seed": path, key: value}, parts=()
         )
-        for path, value in (("a", 1), ("b", 1), ("c", 2))
+        for path, value in (("a", first), ("b", second), ("c", first))
+    ]
+
+
+@pytest.mark.parametrize("key", sorted(known_paths(Config)))
+def test_runs_that_differ_in_a_setting_of_the_training_are_not_pooled(key: str) -> None:
+    one, other, same = runs = _three(key, 1, 2)
+    pooled = key in OF_ONE_GROUP or key.startswith(("evaluation.", "logging."))
+    expected = [runs] if pooled else [[one, same], [other]]
+    assert [group.runs for group in group_runs(runs)] == expected
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "pooled"),
+    [("sync", "async", True), ("sync", "vector", False), ("async", "torch", False),
+     ("auto", "torch", False)],
+)  # fmt: skip
+def test_backends_of_the_same_data_are_pooled(first: str, second: str, pooled: bool) -> None:
+    """Worker processes give the data of `sync`; torch and a foreign vectorized form need not."""
+    runs = _three("env.backend", first, second)
+    assert (len(group_runs(runs)) == 1) == pooled
+    assert differences([run.settings for run in runs]) == (
+        {} if pooled else {"env.backend": [first, second, first]}
     )
-    assert [group.runs for group in group_runs([one, other, same])] == [[one, same], [other]]
 
 
 def test_settings_that_do_not_matter_do_not_split_a_group(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Jobs that are lost with their node, and the launchers of clusters."""
 
+import _thread
 import os
 import shutil
 import stat
@@ -8,16 +9,18 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from ppo.core.errors import UserError
 from ppo.insight.experiments import launchers
 from ppo.insight.experiments.grid import Axis, Plan
-from ppo.insight.experiments.launchers.base import LOST, run_here
+from ppo.insight.experiments.launchers.base import FORCE, LOST, PATIENCE, run_here
 from ppo.insight.experiments.launchers.local import LocalLauncher
-from ppo.insight.experiments.launchers.ray import pack
+from ppo.insight.experiments.launchers.ray import RayLauncher, pack
 from ppo.insight.experiments.run import open_experiment, run_experiment, run_grid_of
+from ppo.runs.files import process_alive
 
 TRAINER = Path(__file__).parents[1] / "tools" / "stand_in_trainer.py"
 
@@ -109,6 +112,114 @@ def test_what_cannot_be_started_leaves_nothing_behind(tmp_path, monkeypatch, ask
     assert not (tmp_path / "runs").exists()
 
 
+def test_as_many_jobs_run_here_as_there_are_cores_for_this_process(monkeypatch):
+    """A container, or `taskset`, may leave it fewer than the machine has."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3}, raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    assert launchers.make("local").capacity() == 1
+
+
+DEAF = """
+import os, signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print(os.getpid(), flush=True)
+time.sleep(300)
+"""
+
+
+def number_in(output):
+    """The process number that a command printed, once it has."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        if output.exists() and (text := output.read_text()).endswith("\n"):
+            return int(text)
+        time.sleep(0.05)
+    raise AssertionError("it never began")
+
+
+def test_a_cancelled_task_kills_the_command_that_does_not_end(tmp_path, monkeypatch):
+    monkeypatch.setattr("ppo.insight.experiments.launchers.base.PATIENCE", 0.2)
+    output = tmp_path / "out"
+
+    def cancel():
+        number_in(output)
+        _thread.interrupt_main()  # as Ray does it: a system call that waits goes on waiting
+
+    thread, begun = threading.Thread(target=cancel), time.monotonic()
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        run_here([sys.executable, "-c", DEAF], str(output), "", str(tmp_path))
+    thread.join()
+    assert time.monotonic() - begun < 60 and not process_alive(number_in(output))
+
+
+class FakeRay:
+    """Ray's own names; a task ends only when it is cancelled by force."""
+
+    def __init__(self):
+        self.calls, self.done = [], False
+
+    def is_initialized(self):
+        return True
+
+    def remote(self, **share):
+        return lambda function: function
+
+    def cancel(self, handle, force):
+        self.calls.append(("cancel", handle, force))
+        self.done = force
+
+    def wait(self, handles, timeout):
+        self.calls.append(("wait", timeout))
+        return (handles, []) if self.done else ([], handles)
+
+
+def test_a_ray_task_that_does_not_end_is_cancelled_by_force(monkeypatch):
+    ray = FakeRay()
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    launcher = RayLauncher()
+    launcher.stop("task")
+    launcher.wait("task")
+    node, force = PATIENCE + FORCE, FORCE  # the node kills its command first
+    asked = [("cancel", "task", False), ("wait", node), ("cancel", "task", True), ("wait", force)]
+    assert ray.calls == asked
+    launcher.wait("task")
+    assert ray.calls == [*asked, ("wait", node)]
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_slurm_job_that_does_not_end_is_killed(tmp_path, monkeypatch, ends):
+    for name, text in (("sbatch", ""), ("scancel", f'echo "$@" >> {tmp_path / "killed"}')):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setitem(sys.modules, "submitit", SimpleNamespace())
+    for name in ("PATIENCE", "FORCE", "LOOK"):
+        monkeypatch.setattr(f"ppo.insight.experiments.launchers.slurm.{name}", 0.05)
+    launchers.make("slurm").wait(SimpleNamespace(job_id="77", done=lambda: ends))
+    killed = tmp_path / "killed"
+    assert ends != killed.exists() and (ends or "--signal=KILL --full 77" in killed.read_text())
+
+
+@pytest.mark.slow
+def test_a_ray_task_is_stopped_and_its_deaf_command_killed(tmp_path, monkeypatch):
+    """By Ray itself: its cancel reaches the command at once, and the node kills at last."""
+    ray = pytest.importorskip("ray")
+    ray.init(num_cpus=2, log_to_driver=False, include_dashboard=False)
+    try:
+        launcher = RayLauncher()
+        for name, code in (("deaf", DEAF), ("polite", DEAF.replace("SIG_IGN", "SIG_DFL"))):
+            handle = launcher.start([sys.executable, "-c", code], tmp_path / name)
+            number, begun = number_in(tmp_path / name), time.monotonic()
+            launcher.stop(handle)
+            launcher.wait(handle)
+            took = time.monotonic() - begun
+            assert not process_alive(number) and launcher.poll(handle) is not None
+            assert took < 10 if name == "polite" else took >= PATIENCE
+    finally:
+        ray.shutdown()
+
+
 @pytest.mark.slow
 def test_without_a_ray_cluster_nothing_is_left_behind(tmp_path):
     pytest.importorskip("ray")
@@ -127,8 +238,6 @@ def test_a_ray_node_that_dies_loses_no_job(tmp_path, monkeypatch):
     """Eight jobs on two nodes, started elsewhere; one node is killed while it trains."""
     ray = pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
-
-    from ppo.insight.experiments.launchers.ray import RayLauncher
 
     class StandInOnRay(RayLauncher):
         def start(self, command, output):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 import sys
 
 import pytest
@@ -186,6 +187,31 @@ def test_killed_and_started_again_each_trial_is_there_once(tuned):
     assert "RUNNING" not in states(tuner) and len(states(tuner)) == 6
     assert len(first.commands) + len(second.commands) == 6
     assert len(list(folder.glob("jobs/*/seed1/run*"))) == 6
+
+
+class Entered(Played):
+    """Starts the same search once more, while its first trial is at work."""
+
+    def __init__(self, again):
+        super().__init__()
+        self.again, self.refused = again, []
+
+    def poll(self, handle):
+        if not self.refused:
+            with pytest.raises(UserError, match=f"by process {os.getpid()}; wait .*--fresh") as e:
+                self.again()
+            self.refused.append(e.value.messages)
+        return super().poll(handle)
+
+
+def test_the_same_search_is_run_by_one_process_at_a_time(tuned):
+    """Two would train each trial twice."""
+    second = Played()
+    first = Entered(lambda: tuned(second, trials=3))
+    tuner, folder, _ = tuned(first, trials=3)
+    assert len(first.refused[0]) == 1 and not second.commands
+    assert len(first.commands) == 3 and len(list(folder.glob("jobs/*/seed1/run*"))) == 3
+    assert len(tuned(second, trials=4)[0].study.get_trials()) == 4 and len(second.commands) == 1
 
 
 class HalfDone(Played):

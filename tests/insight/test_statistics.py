@@ -116,9 +116,34 @@ def test_the_seeds_it_asks_for_do_show_the_difference() -> None:
     assert 0.7 < np.mean(shown) < 0.97
 
 
-def test_equal_scores_do_not_differ_and_constant_ones_do() -> None:
-    assert difference([2.0, 2.0], [2.0, 2.0]).p_value == 1.0
-    assert difference([3.0, 3.0], [2.0, 2.0]).p_value == 0.0
+def test_equal_scores_do_not_differ() -> None:
+    assert difference([500.0] * 2, [500.0] * 2).p_value == 1.0
+    assert difference([0.1 + 0.2] * 9, [0.3] * 9).p_value == 1.0  # but for rounding
+
+
+@pytest.mark.parametrize(("runs", "shown"), [(2, False), (3, False), (4, True), (9, True)])
+def test_scores_without_any_spread_are_judged_by_their_exact_permutations(
+    runs: int, shown: bool
+) -> None:
+    """Two seeds at the most a task gives, and two just below it, prove nothing."""
+    x, y = [500.0] * runs, [499.9] * runs
+    for paired in (False, True):
+        found = difference(x, y, paired)
+        test = scipy.stats.permutation_test(
+            (x, y), lambda a, b, axis: a.mean(axis) - b.mean(axis), n_resamples=np.inf,
+            vectorized=True,
+        )  # fmt: skip
+        assert found.p_value == pytest.approx(float(test.pvalue)) and found.mean > 0
+        assert (found.p_value < 0.05) == shown
+        assert found.more_seeds == (None if shown else 4 - runs)
+
+
+@pytest.mark.parametrize("runs", [3, 5, 6, 8])
+def test_pairs_that_all_differ_by_the_same_are_judged_by_their_signs(runs: int) -> None:
+    y = np.arange(runs) * 8.0
+    found = difference(y + 1, y, paired=True)
+    assert found.p_value == pytest.approx(scipy.stats.binomtest(runs, runs).pvalue)
+    assert found.more_seeds == (6 - runs if runs < 6 else None)
 
 
 def test_the_interval_of_improvement_holds_its_estimate() -> None:

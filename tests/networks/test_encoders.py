@@ -219,7 +219,7 @@ def test_atari_is_stepped_by_its_own_vectorized_form(tmp_path):
         **(FEW | {"train__total_timesteps": 32}),
     )  # fmt: skip
     trainer = Trainer(config, tmp_path)
-    assert trainer.envs.backend == "vector" and trainer.envs.observation_shape == (4, 84, 84)
+    assert trainer.envs.backend == "vector" and trainer.envs.layout.shape == (4, 84, 84)
     trainer.train(batches=1)
     again = Trainer(config, tmp_path, resume="latest")
     again.train()

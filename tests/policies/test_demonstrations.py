@@ -1,5 +1,8 @@
 """Reading and writing demonstrations: every format gives the same rows, every mistake one line."""
 
+import errno
+import os
+
 import h5py
 import numpy as np
 import pytest
@@ -31,6 +34,21 @@ def test_what_is_written_is_read_back(tmp_path, ending):
     data = made()
     write(tmp_path / f"d.{ending}", data)
     assert same(read(tmp_path / f"d.{ending}", OBS, BOX), data)
+
+
+@pytest.mark.parametrize("ending", ["npz", "hdf5", "h5", "safetensors"])
+def test_a_full_disk_leaves_the_former_file(tmp_path, monkeypatch, ending):
+    data = made()
+    write(tmp_path / f"d.{ending}", data)
+
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", refuse)
+    with pytest.raises(UserError, match=f"--data .*d.{ending}: cannot be written .*No space"):
+        write(tmp_path / f"d.{ending}", made(9))
+    assert same(read(tmp_path / f"d.{ending}", OBS, BOX), data)
+    assert os.listdir(tmp_path) == [f"d.{ending}"]
 
 
 def test_a_minari_data_set_gives_the_same_rows_without_its_last_observations(tmp_path):

@@ -1,5 +1,9 @@
 """Pictures of an episode: every usual form of a frame, or a line that says what is wrong."""
 
+import contextlib
+import errno
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -60,6 +64,31 @@ WRONG = {
     "nan": (np.full((40, 50, 3), np.nan), "nan"),
     "key": (lambda _: {}["picture"], r"render raised KeyError\('picture'\) \(.*test_render\.py"),
 }
+
+
+@pytest.mark.parametrize("frame", [COLOR, lambda _: None, lambda _: {}["picture"]])
+def test_the_environment_is_closed_however_its_episode_ends(runs, monkeypatch, frame):
+    closed = []
+    monkeypatch.setattr(Drawn, "close", lambda self: closed.append(True))
+    monkeypatch.setattr(Drawn, "frame", frame)
+    with contextlib.suppress(UserError, RunError):
+        render_run("run0001", runs, seed=0)
+    assert closed == [True]
+
+
+def test_a_full_disk_leaves_the_former_picture(runs, monkeypatch):
+    monkeypatch.setattr(Drawn, "frame", COLOR)
+    path = render_run("run0001", runs, seed=1)
+    before = path.read_bytes()
+
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", refuse)
+    monkeypatch.setattr(Drawn, "frame", 255 - COLOR)
+    with pytest.raises(OSError, match="No space left"):
+        render_run("run0001", runs, seed=1)
+    assert path.read_bytes() == before and not list(path.parent.glob(".*"))
 
 
 @pytest.mark.parametrize("name", WRONG)

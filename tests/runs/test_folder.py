@@ -13,7 +13,7 @@ from fault_shim import Shim, in_child, record_operations
 
 from ppo.core.errors import UserError
 from ppo.runs import files
-from ppo.runs.folder import RunFolder
+from ppo.runs.folder import RunFolder, run_names
 
 # ---- creating
 
@@ -47,6 +47,26 @@ def test_a_start_that_fails_leaves_no_run_number_behind(tmp_path, error):
                 assert not results.exists() or not list(results.iterdir())
             else:
                 made.close()
+
+
+def test_room_is_looked_for_also_where_the_system_cannot_reserve_it(tmp_path, monkeypatch):
+    """As on macOS, which has no posix_fallocate: zeros are written and deleted."""
+    monkeypatch.delattr(os, "posix_fallocate")
+    real, written = os.pwrite, []
+
+    def pwrite(fd, data, offset):
+        if offset > 2 * 2**20 - 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written.append(len(data))
+        return real(fd, data, offset)
+
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    made = RunFolder.create(tmp_path, room=2**20 + 5)
+    assert written[-2:] == [2**20, 5] and not list(made.path.glob(".room*"))
+    made.close()
+    with pytest.raises(UserError, match="cannot create a run folder there: No space left"):
+        RunFolder.create(tmp_path, room=3 * 2**20)
+    assert run_names(tmp_path) == [made.name]
 
 
 def test_results_below_a_file_name_the_flag(tmp_path):

@@ -15,6 +15,7 @@ import tempfile
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ class Shim:
     _real: dict[str, Callable[..., Any]] = field(default_factory=dict)
 
     def __enter__(self) -> Shim:
-        for name in BY_PATH + BY_DESCRIPTOR:
+        for name in filter(partial(hasattr, os), BY_PATH + BY_DESCRIPTOR):  # macOS lacks one
             self._real[name] = getattr(os, name)
             setattr(os, name, self._wrap(name))
         self._builtin_open, builtins.open = builtins.open, self._refuse_builtin_open  # type: ignore

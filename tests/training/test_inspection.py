@@ -82,6 +82,17 @@ def test_the_report_answers_every_question_within_80_columns(env):
         assert "env.squash_observations symlog" in text
 
 
+@pytest.mark.parametrize("squash", ["clip", "tanh"])
+def test_the_share_of_actions_that_are_clipped_is_none_behind_a_tanh(squash):
+    over = ["env.id=Pendulum-v1", f"network.action_squash={squash}"]
+    found = inspect_environment(Config().with_overrides([*SMALL, *over]), 600)
+    share, text = found["actions"]["clipped_share"], " ".join(text_of(found).split())
+    if squash == "tanh":
+        assert share == 0.0 and "a tanh keeps them inside" in text and "clipped" not in text
+    else:
+        assert share == pytest.approx(0.32, abs=0.1) and "beyond the bounds and are clipped" in text
+
+
 class Drunk(NATIVE.get("DoubleIntegrator-v0")):
     """An environment that no seed repeats."""
 

@@ -35,8 +35,9 @@ def run(args: argparse.Namespace) -> int:
     from ppo.core.screen import fold
     from ppo.insight.experiments import launchers
     from ppo.insight.experiments.findings import conclude
-    from ppo.insight.experiments.search import Search, Tuner, open_search, optuna_of
+    from ppo.insight.experiments.search import Search, Tuner, open_search
     from ppo.insight.experiments.space import parse
+    from ppo.insight.experiments.study import optuna_of
 
     optuna_of()
     if args.jobs < 0:

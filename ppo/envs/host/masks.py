@@ -13,7 +13,7 @@ import gymnasium as gym
 import numpy as np
 
 from ppo.core.errors import UserError
-from ppo.envs.observations import choice_sizes, entry_at, flat_mask, mask_size
+from ppo.envs.observations import choices, entry_at, flat_mask, mask_size
 
 KEY, METHOD = "action_mask", "action_masks"
 BITS = (gym.spaces.Box, gym.spaces.MultiBinary)
@@ -55,7 +55,7 @@ def sample(space: Any, valid: np.ndarray) -> Any:
     Args:
         valid: [M] which are.
     """
-    parts = np.split(valid.astype(np.int8), np.cumsum(choice_sizes(space))[:-1])
+    parts = np.split(valid.astype(np.int8), np.cumsum(choices(space)[0])[:-1])
     if isinstance(space, gym.spaces.Discrete):
         return space.sample(mask=parts[0])
     drawn = [int(space.np_random.choice(np.flatnonzero(part))) for part in parts]

@@ -21,13 +21,13 @@ from typing import Any
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
+from ppo.core.cores import num_cores
 from ppo.core.errors import EnvironmentFault, UserError
 from ppo.envs.base import episode_seed
 from ppo.envs.factory import Factory
 from ppo.envs.host.replay import HostEnvironments
 from ppo.envs.host.slot import Probed, Task, make_task_env
 from ppo.envs.portable import to_text
-from ppo.envs.workers.choice import num_cores
 from ppo.envs.workers.supervisor import (
     CLOSE_SECONDS,
     NOTHING,
@@ -71,8 +71,6 @@ class AsyncEnvironments(HostEnvironments):
         step_timeout: float = 60.0,
         reset_timeout: float = 300.0,
     ) -> None:
-        if os.name != "posix":
-            raise UserError("env.backend: async needs Linux or macOS; write auto or sync")
         self._workers: list[WorkerProcess] = []
         self._spec, self._task, self._first_index = spec, task, first_index
         self._step_timeout, self._reset_timeout = step_timeout, reset_timeout

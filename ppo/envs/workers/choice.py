@@ -6,12 +6,12 @@ The data are the same either way, so that a measured time may decide.
 from __future__ import annotations
 
 import contextlib
-import os
 import statistics
 import time
 
 from gymnasium.envs.registration import EnvSpec
 
+from ppo.core.cores import num_cores
 from ppo.core.errors import UserError
 from ppo.envs.factory import Factory
 from ppo.envs.host.slot import Task, make_task_env
@@ -33,7 +33,7 @@ def repaid(
         workers: processes that may be used; 0: one per core.
     """
     count = min(workers or num_cores(), num_envs)
-    if os.name != "posix" or count < 2 or not isinstance(spec, EnvSpec):
+    if count < 2 or not isinstance(spec, EnvSpec):
         return None
     try:
         to_text(spec)
@@ -66,10 +66,3 @@ def seconds_of_a_step(spec: EnvSpec, task: Task, index: int) -> float:
     except (Exception, SystemExit):
         return 0.0  # in this process the fault is reported best
     return statistics.median(found) if found else 0.0
-
-
-def num_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

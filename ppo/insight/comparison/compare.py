@@ -40,12 +40,15 @@ IRRELEVANT = {
     "train.checkpoint_interval",
     "train.keep_checkpoints",
     "train.grace_seconds",
-    "evaluation.interval",
-    "evaluation.episodes",
-    "evaluation.deterministic",
+    "train.mirror",
+    "env.workers",
+    "env.step_timeout",
+    "env.reset_timeout",
 }
 LABEL = 60  # characters up to which a group is called by what differs
-IRRELEVANT_SECTIONS = ("logging.",)
+IRRELEVANT_SECTIONS = ("logging.", "evaluation.")
+# Values that give the data of another one; `torch` and a foreign vectorized form need not.
+SAME_DATA = {("env.backend", "async"): "sync"}
 CLEANRL_IRRELEVANT = (
     "capture_video cuda hf_entity save_model torch_deterministic track upload_model "
     "wandb_entity wandb_project_name"
@@ -187,7 +190,7 @@ def assemble(runs: list[Run], pattern: re.Pattern[str] | None = None) -> Compari
 
 def _relevant(settings: dict[str, Any]) -> dict[str, Any]:
     return {
-        key: value
+        key: SAME_DATA.get((key, str(value)), value)
         for key, value in settings.items()
         if key not in IRRELEVANT and not key.startswith(IRRELEVANT_SECTIONS)
     }
@@ -232,8 +235,8 @@ def differences(settings: list[dict[str, Any]]) -> dict[str, list[Any]]:
     """The relevant settings that are not the same everywhere, with each one's values."""
     relevant = [_relevant(one) for one in settings]
     keys = sorted({key for one in relevant for key in one})
-    table = {key: [one.get(key) for one in relevant] for key in keys}
-    return {key: values for key, values in table.items() if any(v != values[0] for v in values)}
+    differ = [key for key in keys if any(one.get(key) != relevant[0].get(key) for one in relevant)]
+    return {key: [one.get(key) for one in settings] for key in differ}
 
 
 def _label(group: Group, groups: list[Group]) -> str:

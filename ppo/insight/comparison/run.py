@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from ppo.config import PPOConfig
 from ppo.config.automatic import as_asked
 from ppo.config.units import value_loss_unit
+from ppo.core.cores import num_cores
 from ppo.core.metrics import Better, compared
 from ppo.insight.comparison.statistics import area, smooth_last
 from ppo.insight.doctor import diagnose
@@ -74,7 +74,7 @@ class Run:
 
 def load_runs(paths: list[Path]) -> list[Run]:
     """The runs in the order of their paths, read side by side where there are many."""
-    workers = min(os.cpu_count() or 1, 8)
+    workers = min(num_cores(), 8)
     if len(paths) < MANY or workers == 1:
         return [load_run(path) for path in paths]
     with ProcessPoolExecutor(workers) as pool:

@@ -8,6 +8,7 @@ Random Seeds?"): rank tests cannot reach 5 % with three seeds, whatever the diff
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -95,7 +96,8 @@ def difference(
 ) -> Difference:
     """Welch's t-test of x against y, or the paired one where run i of both has the same seed.
 
-    With fewer than two runs on a side nothing can be told, nor how many would do: p is NaN.
+    With fewer than two runs on a side nothing can be told, nor how many would do: p is NaN. Without
+    any spread a t-test would take two runs for proof; there the exact permutations count.
     """
     first = np.asarray(x, dtype=np.float64).ravel()
     second = np.asarray(y, dtype=np.float64).ravel()
@@ -108,12 +110,34 @@ def difference(
     else:
         variance, runs = float(first.var(ddof=1) + second.var(ddof=1)), min(len(first), len(second))
         error = math.sqrt(sum(float(side.var(ddof=1)) / len(side) for side in (first, second)))
-    if error <= 1e-12 * max(abs(float(first.mean())), abs(float(second.mean()))):
-        p_value, low, high = (1.0 if abs(mean) <= error else 0.0), mean, mean
-    else:
-        p_value, low, high = _t_test(first, second, paired, level)
+    least = 1e-12 * max(abs(float(first.mean())), abs(float(second.mean())))  # rounding
+    if error <= least:
+        return _without_spread(first, second, paired, level, least)
+    p_value, low, high = _t_test(first, second, paired, level)
     more = None if p_value < level else _more_seeds(mean, variance, runs, paired, level)
     return Difference(mean, low, high, p_value, paired, more)
+
+
+def _without_spread(
+    first: Scores, second: Scores, paired: bool, level: float, least: float
+) -> Difference:
+    """By the share of all relabelings of the runs that set the two as far apart.
+
+    Only the one at hand and its mirror image do: 2 in the ways to choose a side's runs from both
+    sides, or, of pairs whose gaps alone are equal, 2 in the ways to turn them round.
+    """
+    mean = float(first.mean() - second.mean())
+    if abs(mean) <= least:
+        return Difference(mean, mean, mean, 1.0, paired, None)
+    one, other = len(first), len(second)
+    turned = paired and float(first.std() + second.std()) > least
+
+    def chance(more: int) -> float:
+        ways = 2 ** (one + more) if turned else math.comb(one + other + 2 * more, one + more)
+        return 2.0 / ways
+
+    enough = next(more for more in itertools.count() if chance(more) < level)
+    return Difference(mean, mean, mean, chance(0), paired, enough or None)
 
 
 def _t_test(first: Scores, second: Scores, paired: bool, level: float) -> tuple[float, ...]:

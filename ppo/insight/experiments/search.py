@@ -14,7 +14,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from typing import Any
 from ppo.core.errors import UserError
 from ppo.insight.doctor import judge
 from ppo.insight.experiments import launchers
+from ppo.insight.experiments.held import held
 from ppo.insight.experiments.launchers.base import Launcher
 from ppo.insight.experiments.run import (
     STATE,
@@ -31,6 +32,7 @@ from ppo.insight.experiments.run import (
     going_on,
 )
 from ppo.insight.experiments.space import Dimension
+from ppo.insight.experiments.study import open_storage, open_study, optuna_of, running
 from ppo.insight.logs.own import read_records, read_summary
 from ppo.insight.rules import FATAL
 from ppo.runs import files
@@ -38,12 +40,10 @@ from ppo.runs.folder import RunFolder, run_names
 from ppo.runs.names import results_folder
 
 MOMENTS = 10  # of a run at which trials are compared
-STARTUP = 5  # trials that are not pruned by their return
-WARMUP = 2  # moments before which no run is
 POLL = 0.5  # seconds between two looks at the running trials
 LAST = 0.1  # share of a run whose mean return is its score
 DIVERGED = 4  # exit status
-JOURNAL, BEST = "study.journal", "best.yaml"
+BEST = "best.yaml"
 
 
 @dataclass(frozen=True)
@@ -86,19 +86,6 @@ class Active:
     @property
     def seed_index(self) -> int:
         return len(self.scores)
-
-
-def optuna_of() -> Any:
-    """
-    Raises:
-        UserError: the package is missing.
-    """
-    try:
-        import optuna
-    except ImportError:
-        raise UserError('--mode tune needs the extra "tune": pip install -e ".[tune]"') from None
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna
 
 
 def open_search(search: Search, results: Path, fresh: bool = False) -> Path:
@@ -170,15 +157,21 @@ class Tuner:
         self.search, self.folder, self.jobs, self.tell = search, folder, jobs, tell
         self.launcher = launcher or launchers.make("local")
         self.optuna = optuna_of()
-        self.study = open_study(self.optuna, folder, search.seeds[0])
+        self.storage = open_storage(folder)
+        self.study = open_study(self.optuna, self.storage, search.seeds[0])
         self.total = int(search.load([]).train.total_timesteps)
 
     def run(self) -> None:
-        """Trains what is not trained yet. Ctrl-C saves the running trials, and goes on its way."""
+        """Trains what is not trained yet. Ctrl-C saves the running trials, and goes on its way.
+
+        Raises:
+            UserError: another process runs it.
+        """
         active: list[Active] = []
-        with _orderly_stop():
+        with _orderly_stop(), held(self.folder):
             try:
-                active += [one for one in map(self._begin, self._running()) if one is not None]
+                killed = running(self.optuna, self.storage, self.study)
+                active += [one for one in map(self._begin, killed) if one is not None]
                 while active or self._asked() < self.search.trials:
                     while len(active) < self.jobs and self._asked() < self.search.trials:
                         begun = self._begin(self.study.ask())
@@ -194,12 +187,6 @@ class Tuner:
 
     def _asked(self) -> int:
         return len(self.study.get_trials(deepcopy=False))
-
-    def _running(self) -> Iterator[Any]:
-        """Trials of a search that was killed."""
-        for frozen in self.study.get_trials(deepcopy=False):
-            if frozen.state == self.optuna.trial.TrialState.RUNNING:
-                yield self.optuna.trial.Trial(self.study, frozen._trial_id)
 
     def _begin(self, trial: Any) -> Active | None:
         """Starts a trial, or goes on with it; None where it is over at once."""
@@ -329,21 +316,6 @@ class Tuner:
 
     def _tell(self, one: Active, what: str) -> None:
         self.tell(f"trial {one.trial.number + 1}: {', '.join(one.settings)}: {what}")
-
-
-def open_study(optuna: Any, folder: Path, seed: int) -> Any:
-    """Optuna's study of a search, whose trials are lines of one file."""
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
-
-    storage = JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
-    study = optuna.create_study(
-        storage=storage, study_name="search", direction="maximize", load_if_exists=True
-    )
-    count = len(study.get_trials(deepcopy=False))  # going on draws other numbers than the beginning
-    study.sampler = optuna.samplers.TPESampler(seed=seed + count, constant_liar=True)
-    study.pruner = optuna.pruners.MedianPruner(STARTUP, WARMUP)
-    return study
 
 
 def score(records: list[dict[str, Any]]) -> float:

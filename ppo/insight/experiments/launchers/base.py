@@ -7,12 +7,15 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 PATIENCE = 60.0  # seconds that a stopped trainer has to save, before it is killed
+FORCE = 15.0  # seconds more until a cluster has killed it and says so
+LOOK = 0.5  # seconds between two looks whether a command has ended
 DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 LOST = -1000  # in place of an exit status: the node died, or took the job away
 
@@ -103,8 +106,19 @@ def run_here(
             preexec_fn=follow_parent(),
         )
         try:
-            return child.wait()
+            while child.poll() is None:
+                time.sleep(LOOK)  # a cancelled task of Ray raises between calls, never inside one
+            return int(child.returncode)
         except BaseException:
             child.terminate()
-            child.wait(PATIENCE)
+            end(child)
             raise
+
+
+def end(child: subprocess.Popen[bytes]) -> None:
+    """Waits for a process that was signaled to end; kills it once it has had its time."""
+    try:
+        child.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()

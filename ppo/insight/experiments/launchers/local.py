@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from pathlib import Path
 
+from ppo.core.cores import num_cores
 from ppo.insight.experiments.launchers.base import (
-    PATIENCE,
     Launcher,
+    end,
     environment,
     follow_parent,
 )
@@ -18,7 +18,7 @@ class LocalLauncher(Launcher):
     """Processes of this machine, which are stopped when this process dies."""
 
     def capacity(self) -> int:
-        return os.cpu_count() or 1
+        return num_cores()
 
     def start(self, command: list[str], output: Path) -> subprocess.Popen[bytes]:
         with output.open("ab") as file:
@@ -40,8 +40,4 @@ class LocalLauncher(Launcher):
             handle.terminate()
 
     def wait(self, handle: subprocess.Popen[bytes]) -> None:
-        try:
-            handle.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            handle.kill()
-            handle.wait()
+        end(handle)

@@ -14,6 +14,7 @@ from typing import Any
 from ppo.core.errors import UserError
 from ppo.core.program import install
 from ppo.insight.experiments.launchers.base import (
+    FORCE,
     LOST,
     PATIENCE,
     Launcher,
@@ -94,7 +95,11 @@ class RayLauncher(Launcher):
         self._ray.cancel(handle, force=False)
 
     def wait(self, handle: Any) -> None:
-        self._ray.wait([handle], timeout=PATIENCE)
+        # The node itself kills the command after PATIENCE; without its worker nobody would.
+        done, _ = self._ray.wait([handle], timeout=PATIENCE + FORCE)
+        if not done:
+            self._ray.cancel(handle, force=True)
+            self._ray.wait([handle], timeout=FORCE)
 
 
 def pack(places: Sequence[str], target: Path) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 from ppo.core.errors import UserError
 from ppo.core.program import install
 from ppo.insight.experiments.launchers.base import (
+    FORCE,
+    LOOK,
     LOST,
     PATIENCE,
     Launcher,
@@ -75,6 +78,17 @@ class SlurmLauncher(Launcher):
         handle.cancel(check=False)
 
     def wait(self, handle: Any) -> None:
-        until = time.monotonic() + PATIENCE
-        while not handle.done() and time.monotonic() < until:
-            time.sleep(1.0)
+        if not self._ended(handle, PATIENCE):
+            # To all processes of the job, its shell script too.
+            kill = ["scancel", "--signal=KILL", "--full", handle.job_id]
+            subprocess.run(kill, check=False, capture_output=True)
+            self._ended(handle, FORCE)
+
+    def _ended(self, handle: Any, seconds: float) -> bool:
+        """Whether a job ends within this time."""
+        until = time.monotonic() + seconds
+        while not handle.done():
+            if time.monotonic() > until:
+                return False
+            time.sleep(LOOK)
+        return True

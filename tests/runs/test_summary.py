@@ -1,0 +1,22 @@
+"""A run's own account of itself: which settings are new."""
+
+from __future__ import annotations
+
+from ppo.algorithm.automatic import chosen
+from ppo.config import Config
+from ppo.runs.folder import RunFolder
+from ppo.runs.summary import changed_settings
+
+
+def test_the_run_before_number_10000_is_number_9999(tmp_path):
+    """As text run10000 comes right after run1000."""
+    for number, seed in ((1000, 7), (9999, 8)):
+        config = chosen(Config().with_overrides([f"system.seed={seed}"]))[0]
+        path = tmp_path / f"run{number}"
+        path.mkdir()
+        RunFolder(path).write_text("config.yaml", config.to_yaml())
+    folder = RunFolder.create(tmp_path)
+    found = changed_settings(chosen(Config())[0], folder)
+    folder.close()
+    assert folder.name == "run10000"
+    assert found == {"previous": "run9999", "differs": ["system.seed 8 -> 1"]}
