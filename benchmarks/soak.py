@@ -70,7 +70,7 @@ def soak(batches: int, settings: dict[str, Any]) -> dict[str, Any]:
     before = set(os.listdir("/dev/shm"))
     begun = time.perf_counter()
     with tempfile.TemporaryDirectory() as results:
-        Trainer(config, results, console=meter).train()
+        Trainer(config, results, callbacks=[meter]).train()
         files = sum(1 for path in Path(results).rglob("*") if path.is_file())
     settled = meter.samples[len(meter.samples) // 5 :]
     columns = {name: np.array([s[name] for s in settled], float) for name in settled[0]}

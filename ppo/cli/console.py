@@ -6,11 +6,13 @@ silences the console and ends nothing.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from tqdm import tqdm
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from ppo.config import Config
 
 SECONDS_BETWEEN_LINES = 0.5
+MOMENT = 3.0  # seconds without a word
 LINES_BETWEEN_HEADERS = 25
 LAST = 10  # batches whose gradients the end explains
 NO_EPISODE = 3  # batches without an end of an episode, after which a line notes it
@@ -119,6 +122,18 @@ class Console:
     def expect(self, total_steps: int) -> None:
         """The length of the progress bar, where it is known later than the rest."""
         self._total_steps = total_steps
+
+    @contextlib.contextmanager
+    def waiting(self, text: str) -> Iterator[None]:
+        """Says what goes on before the first batch, where it takes more than a moment."""
+        timer = threading.Timer(MOMENT, lambda: self._print(text))
+        timer.daemon = True
+        if self._verbosity != "quiet":
+            timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def on_start(self, trainer: Any) -> None:
         """The header, and what the user should know."""

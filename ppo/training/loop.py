@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -56,7 +57,9 @@ class Loop:
         if parallel.rank() > 0:
             self.folder = None  # rank 0 alone reads and writes it
         config, self.given, env_notes = opening.settle_environment(config, env, self.ranks)
-        config, self.choices = automatic.chosen(config, self.given, self.device)
+        self._waiting = console.waiting if console else lambda _: contextlib.nullcontext()
+        with self._waiting("the environment takes its time: random steps show what it is like"):
+            config, self.choices = automatic.chosen(config, self.given, self.device)
         self.envs, self.device, line = build.place(config, self.device, env=self.given)
         self.choices += line
         config = build.settled(config, self.envs)
@@ -200,7 +203,8 @@ class Loop:
         if states is None:
             events = [*self.envs.notes, *limits]
             events += opening.adopt_policy(self.learner, self.config, self.initial_policy)
-            self.events = [*events, *self.learner.start(), *self.events]
+            with self._waiting("the environment takes its time: first steps for the statistics"):
+                self.events = [*events, *self.learner.start(), *self.events]
         self.begun = True
         with parallel.together(self.device):
             if parallel.rank() == 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import threading
 
 import pytest
 from screens import HEALTHY, SICK, SUMMARY, make, shown_batches
@@ -215,3 +216,18 @@ def test_an_ascii_terminal_gets_escapes_in_place_of_other_letters() -> None:
     console = Console(io.TextIOWrapper(data, encoding="ascii"))
     console.note("ünit")
     assert b"\\xfcnit" in data.getvalue()
+
+
+def test_a_wait_before_the_first_batch_is_said_once_it_is_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    console, screen, _ = make()
+    said = threading.Event()
+    monkeypatch.setattr(console, "_print", lambda *lines: (screen.write(lines[0]), said.set()))
+    with console.waiting("looking"):
+        pass
+    assert screen.getvalue() == ""
+    monkeypatch.setattr("ppo.cli.console.MOMENT", 0.0)
+    with console.waiting("looking"):
+        assert said.wait(60)
+    assert screen.getvalue() == "looking"

@@ -37,6 +37,8 @@ def run(args: argparse.Namespace) -> int:
 
     with Trainer(config, args.results, resume=resume, console=console) as trainer:
         trainer.train()
+        if not trainer.opened:
+            print("interrupted before the first batch: there is nothing to keep, and no run folder")
         return trainer.exit_status
 
 
