@@ -202,3 +202,21 @@ def test_tables_of_any_bytes_never_crash(tmp_path_factory, data: bytes, name: st
     file.write_bytes(data)
     log = read_log(file)
     to_json(log, diagnose(log))
+
+
+@pytest.mark.parametrize(
+    ("mark", "numbers"),
+    [
+        (";", ("-1482,25", "1.024,5", "0,01")), (",", ('"-1,482.25"', '"1,024.5"', "0.01")),
+        ("\t", ("-1482,25", "1024,5", "1,0e-2")),
+    ],
+)  # fmt: skip
+def test_numbers_of_other_countries_are_read(
+    tmp_path: Path, mark: str, numbers: tuple[str, ...]
+) -> None:
+    names = ("mean_reward", "value_loss", "kl")
+    lines = [mark.join(names), *[mark.join(numbers)] * 20]
+    (tmp_path / "progress.csv").write_text("\n".join(lines) + "\n")
+    log = read_log(tmp_path)
+    found = [log.get(name)[3] for name in ("mean_episode_return", "value_loss", "approx_kl")]
+    assert found == [-1482.25, 1024.5, 0.01]

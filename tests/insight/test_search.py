@@ -189,6 +189,27 @@ def test_killed_and_started_again_each_trial_is_there_once(tuned):
     assert len(list(folder.glob("jobs/*/seed1/run*"))) == 6
 
 
+class Begun(Played):
+    """A run is first seen when its folder holds no metrics yet."""
+
+    def start(self, command, output):
+        super().start(command, output)
+        (file,) = output.parent.glob("run*/loss_metrics.json")
+        return [file.rename(file.with_name("later"))]
+
+    def poll(self, handle):
+        if not handle:
+            return 0
+        hidden = handle.pop()
+        hidden.rename(hidden.with_name("loss_metrics.json"))
+        return None
+
+
+def test_a_run_whose_metrics_are_still_to_come_ends_no_search(tuned):
+    tuner, *_ = tuned(Begun(), trials=3)
+    assert states(tuner) == ["COMPLETE"] * 3
+
+
 class Entered(Played):
     """Starts the same search once more, while its first trial is at work."""
 

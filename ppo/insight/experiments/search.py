@@ -198,7 +198,7 @@ class Tuner:
             self._prune(one, f"does not fit: {error.messages[0]}")
             return None
         while one.seed_index < len(self.search.seeds) and (run := self._finished(one)):
-            one.scores.append(score(read_records(run / "loss_metrics.json")))
+            one.scores.append(score(read_records(run)))
         if one.seed_index == len(self.search.seeds):
             self._complete(one)
             return None
@@ -247,7 +247,7 @@ class Tuner:
         """Looks at a running trial; whether it has ended."""
         status = self.launcher.poll(one.handle)
         run = self._run(one)
-        records = read_records(run / "loss_metrics.json") if run is not None else []
+        records = read_records(run) if run is not None else []
         reason = self._reason_to_prune(one, run, records)
         if reason:
             self.launcher.stop(one.handle)
@@ -310,7 +310,7 @@ class Tuner:
 
     def _steps(self, one: Active) -> int:
         run = self._run(one)
-        records = read_records(run / "loss_metrics.json") if run is not None else []
+        records = read_records(run) if run is not None else []
         last = records[-1]["env_steps"] if records else 0
         return int(last + one.seed_index * self.total)
 

@@ -19,7 +19,10 @@ MOST = 400  # records of a long run that are parsed in full
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:
-    """The batch records of a loss_metrics.json; what follows the last complete line is dropped."""
+    """The batch records of a run folder, or of a loss_metrics.json, which must then exist.
+
+    What follows the last complete line is dropped. A folder without the file has none yet.
+    """
     return metrics_file.read_records(path, metrics_file.tolerant_loads)
 
 

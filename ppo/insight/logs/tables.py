@@ -33,6 +33,8 @@ STEP_NAMES = (
     "batch",
 )
 LONGEST_FIELD = 10_000_000
+CONTINENTAL = re.compile(r"[-+]?(\d{1,3}(\.\d{3})+|\d+),\d+([eE][-+]?\d+)?")
+THOUSANDS = re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?")
 
 
 def read_csv(file: Path) -> Series:
@@ -45,10 +47,22 @@ def read_csv(file: Path) -> Series:
     try:
         mark = max(",\t;", key=lines[0].count) if lines else ","  # Spinning Up has tabs
         reader = csv.DictReader(lines, delimiter=mark, skipinitialspace=True)
-        rows: list[dict[str, Any]] = [dict(row) for row in reader]
+        rows: list[dict[str, Any]] = [
+            {name: _plain(cell, mark) for name, cell in row.items()} for row in reader
+        ]
     except csv.Error as fault:
         return Series(notes=[f"{file.name}: {fault}"])
     return _series(rows)
+
+
+def _plain(cell: Any, mark: str) -> Any:
+    """A cell whose number is written as 1.234,5 (where no comma parts the cells) or as 1,234.5, as
+    1234.5."""
+    if not isinstance(cell, str) or "," not in cell:
+        return cell
+    if mark != "," and CONTINENTAL.fullmatch(cell.strip()):
+        return cell.replace(".", "").replace(",", ".")
+    return cell.replace(",", "") if THOUSANDS.fullmatch(cell.strip()) else cell
 
 
 def read_json_lines(file: Path) -> Series:
