@@ -286,7 +286,7 @@ def end_block(
         at = f", after {best['batch']} batches" if best.get("batch") is not None else ""
         how = ", of the policy without its noise" if summary.get("deterministic") else ""
         text = f"evaluation {number(mean)}{how}{at}"
-        lines += labelled("best", text, width)
+        lines += labelled("best", text + _needs_noise(summary, best), width)
     for i, text in enumerate(_verdict(summary, told or {})):
         lines += labelled("" if i else "verdict", text, width)
     if summary.get("passed"):
@@ -327,6 +327,15 @@ def _final_return(summary: Mapping[str, Any], mean: float) -> str:
         text += f" (95 % interval {number(low)} to {number(high)})"
     success = clean(summary.get("success_rate"))
     return text + (f", success {success:.0%}" if success is not None else "")
+
+
+def _needs_noise(summary: Mapping[str, Any], best: Mapping[str, Any]) -> str:
+    """That the policy is worse without its noise than with it, where the intervals say so."""
+    trained = clean((summary.get("final_return_ci95") or (None, None))[0])
+    played = clean((best.get("ci95") or (None, None))[1])
+    if not summary.get("deterministic") or trained is None or played is None or played >= trained:
+        return ""
+    return "; worse than with it: evaluation.deterministic=false plays as in training"
 
 
 def _verdict(summary: Mapping[str, Any], told: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -97,6 +97,16 @@ def test_the_end_tells_an_evaluation_without_noise_from_episodes_of_training(noi
     assert ("without its noise" in screen.getvalue()) == (not noise)
 
 
+@pytest.mark.parametrize(("high", "worse"), [(700.0, True), (770.0, False)])
+def test_a_policy_that_needs_its_noise_is_said_to(high: float, worse: bool) -> None:
+    best = {"mean_return": 650.0, "ci95": [600.0, high], "batch": 60}
+    for deterministic in (True, False):
+        text = " ".join(
+            end_block(SUMMARY | {"best_evaluation": best, "deterministic": deterministic})
+        )
+        assert ("worse than with it" in text) == (worse and deterministic)
+
+
 def test_the_verdict_repeats_the_remedy_of_what_was_found() -> None:
     console, screen, _ = make()
     console.batch(HEALTHY | {"batch": 13}, 1.0)
