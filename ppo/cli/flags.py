@@ -132,10 +132,15 @@ def load_config(args: argparse.Namespace) -> Config:
     return config
 
 
-def again(args: argparse.Namespace) -> list[str]:
-    """The words of a command line that give another mode the same configuration and folder."""
+def again(args: argparse.Namespace, used: Collection[str] | None = None) -> list[str]:
+    """The words of a command line that give another mode the same configuration and folder.
+
+    Args:
+        used: the sections that the other mode reads; None: all.
+    """
     words = [] if args.config is None else ["--config", str(args.config)]
-    words += [word for text in overrides(args) for word in ("--set", text)]
+    kept = [text for text in overrides(args) if used is None or _section(text) in used]
+    words += [word for text in kept for word in ("--set", text)]
     if args.results != COMMON["--results"]["default"]:
         words += ["--results", str(args.results)]
     return [shlex.quote(word) for word in words]
