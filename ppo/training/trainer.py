@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from ppo.config import Config
 from ppo.core.errors import UserError
 from ppo.core.metrics import clean
 from ppo.policies.evaluate import evaluate_policy
 from ppo.policies.policy import Policy
+from ppo.training.callback_checks import check_named, checked
 from ppo.training.loop import Loop
 
 
@@ -25,7 +28,7 @@ class Trainer(Loop):
         env: the environment, in place of `env.id`: a Gymnasium id, `package.module:name`, a class,
             a factory `make()` or `make(index)`, a `gymnasium.vector.VectorEnv`, or a
             `ppo.envs.TorchVectorEnv` (docs/environments.md).
-        callbacks: see `ppo.Callback`.
+        callbacks: a list of them, or one; see `ppo.Callback`.
         resume: a run (`run0007`, `latest`, a path) to continue exactly where it stopped.
         console: an observer that prints; none by default.
 
@@ -34,6 +37,20 @@ class Trainer(Loop):
         recent: returns of the last 100 episodes of training.
         notes: what the user should know at the start, in words.
     """
+
+    def __init__(
+        self,
+        config: Config,
+        results: str | Path = "training_results",
+        *,
+        env: Any = None,
+        callbacks: Any = (),
+        resume: str | None = None,
+        console: Any = None,
+    ) -> None:
+        given = checked(callbacks)
+        check_named(config.train.callbacks)
+        super().__init__(config, results, env=env, callbacks=given, resume=resume, console=console)
 
     def train(
         self, batches: int | None = None, total_timesteps: int | None = None
