@@ -51,13 +51,21 @@ def checked(callbacks: Any) -> list[Any]:
 def check_named(specs: Iterable[str]) -> None:
     """
     Raises:
-        UserError: a class that `train.callbacks` names has no method that is ever called.
+        UserError: a class that `train.callbacks` names cannot be made without arguments, or has no
+            method that is ever called.
     """
     for spec in specs:
         kind = imports.load(spec, "train.callbacks")
         if not isinstance(kind, type):
             continue  # refused where it is made
         place = f"train.callbacks: {spec}"
+        if needed := _needed(kind):
+            given = ", ".join(f"{name}=..." for name in needed)
+            raise UserError(
+                f"{place}: it needs {', '.join(needed)}, and classes named here are made without "
+                f"arguments; name a class of yours that derives from it and gives them, or write "
+                f"Trainer(config, callbacks=[{kind.__name__}({given})])"
+            )
         if not (_answers(kind) or hasattr(kind, "__getattr__")):
             raise UserError(f"{place}: {_none_of(kind)}")
 
@@ -94,3 +102,13 @@ def _name(callback: Any) -> str:
     if type(callback).__module__ == "builtins":
         return one_line(repr(callback))[:MAX_SHOWN]
     return type(callback).__name__
+
+
+def _needed(kind: type) -> list[str]:
+    """The arguments without which it cannot be made."""
+    try:
+        parameters = inspect.signature(kind).parameters.values()
+    except (TypeError, ValueError):  # written in C
+        return []
+    optional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [p.name for p in parameters if p.default is p.empty and p.kind not in optional]

@@ -121,9 +121,10 @@ class Inherited(Callback):
     [
         ("named_callbacks:Misspelt", "has none of the methods .* it has on_bath: write on_batch"),
         ("named_callbacks:Inherited", "has none of the methods .* on_batches: write on_batch"),
+        ("ppo:StopAtReturn", r"it needs value, and classes named here .*StopAtReturn\(value=.*\)"),
     ],
 )
-def test_what_the_configuration_names_can_be_called(
+def test_what_the_configuration_names_can_be_made_and_called(
     tmp_path, monkeypatch, spec: str, why: str
 ) -> None:
     (tmp_path / "named_callbacks.py").write_text(NAMED)
