@@ -77,8 +77,7 @@ def evaluate(
     Raises:
         UserError: the policy does not fit the environment, or there is no such environment.
     """
-    if episodes < 1:
-        raise UserError(f"evaluate: episodes: {episodes}; allowed: 1 or more")
+    _check(episodes)
     played = policy if isinstance(policy, Policy) else load_policy(policy)
     name = "evaluate: the policy"
     return evaluate_policy(played, episodes, seed, deterministic, name, env)
@@ -102,6 +101,7 @@ def evaluate_policy(
     """
     from ppo.envs.make import make_environments
 
+    _check(episodes)
     count, cpu = min(episodes, EVALUATION_ENVS), torch.device("cpu")
     played = envs or make_environments(
         policy.config.env, run_seed=seed, device=cpu, env=env, num_envs=count
@@ -117,6 +117,11 @@ def evaluate_policy(
     finally:
         if envs is None:
             played.close()
+
+
+def _check(episodes: int) -> None:
+    if episodes < 1:
+        raise UserError(f"evaluate: episodes: {episodes}; allowed: 1 or more")
 
 
 def _tell(note: str) -> None:

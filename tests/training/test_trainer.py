@@ -3,13 +3,14 @@
 import json
 import math
 import signal
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from ppo import Config, Trainer, load_policy
+from ppo import Config, Trainer, evaluate, load_policy
 from ppo.algorithm.automatic import chosen
 from ppo.cli import main
 from ppo.core.errors import UserError
@@ -227,6 +228,14 @@ def test_evaluate_is_the_evaluation_of_the_command_line(tmp_path, capsys):
     words = ["--run", "run0001", "--which", "latest", "--episodes", "5", "--json"]
     assert main(["--mode", "evaluate", "--results", str(tmp_path), *words]) == 0
     assert json.loads(capsys.readouterr().out) == found
+
+
+def test_an_evaluation_has_an_episode(tmp_path):
+    with Trainer(Config.load(overrides=["env.id=CartPole-v1"]), tmp_path) as trainer:
+        for found in (trainer.evaluate, partial(evaluate, trainer.policy)):
+            for episodes in (0, -1):
+                with pytest.raises(UserError, match=f"^evaluate: episodes: {episodes}; allowed: 1"):
+                    found(episodes=episodes)
 
 
 def test_an_environment_is_freed_with_its_trainer(tmp_path):
