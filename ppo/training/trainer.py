@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from ppo.config import Config
-from ppo.core.errors import UserError
+from ppo.core.errors import UserError, one_line
 from ppo.core.metrics import clean
 from ppo.policies.evaluate import evaluate_policy
 from ppo.policies.policy import Policy
 from ppo.training.callback_checks import check_named, checked
 from ppo.training.loop import Loop
+
+MAX_SHOWN = 60  # characters of a value in a message
 
 
 class Trainer(Loop):
@@ -122,13 +124,26 @@ class Trainer(Loop):
         return Policy(agent, self.config, self.envs.observation_space, self.envs.action_space)
 
     def log(self, name: str, value: float) -> None:
-        """Adds `custom/NAME` to the record of the batch; only inside `on_batch`."""
+        """Adds `custom/NAME` to the record of the batch; only inside `on_batch`.
+
+        Args:
+            value: a number; None, NaN and infinities are written as null.
+
+        Raises:
+            UserError: it is none, or there is no record.
+        """
         if self._record is None:
             raise UserError(f"log: {name}: there is a record in on_batch alone")
         try:
+            if isinstance(value, str | bytes):  # float("3.5") is a number
+                raise TypeError
             self._record[f"custom/{name}"] = clean(value)
-        except (TypeError, ValueError):
-            raise UserError(f"log: {name}: {value!r} is not a number") from None
+        except (TypeError, ValueError, RuntimeError):  # the last of a tensor of several
+            shown = one_line(repr(value))[:MAX_SHOWN]
+            raise UserError(
+                f"log: {name}: {shown} is not a number; allowed: int, float, bool, an array or a "
+                "tensor of one number, None"
+            ) from None
 
     def set(self, key: str, value: Any) -> None:
         """Moves a setting from the next batch on: see MOVABLE in ppo/training/settings.py.
