@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -495,3 +496,45 @@ def test_any_file_name_is_read_and_reported(tmp_path: Path, name: str) -> None:
 
 def test_plain_values_are_lists_and_numbers_only() -> None:
     assert plain(Config())["network"]["hidden_sizes"] == [64, 64]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"env.id": "CartPole-v1"}, "overrides: a dict; write a list of KEY=VALUE, such as "
+         "['ppo.gamma=0.99'] (nested dictionaries: Config.from_dict)"),
+        (None, "overrides: None; write a list of KEY=VALUE, such as ['ppo.gamma=0.99']"),
+        (3, "overrides: 3; write a list of KEY=VALUE, such as ['ppo.gamma=0.99']"),
+        ([("ppo.gamma", 0.9)],
+         "overrides: ('ppo.gamma', 0.9); write a list of KEY=VALUE, such as ['ppo.gamma=0.99']"),
+    ],
+)  # fmt: skip
+def test_overrides_of_another_form_are_refused_in_one_line(overrides: Any, message: str) -> None:
+    for read in (Config().with_overrides, lambda given: Config.load(overrides=given)):
+        with pytest.raises(UserError) as found:
+            read(overrides)
+        assert found.value.messages == [message]
+
+
+def test_one_override_needs_no_list() -> None:
+    assert Config.load(overrides="ppo.gamma=0.9").ppo.gamma == 0.9
+    assert Config().with_overrides("ppo.gamma=0.9").ppo.gamma == 0.9
+
+
+def test_a_setting_that_is_assigned_to_is_told_how_to_change() -> None:
+    config = Config()
+    for section in Config.model_fields:
+        name = next(iter(type(getattr(config, section)).model_fields))
+        with pytest.raises(UserError, match=rf"^{section}\.{name}: .*\['{section}\.{name}="):
+            setattr(getattr(config, section), name, 1)
+    with pytest.raises(UserError) as found:
+        config.ppo.learning_rate = 1e-3
+    assert found.value.messages == [
+        "ppo.learning_rate: a configuration does not change; make another one: "
+        "config = config.with_overrides(['ppo.learning_rate=0.001'])"
+    ]
+    with pytest.raises(UserError, match=r"^network\.hidden_sizes: .*hidden_sizes=\[64, 64\]'"):
+        config.network.hidden_sizes = (64, 64)
+    with pytest.raises(UserError, match="^ppo: a configuration does not change; make another one"):
+        config.ppo = {}
+    assert config == Config()
