@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,7 @@ class Trainer(Loop):
         resume: str | None = None,
         console: Any = None,
     ) -> None:
+        _check_form(config)
         given = checked(callbacks)
         check_named(config.train.callbacks)
         super().__init__(config, results, env=env, callbacks=given, resume=resume, console=console)
@@ -182,3 +183,23 @@ class Trainer(Loop):
     def _must_be_saved(self, name: str) -> None:
         if self._event in ("on_checkpoint", "on_end"):
             raise UserError(f"{name}: the checkpoint is written before {self._event}; use on_batch")
+
+
+def _check_form(config: Any) -> None:
+    """
+    Raises:
+        UserError: it is no Config; says how to make one of it.
+    """
+    if isinstance(config, Config):
+        return
+    kind, make = f"a {type(config).__name__}", "load()"
+    if config is None:
+        kind = "None"
+    elif isinstance(config, type):
+        kind = f"the class {config.__name__}"
+    elif isinstance(config, str | Path):
+        kind = one_line(repr(str(config)))[:MAX_SHOWN]
+        make = f"load({kind})"
+    elif isinstance(config, Mapping):
+        make = "from_dict(...)"
+    raise UserError(f"Trainer: {kind} is no configuration; give a Config, such as Config.{make}")

@@ -325,3 +325,19 @@ def test_evaluations_of_one_policy_agree(tmp_path, mode):
     one, other = ({k: v for k, v in row.items() if k not in own} for row in found)
     assert one == other
     assert "best_000006" in " ".join(path.name for path in (tmp_path / "run0001").rglob("best*"))
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ("cartpole", r"'cartpole' is no configuration; give a Config, .*Config.load\('cartpole'\)"),
+        (Path("a.yaml"), r"'a.yaml' is no configuration; give a Config, .*Config.load\('a.yaml'\)"),
+        ({"env": {}}, r"a dict is no configuration; give a Config, .*Config.from_dict\(\.\.\.\)"),
+        (None, r"None is no configuration; give a Config, .*Config.load\(\)"),
+        (Config, r"the class Config is no configuration; give a Config, .*Config.load\(\)"),
+    ],
+)
+def test_what_is_no_configuration_is_refused(tmp_path, given, why):
+    with pytest.raises(UserError, match=f"^Trainer: {why}$") as found:
+        Trainer(given, tmp_path)
+    assert len(found.value.messages) == 1 and not any(tmp_path.iterdir())
