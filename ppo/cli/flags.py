@@ -123,7 +123,7 @@ def load_config(args: argparse.Namespace) -> Config:
 
     path = args.config
     if path is not None:
-        path = find(path)
+        path = find(path, "--config ")
     elif Path(DEFAULT_CONFIG).exists():
         path = Path(DEFAULT_CONFIG)
     config = Config.load(path, overrides=overrides(args))
