@@ -107,7 +107,8 @@ def _report(model: type[BaseModel], source: Source, values: dict[str, Any], erro
         return source.note(path, old)
     if error["type"] == "extra_forbidden":
         few = len(source.mistakes) < MAX_SHOWN
-        return source.note(path, f"unknown{suggestion(model, path) if few else ''}")
+        meant = suggestion(model, path, _at(values, path)) if few else ""
+        return source.note(path, f"unknown{meant}")
     path = _whole(path)
     found, schema = _at(values, path), schema_at(model, path)
     unreadable = found is None or (isinstance(found, float) and not math.isfinite(found))

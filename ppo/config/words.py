@@ -166,11 +166,25 @@ def hint(value: Any, schema: dict[str, Any]) -> str:
             return "; remove the quotes"
         if "boolean" in kinds and value.lower() in ("yes", "on", "no", "off", "y", "n"):
             return f"; write {'true' if value.lower() in ('yes', 'on', 'y') else 'false'}"
+    if "array" in kinds and not isinstance(value, list | dict | None):
+        return _as_list(value, schema)
+    if kinds == {"string"} and isinstance(value, dict) and list(value.values()) == [None]:
+        word = one_line(str(next(iter(value)))[:MAX_LENGTH])  # `word:`, a mapping to YAML
+        return f"; a name belongs behind the colon: {word}:Name"
     if value is None:
         return "; leave the line out for the default"
     if isinstance(value, bool) and words:
         return "; put quotes around a word that YAML takes for a boolean"
     return ""
+
+
+def _as_list(value: Any, schema: dict[str, Any]) -> str:
+    """The list to write in place of one value, or of several with commas; or nothing."""
+    inner = next(part for part in _members(schema) if part.get("type") == "array")
+    words = [word.strip() for word in str(value)[:MAX_LENGTH].split(",")]
+    if inner.get("items", {}).get("type") in ("number", "integer"):
+        return f"; write [{', '.join(words)}]" if all(map(_is_number, words)) else ""
+    return f"; write [{', '.join(map(repr, words))}]" if isinstance(value, str) else ""
 
 
 def _is_number(text: str) -> bool:
@@ -181,8 +195,17 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def suggestion(model: type[BaseModel], path: Path) -> str:
-    """`; did you mean ppo.clip_epsilon?` for an unknown key, or nothing."""
+def suggestion(model: type[BaseModel], path: Path, value: Any = None) -> str:
+    """`; did you mean ppo.clip_epsilon?` for an unknown key, or nothing.
+
+    Args:
+        value: what stands there; a mapping where a key has more parts than there are.
+    """
+    if isinstance(value, dict) and value and len(path) == 2:
+        inner = suggestion(model, (path[0], next(iter(value))))
+        if inner.startswith("; did"):
+            return inner
+        return f"; settings of {path[0]} have two parts, {path[0]}.KEY"
     leaf = str(path[-1])[:80]
     section = ".".join(str(part)[:80] for part in path[:-1])
     every = known_paths(model)

@@ -344,6 +344,28 @@ def test_an_override_repairs_a_bad_value_in_the_file(tmp_path: Path) -> None:
         ("ppo={}", "--set ppo={}: is a section; set one of its keys, ppo.KEY=VALUE"),
         ("ppo.gamma", "--set ppo.gamma: write KEY=VALUE, such as ppo.learning_rate=1e-3"),
         ("ppo.gamma=!!python/name:os.system x", "--set ppo.gamma=!!python/name:os.system x: tag"),
+        ("ppo.foo.bar=1", "--set ppo.foo.bar=1: unknown; settings of ppo have two parts, ppo.KEY"),
+        ("ppo.optim.lr=1", "--set ppo.optim.lr=1: unknown; did you mean ppo.learning_rate?"),
+        ("ppo.x.gamma=1", "--set ppo.x.gamma=1: unknown; did you mean ppo.gamma?"),
+        ("foo.bar.baz=1", "--set foo.bar.baz=1: unknown"),
+        (
+            "network.hidden_sizes=64,64",
+            "--set network.hidden_sizes=64,64: must be a list of whole numbers (each at least 1) "
+            "with at least 1 of them; write [64, 64]",
+        ),
+        (
+            "network.hidden_sizes=64",
+            "--set network.hidden_sizes=64: must be a list of whole numbers (each at least 1) "
+            "with at least 1 of them; write [64]",
+        ),
+        (
+            "train.callbacks=my_parts:Mine",
+            "--set train.callbacks=my_parts:Mine: must be a list of texts; write ['my_parts:Mine']",
+        ),
+        (
+            "env.id=my_envs:",
+            "--set env.id=my_envs:: must be text; a name belongs behind the colon: my_envs:Name",
+        ),
         ("ppo.gamma.x=1", "--set ppo.gamma.x=1: must be a number from 0 to 1"),
         ("env.id=\udcff", "--set env.id=\\udcff: "),
         ("env.id=a\x1b[31m\nb", "--set env.id=a\\x1b[31m\\nb: "),
