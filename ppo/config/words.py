@@ -9,7 +9,7 @@ from typing import Any, cast
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from ppo.core.elsewhere import synonyms
+from ppo.core.elsewhere import OTHER_VALUES, synonyms
 from ppo.core.errors import one_line
 from ppo.core.imports import is_path
 from ppo.core.registry import nearest
@@ -226,6 +226,21 @@ def suggestion(model: type[BaseModel], path: Path, value: Any = None) -> str:
         if found := difflib.get_close_matches(leaf, list(names), n=1, cutoff=cutoff):
             return f"; did you mean {names[found[0]]}?"
     return f"; known here: {', '.join(sorted(here))}" if here and len(here) <= 12 else ""
+
+
+def flag_as_setting(model: type[BaseModel], flag: str, value: str | None) -> str:
+    """`env.num_envs=8` of the words `--num-envs 8`, where they name a setting; or nothing.
+
+    Args:
+        value: as it was typed; it is left open where another library means something else by it.
+    """
+    word = flag.lstrip("-").replace("-", "_")
+    known = [name for name, field in known_paths(model).items() if not is_model(field.annotation)]
+    named = [name for name in known if word in (name, name.rpartition(".")[2])]
+    key = synonyms().get(word) or (named[0] if len(named) == 1 else "")
+    if key not in known:
+        return ""
+    return f"{key}={'VALUE' if value is None or word in OTHER_VALUES else value}"
 
 
 # ---- values and keys in a message
