@@ -28,6 +28,7 @@ from ppo.runs.summary import changes_between
 
 EVALUATION_ENVS = 16
 MAX_FRAMES = 1000
+MODE = "rgb_array"
 _OF_THE_POLICY = "belongs to the policy, which is played as it was trained"
 # Settings of `env` that change nothing about the environments that a policy is played in.
 _KEPT = {
@@ -167,23 +168,62 @@ def render(policy: Policy, path: Path, seed: int, source: Any = None) -> Path:
     """
     from PIL import Image
 
-    settings = policy.config.env
-    try:
-        source = find_spec(settings.id) if source is None else source
-        if not isinstance(source, EnvSpec | Factory) or getattr(source, "makes_all", False):
-            raise UserError(f"env: {settings.id} steps many environments at once")
-        kwargs = {**filled(settings.kwargs, 0), "render_mode": "rgb_array"}
-        env = make_env(source, kwargs)
-    except UserError as error:
-        raise UserError(f"--render: {error}") from error
-    if settings.frame_stack > 1:
-        env = FrameStack(env, settings.frame_stack)
+    env = _drawing(policy, source)
     frames = _frames(env, policy, seed)
     path.parent.mkdir(exist_ok=True)
     images = [Image.fromarray(frame) for frame in frames]
     duration = 1000 / ((env.metadata or {}).get("render_fps") or 30)
     images[0].save(path, save_all=True, append_images=images[1:], duration=duration, loop=0)
     return path
+
+
+def refuse_undrawn(policy: Policy) -> None:
+    """
+    Raises:
+        UserError: the policy's own environment cannot draw.
+    """
+    _drawing(policy).close()
+
+
+def _drawing(policy: Policy, source: Any = None) -> gym.Env:
+    """One environment that draws.
+
+    Raises:
+        UserError: it cannot be made, or declares no pictures and has no method to draw them.
+    """
+    settings = policy.config.env
+    kwargs = filled(settings.kwargs, 0)
+    try:
+        source = find_spec(settings.id) if source is None else source
+        if not isinstance(source, EnvSpec | Factory) or getattr(source, "makes_all", False):
+            raise UserError(f"env: {settings.id} steps many environments at once")
+        env = make_env(source, {**kwargs, "render_mode": MODE})
+    except UserError as error:
+        if "render_mode" in str(error) and _is_blind(source, kwargs):
+            raise _declares_none(settings.id) from error
+        raise UserError(f"--render: {error}") from error
+    if type(env.unwrapped).render is gym.Env.render:
+        env.close()
+        raise _declares_none(settings.id)
+    return FrameStack(env, settings.frame_stack) if settings.frame_stack > 1 else env
+
+
+def _is_blind(source: Any, kwargs: dict[str, Any]) -> bool:
+    """Whether an environment can be made, and declares that it draws no pictures."""
+    try:
+        env = make_env(source, kwargs)
+    except UserError:
+        return False
+    modes = (env.metadata or {}).get("render_modes", ())
+    env.close()
+    return MODE not in modes
+
+
+def _declares_none(env_id: str) -> UserError:
+    return UserError(
+        f"--render: {env_id} declares no render mode {MODE}, so there is nothing to draw; give its "
+        f"class metadata['render_modes'], an argument render_mode and a method render()"
+    )
 
 
 def _frames(env: gym.Env, policy: Policy, seed: int) -> list[np.ndarray]:
