@@ -202,16 +202,17 @@ def suggestion(model: type[BaseModel], path: Path, value: Any = None) -> str:
         value: what stands there; a mapping where a key has more parts than there are.
     """
     if isinstance(value, dict) and value and len(path) == 2:
-        inner = suggestion(model, (path[0], next(iter(value))))
-        if inner.startswith("; did"):
-            return inner
+        for key in (path[1], next(iter(value))):
+            meant = suggestion(model, (path[0], key))
+            if meant.startswith("; did"):
+                return meant
         return f"; settings of {path[0]} have two parts, {path[0]}.KEY"
     leaf = str(path[-1])[:80]
     section = ".".join(str(part)[:80] for part in path[:-1])
     every = known_paths(model)
     known = {name: name for name, field in every.items() if not is_model(field.annotation)}
-    if (meant := synonyms().get(leaf)) in known:
-        return f"; did you mean {meant}?"
+    if (ours := synonyms().get(leaf)) in known:
+        return f"; did you mean {ours}?"
     here = {
         name.rpartition(".")[2]: name
         for name in (known if section else every.keys() - known)
