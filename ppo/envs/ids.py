@@ -137,7 +137,7 @@ def _unknown_in(module: str, name: str, error: Exception) -> str:
     """What to say of a name that a module, which is imported, does not have."""
     kinds = _environments_of(module)
     every = [item for items in kinds.values() for item in items]
-    if near := _alike(name, every, 1):
+    if near := _alike(name, every, 1, 0.7):
         return f"the module {module} has no {name}; did you mean {module}:{near[0]}?"
     if _alike(name, list(gym.registry), 1):
         return _unknown(name, error)
@@ -175,10 +175,10 @@ def _comes_from(spec: EnvSpec, module: str) -> bool:
     return home == module or str(home).startswith(f"{module}.")
 
 
-def _alike(name: str, known: list[str], count: int) -> list[str]:
+def _alike(name: str, known: list[str], count: int, cutoff: float = 0.6) -> list[str]:
     """The known names that are most like this one, whatever its capitals."""
     folded = {item.lower(): item for item in known}
-    found = difflib.get_close_matches(name.lower(), list(folded), n=count, cutoff=0.6)
+    found = difflib.get_close_matches(name.lower(), list(folded), n=count, cutoff=cutoff)
     return [folded[item] for item in found]
 
 

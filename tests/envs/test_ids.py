@@ -80,6 +80,7 @@ if "Listed-v0" not in gym.registry:
         ("mistyped_envs:mak_big", "has no mak_big; did you mean mistyped_envs:make_big?"),
         ("mistyped_envs:Qwxyz",
          "has no Qwxyz; it has Base, Big (classes), make_big (functions), Listed-v0 (ids)"),
+        ("mistyped_envs:Baby", "has no Baby; it has Base, Big (classes)"),
         ("mistyped_envs:CartPol-v1", "did you mean CartPole-v1"),
         ("mistyped_envs.Base", "in a module stands behind a colon; write mistyped_envs:Base"),
         ("no_such_envs.Base", "package.module:EnvId"),
