@@ -179,11 +179,11 @@ def hint(value: Any, schema: dict[str, Any]) -> str:
 
 
 def _as_list(value: Any, schema: dict[str, Any]) -> str:
-    """The list to write in place of one value, or of several with commas; or nothing."""
+    """The list to write, without spaces for a shell, in place of values with commas; or nothing."""
     inner = next(part for part in _members(schema) if part.get("type") == "array")
     words = [word.strip() for word in str(value)[:MAX_LENGTH].split(",")]
     if inner.get("items", {}).get("type") in ("number", "integer"):
-        return f"; write [{', '.join(words)}]" if all(map(_is_number, words)) else ""
+        return f"; write [{','.join(words)}]" if all(map(_is_number, words)) else ""
     return f"; write [{', '.join(map(repr, words))}]" if isinstance(value, str) else ""
 
 

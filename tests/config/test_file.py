@@ -351,7 +351,7 @@ def test_an_override_repairs_a_bad_value_in_the_file(tmp_path: Path) -> None:
         (
             "network.hidden_sizes=64,64",
             "--set network.hidden_sizes=64,64: must be a list of whole numbers (each at least 1) "
-            "with at least 1 of them; write [64, 64]",
+            "with at least 1 of them; write [64,64]",
         ),
         (
             "network.hidden_sizes=64",
