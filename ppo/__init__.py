@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from sys import modules
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -74,3 +75,10 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(f"ppo.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'ppo' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """What completion shows: the public names, and the rooms that are imported already."""
+    rooms = [name for name in globals() if f"ppo.{name}" in modules]
+    hidden = [name for name in globals() if name.startswith("__")]
+    return sorted({*__all__, *rooms, *hidden})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -90,3 +91,18 @@ def environment() -> dict[str, str]:
 
     root = Path(ppo.__file__).parents[1]
     return {**os.environ, "MYPYPATH": str(root), "PYTHONPATH": str(root)}
+
+
+def test_completion_shows_the_public_names_and_imports_nothing() -> None:
+    code = (
+        "import sys, ppo; names = dir(ppo); print(*names); "
+        "assert 'torch' not in sys.modules and 'ppo.config' not in sys.modules"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    shown = [name for name in found if not name.startswith("_")]
+    assert shown == sorted(ppo.__all__), "and none of the helpers"
+    assert {"__version__", "__doc__", "__path__"} <= set(found)
+    importlib.import_module("ppo.testing")
+    assert "testing" in dir(ppo) and getattr(ppo, "Config", None) is not None

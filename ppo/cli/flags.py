@@ -150,7 +150,7 @@ def load_config(args: argparse.Namespace) -> Config:
 
     path = args.config
     if path is not None:
-        path = find(path)
+        path = find(path, "--config ")
     elif Path(DEFAULT_CONFIG).exists():
         path = Path(DEFAULT_CONFIG)
     config = Config.load(path, overrides=overrides(args))
@@ -159,10 +159,15 @@ def load_config(args: argparse.Namespace) -> Config:
     return config
 
 
-def again(args: argparse.Namespace) -> list[str]:
-    """The words of a command line that give another mode the same configuration and folder."""
+def again(args: argparse.Namespace, used: Collection[str] | None = None) -> list[str]:
+    """The words of a command line that give another mode the same configuration and folder.
+
+    Args:
+        used: the sections that the other mode reads; None: all.
+    """
     words = [] if args.config is None else ["--config", str(args.config)]
-    words += [word for text in overrides(args) for word in ("--set", text)]
+    kept = [text for text in overrides(args) if used is None or _section(text) in used]
+    words += [word for text in kept for word in ("--set", text)]
     if args.results != COMMON["--results"]["default"]:
         words += ["--results", str(args.results)]
     return [shlex.quote(word) for word in words]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+import shlex
 import sys
 import traceback
 from collections.abc import Collection, Sequence
@@ -60,6 +61,9 @@ def _run(argv: list[str]) -> int:
     if "--version" in rest:
         print(program.version())
         return 0
+    if chosen.mode is None and argv and argv[0] in modes.names():
+        mode, *others = argv
+        raise UserError(f"{mode}: write {program.command(mode, *map(shlex.quote, others))}")
     if chosen.mode is None and ("-h" in rest or "--help" in rest):
         _parser(None).print_help()
         return 0
@@ -86,7 +90,7 @@ def parse(argv: list[str], mode: str) -> tuple[argparse.Namespace, ModuleType]:
     module.add_arguments(Group(parser, parser.add_argument_group(f"flags of --mode {mode}")))
     args, unknown = _parse(parser, argv, mode)
     if unknown:
-        raise UserError(*(_unknown(word, mode, parser) for word in unknown))
+        raise UserError(*(_unknown(word, mode, parser, argv) for word in unknown))
     results_folder(args.results)  # whatever the mode does first, an address is refused at once
     args.mode = mode
     refuse_settings(args, getattr(module, "SETTINGS", None))
@@ -136,12 +140,14 @@ def _modes() -> list[str]:
     return lines
 
 
-def _unknown(word: str, mode: str, parser: Parser) -> str:
-    """The message on a word that no flag takes."""
+def _unknown(word: str, mode: str, parser: Parser, argv: list[str]) -> str:
+    """The message on a word of `argv` that no flag takes."""
     flag = word.partition("=")[0]
     if not flag.startswith("-"):
         if "=" in word:
             return f"{word}: write --set {word}"
+        if word in modes.names():
+            return f"{word}: write --mode {word}"
         return f"{word}: --mode {mode} takes no such argument (see --mode {mode} --help)"
     if flag in COMMON:
         return f"{flag}: --mode {mode} does not use it (see --mode {mode} --help)"
@@ -149,7 +155,22 @@ def _unknown(word: str, mode: str, parser: Parser) -> str:
     if owners:
         return f"{flag} belongs to --mode {' and '.join(owners)}, not to --mode {mode}"
     known = [name for name in parser.names() if name.startswith("--")]
-    return f"{flag}: unknown flag{nearest(flag, known)} (see --mode {mode} --help)"
+    meant = nearest(flag, known)
+    if "--set" in known and (setting := _setting(word, argv)):
+        meant = f"; write --set {shlex.quote(setting)}"
+    return f"{flag}: unknown flag{meant} (see --mode {mode} --help)"
+
+
+def _setting(word: str, argv: list[str]) -> str:
+    """`KEY=VALUE` of a flag that is a setting, with the value that follows it; or nothing."""
+    from ppo.config import Config
+    from ppo.config.words import flag_as_setting
+
+    flag, equals, value = word.partition("=")
+    following = argv[argv.index(word) + 1 :]
+    if not equals and following and not following[0].startswith("--"):
+        value = following[0]
+    return flag_as_setting(Config, flag, value or None)
 
 
 def _say(status: int, *messages: str) -> int:

@@ -10,7 +10,7 @@ import functools
 import math
 import operator
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import yaml
@@ -52,7 +52,7 @@ def build(model: type[Model], source: Source, overrides: Iterable[str] = ()) -> 
     Raises:
         UserError: with all mistakes, those noted while reading included; one line each.
     """
-    for text in overrides:
+    for text in _texts(overrides):
         _override(model, source, text)
     values = _plain(source.values, source.note)
     typed = [dotted(path) for path, place in source.places.items() if place.startswith("--")]
@@ -107,7 +107,8 @@ def _report(model: type[BaseModel], source: Source, values: dict[str, Any], erro
         return source.note(path, old)
     if error["type"] == "extra_forbidden":
         few = len(source.mistakes) < MAX_SHOWN
-        return source.note(path, f"unknown{suggestion(model, path) if few else ''}")
+        meant = suggestion(model, path, _at(values, path)) if few else ""
+        return source.note(path, f"unknown{meant}")
     path = _whole(path)
     found, schema = _at(values, path), schema_at(model, path)
     unreadable = found is None or (isinstance(found, float) and not math.isfinite(found))
@@ -144,6 +145,26 @@ def _remove(values: Any, path: Path) -> None:
     """Takes out what stands at a path, if anything does."""
     if path and _existing(values, path) == path:
         del _at(values, path[:-1])[path[-1]]
+
+
+def _texts(overrides: Any) -> list[str]:
+    """The `KEY=VALUE` texts; one alone needs no list.
+
+    Raises:
+        UserError: something else, such as a dictionary.
+    """
+    if isinstance(overrides, str):
+        return [overrides]
+    form = "write a list of KEY=VALUE, such as ['ppo.gamma=0.99']"
+    if isinstance(overrides, Mapping):
+        raise UserError(f"overrides: a dict; {form} (nested dictionaries: Config.from_dict)")
+    if not isinstance(overrides, Iterable):
+        raise UserError(f"overrides: {one_line(repr(overrides))[:MAX_PLACE_LENGTH]}; {form}")
+    found = list(overrides)
+    for text in found:
+        if not isinstance(text, str):
+            raise UserError(f"overrides: {one_line(repr(text))[:MAX_PLACE_LENGTH]}; {form}")
+    return found
 
 
 def _override(model: type[BaseModel], source: Source, text: str) -> None:

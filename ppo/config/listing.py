@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from ppo.config.automatic import AUTO, MARK
 from ppo.config.file import text_of
 from ppo.config.words import allowed, extra, is_model, known_paths, schema_at, with_auto
+from ppo.core.elsewhere import synonyms
 from ppo.core.errors import UserError
 
 _HEAD = """# Options
@@ -54,6 +55,8 @@ def settings(model: type[BaseModel]) -> list[Setting]:
 def matching(model: type[BaseModel], word: str | None) -> list[Setting]:
     """The settings whose name or meaning holds `word`; all without a word.
 
+    Where none does, the setting that another library calls so.
+
     Raises:
         UserError: none holds it; the message names the nearest.
     """
@@ -62,6 +65,9 @@ def matching(model: type[BaseModel], word: str | None) -> list[Setting]:
         return every
     wanted = word.lower()
     found = [item for item in every if wanted in f"{item.name} {item.meaning}".lower()]
+    if not found:
+        meant = synonyms().get(wanted.lstrip("-").replace("-", "_"))
+        found = [item for item in every if item.name == meant]
     if not found:
         near = ", ".join(_nearest(wanted, [item.name for item in every]))
         hint = f"; nearest: {near}" if near else ""

@@ -31,6 +31,7 @@ from ppo.config.section import (
     Section,
     setting,
 )
+from ppo.config.shipped import find
 from ppo.config.source import Source, read_file
 
 
@@ -277,10 +278,13 @@ class Config(Section):
     def load(cls, path: str | Path | None = None, overrides: Iterable[str] = ()) -> Config:
         """The configuration in a YAML file (None: the shipped one), with `key=value` overrides.
 
+        Args:
+            path: or the name of a ready configuration, such as `cartpole`.
+
         Raises:
             UserError: one line for each mistake, naming file and line or the override.
         """
-        return build(cls, Source() if path is None else read_file(path), overrides)
+        return build(cls, Source() if path is None else read_file(find(path)), overrides)
 
     @classmethod
     def load_run(cls, path: str | Path, overrides: Iterable[str] = ()) -> tuple[Config, list[str]]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from ppo.core import imports
+from ppo.core.errors import UserError
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -21,6 +23,25 @@ class Section(BaseModel):
     """A group of settings: unknown keys are refused, values do not change after loading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """
+        Raises:
+            UserError: settings do not change; says how to make others.
+        """
+        if name.startswith("_"):
+            return super().__setattr__(name, value)
+        section = type(self).__name__.removesuffix("Config").lower()  # none of the whole
+        try:
+            text = json.dumps(value)  # which is YAML, too
+        except (TypeError, ValueError):
+            text = "..."
+        key = f"{section}.{name}" if section else name
+        change = f"{key}={text}" if section else f"{key}.KEY=VALUE"
+        raise UserError(
+            f"{key}: a configuration does not change; make another one: "
+            f"config = config.with_overrides([{change!r}])"
+        )
 
 
 def setting(

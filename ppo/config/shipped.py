@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from ppo.core.errors import UserError
+from ppo.core.errors import UserError, one_line
 from ppo.core.program import checkout
 from ppo.core.registry import nearest
 
@@ -16,23 +17,26 @@ def folder() -> Path:
 
 
 def names() -> list[str]:
-    """What `--config NAME` takes beside files."""
+    """What `--config NAME` and `Config.load` take beside files."""
     return sorted(path.stem for path in folder().glob("*.yaml"))
 
 
-def find(given: str) -> Path:
+def find(given: str | Path, place: str = "") -> Path:
     """The file of that path, or else the ready configuration of that name.
+
+    Args:
+        place: what it was given to, for messages.
 
     Raises:
         UserError: a single word that is neither.
     """
     path = Path(given)
-    if path.exists() or path.suffix or len(path.parts) != 1:
+    if path.suffix or len(path.parts) != 1 or os.path.exists(path):  # whatever its name
         return path
-    if given in names():
-        return folder() / f"{given}.yaml"
-    known = names()
+    name, known = str(given), names()
+    if name in known:
+        return folder() / f"{name}.yaml"
     raise UserError(
-        f"--config {given}: no such file, and no ready configuration of that name"
-        f"{nearest(given, known)} (ready ones: {', '.join(known)})"
+        f"{place}{one_line(name)}: no such file, and no ready configuration of that name"
+        f"{nearest(name, known)} (ready ones: {', '.join(known)})"
     )

@@ -9,7 +9,7 @@ from typing import Any, cast
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from ppo.core.elsewhere import synonyms
+from ppo.core.elsewhere import OTHER_VALUES, synonyms
 from ppo.core.errors import one_line
 from ppo.core.imports import is_path
 from ppo.core.registry import nearest
@@ -166,11 +166,25 @@ def hint(value: Any, schema: dict[str, Any]) -> str:
             return "; remove the quotes"
         if "boolean" in kinds and value.lower() in ("yes", "on", "no", "off", "y", "n"):
             return f"; write {'true' if value.lower() in ('yes', 'on', 'y') else 'false'}"
+    if "array" in kinds and not isinstance(value, list | dict | None):
+        return _as_list(value, schema)
+    if kinds == {"string"} and isinstance(value, dict) and list(value.values()) == [None]:
+        word = one_line(str(next(iter(value)))[:MAX_LENGTH])  # `word:`, a mapping to YAML
+        return f"; a name belongs behind the colon: {word}:Name"
     if value is None:
         return "; leave the line out for the default"
     if isinstance(value, bool) and words:
         return "; put quotes around a word that YAML takes for a boolean"
     return ""
+
+
+def _as_list(value: Any, schema: dict[str, Any]) -> str:
+    """The list to write, without spaces for a shell, in place of values with commas; or nothing."""
+    inner = next(part for part in _members(schema) if part.get("type") == "array")
+    words = [word.strip() for word in str(value)[:MAX_LENGTH].split(",")]
+    if inner.get("items", {}).get("type") in ("number", "integer"):
+        return f"; write [{','.join(words)}]" if all(map(_is_number, words)) else ""
+    return f"; write [{', '.join(map(repr, words))}]" if isinstance(value, str) else ""
 
 
 def _is_number(text: str) -> bool:
@@ -181,14 +195,24 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def suggestion(model: type[BaseModel], path: Path) -> str:
-    """`; did you mean ppo.clip_epsilon?` for an unknown key, or nothing."""
+def suggestion(model: type[BaseModel], path: Path, value: Any = None) -> str:
+    """`; did you mean ppo.clip_epsilon?` for an unknown key, or nothing.
+
+    Args:
+        value: what stands there; a mapping where a key has more parts than there are.
+    """
+    if isinstance(value, dict) and value and len(path) == 2:
+        for key in (path[1], next(iter(value))):
+            meant = suggestion(model, (path[0], key))
+            if meant.startswith("; did"):
+                return meant
+        return f"; settings of {path[0]} have two parts, {path[0]}.KEY"
     leaf = str(path[-1])[:80]
     section = ".".join(str(part)[:80] for part in path[:-1])
     every = known_paths(model)
     known = {name: name for name, field in every.items() if not is_model(field.annotation)}
-    if (meant := synonyms().get(leaf)) in known:
-        return f"; did you mean {meant}?"
+    if (ours := synonyms().get(leaf)) in known:
+        return f"; did you mean {ours}?"
     here = {
         name.rpartition(".")[2]: name
         for name in (known if section else every.keys() - known)
@@ -203,6 +227,21 @@ def suggestion(model: type[BaseModel], path: Path) -> str:
         if found := difflib.get_close_matches(leaf, list(names), n=1, cutoff=cutoff):
             return f"; did you mean {names[found[0]]}?"
     return f"; known here: {', '.join(sorted(here))}" if here and len(here) <= 12 else ""
+
+
+def flag_as_setting(model: type[BaseModel], flag: str, value: str | None) -> str:
+    """`env.num_envs=8` of the words `--num-envs 8`, where they name a setting; or nothing.
+
+    Args:
+        value: as it was typed; it is left open where another library means something else by it.
+    """
+    word = flag.lstrip("-").replace("-", "_")
+    known = [name for name, field in known_paths(model).items() if not is_model(field.annotation)]
+    named = [name for name in known if word in (name, name.rpartition(".")[2])]
+    key = synonyms().get(word) or (named[0] if len(named) == 1 else "")
+    if key not in known:
+        return ""
+    return f"{key}={'VALUE' if value is None or word in OTHER_VALUES else value}"
 
 
 # ---- values and keys in a message

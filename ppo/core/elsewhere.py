@@ -180,7 +180,18 @@ HABITS = {
     "cuda": "system.device",
     "save_freq": "train.checkpoint_interval",
     "eval_freq": "evaluation.interval",
+    "env": "env.id",
+    "epochs": "ppo.num_epochs",
 }
+
+# Words whose value means something else here: another unit, or a switch where we have a choice.
+OTHER_VALUES = frozenset(
+    "batch_size minibatch_size mini_batches clip_range_vf anneal_lr lstm gru layers cuda "
+    "buffer_size train_batch_size steps_per_epoch update_timestep step_per_collect "
+    "clip_vloss use_clipped_value_loss clip_value clip_predicted_values vf_clip_param "
+    "hidden_units init_noise_std action_std value_preprocessor state_preprocessor "
+    "observation_filter save_freq eval_freq".split()
+)
 
 
 def _word(phrase: str) -> str:

@@ -142,7 +142,8 @@ class Registry:
         base = self.base
         if isinstance(kind, type) and issubclass(kind, base):
             return kind
-        found = "a class" if isinstance(kind, type) else f"a {type(kind).__name__}"
+        is_class = isinstance(kind, type)
+        found = f"the class {kind.__name__}" if is_class else f"a {type(kind).__name__}"
         raise UserError(
             f"{place}: must be a class that derives from {base.__name__} "
             f"(from ppo import {base.__name__}), not {found}"

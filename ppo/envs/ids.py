@@ -6,6 +6,7 @@ import difflib
 import errno
 import functools
 import importlib.util
+import inspect
 import re
 import sys
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from ppo.core.blame import described
 from ppo.core.errors import UserError
-from ppo.core.imports import import_module
+from ppo.core.imports import import_module, sources
 from ppo.core.program import install
 from ppo.envs.factory import Factory
 
@@ -50,6 +51,9 @@ PACKAGES = (
 )
 
 
+MAX_NAMES = 12  # of a module in a message
+
+
 def package_of(env_id: str) -> Package | None:
     """The package that an id of this form comes from."""
     return next((item for item in PACKAGES if re.match(item.pattern, env_id)), None)
@@ -69,7 +73,7 @@ def find_spec(env_id: str) -> EnvSpec | Factory:
             f"env.id: {env_id} is an object of the program that trained; give it again: "
             "Trainer(..., env=...), evaluate(policy, env=...)"
         )
-    module, colon, name = env_id.partition(":")
+    given, (module, colon, name) = env_id, env_id.partition(":")
     if colon:
         _check_form(module, name, env_id)
         import_module(module, f"env.id: {env_id}")
@@ -91,7 +95,8 @@ def find_spec(env_id: str) -> EnvSpec | Factory:
     try:
         return gym.spec(env_id)
     except gym.error.Error as error:
-        raise UserError(f"env.id: {_unknown(env_id, error)}") from None
+        what = _unknown_in(module, name, error) if colon else _unknown(env_id, error)
+        raise UserError(f"env.id: {given}: {what}" if colon else f"env.id: {what}") from None
 
 
 def _check_form(module: str, name: str, env_id: str) -> None:
@@ -128,12 +133,64 @@ def _factory(env_id: str, found: Any) -> Factory:
     )
 
 
+def _unknown_in(module: str, name: str, error: Exception) -> str:
+    """What to say of a name that a module, which is imported, does not have."""
+    kinds = _environments_of(module)
+    every = [item for items in kinds.values() for item in items]
+    if near := _alike(name, every, 1, 0.7):
+        return f"the module {module} has no {name}; did you mean {module}:{near[0]}?"
+    if _alike(name, list(gym.registry), 1):
+        return _unknown(name, error)
+    if not every:
+        return (
+            f"the module {module} has no {name}, and no environments: it defines no class of "
+            "gymnasium.Env and registers no id"
+        )
+    has = [f"{', '.join(items[:MAX_NAMES])} ({kind})" for kind, items in kinds.items() if items]
+    return f"the module {module} has no {name}; it has {', '.join(has)}"
+
+
+def _environments_of(module: str) -> dict[str, list[str]]:
+    """What a module, which is imported, offers as an environment, by its form."""
+    own = {
+        name: item
+        for name, item in vars(sys.modules[module]).items()
+        if not name.startswith("_") and getattr(item, "__module__", None) == module
+    }
+    kinds = [name for name, item in own.items() if isinstance(item, type)]
+    return {
+        "classes": [name for name in kinds if issubclass(own[name], gym.Env)],
+        "functions": [
+            name
+            for name, item in own.items()
+            if inspect.isfunction(item) and re.search("make|build|create|env", name, re.I)
+        ],
+        "ids": [name for name, spec in gym.registry.items() if _comes_from(spec, module)],
+    }
+
+
+def _comes_from(spec: EnvSpec, module: str) -> bool:
+    entry = spec.entry_point
+    home = entry.partition(":")[0] if isinstance(entry, str) else getattr(entry, "__module__", "")
+    return home == module or str(home).startswith(f"{module}.")
+
+
+def _alike(name: str, known: list[str], count: int, cutoff: float = 0.6) -> list[str]:
+    """The known names that are most like this one, whatever its capitals."""
+    folded = {item.lower(): item for item in known}
+    found = difflib.get_close_matches(name.lower(), list(folded), n=count, cutoff=cutoff)
+    return [folded[item] for item in found]
+
+
 def _unknown(env_id: str, error: Exception) -> str:
-    known = sorted(gym.registry)
-    folded = {name.lower(): name for name in known}
-    found = difflib.get_close_matches(env_id.lower(), list(folded), n=3, cutoff=0.6)
-    if found:
-        return f"{env_id!r} is not known; did you mean {' or '.join(folded[i] for i in found)}?"
+    module, dot, name = env_id.rpartition(".")
+    if dot and all(part.isidentifier() for part in env_id.split(".")) and sources(module):
+        return (
+            f"{env_id!r} is not known; a name in a module stands behind a colon; write "
+            f"{module}:{name}"
+        )
+    if found := _alike(env_id, sorted(gym.registry), 3):
+        return f"{env_id!r} is not known; did you mean {' or '.join(found)}?"
     reason = " ".join(str(error).split())
     return (
         f"{env_id!r} is not known ({reason}); for an environment of your own write "

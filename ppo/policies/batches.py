@@ -1,4 +1,4 @@
-"""Whether an observation is one or a batch of them, as Gymnasium's vector environments stack it."""
+"""Observations that a policy is asked about: one or a batch of them, and whether all are finite."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
-from ppo.envs.observations import as_array, is_text
+from ppo.envs.entries import name_of
+from ppo.envs.observations import ObservationEncoder, as_array, is_text
 
 
 def rows_of(space: gym.Space, observation: Any) -> list[Any] | None:
@@ -67,3 +68,21 @@ def _row(space: gym.Space, value: Any, index: int) -> Any:
         pairs = zip(space.spaces, value, strict=False)
         return tuple(_row(part, inner, index) for part, inner in pairs)
     return as_array(value)[index]
+
+
+def refuse_infinite(encoder: ObservationEncoder, rows: np.ndarray, alone: bool = False) -> None:
+    """
+    Args:
+        rows: [N, ...] as the encoder writes them. alone: there is one, which has no number.
+
+    Raises:
+        ValueError: an entry is NaN or infinite, for which no action has a meaning.
+    """
+    numbers = None if encoder.is_image else encoder.floats(rows)
+    if numbers is None or np.isfinite(numbers).all():
+        return
+    row, place = (int(i) for i in np.argwhere(~np.isfinite(numbers))[0])
+    leaf = next(leaf for leaf in encoder.leaves if leaf.start <= place < leaf.stop)
+    within = f" of {name_of(leaf)!r}" if leaf.path else ""
+    which = "the observation" if alone else f"observation {row}"
+    raise ValueError(f"entry {place - leaf.start}{within} of {which} is {numbers[row, place]:g}")

@@ -31,6 +31,7 @@ from ppo.runs.folder import RunFolder
 from ppo.runs.summary import changes_between
 
 MAX_FRAMES = 1000
+MODE = "rgb_array"
 _OF_THE_POLICY = "belongs to the policy, which is played as it was trained"
 # Settings of `env` that change nothing about the environments that a policy is played in.
 _KEPT = {
@@ -80,8 +81,7 @@ def evaluate(
     Raises:
         UserError: the policy does not fit the environment, or there is no such environment.
     """
-    if episodes < 1:
-        raise UserError(f"evaluate: episodes: {episodes}; allowed: 1 or more")
+    _check(episodes)
     played = policy if isinstance(policy, Policy) else load_policy(policy)
     name = "evaluate: the policy"
     return evaluate_policy(played, episodes, seed, deterministic, name, env)
@@ -105,6 +105,7 @@ def evaluate_policy(
     """
     from ppo.envs.make import make_environments
 
+    _check(episodes)
     count, cpu = min(episodes, EVALUATION_ENVS), torch.device("cpu")
     played = envs or make_environments(
         policy.config.env, run_seed=seed, device=cpu, env=env, num_envs=count
@@ -120,6 +121,11 @@ def evaluate_policy(
     finally:
         if envs is None:
             played.close()
+
+
+def _check(episodes: int) -> None:
+    if episodes < 1:
+        raise UserError(f"evaluate: episodes: {episodes}; allowed: 1 or more")
 
 
 def _tell(note: str) -> None:
@@ -165,18 +171,8 @@ def render(policy: Policy, path: Path, seed: int, source: Any = None) -> Path:
     """
     from PIL import Image
 
-    settings = policy.config.env
-    try:
-        source = find_spec(settings.id) if source is None else source
-        if not isinstance(source, EnvSpec | Factory) or getattr(source, "makes_all", False):
-            raise UserError(f"env: {settings.id} steps many environments at once")
-        kwargs = {**filled(settings.kwargs, 0), "render_mode": "rgb_array"}
-        env = make_env(source, kwargs)
-    except UserError as error:
-        raise UserError(f"--render: {error}") from error
+    env = _drawing(policy, source)
     with contextlib.closing(env):
-        if settings.frame_stack > 1:
-            env = FrameStack(env, settings.frame_stack)
         frames = _frames(env, policy, seed)
         duration = 1000 / ((env.metadata or {}).get("render_fps") or 30)
     images = [Image.fromarray(frame) for frame in frames]
@@ -185,6 +181,55 @@ def render(policy: Policy, path: Path, seed: int, source: Any = None) -> Path:
     path.parent.mkdir(exist_ok=True)
     files.atomic_write(path, file.getvalue())
     return path
+
+
+def refuse_undrawn(policy: Policy) -> None:
+    """
+    Raises:
+        UserError: the policy's own environment cannot draw.
+    """
+    _drawing(policy).close()
+
+
+def _drawing(policy: Policy, source: Any = None) -> gym.Env:
+    """One environment that draws.
+
+    Raises:
+        UserError: it cannot be made, or declares no pictures and has no method to draw them.
+    """
+    settings = policy.config.env
+    kwargs = filled(settings.kwargs, 0)
+    try:
+        source = find_spec(settings.id) if source is None else source
+        if not isinstance(source, EnvSpec | Factory) or getattr(source, "makes_all", False):
+            raise UserError(f"env: {settings.id} steps many environments at once")
+        env = make_env(source, {**kwargs, "render_mode": MODE})
+    except UserError as error:
+        if "render_mode" in str(error) and _is_blind(source, kwargs):
+            raise _declares_none(settings.id) from error
+        raise UserError(f"--render: {error}") from error
+    if type(env.unwrapped).render is gym.Env.render:
+        env.close()
+        raise _declares_none(settings.id)
+    return FrameStack(env, settings.frame_stack) if settings.frame_stack > 1 else env
+
+
+def _is_blind(source: Any, kwargs: dict[str, Any]) -> bool:
+    """Whether an environment can be made, and declares that it draws no pictures."""
+    try:
+        env = make_env(source, kwargs)
+    except UserError:
+        return False
+    modes = (env.metadata or {}).get("render_modes", ())
+    env.close()
+    return MODE not in modes
+
+
+def _declares_none(env_id: str) -> UserError:
+    return UserError(
+        f"--render: {env_id} declares no render mode {MODE}, so there is nothing to draw; give its "
+        f"class metadata['render_modes'], an argument render_mode and a method render()"
+    )
 
 
 def _frames(env: gym.Env, policy: Policy, seed: int) -> list[np.ndarray]:

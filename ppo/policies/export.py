@@ -175,13 +175,12 @@ def _default_path(run: str, results: Path, kind: str) -> Path:
     return RunFolder.open(results, run).path / f"policy{FORMATS[kind]}"
 
 
-def _need(packages: tuple[str, ...]) -> None:
-    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+def _need(needed: tuple[str, ...]) -> None:
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
-        raise UserError(
-            f"--format onnx needs the package {' and '.join(missing)}, which is not installed; "
-            f"run: {install('export')}"
-        )
+        packages = "the package {}, which is" if len(missing) == 1 else "the packages {}, which are"
+        named = packages.format(" and ".join(missing))
+        raise UserError(f"--format onnx needs {named} not installed; run: {install('export')}")
 
 
 @contextlib.contextmanager

@@ -101,13 +101,14 @@ def evaluate(
 
     forget = getattr(policy, "reset", None)
     played = play(envs, act, episodes, forget, poll, max_steps)
-    endless = int((played["whole"] == 0).sum())
+    returns, endless = played["returns"], int((played["whole"] == 0).sum())
     if endless and note is not None:
+        fewer = len(returns) < episodes
+        missing = f"; {episodes} were wanted, but their environments play no other" if fewer else ""
         note(
-            f"evaluation: {endless} of {episodes} episodes went on after evaluation.max_steps "
-            f"{max_steps:,} and count as they were then; their environments played no other"
+            f"evaluation: {endless} of the {len(returns)} episodes played went on after "
+            f"evaluation.max_steps {max_steps:,} and count as they were then{missing}"
         )
-    returns = played["returns"]
     known = played["successes"][np.isfinite(played["successes"])]
     low, high = mean_interval(returns, seed)
     return {

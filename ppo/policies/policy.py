@@ -20,7 +20,7 @@ from ppo.envs.make import precise_of
 from ppo.envs.observations import ObservationEncoder, flat_mask, layout_of
 from ppo.envs.spaces import restore
 from ppo.networks.agent import Agent
-from ppo.policies.batches import rows_of
+from ppo.policies.batches import refuse_infinite, rows_of
 from ppo.runs import checkpoint
 from ppo.runs import trust as code
 from ppo.runs.folder import RunFolder
@@ -90,21 +90,24 @@ class Policy:
             The action; of N observations an array [N, ...] of them.
 
         Raises:
-            ValueError: the observation or the mask does not fit.
+            ValueError: the observation or the mask does not fit, or holds NaN or an infinity.
         """
         if action_mask is not None and not self.agent.layout.num_mask:
             raise UserError("action_mask: this policy was trained without action masks")
         several = rows_of(self.observation_space, observation)
         if several is None:
-            row = self._encoded(observation, action_mask)
-            action = self._actions(np.asarray(row)[None], deterministic, seed)[0]
+            row = np.asarray(self._encoded(observation, action_mask))[None]
+            refuse_infinite(self._encoder, row, alone=True)
+            action = self._actions(row, deterministic, seed)[0]
             return action.item() if np.ndim(action) == 0 else action
         given = [None] * len(several) if action_mask is None else action_mask
         if len(given) != len(several):
             raise UserError(f"action_mask: {len(given)} masks for {len(several)} observations")
         rows = [self._encoded(one, mask) for one, mask in zip(several, given, strict=True)]
         none = np.zeros((0, *self._encoder.shape), self._encoder.dtype)
-        return self._actions(np.stack(rows) if rows else none, deterministic, seed)
+        stacked = np.stack(rows) if rows else none
+        refuse_infinite(self._encoder, stacked)
+        return self._actions(stacked, deterministic, seed)
 
     def _encoded(self, observation: Any, mask: Any) -> np.ndarray:
         """The row that the network reads."""

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
-from ppo.core.errors import UserError
+from ppo.config import Config
+from ppo.core.errors import UserError, one_line
 from ppo.core.metrics import clean
 from ppo.policies.evaluate import evaluate_policy
 from ppo.policies.policy import Policy
+from ppo.training.callback_checks import check_named, checked
 from ppo.training.loop import Loop
+
+MAX_SHOWN = 60  # characters of a value in a message
 
 
 class Trainer(Loop):
@@ -25,7 +30,7 @@ class Trainer(Loop):
         env: the environment, in place of `env.id`: a Gymnasium id, `package.module:name`, a class,
             a factory `make()` or `make(index)`, a `gymnasium.vector.VectorEnv`, or a
             `ppo.envs.TorchVectorEnv` (docs/environments.md).
-        callbacks: see `ppo.Callback`.
+        callbacks: a list of them, or one; see `ppo.Callback`.
         resume: a run (`run0007`, `latest`, a path) to continue exactly where it stopped.
         console: an observer that prints; none by default.
 
@@ -34,6 +39,21 @@ class Trainer(Loop):
         recent: returns of the last 100 episodes of training.
         notes: what the user should know at the start, in words.
     """
+
+    def __init__(
+        self,
+        config: Config,
+        results: str | Path = "training_results",
+        *,
+        env: Any = None,
+        callbacks: Any = (),
+        resume: str | None = None,
+        console: Any = None,
+    ) -> None:
+        _check_form(config)
+        given = checked(callbacks)
+        check_named(config.train.callbacks)
+        super().__init__(config, results, env=env, callbacks=given, resume=resume, console=console)
 
     def train(
         self, batches: int | None = None, total_timesteps: int | None = None
@@ -105,13 +125,26 @@ class Trainer(Loop):
         return Policy(agent, self.config, self.envs.observation_space, self.envs.action_space)
 
     def log(self, name: str, value: float) -> None:
-        """Adds `custom/NAME` to the record of the batch; only inside `on_batch`."""
+        """Adds `custom/NAME` to the record of the batch; only inside `on_batch`.
+
+        Args:
+            value: a number; None, NaN and infinities are written as null.
+
+        Raises:
+            UserError: it is none, or there is no record.
+        """
         if self._record is None:
             raise UserError(f"log: {name}: there is a record in on_batch alone")
         try:
+            if isinstance(value, str | bytes):  # float("3.5") is a number
+                raise TypeError
             self._record[f"custom/{name}"] = clean(value)
-        except (TypeError, ValueError):
-            raise UserError(f"log: {name}: {value!r} is not a number") from None
+        except (TypeError, ValueError, RuntimeError):  # the last of a tensor of several
+            shown = one_line(repr(value))[:MAX_SHOWN]
+            raise UserError(
+                f"log: {name}: {shown} is not a number; allowed: int, float, bool, an array or a "
+                "tensor of one number, None"
+            ) from None
 
     def set(self, key: str, value: Any) -> None:
         """Moves a setting from the next batch on: see MOVABLE in ppo/training/settings.py.
@@ -150,3 +183,23 @@ class Trainer(Loop):
     def _must_be_saved(self, name: str) -> None:
         if self._event in ("on_checkpoint", "on_end"):
             raise UserError(f"{name}: the checkpoint is written before {self._event}; use on_batch")
+
+
+def _check_form(config: Any) -> None:
+    """
+    Raises:
+        UserError: it is no Config; says how to make one of it.
+    """
+    if isinstance(config, Config):
+        return
+    kind, make = f"a {type(config).__name__}", "load()"
+    if config is None:
+        kind = "None"
+    elif isinstance(config, type):
+        kind = f"the class {config.__name__}"
+    elif isinstance(config, str | Path):
+        kind = one_line(repr(str(config)))[:MAX_SHOWN]
+        make = f"load({kind})"
+    elif isinstance(config, Mapping):
+        make = "from_dict(...)"
+    raise UserError(f"Trainer: {kind} is no configuration; give a Config, such as Config.{make}")

@@ -125,6 +125,31 @@ def test_a_bug_is_reported_with_its_traceback(
             "--verbose: not allowed with argument --quiet",
         ),
         (["--mode", "probe", "ppo.gamma=1"], "ppo.gamma=1: write --set ppo.gamma=1"),
+        (
+            ["--mode", "probe", "--lr", "3e-4"],
+            "--lr: unknown flag; write --set ppo.learning_rate=3e-4 (see",
+        ),
+        (["--mode", "probe", "--gamma=0.9"], "--gamma: unknown flag; write --set ppo.gamma=0.9 ("),
+        (
+            ["--mode", "probe", "--network.hidden-sizes", "[64, 64]"],
+            "--network.hidden-sizes: unknown flag; write --set 'network.hidden_sizes=[64, 64]' (",
+        ),
+        (["--mode", "probe", "--num-envs"], "--num-envs: unknown flag; write --set env.num_envs=V"),
+        (
+            ["--mode", "probe", "--env", "CartPole-v1"],
+            "--env: unknown flag; write --set env.id=CartPole-v1 (see",
+        ),
+        (  # in another unit
+            ["--mode", "probe", "--batch-size", "64"],
+            "--batch-size: unknown flag; write --set ppo.num_minibatches=VALUE (see",
+        ),
+        (
+            ["--mode", "probe", "--train-batch-size", "9"],
+            "--train-batch-size: unknown flag; write --set ppo.num_steps=VALUE (see",
+        ),
+        (["--mode", "probe", "--seed", "1", "broken"], "broken: write --mode broken"),
+        (["probe", "--probe-only"], "probe: write python train_cli.py --mode probe --probe-only"),
+        (["probe", "--help"], "probe: write python train_cli.py --mode probe --help"),
         (["--mode", "probe", "stray"], "stray: --mode probe takes no such argument"),
         (["--mode", "probe", "--set", "ppo.gama=1"], "--set ppo.gama=1: unknown; did you mean"),
         (["--mode", "probe", "--seed", "-1"], "--set system.seed=-1: must be a whole number"),

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -343,6 +344,28 @@ def test_an_override_repairs_a_bad_value_in_the_file(tmp_path: Path) -> None:
         ("ppo={}", "--set ppo={}: is a section; set one of its keys, ppo.KEY=VALUE"),
         ("ppo.gamma", "--set ppo.gamma: write KEY=VALUE, such as ppo.learning_rate=1e-3"),
         ("ppo.gamma=!!python/name:os.system x", "--set ppo.gamma=!!python/name:os.system x: tag"),
+        ("ppo.foo.bar=1", "--set ppo.foo.bar=1: unknown; settings of ppo have two parts, ppo.KEY"),
+        ("ppo.optim.lr=1", "--set ppo.optim.lr=1: unknown; did you mean ppo.learning_rate?"),
+        ("ppo.x.gamma=1", "--set ppo.x.gamma=1: unknown; did you mean ppo.gamma?"),
+        ("foo.bar.baz=1", "--set foo.bar.baz=1: unknown"),
+        (
+            "network.hidden_sizes=64,64",
+            "--set network.hidden_sizes=64,64: must be a list of whole numbers (each at least 1) "
+            "with at least 1 of them; write [64,64]",
+        ),
+        (
+            "network.hidden_sizes=64",
+            "--set network.hidden_sizes=64: must be a list of whole numbers (each at least 1) "
+            "with at least 1 of them; write [64]",
+        ),
+        (
+            "train.callbacks=my_parts:Mine",
+            "--set train.callbacks=my_parts:Mine: must be a list of texts; write ['my_parts:Mine']",
+        ),
+        (
+            "env.id=my_envs:",
+            "--set env.id=my_envs:: must be text; a name belongs behind the colon: my_envs:Name",
+        ),
         ("ppo.gamma.x=1", "--set ppo.gamma.x=1: must be a number from 0 to 1"),
         ("env.id=\udcff", "--set env.id=\\udcff: "),
         ("env.id=a\x1b[31m\nb", "--set env.id=a\\x1b[31m\\nb: "),
@@ -495,3 +518,45 @@ def test_any_file_name_is_read_and_reported(tmp_path: Path, name: str) -> None:
 
 def test_plain_values_are_lists_and_numbers_only() -> None:
     assert plain(Config())["network"]["hidden_sizes"] == [64, 64]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"env.id": "CartPole-v1"}, "overrides: a dict; write a list of KEY=VALUE, such as "
+         "['ppo.gamma=0.99'] (nested dictionaries: Config.from_dict)"),
+        (None, "overrides: None; write a list of KEY=VALUE, such as ['ppo.gamma=0.99']"),
+        (3, "overrides: 3; write a list of KEY=VALUE, such as ['ppo.gamma=0.99']"),
+        ([("ppo.gamma", 0.9)],
+         "overrides: ('ppo.gamma', 0.9); write a list of KEY=VALUE, such as ['ppo.gamma=0.99']"),
+    ],
+)  # fmt: skip
+def test_overrides_of_another_form_are_refused_in_one_line(overrides: Any, message: str) -> None:
+    for read in (Config().with_overrides, lambda given: Config.load(overrides=given)):
+        with pytest.raises(UserError) as found:
+            read(overrides)
+        assert found.value.messages == [message]
+
+
+def test_one_override_needs_no_list() -> None:
+    assert Config.load(overrides="ppo.gamma=0.9").ppo.gamma == 0.9
+    assert Config().with_overrides("ppo.gamma=0.9").ppo.gamma == 0.9
+
+
+def test_a_setting_that_is_assigned_to_is_told_how_to_change() -> None:
+    config = Config()
+    for section in Config.model_fields:
+        name = next(iter(type(getattr(config, section)).model_fields))
+        with pytest.raises(UserError, match=rf"^{section}\.{name}: .*\['{section}\.{name}="):
+            setattr(getattr(config, section), name, 1)
+    with pytest.raises(UserError) as found:
+        config.ppo.learning_rate = 1e-3
+    assert found.value.messages == [
+        "ppo.learning_rate: a configuration does not change; make another one: "
+        "config = config.with_overrides(['ppo.learning_rate=0.001'])"
+    ]
+    with pytest.raises(UserError, match=r"^network\.hidden_sizes: .*hidden_sizes=\[64, 64\]'"):
+        config.network.hidden_sizes = (64, 64)
+    with pytest.raises(UserError, match="^ppo: a configuration does not change; make another one"):
+        config.ppo = {}
+    assert config == Config()

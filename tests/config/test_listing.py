@@ -37,6 +37,15 @@ def test_a_word_is_looked_for_in_names_and_meanings() -> None:
     assert matching(Config, None) == settings(Config)
 
 
+@pytest.mark.parametrize(
+    ("word", "name"),
+    [("lr", "ppo.learning_rate"), ("n_epochs", "ppo.num_epochs"), ("ent-coef", "ppo.entropy_coef")],
+)
+def test_a_word_of_another_library_finds_our_setting(word: str, name: str) -> None:
+    (item,) = matching(Config, word)
+    assert item.name.startswith(name)
+
+
 def test_a_word_that_matches_nothing_gets_the_nearest_names() -> None:
     with pytest.raises(UserError, match=r"lerning_rate: .*nearest: ppo\.learning_rate"):
         matching(Config, "lerning_rate")

@@ -47,6 +47,59 @@ def test_a_module_that_is_missing_is_named():
         make("no_such_module:Thing-v0")
 
 
+MISTYPED = """
+import gymnasium as gym
+from gymnasium.envs.classic_control import CartPoleEnv
+
+class Base(CartPoleEnv):
+    pass
+
+class Big(Base):
+    pass
+
+class NoEnvironment:
+    pass
+
+def make_big(index):
+    return Big()
+
+def helper():
+    pass
+
+if "Listed-v0" not in gym.registry:
+    gym.register("Listed-v0", "mistyped_envs:Big")
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ("mistyped_envs:base", "mistyped_envs has no base; did you mean mistyped_envs:Base"),
+        ("mistyped_envs:Bigg", "has no Bigg; did you mean mistyped_envs:Big?"),
+        ("mistyped_envs:Listed", "has no Listed; did you mean mistyped_envs:Listed-v0?"),
+        ("mistyped_envs:mak_big", "has no mak_big; did you mean mistyped_envs:make_big?"),
+        ("mistyped_envs:Qwxyz",
+         "has no Qwxyz; it has Base, Big (classes), make_big (functions), Listed-v0 (ids)"),
+        ("mistyped_envs:Baby", "has no Baby; it has Base, Big (classes)"),
+        ("mistyped_envs:CartPol-v1", "did you mean CartPole-v1"),
+        ("mistyped_envs.Base", "in a module stands behind a colon; write mistyped_envs:Base"),
+        ("no_such_envs.Base", "package.module:EnvId"),
+        ("textwrap:Base", "the module textwrap has no Base, and no environments"),
+    ],
+)  # fmt: skip
+def test_a_misspelt_name_of_a_module_brings_those_that_it_has(tmp_path, monkeypatch, given, why):
+    (tmp_path / "mistyped_envs.py").write_text(MISTYPED)
+    monkeypatch.syspath_prepend(tmp_path)
+    try:
+        with pytest.raises(UserError, match=re.escape(why)) as caught:
+            find_spec(given)
+    finally:
+        gym.registry.pop("Listed-v0", None)
+        sys.modules.pop("mistyped_envs", None)
+    assert str(caught.value).startswith(f"env.id: {given}: ") or "is not known" in str(caught.value)
+    assert "doesn't exist" not in str(caught.value) or given.startswith("no_such")
+
+
 @pytest.mark.parametrize(
     ("given", "hint"),
     [

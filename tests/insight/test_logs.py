@@ -55,6 +55,25 @@ def test_a_folder_of_runs_means_the_newest_run_and_not_its_event_files(tmp_path:
     assert "newest of 2 runs" in log.source and "run0002" in log.source
 
 
+def test_a_run_of_imitation_has_nothing_to_judge_and_is_not_the_newest(tmp_path: Path) -> None:
+    write_run(tmp_path / "run0001", healthy(5))
+    imitation = write_run(tmp_path / "run0002", [])
+    (imitation / "imitation.json").write_text("{}")
+    os.utime(imitation / "loss_metrics.json", (2e9, 2e9))
+    assert len(read_log(tmp_path)) == 5
+    assert find_run("latest", tmp_path).name == "run0001"
+    assert find_run("run0002", tmp_path).name == "run0002", "whoever names it, means it"
+    for named in (imitation, imitation / "loss_metrics.json"):
+        with pytest.raises(UserError, match=r"run0002: a run of imitation .*: nothing to judge"):
+            read_log(named)
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    imitation.rename(alone / "run0001")
+    assert find_run("latest", alone).name == "run0001"
+    with pytest.raises(UserError, match="run0001: a run of imitation"):
+        read_log(alone)
+
+
 def test_pretty_printed_records_are_read_too(tmp_path: Path) -> None:
     file = tmp_path / "loss_metrics.json"
     file.write_text(json.dumps({"schema_version": 1, "batches": healthy(3)}, indent=2))
@@ -129,6 +148,11 @@ def test_nothing_to_read_is_the_users_mistake(tmp_path: Path) -> None:
         read_log(tmp_path / "absent")
     with pytest.raises(UserError, match="no loss_metrics.json"):
         read_log(tmp_path)
+    for absent in ("./logs/nothing.csv", "nothing.csv", "logs/run0001", str(tmp_path / "absent")):
+        with pytest.raises(UserError, match=f"^{absent}: no such file or folder$"):
+            find_run(absent, tmp_path)
+    with pytest.raises(UserError, match="no run 'rum0001' in"):
+        find_run("rum0001", tmp_path)
     with pytest.raises(UserError, match="no run 'run9999'"):
         find_run("run9999", tmp_path)
     with pytest.raises(UserError, match="no run"):

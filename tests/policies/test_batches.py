@@ -68,6 +68,29 @@ def test_entries_of_different_numbers_are_refused():
         policy(space, spaces.Discrete(2)).predict({"a": np.zeros((2, 3))})
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("actions", [spaces.Discrete(2), spaces.Box(-2, 2, (2,))])
+def test_what_is_not_finite_is_refused_by_its_entry(value, actions):
+    acting = policy(BOX, actions, network__memory="gru")
+    acting.predict([0.0, 0.0, 0.0])
+    before = acting.states[0].clone()
+    with pytest.raises(ValueError, match=rf"^entry 1 of the observation is {value}$"):
+        acting.predict([0.0, value, 0.0])
+    assert (acting.states[0] == before).all(), "it forgets nothing by it"
+    acting.reset()
+    many = np.zeros((4, 3))
+    many[2, 0] = value
+    with pytest.raises(ValueError, match=rf"^entry 0 of observation 2 is {value}$"):
+        acting.predict(many)
+    NESTED.seed(0)
+    one, nested = NESTED.sample(), policy(NESTED, actions)
+    one["pair"] = (np.array([0, 0, value], np.float32), one["pair"][1])
+    with pytest.raises(ValueError, match=rf"^entry 2 of 'pair.0' of the observation is {value}$"):
+        nested.predict(one)
+    image = spaces.Box(0, 255, (40, 40, 3), np.uint8)
+    policy(image, actions).predict(image.sample())  # bytes always are
+
+
 def test_each_observation_of_a_batch_has_its_own_mask(tmp_path):
     trainer = Trainer(settings("masked_env:MaskedInfo-v0", train__total_timesteps=64), tmp_path)
     trainer.train()

@@ -138,12 +138,21 @@ def test_a_name_that_is_no_text_is_written_to(results):
     assert path.stat().st_size > 0
 
 
-def test_a_missing_package_is_named_with_its_extra(results, monkeypatch):
+@pytest.mark.parametrize(
+    ("missing", "words"),
+    [
+        (("onnx",), "the package onnx, which is not installed"),
+        (("onnx", "onnxscript"), "the packages onnx and onnxscript, which are not installed"),
+    ],
+)
+def test_a_missing_package_is_named_with_its_extra(results, monkeypatch, missing, words):
     real = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name, *a: None if name == "onnx" else real(name, *a)
-    )
-    with pytest.raises(UserError, match=r"needs the package onnx.*\.\[export\]"):
+
+    def found(name, *more):
+        return name not in missing if name.startswith("onnx") else real(name, *more)
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: found(name, *a) or None)
+    with pytest.raises(UserError, match=rf"needs {words}.*\.\[export\]"):
         export("run0001", results, "onnx")
 
 

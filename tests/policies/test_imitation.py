@@ -1,5 +1,7 @@
 """Imitation: what is learned, what is saved with the policy, and how PPO goes on from it."""
 
+import shlex
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from gymnasium import spaces
 
 from ppo.cli import main
 from ppo.config import Config
+from ppo.core import program
 from ppo.envs.make import make_environments
 from ppo.envs.native.double_integrator import DoubleIntegrator
 from ppo.losses.balancers import REGISTRY
@@ -155,6 +158,29 @@ def test_the_command_saves_a_run_that_evaluate_and_train_can_use(optimal, tmp_pa
     start = ["--set", "train.initial_policy=run0001", "--set", "env.num_envs=16"]
     kept = [flag for flag in flags if "=imitation." not in flag]
     assert main(["--mode", "single_batch", *kept, *start, "--quiet"]) == 0
+
+
+def test_the_next_step_can_be_typed_as_it_is_printed(optimal, tmp_path, capsys):
+    write(tmp_path / "d.npz", optimal)
+    given = ["env.id=DoubleIntegrator-v0", "env.num_envs=16"]
+    results = tmp_path / "all runs"
+    flags = ["--results", str(results), *(f"--set={o}" for o in [*SMALL, *given])]
+    assert (
+        main(["--mode", "pretrain", "--data", str(tmp_path / "d.npz"), *flags, "--seed", "3"]) == 0
+    )
+    line = capsys.readouterr().out.splitlines()[-1]
+    told, _, command = line.partition(": ")
+    words = shlex.split(command)
+    assert told == "go on from it" and words[:4] == [
+        *program.started_as().split(),
+        "--mode",
+        "train",
+    ]
+    assert "--set env.id=DoubleIntegrator-v0" in command and "imitation." not in command
+    assert main([*words[2:], "--quiet", "--set", "train.total_timesteps=500"]) == 0
+    config = Config.load_run(results / "run0002" / "config.yaml")[0]
+    assert config.env.num_envs == 16 and config.system.seed == 3
+    assert config.train.initial_policy == "run0001"
 
 
 @pytest.mark.parametrize(

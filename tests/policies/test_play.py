@@ -65,13 +65,15 @@ class Endless(gym.Env):
 gym.register("Endless-v0", Endless)
 
 
-def test_an_evaluation_of_episodes_that_never_end_ends_and_says_so():
+@pytest.mark.parametrize("wanted", [3, 5])
+def test_an_evaluation_of_episodes_that_never_end_ends_and_says_so(wanted):
     told = []
     with make("Endless-v0", num_envs=3) as envs:
-        found = evaluate(envs, Constant(), 5, 0, max_steps=40, note=told.append)
+        found = evaluate(envs, Constant(), wanted, 0, max_steps=40, note=told.append)
     assert found["episodes"] == 3 and found["mean_length"] == 40 and found["mean_return"] == 80
     (line,) = told
-    assert "evaluation.max_steps 40" in line and "3 of 5 episodes" in line
+    assert "evaluation.max_steps 40" in line and "3 of the 3 episodes played" in line
+    assert ("; 5 were wanted" in line) == (wanted == 5), "none of them has ended"
 
 
 def test_an_episode_of_just_so_many_steps_is_whole():

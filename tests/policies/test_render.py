@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import re
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from drawn_env import GRAY, Drawn
 from PIL import Image
 
 from ppo import Config, Trainer
+from ppo.cli import main
 from ppo.core.errors import RunError, UserError
 from ppo.policies.evaluate import render_run
 
@@ -35,9 +37,10 @@ FORMS = {
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     results = tmp_path_factory.mktemp("results")
-    for name, kwargs in (("Drawn", "{render_mode: human}"), ("NoMode", "{}")):
+    made = {"Drawn-v0": "{render_mode: human}", "NoMode-v0": "{}", "Blind": "{}", "Tolerant": "{}"}
+    for name, kwargs in made.items():
         settings = [
-            f"env.id=drawn_env:{name}-v0", f"env.kwargs={kwargs}", "env.num_envs=1",
+            f"env.id=drawn_env:{name}", f"env.kwargs={kwargs}", "env.num_envs=1",
             "ppo.num_steps=4", "ppo.num_minibatches=1", "system.compile=never",
             "logging.tensorboard=false", "network.hidden_sizes=[8]", "evaluation.episodes=1",
         ]  # fmt: skip
@@ -104,3 +107,19 @@ def test_what_is_no_picture_is_one_line(runs, monkeypatch, name):
 def test_a_constructor_without_render_mode_is_named(runs):
     with pytest.raises(UserError, match="--render: .*NoMode-v0.*render_mode"):
         render_run("run0002", runs, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("run", "why"),
+    [
+        ("run0002", "NoMode-v0 cannot be made .*'render_mode'"),
+        ("run0003", "drawn_env:Blind declares no render mode"),
+        ("run0004", "drawn_env:Tolerant declares no render mode"),
+    ],
+)
+def test_what_cannot_draw_is_told_before_anything_is_played(runs, capsys, run, why):
+    where = ["--results", str(runs), "--run", run, "--episodes", "1"]
+    assert main(["--mode", "evaluate", *where, "--render"]) == 2
+    told = capsys.readouterr()
+    assert not told.out, "nothing was played"
+    assert re.fullmatch(rf"error: --render: (env.id: )?{why}.*\n", told.err)

@@ -38,7 +38,8 @@ class Net(Encoder):
         return torch.tanh(self.layer(numbers))
 
 class Watch(Callback):
-    pass
+    def on_end(self, trainer, summary):
+        pass
 
 if "Trusted-v0" not in gym.registry:
     gym.register("Trusted-v0", "gymnasium.envs.classic_control:CartPoleEnv", max_episode_steps=9)

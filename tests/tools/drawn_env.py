@@ -38,6 +38,30 @@ class NoMode(Drawn):
         pass
 
 
+class Blind(gym.Env):
+    """Two steps; draws nothing, and says so."""
+
+    metadata = {"render_modes": []}
+    observation_space, action_space = Drawn.observation_space, Drawn.action_space
+
+    def __init__(self) -> None:
+        pass
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.count = 0
+        return np.zeros(3, np.float32), {}
+
+    def step(self, action):
+        self.count += 1
+        return np.zeros(3, np.float32), 1.0, self.count == 2, False, {}
+
+
+class Tolerant(Blind):
+    def __init__(self, **kwargs) -> None:
+        pass
+
+
 if "Drawn-v0" not in gym.registry:
     gym.register("Drawn-v0", "drawn_env:Drawn")
     gym.register("NoMode-v0", "drawn_env:NoMode")

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from learner_tools import settings
 
-from ppo import StopAtNoImprovement, StopAtReturn, Trainer
+from ppo import Callback, StopAtNoImprovement, StopAtReturn, Trainer
 from ppo.core.errors import UserError
 
 
@@ -60,3 +60,76 @@ def test_a_run_ends_at_its_return(tmp_path) -> None:
         assert len(trainer.recent) >= 5
     assert summary["status"] == "finished" and summary["batches"] < 5
     assert summary["reason"].startswith("mean return ") and math.isfinite(summary["best_return"])
+
+
+class Misspelt:
+    def on_bath(self, trainer, record): ...
+
+
+class Inherited(Callback):
+    def on_batches(self, trainer, record): ...
+
+
+class OfBaselines:
+    def _on_step(self): ...
+
+
+def function(trainer, record): ...
+
+
+NONE = {
+    "Misspelt has none of the methods of a callback; it has on_bath: write on_batch": Misspelt(),
+    "Inherited has none of .* it has on_batches: write on_batch": Inherited(),
+    "OfBaselines has none of .* it has _on_step: write on_batch": OfBaselines(),
+    r"function is a function; write a class with on_batch\(trainer, record\)": function,
+    "7 has none of the methods": 7,
+    "'StopAtReturn' has none of the methods": "StopAtReturn",
+    "None has none of the methods": None,
+}
+
+
+@pytest.mark.parametrize("why", NONE)
+def test_what_would_never_be_called_is_refused(tmp_path, why: str) -> None:
+    for given in ([NONE[why]], NONE[why]):
+        with pytest.raises(UserError, match=why) as found:
+            Trainer(settings("CartPole-v1"), tmp_path, callbacks=given)
+        (line,) = found.value.messages
+        assert line.startswith("callbacks: ")
+        assert "on_start, on_batch, on_evaluation, on_checkpoint, on_end, state_dict" in line
+
+
+def test_one_callback_needs_no_list(tmp_path) -> None:
+    with Trainer(settings("CartPole-v1"), tmp_path, callbacks=StopAtReturn(5)) as trainer:
+        assert list(trainer.callbacks.named) == ["StopAtReturn"]
+    with Trainer(settings("CartPole-v1"), tmp_path, callbacks=iter([Callback()])) as trainer:
+        assert list(trainer.callbacks.named) == ["Callback"]
+
+
+NAMED = """
+from ppo import Callback
+
+class Misspelt:
+    def on_bath(self, trainer, record): ...
+
+class Inherited(Callback):
+    def on_batches(self, trainer, record): ...
+"""
+
+
+@pytest.mark.parametrize(
+    ("spec", "why"),
+    [
+        ("named_callbacks:Misspelt", "has none of the methods .* it has on_bath: write on_batch"),
+        ("named_callbacks:Inherited", "has none of the methods .* on_batches: write on_batch"),
+        ("ppo:StopAtReturn", r"it needs value, and classes named here .*StopAtReturn\(value=.*\)"),
+    ],
+)
+def test_what_the_configuration_names_can_be_made_and_called(
+    tmp_path, monkeypatch, spec: str, why: str
+) -> None:
+    (tmp_path / "named_callbacks.py").write_text(NAMED)
+    monkeypatch.syspath_prepend(tmp_path)
+    chosen = settings("CartPole-v1").with_overrides([f"train.callbacks=['{spec}']"])
+    with pytest.raises(UserError, match=f"^train.callbacks: {spec}: {why}") as found:
+        Trainer(chosen, tmp_path)
+    assert len(found.value.messages) == 1

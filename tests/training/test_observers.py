@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
 from learner_tools import records, settings
@@ -63,16 +64,30 @@ def test_everything_is_told_in_order(tmp_path):
     ]  # fmt: skip
 
 
-def test_a_callback_needs_no_base_class_and_no_method(tmp_path):
+def test_a_callback_needs_no_base_class(tmp_path):
     class Bare:
         def on_batch(self, trainer, record):
             trainer.log("two", 2)
 
-    with Trainer(config(), tmp_path, callbacks=[Bare(), object()]) as trainer:
+    with Trainer(config(), tmp_path, callbacks=[Bare()]) as trainer:
         trainer.train(batches=1)
     assert records(tmp_path / "run0001")[0]["custom/two"] == 2.0
     with pytest.raises(UserError, match=r"Told is a class; write Told\(\.\.\.\)"):
         Trainer(config(), tmp_path, callbacks=[Told])
+
+
+def test_what_is_no_number_is_not_logged(tmp_path):
+    class Log(Callback):
+        def on_batch(self, trainer, record):
+            for good in (True, np.float32(2), torch.tensor([3.0]), None):
+                trainer.log("good", good)
+            for wrong in ("text", "3.5", b"3", [1.0], torch.zeros(2), np.zeros(2), object()):
+                with pytest.raises(UserError, match="^log: wrong: .* is not a number; allowed: "):
+                    trainer.log("wrong", wrong)
+
+    with Trainer(config(), tmp_path, callbacks=[Log()]) as trainer:
+        trainer.train(batches=1)
+    assert "custom/wrong" not in records(tmp_path / "run0001")[0]
 
 
 def test_what_is_logged_stands_in_the_record_and_in_tensorboard(tmp_path):

@@ -3,13 +3,14 @@
 import json
 import math
 import signal
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from ppo import Config, Trainer, load_policy
+from ppo import Config, Trainer, evaluate, load_policy
 from ppo.algorithm.automatic import chosen
 from ppo.cli import main
 from ppo.core.errors import UserError
@@ -229,6 +230,14 @@ def test_evaluate_is_the_evaluation_of_the_command_line(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out) == found
 
 
+def test_an_evaluation_has_an_episode(tmp_path):
+    with Trainer(Config.load(overrides=["env.id=CartPole-v1"]), tmp_path) as trainer:
+        for found in (trainer.evaluate, partial(evaluate, trainer.policy)):
+            for episodes in (0, -1):
+                with pytest.raises(UserError, match=f"^evaluate: episodes: {episodes}; allowed: 1"):
+                    found(episodes=episodes)
+
+
 def test_an_environment_is_freed_with_its_trainer(tmp_path):
     trainer = Trainer(small("Pendulum-v1", **{"env.backend": "async"}), tmp_path)
     trainer.train(batches=1)
@@ -316,3 +325,19 @@ def test_evaluations_of_one_policy_agree(tmp_path, mode):
     one, other = ({k: v for k, v in row.items() if k not in own} for row in found)
     assert one == other
     assert "best_000006" in " ".join(path.name for path in (tmp_path / "run0001").rglob("best*"))
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ("cartpole", r"'cartpole' is no configuration; give a Config, .*Config.load\('cartpole'\)"),
+        (Path("a.yaml"), r"'a.yaml' is no configuration; give a Config, .*Config.load\('a.yaml'\)"),
+        ({"env": {}}, r"a dict is no configuration; give a Config, .*Config.from_dict\(\.\.\.\)"),
+        (None, r"None is no configuration; give a Config, .*Config.load\(\)"),
+        (Config, r"the class Config is no configuration; give a Config, .*Config.load\(\)"),
+    ],
+)
+def test_what_is_no_configuration_is_refused(tmp_path, given, why):
+    with pytest.raises(UserError, match=f"^Trainer: {why}$") as found:
+        Trainer(given, tmp_path)
+    assert len(found.value.messages) == 1 and not any(tmp_path.iterdir())

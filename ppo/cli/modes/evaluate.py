@@ -32,13 +32,15 @@ def run(args: argparse.Namespace) -> int:
 
     if args.episodes < 1:
         raise UserError(f"--episodes: {args.episodes}; allowed: 1 or more")
-    from ppo.policies.evaluate import evaluate_policy, on_variant, render
+    from ppo.policies.evaluate import evaluate_policy, on_variant, refuse_undrawn, render
     from ppo.policies.policy import load_policy
     from ppo.runs.folder import RunFolder
 
     folder = RunFolder.open(args.results, args.run)
     policy = load_policy(folder.path, args.results, args.which, trust=args.trust)
     changes = on_variant(policy, args.overrides)
+    if args.render:
+        refuse_undrawn(policy)
     seed = 0 if args.seed is None else args.seed
     if not args.quiet:
         actions = "sampled actions" if args.stochastic else "the policy's mode"

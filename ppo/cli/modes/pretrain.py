@@ -20,7 +20,8 @@ def add_arguments(parser: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ppo.cli.flags import load_config
+    from ppo.cli.flags import TRAINING, again, load_config
+    from ppo.core import program
     from ppo.core.errors import UserError
 
     if args.data is None:
@@ -55,5 +56,6 @@ def run(args: argparse.Namespace) -> int:
     if result.get("final_error") is not None:
         print(f"final error {number(result['final_error'])}")
     print(f"saved as {from_here(found.folder.path)}")
-    print(f"go on from it: --mode train --set train.initial_policy={found.folder.name}")
+    start = ("--set", f"train.initial_policy={found.folder.name}")
+    print(f"go on from it: {program.command('train', *again(args, TRAINING), *start)}")
     return 0

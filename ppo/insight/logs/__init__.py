@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ppo.core.errors import UserError
+from ppo.core.errors import UserError, one_line
 from ppo.insight.logs.event_files import read_event_files, time_in_name
 from ppo.insight.logs.log import MetricsLog, from_records
 from ppo.insight.logs.own import read_records, read_run, read_settings, read_summary
 from ppo.insight.logs.series import Series
-from ppo.runs.names import RUN_NAME
+from ppo.runs.names import RUN_NAME, run_names
 from ppo.runs.names import find_run as find_own_run
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
 ]
 
 OWN_LOG = "loss_metrics.json"
+IMITATION = "imitation.json"  # in a run of --mode pretrain
 TABLES = (
     "progress.txt",
     "progress.json",
@@ -44,9 +45,28 @@ def find_run(run: str, results: str | os.PathLike[str] = "training_results") -> 
     Raises:
         UserError: there is none.
     """
-    if run != "latest" and not RUN_NAME.fullmatch(run) and Path(run).exists():
-        return Path(run)
+    if run == "latest":
+        trained = (name for name in reversed(run_names(results)) if not _imitates(results, name))
+        run = next(trained, run)
+    elif not RUN_NAME.fullmatch(run):
+        if os.path.exists(run):
+            return Path(run)
+        if Path(run).suffix or len(Path(run).parts) > 1:
+            raise UserError(f"{one_line(run)}: no such file or folder")
     return find_own_run(Path(results), run)
+
+
+def _imitates(*folder: str | os.PathLike[str]) -> bool:
+    """Whether a folder is a run of imitation, which has no batches."""
+    return os.path.exists(os.path.join(*folder, IMITATION))
+
+
+def _refuse_imitation(folder: Path) -> None:
+    if _imitates(folder):
+        raise UserError(
+            f"{folder}: a run of imitation (--mode pretrain), which has no batches: nothing to "
+            f"judge; its losses are in {IMITATION}"
+        )
 
 
 def read_log(path: str | os.PathLike[str]) -> MetricsLog:
@@ -67,6 +87,7 @@ def read_log(path: str | os.PathLike[str]) -> MetricsLog:
 def _read_folder(folder: Path) -> MetricsLog:
     runs = [folder] if (folder / OWN_LOG).exists() else _runs_below(folder)
     if runs:
+        _refuse_imitation(runs[0])
         log = read_run(runs[0])
         log.source = str(runs[0])
         if runs[0] != folder and len(runs) > 1:
@@ -86,14 +107,15 @@ def _read_folder(folder: Path) -> MetricsLog:
 
 
 def _runs_below(folder: Path) -> list[Path]:
-    """Our own run folders below one, the newest first."""
+    """Our own run folders below one, the newest first; those of imitation only where all are."""
     found: list[Path] = []
     for place, folders, files in os.walk(folder):
         if OWN_LOG in files:
             found.append(Path(place))
         if OWN_LOG in files or len(Path(place).relative_to(folder).parts) >= DEEPEST:
             folders.clear()
-    return sorted(found, key=lambda run: (run / OWN_LOG).stat().st_mtime, reverse=True)
+    trained = [run for run in found if not _imitates(run)]
+    return sorted(trained or found, key=lambda r: (r / OWN_LOG).stat().st_mtime, reverse=True)
 
 
 def _by_folder(folder: Path) -> dict[Path, list[Path]]:
@@ -167,5 +189,7 @@ def _read_table(file: Path) -> MetricsLog:
         return interpret(read_csv(file))
     head = file.read_bytes()[:65536]
     if b'"batches"' in head or b'"schema_version"' in head:
+        if file.name == OWN_LOG:
+            _refuse_imitation(file.parent)
         return read_run(file)
     return interpret(read_json_lines(file))

@@ -1,0 +1,114 @@
+"""Whether callbacks can be called: one that no event reaches would be ignored without a word."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
+from ppo.core import imports
+from ppo.core.errors import UserError, one_line
+from ppo.training.observers import Callback
+
+METHODS = (
+    "on_start",
+    "on_batch",
+    "on_evaluation",
+    "on_checkpoint",
+    "on_end",
+    "state_dict",
+    "load_state_dict",
+)
+ELSEWHERE = {  # of Stable-Baselines3
+    "_on_step": "on_batch",
+    "_on_rollout_end": "on_batch",
+    "_on_training_start": "on_start",
+    "_on_training_end": "on_end",
+}
+MAX_SHOWN = 60  # characters of an object
+
+
+def checked(callbacks: Any) -> list[Any]:
+    """The callbacks as a list; one alone needs none.
+
+    Raises:
+        UserError: one has no method that is ever called.
+    """
+    alone = isinstance(callbacks, str | type) or not isinstance(callbacks, Iterable)
+    found = [callbacks] if alone or _answers(callbacks) else list(callbacks)
+    for callback in found:
+        if inspect.isroutine(callback):
+            raise UserError(
+                f"callbacks: {callback.__name__} is a function; write a class with "
+                f"on_batch(trainer, record) ({_methods()})"
+            )
+        if not (isinstance(callback, type) or _answers(callback)):  # a class has its own message
+            raise UserError(f"callbacks: {_name(callback)} {_none_of(callback)}")
+    return found
+
+
+def check_named(specs: Iterable[str]) -> None:
+    """
+    Raises:
+        UserError: a class that `train.callbacks` names cannot be made without arguments, or has no
+            method that is ever called.
+    """
+    for spec in specs:
+        kind = imports.load(spec, "train.callbacks")
+        if not isinstance(kind, type):
+            continue  # refused where it is made
+        place = f"train.callbacks: {spec}"
+        if needed := _needed(kind):
+            given = ", ".join(f"{name}=..." for name in needed)
+            raise UserError(
+                f"{place}: it needs {', '.join(needed)}, and classes named here are made without "
+                f"arguments; name a class of yours that derives from it and gives them, or write "
+                f"Trainer(config, callbacks=[{kind.__name__}({given})])"
+            )
+        if not (_answers(kind) or hasattr(kind, "__getattr__")):
+            raise UserError(f"{place}: {_none_of(kind)}")
+
+
+def _answers(callback: Any) -> bool:
+    """Whether it, an object or a class, has a method that is called, and that does something."""
+    if type(callback) is Callback:
+        return True  # it does nothing, and says so
+    own = (getattr(callback, name, None) for name in METHODS)
+    nothing = [getattr(Callback, name) for name in METHODS]
+    return any(callable(item) and getattr(item, "__func__", item) not in nothing for item in own)
+
+
+def _none_of(callback: Any) -> str:
+    """What to say of one that no event reaches: the method that was meant, and all there are."""
+    own = [
+        name for name in dir(callback) if not name.startswith("__") and not hasattr(Callback, name)
+    ]
+    meant = next((name for name in ELSEWHERE if name in own), None)
+    hint = f"; it has {meant}: write {ELSEWHERE[meant]}" if meant else ""
+    for name in () if meant else own:
+        if near := get_close_matches(name, METHODS, n=1, cutoff=0.7):
+            hint = f"; it has {name}: write {near[0]}"
+            break
+    return f"has none of the methods of a callback{hint} ({_methods()})"
+
+
+def _methods() -> str:
+    return f"methods: {', '.join(METHODS)}; see docs/callbacks.md"
+
+
+def _name(callback: Any) -> str:
+    """The class of a user's object; a plain value as it is."""
+    if type(callback).__module__ == "builtins":
+        return one_line(repr(callback))[:MAX_SHOWN]
+    return type(callback).__name__
+
+
+def _needed(kind: type) -> list[str]:
+    """The arguments without which it cannot be made."""
+    try:
+        parameters = inspect.signature(kind).parameters.values()
+    except (TypeError, ValueError):  # written in C
+        return []
+    optional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [p.name for p in parameters if p.default is p.empty and p.kind not in optional]
