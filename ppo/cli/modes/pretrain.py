@@ -49,8 +49,8 @@ def run(args: argparse.Namespace) -> int:
     found = pretrain(config, args.data, args.results, tell)
     result = found.result
     low, high = result["ci95"]
-    interval = f"95 % interval {number(low)} to {number(high)}"
-    print(f"return   {number(result['mean_return'])}  ({interval})")
+    interval = "" if low is None else f"  (95 % interval {number(low)} to {number(high)})"
+    print(f"return   {number(result['mean_return'])}{interval}")
     if result["success_rate"] is not None:
         print(f"success  {result['success_rate']:.1%}")
     if result.get("final_error") is not None:
