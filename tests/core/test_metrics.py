@@ -79,7 +79,7 @@ def _compared(folder: Path) -> Comparison:
         for seed in range(4):
             records = healthy(20, seed=seed)
             for record in records:
-                record["brightness"] = level + 0.01 * seed
+                record["brightness"] = level * (1 + 0.01 * seed)
             tree = {**SETTINGS, "ppo": {**SETTINGS["ppo"], "learning_rate": level}}
             paths.append(write_run(folder / f"run{len(paths)}", records, tree, seed=seed))
     return compare(paths)

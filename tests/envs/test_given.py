@@ -157,7 +157,7 @@ def test_one_instance_for_several_slots_is_refused():
     [
         (17, "an object of type int is none; give a Gymnasium id, package.module:name, a class"),
         (of_module("NUMBER"), "is an object of type int; name a class"),
-        (of_module("nothing"), "'nothing' is not known"),
+        (of_module("nothing"), "has no nothing; did you mean env_forms:make_nothing"),
         (of_module("make_nothing"), "made an object of type NoneType"),
         (of_module("make_too_many"), "was asked for 3 environments .num_envs. and made 6"),
         (lambda: CartPoleVectorEnv(3), "a factory of many environments has a parameter num_envs"),
