@@ -29,6 +29,8 @@ def device_for(name: str) -> torch.device:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
+        if reason.startswith("Expected one of"):  # all device types that torch has a name for
+            reason = "no such kind of device"
         raise UserError(
             f"system.device: {name!r} cannot be used ({reason}); allowed: auto, cpu, "
             "cuda, cuda:0, ..."

@@ -99,7 +99,8 @@ def _result(ended: Ended) -> str:
         rows.append(["best evaluation", f"{text}, after {best.get('batch', '-')} batches"])
     steps, seconds = clean(summary.get("env_steps")), clean(summary.get("wall_time_s"))
     if steps is not None and seconds is not None:
-        text = f"{compact(steps)} steps in {summary.get('batches', '-')} batches"
+        count = summary.get("batches", "-")
+        text = f"{compact(steps)} steps in {count} batch{'es' if count != 1 else ''}"
         rows.append(["length", f"{text} and {duration(seconds)}"])
     return page.table(["", "result"], rows, "result", "words")
 
