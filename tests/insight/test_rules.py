@@ -171,7 +171,8 @@ def test_a_horizon_of_one_step_is_no_illness_where_the_task_is_solved() -> None:
         return log
 
     assert first(log(lambda done: 500 + 0 * done)) == "healthy"
-    assert first(log(noisy(lambda done: 500 + 0 * done, 200.0))) == "gamma_horizon"
+    for noise in (10.0, 200.0):  # a plateau, and no limit
+        assert first(log(noisy(lambda done: 500 + 0 * done, noise))) == "gamma_horizon"
 
 
 def _two_losses(log: MetricsLog) -> MetricsLog:

@@ -7,10 +7,11 @@ import numpy as np
 from ppo.core.figures import number, setting
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import MILD, RULES, SEVERE, Change, Finding, Rule
-from ppo.insight.rules._signs import lasting, median, rises, settled
+from ppo.insight.rules._signs import known, lasting, median, rises, settled
 
 FAR, NEAR = 10.0, 0.1  # horizon 1 / (1 - gamma) over the mean length of an episode (J)
 BLINK, LONGER = 3.0, 3.0  # steps of a horizon that hides what follows in episodes so much longer
+SAME = 0.01  # spread of the last returns beside their size, in a task that is solved (J)
 BLIND = 0.3  # explained variance (J)
 
 
@@ -24,6 +25,12 @@ class GammaHorizon(Rule):
     explains = ("critic_blind", "loss_imbalance", "too_many_epochs", "entropy_coefficient_too_high")
     sources = ("andyljones.com/posts/rl-debugging.html: smaller discount or longer chunks",)
 
+    def _solved(self, log: MetricsLog) -> bool:
+        """Whether the returns have come to one value: a limit that every episode reaches."""
+        _, returns = known(log.get("mean_episode_return"))
+        late = returns[-max(len(returns) // 4, 1) :]
+        return settled(log) and bool(np.std(late) <= SAME * abs(np.median(late)))
+
     def check(self, log: MetricsLog) -> Finding | None:
         gamma = log.get("gamma")  # in force; it may follow the episodes
         gamma = np.where(np.isfinite(gamma), gamma, log.number("ppo.gamma"))
@@ -36,7 +43,7 @@ class GammaHorizon(Rule):
         if rises(log):
             wrong[:] = False
         blink = (horizon < BLINK) & (ratio < 1 / LONGER)  # such a critic sees, but no consequence
-        if not settled(log):
+        if not self._solved(log):
             wrong |= blink
         row = lasting(wrong, 18, 20)
         if row is None:

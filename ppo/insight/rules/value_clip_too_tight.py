@@ -7,7 +7,15 @@ import numpy as np
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
-from ppo.insight.rules._signs import alike, lasting, median, normalizes_returns, return_scale, rises
+from ppo.insight.rules._signs import (
+    alike,
+    lasting,
+    median,
+    normalizes_returns,
+    return_scale,
+    rises,
+    settled,
+)
 
 BLOCKED = 0.3  # share of samples without a value gradient (M: sick 0.86 to 0.98, healthy to 0)
 BLIND = 0.5  # explained variance (J)
@@ -30,7 +38,7 @@ class ValueClipTooTight(Rule):
         blind = (log.get("explained_variance") < BLIND) & ~near & ~alike(log)
         blocked = log.get("value_clip_fraction")
         row = lasting((blocked > BLOCKED) & blind, 8, 10, share=0.3)
-        if row is not None and not rises(log):
+        if row is not None and not settled(log):
             held = number(100 * median(blocked[row:]))
             variance = number(median(log.get("explained_variance")[row:]))
             evidence = f"{held} % of the samples blocked, explained variance {variance}"
