@@ -9,16 +9,15 @@ from gymnasium import spaces
 GRAY = np.full((40, 50), 51, np.uint8)  # a fifth of white
 
 
-class Drawn(gym.Env):
-    """Three steps; `frame` is set on the class: an array, a function without arguments, or None."""
+class Blind(gym.Env):
+    """Three steps; draws nothing, and says so."""
 
-    metadata = {"render_modes": ["rgb_array", "human"], "render_fps": 10}
+    metadata = {"render_modes": []}
     observation_space = spaces.Box(-1, 1, (3,), np.float32)
     action_space = spaces.Discrete(2)
-    frame: object = None
 
-    def __init__(self, render_mode: str | None = None) -> None:
-        self.render_mode = render_mode
+    def __init__(self) -> None:
+        pass
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
@@ -29,36 +28,27 @@ class Drawn(gym.Env):
         self.count += 1
         return np.zeros(3, np.float32), 1.0, self.count == 3, False, {}
 
+
+class Tolerant(Blind):
+    def __init__(self, **kwargs) -> None:
+        pass
+
+
+class Drawn(Blind):
+    """Three steps; `frame` is set on the class: an array, a function without arguments, or None."""
+
+    metadata = {"render_modes": ["rgb_array", "human"], "render_fps": 10}
+    frame: object = None
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        self.render_mode = render_mode
+
     def render(self):
         return self.frame() if callable(self.frame) else self.frame
 
 
 class NoMode(Drawn):
     def __init__(self) -> None:
-        pass
-
-
-class Blind(gym.Env):
-    """Two steps; draws nothing, and says so."""
-
-    metadata = {"render_modes": []}
-    observation_space, action_space = Drawn.observation_space, Drawn.action_space
-
-    def __init__(self) -> None:
-        pass
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        self.count = 0
-        return np.zeros(3, np.float32), {}
-
-    def step(self, action):
-        self.count += 1
-        return np.zeros(3, np.float32), 1.0, self.count == 2, False, {}
-
-
-class Tolerant(Blind):
-    def __init__(self, **kwargs) -> None:
         pass
 
 
