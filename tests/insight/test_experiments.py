@@ -197,6 +197,17 @@ def test_a_failure_stands_alone_and_is_retried_on_demand(tmp_path: Path) -> None
     assert [outcome.status for outcome in outcomes] == ["failed", "finished", "finished"]
 
 
+def test_a_folder_that_an_orphan_left_hides_no_finished_run(tmp_path: Path) -> None:
+    """It is killed with its parent, when another process has begun the job anew."""
+    experiment = open_experiment(_plan("0.9", seeds=1), tmp_path)
+    (finished,) = run_experiment(experiment, StandIn())
+    (finished.folder / "run0002").mkdir()
+    (outcome,) = experiment.outcomes()
+    assert (outcome.status, outcome.run) == ("finished", finished.run)
+    run_experiment(experiment, StandIn())
+    assert _starts(experiment) == [["new"]]
+
+
 DRIVER = """
 import sys
 sys.path[:0] = [{root!r}, {root!r} + "/tests/tools", {root!r} + "/tests/insight"]

@@ -75,7 +75,9 @@ class Experiment:
         if not names:
             error = _last_error(folder)
             return Outcome(job, folder, "failed" if error else "waiting", None, error)
-        run = RunFolder.open(folder, names[-1])
+        # A process whose parent was killed may still have made a folder beside a finished run's.
+        runs = [RunFolder.open(folder, name) for name in names]
+        run = next((run for run in reversed(runs) if run.status() == "finished"), runs[-1])
         status = "running" if run.is_alive() else run.status()
         run.release()
         error = _last_error(folder) if status == "failed" else ""

@@ -213,8 +213,8 @@ class Tuner:
         return self._place(one) / names[-1] if names else None
 
     def _finished(self, one: Active) -> Path | None:
-        run = self._run(one)
-        return run if run is not None and read_summary(run).get("status") == "finished" else None
+        runs = [self._place(one) / name for name in reversed(run_names(self._place(one)))]
+        return next((run for run in runs if read_summary(run).get("status") == "finished"), None)
 
     def _start(self, one: Active) -> None:
         place, run = self._place(one), self._run(one)
