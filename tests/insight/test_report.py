@@ -70,6 +70,15 @@ def test_an_interrupted_run_is_resumed_first(tmp_path: Path) -> None:
     assert commands[0].endswith("--mode train --resume run0001")
 
 
+@pytest.mark.parametrize(("exit_status", "goes_on"), [(1, True), (4, False)])
+def test_a_failed_run_is_resumed_unless_it_diverged(
+    tmp_path: Path, exit_status: int, goes_on: bool
+) -> None:
+    text = _page(tmp_path / "run0001", status="failed", reason="a bug", exit_status=exit_status)
+    assert ("go on where it stopped, once that is mended" in text) == goes_on
+    assert ("--mode train --resume run0001" in text) == goes_on
+
+
 def test_settings_that_differ_stand_beside_the_shipped_ones(tmp_path: Path) -> None:
     settings = {**SETTINGS, "ppo": {**SETTINGS["ppo"], "learning_rate": 0.0005}}
     text = _page(tmp_path / "run0001", settings=settings)

@@ -8,6 +8,7 @@ from made_logs import first, foreign, noisy, through
 
 from ppo.insight.doctor import _verdict_line, diagnose
 from ppo.insight.logs import MetricsLog
+from ppo.insight.rules._signs import RISES, gain, leans, rises
 
 WRITERS = ["ppo", "cleanrl", "stable-baselines3"]
 
@@ -45,6 +46,12 @@ def test_what_crashes_in_its_last_batches_did_not_rise(writer: str) -> None:
         return
     once = through((0.0, 30.0), (0.3, 500.0), (0.95, 500.0), (0.975, 5.0), (1.0, 500.0))
     assert first(foreign(40, writer, mean_episode_return=noisy(once, 2.0))) == "healthy"
+
+
+def test_a_mean_that_is_still_up_is_no_rise_where_its_end_is_down() -> None:
+    crash = through((0, 35), (0.8, 500), (0.9, 90), (0.91, 0), (1, 0))
+    log = foreign(30, "ppo", mean_episode_return=noisy(crash, 2.0))
+    assert gain(log) > RISES and not rises(log) and not leans(log)
 
 
 def test_a_reward_that_stops_is_no_collapse_of_the_policy() -> None:

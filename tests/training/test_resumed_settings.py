@@ -134,10 +134,10 @@ def test_a_run_that_has_done_all_its_steps_is_left_as_it_is(tmp_path, capsys):
 
 def test_times_are_those_of_all_processes(tmp_path):
     first = Trainer(config(), tmp_path)
+    first.learner.timing["collect"] += 1000
+    first.evaluated.seconds += 1000
     first.train(batches=2)
-    before = {**first.learner.timing, "evaluation": first.evaluated.seconds}
     first.close()
     second = Trainer(config(), tmp_path, resume="run0001")
     summary = second.train()
-    assert all(summary["time"][part] > before[part] for part in ("collect", "update"))
-    assert summary["time"]["evaluation"] >= before["evaluation"]
+    assert all(1000 < summary["time"][part] < 1100 for part in ("collect", "evaluation"))
