@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -13,7 +12,8 @@ from torch.func import functional_call, grad_and_value
 from ppo.algorithm.optimizer import Adam
 from ppo.config import PPOConfig
 from ppo.core import parallel
-from ppo.core.compiling import compiled, fix_addresses, keep, settled
+from ppo.core.arguments import settled
+from ppo.core.compiling import compiled, fix_addresses, keep
 from ppo.core.data import Batch
 from ppo.core.randomness import generator
 from ppo.core.recording import recorded
@@ -96,34 +96,20 @@ class Update:
         size = batch.num_sequences
         minibatch = size // self.config.num_minibatches
         self.running.fill_(True)
-        source = generator(
-            torch.device("cpu"),
-            self.run_seed,
-            "minibatches",
-            batch_number,
-            attempt,
-            parallel.rank(),
-        )
+        counters = batch_number, attempt, parallel.rank()
+        source = generator(batch.obs.device, self.run_seed, "minibatches", *counters)
         self._name_metrics(batch, knobs)
         rows = []
-        orders = self._orders(size, source, batch.obs.device)
         step = None
         for _ in range(self.config.num_epochs):
-            for index in next(orders).split(minibatch):
+            order = torch.randperm(size, generator=source, device=batch.obs.device)
+            for index in order.split(minibatch):
                 self.poll()
                 step = step or settled(self._step, batch, index, knobs)
                 rows.append(keep(step(batch, index, knobs)))
             if self._stopped_on_host():
                 break
         return UpdateTable(self.names, torch.stack(rows), self.config.num_minibatches)
-
-    def _orders(self, size: int, source: torch.Generator, device: torch.device) -> Iterator[Tensor]:
-        """The sequences in the order of each epoch, drawn on the host and sent without a wait."""
-        while True:
-            order = torch.randperm(size, generator=source)
-            if device.type == "cuda":
-                order = order.pin_memory()
-            yield order.to(device, non_blocking=True)
 
     def step(self, batch: Batch, index: Tensor, knobs: Knobs) -> Tensor:
         """One gradient step on the sequences of `index`; its metrics as one vector [M]."""

@@ -21,6 +21,8 @@ import torch
 from torch import Tensor
 
 from ppo.core import torch_internals
+from ppo.core.arguments import ByLook, leaves, look, refill
+from ppo.core.capturing import Captured, fix_address
 from ppo.core.products import faster_products
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -48,27 +50,14 @@ def compiled(function: F, device: torch.device, loops: bool = False) -> F:
     keep_compiled_code()
     if device.type == "cpu":
         _keep_freed_memory()
-    # On a CPU the calls between kernels are compiled too: from Python they cost as much as the
-    # kernels of a small network.
-    if device.type == "cuda":
-        options: dict[str, Any] = {"triton.cudagraphs": True}
-    else:
+        # From Python the calls between kernels cost as much as the kernels of a small network.
         options = {"cpp_wrapper": not loops or torch.__version__ >= LOOPS_IN_CPP}
-    if device.type == "cpu":
         faster = faster_products() if chooses_products(device) else None
         more = {"post_grad_custom_post_pass": faster} if faster is not None else {}
         return cast(F, FixedGraphs(function, options, more))
     torch_internals.allow_graphs(RECOMPILE_LIMIT)
-    whole = torch.compile(function, fullgraph=True, dynamic=False, options=options)
-    return cast(F, whole)
-
-
-class ByLook:
-    """A function that has something faster for arguments of each look."""
-
-    def graph(self, *args: Any) -> Callable[..., Any]:
-        """What is called for arguments of this look, for calls with nothing else."""
-        raise NotImplementedError
+    whole = torch.compile(function, fullgraph=True, dynamic=False)
+    return cast(F, Captured(whole))
 
 
 class FixedGraphs(ByLook):
@@ -140,30 +129,6 @@ class FixedGraphs(ByLook):
         )
 
 
-def settled(function: F, *args: Any) -> F:
-    """`function` for many calls whose arguments all look like these: they are looked at once."""
-    return cast(F, function.graph(*args)) if isinstance(function, ByLook) else function
-
-
-def look(value: Any, places: dict[int, int] | None = None) -> Any:
-    """What a graph depends on in an argument: the form of a tensor, the value of anything else.
-
-    Args:
-        places: number by identity of the tensors seen so far. A graph for one tensor given twice
-            is none for two tensors.
-    """
-    places = {} if places is None else places
-    kind = type(value)
-    if kind is Tensor:
-        place = places.setdefault(id(value), len(places))
-        return value.dtype, value.shape, value.stride(), place
-    if isinstance(value, tuple):
-        return kind, *(look(part, places) for part in value)
-    if kind is dict:
-        return kind, *((name, look(part, places)) for name, part in value.items())
-    return kind, value
-
-
 def chooses_products(device: torch.device) -> bool:
     """Whether compiled code takes each product to the library that ppo/core/products.py names."""
     known = device.type == "cpu" and platform.machine() in MEASURED_ON
@@ -195,22 +160,15 @@ def keep(tensors: Any) -> Any:
     Args:
         tensors: a tensor, or tuples, lists and dicts of them.
     """
-    if isinstance(tensors, Tensor):
-        return tensors.clone() if tensors.is_cuda else tensors
-    if isinstance(tensors, dict):
-        return {name: keep(part) for name, part in tensors.items()}
-    if isinstance(tensors, (tuple, list)):
-        parts = [keep(part) for part in tensors]
-        kind: Any = type(tensors)
-        return kind(*parts) if hasattr(tensors, "_fields") else kind(parts)
-    return tensors
+    copies = (tensor.clone() if tensor.is_cuda else tensor for tensor in leaves(tensors))
+    return refill(tensors, copies)
 
 
 def fix_addresses(*tensors: Tensor) -> None:
     """Say that these tensors are changed in place and never move, so that CUDA graphs may too."""
     for tensor in tensors:
         if tensor.is_cuda:
-            torch_internals.fix_address(tensor)
+            fix_address(tensor)
 
 
 def obstacle(device: torch.device) -> str | None:

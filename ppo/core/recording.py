@@ -11,7 +11,7 @@ bit, and a function that differs, or that cannot be recorded, stays eager.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import torch
@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.fx import GraphModule, Node
 
 from ppo.core import torch_internals
-from ppo.core.compiling import ByLook, look
+from ppo.core.arguments import ByLook, leaves, look, refill
 from ppo.core.operations import operations
 from ppo.core.simplify import simplify
 
@@ -128,31 +128,6 @@ class _Replay:
     def __call__(self, *args: Any) -> Any:
         found = self.outputs(*leaves(args), *self.reads)
         return found if self._is_plain else refill(self.form, iter(found))
-
-
-def leaves(value: Any) -> list[Tensor]:
-    """The tensors in tuples, lists and dicts, in order."""
-    if isinstance(value, Tensor):
-        return [value]
-    parts: Iterable[Any] = ()
-    if isinstance(value, (tuple, list)):
-        parts = value
-    elif isinstance(value, dict):
-        parts = value.values()
-    return [leaf for part in parts for leaf in leaves(part)]
-
-
-def refill(form: Any, tensors: Iterator[Tensor]) -> Any:
-    """`form` with these tensors in place of its own."""
-    if isinstance(form, Tensor):
-        return next(tensors)
-    if isinstance(form, dict):
-        return {name: refill(part, tensors) for name, part in form.items()}
-    if isinstance(form, (tuple, list)):
-        parts = [refill(part, tensors) for part in form]
-        kind: Any = type(form)
-        return kind(*parts) if hasattr(form, "_fields") else kind(parts)
-    return form
 
 
 def _trace(function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[GraphModule, Any]:

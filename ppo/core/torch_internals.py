@@ -64,13 +64,6 @@ def allow_graphs(limit: int) -> None:
             setattr(config, name, value)
 
 
-def fix_address(tensor: Tensor) -> None:
-    """Promise that a tensor never moves, so that a CUDA graph may change it in place."""
-    mark = private("torch._dynamo", "mark_static_address", "CUDA graphs copy what they change")
-    if mark is not None:
-        mark(tensor)
-
-
 def has_triton() -> bool:
     """Whether functions can be compiled for a GPU."""
     ask = private("torch.utils._triton", "has_triton", "triton is looked for by its name")

@@ -10,7 +10,8 @@ import torch
 from ppo.algorithm import build, examine, targets, update
 from ppo.algorithm.rollout import collect, players
 from ppo.config import Config
-from ppo.core.compiling import FixedGraphs, look
+from ppo.core.arguments import look
+from ppo.core.compiling import FixedGraphs
 from ppo.losses.balancers import REGISTRY as BALANCERS
 from ppo.losses.base import Knobs
 

@@ -66,7 +66,6 @@ def test_what_is_gone_is_noted_once_and_is_no_error(without_private_names) -> No
         assert torch_internals.graph_pass(print, "file") is None
         torch_internals.load_compiler()
         torch_internals.allow_graphs(8)
-        torch_internals.fix_address(torch.zeros(1))
         assert torch_internals.has_cpp_compiler() in (True, False)
         assert torch_internals.has_triton() in (True, False)
     notes = torch_internals.NOTES

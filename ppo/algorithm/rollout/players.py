@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from ppo.core import torch_internals
-from ppo.core.compiling import compiled, keep, settled
+from ppo.core.arguments import settled
+from ppo.core.compiling import compiled, keep
 from ppo.core.data import Cut, Step
 from ppo.core.signals import Grace
 from ppo.envs.base import Environments

@@ -1,0 +1,181 @@
+"""A captured function is the function: for every sequence of calls, and in whole learners."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from ppo.algorithm import build, examine, targets, update
+from ppo.algorithm.rollout import collect, players
+from ppo.config import Config
+from ppo.core import torch_internals
+from ppo.core.arguments import leaves, refill
+from ppo.core.capturing import Captured, fix_address
+from ppo.core.operations import operations
+
+Outputs = list[Tensor]
+
+
+def in_place_of_a_gpu(run: Callable[[], Outputs]) -> tuple[Callable[[], None], Outputs]:
+    """Like a CUDA graph: every tensor that was read is read again where it was, by its identity,
+    and nothing of Python. Recording has the effect that the first replay is to have."""
+    found: Outputs = []
+
+    def once() -> Outputs:
+        found.extend(run())
+        return found
+
+    graph = operations(once, [])
+    outputs = [tensor.detach().clone() for tensor in found]
+    recorded = True
+
+    def replay() -> None:
+        nonlocal recorded
+        if not recorded:
+            for place, tensor in zip(outputs, graph(), strict=True):
+                place.copy_(tensor)
+        recorded = False
+
+    return replay, outputs
+
+
+class Adds:
+    """A function that reads and changes a tensor of its own."""
+
+    def __init__(self) -> None:
+        self.total = torch.zeros(3)
+
+    def __call__(self, x: Tensor, pair: tuple[Tensor, Tensor], sign: float, kept: Tensor) -> Any:
+        self.total.add_(sign * x + pair[0] * pair[1].sum())
+        kept.mul_(0.5)
+        both = x + pair[1], pair[0] is pair[1]
+        return {"total": self.total.clone(), "both": both}, x[1:] * 1.0
+
+
+def both(calls: Any) -> tuple[Adds, Adds]:
+    """Every call by the function and captured; what a call returns is the same."""
+    plain, inner = Adds(), Adds()
+    fast = Captured(inner, in_place_of_a_gpu)
+    kept, also_kept = torch.ones(2), torch.ones(2)
+    fix_address(also_kept)
+    for number, (x, pair, sign) in enumerate(calls):
+        right, found = plain(x, pair, sign, kept), fast(x, pair, sign, also_kept)
+        assert str(found) == str(right), number
+        assert torch.equal(also_kept, kept) and torch.equal(inner.total, plain.total), number
+    return plain, inner
+
+
+def test_new_tensors_and_tensors_changed_in_place_are_seen() -> None:
+    def calls() -> Any:
+        x, y = torch.arange(3.0), torch.ones(3)
+        rows = torch.arange(12.0).reshape(4, 3)
+        for number in range(4):
+            yield x, (y, y), 1.0  # one tensor given twice
+            yield x, (y, rows[number]), 1.0
+            x += 1.0
+            yield x, (y, rows[number]), 1.0
+            x[1:].mul_(2.0)  # through a view
+            yield x, (y, rows[number]), -1.0  # another constant
+            y = y + 1.0
+            yield rows[:, 1][1:], (y, x), 1.0  # with gaps
+            yield torch.tensor(float(number)).expand(3), (x, y), 1.0
+            del y
+            y = torch.full((3,), float(number))  # where another one may have been
+            yield x.double(), (y, x.clone()), 1.0
+
+    both(calls())
+
+
+def test_the_same_tensors_are_copied_once(monkeypatch) -> None:
+    copies: list[Tensor] = []
+    copy = Tensor.copy_
+
+    def counted(self: Tensor, other: Tensor, **how: Any) -> Tensor:
+        copies.append(other)
+        return copy(self, other, **how)
+
+    fast = Captured(lambda x, y: x + y, lambda run: (lambda: None, run()))
+    batch = torch.zeros(3)
+    monkeypatch.setattr(Tensor, "copy_", counted)
+    for number in range(5):
+        fast(batch, torch.full((3,), float(number)))
+    assert len(copies) == 1 + 4
+
+
+def test_a_fixed_tensor_elsewhere_has_a_graph_of_its_own() -> None:
+    first, second = torch.zeros(2), torch.ones(2)
+    for tensor in (first, second):
+        fix_address(tensor)
+    fast = Captured(lambda x: (x.add_(1.0), x * 2.0)[1], in_place_of_a_gpu)
+    for _ in range(3):
+        fast(first)
+        fast(second)
+    assert first.tolist() == [3.0, 3.0] and second.tolist() == [4.0, 4.0]
+
+
+KINDS = [
+    [],
+    ["env.id=CartPole-v1", "env.backend=torch", "system.precision=bfloat16"],
+    *(
+        pytest.param(more, marks=pytest.mark.slow)
+        for more in (
+            ["network.memory=gru", "env.observation_scale=tails"],
+            ["ppo.value_loss=hl_gauss"],
+            ["ppo.learning_rate_schedule=kl", "ppo.target_kl=0.001", "ppo.clip_schedule=linear"],
+            ["ppo.normalize_advantages=batch", "ppo.component_mixing=sum"],
+            ["auxiliary.trajectory_weight=1.0"],
+            ["ppo.return_normalizer=symlog", "ppo.value_clip=none"],
+            ["balancing.kind=gradient_norm", "auxiliary.success_weight=1"],
+            ["env.id=CartPole-v1", "env.backend=sync"],
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize("more", KINDS, ids=lambda more: " ".join(more) or "shipped")
+def test_a_learner_of_captured_functions_is_the_same_to_the_bit(more, monkeypatch) -> None:
+    """What these functions read is changed where it is, and what they return is copied in time."""
+    monkeypatch.setattr(torch_internals, "scan", lambda: None)  # step by step, as on a GPU
+
+    def copies(tensors: Any) -> Any:
+        return refill(tensors, iter([tensor.clone() for tensor in leaves(tensors)]))
+
+    captured: list[Captured] = []
+
+    def capture(function: Any, *_: Any, **__: Any) -> Any:
+        captured.append(Captured(function, in_place_of_a_gpu))
+        return captured[-1]
+
+    def records(compiled: Any) -> list[dict[str, Any]]:
+        for module in (collect, examine, players, targets, update):
+            monkeypatch.setattr(module, "compiled", compiled)
+            monkeypatch.setattr(module, "keep", copies)
+        config = Config.from_dict({}, [*SMALL, *more])
+        device = build.prepare_torch(config)
+        run = build.build_learner(config, build.build_environments(config, device), device)
+        run.start()
+        return [run.step() for _ in range(5)]
+
+    plain = records(lambda function, *_, **__: function)
+    fast = records(capture)
+    assert len(captured) >= 5 and all(one._captures for one in captured)
+    for one, other in zip(plain, fast, strict=True):
+        differ = [name for name in one if repr(one[name]) != repr(other[name])]
+        assert set(differ) <= TIMES, differ
+
+
+TIMES = {"wall_time_s", "steps_per_second"}
+SMALL = [
+    "env.num_envs=4",
+    "ppo.num_steps=30",
+    "ppo.num_epochs=2",
+    "ppo.num_minibatches=2",
+    "env.calibration_steps=25",
+    "train.total_timesteps=1000",
+    "system.device=cpu",
+    "system.compile=always",
+]
