@@ -53,7 +53,8 @@ class Examine:
         self, batch: Batch, knobs: Knobs, table: UpdateTable, batch_number: int
     ) -> Numbers:
         """The numbers of a batch that are known after its update."""
-        steps = torch.tensor(float(table.rows.shape[0]), device=self.flat.theta.device)
+        # A fill, since a GPU waits for a number that is sent.
+        steps = torch.full((), float(table.rows.shape[0]), device=self.flat.theta.device)
         found = keep(self._examine(batch, knobs.learning_rate, steps, self._shares))
         if batch_number % health.RANK_INTERVAL == 0:
             rank = health.effective_rank(self.objective, batch).double().reshape(1)

@@ -246,7 +246,7 @@ class Learner(nn.Module):
         if self.counters["batch"] < self.counters["slow_until"]:
             factor *= self._slowed()
         numbers = in_force(self.config.ppo, self.progress, factor)
-        tensors = {k: torch.tensor(value, device=self.device) for k, value in numbers.items()}
+        tensors = {k: torch.full((), value, device=self.device) for k, value in numbers.items()}
         return Knobs(**tensors), numbers | {"colored_share": self.colored_share}
 
     def _slowed(self) -> float:

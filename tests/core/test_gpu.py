@@ -43,13 +43,15 @@ def test_rollout_and_update_do_not_wait_for_the_device(how: str, precision: str)
     try:
         with torch.no_grad():
             run.collector.player.play(run.collector.current, noise)
-        run.update(batch, knobs, 3, 0)
+        table = run.update(batch, knobs, 3, 0)
+        run.examine(batch, knobs, table, 3)
     finally:
         torch.cuda.set_sync_debug_mode("default")
 
 
-def test_graphs_and_eager_runs_agree_on_the_device() -> None:
-    eager, graphs = learner("never"), learner("always")
+@pytest.mark.parametrize("steps", [15, 30])  # 30 are a whole episode, of several graphs
+def test_graphs_and_eager_runs_agree_on_the_device(steps: int) -> None:
+    eager, graphs = (learner(how, f"ppo.num_steps={steps}") for how in HOW)
     for _ in range(3):
         graphs.load_state_dict({k: v.clone() for k, v in eager.state_dict().items()})
         eager.step()
