@@ -13,6 +13,7 @@ from ppo.algorithm.health import Numbers
 from ppo.algorithm.optimizer import FlatParameters
 from ppo.algorithm.update import UpdateTable
 from ppo.core import parallel
+from ppo.core.capturing import captured
 from ppo.core.compiling import compiled, keep
 from ppo.core.data import Batch
 from ppo.losses.base import Knobs
@@ -36,9 +37,9 @@ class Examine:
 
     def run_as(self, graphs: bool) -> None:
         """From now on by compiled graphs, or eagerly."""
-        fused, measure = graphs and not parallel.is_active(), self.shared.measure
-        self._examine = compiled(self.examine, self.device) if fused else self.examine
-        self._measure = compiled(measure, self.device) if graphs else measure
+        faster, alone = compiled if graphs else captured, not parallel.is_active()
+        self._examine = faster(self.examine, self.device) if alone else self.examine
+        self._measure = faster(self.shared.measure, self.device)
 
     def remember(self, batch: Batch, knobs: Knobs) -> None:
         """Call it before the update."""

@@ -17,6 +17,7 @@ from ppo.algorithm import health
 from ppo.algorithm.health import Numbers
 from ppo.algorithm.rewards import Rewards
 from ppo.core import parallel
+from ppo.core.capturing import captured
 from ppo.core.compiling import compiled, fix_addresses, keep
 from ppo.core.data import Batch, Rollout
 from ppo.core.errors import UserError
@@ -134,8 +135,9 @@ class Prepare:
 
     def run_as(self, graphs: bool) -> None:
         """From now on by a compiled graph, or eagerly."""
-        fused = graphs and not parallel.is_active()
-        self._prepare = compiled(self.prepare, self.device) if fused else self.prepare
+        faster = compiled if graphs else captured
+        alone = not parallel.is_active()
+        self._prepare = faster(self.prepare, self.device) if alone else self.prepare
 
     @torch.no_grad()
     def __call__(self, rollout: Rollout) -> tuple[Batch, Numbers]:

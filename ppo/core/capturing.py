@@ -1,22 +1,24 @@
-"""Compiled functions whose kernels a GPU replays by itself, as CUDA graphs.
+"""Functions whose kernels a GPU replays by itself, as CUDA graphs; compiled ones and eager ones.
 
-torch's own way to CUDA graphs (the option triton.cudagraphs) looks at every call through all that
-the function read when it was compiled, and copies every argument. On a GPU that takes as long as
-the kernels of a batch of 131,072 steps of a small network. Here a call looks at its arguments
-alone, copies those that are new, and starts the graph.
+Without graphs the host starts every kernel, which takes it longer than most kernels take. torch's
+own way to graphs (the option triton.cudagraphs) works for compiled functions alone, and each call
+looks through all that the function read when it was compiled, and copies every argument. Here a
+call looks at its arguments alone, copies those that are new, and starts the graph.
 """
 
 from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
+from ppo.core import torch_internals
 from ppo.core.arguments import ByLook, leaves, look, refill
 
+F = TypeVar("F", bound=Callable[..., Any])
 Outputs = list[Tensor]
 FIXED = "ppo_fixed_address"  # name of the mark
 
@@ -26,10 +28,25 @@ def fix_address(tensor: Tensor) -> None:
     setattr(tensor, FIXED, True)
 
 
+def captured(function: F, device: torch.device) -> F:
+    """`function`, on a GPU as a CUDA graph; what it returns is overwritten by its next call.
+
+    It waits for nothing, and what it reads beside its arguments is changed in place only.
+    """
+    return cast(F, Captured(function)) if device.type == "cuda" else function
+
+
 def on_a_gpu(run: Callable[[], Outputs]) -> tuple[Callable[[], None], Outputs]:
-    """The kernels of `run`, to be started as a whole, and the tensors they write; none is run."""
+    """The kernels of `run`, to be started as a whole, and the tensors they write; none is run.
+
+    Raises:
+        Exception: the host waits for the device in `run`.
+    """
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+    with (
+        torch.cuda.stream(torch.cuda.current_stream()),  # also when there is no graph
+        torch.cuda.graph(graph, capture_error_mode="thread_local"),
+    ):
         outputs = run()
     return graph.replay, outputs
 
@@ -37,11 +54,11 @@ def on_a_gpu(run: Callable[[], Outputs]) -> tuple[Callable[[], None], Outputs]:
 class Captured(ByLook):
     """A function whose second call with arguments of a look records it, for all later ones.
 
-    The first call runs it as it is, which compiles it. Beside its arguments the function reads
-    tensors that are changed in place only. A call overwrites the results of the one before.
+    The first call runs it as it is, which makes ready what a graph must find ready. A function
+    that cannot be recorded, since it waits for the device, goes on as it is.
 
     Args:
-        function: takes positional arguments and waits for nothing.
+        function: takes positional arguments.
         capture: records what it is given without an effect; another one in tests.
     """
 
@@ -113,7 +130,12 @@ class _Capture:
             return leaves(form)
 
         self._fill(given)
-        self._replay, outputs = self._capture(run)
+        try:
+            self._replay, outputs = self._capture(run)
+        except Exception as error:  # nothing was run
+            torch_internals.note("a function runs on the GPU without a CUDA graph", error)
+            self._run = self._function
+            return self._function(*args)
         self._result = refill(form, iter([tensor.detach() for tensor in outputs]))
         self._run = self._again
         self._replay()

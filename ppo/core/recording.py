@@ -20,6 +20,7 @@ from torch.fx import GraphModule, Node
 
 from ppo.core import torch_internals
 from ppo.core.arguments import ByLook, leaves, look, refill
+from ppo.core.capturing import captured
 from ppo.core.operations import operations
 from ppo.core.simplify import simplify
 
@@ -31,7 +32,7 @@ CHECKS = 3  # replays that are compared with the function
 
 
 def recorded(function: F, device: torch.device, expected: float = 0.0) -> F:
-    """`function`, replayed once it has been called often; on a CPU, elsewhere as it is.
+    """`function`, replayed once it has been called often; on a GPU as a CUDA graph.
 
     What it reads beside its arguments may change in place only, as with compiled functions, and
     what it changes it changes last.
@@ -40,7 +41,9 @@ def recorded(function: F, device: torch.device, expected: float = 0.0) -> F:
         expected: how many calls are to come. It decides when the function is recorded, which
             changes no bit.
     """
-    return cast(F, Recorded(function, expected)) if device.type == "cpu" else function
+    if device.type == "cpu":
+        return cast(F, Recorded(function, expected))
+    return captured(function, device)
 
 
 class Recorded(ByLook):

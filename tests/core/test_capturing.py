@@ -136,25 +136,29 @@ KINDS = [
 ]
 
 
+@pytest.mark.parametrize("compiles", ["always", "never"])
 @pytest.mark.parametrize("more", KINDS, ids=lambda more: " ".join(more) or "shipped")
-def test_a_learner_of_captured_functions_is_the_same_to_the_bit(more, monkeypatch) -> None:
+def test_a_learner_of_captured_functions_is_the_same_to_the_bit(
+    more: list[str], compiles: str, monkeypatch
+) -> None:
     """What these functions read is changed where it is, and what they return is copied in time."""
     monkeypatch.setattr(torch_internals, "scan", lambda: None)  # step by step, as on a GPU
+    names = ("compiled",) if compiles == "always" else ("captured", "recorded")
 
     def copies(tensors: Any) -> Any:
         return refill(tensors, iter([tensor.clone() for tensor in leaves(tensors)]))
 
-    captured: list[Captured] = []
+    made: list[Captured] = []
 
     def capture(function: Any, *_: Any, **__: Any) -> Any:
-        captured.append(Captured(function, in_place_of_a_gpu))
-        return captured[-1]
+        made.append(Captured(function, in_place_of_a_gpu))
+        return made[-1]
 
-    def records(compiled: Any) -> list[dict[str, Any]]:
+    def records(faster: Any) -> list[dict[str, Any]]:
         for module in (collect, examine, players, targets, update):
-            monkeypatch.setattr(module, "compiled", compiled)
-            monkeypatch.setattr(module, "keep", copies)
-        config = Config.from_dict({}, [*SMALL, *more])
+            for name in {"keep", *names} & vars(module).keys():
+                monkeypatch.setattr(module, name, copies if name == "keep" else faster)
+        config = Config.from_dict({}, [*SMALL, f"system.compile={compiles}", *more])
         device = build.prepare_torch(config)
         run = build.build_learner(config, build.build_environments(config, device), device)
         run.start()
@@ -162,10 +166,25 @@ def test_a_learner_of_captured_functions_is_the_same_to_the_bit(more, monkeypatc
 
     plain = records(lambda function, *_, **__: function)
     fast = records(capture)
-    assert len(captured) >= 5 and all(one._captures for one in captured)
+    assert len(made) >= 5 and all(
+        graph._run == graph._again for one in made for graph in one._captures.values()
+    )
     for one, other in zip(plain, fast, strict=True):
         differ = [name for name in one if repr(one[name]) != repr(other[name])]
         assert set(differ) <= TIMES, differ
+
+
+def test_a_function_that_cannot_be_captured_goes_on_as_it_is() -> None:
+    def fails(run: Any) -> Any:
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    notes = list(torch_internals.NOTES)
+    total = torch.zeros(())
+    fast = Captured(lambda x: total.add_(x).item(), fails)
+    assert [fast(torch.ones(())) for _ in range(4)] == [1.0, 2.0, 3.0, 4.0]
+    (line,) = torch_internals.NOTES[len(notes) :]
+    assert "without a CUDA graph" in line and "not permitted" in line
+    torch_internals.NOTES[:] = notes
 
 
 TIMES = {"wall_time_s", "steps_per_second"}
@@ -177,5 +196,4 @@ SMALL = [
     "env.calibration_steps=25",
     "train.total_timesteps=1000",
     "system.device=cpu",
-    "system.compile=always",
 ]

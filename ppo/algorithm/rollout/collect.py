@@ -22,6 +22,7 @@ from ppo.algorithm.rollout.players import (
     States,
 )
 from ppo.core import parallel
+from ppo.core.capturing import captured
 from ppo.core.compiling import compiled, keep
 from ppo.core.data import Cut, Rollout, begins_anew, is_end
 from ppo.core.randomness import generator
@@ -104,7 +105,7 @@ class Collector:
                 ready = self.agent.distribution.ready
                 act = recorded(actor.act, device, self.batches * self.num_steps)
                 self.player = kind(act, envs, device, ready)
-        self._finish = compiled(self.finish, device) if graphs else self.finish
+        self._finish = (compiled if graphs else captured)(self.finish, device)
 
     def mark(self) -> Moment:
         """This moment, for `rewind`: an unfinished batch can be dropped without a trace."""

@@ -14,6 +14,7 @@ from torch.func import functional_call
 
 from ppo.core import torch_internals
 from ppo.core.arguments import settled
+from ppo.core.capturing import captured
 from ppo.core.compiling import compiled, keep
 from ppo.core.data import Cut, Step
 from ppo.core.signals import Grace
@@ -217,7 +218,7 @@ class NativePlayer:
     On a GPU, where a loop would ask the host in every turn, it is CHUNK steps one after the other.
 
     Args:
-        compile_it: the steps are compiled; else they run one by one, which only a GPU needs.
+        compile_it: the steps are compiled; else they are not, which only a GPU needs.
     """
 
     CHUNK = 8  # of 16 steps, a graph takes twice as long to compile
@@ -228,7 +229,9 @@ class NativePlayer:
         self.scan = torch_internals.scan() if envs.device.type == "cpu" else None
         self.loops = self.scan is not None
         steps = self.loop if self.loops else self.chunk
-        self._steps = compiled(steps, envs.device, loops=self.loops) if compile_it else steps
+        self._steps = captured(steps, envs.device)
+        if compile_it:
+            self._steps = compiled(steps, envs.device, loops=self.loops)
 
     def play(self, obs: Tensor, noise: Tensor, states: States = ()) -> Played:
         """As many steps as `noise` [T, N, P] has rows."""
