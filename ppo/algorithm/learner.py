@@ -188,8 +188,9 @@ class Learner(nn.Module):
         return ["compiled: graphs compute from this batch on"] if changes else []
 
     def _lacking(self) -> list[str]:
-        """What compiled code has to do without on this torch, and was not reported before."""
-        lines = torch_internals.NOTES[self._lacks :] if self.compiled else []
+        """What graphs have to do without on this torch, and was not reported before."""
+        graphs = self.compiled or self.device.type == "cuda"
+        lines = torch_internals.NOTES[self._lacks :] if graphs else []
         self._lacks += len(lines)
         return lines
 
