@@ -221,10 +221,10 @@ class Costs(NamedTuple):
 
 
 # docs/speed.md: on one core of a server of 2024 with torch 2.13, against functions that are
-# recorded (ppo/core/recording.py); on an H200 with torch 2.11, where nothing is recorded.
+# recorded (ppo/core/recording.py); on an H200 with torch 2.11, against those captured as graphs.
 COSTS = {
     "cpu": Costs(50.0, 2.5e-4, 1e-4, 2e-5, 2.2e-3),
-    "cuda": Costs(90.0, 5e-3, 1.2e-3, 2e-5, 7e-3),
+    "cuda": Costs(90.0, 4e-4, 8e-5, 0.0, 1e-3),
 }
 EAGER = Costs(0.0, 8e-4, 3e-4, 1.2e-4, 1e-2)
 LOAD = 10.0  # seconds until compiled code runs that another process has put into the cache

@@ -33,8 +33,8 @@ def test_a_large_one_goes_to_the_gpu(more: str) -> None:
 
 
 def test_where_the_border_lies() -> None:
-    """2,048 samples of 2x64, or as many weights and samples in another form."""
-    for steps, sizes in ((512, "[64, 64]"), (1024, "[64]"), (8, "[512, 512]")):
+    """256 samples of 2x64, or as many weights and samples in another form."""
+    for steps, sizes in ((64, "[64, 64]"), (128, "[64]"), (4, "[256, 256]")):
         at = [f"network.hidden_sizes={sizes}", "env.num_envs=8"]
         assert placed(*at, f"ppo.num_steps={steps}")[0] == GPU
         assert placed(*at, f"ppo.num_steps={steps - 1}")[0] == CPU
