@@ -12,6 +12,7 @@ from ppo.insight.rules._signs import lasting, median, ordinary_rate
 GROWTH = 5.0  # KL of the last epoch over the first (J)
 CLIPPED = 0.2  # share of samples outside the clip, over all epochs (J)
 LEAST_KL = 0.02  # of the last epoch; below it the growth does no harm (S)
+STOPPED = 2.0  # times target_kl, below which the stop that it sets works (J)
 MANY = 20  # epochs, where the log has them (J)
 FAR_TOO_MANY = 40  # epochs from which on a smaller KL is evidence enough (J)
 KL = 0.03  # of a log that has no KL by epoch (J)
@@ -37,7 +38,9 @@ class TooManyEpochs(Rule):
         first, last = log.get("approx_kl_first_epoch"), log.get("approx_kl_last_epoch")
         clipped = log.get("clip_fraction")
         if log.has("approx_kl_first_epoch", "approx_kl_last_epoch"):
-            grows = (last > GROWTH * first) & (last > LEAST_KL) & (clipped > CLIPPED)
+            target = log.number("ppo.target_kl")
+            least = max(LEAST_KL, STOPPED * target) if np.isfinite(target) else LEAST_KL
+            grows = (last > GROWTH * first) & (last > least) & (clipped > CLIPPED)
             row = lasting(grows, 4, 6, share=0.3)
             if row is None or not ordinary_rate(log):
                 return None
