@@ -337,4 +337,4 @@ def prepare_torch(config: Config) -> torch.device:
     """Threads and device, before the first tensor."""
     if config.system.threads:
         torch.set_num_threads(config.system.threads)
-    return device_for(config.system.device)
+    return devices.take_gpu(config.system.device)

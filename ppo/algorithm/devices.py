@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from itertools import pairwise
 
 import torch
@@ -35,6 +36,24 @@ def device_for(name: str) -> torch.device:
             f"system.device: {name!r} cannot be used ({reason}); allowed: auto, cpu, "
             "cuda, cuda:0, ..."
         ) from None
+    return device
+
+
+def take_gpu(name: str) -> torch.device:
+    """The device that `system.device` names, from here on torch's own where it is a GPU.
+
+    What is captured as a CUDA graph is what runs on torch's own GPU. Of several processes on a
+    machine each takes another one, by the number that torchrun gives it.
+
+    Raises:
+        UserError: it is not there.
+    """
+    number = os.environ.get("LOCAL_RANK")
+    if number is not None and name in ("auto", "cuda") and torch.cuda.is_available():
+        torch.cuda.set_device(int(number) % torch.cuda.device_count())
+    device = device_for(name)
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)
     return device
 
 

@@ -53,3 +53,31 @@ def test_images_and_simulators_of_the_gpu_go_there() -> None:
 def test_several_processes_keep_the_device_that_they_meet_on(monkeypatch) -> None:
     monkeypatch.setattr(parallel, "world_size", lambda: 2)
     assert placed() == (GPU, [])
+
+
+@pytest.mark.parametrize(
+    "name, number, taken",
+    [
+        ("auto", None, []),
+        ("cuda", "1", [1]),
+        ("auto", "3", [3]),
+        ("auto", "5", [1]),  # more processes than GPUs
+        ("cuda:2", None, [2]),
+        ("cuda:2", "1", [2]),  # of one's own choice
+        ("cpu", "1", []),
+    ],
+)
+def test_graphs_are_captured_on_the_gpu_that_computes_and_each_process_has_its_own(
+    name: str, number: str | None, taken: list[int], monkeypatch
+) -> None:
+    found: list[int] = []
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    if number is not None:
+        monkeypatch.setenv("LOCAL_RANK", number)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda of: found.append(getattr(of, "index", of)))
+    monkeypatch.setattr(torch, "zeros", lambda *_, **__: None)
+    device = build.prepare_torch(Config.from_dict({}, [f"system.device={name}"]))
+    assert device == torch.device("cuda" if name == "auto" else name)
+    assert found == taken
