@@ -8,6 +8,7 @@ call looks at its arguments alone, copies those that are new, and starts the gra
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar, cast
@@ -42,13 +43,25 @@ def on_a_gpu(run: Callable[[], Outputs]) -> tuple[Callable[[], None], Outputs]:
     Raises:
         Exception: the host waits for the device in `run`.
     """
+    try:
+        graph, outputs = _graph(run)
+    except Exception:
+        # torch's generator of random numbers believes in the capture that has failed, and draws
+        # none, until another one has ended.
+        with contextlib.suppress(Exception):
+            _graph(lambda: [torch.zeros(1, device="cuda")])
+        raise
+    return graph.replay, outputs
+
+
+def _graph(run: Callable[[], Outputs]) -> tuple[torch.cuda.CUDAGraph, Outputs]:
     graph = torch.cuda.CUDAGraph()
     with (
         torch.cuda.stream(torch.cuda.current_stream()),  # also when there is no graph
         torch.cuda.graph(graph, capture_error_mode="thread_local"),
     ):
         outputs = run()
-    return graph.replay, outputs
+    return graph, outputs
 
 
 class Captured(ByLook):
@@ -133,7 +146,8 @@ class _Capture:
         try:
             self._replay, outputs = self._capture(run)
         except Exception as error:  # nothing was run
-            torch_internals.note("a function runs on the GPU without a CUDA graph", error)
+            name = getattr(self._function, "__qualname__", "a function")
+            torch_internals.note(f"{name} runs on the GPU without a CUDA graph", error)
             self._run = self._function
             return self._function(*args)
         self._result = refill(form, iter([tensor.detach() for tensor in outputs]))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ from ppo.algorithm.rollout import collect, players
 from ppo.config import Config
 from ppo.core import torch_internals
 from ppo.core.arguments import leaves, refill
-from ppo.core.capturing import Captured, fix_address
+from ppo.core.capturing import Captured, fix_address, on_a_gpu
 from ppo.core.operations import operations
 
 Outputs = list[Tensor]
@@ -174,16 +176,52 @@ def test_a_learner_of_captured_functions_is_the_same_to_the_bit(
         assert set(differ) <= TIMES, differ
 
 
+class OneGenerator:
+    """torch's capture and its generator, which takes a failed capture for one that goes on."""
+
+    def __init__(self, graph: Any, **_: Any) -> None:
+        self.graph = graph
+
+    def __enter__(self) -> None:
+        OneGenerator.captures = True
+
+    def __exit__(self, error: Any, *_: Any) -> None:
+        if error is not None:
+            raise RuntimeError("operation failed due to a previous error during capture")
+        OneGenerator.captures = False
+
+    captures = False
+
+
+def test_torch_draws_random_numbers_after_a_capture_that_failed(monkeypatch) -> None:
+    zeros, devices = torch.zeros, []
+    for name, there in {
+        "CUDAGraph": lambda: SimpleNamespace(replay=None),
+        "current_stream": lambda: None,
+        "stream": lambda _: contextlib.nullcontext(),
+        "graph": OneGenerator,
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, there)
+    monkeypatch.setattr(torch, "zeros", lambda n, device: devices.append(device) or zeros(n))
+    with pytest.raises(RuntimeError, match="previous error"):
+        on_a_gpu(lambda: [1 / 0])
+    assert not OneGenerator.captures and devices == ["cuda"]
+
+
 def test_a_function_that_cannot_be_captured_goes_on_as_it_is() -> None:
     def fails(run: Any) -> Any:
         raise RuntimeError("operation not permitted when stream is capturing")
 
     notes = list(torch_internals.NOTES)
     total = torch.zeros(())
-    fast = Captured(lambda x: total.add_(x).item(), fails)
+
+    def sum_of(x: Tensor) -> float:
+        return total.add_(x).item()
+
+    fast = Captured(sum_of, fails)
     assert [fast(torch.ones(())) for _ in range(4)] == [1.0, 2.0, 3.0, 4.0]
     (line,) = torch_internals.NOTES[len(notes) :]
-    assert "without a CUDA graph" in line and "not permitted" in line
+    assert "sum_of runs on the GPU without a CUDA graph" in line and "not permitted" in line
     torch_internals.NOTES[:] = notes
 
 

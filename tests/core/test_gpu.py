@@ -9,6 +9,7 @@ from value_tools import first_difference, history
 from ppo.algorithm import build
 from ppo.algorithm.learner import Learner
 from ppo.config import Config
+from ppo.core.capturing import Captured
 
 pytestmark = pytest.mark.gpu
 HOW = ["never", "always"]
@@ -84,3 +85,17 @@ def test_a_resumed_run_is_the_undisturbed_one(how: str) -> None:
     second.load_state_dict(state)
     second.counters.update(first.counters)
     assert not first_difference(history(whole, 2, 1.0), history(second, 2, 1.0))
+
+
+def test_a_function_that_waits_leaves_the_device_as_it_was() -> None:
+    """torch's generator draws on, and other functions are captured."""
+    waits = Captured(lambda x: torch.rand(2, device="cuda") * x.sum().item())
+    ones = torch.ones(3, device="cuda")
+    for _ in range(3):
+        assert waits(ones).amax() <= 3.0
+    assert torch.rand(2, device="cuda").unique().numel() == 2
+    double = Captured(lambda x: 2.0 * x)
+    for number in range(4):
+        assert double(ones * number).sum().item() == 6.0 * number
+    (capture,) = double._captures.values()
+    assert capture._run == capture._again
