@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ppo.core import torch_internals
 from ppo.core.arguments import ByLook, leaves, look, refill
-from ppo.core.capturing import Captured, fix_address
+from ppo.core.capturing import captured, fix_address
 from ppo.core.products import faster_products
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -57,7 +57,7 @@ def compiled(function: F, device: torch.device, loops: bool = False) -> F:
         return cast(F, FixedGraphs(function, options, more))
     torch_internals.allow_graphs(RECOMPILE_LIMIT)
     whole = torch.compile(function, fullgraph=True, dynamic=False)
-    return cast(F, Captured(whole))
+    return captured(cast(F, whole), device)
 
 
 class FixedGraphs(ByLook):

@@ -17,6 +17,7 @@ from ppo.config import Config
 from ppo.core import torch_internals
 from ppo.core.arguments import leaves, refill
 from ppo.core.capturing import Captured, fix_address, on_a_gpu
+from ppo.core.compiling import compiled
 from ppo.core.operations import operations
 
 Outputs = list[Tensor]
@@ -174,6 +175,12 @@ def test_a_learner_of_captured_functions_is_the_same_to_the_bit(
     for one, other in zip(plain, fast, strict=True):
         differ = [name for name in one if repr(one[name]) != repr(other[name])]
         assert set(differ) <= TIMES, differ
+
+
+def test_only_cuda_has_graphs() -> None:
+    for kind in ("mps", "xpu"):
+        assert not isinstance(compiled(torch.relu, torch.device(kind)), Captured)
+    assert isinstance(compiled(torch.relu, torch.device("cuda")), Captured)
 
 
 class OneGenerator:
