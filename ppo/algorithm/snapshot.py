@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
+from ppo.core.errors import UserError
+
 RENAMED = {"learner.last_mean": "last_mean", "learner.kl_factor": "kl_rate.factor"}
 ADDED_LATER = (
     "discount",
@@ -14,6 +16,7 @@ ADDED_LATER = (
     "reported",
 )  # parts that the first checkpoints do not have
 TENSORS_ADDED_LATER = ("objective.value_scale.recent",)
+LOOKS = 3  # batches after which a part has shown what it does with its buffers
 
 
 def of_a_rank(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
@@ -34,6 +37,7 @@ class Snapshot:
     """
 
     def __init__(self, module: nn.Module) -> None:
+        self._module, self._known, self._looks = module, dict(module.named_buffers()), 0
         follows = {id(buffer) for _, buffer in of_a_rank(module)}
         copies = [(buffer, torch.empty_like(buffer)) for buffer in module.buffers()]
         self._learned = [pair for pair in copies if id(pair[0]) not in follows]
@@ -41,9 +45,27 @@ class Snapshot:
 
     @torch.no_grad()
     def take(self) -> None:
-        """Copy what there is now."""
+        """Copy what there is now.
+
+        Raises:
+            UserError: a part has put another tensor in the place of its buffer.
+        """
+        if self._looks < LOOKS:
+            self._looks += 1
+            self._refuse_replaced()
         for tensor, copy in (*self._learned, *self._following):
             copy.copy_(tensor)
+
+    def _refuse_replaced(self) -> None:
+        for name, buffer in self._module.named_buffers():
+            if self._known.get(name, buffer) is not buffer:
+                place, _, own = name.rpartition(".")
+                kind = type(self._module.get_submodule(place))
+                raise UserError(
+                    f"{kind.__name__}: self.{own} was replaced by another "
+                    "tensor, while replayed code, CUDA graphs and a rollback go on with the old "
+                    f"one; change it in place: self.{own}.copy_(...)"
+                )
 
     @torch.no_grad()
     def roll_back(self) -> None:

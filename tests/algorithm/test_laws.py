@@ -108,6 +108,13 @@ class Learns(sound.Even):
         return losses.sum(), 2 * torch.ones_like(losses)
 
 
+class Replaces(sound.Even):
+    """Whoever has read the buffer before, as a CUDA graph has, goes on with what it was."""
+
+    def observe(self, losses, variances, progress):
+        self.size = losses.abs()
+
+
 class Crosses(sound.NextReward):
     def targets(self, rollout):
         found = super().targets(rollout)
@@ -145,6 +152,7 @@ BROKEN = [
     (testing.check_value_clip, Negative, "width gives NaN or a number below 0"),
     (testing.check_balancer, Backwards, "a loss has lost its gradient, or its direction"),
     (testing.check_balancer, Learns, "the weights that it gives are not the gradient"),
+    (testing.check_balancer, Replaces, "self.size was replaced by another tensor"),
     (testing.check_auxiliary_loss, Crosses, "depend on what came after its end"),
     (testing.check_auxiliary_loss, Rewards, "its targets depend on the size of the rewards"),
     (testing.check_auxiliary_loss, Blind, "no gradient reaches prediction.features"),
