@@ -47,6 +47,7 @@ class AuxiliaryLoss(Loss):
             cls.name = cls.__name__
 
     def make_head(self, num_features: int, num_obs: int) -> nn.Module:
+        """What predicts the targets from features [B, F]; it also holds any state of the loss."""
         raise NotImplementedError
 
     def targets(self, rollout: Rollout) -> dict[str, Tensor]:

@@ -98,7 +98,9 @@ class Trainer(Loop):
     def evaluate(
         self, episodes: int = 100, deterministic: bool = True, seed: int = 0
     ) -> dict[str, Any]:
-        """Play the policy as it is now in environments of its own, as `--mode evaluate` does.
+        """Play the policy as it is now, as `--mode evaluate` does, in environments of its own.
+
+        With `evaluation.env: same` in those of the training, whose episodes go on afterwards.
 
         Returns:
             mean_return, std_return, ci95, mean_length, success_rate, episodes.

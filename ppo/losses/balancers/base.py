@@ -18,7 +18,8 @@ class Balancer(nn.Module):
         names: names of the J losses (value and auxiliary ones).
         weights: [J] preferences from the configuration; they multiply the balancer's weights.
         num_outputs: [J] outputs that each loss is a mean over.
-        options: the section `balancing` of the configuration.
+        options: the section `balancing` of the configuration; of a balancer of the user's
+            `balancing.kind_kwargs`.
     """
 
     exact = True  # whether unit-free losses in give unit-free losses out
