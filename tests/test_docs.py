@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import ppo
 from ppo.cli import modes
 from ppo.config import Config
 from ppo.core.errors import UserError
@@ -84,3 +85,18 @@ def test_what_does_not_exist_is_found(tmp_path: Path) -> None:
     assert "unknown flag" in refused("--mode train --resum latest")
     assert "unknown" in refused("--mode train --set ppo.gama=1")
     assert dead_paths("`ppo/core/metrics.py`, ppo/rules/ and tests/<room>/x.py") == ["ppo/rules"]
+
+
+def test_the_reference_has_every_public_name() -> None:
+    text = (ROOT / "docs/reference.md").read_text(encoding="utf-8")
+    entries = re.findall(r"^::: ([\w.]+)$", text, re.MULTILINE)
+    for entry in entries:
+        module, _, name = entry.rpartition(".")
+        assert name in vars(import_module(module)) or import_module(entry), entry
+    homes = {f"{home.__module__}.{name}" for name in ppo.__all__ for home in [getattr(ppo, name)]}
+    lacking = {
+        home
+        for home in homes
+        if not any(home == entry or home.startswith(f"{entry}.") for entry in entries)
+    }
+    assert lacking == set()
