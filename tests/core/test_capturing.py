@@ -18,6 +18,7 @@ from ppo.core import torch_internals
 from ppo.core.arguments import leaves, refill
 from ppo.core.capturing import Captured, fix_address, on_a_gpu
 from ppo.core.compiling import compiled
+from ppo.core.errors import Dropped
 from ppo.core.operations import operations
 
 Outputs = list[Tensor]
@@ -139,12 +140,10 @@ KINDS = [
 ]
 
 
-@pytest.mark.parametrize("compiles", ["always", "never"])
-@pytest.mark.parametrize("more", KINDS, ids=lambda more: " ".join(more) or "shipped")
-def test_a_learner_of_captured_functions_is_the_same_to_the_bit(
-    more: list[str], compiles: str, monkeypatch
+def both_ways(
+    compiles: str, more: list[str], history: Callable[[Any], list[Any]], monkeypatch
 ) -> None:
-    """What these functions read is changed where it is, and what they return is copied in time."""
+    """`history` of a learner and of one of captured functions, which must be equal."""
     monkeypatch.setattr(torch_internals, "scan", lambda: None)  # step by step, as on a GPU
     names = ("compiled",) if compiles == "always" else ("captured", "recorded")
 
@@ -165,7 +164,7 @@ def test_a_learner_of_captured_functions_is_the_same_to_the_bit(
         device = build.prepare_torch(config)
         run = build.build_learner(config, build.build_environments(config, device), device)
         run.start()
-        return [run.step() for _ in range(5)]
+        return history(run)
 
     plain = records(lambda function, *_, **__: function)
     fast = records(capture)
@@ -175,6 +174,57 @@ def test_a_learner_of_captured_functions_is_the_same_to_the_bit(
     for one, other in zip(plain, fast, strict=True):
         differ = [name for name in one if repr(one[name]) != repr(other[name])]
         assert set(differ) <= TIMES, differ
+
+
+@pytest.mark.parametrize("compiles", ["always", "never"])
+@pytest.mark.parametrize("more", KINDS, ids=lambda more: " ".join(more) or "shipped")
+def test_a_learner_of_captured_functions_is_the_same_to_the_bit(
+    more: list[str], compiles: str, monkeypatch
+) -> None:
+    """What these functions read is changed where it is, and what they return is copied in time."""
+    both_ways(compiles, more, lambda run: [run.step() for _ in range(5)], monkeypatch)
+
+
+@pytest.mark.parametrize("compiles", ["always", "never"])
+def test_what_happens_between_batches_is_seen_by_captured_functions(
+    compiles: str, monkeypatch
+) -> None:
+    """Settings that move, a rollback, a dropped batch, and a state that is loaded."""
+
+    def history(run: Any) -> list[Any]:
+        records = [run.step() for _ in range(3)]
+        state = {name: tensor.clone() for name, tensor in run.state_dict().items()}
+        counters = dict(run.counters)
+        moved = ["ppo.learning_rate=1e-4", "ppo.component_weights={progress: 2.0}"]
+        run.take_over(run.config.with_overrides(moved))
+        records += [run.step()]
+        whole = run.update
+
+        def spoils(*args: Any) -> Any:
+            run.update = whole
+            table = whole(*args)
+            run.optimizer.flat.theta.fill_(torch.nan)
+            return table
+
+        run.update = spoils
+        records += [run.step()]
+        assert "rolled back" in str(records[-1]["events"])
+
+        def drops(*args: Any) -> Any:
+            run.update = whole
+            whole(*args)
+            raise Dropped("now")
+
+        run.update = drops
+        with pytest.raises(Dropped):
+            run.step()
+        for values in (run.state_dict(), state):  # as a resume does it
+            run.load_state_dict({name: tensor.clone() for name, tensor in values.items()})
+            records += [run.step()]
+            run.counters.update(counters)
+        return records
+
+    both_ways(compiles, [], history, monkeypatch)
 
 
 def test_only_cuda_has_graphs() -> None:
