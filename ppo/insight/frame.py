@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ppo.core.errors import UserError
-from ppo.insight.comparison.compare import differences
+from ppo.insight.comparison.groups import differences
 from ppo.insight.logs.own import flatten, read_records, read_settings
 from ppo.runs.names import results_folder
 

@@ -22,10 +22,12 @@ from ppo.config.words import known_paths
 from ppo.core.errors import UserError
 from ppo.core.figures import compact, number
 from ppo.insight import comparison
-from ppo.insight.comparison.compare import CHANCE, ONE_SEED, compare, differences, group_runs
+from ppo.insight.comparison.compare import compare
+from ppo.insight.comparison.groups import differences, group_runs
 from ppo.insight.comparison.page import page, write_html
 from ppo.insight.comparison.statistics import iqm
 from ppo.insight.comparison.tables import print_tables, write_csv
+from ppo.insight.comparison.verdicts import CHANCE, ONE_SEED
 
 SAMPLES = Path(__file__).parent / "samples"
 

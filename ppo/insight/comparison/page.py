@@ -18,7 +18,8 @@ import numpy as np
 
 from ppo.core.figures import number
 from ppo.core.metrics import clean, compared, curves
-from ppo.insight.comparison.compare import Comparison, Group, Verdict
+from ppo.insight.comparison.compare import Comparison
+from ppo.insight.comparison.groups import Group
 from ppo.insight.comparison.run import Run
 from ppo.insight.comparison.statistics import iqm, iqm_interval
 from ppo.insight.comparison.tables import (
@@ -29,6 +30,7 @@ from ppo.insight.comparison.tables import (
     stability_of,
     unit_of_value_loss,
 )
+from ppo.insight.comparison.verdicts import Verdict
 
 POINTS = 160  # of a curve at most
 ALL_POINTS = 60_000  # of the page, so that 200 runs stay below 2 MB

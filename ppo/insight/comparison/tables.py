@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from ppo.core.figures import number
 from ppo.core.metrics import METRICS, compared
 from ppo.core.screen import fold, width
-from ppo.insight.comparison.compare import Comparison, Group
+from ppo.insight.comparison.compare import Comparison
+from ppo.insight.comparison.groups import Group
 from ppo.insight.comparison.run import Figures
 
 if TYPE_CHECKING:
