@@ -26,8 +26,8 @@ from ppo.insight.comparison.compare import compare
 from ppo.insight.comparison.groups import differences, group_runs
 from ppo.insight.comparison.page import page, write_html
 from ppo.insight.comparison.statistics import iqm
-from ppo.insight.comparison.tables import print_tables, write_csv
-from ppo.insight.comparison.verdicts import CHANCE, ONE_SEED
+from ppo.insight.comparison.tables import interval, print_tables, write_csv
+from ppo.insight.comparison.verdicts import CHANCE, ONE_SEED, OPEN
 
 SAMPLES = Path(__file__).parent / "samples"
 
@@ -346,3 +346,46 @@ def test_the_value_loss_is_in_the_unit_of_each_group(
     ]
     shown = re.findall(r"value loss \(in ([^)]*)\)", page(found))
     assert shown == units
+
+
+def _lose(run: Path, records: list[dict], seed: int, status: str = "failed") -> None:
+    """Gives a run other records and another end."""
+    shutil.rmtree(run)
+    write_run(run, records, _settings(1e-4), status, seed)
+
+
+def test_a_group_is_not_called_better_for_the_runs_it_lost(tmp_path: Path) -> None:
+    """Of five seeds two do well; of the others no episode ended, or they diverged early."""
+    paths = _runs(tmp_path, {1e-3: 0.0, 1e-4: 300.0}, seeds=5)
+    silent = healthy(40, level=300.0)
+    for record in silent:
+        record["mean_episode_return"] = None
+    _lose(paths[7], silent, 2, "finished")
+    for seed in (3, 4):
+        _lose(paths[5 + seed], healthy(4, level=300.0), seed)
+    found = compare(paths)
+    verdict = found.verdicts[0]
+    assert verdict.p_value < 0.05 and verdict.word == OPEN
+    assert "open between" in verdict.line() and "better" not in verdict.line()
+    lost = "3 of the 5 runs of learning_rate=0.0001 failed or have no such figure"
+    assert lost in verdict.line() and verdict.short().startswith("open, runs lost")
+    assert "no return in the log, not in its figures: run0008" in found.warnings
+    assert interval(found, found.groups[1], "mean_episode_return", "final").endswith(" (4 of 5)")
+    print_tables(found)
+    assert lost in page(found)
+    against = compare([*paths[5:], *paths[:5]]).verdicts[0]  # the baseline lost them
+    assert against.word == OPEN
+
+
+def test_a_group_that_lost_runs_may_be_worse(tmp_path: Path) -> None:
+    paths = _runs(tmp_path, {1e-3: 300.0, 1e-4: 0.0}, seeds=5)
+    _lose(paths[9], healthy(4, level=0.0), 4)
+    verdict = compare(paths).verdicts[0]
+    assert verdict.word == "worse" and "; 1 of the 5 runs of" in verdict.line()
+
+
+def test_the_noise_of_a_single_batch_is_not_asked(tmp_path: Path) -> None:
+    short = [record | {"mean_episode_return": 5.0} for record in healthy(1)]
+    paths = [write_run(tmp_path / "run0001", healthy(40), _settings(1e-3))]
+    paths.append(write_run(tmp_path / "run0002", short, _settings(1e-4)))
+    assert np.isfinite(compare(paths).verdicts[0].noise)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ppo.insight.comparison.groups import Group
+from ppo.insight.comparison.groups import RETURN, Group
 
 
 def doubts(groups: list[Group]) -> list[str]:
@@ -32,6 +32,9 @@ def doubts(groups: list[Group]) -> list[str]:
     empty = [run.name for run in runs if not run.batches]
     if empty:
         found.append(f"no batch yet: {_list(empty)}")
+    silent = [run.name for run in runs if run.batches and RETURN not in run.figures]
+    if silent and len(silent) < len(runs):
+        found.append(f"no return in the log, not in its figures: {_list(silent)}")
     tasks = sorted({str(run.settings["env.id"]) for run in runs if "env.id" in run.settings})
     if len(tasks) > 1:
         found.append(f"different environments, whose returns do not compare: {_list(tasks)}")

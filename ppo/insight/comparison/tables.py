@@ -25,11 +25,16 @@ GAP = 3  # columns between two figures
 
 
 def interval(comparison: Comparison, group: Group, metric: str, figure: str) -> str:
-    """Interquartile mean and its interval; the mean alone where there is one run."""
+    """Interquartile mean and its interval; the mean alone where there is one run.
+
+    Runs that lack the figure are counted behind it: (2 of 5) is of two runs out of five.
+    """
     mean, low, high = comparison.aggregate(group, metric, figure)
     if not math.isfinite(mean):
         return "-"
-    return number(mean) if math.isnan(low) else f"{number(mean)} [{number(low)}, {number(high)}]"
+    text = number(mean) if math.isnan(low) else f"{number(mean)} [{number(low)}, {number(high)}]"
+    known = len(group.scores(metric, figure))
+    return text if known == len(group.runs) else f"{text} ({known} of {len(group.runs)})"
 
 
 def headline() -> list[tuple[str, str, str]]:

@@ -18,7 +18,8 @@ from ppo.insight.comparison.statistics import (
     probability_of_improvement,
 )
 
-CHANCE, ONE_SEED = "chance", "one seed"  # what a verdict may be beside better and worse
+# What a verdict may be beside better and worse.
+CHANCE, ONE_SEED, OPEN = "chance", "one seed", "open"
 
 
 @dataclass
@@ -33,7 +34,8 @@ class Verdict:
     p_value: float  # corrected for the number of groups
     improvement: float
     improvement_interval: tuple[float, float]
-    word: str  # better, worse, higher, lower; CHANCE, or ONE_SEED where that cannot be asked
+    word: str  # better, worse, higher, lower; CHANCE; ONE_SEED where that cannot be asked; OPEN
+    # where the group that is ahead lost runs, so that only those that went well are counted
     noise: float = float("nan")  # of the batches of the last tenth: their standard deviation
 
     def line(self) -> str:
@@ -44,23 +46,31 @@ class Verdict:
             return (
                 f"{head} nothing can be told of {ours} and {theirs} with one seed a group: they "
                 f"differ by {signed(gap.mean)}, and the batches of that tenth by "
-                f"{number(self.noise)} (standard deviation)"
+                f"{number(self.noise)} (standard deviation){self._losses()}"
             )
         if self.word == CHANCE:
             if gap.mean == 0:
-                return f"{head} {ours} is the same as {theirs}"
+                return f"{head} {ours} has the same mean as {theirs}{self._losses()}"
             found = f"{head} {ours} and {theirs} do not differ by more than chance"
             found += f" ({signed(gap.mean)}, p {self.p_value:.2g})"
-            if gap.more_seeds is None:
-                return found
-            plural = "s" * (gap.more_seeds != 1)
-            return f"{found}; to show this needs about {gap.more_seeds} more seed{plural} a group"
+            if gap.more_seeds is not None:
+                plural = "s" * (gap.more_seeds != 1)
+                found += f"; to show this needs about {gap.more_seeds} more seed{plural} a group"
+            return found + self._losses()
         interval = f"[{signed(gap.low)}, {signed(gap.high)}]"
         chance = f"P(improvement) {self.improvement:.2f}, p {self.p_value:.2g}"
         pairing = ", paired by seed" if gap.paired else ""
-        return (
-            f"{head} {ours} is {self.word} than {theirs} by {signed(gap.mean)} {interval}, "
-            f"{chance}{pairing}"
+        how = f"{signed(gap.mean)} {interval}, {chance}{pairing}{self._losses()}"
+        if self.word == OPEN:
+            return f"{head} open between {ours} and {theirs}; what is left differs by {how}"
+        return f"{head} {ours} is {self.word} than {theirs} by {how}"
+
+    def _losses(self) -> str:
+        """The runs that failed or have no figure, which the figures cannot show."""
+        return "".join(
+            f"; {lost} of the {len(side.runs)} runs of {side.label} failed or have no such figure"
+            for side in (self.group, self.baseline)
+            if (lost := _lost(self.metric, self.figure, side))
         )
 
     def short(self) -> str:
@@ -68,10 +78,11 @@ class Verdict:
         gap = signed(self.difference.mean)
         if self.word == ONE_SEED:
             return f"{gap}, one seed"
-        word = "no more than chance" if self.word == CHANCE else self.word
+        word = {CHANCE: "no more than chance", OPEN: "open, runs lost"}.get(self.word, self.word)
         return f"{word} ({gap}, p {self.p_value:.2g})"
 
 
+Sides = tuple[Group, Group]
 _FIGURE_WORDS = {"final": "last tenth", "auc": "area under the curve"}
 
 
@@ -100,7 +111,7 @@ def judge(metric: Metric, groups: list[Group]) -> list[Verdict]:
                     p_value,
                     probability_of_improvement(ours, theirs),
                     improvement_interval(ours, theirs),
-                    _word(metric, gap, p_value),
+                    _word(metric, figure, gap, p_value, (group, groups[0])),
                 )
             )
     return verdicts
@@ -112,18 +123,29 @@ def _undecided(
     """One seed on a side: chance cannot be asked, only shown as the noise over batches."""
     nan = float("nan")
     runs = [run for side in (group, baseline) for run in side.runs if RETURN in run.figures]
-    noise = float(np.sqrt(np.mean([run.figures[RETURN].noise ** 2 for run in runs])))
+    noises = [run.figures[RETURN].noise for run in runs if np.isfinite(run.figures[RETURN].noise)]
+    noise = float(np.sqrt(np.mean(np.square(noises)))) if noises else nan
     gap = difference(ours, theirs)
     return Verdict(metric, "final", group, baseline, gap, nan, nan, (nan, nan), ONE_SEED, noise)
 
 
-def _word(metric: Metric, gap: Difference, p_value: float) -> str:
+def _lost(metric: Metric, figure: str, group: Group) -> int:
+    """Runs of a group that failed, whatever they had reached until then, or have no figure."""
+    learns = metric.group != "counters"
+    kept = [run for run in group.runs if not (learns and run.status == "failed")]
+    return len(group.runs) - len(Group("", kept).scores(metric.name, figure))
+
+
+def _word(metric: Metric, figure: str, gap: Difference, p_value: float, sides: Sides) -> str:
     if not p_value < LEVEL:
         return CHANCE
     direction = "higher" if gap.mean > 0 else "lower"
     if metric.better == "none":
         return direction
-    return "better" if direction == metric.better else "worse"
+    better = direction == metric.better
+    if _lost(metric, figure, sides[0 if better else 1]):
+        return OPEN
+    return "better" if better else "worse"
 
 
 def _pairs(
