@@ -389,3 +389,17 @@ def test_the_noise_of_a_single_batch_is_not_asked(tmp_path: Path) -> None:
     paths = [write_run(tmp_path / "run0001", healthy(40), _settings(1e-3))]
     paths.append(write_run(tmp_path / "run0002", short, _settings(1e-4)))
     assert np.isfinite(compare(paths).verdicts[0].noise)
+
+
+def test_a_baseline_that_falls_gives_no_threshold(tmp_path: Path) -> None:
+    """Nine tenths of a fall is a return that a run has before it has learned anything."""
+    paths = _runs(tmp_path, {1e-3: 0.0, 1e-4: 50.0}, seeds=2)
+    for path in paths:
+        text = (path / "loss_metrics.json").read_text()
+        tree = json.loads(text)
+        for i, record in enumerate(tree["batches"]):
+            record["mean_episode_return"] = 100.0 - i
+        (path / "loss_metrics.json").write_text(json.dumps(tree))
+    found = compare(paths)
+    assert np.isnan(found.threshold) and found.reach(found.groups[0])[0] == 0
+    assert "the baseline&#x27;s return did not rise" in page(found)

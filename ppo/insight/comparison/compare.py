@@ -94,12 +94,13 @@ def assemble(runs: list[Run], pattern: re.Pattern[str] | None = None) -> Compari
 
 
 def _threshold(baseline: Group) -> float:
-    """Nine tenths of the way from the baseline's first to its final return."""
+    """Nine tenths of the way from the baseline's first to its final return; NaN if that fell."""
     first = baseline.scores(RETURN, "first")
     final = baseline.scores(RETURN, "final")
     if not first or not final:
         return float("nan")
-    return iqm(first) + 0.9 * (iqm(final) - iqm(first))
+    rise = iqm(final) - iqm(first)
+    return iqm(first) + 0.9 * rise if rise > 0 else float("nan")
 
 
 def _reached(log: MetricsLog, threshold: float) -> tuple[float, float] | None:

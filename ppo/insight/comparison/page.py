@@ -28,6 +28,7 @@ from ppo.insight.comparison.tables import (
     headline,
     interval,
     stability_of,
+    threshold_in_words,
     unit_of_value_loss,
 )
 from ppo.insight.comparison.verdicts import Verdict
@@ -190,8 +191,7 @@ def _headline(comparison: Comparison) -> str:
         )
     note = (
         "Interquartile mean over seeds with 95 % stratified bootstrap interval, of the last tenth "
-        f"of each run; threshold: a return of {number(comparison.threshold)}, nine tenths of the "
-        "way from the baseline's first return to its last."
+        f"of each run; {threshold_in_words(comparison)} (from its first return to its last tenth)."
     )
     return f"<h2>Result</h2>{table(heads, rows, 'headline')}<p class='note'>{escape(note)}</p>"
 

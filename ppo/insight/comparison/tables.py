@@ -152,8 +152,15 @@ def _headline(comparison: Comparison, columns: int) -> list[Any]:
         rows.append([head, *(interval(comparison, g, metric, figure) for g in comparison.groups)])
     rows.append(["steps to threshold", *reached])
     title = "interquartile mean [95 % bootstrap interval] of the last tenth of each run; "
-    title += f"threshold: return {number(comparison.threshold)}, nine tenths of the baseline's rise"
+    title += threshold_in_words(comparison)
     return _by_group(title, "runs", rows, comparison, columns)
+
+
+def threshold_in_words(comparison: Comparison) -> str:
+    """What the steps are counted to."""
+    if math.isnan(comparison.threshold):
+        return "no threshold, because the baseline's return did not rise"
+    return f"threshold: return {number(comparison.threshold)}, nine tenths of the baseline's rise"
 
 
 def _details(comparison: Comparison, group: Group) -> Any:
