@@ -403,3 +403,23 @@ def test_a_baseline_that_falls_gives_no_threshold(tmp_path: Path) -> None:
     found = compare(paths)
     assert np.isnan(found.threshold) and found.reach(found.groups[0])[0] == 0
     assert "the baseline&#x27;s return did not rise" in page(found)
+
+
+def test_runs_of_one_name_and_folder_are_told_apart_by_the_folders_above(tmp_path: Path) -> None:
+    """In names that are the same a warning would be of one run only."""
+    paths = [
+        write_run(tmp_path / host / "exp" / "run0001", healthy(length), seed=seed)
+        for seed, (host, length) in enumerate([("a", 40), ("b", 5), ("c", 40)])
+    ]
+    found = compare(paths)
+    assert [run.name for run in found.runs] == [f"{x}/exp/run0001" for x in "abc"]
+    assert any(w.startswith("unequal budgets: b/exp/run0001") for w in found.warnings)
+
+
+def test_a_run_that_is_named_twice_is_one_run(tmp_path: Path) -> None:
+    path = write_run(tmp_path / "run0001", healthy(20))
+    (tmp_path / "link").symlink_to(path)
+    other = write_run(tmp_path / "run0002", healthy(20), seed=2)
+    spelled = [path, tmp_path / "x" / ".." / "run0001", other, tmp_path / "link"]
+    found = compare(spelled)
+    assert [run.path for run in found.runs] == [str(path), str(other)]

@@ -77,7 +77,10 @@ def compare(paths: Sequence[str | os.PathLike[str]], group: str | None = None) -
         pattern = None if group is None else re.compile(group)
     except re.error as fault:
         raise UserError(f"--group {group}: no regular expression ({fault})") from None
-    return assemble(load_runs([Path(path) for path in dict.fromkeys(paths)]), pattern)
+    once: dict[str, Path] = {}
+    for path in paths:
+        once.setdefault(os.path.realpath(path), Path(path))
+    return assemble(load_runs(list(once.values())), pattern)
 
 
 def assemble(runs: list[Run], pattern: re.Pattern[str] | None = None) -> Comparison:

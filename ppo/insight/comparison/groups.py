@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -115,8 +116,13 @@ def label(group: Group, groups: list[Group]) -> str:
 
 
 def tell_apart(runs: list[Run]) -> None:
-    """Runs of the same name from different places get their folder in front."""
-    names = [run.name for run in runs]
-    for run in runs:
-        if names.count(run.name) > 1:
-            run.name = "/".join(Path(run.path).resolve().parts[-2:])
+    """Runs of the same name from different places get as many folders in front as it takes."""
+    places = {id(run): Path(run.path).resolve().parts for run in runs}
+    counts = Counter(run.name for run in runs)
+    alike = [run for run in runs if counts[run.name] > 1]
+    deepest = max((len(places[id(run)]) for run in alike), default=0)
+    for depth in range(2, deepest + 1):
+        for run in alike:
+            run.name = "/".join(places[id(run)][-depth:])
+        counts = Counter(run.name for run in runs)
+        alike = [run for run in alike if counts[run.name] > 1]
