@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import re
 import shutil
@@ -423,3 +424,10 @@ def test_a_run_that_is_named_twice_is_one_run(tmp_path: Path) -> None:
     spelled = [path, tmp_path / "x" / ".." / "run0001", other, tmp_path / "link"]
     found = compare(spelled)
     assert [run.path for run in found.runs] == [str(path), str(other)]
+
+
+def test_seeds_beyond_a_hundred_are_no_number(tmp_path: Path) -> None:
+    found = compare(_runs(tmp_path, {1e-3: 0.0, 1e-5: 0.0}))
+    verdict = found.verdicts[0]
+    verdict.difference = dataclasses.replace(verdict.difference, more_seeds=662_865)
+    assert "needs over 100 more seeds a group" in verdict.line()

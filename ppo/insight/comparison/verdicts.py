@@ -20,6 +20,7 @@ from ppo.insight.comparison.statistics import (
 
 # What a verdict may be beside better and worse.
 CHANCE, ONE_SEED, OPEN = "chance", "one seed", "open"
+MANY = 100  # seeds beyond which their number is no plan
 
 
 @dataclass
@@ -55,7 +56,8 @@ class Verdict:
             found += f" ({signed(gap.mean)}, p {self.p_value:.2g})"
             if gap.more_seeds is not None:
                 plural = "s" * (gap.more_seeds != 1)
-                found += f"; to show this needs about {gap.more_seeds} more seed{plural} a group"
+                count = f"about {gap.more_seeds}" if gap.more_seeds <= MANY else f"over {MANY}"
+                found += f"; to show this needs {count} more seed{plural} a group"
             return found + self._losses()
         interval = f"[{signed(gap.low)}, {signed(gap.high)}]"
         chance = f"P(improvement) {self.improvement:.2f}, p {self.p_value:.2g}"
@@ -96,7 +98,9 @@ def judge(metric: Metric, groups: list[Group]) -> list[Verdict]:
         for group in groups[1:]:
             ours, theirs, paired = _pairs(group, groups[0], metric.name, figure)
             if min(len(ours), len(theirs)) > 1:
-                rows.append((group, ours, theirs, difference(ours, theirs, paired)))
+                rows.append(
+                    (group, ours, theirs, difference(ours, theirs, paired, tests=len(groups) - 1))
+                )
             elif ours and theirs and (metric.name, figure) == (RETURN, "final"):
                 verdicts.append(_undecided(metric, group, groups[0], ours, theirs))
         corrected = holm([row[3].p_value for row in rows])
