@@ -431,3 +431,16 @@ def test_seeds_beyond_a_hundred_are_no_number(tmp_path: Path) -> None:
     verdict = found.verdicts[0]
     verdict.difference = dataclasses.replace(verdict.difference, more_seeds=662_865)
     assert "needs over 100 more seeds a group" in verdict.line()
+
+
+def test_settings_that_a_log_does_not_hold_are_no_differences(tmp_path: Path) -> None:
+    """A log of Stable-Baselines3 and a run without its config.yaml hold none."""
+    ours = _runs(tmp_path, {1e-3: 0.0, 1e-4: 0.0}, seeds=1)
+    bare = write_run(tmp_path / "run0009", healthy(20))
+    (bare / "config.yaml").unlink()
+    found = compare([*ours, _foreign(tmp_path, "sb3"), bare])
+    assert found.differing == {"ppo.learning_rate": [1e-3, 1e-4, None, None]}
+    assert [group.label for group in found.groups][2:] == ["sb3", "run0009"]
+    assert not compare([ours[0], bare]).differing
+    one, two = {"ppo.gamma": 0.9, "ppo.new": 1}, {"ppo.gamma": 0.9}
+    assert differences([one, two]) == {"ppo.new": [1, None]}  # an older version of ours

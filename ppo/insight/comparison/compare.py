@@ -20,6 +20,7 @@ from ppo.insight.comparison.groups import (
     differences,
     group_by,
     group_runs,
+    is_told,
     label,
     tell_apart,
 )
@@ -87,7 +88,9 @@ def assemble(runs: list[Run], pattern: re.Pattern[str] | None = None) -> Compari
     """The comparison of runs that have been loaded, grouped by a pattern or by their settings."""
     tell_apart(runs)
     groups = group_runs(runs) if pattern is None else group_by(pattern, runs)
-    differing = differences([group.runs[0].settings for group in groups])
+    firsts = [group.runs[0] for group in groups]
+    writers = [run.writer if is_told(run) else "" for run in firsts]
+    differing = differences([run.settings for run in firsts], writers)
     for index, group in enumerate(groups):
         group.changes = {key: values[index] for key, values in differing.items()}
         group.label = group.label or label(group, groups)

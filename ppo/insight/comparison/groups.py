@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,7 @@ def group_runs(runs: list[Run]) -> list[Group]:
     """
     groups: dict[str, list[Run]] = {}
     for run in runs:
-        known = _relevant(run.settings) if _is_told(run) else None
+        known = _relevant(run.settings) if is_told(run) else None
         key = f"path {run.path}"
         if known is not None:  # a run of two parts is none of its last settings alone
             key = repr((sorted(known.items(), key=str), run.parts))
@@ -77,7 +78,7 @@ def group_runs(runs: list[Run]) -> list[Group]:
     return [Group("", members) for members in groups.values()]
 
 
-def _is_told(run: Run) -> bool:
+def is_told(run: Run) -> bool:
     """Whether the log holds all settings: ours do, and CleanRL's with its text summary."""
     return (
         run.writer == "ppo"
@@ -97,19 +98,34 @@ def group_by(pattern: re.Pattern[str], runs: list[Run]) -> list[Group]:
     return [Group(named.get(key, ""), members) for key, members in groups.items()]
 
 
-def differences(settings: list[dict[str, Any]]) -> dict[str, list[Any]]:
-    """The relevant settings that are not the same everywhere, with each one's values."""
+def differences(
+    settings: list[dict[str, Any]], writers: Sequence[str] = ()
+) -> dict[str, list[Any]]:
+    """The relevant settings that are not the same everywhere, with each one's values.
+
+    Args:
+        writers: of each, whose settings are all there; empty where some may be missing. A setting
+            that is missing is different only from what the same writer has.
+    """
     relevant = [_relevant(one) for one in settings]
+    writers = writers or ["ppo" if one else "" for one in settings]
     keys = sorted({key for one in relevant for key in one})
-    differ = [key for key in keys if any(one.get(key) != relevant[0].get(key) for one in relevant)]
-    return {key: [one.get(key) for one in settings] for key in differ}
+
+    def differs(key: str) -> bool:
+        known = [one[key] for one in relevant if key in one]
+        having = {w for one, w in zip(relevant, writers, strict=True) if w and key in one}
+        lacking = {w for one, w in zip(relevant, writers, strict=True) if w and key not in one}
+        return any(value != known[0] for value in known) or bool(having & lacking)
+
+    return {key: [one.get(key) for one in settings] for key in keys if differs(key)}
 
 
 def label(group: Group, groups: list[Group]) -> str:
     """What a group is called: by what differs, or by its first run."""
     names = [run.name for run in group.runs]
     name = names[0] if len(names) == 1 else f"{names[0]} +{len(names) - 1}"
-    changed = ", ".join(f"{key.split('.')[-1]}={value}" for key, value in group.changes.items())
+    known = {key: value for key, value in group.changes.items() if key in group.runs[0].settings}
+    changed = ", ".join(f"{key.split('.')[-1]}={value}" for key, value in known.items())
     if len(groups) == 1 or not changed or len(changed) > LABEL:
         return name
     return changed if len(names) > 1 else f"{name} ({changed})"
