@@ -18,6 +18,7 @@ import pytest
 from browser import drawn, needs_chromium
 from insight_runs import SETTINGS, event_file, healthy, write_run
 
+from ppo.cli.main import main
 from ppo.config import Config
 from ppo.config.words import known_paths
 from ppo.core.errors import UserError
@@ -444,3 +445,29 @@ def test_settings_that_a_log_does_not_hold_are_no_differences(tmp_path: Path) ->
     assert not compare([ours[0], bare]).differing
     one, two = {"ppo.gamma": 0.9, "ppo.new": 1}, {"ppo.gamma": 0.9}
     assert differences([one, two]) == {"ppo.new": [1, None]}  # an older version of ours
+
+
+def test_a_group_of_different_settings_is_noted(tmp_path: Path) -> None:
+    found = compare(_runs(tmp_path, {1e-3: 0.0, 1e-4: 0.0}, seeds=1), group="run")
+    assert "run pools runs that differ in ppo.learning_rate" in found.warnings
+
+
+def test_an_ended_run_without_a_readable_batch_has_none_to_wait_for(tmp_path: Path) -> None:
+    paths = [write_run(tmp_path / f"run000{i}", healthy(20), seed=i) for i in (1, 2, 3)]
+    (paths[1] / "loss_metrics.json").write_text("")
+    write_run(tmp_path / "run0004", [], status="running")
+    found = compare([*paths, tmp_path / "run0004"]).warnings
+    assert "ended, and no batch can be read: run0002" in found
+    assert "no batch yet: run0004" in found
+
+
+def test_figures_go_into_a_new_folder_and_a_place_that_refuses_them_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = str(write_run(tmp_path / "run0001", healthy(20)))
+    csv_file, page_file = tmp_path / "new" / "a.csv", tmp_path / "other" / "ä b.html"
+    given = ["--mode", "compare", run, "--csv", str(csv_file), "--html", str(page_file)]
+    assert main(given) == 0 and csv_file.exists() and page_file.exists()
+    for flag in ("--csv", "--html"):
+        assert main(["--mode", "compare", run, flag, str(tmp_path)]) == 2
+        assert f"error: {tmp_path}: cannot be written" in capsys.readouterr().err

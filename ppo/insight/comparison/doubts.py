@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ppo.insight.comparison.groups import RETURN, Group
+from ppo.insight.comparison.groups import RETURN, Group, differences
 
 
 def doubts(groups: list[Group]) -> list[str]:
@@ -25,13 +25,17 @@ def doubts(groups: list[Group]) -> list[str]:
         seeds = [run.seed for run in group.runs if run.seed is not None]
         if len(set(seeds)) < len(seeds):
             found.append(f"{group.label}: the same seed more than once, counted as if independent")
+        if mixed := differences([run.settings for run in group.runs]):
+            found.append(f"{group.label} pools runs that differ in {_list(list(mixed))}")
     for word in ("running", "interrupted", "failed"):
         names = [run.name for run in runs if run.status == word]
         if names:
             found.append(f"{word}: {_list(names)}")
-    empty = [run.name for run in runs if not run.batches]
-    if empty:
-        found.append(f"no batch yet: {_list(empty)}")
+    empty = [run for run in runs if not run.batches]
+    for ended, what in ((False, "no batch yet"), (True, "ended, and no batch can be read")):
+        names = [run.name for run in empty if (run.status not in ("", "running")) == ended]
+        if names:
+            found.append(f"{what}: {_list(names)}")
     silent = [run.name for run in runs if run.batches and RETURN not in run.figures]
     if silent and len(silent) < len(runs):
         found.append(f"no return in the log, not in its figures: {_list(silent)}")
