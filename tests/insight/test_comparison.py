@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from browser import drawn, needs_chromium
 from insight_runs import SETTINGS, event_file, healthy, write_run
 
@@ -471,3 +472,30 @@ def test_figures_go_into_a_new_folder_and_a_place_that_refuses_them_is_named(
     for flag in ("--csv", "--html"):
         assert main(["--mode", "compare", run, flag, str(tmp_path)]) == 2
         assert f"error: {tmp_path}: cannot be written" in capsys.readouterr().err
+
+
+def test_two_groups_are_never_called_the_same(tmp_path: Path) -> None:
+    """One of the same settings was resumed with others; keys of two sections end alike."""
+    paths = _runs(tmp_path, {1e-3: 0.0, 1e-4: 0.0}, seeds=4)
+    for path in paths[:2]:
+        former = yaml.safe_load((path / "config.yaml").read_text())
+        former["ppo"]["gamma"] = 0.5
+        (path / "config.batch0005.yaml").write_text(yaml.safe_dump(former))
+    labels = [group.label for group in compare(paths).groups]
+    assert len(set(labels)) == 3 and labels[2] == "learning_rate=0.0001"
+    for path in paths[4:]:
+        tree = yaml.safe_load((path / "config.yaml").read_text())
+        tree["imitation"] = {"learning_rate": 0.5}
+        (path / "config.yaml").write_text(yaml.safe_dump(tree))
+    label = compare(paths[2:]).groups[1].label
+    assert label == "imitation.learning_rate=0.5, ppo.learning_rate=0.0001"
+
+
+def test_the_tables_of_the_terminal_call_groups_as_the_verdicts_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = compare(_runs(tmp_path, {1e-3: 0.0, 1e-4: 300.0}))
+    print_tables(found)
+    heads = [line for line in capsys.readouterr().out.splitlines() if line.startswith(" runs ")]
+    assert "learning_rate=0.001 " in heads[0] and "learning_rate=0.0001" in heads[0]
+    assert " in the mean [" in found.verdicts[0].line()  # beside tables of interquartile means

@@ -125,10 +125,13 @@ def label(group: Group, groups: list[Group]) -> str:
     names = [run.name for run in group.runs]
     name = names[0] if len(names) == 1 else f"{names[0]} +{len(names) - 1}"
     known = {key: value for key, value in group.changes.items() if key in group.runs[0].settings}
-    changed = ", ".join(f"{key.split('.')[-1]}={value}" for key, value in known.items())
+    ends = Counter(key.split(".")[-1] for key in known)
+    short = {key: end if ends[end := key.split(".")[-1]] == 1 else key for key in known}
+    changed = ", ".join(f"{short[key]}={value}" for key, value in known.items())
     if len(groups) == 1 or not changed or len(changed) > LABEL:
         return name
-    return changed if len(names) > 1 else f"{name} ({changed})"
+    alone = sum(other.changes == group.changes for other in groups) == 1
+    return changed if len(names) > 1 and alone else f"{name} ({changed})"
 
 
 def tell_apart(runs: list[Run]) -> None:

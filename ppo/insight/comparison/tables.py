@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 FIGURES = ("first", "best", "last", "final", "auc")
 HEADS = {"first": "first", "best": "best", "last": "last", "final": "last tenth", "auc": "area"}
 DETAILED = 4  # groups up to which every metric's every figure is printed
+HEAD = 24  # characters up to which a group's label heads a column
 GAP = 3  # columns between two figures
 
 
@@ -138,8 +139,10 @@ def fitting(title: str, grid: list[list[str]], columns: int) -> list[Any]:
 
 
 def _head(group: Group) -> str:
+    """What the verdicts call the group, where that fits above a column."""
     more = len(group.runs) - 1
-    return group.runs[0].name + (f" +{more}" if more else "")
+    name = group.runs[0].name + (f" +{more}" if more else "")
+    return group.label if len(group.label) <= max(HEAD, len(name)) else name
 
 
 def _headline(comparison: Comparison, columns: int) -> list[Any]:

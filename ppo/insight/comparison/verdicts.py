@@ -53,7 +53,7 @@ class Verdict:
             if gap.mean == 0:
                 return f"{head} {ours} has the same mean as {theirs}{self._losses()}"
             found = f"{head} {ours} and {theirs} do not differ by more than chance"
-            found += f" ({signed(gap.mean)}, p {self.p_value:.2g})"
+            found += f" (means {signed(gap.mean)}, p {self.p_value:.2g})"
             if gap.more_seeds is not None:
                 plural = "s" * (gap.more_seeds != 1)
                 count = f"about {gap.more_seeds}" if gap.more_seeds <= MANY else f"over {MANY}"
@@ -62,7 +62,7 @@ class Verdict:
         interval = f"[{signed(gap.low)}, {signed(gap.high)}]"
         chance = f"P(improvement) {self.improvement:.2f}, p {self.p_value:.2g}"
         pairing = ", paired by seed" if gap.paired else ""
-        how = f"{signed(gap.mean)} {interval}, {chance}{pairing}{self._losses()}"
+        how = f"{signed(gap.mean)} in the mean {interval}, {chance}{pairing}{self._losses()}"
         if self.word == OPEN:
             return f"{head} open between {ours} and {theirs}; what is left differs by {how}"
         return f"{head} {ours} is {self.word} than {theirs} by {how}"
