@@ -499,3 +499,17 @@ def test_the_tables_of_the_terminal_call_groups_as_the_verdicts_do(
     heads = [line for line in capsys.readouterr().out.splitlines() if line.startswith(" runs ")]
     assert "learning_rate=0.001 " in heads[0] and "learning_rate=0.0001" in heads[0]
     assert " in the mean [" in found.verdicts[0].line()  # beside tables of interquartile means
+
+
+def test_groups_on_different_environments_are_not_judged(tmp_path: Path) -> None:
+    """A return of 300 on one task is no better than one of 0 on another."""
+    paths = _runs(tmp_path, {1e-3: 0.0, 1e-4: 300.0, 1e-5: 300.0})
+    for path in paths[4:8]:
+        tree = yaml.safe_load((path / "config.yaml").read_text())
+        tree["env"]["id"] = "Pendulum-v1"
+        (path / "config.yaml").write_text(yaml.safe_dump(tree))
+    found = compare(paths)
+    assert {v.group.runs[0].name for v in found.verdicts} == {"run0009"}
+    assert found.verdicts[0].word == "better" and found.reach(found.groups[2])[0]
+    assert found.reach(found.groups[1])[0] == 0
+    assert any("are not judged: " in warning for warning in found.warnings)

@@ -53,6 +53,8 @@ class Comparison:
 
     def reach(self, group: Group) -> tuple[int, float, float]:
         """Runs that reach the threshold, and their median steps and seconds to it."""
+        if not group.compares(self.groups[0]):
+            return 0, float("nan"), float("nan")
         found = [hit for run in group.runs if (hit := _reached(run.log, self.threshold))]
         if not found:
             return 0, float("nan"), float("nan")

@@ -54,6 +54,15 @@ class Group:
         ]
         return [value for value in values if np.isfinite(value)]
 
+    @property
+    def tasks(self) -> set[str]:
+        """The environments of its runs, as far as their logs hold them."""
+        return {str(run.settings["env.id"]) for run in self.runs if "env.id" in run.settings}
+
+    def compares(self, other: Group) -> bool:
+        """Whether the returns of both are of one environment, or may be."""
+        return len(self.tasks | other.tasks) <= 1
+
 
 def _relevant(settings: dict[str, Any]) -> dict[str, Any]:
     return {

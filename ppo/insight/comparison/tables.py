@@ -142,7 +142,7 @@ def _head(group: Group) -> str:
     """What the verdicts call the group, where that fits above a column."""
     more = len(group.runs) - 1
     name = group.runs[0].name + (f" +{more}" if more else "")
-    return group.label if len(group.label) <= max(HEAD, len(name)) else name
+    return group.label if more and len(group.label) <= max(HEAD, len(name)) else name
 
 
 def _headline(comparison: Comparison, columns: int) -> list[Any]:

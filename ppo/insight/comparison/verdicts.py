@@ -89,17 +89,18 @@ _FIGURE_WORDS = {"final": "last tenth", "auc": "area under the curve"}
 
 
 def judge(metric: Metric, groups: list[Group]) -> list[Verdict]:
-    """Each group against the first one, by one metric."""
+    """Each group on the environment of the first one against that, by one metric."""
     if not metric.judged or len(groups) < 2:
         return []
+    comparable = [group for group in groups[1:] if group.compares(groups[0])]
     verdicts = []
     for figure in ("final", "auc") if metric.name == RETURN else ("final",):
         rows = []
-        for group in groups[1:]:
+        for group in comparable:
             ours, theirs, paired = _pairs(group, groups[0], metric.name, figure)
             if min(len(ours), len(theirs)) > 1:
                 rows.append(
-                    (group, ours, theirs, difference(ours, theirs, paired, tests=len(groups) - 1))
+                    (group, ours, theirs, difference(ours, theirs, paired, tests=len(comparable)))
                 )
             elif ours and theirs and (metric.name, figure) == (RETURN, "final"):
                 verdicts.append(_undecided(metric, group, groups[0], ours, theirs))
