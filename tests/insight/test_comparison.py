@@ -513,3 +513,12 @@ def test_groups_on_different_environments_are_not_judged(tmp_path: Path) -> None
     assert found.verdicts[0].word == "better" and found.reach(found.groups[2])[0]
     assert found.reach(found.groups[1])[0] == 0
     assert any("are not judged: " in warning for warning in found.warnings)
+
+
+@pytest.mark.parametrize(("groups", "columns"), [(4, 5), (6, 2)])
+def test_many_groups_are_rows_of_the_page(tmp_path: Path, groups: int, columns: int) -> None:
+    """A column each would be beyond the edge of any screen."""
+    rates = {10.0**-i: 0.0 for i in range(2, 2 + groups)}
+    text = page(compare(_runs(tmp_path, rates, seeds=1)))
+    differing = text.split('id="differing"')[1].split("</thead>")[0]
+    assert differing.count("<th>") == columns
