@@ -522,3 +522,19 @@ def test_many_groups_are_rows_of_the_page(tmp_path: Path, groups: int, columns: 
     text = page(compare(_runs(tmp_path, rates, seeds=1)))
     differing = text.split('id="differing"')[1].split("</thead>")[0]
     assert differing.count("<th>") == columns
+
+
+def test_what_thinning_hides_is_not_counted_and_the_threshold_is_exact(tmp_path: Path) -> None:
+    """Of every tenth batch a shock is seen once in ten times, and a rise up to ten batches late."""
+    records = healthy(1000)
+    for i, record in enumerate(records):
+        record["explained_variance"] = 0.9 if i % 41 else 0.1
+        record["mean_episode_return"] = 0.0 if i < 501 or i == 700 else 100.0
+    paths = [write_run(tmp_path / "run0001", records)]
+    paths.append(write_run(tmp_path / "run0002", records[:350], _settings(1e-3)))
+    found = compare(paths)
+    long, short = (run.stability for run in found.runs)
+    shocks = "value shocks per million steps"
+    assert shocks in short and shocks not in long
+    assert long["worst drawdown, share of the gain"] == 1.0
+    assert found.reach(found.groups[0])[1] == records[501]["env_steps"]

@@ -27,7 +27,6 @@ from ppo.insight.comparison.groups import (
 from ppo.insight.comparison.run import Run, load_runs
 from ppo.insight.comparison.statistics import iqm, iqm_interval
 from ppo.insight.comparison.verdicts import Verdict, judge
-from ppo.insight.logs import MetricsLog
 
 RUNS_AT_MOST = 1000
 
@@ -55,7 +54,7 @@ class Comparison:
         """Runs that reach the threshold, and their median steps and seconds to it."""
         if not group.compares(self.groups[0]):
             return 0, float("nan"), float("nan")
-        found = [hit for run in group.runs if (hit := _reached(run.log, self.threshold))]
+        found = [hit for run in group.runs if (hit := _reached(run, self.threshold))]
         if not found:
             return 0, float("nan"), float("nan")
         steps, seconds = (float(np.median([hit[i] for hit in found])) for i in (0, 1))
@@ -111,9 +110,9 @@ def _threshold(baseline: Group) -> float:
     return iqm(first) + 0.9 * rise if rise > 0 else float("nan")
 
 
-def _reached(log: MetricsLog, threshold: float) -> tuple[float, float] | None:
-    rows = np.flatnonzero(log.get(RETURN) >= threshold)
+def _reached(run: Run, threshold: float) -> tuple[float, float] | None:
+    rows = np.flatnonzero(run.column(RETURN) >= threshold)
     if not len(rows):
         return None
-    steps, seconds = log.get("env_steps"), log.get("wall_time_s")
+    steps, seconds = run.column("env_steps"), run.column("wall_time_s")
     return float(steps[rows[0]]), float(seconds[rows[0]])
