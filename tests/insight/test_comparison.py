@@ -538,3 +538,10 @@ def test_what_thinning_hides_is_not_counted_and_the_threshold_is_exact(tmp_path:
     assert shocks in short and shocks not in long
     assert long["worst drawdown, share of the gain"] == 1.0
     assert found.reach(found.groups[0])[1] == records[501]["env_steps"]
+
+
+def test_a_single_seed_is_named_where_the_other_group_has_several(tmp_path: Path) -> None:
+    paths = _runs(tmp_path, {1e-3: 0.0, 1e-4: 300.0}, seeds=3)
+    line = compare(paths[:4]).verdicts[0].line()
+    assert "with one seed of run0004 (learning_rate=0.0001): they" in line
+    assert "with one seed a group: they" in compare(paths[2:4]).verdicts[0].line()

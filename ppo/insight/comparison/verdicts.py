@@ -44,8 +44,11 @@ class Verdict:
         gap, ours, theirs = self.difference, self.group.label, self.baseline.label
         head = f"{self.metric.label} ({_FIGURE_WORDS[self.figure]}):"
         if self.word == ONE_SEED:
+            sides = (self.group, self.baseline)
+            alone = [s.label for s in sides if len(s.scores(self.metric.name, self.figure)) == 1]
+            seeds = "a group" if len(alone) == 2 else f"of {alone[0]}"
             return (
-                f"{head} nothing can be told of {ours} and {theirs} with one seed a group: they "
+                f"{head} nothing can be told of {ours} and {theirs} with one seed {seeds}: they "
                 f"differ by {signed(gap.mean)}, and the batches of that tenth by "
                 f"{number(self.noise)} (standard deviation){self._losses()}"
             )
