@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ppo.config.automatic import as_asked
 from ppo.core.errors import UserError
-from ppo.insight.comparison.compare import differences
+from ppo.insight.comparison.groups import differences
 from ppo.insight.logs.own import flatten, read_records, read_settings
 from ppo.runs.names import results_folder
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 LOG = "loss_metrics.json"
 SAME = "all"  # the group where the runs differ in nothing but their seeds
+UNKNOWN = "settings unknown"  # that of runs whose config.yaml cannot be read
 
 
 def read_runs(results: str | os.PathLike[str] = "training_results") -> DataFrame:
@@ -40,7 +42,7 @@ def read_runs(results: str | os.PathLike[str] = "training_results") -> DataFrame
     runs = _runs(root)
     if not runs:
         raise UserError(f"read_runs: {results}: no run in it")
-    settings = [read_settings(run) for run in runs]
+    settings = [as_asked(read_settings(run)) for run in runs]
     rows: list[dict[str, Any]] = []
     for run, group, own in zip(runs, _groups(settings), settings, strict=True):
         place = run.relative_to(root).as_posix() if run != root else run.name
@@ -60,7 +62,9 @@ def _groups(settings: list[dict[str, Any]]) -> list[str]:
     changed = differences(settings)
     return [
         ", ".join(f"{key}={values[index]}" for key, values in changed.items()) or SAME
-        for index in range(len(settings))
+        if own
+        else UNKNOWN
+        for index, own in enumerate(settings)
     ]
 
 

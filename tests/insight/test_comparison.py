@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import re
 import shutil
@@ -14,18 +15,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from browser import drawn, needs_chromium
 from insight_runs import SETTINGS, event_file, healthy, write_run
 
+from ppo.cli.main import main
 from ppo.config import Config
 from ppo.config.words import known_paths
 from ppo.core.errors import UserError
 from ppo.core.figures import compact, number
 from ppo.insight import comparison
-from ppo.insight.comparison.compare import CHANCE, ONE_SEED, compare, differences, group_runs
+from ppo.insight.comparison.compare import compare
+from ppo.insight.comparison.groups import differences, group_runs
 from ppo.insight.comparison.page import page, write_html
 from ppo.insight.comparison.statistics import iqm
-from ppo.insight.comparison.tables import print_tables, write_csv
+from ppo.insight.comparison.tables import interval, print_tables, write_csv
+from ppo.insight.comparison.verdicts import CHANCE, ONE_SEED, OPEN
 
 SAMPLES = Path(__file__).parent / "samples"
 
@@ -344,3 +349,199 @@ def test_the_value_loss_is_in_the_unit_of_each_group(
     ]
     shown = re.findall(r"value loss \(in ([^)]*)\)", page(found))
     assert shown == units
+
+
+def _lose(run: Path, records: list[dict], seed: int, status: str = "failed") -> None:
+    """Gives a run other records and another end."""
+    shutil.rmtree(run)
+    write_run(run, records, _settings(1e-4), status, seed)
+
+
+def test_a_group_is_not_called_better_for_the_runs_it_lost(tmp_path: Path) -> None:
+    """Of five seeds two do well; of the others no episode ended, or they diverged early."""
+    paths = _runs(tmp_path, {1e-3: 0.0, 1e-4: 300.0}, seeds=5)
+    silent = healthy(40, level=300.0)
+    for record in silent:
+        record["mean_episode_return"] = None
+    _lose(paths[7], silent, 2, "finished")
+    for seed in (3, 4):
+        _lose(paths[5 + seed], healthy(4, level=300.0), seed)
+    found = compare(paths)
+    verdict = found.verdicts[0]
+    assert verdict.p_value < 0.05 and verdict.word == OPEN
+    assert "open between" in verdict.line() and "better" not in verdict.line()
+    lost = "3 of the 5 runs of learning_rate=0.0001 failed or have no such figure"
+    assert lost in verdict.line() and verdict.short().startswith("open, runs lost")
+    assert "no return in the log, not in its figures: run0008" in found.warnings
+    assert interval(found, found.groups[1], "mean_episode_return", "final").endswith(" (4 of 5)")
+    print_tables(found)
+    assert lost in page(found)
+    against = compare([*paths[5:], *paths[:5]]).verdicts[0]  # the baseline lost them
+    assert against.word == OPEN
+
+
+def test_a_group_that_lost_runs_may_be_worse(tmp_path: Path) -> None:
+    paths = _runs(tmp_path, {1e-3: 300.0, 1e-4: 0.0}, seeds=5)
+    _lose(paths[9], healthy(4, level=0.0), 4)
+    verdict = compare(paths).verdicts[0]
+    assert verdict.word == "worse" and "; 1 of the 5 runs of" in verdict.line()
+
+
+def test_the_noise_of_a_single_batch_is_not_asked(tmp_path: Path) -> None:
+    short = [record | {"mean_episode_return": 5.0} for record in healthy(1)]
+    paths = [write_run(tmp_path / "run0001", healthy(40), _settings(1e-3))]
+    paths.append(write_run(tmp_path / "run0002", short, _settings(1e-4)))
+    assert np.isfinite(compare(paths).verdicts[0].noise)
+
+
+def test_a_baseline_that_falls_gives_no_threshold(tmp_path: Path) -> None:
+    """Nine tenths of a fall is a return that a run has before it has learned anything."""
+    paths = _runs(tmp_path, {1e-3: 0.0, 1e-4: 50.0}, seeds=2)
+    for path in paths:
+        text = (path / "loss_metrics.json").read_text()
+        tree = json.loads(text)
+        for i, record in enumerate(tree["batches"]):
+            record["mean_episode_return"] = 100.0 - i
+        (path / "loss_metrics.json").write_text(json.dumps(tree))
+    found = compare(paths)
+    assert np.isnan(found.threshold) and found.reach(found.groups[0])[0] == 0
+    assert "the baseline&#x27;s return did not rise" in page(found)
+
+
+def test_runs_of_one_name_and_folder_are_told_apart_by_the_folders_above(tmp_path: Path) -> None:
+    """In names that are the same a warning would be of one run only."""
+    paths = [
+        write_run(tmp_path / host / "exp" / "run0001", healthy(length), seed=seed)
+        for seed, (host, length) in enumerate([("a", 40), ("b", 5), ("c", 40)])
+    ]
+    found = compare(paths)
+    assert [run.name for run in found.runs] == [f"{x}/exp/run0001" for x in "abc"]
+    assert any(w.startswith("unequal budgets: b/exp/run0001") for w in found.warnings)
+
+
+def test_a_run_that_is_named_twice_is_one_run(tmp_path: Path) -> None:
+    path = write_run(tmp_path / "run0001", healthy(20))
+    (tmp_path / "link").symlink_to(path)
+    other = write_run(tmp_path / "run0002", healthy(20), seed=2)
+    spelled = [path, tmp_path / "x" / ".." / "run0001", other, tmp_path / "link"]
+    found = compare(spelled)
+    assert [run.path for run in found.runs] == [str(path), str(other)]
+
+
+def test_seeds_beyond_a_hundred_are_no_number(tmp_path: Path) -> None:
+    found = compare(_runs(tmp_path, {1e-3: 0.0, 1e-5: 0.0}))
+    verdict = found.verdicts[0]
+    verdict.difference = dataclasses.replace(verdict.difference, more_seeds=662_865)
+    assert "needs over 100 more seeds a group" in verdict.line()
+
+
+def test_settings_that_a_log_does_not_hold_are_no_differences(tmp_path: Path) -> None:
+    """A log of Stable-Baselines3 and a run without its config.yaml hold none."""
+    ours = _runs(tmp_path, {1e-3: 0.0, 1e-4: 0.0}, seeds=1)
+    bare = write_run(tmp_path / "run0009", healthy(20))
+    (bare / "config.yaml").unlink()
+    found = compare([*ours, _foreign(tmp_path, "sb3"), bare])
+    assert found.differing == {"ppo.learning_rate": [1e-3, 1e-4, None, None]}
+    assert [group.label for group in found.groups][2:] == ["sb3", "run0009"]
+    assert not compare([ours[0], bare]).differing
+    one, two = {"ppo.gamma": 0.9, "ppo.new": 1}, {"ppo.gamma": 0.9}
+    assert differences([one, two]) == {"ppo.new": [1, None]}  # an older version of ours
+
+
+def test_a_group_of_different_settings_is_noted(tmp_path: Path) -> None:
+    found = compare(_runs(tmp_path, {1e-3: 0.0, 1e-4: 0.0}, seeds=1), group="run")
+    assert "run pools runs that differ in ppo.learning_rate" in found.warnings
+
+
+def test_an_ended_run_without_a_readable_batch_has_none_to_wait_for(tmp_path: Path) -> None:
+    paths = [write_run(tmp_path / f"run000{i}", healthy(20), seed=i) for i in (1, 2, 3)]
+    (paths[1] / "loss_metrics.json").write_text("")
+    write_run(tmp_path / "run0004", [], status="running")
+    found = compare([*paths, tmp_path / "run0004"]).warnings
+    assert "ended, and no batch can be read: run0002" in found
+    assert "no batch yet: run0004" in found
+
+
+def test_figures_go_into_a_new_folder_and_a_place_that_refuses_them_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = str(write_run(tmp_path / "run0001", healthy(20)))
+    csv_file, page_file = tmp_path / "new" / "a.csv", tmp_path / "other" / "ä b.html"
+    given = ["--mode", "compare", run, "--csv", str(csv_file), "--html", str(page_file)]
+    assert main(given) == 0 and csv_file.exists() and page_file.exists()
+    for flag in ("--csv", "--html"):
+        assert main(["--mode", "compare", run, flag, str(tmp_path)]) == 2
+        assert f"error: {tmp_path}: cannot be written" in capsys.readouterr().err
+
+
+def test_two_groups_are_never_called_the_same(tmp_path: Path) -> None:
+    """One of the same settings was resumed with others; keys of two sections end alike."""
+    paths = _runs(tmp_path, {1e-3: 0.0, 1e-4: 0.0}, seeds=4)
+    for path in paths[:2]:
+        former = yaml.safe_load((path / "config.yaml").read_text())
+        former["ppo"]["gamma"] = 0.5
+        (path / "config.batch0005.yaml").write_text(yaml.safe_dump(former))
+    labels = [group.label for group in compare(paths).groups]
+    assert len(set(labels)) == 3 and labels[2] == "learning_rate=0.0001"
+    for path in paths[4:]:
+        tree = yaml.safe_load((path / "config.yaml").read_text())
+        tree["imitation"] = {"learning_rate": 0.5}
+        (path / "config.yaml").write_text(yaml.safe_dump(tree))
+    label = compare(paths[2:]).groups[1].label
+    assert label == "imitation.learning_rate=0.5, ppo.learning_rate=0.0001"
+
+
+def test_the_tables_of_the_terminal_call_groups_as_the_verdicts_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = compare(_runs(tmp_path, {1e-3: 0.0, 1e-4: 300.0}))
+    print_tables(found)
+    heads = [line for line in capsys.readouterr().out.splitlines() if line.startswith(" runs ")]
+    assert "learning_rate=0.001 " in heads[0] and "learning_rate=0.0001" in heads[0]
+    assert " in the mean [" in found.verdicts[0].line()  # beside tables of interquartile means
+
+
+def test_groups_on_different_environments_are_not_judged(tmp_path: Path) -> None:
+    """A return of 300 on one task is no better than one of 0 on another."""
+    paths = _runs(tmp_path, {1e-3: 0.0, 1e-4: 300.0, 1e-5: 300.0})
+    for path in paths[4:8]:
+        tree = yaml.safe_load((path / "config.yaml").read_text())
+        tree["env"]["id"] = "Pendulum-v1"
+        (path / "config.yaml").write_text(yaml.safe_dump(tree))
+    found = compare(paths)
+    assert {v.group.runs[0].name for v in found.verdicts} == {"run0009"}
+    assert found.verdicts[0].word == "better" and found.reach(found.groups[2])[0]
+    assert found.reach(found.groups[1])[0] == 0
+    assert any("are not judged: " in warning for warning in found.warnings)
+
+
+@pytest.mark.parametrize(("groups", "columns"), [(4, 5), (6, 2)])
+def test_many_groups_are_rows_of_the_page(tmp_path: Path, groups: int, columns: int) -> None:
+    """A column each would be beyond the edge of any screen."""
+    rates = {10.0**-i: 0.0 for i in range(2, 2 + groups)}
+    text = page(compare(_runs(tmp_path, rates, seeds=1)))
+    differing = text.split('id="differing"')[1].split("</thead>")[0]
+    assert differing.count("<th>") == columns
+
+
+def test_what_thinning_hides_is_not_counted_and_the_threshold_is_exact(tmp_path: Path) -> None:
+    """Of every tenth batch a shock is seen once in ten times, and a rise up to ten batches late."""
+    records = healthy(1000)
+    for i, record in enumerate(records):
+        record["explained_variance"] = 0.9 if i % 41 else 0.1
+        record["mean_episode_return"] = 0.0 if i < 501 or i == 700 else 100.0
+    paths = [write_run(tmp_path / "run0001", records)]
+    paths.append(write_run(tmp_path / "run0002", records[:350], _settings(1e-3)))
+    found = compare(paths)
+    long, short = (run.stability for run in found.runs)
+    shocks = "value shocks per million steps"
+    assert shocks in short and shocks not in long
+    assert long["worst drawdown, share of the gain"] == 1.0
+    assert found.reach(found.groups[0])[1] == records[501]["env_steps"]
+
+
+def test_a_single_seed_is_named_where_the_other_group_has_several(tmp_path: Path) -> None:
+    paths = _runs(tmp_path, {1e-3: 0.0, 1e-4: 300.0}, seeds=3)
+    line = compare(paths[:4]).verdicts[0].line()
+    assert "with one seed of run0004 (learning_rate=0.0001): they" in line
+    assert "with one seed a group: they" in compare(paths[2:4]).verdicts[0].line()

@@ -16,7 +16,7 @@ import pytest
 
 from ppo.config import Config
 from ppo.core.errors import UserError
-from ppo.insight.experiments.grid import Axis, Plan, parse_axis
+from ppo.insight.experiments.grid import Axis, Plan, parse_axis, validate
 from ppo.insight.experiments.launchers.base import environment, run_here
 from ppo.insight.experiments.launchers.local import LocalLauncher
 from ppo.insight.experiments.run import (
@@ -329,3 +329,18 @@ def test_a_ray_cluster_of_two_nodes_trains_the_same_jobs(tmp_path: Path) -> None
     finally:
         ray.shutdown()
         cluster.shutdown()
+
+
+def test_one_value_written_in_two_ways_is_no_axis(tmp_path: Path) -> None:
+    """Its runs would be counted as twice as many seeds."""
+    for text, fault in {
+        "ppo.learning_rate=1e-3,3e-4,0.001": "ppo.learning_rate: 1e-3 and 0.001 are the same value",
+        "ppo.normalize_returns=true,True": "ppo.normalize_returns: true and True are the same",
+        "env.kwargs.g=1.0,1.00": "env.kwargs.g: 1.0 and 1.00 are the same value",
+    }.items():
+        plan = Plan((parse_axis(text), parse_axis("ppo.gamma=0.9,0.99")), "full", (1,), None, ())
+        with pytest.raises(UserError, match=re.escape(fault)) as caught:
+            validate(plan)
+        assert len(caught.value.messages) == 1
+    kept = "ppo.learning_rate=1e-3,1e-4", "network.hidden_sizes=[64],[64,64]", "env.kwargs.g=1,2"
+    validate(Plan(tuple(map(parse_axis, kept)), "full", (1,), None, ()))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import pytest
+from insight_runs import SETTINGS, healthy, write_run
 from learner_tools import settings
 
 import ppo
@@ -41,3 +43,16 @@ def test_no_run_and_no_pandas_are_told_in_a_line(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r'extra "pandas": pip install') as error:
         ppo.read_runs(tmp_path)
     assert len(error.value.messages) == 1
+
+
+def test_runs_are_grouped_by_what_was_asked_for(tmp_path):
+    """Two seeds may be given different numbers for `auto`; of a broken config nothing is known."""
+    for seed, chosen in ((1, 5), (2, 10)):
+        tree = json.loads(json.dumps(SETTINGS))
+        tree["ppo"]["num_epochs"] = chosen
+        tree["auto"] = {"settings": ["ppo.num_epochs"]}
+        write_run(tmp_path / f"run000{seed}", healthy(3), tree, seed=seed)
+    broken = write_run(tmp_path / "run0003", healthy(3))
+    (broken / "config.yaml").write_text("env: [broken")
+    groups = ppo.read_runs(tmp_path).groupby("run").group.first()
+    assert list(groups) == ["all", "all", "settings unknown"]

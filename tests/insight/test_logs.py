@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from insight_runs import event_file, healthy, write_run
 
 from ppo.core.errors import UserError
+from ppo.insight.comparison.compare import compare
 from ppo.insight.doctor import diagnose, report, to_json
 from ppo.insight.logs import find_run, read_log, read_records
 
@@ -244,3 +245,29 @@ def test_numbers_of_other_countries_are_read(
     log = read_log(tmp_path)
     found = [log.get(name)[3] for name in ("mean_episode_return", "value_loss", "approx_kl")]
     assert found == [-1482.25, 1024.5, 0.01]
+
+
+def test_a_run_in_the_working_directory_is_found_by_its_bare_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `compare run*` in a results folder names it; one in --results comes first."""
+    for place in ("here/run0001", "here/run0002", "results/run0002"):
+        write_run(tmp_path / place, healthy(5))
+    monkeypatch.chdir(tmp_path / "here")
+    assert find_run("run0001", tmp_path / "results") == Path("run0001")
+    assert find_run("run0002", tmp_path / "results") == tmp_path / "results" / "run0002"
+
+
+@pytest.mark.parametrize("broken", ["later", "folder"])
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, broken: str) -> None:
+    """One of hundreds: whoever is told of none of them looks for it in all."""
+    run = write_run(tmp_path / "run0007", healthy(5))
+    file = run / "loss_metrics.json"
+    if broken == "later":
+        file.write_text('{"schema_version": 99, "run": "run0007", "batches": [\n]}\n')
+    else:
+        file.unlink()
+        file.mkdir()
+    for read in (lambda: compare([run]), lambda: read_records(run), lambda: read_log(run)):
+        with pytest.raises(UserError, match="run0007"):
+            read()

@@ -156,7 +156,8 @@ def states(tuner):
     return [t.state.name for t in tuner.study.get_trials()]
 
 
-def test_bad_trials_are_pruned_and_the_best_is_a_file(tuned):
+def test_bad_trials_are_pruned_and_the_best_is_a_file(tuned, monkeypatch):
+    from ppo.insight.experiments import findings
     from ppo.insight.experiments.findings import conclude
 
     tuner, folder, lines = tuned(Played(), trials=14)
@@ -168,7 +169,18 @@ def test_bad_trials_are_pruned_and_the_best_is_a_file(tuned):
     said = conclude(tuner)
     best = Config.load(folder / "best.yaml")
     assert best.ppo.gamma == max(t.params["ppo.gamma"] for t in tuner.study.get_trials())
-    assert "14 trials" in said and "<svg" in (folder / "tune.html").read_text()
+    text = (folder / "tune.html").read_text()
+    assert "14 trials" in said and "<svg" in text and "Hollow: pruned" in text
+    assert "importance of the settings: from 40" in said and "partly luck" in said
+    monkeypatch.setattr(findings, "ENOUGH", states(tuner).count("COMPLETE"))
+    assert "importance 1.00 ppo.gamma" in conclude(tuner)
+
+
+def test_a_picture_names_all_choices_and_the_ends_of_a_range():
+    from ppo.insight.experiments.findings import _ends
+
+    assert _ends(parse("ppo.gamma=0.9,0.95,0.99")) == "0.9, 0.95, 0.99"
+    assert _ends(parse("ppo.learning_rate=1e-5..1e-2 log")) == "1e-05 to 0.01 (log)"
 
 
 def test_a_lost_run_is_pruned_with_what_the_doctor_finds(tuned):

@@ -164,3 +164,24 @@ def test_area_and_last_tenth_by_hand() -> None:
     assert area([0, 1, 2], [1, float("nan"), 3]) == pytest.approx(2.0)
     assert smooth_last(np.array([9.0] * 18 + [1.0, 3.0])) == 2.0
     assert smooth_last(np.array([5.0])) == 5.0
+
+
+def test_the_seeds_it_asks_for_show_the_difference_among_several_groups_too() -> None:
+    """Of nine groups one differs: Holm's correction asks for p below 0.05 / 8 of it."""
+    draw = np.random.default_rng(7)
+    needed = 3 + difference([0.0, 1.0, 2.0], [1.5, 2.5, 3.5], tests=8).more_seeds
+    shown = 0
+    for _ in range(200):
+        base = draw.normal(0, 1, needed)
+        gaps = [1.5, *[0.0] * 7]
+        found = [difference(draw.normal(gap, 1, needed), base).p_value for gap in gaps]
+        shown += holm(found)[0] < 0.05
+    assert 0.7 < shown / 200 < 0.97
+
+
+def test_a_difference_that_shows_alone_but_not_among_several_asks_for_seeds() -> None:
+    x, y = [0.0, 1.0, 2.0, 3.0], [3.0, 4.0, 5.0, 6.0]
+    assert 0.05 / 8 < difference(x, y).p_value < 0.05
+    assert difference(x, y).more_seeds is None
+    assert difference(x, y, tests=8).more_seeds > 0
+    assert difference(x, y, tests=8).p_value == difference(x, y).p_value

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ppo.core.errors import UserError
+
+if TYPE_CHECKING:
+    from ppo.insight.comparison.compare import Comparison
 
 COMMON = ("--results",)
 
@@ -27,10 +34,18 @@ def run(args: argparse.Namespace) -> int:
     comparison = compare([find_run(name, args.results) for name in args.runs], args.group)
     print_tables(comparison)
     if args.csv:
-        write_csv(comparison, args.csv)
+        _write(write_csv, comparison, args.csv)
     if args.html:
         from ppo.insight.comparison.page import write_html
 
-        write_html(comparison, args.html)
+        _write(write_html, comparison, args.html)
         print(f"page: {args.html}")
     return 0
+
+
+def _write(write: Callable[[Comparison, Path], None], comparison: Comparison, file: Path) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write(comparison, file)
+    except OSError as fault:
+        raise UserError(f"{file}: cannot be written ({fault.strerror or fault})") from None

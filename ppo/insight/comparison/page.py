@@ -18,17 +18,21 @@ import numpy as np
 
 from ppo.core.figures import number
 from ppo.core.metrics import clean, compared, curves
-from ppo.insight.comparison.compare import Comparison, Group, Verdict
+from ppo.insight.comparison.compare import Comparison
+from ppo.insight.comparison.groups import Group
 from ppo.insight.comparison.run import Run
 from ppo.insight.comparison.statistics import iqm, iqm_interval
 from ppo.insight.comparison.tables import (
+    DETAILED,
     FIGURES,
     HEADS,
     headline,
     interval,
     stability_of,
+    threshold_in_words,
     unit_of_value_loss,
 )
+from ppo.insight.comparison.verdicts import Verdict
 
 POINTS = 160  # of a curve at most
 ALL_POINTS = 60_000  # of the page, so that 200 runs stay below 2 MB
@@ -156,7 +160,6 @@ def _differing(comparison: Comparison) -> str:
         if len(comparison.groups) == 1:
             return ""
         return "<h2>What differs</h2><p>No setting that is known.</p>"
-    heads = ["setting", *_group_heads(comparison)]
     rows = [
         [
             f"<code>{escape(key)}</code>",
@@ -164,7 +167,15 @@ def _differing(comparison: Comparison) -> str:
         ]
         for key, values in comparison.differing.items()
     ]
-    return "<h2>What differs</h2>" + table(heads, rows, "differing")
+    return "<h2>What differs</h2>" + _by_group("setting", rows, comparison, "differing")
+
+
+def _by_group(head: str, rows: list[list[str]], comparison: Comparison, name: str) -> str:
+    """A table with a column for each group; with many groups, a row for each."""
+    grid = [[head, *_group_heads(comparison)], *rows]
+    if len(comparison.groups) > DETAILED:
+        grid = [list(column) for column in zip(*grid, strict=True)]
+    return table(grid[0], grid[1:], name)
 
 
 def _headline(comparison: Comparison) -> str:
@@ -188,8 +199,7 @@ def _headline(comparison: Comparison) -> str:
         )
     note = (
         "Interquartile mean over seeds with 95 % stratified bootstrap interval, of the last tenth "
-        f"of each run; threshold: a return of {number(comparison.threshold)}, nine tenths of the "
-        "way from the baseline's first return to its last."
+        f"of each run; {threshold_in_words(comparison)} (from its first return to its last tenth)."
     )
     return f"<h2>Result</h2>{table(heads, rows, 'headline')}<p class='note'>{escape(note)}</p>"
 
@@ -217,9 +227,8 @@ def _stability(comparison: Comparison) -> str:
         [escape(name), *(number(stability_of(group, name)) for group in comparison.groups)]
         for name in names
     ]
-    heads = ["figure" if len(comparison.runs) == 1 else "median of the seeds"]
-    heads += _group_heads(comparison)
-    return "<h2>Stability</h2>" + table(heads, rows, "stability")
+    head = "figure" if len(comparison.runs) == 1 else "median of the seeds"
+    return "<h2>Stability</h2>" + _by_group(head, rows, comparison, "stability")
 
 
 def _figures(comparison: Comparison) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from ppo.insight.logs.log import Column
 from ppo.insight.logs.own import read_thin
 from ppo.insight.rules import Finding
 
+WHOLE = ("mean_episode_return", "env_steps", "wall_time_s")  # read of every batch of a long run
 MANY = 24  # runs from which on they are read in several processes
 SHOCK = 0.5  # fall of explained variance from one batch to the next that counts as a value shock
 NOISY = 5  # batches, at least, whose spread is called noise
@@ -61,7 +62,16 @@ class Run:
     time: dict[str, float]
     stability: dict[str, float]
     note: str = ""
+    whole: dict[str, Column] = field(default_factory=dict)  # of a thinned run: WHOLE, unthinned
     parts: tuple[str, ...] = ()  # what the batches before a resume were trained with otherwise
+
+    def column(self, name: str) -> Column:
+        """One figure of every batch of a thinned run, where it is one of WHOLE that could be read.
+
+        All of WHOLE are of one length.
+        """
+        known = len({len(column) for column in self.whole.values()}) == 1
+        return self.whole[name] if known and set(WHOLE) <= set(self.whole) else self.log.get(name)
 
     @property
     def value_loss_unit(self) -> str:
@@ -85,7 +95,7 @@ def load_run(path: Path, findings: list[Finding] | None = None) -> Run:
     """One run folder, or a log of another library; `findings` where they are known already."""
     whole: dict[str, Column] = {}
     if (path / "loss_metrics.json").exists():
-        thin = read_thin(path / "loss_metrics.json", ("mean_episode_return", "env_steps"))
+        thin = read_thin(path / "loss_metrics.json", WHOLE)
         settings, summary = read_settings(path), read_summary(path)
         log = from_records(thin.records, settings, "ppo", str(summary.get("status", "")))
         whole, length = thin.columns, thin.length
@@ -111,7 +121,8 @@ def load_run(path: Path, findings: list[Finding] | None = None) -> Run:
         time={str(k): float(v) for k, v in time.items() if isinstance(v, int | float)}
         if isinstance(time, dict)
         else {},
-        stability=stability(log),
+        stability=stability(log, whole, length),
+        whole=whole,
         note=note,
         parts=former_parts(path, log.settings),
     )
@@ -169,23 +180,31 @@ def figures(steps: Column, values: Column, better: Better) -> Figures:
     )
 
 
-def stability(log: MetricsLog) -> dict[str, float]:
-    """How steady a run was, in figures without a unit."""
+def stability(log: MetricsLog, whole: dict[str, Column], length: int) -> dict[str, float]:
+    """How steady a run was, in figures without a unit.
+
+    Shocks are falls from one batch to the next, so a thinned run has none that can be counted.
+
+    Args:
+        whole: columns of all `length` batches, of which a thinned log holds every n-th.
+    """
     found: dict[str, float] = {}
     variance = log.get("explained_variance")
     steps = log.get("env_steps")
     seen = np.isfinite(variance)
     if seen.any():
-        shocks = _shocks(variance)
+        shocks = _shocks(variance) if len(log) == length else []
         span = float(np.nanmax(steps)) if np.isfinite(steps).any() else float("nan")
-        found["value shocks per million steps"] = len(shocks) / span * 1e6 if span > 0 else np.nan
+        if len(log) == length:
+            rate = len(shocks) / span * 1e6 if span > 0 else np.nan
+            found["value shocks per million steps"] = rate
         negative = float((variance[seen] < 0).mean())
         found["share of batches with explained variance below 0"] = negative
         if shocks:
             found["batches to recover from a shock"] = float(
                 np.median([_recovery(variance, row) for row in shocks])
             )
-    returns = log.get("mean_episode_return")
+    returns = whole.get("mean_episode_return", log.get("mean_episode_return"))
     returns = returns[np.isfinite(returns)]
     if len(returns) > 1:
         peak = np.maximum.accumulate(returns)

@@ -92,9 +92,12 @@ class Difference:
 
 
 def difference(
-    x: ArrayLike, y: ArrayLike, paired: bool = False, level: float = LEVEL
+    x: ArrayLike, y: ArrayLike, paired: bool = False, level: float = LEVEL, tests: int = 1
 ) -> Difference:
     """Welch's t-test of x against y, or the paired one where run i of both has the same seed.
+
+    `more_seeds` is what shows the difference as one of `tests`, at `level / tests` each, which
+    Holm's correction never exceeds; p-value and interval are not corrected.
 
     With fewer than two runs on a side nothing can be told, nor how many would do: p is NaN. Without
     any spread a t-test would take two runs for proof; there the exact permutations count.
@@ -112,9 +115,10 @@ def difference(
         error = math.sqrt(sum(float(side.var(ddof=1)) / len(side) for side in (first, second)))
     least = 1e-12 * max(abs(float(first.mean())), abs(float(second.mean())))  # rounding
     if error <= least:
-        return _without_spread(first, second, paired, level, least)
+        return _without_spread(first, second, paired, level / tests, least)
     p_value, low, high = _t_test(first, second, paired, level)
-    more = None if p_value < level else _more_seeds(mean, variance, runs, paired, level)
+    planned = level / tests
+    more = None if p_value < planned else _more_seeds(mean, variance, runs, paired, planned)
     return Difference(mean, low, high, p_value, paired, more)
 
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from ppo.core.figures import number
 from ppo.core.metrics import METRICS, compared
 from ppo.core.screen import fold, width
-from ppo.insight.comparison.compare import Comparison, Group
+from ppo.insight.comparison.compare import Comparison
+from ppo.insight.comparison.groups import Group
 from ppo.insight.comparison.run import Figures
 
 if TYPE_CHECKING:
@@ -20,15 +21,21 @@ if TYPE_CHECKING:
 FIGURES = ("first", "best", "last", "final", "auc")
 HEADS = {"first": "first", "best": "best", "last": "last", "final": "last tenth", "auc": "area"}
 DETAILED = 4  # groups up to which every metric's every figure is printed
+HEAD = 24  # characters up to which a group's label heads a column
 GAP = 3  # columns between two figures
 
 
 def interval(comparison: Comparison, group: Group, metric: str, figure: str) -> str:
-    """Interquartile mean and its interval; the mean alone where there is one run."""
+    """Interquartile mean and its interval; the mean alone where there is one run.
+
+    Runs that lack the figure are counted behind it: (2 of 5) is of two runs out of five.
+    """
     mean, low, high = comparison.aggregate(group, metric, figure)
     if not math.isfinite(mean):
         return "-"
-    return number(mean) if math.isnan(low) else f"{number(mean)} [{number(low)}, {number(high)}]"
+    text = number(mean) if math.isnan(low) else f"{number(mean)} [{number(low)}, {number(high)}]"
+    known = len(group.scores(metric, figure))
+    return text if known == len(group.runs) else f"{text} ({known} of {len(group.runs)})"
 
 
 def headline() -> list[tuple[str, str, str]]:
@@ -132,8 +139,10 @@ def fitting(title: str, grid: list[list[str]], columns: int) -> list[Any]:
 
 
 def _head(group: Group) -> str:
+    """What the verdicts call the group, where that fits above a column."""
     more = len(group.runs) - 1
-    return group.runs[0].name + (f" +{more}" if more else "")
+    name = group.runs[0].name + (f" +{more}" if more else "")
+    return group.label if more and len(group.label) <= max(HEAD, len(name)) else name
 
 
 def _headline(comparison: Comparison, columns: int) -> list[Any]:
@@ -146,8 +155,15 @@ def _headline(comparison: Comparison, columns: int) -> list[Any]:
         rows.append([head, *(interval(comparison, g, metric, figure) for g in comparison.groups)])
     rows.append(["steps to threshold", *reached])
     title = "interquartile mean [95 % bootstrap interval] of the last tenth of each run; "
-    title += f"threshold: return {number(comparison.threshold)}, nine tenths of the baseline's rise"
+    title += threshold_in_words(comparison)
     return _by_group(title, "runs", rows, comparison, columns)
+
+
+def threshold_in_words(comparison: Comparison) -> str:
+    """What the steps are counted to."""
+    if math.isnan(comparison.threshold):
+        return "no threshold, because the baseline's return did not rise"
+    return f"threshold: return {number(comparison.threshold)}, nine tenths of the baseline's rise"
 
 
 def _details(comparison: Comparison, group: Group) -> Any:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from ppo.core.errors import UserError
 
@@ -110,10 +111,33 @@ def validate(plan: Plan) -> None:
     if len(jobs) > MOST_JOBS:
         raise UserError(f"{len(jobs)} runs; allowed: up to {MOST_JOBS}")
     mistakes: list[str] = []
+    meant: dict[str, dict[str, str]] = {axis.key: {} for axis in plan.axes}
     for settings in dict.fromkeys(job.settings for job in jobs):
         try:
-            Config.load(plan.config, overrides=[*plan.overrides, *settings])
+            config = Config.load(plan.config, overrides=[*plan.overrides, *settings])
+            mistakes += [line for line in _twins(config, settings, meant) if line not in mistakes]
         except UserError as error:
             mistakes += [line for line in error.messages if line not in mistakes]
     if mistakes:
         raise UserError(*mistakes)
+
+
+def _twins(config: Any, settings: Sequence[str], meant: dict[str, dict[str, str]]) -> list[str]:
+    """Values that are written differently and are one: their runs would be counted twice.
+
+    Args:
+        meant: of each key the values seen so far, as they are read and as they are written.
+    """
+    mistakes = []
+    for setting in settings:
+        key, _, written = setting.partition("=")
+        value: Any = config
+        for part in key.split("."):
+            inside = value if isinstance(value, dict) else vars(value)
+            value = inside.get(part, written)  # a key that is no field is taken as it is written
+            if value is written:
+                break
+        first = meant[key].setdefault(repr(value), written)
+        if first != written:
+            mistakes.append(f"{key}: {first} and {written} are the same value")
+    return mistakes

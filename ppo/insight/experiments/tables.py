@@ -9,7 +9,8 @@ from typing import Any
 
 from ppo.core.figures import number
 from ppo.core.screen import width
-from ppo.insight.comparison.compare import Comparison, Group, compare
+from ppo.insight.comparison.compare import Comparison, compare
+from ppo.insight.comparison.groups import Group
 from ppo.insight.comparison.page import page, table
 from ppo.insight.comparison.tables import fitting, headline, interval, lines_of, write_csv
 from ppo.insight.experiments.run import Experiment, Outcome

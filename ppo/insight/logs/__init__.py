@@ -48,12 +48,17 @@ def find_run(run: str, results: str | os.PathLike[str] = "training_results") -> 
     if run == "latest":
         trained = (name for name in reversed(run_names(results)) if not _imitates(results, name))
         run = next(trained, run)
-    elif not RUN_NAME.fullmatch(run):
+    elif not RUN_NAME.fullmatch(run) or _is_only_here(run, results):
         if os.path.exists(run):
             return Path(run)
         if Path(run).suffix or len(Path(run).parts) > 1:
             raise UserError(f"{one_line(run)}: no such file or folder")
     return find_own_run(Path(results), run)
+
+
+def _is_only_here(run: str, results: str | os.PathLike[str]) -> bool:
+    """Whether a run's name is a folder of the working directory and none of the results."""
+    return os.path.isdir(run) and not os.path.exists(os.path.join(results, run))
 
 
 def _imitates(*folder: str | os.PathLike[str]) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from ppo.core.errors import UserError
 from ppo.insight.logs.log import Column, MetricsLog, from_records
 from ppo.runs import files, metrics_file
 
@@ -23,7 +26,21 @@ def read_records(path: Path) -> list[dict[str, Any]]:
 
     What follows the last complete line is dropped. A folder without the file has none yet.
     """
-    return metrics_file.read_records(path, metrics_file.tolerant_loads)
+    with _named(path):
+        return metrics_file.read_records(path, metrics_file.tolerant_loads)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """What is wrong with a file names it: it may be one of hundreds."""
+    try:
+        yield
+    except OSError as fault:
+        raise UserError(f"{path}: cannot be read ({fault.strerror or fault})") from None
+    except UserError as fault:
+        if str(path) in str(fault):
+            raise
+        raise UserError(f"{path.parent if path.suffix else path}: {fault}") from None
 
 
 @dataclass
@@ -45,7 +62,8 @@ def read_thin(file: Path, names: tuple[str, ...], most: int = MOST) -> Thin:
         names: fields that are read in full all the same; they must not occur in nested objects.
         most: records that are parsed.
     """
-    lines = metrics_file.whole_lines(files.read_bytes(file), metrics_file.tolerant_loads)
+    with _named(file):
+        lines = metrics_file.whole_lines(files.read_bytes(file), metrics_file.tolerant_loads)
     every = max(1, -(-len(lines) // most))
     chosen = sorted({*range(0, len(lines), every), len(lines) - 1} - {-1})
     found = (metrics_file.record_of(lines[i], metrics_file.tolerant_loads) for i in chosen)

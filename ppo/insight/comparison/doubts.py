@@ -1,0 +1,72 @@
+"""What makes a comparison itself doubtful, a line each."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ppo.insight.comparison.groups import RETURN, Group, differences
+
+
+def doubts(groups: list[Group]) -> list[str]:
+    """What makes the comparison itself doubtful."""
+    found = []
+    runs = [run for group in groups for run in group.runs]
+    steps = {run.name: float(np.nanmax(run.log.get("env_steps"), initial=0.0)) for run in runs}
+    longest = max(steps.values())
+    short = [name for name, taken in steps.items() if taken < 0.98 * longest]
+    if short:
+        found.append(f"unequal budgets: {_list(short)} took fewer than {longest:,.0f} steps")
+    sizes = [len(group.runs) for group in groups]
+    if len(groups) > 1 and len(set(sizes)) > 1:
+        found.append(f"unequal numbers of seeds: {', '.join(map(str, sizes))}")
+    if len(groups) > 1 and min(sizes) < 3:
+        found.append("fewer than 3 seeds in a group: differences are hardly ever more than chance")
+    for group in groups:
+        seeds = [run.seed for run in group.runs if run.seed is not None]
+        if len(set(seeds)) < len(seeds):
+            found.append(f"{group.label}: the same seed more than once, counted as if independent")
+        if mixed := differences([run.settings for run in group.runs]):
+            found.append(f"{group.label} pools runs that differ in {_list(list(mixed))}")
+    for word in ("running", "interrupted", "failed"):
+        names = [run.name for run in runs if run.status == word]
+        if names:
+            found.append(f"{word}: {_list(names)}")
+    empty = [run for run in runs if not run.batches]
+    for ended, what in ((False, "no batch yet"), (True, "ended, and no batch can be read")):
+        names = [run.name for run in empty if (run.status not in ("", "running")) == ended]
+        if names:
+            found.append(f"{what}: {_list(names)}")
+    silent = [run.name for run in runs if run.batches and RETURN not in run.figures]
+    if silent and len(silent) < len(runs):
+        found.append(f"no return in the log, not in its figures: {_list(silent)}")
+    tasks = sorted({task for group in groups for task in group.tasks})
+    if len(tasks) > 1:
+        found.append(
+            "different environments, whose returns do not compare and are not judged: "
+            + _list(tasks)
+        )
+    unknown = [run.name for run in runs if "env.id" not in run.settings]
+    if unknown and len(runs) > 1:
+        found.append(
+            "no environment in the log, returns compare only if it is the same: " + _list(unknown)
+        )
+    versions = {run.version for run in runs if run.version}
+    if len(versions) > 1:
+        found.append(f"made by different versions of the code: {', '.join(sorted(versions))}")
+    foreign = [run.name for run in runs if run.writer != "ppo"]
+    if foreign and len(runs) > 1:
+        found.append(f"logs of other libraries, units may differ: {_list(foreign)}")
+    found += [
+        f"{run.name} was resumed with other settings: {part}" for run in runs for part in run.parts
+    ]
+    thinned = [run.name for run in runs if run.note]
+    if thinned:
+        found.append(
+            f"long runs, figures other than the return from a part of the batches: {_list(thinned)}"
+        )
+    return found
+
+
+def _list(names: list[str]) -> str:
+    shown = ", ".join(names[:4])
+    return shown if len(names) <= 4 else f"{shown} and {len(names) - 4} more"

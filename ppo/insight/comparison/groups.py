@@ -1,0 +1,156 @@
+"""Which runs of a comparison are one group, and in what the groups differ."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ppo.insight.comparison.run import Run
+
+RETURN = "mean_episode_return"
+# Settings that do not change what is learned; runs that differ in nothing else are one group.
+IRRELEVANT = {
+    "system.seed",
+    "system.threads",
+    "system.device",
+    "system.compile",
+    "train.checkpoint_interval",
+    "train.keep_checkpoints",
+    "train.grace_seconds",
+    "train.mirror",
+    "env.workers",
+    "env.step_timeout",
+    "env.reset_timeout",
+}
+LABEL = 60  # characters up to which a group is called by what differs
+IRRELEVANT_SECTIONS = ("logging.", "evaluation.")
+# Values that give the data of another one; `torch` and a foreign vectorized form need not.
+SAME_DATA = {("env.backend", "async"): "sync"}
+CLEANRL_IRRELEVANT = (
+    "capture_video cuda hf_entity save_model torch_deterministic track upload_model "
+    "wandb_entity wandb_project_name"
+).split()
+IRRELEVANT |= {f"cleanrl.{name}" for name in CLEANRL_IRRELEVANT}
+
+
+@dataclass
+class Group:
+    """Runs that differ in their seed only."""
+
+    label: str
+    runs: list[Run]
+    changes: dict[str, Any] = field(default_factory=dict)
+
+    def scores(self, metric: str, figure: str = "final") -> list[float]:
+        """One figure of every run that has it."""
+        values = [
+            getattr(run.figures[metric], figure) for run in self.runs if metric in run.figures
+        ]
+        return [value for value in values if np.isfinite(value)]
+
+    @property
+    def tasks(self) -> set[str]:
+        """The environments of its runs, as far as their logs hold them."""
+        return {str(run.settings["env.id"]) for run in self.runs if "env.id" in run.settings}
+
+    def compares(self, other: Group) -> bool:
+        """Whether the returns of both are of one environment, or may be."""
+        return len(self.tasks | other.tasks) <= 1
+
+
+def _relevant(settings: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: SAME_DATA.get((key, str(value)), value)
+        for key, value in settings.items()
+        if key not in IRRELEVANT and not key.startswith(IRRELEVANT_SECTIONS)
+    }
+
+
+def group_runs(runs: list[Run]) -> list[Group]:
+    """Runs of the same settings together, in the order of the first of each.
+
+    A log without settings stands alone: nobody knows whether it differs in its seed only.
+    """
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        known = _relevant(run.settings) if is_told(run) else None
+        key = f"path {run.path}"
+        if known is not None:  # a run of two parts is none of its last settings alone
+            key = repr((sorted(known.items(), key=str), run.parts))
+        groups.setdefault(key, []).append(run)
+    return [Group("", members) for members in groups.values()]
+
+
+def is_told(run: Run) -> bool:
+    """Whether the log holds all settings: ours do, and CleanRL's with its text summary."""
+    return (
+        run.writer == "ppo"
+        and bool(run.settings)
+        or (run.writer == "cleanrl" and run.seed is not None)
+    )
+
+
+def group_by(pattern: re.Pattern[str], runs: list[Run]) -> list[Group]:
+    """Runs by what the pattern finds in them; those without a match stand alone."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        hit = pattern.search(run.name) or pattern.search(run.path)
+        found = (hit[1] if pattern.groups else hit[0]) if hit else None
+        groups.setdefault(run.path if found is None else f"match {found}", []).append(run)
+    named = {key: key.removeprefix("match ") for key in groups if key.startswith("match ")}
+    return [Group(named.get(key, ""), members) for key, members in groups.items()]
+
+
+def differences(
+    settings: list[dict[str, Any]], writers: Sequence[str] = ()
+) -> dict[str, list[Any]]:
+    """The relevant settings that are not the same everywhere, with each one's values.
+
+    Args:
+        writers: of each, whose settings are all there; empty where some may be missing. A setting
+            that is missing is different only from what the same writer has.
+    """
+    relevant = [_relevant(one) for one in settings]
+    writers = writers or ["ppo" if one else "" for one in settings]
+    keys = sorted({key for one in relevant for key in one})
+
+    def differs(key: str) -> bool:
+        known = [one[key] for one in relevant if key in one]
+        having = {w for one, w in zip(relevant, writers, strict=True) if w and key in one}
+        lacking = {w for one, w in zip(relevant, writers, strict=True) if w and key not in one}
+        return any(value != known[0] for value in known) or bool(having & lacking)
+
+    return {key: [one.get(key) for one in settings] for key in keys if differs(key)}
+
+
+def label(group: Group, groups: list[Group]) -> str:
+    """What a group is called: by what differs, or by its first run."""
+    names = [run.name for run in group.runs]
+    name = names[0] if len(names) == 1 else f"{names[0]} +{len(names) - 1}"
+    known = {key: value for key, value in group.changes.items() if key in group.runs[0].settings}
+    ends = Counter(key.split(".")[-1] for key in known)
+    short = {key: end if ends[end := key.split(".")[-1]] == 1 else key for key in known}
+    changed = ", ".join(f"{short[key]}={value}" for key, value in known.items())
+    if len(groups) == 1 or not changed or len(changed) > LABEL:
+        return name
+    alone = sum(other.changes == group.changes for other in groups) == 1
+    return changed if len(names) > 1 and alone else f"{name} ({changed})"
+
+
+def tell_apart(runs: list[Run]) -> None:
+    """Runs of the same name from different places get as many folders in front as it takes."""
+    places = {id(run): Path(run.path).resolve().parts for run in runs}
+    counts = Counter(run.name for run in runs)
+    alike = [run for run in runs if counts[run.name] > 1]
+    deepest = max((len(places[id(run)]) for run in alike), default=0)
+    for depth in range(2, deepest + 1):
+        for run in alike:
+            run.name = "/".join(places[id(run)][-depth:])
+        counts = Counter(run.name for run in runs)
+        alike = [run for run in alike if counts[run.name] > 1]
