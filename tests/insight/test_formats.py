@@ -328,3 +328,18 @@ def test_losses_alone_of_an_unknown_writer_are_too_little_to_judge(tmp_path: Pat
     few = tags(policy_loss=0.1, value_loss=1.0, accuracy=0.5)
     log = read_log(event_file(tmp_path / "events.out.tfevents.1", few))
     assert status(log, diagnose(log)) == "not_read" and log.unknown_tags == ["accuracy"]
+
+
+def test_the_order_of_exported_rows_changes_nothing(tmp_path: Path) -> None:
+    train = [{"train/n_updates": 10.0 * i, "train/value_loss": float(i)} for i in range(30)]
+    rows = [sb3_row(i + 1, **figures) for i, figures in enumerate(train)]
+    told = {}
+    for name, order in (
+        ("written", rows),
+        ("newest_first", rows[::-1]),
+        ("mixed", rows[::2] + rows[1::2]),
+    ):
+        log = read_log(write_csv(tmp_path / f"{name}.csv", order))
+        told[name] = (log.settings, log.get("value_loss")[:-1].tolist())
+    assert told["written"] == told["newest_first"] == told["mixed"]
+    assert told["written"][0]["ppo.num_epochs"] == 10

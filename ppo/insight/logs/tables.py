@@ -8,6 +8,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ppo.insight.logs.log import to_float
 from ppo.insight.logs.series import Series, collect
 
@@ -155,7 +157,8 @@ def of_rows(rows: list[dict[str, Any]]) -> Series:
             if isinstance(name, str) and value not in (None, ""):
                 if is_number(value):
                     found.setdefault(name, []).append((step, to_float(value)))
-    series = Series(points=collect(found))
+    points = {tag: p[np.argsort(p[:, 0], kind="stable")] for tag, p in collect(found).items()}
+    series = Series(points=points)  # by step, in whichever order the rows were exported
     if step_name is None and rows:
         series.notes.append("no column of steps: rows are counted")
     return series
