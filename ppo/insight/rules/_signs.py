@@ -23,6 +23,8 @@ FALL_BACK = 3  # batches within which it must have passed
 HISTORY = 3  # batches before the first jump that can be judged
 ORDINARY_RATE = (1e-5, 2e-3)  # learning rates that PPO is commonly run with (J)
 
+NARROW_CLIP = 0.05  # clip range, a quarter of the usual, that small steps leave too (J)
+
 
 def present(log: MetricsLog, key: str) -> float:
     """The value of a numeric setting in force: as set, else the median logged, else NaN."""
@@ -208,3 +210,9 @@ def ordinary_rate(log: MetricsLog) -> bool:
     """Whether the learning rate is in the common range, or not known."""
     rate = median(log.get("learning_rate"))
     return not np.isfinite(rate) or ORDINARY_RATE[0] <= rate <= ORDINARY_RATE[1]
+
+
+def clip_range(log: MetricsLog) -> float:
+    """The policy's clip range, as logged or as set; NaN where neither is known."""
+    logged = median(log.get("clip_range"))
+    return logged if np.isfinite(logged) else log.number("ppo.clip_epsilon")
