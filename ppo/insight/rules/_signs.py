@@ -23,6 +23,7 @@ FALL_BACK = 3  # batches within which it must have passed
 HISTORY = 3  # batches before the first jump that can be judged
 ORDINARY_RATE = (1e-5, 2e-3)  # learning rates that PPO is commonly run with (J)
 
+MISSING = 5.0  # batches that a log must lack at its start to be called a part of one (J)
 NARROW_CLIP = 0.05  # clip range, a quarter of the usual, that small steps leave too (J)
 
 
@@ -216,3 +217,9 @@ def clip_range(log: MetricsLog) -> float:
     """The policy's clip range, as logged or as set; NaN where neither is known."""
     logged = median(log.get("clip_range"))
     return logged if np.isfinite(logged) else log.number("ppo.clip_epsilon")
+
+
+def begins_late(log: MetricsLog) -> bool:
+    """Whether the log lacks its beginning: its first steps are far more than those of a batch."""
+    _, steps = known(log.get("env_steps"))
+    return len(steps) > 1 and bool(steps[0] > MISSING * median(np.diff(steps)))

@@ -94,7 +94,7 @@ class LearningRateTooHigh(Rule):
         ]
 
     def _dead(self, log: MetricsLog, kl: Column, rate: float) -> Finding | None:
-        """A log that begins after the jumps: nothing moves at such a rate, though returns differ."""
+        """A log that begins after the jumps: nothing moves at such a rate; returns differ."""
         rows, moves = known(np.abs(kl))
         _, returns = known(log.get("mean_episode_return"))
         moved = bool((moves > DEAD).any()) or bool((log.get("clip_fraction") > 0).any())

@@ -9,6 +9,7 @@ from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
 from ppo.insight.rules._signs import (
     ORDINARY_RATE,
+    falls,
     gain,
     lasting,
     median,
@@ -29,6 +30,7 @@ CUT = 100.0  # gradient norm over the clip (M: raw returns 700 to 4,600)
 STEP = 65.0  # output moved per step is about lr * (1 + 64 saturated features) (M)
 STUCK = 0.7  # of its first root error: what the critic has not moved below
 PERHAPS = 2.0  # standard errors of a rise that a log without explained variance must lack (J)
+LATE = 0.3  # of the run, after which a scale that was right can only have followed a fall (J)
 WEIGHTLESS = 1e-3  # a value loss weight below which the weight is the cause
 
 
@@ -82,6 +84,8 @@ class RewardScaleTooLarge(Rule):
             row = lasting(drowned & (size > MODERATE), 5, 6, share=0.5)
         if row is None or self._other_cause(log):
             return None
+        if row > LATE * len(log) and falls(log):
+            return None  # it is the fall that made the targets large
         if not log.has("explained_variance") and gain(log) > PERHAPS:
             return None  # a large loss beside a return that rises proves nothing
         estimated = not log.has("batches_to_reach")
