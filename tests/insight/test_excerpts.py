@@ -75,3 +75,11 @@ def test_a_narrow_policy_of_a_log_without_its_beginning_may_have_been_trained_so
     assert first(log) == "entropy_collapse"
     log.columns["env_steps"] += 50_000.0
     assert first(log) != "entropy_collapse"
+
+
+def test_a_crash_is_no_noise_of_a_mean_over_many_episodes() -> None:
+    """Where a batch ends more episodes than the mean is over, it falls at once."""
+    crash = through((0, 26), (0.71, 180), (0.74, 132), (0.77, 10), (1, 16))
+    for rows in (32, 64):
+        log = foreign(rows, "stable-baselines3", mean_episode_return=noisy(crash, 0.5))
+        assert first(log) == "policy_collapse"
