@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from made_logs import first, foreign, noisy, through
+
+from ppo.insight.logs import MetricsLog
 
 WRITERS = ["cleanrl", "stable-baselines3"]
 
@@ -83,3 +86,15 @@ def test_a_crash_is_no_noise_of_a_mean_over_many_episodes() -> None:
     for rows in (32, 64):
         log = foreign(rows, "stable-baselines3", mean_episode_return=noisy(crash, 0.5))
         assert first(log) == "policy_collapse"
+
+
+def test_a_tiny_batch_shows_in_a_few_rows_and_explains_the_rest() -> None:
+    def tiny(steps: float) -> MetricsLog:
+        returns = noisy(through((0, -1200), (1, -1200)))
+        log = foreign(12, "stable-baselines3", mean_episode_length=200, explained_variance=0.0,
+                      value_rmse=150, mean_episode_return=returns)  # fmt: skip
+        log.columns["env_steps"] = steps * (1 + np.arange(12.0))
+        return log
+
+    assert first(tiny(16)) == "batch_too_small"
+    assert first(tiny(1000)) != "batch_too_small"

@@ -343,3 +343,16 @@ def test_the_order_of_exported_rows_changes_nothing(tmp_path: Path) -> None:
         told[name] = (log.settings, log.get("value_loss")[:-1].tolist())
     assert told["written"] == told["newest_first"] == told["mixed"]
     assert told["written"][0]["ppo.num_epochs"] == 10
+
+
+@pytest.mark.parametrize("axis", ["", "iteration", "Step", "update", "global_step"])
+def test_an_axis_that_counts_rows_is_no_size_of_a_batch(tmp_path: Path, axis: str) -> None:
+    rows = [
+        {"ep_rew_mean": rising(i), "ep_len_mean": 50.0, "explained_variance": 0.5, "kl": 0.01}
+        | ({axis: i * (16 if axis == "global_step" else 1)} if axis else {})
+        for i in range(1, 31)
+    ]
+    log = read_log(write_csv(tmp_path / "log.csv", rows))
+    assert log.has("env_steps") == (axis == "global_step")
+    named = [finding.illness for finding in diagnose(log)]
+    assert named == (["batch_too_small"] if axis == "global_step" else [])

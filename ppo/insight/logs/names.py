@@ -127,7 +127,9 @@ def without_prefix(series: Series) -> Series | None:
     points = {tag.split("/", 1)[1]: values for tag, values in series.points.items()}
     texts = {key.split("/", 1)[-1]: text for key, text in series.texts.items()}
     notes = [*series.notes, f"the tags' common prefix {heads.pop()}/ is left out"]
-    return Series(points, {**series.texts, **texts}, notes, series.files, series.runs)
+    return Series(
+        points, {**series.texts, **texts}, notes, series.files, series.runs, series.counted
+    )
 
 
 def scalar_files(tables: dict[str, Series]) -> Series | None:

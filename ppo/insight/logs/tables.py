@@ -34,6 +34,8 @@ STEP_NAMES = (
     "epoch",
     "batch",
 )
+COUNTS = ("time/iterations", "iteration", "update", "epoch", "batch")  # the last of them
+UNSURE = ("timestep", "_step", "step")  # steps of an environment, or of the log
 LONGEST_FIELD = 10_000_000
 CONTINENTAL = re.compile(r"[-+]?(\d{1,3}(\.\d{3})+|\d+),\d+([eE][-+]?\d+)?")
 THOUSANDS = re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?")
@@ -139,6 +141,15 @@ def _nested(row: dict[str, Any]) -> dict[str, Any]:
     return flat
 
 
+def _counts(axis: str | None, steps: list[float]) -> bool:
+    """Whether an axis counts rows or updates: by its name, or one by one."""
+    if axis is None or axis.strip().lower() in COUNTS:
+        return True
+    apart = np.diff(np.sort(steps))
+    ones = len(apart) > 0 and bool(np.median(apart) <= 1)
+    return ones and axis.strip().lower() in UNSURE
+
+
 def is_number(cell: Any) -> bool:
     """Whether a cell holds a number, or says that it is none: nan."""
     number = to_float(cell)
@@ -159,6 +170,7 @@ def of_rows(rows: list[dict[str, Any]]) -> Series:
                     found.setdefault(name, []).append((step, to_float(value)))
     points = {tag: p[np.argsort(p[:, 0], kind="stable")] for tag, p in collect(found).items()}
     series = Series(points=points)  # by step, in whichever order the rows were exported
+    series.counted = _counts(step_name, [to_float(row.get(step_name)) for row in rows])
     if step_name is None and rows:
         series.notes.append("no column of steps: rows are counted")
     return series
