@@ -36,6 +36,7 @@ STEP_NAMES = (
 )
 COUNTS = ("time/iterations", "iteration", "update", "epoch", "batch")  # the last of them
 UNSURE = ("timestep", "_step", "step")  # steps of an environment, or of the log
+FEWEST = 64  # steps that a batch has, by which lines are told from steps where the name does not
 LONGEST_FIELD = 10_000_000
 CONTINENTAL = re.compile(r"[-+]?(\d{1,3}(\.\d{3})+|\d+),\d+([eE][-+]?\d+)?")
 THOUSANDS = re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?")
@@ -141,13 +142,12 @@ def _nested(row: dict[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _counts(axis: str | None, steps: list[float]) -> bool:
-    """Whether an axis counts rows or updates: by its name, or one by one."""
-    if axis is None or axis.strip().lower() in COUNTS:
-        return True
+def _counts(axis: str, steps: list[float]) -> bool:
+    """Whether an axis counts rows, updates or lines of a log, and not steps of an environment."""
+    axis = axis.strip().lower()
     apart = np.diff(np.sort(steps))
-    ones = len(apart) > 0 and bool(np.median(apart) <= 1)
-    return ones and axis.strip().lower() in UNSURE
+    few = len(apart) > 0 and bool(np.median(apart) < FEWEST)
+    return not axis or axis in COUNTS or (few and axis in UNSURE)
 
 
 def is_number(cell: Any) -> bool:
@@ -170,7 +170,7 @@ def of_rows(rows: list[dict[str, Any]]) -> Series:
                     found.setdefault(name, []).append((step, to_float(value)))
     points = {tag: p[np.argsort(p[:, 0], kind="stable")] for tag, p in collect(found).items()}
     series = Series(points=points)  # by step, in whichever order the rows were exported
-    series.counted = _counts(step_name, [to_float(row.get(step_name)) for row in rows])
+    series.counted = _counts(step_name or "", [to_float(row.get(step_name or "")) for row in rows])
     if step_name is None and rows:
         series.notes.append("no column of steps: rows are counted")
     return series

@@ -31,7 +31,10 @@ class BatchTooSmall(Rule):
     number = 26
     severity = MILD
     waits = 8
-    needs = (("mean_episode_length", "env_steps", "explained_variance"),)
+    needs = (
+        ("mean_episode_length", "env_steps", "explained_variance"),
+        ("env_steps", "approx_kl"),  # returns alone may be those of single episodes
+    )
     explains = ("critic_blind", "learning_rate_too_high")
     sources = ("calibrated here",)
 
