@@ -30,6 +30,7 @@ CUT = 100.0  # gradient norm over the clip (M: raw returns 700 to 4,600)
 STEP = 65.0  # output moved per step is about lr * (1 + 64 saturated features) (M)
 STUCK = 0.7  # of its first root error: what the critic has not moved below
 PERHAPS = 2.0  # standard errors of a rise that a log without explained variance must lack (J)
+MULTIPLIED = 12.0  # error over the largest episode return, which is the sum of its rewards (J)
 LATE = 0.3  # of the run, after which a scale that was right can only have followed a fall (J)
 WEIGHTLESS = 1e-3  # a value loss weight below which the weight is the cause
 
@@ -127,6 +128,11 @@ class RewardScaleTooLarge(Rule):
         if np.isfinite(variance):
             evidence += f"; explained variance {number(variance)}"
         confidence = 0.9
+        largest = float(np.nanmax(np.abs(log.get("mean_episode_return")), initial=0.0))
+        beyond = median(size[row:]) / largest if largest else 0.0
+        if beyond > MULTIPLIED:  # such targets cannot come from the rewards of the episodes
+            evidence += f"; {number(beyond)} times the episode return: rewards were multiplied"
+            confidence = 0.97
         if log.writer == "rsl_rl":
             evidence, confidence = evidence + " (weak: no explained variance in this log)", 0.4
         changes = [
