@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -356,3 +357,20 @@ def test_an_axis_that_counts_rows_is_no_size_of_a_batch(tmp_path: Path, axis: st
     assert log.has("env_steps") == (axis == "global_step")
     named = [finding.illness for finding in diagnose(log)]
     assert named == (["batch_too_small"] if axis == "global_step" else [])
+
+
+@pytest.mark.parametrize(
+    ("loss", "returns", "illness"),
+    [
+        (lambda i: 400.0 * (1e6 if i == 20 else 1), rising, "reward_outlier"),
+        (lambda i: 1e8 + i, lambda i: 25.0 + i % 3, "reward_scale_too_large"),
+        (lambda i: 1e4 + i, lambda i: 900.0 + 60 * (i % 3), ""),  # summed, or averaged: not known
+    ],
+)
+def test_a_value_loss_of_an_unknown_writer_counts_where_its_unit_is_no_matter(
+    tmp_path: Path, loss: Callable, returns: Callable, illness: str
+) -> None:
+    rows = [{"Timesteps": 1000 * i, "Mean Reward": returns(i), "Value Loss": loss(i)}
+            for i in range(1, 31)]  # fmt: skip
+    named = [finding.illness for finding in diagnose(read_log(write_csv(tmp_path / "x.csv", rows)))]
+    assert named[:1] == ([illness] if illness else [])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ppo.core.figures import number, setting
-from ppo.insight.logs.log import Column, MetricsLog
+from ppo.insight.logs.log import UNKNOWN, Column, MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
 from ppo.insight.rules._signs import (
     ORDINARY_RATE,
@@ -87,8 +87,11 @@ class RewardScaleTooLarge(Rule):
             return None
         if row > LATE * len(log) and falls(log):
             return None  # it is the fall that made the targets large
-        if not log.has("explained_variance") and gain(log) > PERHAPS:
-            return None  # a large loss beside a return that rises proves nothing
+        if not log.has("explained_variance"):
+            if gain(log) > PERHAPS:
+                return None  # a large loss beside a return that rises proves nothing
+            if log.writer == UNKNOWN and self._beyond(log, row, size) < MULTIPLIED:
+                return None  # nor one whose unit is not known
         estimated = not log.has("batches_to_reach")
         moderate = median(size[row:]) < MODERATE
         if estimated and moderate and (rises(log) or len(log) < LONG):
@@ -116,6 +119,11 @@ class RewardScaleTooLarge(Rule):
         weight = value_weight(log)
         return bool(rate < ORDINARY_RATE[0] or weight < WEIGHTLESS)
 
+    def _beyond(self, log: MetricsLog, row: int, size: Column) -> float:
+        """Size of the targets over the largest return of an episode, 0 where that is not known."""
+        largest = float(np.nanmax(np.abs(log.get("mean_episode_return")), initial=0.0))
+        return median(size[row:]) / largest if largest else 0.0
+
     def _report(self, log: MetricsLog, row: int, size: Column, far: Column) -> Finding:
         variance = median(log.get("explained_variance")[row:])
         evidence = (
@@ -128,8 +136,7 @@ class RewardScaleTooLarge(Rule):
         if np.isfinite(variance):
             evidence += f"; explained variance {number(variance)}"
         confidence = 0.9
-        largest = float(np.nanmax(np.abs(log.get("mean_episode_return")), initial=0.0))
-        beyond = median(size[row:]) / largest if largest else 0.0
+        beyond = self._beyond(log, row, size)
         if beyond > MULTIPLIED:  # such targets cannot come from the rewards of the episodes
             evidence += f"; {number(beyond)} times the episode return: rewards were multiplied"
             confidence = 0.97
