@@ -123,7 +123,9 @@ def leans(log: MetricsLog) -> bool:
     _, returns = known(log.get("mean_episode_return"))
     if len(returns) < 8:
         return len(returns) > 1 and bool(returns[-1] > returns[0])
-    return settled(log) or bool(gain(log) > LEANS and not _gone(log))
+    quarter = max(len(returns) // 4, 2)
+    higher = bool(np.median(returns[-quarter:]) > np.max(returns[:quarter]))
+    return settled(log) or (higher and bool(gain(log) > LEANS and not _gone(log)))
 
 
 def _gone(log: MetricsLog) -> bool:
