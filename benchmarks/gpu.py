@@ -3,9 +3,9 @@
     python benchmarks/gpu.py [--seconds 2] [--only eager graphs peers tests]
 
 Rows: torch environments of ours, 4,096 and 16,384 at once, 32 steps (30 of
-DoubleIntegrator-v0), 4 epochs, 4 minibatches, actor and critic of their own; eager and as graphs,
-the encoders in float32 and in bfloat16, layers of 64 and of 512. Beside them, where they are
-installed, with the same batch on the same GPU: Stable-Baselines3 and skrl, which step Gymnasium's
+DoubleIntegrator-v0), 4 epochs, 4 minibatches, actor and critic of their own; eager and compiled
+("graphs"), both captured as CUDA graphs; the encoders in float32 and in bfloat16, layers of 64 and
+of 512. Beside them, where they are installed, with the same batch on the same GPU: Stable-Baselines3 and skrl, which step Gymnasium's
 CartPole one by one on the host, as they come, and a plain PPO in JAX (gymnax). A batch counts from
 its first step to its last gradient step. Every row is built in a process of its own, all at once,
 and timed while no other is. Peak memory is what torch has allocated; launches are those of kernels

@@ -124,7 +124,8 @@ def _beside(config: Config, kind: str) -> dict[str, Choice]:
     """What fits settings of the user's that exclude the usual choice."""
     found: dict[str, Any] = {}
     network, gamma = config.network, config.ppo.gamma
-    if network.actor_keys != network.critic_keys:
+    apart = network.critic_hidden_sizes not in (None, network.hidden_sizes)
+    if apart or network.actor_keys != network.critic_keys:
         found["network.shared_encoder"] = False
     if gamma >= RECIPES["narrow"]["ppo.max_gamma"]:  # a horizon that somebody wants
         found |= {"ppo.gamma_schedule": "constant", "ppo.max_gamma": max(gamma, 0.999)}

@@ -20,7 +20,8 @@ from ppo.config import PPOConfig
 from ppo.core import parallel
 from ppo.functional.moments import remember
 
-STEP = 1.05  # largest factor of the horizon in a batch
+STEP = 1.05  # factor of the horizon in a batch
+CONTEST = 1.25  # the same while a contest of noises goes on
 ENOUGH = 0.9  # explained variance above which the horizon grows
 
 
@@ -28,11 +29,14 @@ class Discount(nn.Module):
     """Discounts in force; `observe` before a batch's targets are made, `follow` after.
 
     The horizon is never shorter than that of `gamma`, with which it begins, and never longer than
-    that of `max_gamma` or the mean length of the last episodes. While a contest of noises goes on
-    `max_gamma_contest` takes the place of a smaller `max_gamma`: where noise that lasts comes
-    further, what counts lies far ahead. Between these bounds, as soon as an episode has ended,
-    `gamma_schedule: critic` makes it a twentieth longer after each batch of whose returns the
-    critic explained more than nine tenths, else a twentieth shorter.
+    that of `max_gamma` or the mean length of the last episodes. Between these bounds, as soon as
+    an episode has ended, `gamma_schedule: critic` makes it a twentieth longer after each batch of
+    whose returns the critic explained more than nine tenths, else a twentieth shorter.
+
+    While a contest of noises goes on it is not known how far ahead lies what counts, and a policy
+    that settles for what lies near does not find the rest. So the horizon grows by a quarter in
+    each batch, whatever the critic explains, and `max_gamma_contest` takes the place of a smaller
+    `max_gamma`.
 
     Args:
         names: names of the reward components; those of `component_gammas` keep their own discount.
@@ -48,8 +52,8 @@ class Discount(nn.Module):
         super().__init__()
         self.follows = config.gamma_schedule == "critic"
         self.bounds = (config.gamma, config.max_gamma)
-        contest = config.max_gamma_contest if config.noise == "contest" else 0.0
-        self.contest_bounds = (config.gamma, max(config.max_gamma, contest))
+        self.contest_bounds = (config.gamma, max(config.max_gamma, config.max_gamma_contest))
+        self.may_contest, self.in_contest = config.noise == "contest", False
         own = by_component(names, config.component_gammas, config.gamma)
         free = torch.tensor([name not in config.component_gammas for name in names])
         self.register_buffer("free", free, persistent=False)
@@ -73,7 +77,8 @@ class Discount(nn.Module):
         remember(self.seen, parallel.sum_(found))
         steps, count = self.seen.unbind()
         longest = torch.where(count > 0, steps / count, 0.0)
-        low, high = self.contest_bounds if colored_share > 0.0 else self.bounds
+        self.in_contest = self.may_contest and colored_share > 0.0
+        low, high = self.contest_bounds if self.in_contest else self.bounds
         self.horizon.copy_(torch.minimum(self.horizon, longest))
         gamma = 1.0 - 1.0 / self.horizon.clamp(min=1.0)
         self.total.copy_(gamma.clamp(low, high))
@@ -84,6 +89,9 @@ class Discount(nn.Module):
     def follow(self, explained_variance: float | None) -> None:
         """Move the horizon of the next batch, on all ranks alike; None explains nothing."""
         if not self.follows:
+            return
+        if self.in_contest:  # of the batch that was observed
+            self.horizon.mul_(CONTEST)
             return
         known = math.nan if explained_variance is None else explained_variance
         explained = parallel.mean_(torch.tensor([known], device=self.horizon.device))

@@ -50,15 +50,18 @@ def build_eyes(
         precise,
     )
 
-    def make_encoder(part: Part, seen: Layout) -> Encoder:
+    sizes = network.critic_hidden_sizes or network.hidden_sizes
+    critics = network.model_copy(update={"hidden_sizes": sizes})
+
+    def make_encoder(part: Part, seen: Layout, network: NetworkConfig) -> Encoder:
         made = part(seen, network, source)
         return probes.check(probes.encoder, part, made, seen, part.kind.numbers(seen)[0])
 
-    own, critics = (
-        Eye(group, partial(make_encoder, part, group.layout))
-        for group, part in zip(seen, parts, strict=True)
+    actor, critic = (
+        Eye(group, partial(make_encoder, part, group.layout, of))
+        for group, part, of in zip(seen, parts, (network, critics), strict=True)
     )
-    return (own, critics), normalizer
+    return (actor, critic), normalizer
 
 
 def encoder_kind(config: NetworkConfig, layout: Layout) -> str:

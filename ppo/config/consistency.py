@@ -150,6 +150,13 @@ def _groups(config: Any) -> Iterator[Mismatch]:
             f" (network.actor_keys {_keys(network.actor_keys)}, network.critic_keys"
             f" {_keys(network.critic_keys)}); write network.shared_encoder false",
         )
+    if network.shared_encoder and network.critic_hidden_sizes not in (None, network.hidden_sizes):
+        yield Mismatch(
+            ["network.shared_encoder", "network.critic_hidden_sizes"],
+            "a critic with layers of its own (network.critic_hidden_sizes"
+            f" {network.critic_hidden_sizes}) shares no encoder; write network.shared_encoder"
+            " false",
+        )
 
 
 def _words(number: int) -> str:

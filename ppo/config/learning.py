@@ -42,7 +42,7 @@ class PPOConfig(Section):
     gamma_schedule: Literal["constant", "critic"] = setting(
         "constant",
         "critic: the horizon 1 / (1 - gamma) grows while the critic explains the returns, up to the"
-        " length of the episodes",
+        " length of the episodes, and while a contest of noises goes on",
         auto=True,
     )
     max_gamma: Fraction = setting(0.999, "largest discount factor of a schedule", auto=True)

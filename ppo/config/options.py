@@ -105,6 +105,9 @@ class NetworkConfig(Section):
     hidden_sizes: Annotated[list[Count], Field(min_length=1)] = setting(
         [64, 64], "width of each hidden layer", common=True
     )
+    critic_hidden_sizes: Annotated[list[Count], Field(min_length=1)] | None = setting(
+        None, "width of each hidden layer of the critic (null = hidden_sizes)"
+    )
     activation: Literal["tanh", "relu", "elu", "silu", "gelu"] = setting(
         "tanh", "nonlinearity between layers: tanh, relu, elu, silu, gelu", common=True
     )

@@ -24,6 +24,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "ppo.value_clip": "clip_range_vf",
         "network.initial_log_std": "policy_kwargs log_std_init",
         "network.hidden_sizes": "policy_kwargs net_arch",
+        "network.critic_hidden_sizes": "policy_kwargs net_arch vf",
         "network.shared_encoder": "policy_kwargs share_features_extractor",
         "ppo.normalize_advantages": "normalize_advantage",
         "ppo.num_minibatches": "n_steps * n_envs / batch_size",

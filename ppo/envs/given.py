@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from ppo.config import Config
 
 FORMS = (
-    "a Gymnasium id, package.module:name, a class, a factory, a gymnasium.vector.VectorEnv or a "
-    "ppo.envs.TorchVectorEnv"
+    "a Gymnasium id, package.module:name, a class, a factory, a gymnasium.vector.VectorEnv, a "
+    "ppo.envs.TorchVectorEnv or a VecEnv of Stable-Baselines3"
 )
 TENSORS = ("num_envs", "device", "single_observation_space", "single_action_space")
 
@@ -55,6 +55,13 @@ def is_simulator(env: Any) -> bool:
     return methods and all(hasattr(env, name) for name in TENSORS)
 
 
+def as_vector(env: Any) -> Any:
+    """A VecEnv of Stable-Baselines3 as a vector environment of Gymnasium; another one as it is."""
+    from ppo.envs.simulators.stable_baselines3 import VecEnvironments, is_vec_env
+
+    return VecEnvironments(env) if is_vec_env(env) else env
+
+
 def read(env: Any) -> Given:
     """
     Raises:
@@ -65,6 +72,7 @@ def read(env: Any) -> Given:
     if isinstance(env, EnvSpec):
         return Given(env.id, env, f"the registration of {env.id}")
     instance = not isinstance(env, type)
+    env = as_vector(env)
     # EnvPool's objects are single environments to Python, too.
     if instance and (is_simulator(env) or isinstance(env, gym.vector.VectorEnv)):
         name = _bracketed(type(getattr(env, "unwrapped", env)))

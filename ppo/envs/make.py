@@ -11,7 +11,7 @@ from gymnasium.envs.registration import EnvSpec, load_env_creator
 from ppo.core.errors import UserError
 from ppo.envs.base import Environments
 from ppo.envs.factory import Factory
-from ppo.envs.given import Given, is_simulator, read
+from ppo.envs.given import Given, as_vector, is_simulator, read
 from ppo.envs.host.slot import Task
 from ppo.envs.ids import make_all
 from ppo.envs.native import REGISTRY
@@ -138,7 +138,7 @@ def _of_own(
     envs = given.source
     made = isinstance(envs, Factory)
     if made:
-        envs = make_all(envs, config.kwargs, num_envs)
+        envs = as_vector(make_all(envs, config.kwargs, num_envs))
     if is_simulator(envs):
         from ppo.envs.simulator import SimulatorEnvironments
 

@@ -28,8 +28,8 @@ class Trainer(Loop):
         config: validated settings.
         results: folder of run folders.
         env: the environment, in place of `env.id`: a Gymnasium id, `package.module:name`, a class,
-            a factory `make()` or `make(index)`, a `gymnasium.vector.VectorEnv`, or a
-            `ppo.envs.TorchVectorEnv` (docs/environments.md).
+            a factory `make()` or `make(index)`, a `gymnasium.vector.VectorEnv`, a
+            `ppo.envs.TorchVectorEnv`, or a VecEnv of Stable-Baselines3 (docs/environments.md).
         callbacks: a list of them, or one; see `ppo.Callback`.
         resume: a run (`run0007`, `latest`, a path) to continue exactly where it stopped.
         console: an observer that prints; none by default.

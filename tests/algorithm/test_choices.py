@@ -125,3 +125,7 @@ def test_what_is_chosen_fits_what_the_user_wants(facts: Facts) -> None:
     assert resolved("ppo.gamma=0.9").ppo.gamma_schedule == "critic"
     apart = resolved("network.actor_keys=[a]", "network.critic_keys=[b]", facts=facts)
     assert not apart.network.shared_encoder
+    wider = resolved("network.critic_hidden_sizes=[256, 256]", facts=facts)
+    assert not wider.network.shared_encoder
+    same = resolved("network.critic_hidden_sizes=[64, 64]", facts=facts)
+    assert same.network.shared_encoder == resolved(facts=facts).network.shared_encoder

@@ -44,20 +44,28 @@ ANY = st.tuples(st.lists(st.integers(1, 5000), max_size=30), st.floats(-2, 1) | 
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.lists(ANY, min_size=1, max_size=40), st.floats(0.5, 0.99))
-def test_it_is_an_oracle_s(batches, least):
-    config = schedule(gamma=least, max_gamma=0.9995)
+@given(
+    st.lists(ANY, min_size=1, max_size=40),
+    st.floats(0.5, 0.99),
+    st.sampled_from([("white", 0.0), ("pink", 1.0), ("contest", 0.0), ("contest", 0.5)]),
+)
+def test_it_is_an_oracle_s(batches, least, noise):
+    kind, share = noise
+    config = schedule(gamma=least, max_gamma=0.9995, noise=kind)
     discount = Discount(config, ("reward",))
     shortest, horizon = 1 / (1 - least), 1 / (1 - least)
     remembered: list[tuple[float, float]] = []
     for lengths, explained in batches:
-        discount.observe(rollout_of(lengths))
+        discount.observe(rollout_of(lengths), share)
         longest = min(mean_length(remembered, lengths), 2000.0)
         horizon = max(shortest, min(horizon, longest))
         assert discount.gamma.item() == pytest.approx(1 - 1 / horizon, abs=1e-6)
         assert discount.total.item() == discount.gamma.item()
         discount.follow(explained)
-        horizon *= 1.05 if explained is not None and explained > 0.9 else 1 / 1.05
+        if noise == ("contest", 0.5):
+            horizon *= 1.25
+        else:
+            horizon *= 1.05 if explained is not None and explained > 0.9 else 1 / 1.05
 
 
 def test_a_contest_allows_a_longer_horizon():

@@ -60,6 +60,8 @@ ELSEWHERE = {
     "test_a_large_box_of_two_or_three_axes_is_an_image_whatever_its_type",
     "network.actor_keys": "networks/test_groups.py::"
     "test_actor_and_critic_depend_on_their_own_keys_alone",
+    "network.critic_hidden_sizes": "networks/test_groups.py::"
+    "test_a_critic_may_have_layers_of_its_own",
     "network.critic_keys": "networks/test_groups.py::"
     "test_actor_and_critic_depend_on_their_own_keys_alone",
     **dict.fromkeys(

@@ -101,6 +101,28 @@ def test_an_auxiliary_loss_predicts_what_the_critic_sees():
     assert torch.equal(predicted, agent.critic_group(agent.normalizer(rows)))
 
 
+@pytest.mark.parametrize("more", [{}, {"network__memory": "gru"}, {"network__layer_norm": "true"}])
+def test_a_critic_may_have_layers_of_its_own(tmp_path, more):
+    own = {**APART, **more, "network__critic_hidden_sizes": "[24, 12]"}
+    agent = learner("CartPole-v1", **own).objective.agent
+    shapes = {name: list(value.shape) for name, value in agent.named_parameters()}
+    plain = learner("CartPole-v1", **APART, **more).objective.agent
+    for name, value in plain.named_parameters():
+        if name.startswith("actor"):
+            assert shapes.pop(name) == list(value.shape)
+    wide = [shape[0] for name, shape in shapes.items() if "encoder" in name and len(shape) == 2]
+    assert wide == [24, 12]
+    Trainer(settings("CartPole-v1", **own), tmp_path).train(batches=2)
+    action = load_policy(tmp_path / "run0001").predict(np.zeros(4, np.float32))
+    assert action in (0, 1)
+
+
+def test_layers_of_the_critic_that_are_the_actors_change_no_bit(tmp_path):
+    for folder, more in (("a", {}), ("b", {"network__critic_hidden_sizes": "[16]"})):
+        Trainer(settings("CartPole-v1", **APART, **more), tmp_path / folder).train(batches=2)
+    assert records(tmp_path / "a" / "run0001") == records(tmp_path / "b" / "run0001")
+
+
 @pytest.mark.parametrize(
     ("env", "more", "message"),
     [
@@ -111,6 +133,9 @@ def test_an_auxiliary_loss_predicts_what_the_critic_sees():
         (KEYS, {"actor_keys": "[]"}, r"network.actor_keys=\[\].* at least 1 of them or null"),
         ("CartPole-v1", {"critic_keys": "[a]"},
          r"network.critic_keys: \['a'\]: the observations are no Dict; allowed here: null"),
+        ("CartPole-v1", {"critic_hidden_sizes": "[8]", "shared_encoder": "true"},
+         r"network.shared_encoder.*\(network.critic_hidden_sizes \[8\]\) shares no encoder; "
+         r"write network.shared_encoder false"),
         (KEYS, {"actor_keys": "[goal]", "shared_encoder": "true"},
          r"network.shared_encoder.*network.actor_keys \[goal\], network.critic_keys null\); "
          r"write network.shared_encoder false"),
