@@ -261,6 +261,9 @@ def test_imbalance_names_the_loss_that_stands_still() -> None:
         }
     (finding,) = diagnose(from_records(records, flatten(SETTINGS)))
     assert finding.illness == "loss_imbalance" and finding.evidence.startswith("wide")
+    for record in records[:3]:  # a bonus that no episode had reached yet
+        record["components"]["wide"]["loss"] = 0.0
+    assert not diagnose(from_records(records, flatten(SETTINGS)))
 
 
 def test_no_remedy_is_what_the_run_has_already() -> None:

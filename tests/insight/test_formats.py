@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -328,3 +329,48 @@ def test_losses_alone_of_an_unknown_writer_are_too_little_to_judge(tmp_path: Pat
     few = tags(policy_loss=0.1, value_loss=1.0, accuracy=0.5)
     log = read_log(event_file(tmp_path / "events.out.tfevents.1", few))
     assert status(log, diagnose(log)) == "not_read" and log.unknown_tags == ["accuracy"]
+
+
+def test_the_order_of_exported_rows_changes_nothing(tmp_path: Path) -> None:
+    train = [{"train/n_updates": 10.0 * i, "train/value_loss": float(i)} for i in range(30)]
+    rows = [sb3_row(i + 1, **figures) for i, figures in enumerate(train)]
+    told = {}
+    for name, order in (
+        ("written", rows),
+        ("newest_first", rows[::-1]),
+        ("mixed", rows[::2] + rows[1::2]),
+    ):
+        log = read_log(write_csv(tmp_path / f"{name}.csv", order))
+        told[name] = (log.settings, log.get("value_loss")[:-1].tolist())
+    assert told["written"] == told["newest_first"] == told["mixed"]
+    assert told["written"][0]["ppo.num_epochs"] == 10
+
+
+@pytest.mark.parametrize("axis", ["", "iteration", "Step", "update", "global_step"])
+def test_an_axis_that_counts_rows_is_no_size_of_a_batch(tmp_path: Path, axis: str) -> None:
+    rows = [
+        {"ep_rew_mean": rising(i), "ep_len_mean": 50.0, "explained_variance": 0.5, "kl": 0.01}
+        | ({axis: i * (16 if axis == "global_step" else 1)} if axis else {})
+        for i in range(1, 31)
+    ]
+    log = read_log(write_csv(tmp_path / "log.csv", rows))
+    assert log.has("env_steps") == (axis == "global_step")
+    named = [finding.illness for finding in diagnose(log)]
+    assert named == (["batch_too_small"] if axis == "global_step" else [])
+
+
+@pytest.mark.parametrize(
+    ("loss", "returns", "illness"),
+    [
+        (lambda i: 400.0 * (1e6 if i == 20 else 1), rising, "reward_outlier"),
+        (lambda i: 1e8 + i, lambda i: 25.0 + i % 3, "reward_scale_too_large"),
+        (lambda i: 1e4 + i, lambda i: 900.0 + 60 * (i % 3), ""),  # summed, or averaged: not known
+    ],
+)
+def test_a_value_loss_of_an_unknown_writer_counts_where_its_unit_is_no_matter(
+    tmp_path: Path, loss: Callable, returns: Callable, illness: str
+) -> None:
+    rows = [{"Timesteps": 1000 * i, "Mean Reward": returns(i), "Value Loss": loss(i)}
+            for i in range(1, 31)]  # fmt: skip
+    named = [finding.illness for finding in diagnose(read_log(write_csv(tmp_path / "x.csv", rows)))]
+    assert named[:1] == ([illness] if illness else [])

@@ -299,3 +299,15 @@ def test_remedies_are_in_the_words_of_the_writer(tmp_path: Path) -> None:
         "ppo": "ppo.entropy_coefficient=0.01; else network.hidden_sizes=[64]",
     }.items():
         assert NotLearning().found(foreign(writer=writer), 0, "", change).remedy == words
+
+
+@pytest.mark.parametrize(("error", "cause"), [(13_000.0, "scale"), (150.0, "signal")])
+def test_targets_beyond_any_return_were_multiplied_and_hide_the_reward(
+    error: float, cause: str
+) -> None:
+    """The monitor inside counts -1 a step, the wrapper outside makes 1000 of it."""
+    log = foreign(48, "stable-baselines3", mean_episode_return=-500.0, mean_episode_length=500.0,
+                  value_rmse=error, explained_variance=0.0, learning_rate=3e-4, approx_kl=1e-8,
+                  clip_fraction=0.0)  # fmt: skip
+    names = {"scale": "reward_scale_too_large", "signal": "no_reward_signal"}
+    assert first(log) == names[cause]

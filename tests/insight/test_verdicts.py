@@ -159,3 +159,14 @@ def test_a_bonus_that_is_not_known_is_not_said_to_be_too_high_for_sure() -> None
     log = foreign(40, "stable-baselines3", mean_episode_return=flat, entropy_relative=0.96,
                   explained_variance=0.6, approx_kl=0.01)  # fmt: skip
     assert "ent_coef=0.0 (if it is not 0 already)" in evidence(log)
+
+
+def test_a_return_no_higher_than_some_of_its_first_is_not_yet_healthy() -> None:
+    """CartPole by Stable-Baselines3 at a rate of 1e-6: a mean that begins lucky and wanders."""
+    drawn = [26.4, 22.5, 20.1, 21.2, 20.1, 19.8, 20.7, 20.4, 22.5, 23.1, 21.5, 21.7, 21.2, 22, 22.7,
+             23.3, 24, 23.1, 21.1, 21.9, 24.1, 24.7, 24, 25.5, 24.9, 23.7, 24.1, 23.9, 22.5, 23.2,
+             25.1, 24.7]  # fmt: skip
+    log = foreign(32, "stable-baselines3", mean_episode_return=lambda done: np.array(drawn))
+    assert first(log) == "too_early"
+    log.columns["mean_episode_return"][-8:] += 5
+    assert first(log) == "healthy"

@@ -36,6 +36,7 @@ TABLES = (
     "history.json",
 )
 PREFERRED = ("progress", "metrics", "loss_metrics", "log", "result")
+LARGEST_TEXT = 100_000_000  # bytes of a text file that is searched for figures
 DEEPEST = 6  # folder levels below the given one that are searched for a log
 
 
@@ -124,9 +125,12 @@ def _runs_below(folder: Path) -> list[Path]:
 
 
 def _by_folder(folder: Path) -> dict[Path, list[Path]]:
-    """Log files by the folder that holds them, event files before tables."""
+    """Log files by the folder that holds them: event files, else tables, else printed text."""
+    from ppo.insight.logs.console import SUFFIXES
+
     events: dict[Path, list[Path]] = {}
     tables: dict[Path, list[Path]] = {}
+    printed: dict[Path, list[Path]] = {}
     for place, folders, files in os.walk(folder):
         if len(Path(place).relative_to(folder).parts) >= DEEPEST:
             folders.clear()
@@ -136,7 +140,22 @@ def _by_folder(folder: Path) -> dict[Path, list[Path]]:
                 events.setdefault(Path(place), []).append(file)
             elif name.endswith((".csv", ".jsonl")) or name in TABLES:
                 tables.setdefault(Path(place), []).append(file)
-    return events or tables
+            elif file.suffix in SUFFIXES:
+                printed.setdefault(Path(place), []).append(file)
+    return events or tables or _with_figures(printed)
+
+
+def _with_figures(printed: dict[Path, list[Path]]) -> dict[Path, list[Path]]:
+    """Of text files, those that hold what a trainer printed, where there is no other log."""
+    from ppo.insight.logs.console import read_console
+
+    kept = {
+        folder: [
+            file for file in files if file.stat().st_size < LARGEST_TEXT and read_console(file)
+        ]
+        for folder, files in printed.items()
+    }
+    return {folder: files for folder, files in kept.items() if files}
 
 
 def _read_files(files: list[Path]) -> MetricsLog:
@@ -185,11 +204,14 @@ def _read_file(file: Path) -> MetricsLog:
 
 
 def _read_table(file: Path) -> MetricsLog:
+    from ppo.insight.logs.console import SUFFIXES, read_console
     from ppo.insight.logs.dialects import interpret
     from ppo.insight.logs.tables import read_csv, read_json_lines
 
     if "tfevents" in file.name or file.name.endswith("monitor.csv"):
         return _read_files([file])
+    if file.suffix in SUFFIXES and (printed := read_console(file)) is not None:
+        return interpret(printed)
     if file.suffix in (".csv", ".txt"):
         return interpret(read_csv(file))
     head = file.read_bytes()[:65536]

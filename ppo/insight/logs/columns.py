@@ -26,7 +26,8 @@ GAUSSIAN_TOLERANCE = 0.015  # narrower than the distance between log(4) and one 
 def start(series: Series, *tags: str) -> tuple[MetricsLog, Column]:
     steps = series.steps(*tags)
     log = MetricsLog(batches=np.arange(len(steps), dtype=np.int64))
-    log.columns["env_steps"] = steps
+    if not series.counted:
+        log.columns["env_steps"] = steps
     return log, steps
 
 

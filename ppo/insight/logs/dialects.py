@@ -238,7 +238,7 @@ def _is_rsl_rl(series: Series) -> bool:
 
 def _rsl_rl(series: Series) -> MetricsLog:
     log, steps = begin(series, "rsl_rl", _RSL_RL)
-    del log.columns["env_steps"]  # the axis is the iteration
+    log.columns.pop("env_steps", None)  # the axis is the iteration
     if "value_loss" in log.columns:  # mean of the pessimistic form, no half, reward units
         log.columns["value_rmse"] = np.sqrt(np.abs(log.columns["value_loss"]))
     log.settings["ppo.normalize_returns"] = False  # the library has no return normalizer

@@ -105,7 +105,7 @@ def _skrl(series: Series) -> MetricsLog:
     log, steps = begin(
         series, "skrl", _SKRL_LOSSES, losses or [t for t in _SKRL_SUMMARY if series.has(t)]
     )
-    del log.columns["env_steps"]  # the axis counts steps of each environment
+    log.columns.pop("env_steps", None)  # the axis counts steps of each environment
     _between(log, series, steps, _SKRL_SUMMARY)
     if not log.has("mean_episode_return"):
         step_reward = "Reward / Instantaneous reward (mean)"

@@ -70,10 +70,9 @@ def by_name(series: Series) -> MetricsLog:
     rough = [t for t, n in chosen.items() if n == "mean_episode_return" and leaf(t) in ROUGH]
     if rough:
         log.notes.append(f"{rough[0]} is taken for the return of an episode")
-    if "value_loss" in log.columns and "normalized_value_loss" not in log.columns:
-        log.notes.append(
-            "the unit of value_loss is not known: rules that need it in reward units pass"
-        )
+    if "value_loss" in log.columns and not log.has("value_rmse"):
+        log.columns["value_rmse"] = np.sqrt(np.abs(log.get("value_loss")))
+        log.notes.append("value_loss is taken for (v - R)^2 in reward units: its unit is not known")
     if not any(log.has(name) for name in OF_PPO):
         log.algorithm = other_algorithm(series) or log.algorithm
     if not set(chosen.values()) - {"mean_episode_return", "mean_episode_length", "env_steps"}:
@@ -127,7 +126,9 @@ def without_prefix(series: Series) -> Series | None:
     points = {tag.split("/", 1)[1]: values for tag, values in series.points.items()}
     texts = {key.split("/", 1)[-1]: text for key, text in series.texts.items()}
     notes = [*series.notes, f"the tags' common prefix {heads.pop()}/ is left out"]
-    return Series(points, {**series.texts, **texts}, notes, series.files, series.runs)
+    return Series(
+        points, {**series.texts, **texts}, notes, series.files, series.runs, series.counted
+    )
 
 
 def scalar_files(tables: dict[str, Series]) -> Series | None:

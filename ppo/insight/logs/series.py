@@ -17,6 +17,7 @@ class Series:
     notes: list[str] = field(default_factory=list)
     files: list[str] = field(default_factory=list)  # event files that were merged
     runs: int = 1  # in the folder, of which the newest was read
+    counted: bool = False  # the axis counts rows or updates, and no steps of an environment
     used: set[str] = field(default_factory=set)  # tags that a reader has taken
 
     def has(self, *tags: str) -> bool:

@@ -8,6 +8,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ppo.insight.logs.log import to_float
 from ppo.insight.logs.series import Series, collect
 
@@ -32,6 +34,9 @@ STEP_NAMES = (
     "epoch",
     "batch",
 )
+COUNTS = ("time/iterations", "iteration", "update", "epoch", "batch")  # the last of them
+UNSURE = ("timestep", "_step", "step")  # steps of an environment, or of the log
+FEWEST = 64  # steps that a batch has, by which lines are told from steps where the name does not
 LONGEST_FIELD = 10_000_000
 CONTINENTAL = re.compile(r"[-+]?(\d{1,3}(\.\d{3})+|\d+),\d+([eE][-+]?\d+)?")
 THOUSANDS = re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?")
@@ -48,14 +53,14 @@ def read_csv(file: Path) -> Series:
         mark = max(",\t;", key=lines[0].count) if lines else ","  # Spinning Up has tabs
         reader = csv.DictReader(lines, delimiter=mark, skipinitialspace=True)
         rows: list[dict[str, Any]] = [
-            {name: _plain(cell, mark) for name, cell in row.items()} for row in reader
+            {name: plain_cell(cell, mark) for name, cell in row.items()} for row in reader
         ]
     except csv.Error as fault:
         return Series(notes=[f"{file.name}: {fault}"])
-    return _series(rows)
+    return of_rows(rows)
 
 
-def _plain(cell: Any, mark: str) -> Any:
+def plain_cell(cell: Any, mark: str) -> Any:
     """A cell whose number is written as 1.234,5 (where no comma parts the cells) or as 1,234.5, as
     1234.5."""
     if not isinstance(cell, str) or "," not in cell:
@@ -77,7 +82,7 @@ def read_json_lines(file: Path) -> Series:
             continue
         if isinstance(row, dict):
             rows.append({**row, **_nested(row)})
-    return _series(rows)
+    return of_rows(rows)
 
 
 def _whole(text: str) -> list[dict[str, Any]]:
@@ -137,7 +142,22 @@ def _nested(row: dict[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _series(rows: list[dict[str, Any]]) -> Series:
+def _counts(axis: str, steps: list[float]) -> bool:
+    """Whether an axis counts rows, updates or lines of a log, and not steps of an environment."""
+    axis = axis.strip().lower()
+    apart = np.diff(np.sort(steps))
+    few = len(apart) > 0 and bool(np.median(apart) < FEWEST)
+    return not axis or axis in COUNTS or (few and axis in UNSURE)
+
+
+def is_number(cell: Any) -> bool:
+    """Whether a cell holds a number, or says that it is none: nan."""
+    number = to_float(cell)
+    return number == number or str(cell).strip().lower() in ("nan", "-nan")
+
+
+def of_rows(rows: list[dict[str, Any]]) -> Series:
+    """Rows of named cells as series; the steps are those of the first known column of steps."""
     names = {str(name) for row in rows for name in row if isinstance(name, str)}
     lower = {name.strip().lower(): name for name in names}
     step_name = next((lower[name.lower()] for name in STEP_NAMES if name.lower() in lower), None)
@@ -146,10 +166,11 @@ def _series(rows: list[dict[str, Any]]) -> Series:
         step = to_float(row.get(step_name)) if step_name else float(position)
         for name, value in row.items():
             if isinstance(name, str) and value not in (None, ""):
-                number = to_float(value)
-                if number == number or str(value).strip().lower() in ("nan", "-nan"):
-                    found.setdefault(name, []).append((step, number))
-    series = Series(points=collect(found))
+                if is_number(value):
+                    found.setdefault(name, []).append((step, to_float(value)))
+    points = {tag: p[np.argsort(p[:, 0], kind="stable")] for tag, p in collect(found).items()}
+    series = Series(points=points)  # by step, in whichever order the rows were exported
+    series.counted = _counts(step_name or "", [to_float(row.get(step_name or "")) for row in rows])
     if step_name is None and rows:
         series.notes.append("no column of steps: rows are counted")
     return series

@@ -23,6 +23,9 @@ FALL_BACK = 3  # batches within which it must have passed
 HISTORY = 3  # batches before the first jump that can be judged
 ORDINARY_RATE = (1e-5, 2e-3)  # learning rates that PPO is commonly run with (J)
 
+MISSING = 5.0  # batches that a log must lack at its start to be called a part of one (J)
+NARROW_CLIP = 0.05  # clip range, a quarter of the usual, that small steps leave too (J)
+
 
 def present(log: MetricsLog, key: str) -> float:
     """The value of a numeric setting in force: as set, else the median logged, else NaN."""
@@ -120,7 +123,9 @@ def leans(log: MetricsLog) -> bool:
     _, returns = known(log.get("mean_episode_return"))
     if len(returns) < 8:
         return len(returns) > 1 and bool(returns[-1] > returns[0])
-    return settled(log) or bool(gain(log) > LEANS and not _gone(log))
+    quarter = max(len(returns) // 4, 2)
+    higher = bool(np.median(returns[-quarter:]) > np.max(returns[:quarter]))
+    return settled(log) or (higher and bool(gain(log) > LEANS and not _gone(log)))
 
 
 def _gone(log: MetricsLog) -> bool:
@@ -208,3 +213,15 @@ def ordinary_rate(log: MetricsLog) -> bool:
     """Whether the learning rate is in the common range, or not known."""
     rate = median(log.get("learning_rate"))
     return not np.isfinite(rate) or ORDINARY_RATE[0] <= rate <= ORDINARY_RATE[1]
+
+
+def clip_range(log: MetricsLog) -> float:
+    """The policy's clip range, as logged or as set; NaN where neither is known."""
+    logged = median(log.get("clip_range"))
+    return logged if np.isfinite(logged) else log.number("ppo.clip_epsilon")
+
+
+def begins_late(log: MetricsLog) -> bool:
+    """Whether the log lacks its beginning: its first steps are far more than those of a batch."""
+    _, steps = known(log.get("env_steps"))
+    return len(steps) > 1 and bool(steps[0] > MISSING * median(np.diff(steps)))

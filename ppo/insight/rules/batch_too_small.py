@@ -15,7 +15,14 @@ EPISODES = 5.0  # that end in a batch (J)
 UNSTEADY = 0.3  # std of explained variance over ten batches (J)
 WINDOW = 10
 TINY = 64  # steps: less than a minibatch of any library (J)
-OF_TINY = ("observations_unnormalized", "too_many_epochs", "entropy_collapse", "policy_collapse")
+OF_TINY = (
+    "observations_unnormalized",
+    "too_many_epochs",
+    "entropy_collapse",
+    "policy_collapse",
+    "reward_scale_too_large",  # which estimates the critic's reach from the batch
+    "reward_outlier",
+)
 
 
 @RULES.register("batch_too_small")
@@ -23,8 +30,11 @@ class BatchTooSmall(Rule):
     illness = "batch_too_small"
     number = 26
     severity = MILD
-    waits = 2 * WINDOW
-    needs = (("mean_episode_length", "env_steps", "explained_variance"),)
+    waits = 8
+    needs = (
+        ("mean_episode_length", "env_steps", "explained_variance"),
+        ("env_steps", "approx_kl"),  # returns alone may be those of single episodes
+    )
     explains = ("critic_blind", "learning_rate_too_high")
     sources = ("calibrated here",)
 
@@ -34,6 +44,8 @@ class BatchTooSmall(Rule):
             evidence = f"{number(median(steps))} steps a batch"
             finding = self.found(log, 0, evidence, self._changes(), 0.7, SEVERE)
             return replace(finding, explains=(*self.explains, *OF_TINY))
+        if len(log) < 2 * WINDOW:
+            return None
         episodes = steps / log.get("mean_episode_length")
         variance = np.clip(log.get("explained_variance"), -1.0, 1.0)
         few = np.isfinite(episodes) & (episodes < EPISODES)

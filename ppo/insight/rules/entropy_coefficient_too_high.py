@@ -13,6 +13,7 @@ UNIFORM = 0.98  # relative entropy (J)
 ALL = 0.993  # relative entropy that means the same even while the return creeps up (M)
 LATE = 0.2  # of the run after which it must have fallen (J)
 LONG = 20  # batches before "still uniform" means anything
+GROWS = 1.5  # times by which what is missing to the maximum grows while the return rises (J)
 SEES = 0.3  # explained variance of a critic that is ahead of the policy (J)
 HELD = 0.9  # relative entropy that a bonus can hold for half a run (M)
 HEAVY = 0.1  # a coefficient ten times the usual (J)
@@ -85,7 +86,11 @@ class EntropyCoefficientTooHigh(Rule):
         entropy, quarter = log.get("entropy_relative")[half:], max(len(log) // 4, 2)
         heavy = median(log.get("entropy_coefficient")) > HEAVY
         held = HEAVY_HELD if heavy else HELD
-        if len(log) < 1.5 * LONG or not float(np.nanmin(entropy, initial=1.0)) > held:
+        if (
+            len(log) < 1.5 * LONG
+            or not log.has("mean_episode_return")
+            or not float(np.nanmin(entropy, initial=1.0)) > held
+        ):
             return False
         fell = median(entropy[:quarter]) - median(entropy[-quarter:])
         sees = median(log.get("explained_variance")[half:]) > SEES
@@ -95,6 +100,13 @@ class EntropyCoefficientTooHigh(Rule):
             writer=log.writer,
         )
         return bool(fell < STILL and (sees or heavy) and not rises(later))
+
+    def _fades(self, late: Column) -> bool:
+        """Whether what is missing to the maximum keeps growing: a bonus would hold it."""
+        _, missing = known(1 - late)
+        quarter = max(len(missing) // 4, 1)
+        early = max(median(missing[:quarter]), 0.0)
+        return bool(median(missing[-quarter:]) > GROWS * early)
 
     def _uniform(self, log: MetricsLog) -> tuple[int | None, str]:
         entropy = log.get("entropy_relative")
@@ -112,6 +124,8 @@ class EntropyCoefficientTooHigh(Rule):
         sees = bool(np.nanmax(log.get("explained_variance")[start:], initial=-1.0) > SEES)
         trained = median(log.get("approx_kl")) > MOVES
         if not trained or not (sees or median(late) > ALL):
+            return None, ""
+        if rises(log) and self._fades(late):
             return None, ""
         return (
             start,

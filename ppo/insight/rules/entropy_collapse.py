@@ -7,7 +7,7 @@ import numpy as np
 from ppo.core.figures import number, setting
 from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
-from ppo.insight.rules._signs import known, median, rises
+from ppo.insight.rules._signs import begins_late, falls, known, median, rises
 
 COLLAPSED = 0.1  # relative entropy that a fast collapse passes (S: falls by 90 %)
 GONE = 0.05  # relative entropy, or policy std over that of the start (J)
@@ -32,19 +32,29 @@ class EntropyCollapse(Rule):
         if not log.has("entropy_relative"):
             deviation = log.get("policy_std")
             _, values = known(deviation)
-            if values[0] < NARROW:
+            if values[0] < NARROW and not begins_late(log):
                 return self._report(log, 0, f"policy std {number(values[0])} from the start")
             spread, what = deviation / values[0], "policy std"
         rows = np.flatnonzero(spread < COLLAPSED)
         if not len(rows) or median(spread[-5:]) > GONE * 2:
             return None
         row = int(rows[0])
-        if row > max(EARLY * len(log), SOON) or self._succeeded(log, row, spread):
+        late = row > max(EARLY * len(log), SOON)
+        if late and not self._sank(log) or self._succeeded(log, row, spread):
             return None
         evidence = (
             f"{what} fell to {number(100 * spread[row])} % of its maximum in {row + 1} batches"
         )
         return self._report(log, row, evidence + f", now {number(100 * median(spread[-5:]))} %")
+
+    def _sank(self, log: MetricsLog) -> bool:
+        """Whether the policy became sure of less than it began with, and never had much more."""
+        _, returns = known(log.get("mean_episode_return"))
+        if not falls(log):
+            return False
+        part = max(len(returns) // 6, 1)
+        start, end = float(np.mean(returns[:part])), float(np.mean(returns[-part:]))
+        return float(np.max(returns)) - start < start - end
 
     def _went_on(self, later: Column, log: MetricsLog) -> bool:
         """Whether the return rose after the fall, so that what is left of the spread sufficed."""

@@ -6,13 +6,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ppo.core.figures import number
-from ppo.insight.logs.log import MetricsLog
+from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.rules import MILD, RULES, SEVERE, Change, Finding, Rule
-from ppo.insight.rules._signs import ORDINARY_RATE, lasting, median, onset, ordinary_rate, rises
+from ppo.insight.rules._signs import (
+    NARROW_CLIP,
+    ORDINARY_RATE,
+    clip_range,
+    known,
+    lasting,
+    median,
+    onset,
+    ordinary_rate,
+    rises,
+)
 
 KL = 0.05  # k3 estimate, last epoch (S: "stays below 0.02"; adaptive rules act at 0.02)
 TARGETS = 4.0  # times the target KL (J)
 CLIPPED = 0.4  # share of samples outside the clip (J)
+DEAD = 1e-5  # KL of a policy that does not move any more (J)
+LONG = 5  # batches of that
 GROWTH = 5.0  # KL of the last epoch over the first, as in too_many_epochs (J)
 VIOLENT = 0.2  # KL that no ordinary setting gives (M: 0.3 to 36 at rates of 0.02 to 0.05)
 LEAP = 1.0  # KL of a single batch that leaves nothing of the policy (J)
@@ -46,7 +58,8 @@ class LearningRateTooHigh(Rule):
         kl = np.where(np.isfinite(last), last, kl)
         target = log.number("ppo.target_kl")
         limit = KL if not np.isfinite(target) else max(KL, TARGETS * target)
-        jumps = (kl > limit) | (clipped > CLIPPED)
+        wide = not clip_range(log) < NARROW_CLIP  # else small steps leave it too
+        jumps = (kl > limit) | ((clipped > CLIPPED) & wide)
         row = lasting(jumps, 3, 5, share=0.2)
         usual = ordinary_rate(log)
         rate = median(log.get("learning_rate"))
@@ -56,19 +69,14 @@ class LearningRateTooHigh(Rule):
         if row is None and not rises(log):  # one leap may end it all
             row = onset(kl[:EARLY] > LEAP, 1, 1)
         if row is None:
-            return None
+            return self._dead(log, kl, rate) if high else None
         leapt = bool((kl[:EARLY] > LEAP).any()) and not rises(log)
         violent = leapt or bool(np.nanquantile(np.where(np.isfinite(kl), kl, 0.0), 0.8) > VIOLENT)
         evidence = f"KL {number(median(kl[jumps]))} in {int(jumps.sum())} of {len(log)} batches"
         evidence += f", clip fraction {number(median(clipped[jumps]))}"
         if np.isfinite(rate):
             evidence += f", learning rate {number(rate)}"
-        lower = 1 / 3 if usual or not rate > 0 else 3e-4 / rate
-        changes = [
-            Change("ppo.learning_rate", "", "a third of what it was", times=lower),
-            Change("ppo.target_kl", "0.01", "stops a batch's updates early"),
-            Change("ppo.num_epochs", "", "half as many epochs", times=0.5),
-        ]
+        changes = self._changes(1 / 3 if usual or not rate > 0 else 3e-4 / rate)
         sure = high or violent
         if not sure and rises(log):
             return None
@@ -77,6 +85,23 @@ class LearningRateTooHigh(Rule):
         return self.found(
             log, row, evidence, changes, 0.9 if sure else 0.5, SEVERE if sure else MILD
         )
+
+    def _changes(self, times: float) -> list[Change]:
+        return [
+            Change("ppo.learning_rate", "", "a third of what it was", times=times),
+            Change("ppo.target_kl", "0.01", "stops a batch's updates early"),
+            Change("ppo.num_epochs", "", "half as many epochs", times=0.5),
+        ]
+
+    def _dead(self, log: MetricsLog, kl: Column, rate: float) -> Finding | None:
+        """A log that begins after the jumps: nothing moves at such a rate; returns differ."""
+        rows, moves = known(np.abs(kl))
+        _, returns = known(log.get("mean_episode_return"))
+        moved = bool((moves > DEAD).any()) or bool((log.get("clip_fraction") > 0).any())
+        if len(moves) < LONG or moved or rises(log) or not len(returns) or not np.ptp(returns):
+            return None
+        evidence = f"no batch moves the policy at a learning rate of {number(rate)}: it is stuck"
+        return self.found(log, int(rows[0]), evidence, self._changes(3e-4 / rate), 0.6)
 
     def _grows_by_epochs(self, log: MetricsLog, jumps: NDArray[np.bool_]) -> bool:
         """Whether the first epochs are moderate: not the step is too large, there are too many."""

@@ -5,14 +5,25 @@ from __future__ import annotations
 import numpy as np
 
 from ppo.core.figures import number, setting
-from ppo.insight.logs.log import MetricsLog
+from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
-from ppo.insight.rules._signs import ORDINARY_RATE, falls, known, lasting, median, rises
+from ppo.insight.rules._signs import (
+    NARROW_CLIP,
+    ORDINARY_RATE,
+    clip_range,
+    falls,
+    known,
+    lasting,
+    median,
+    rises,
+)
 
 KL = 1e-4  # J
 FROZEN = 1e-5  # KL below which no rise of the return is the policy's doing (J)
 CLIPPED = 0.005  # share of samples outside the clip (J)
 LONG = 20  # batches
+EARLY = 5  # batches that a rate far below the usual needs, if nothing moves (J)
+STEADY = 2.0  # times by which that rate may have changed: a schedule's end is no fault (J)
 UNIFORM = 0.95  # relative entropy (J)
 UNMOVED = 0.05  # relative change of the policy's std (J)
 
@@ -21,17 +32,22 @@ UNMOVED = 0.05  # relative change of the policy's std (J)
 class LearningRateTooLow(Rule):
     illness = "learning_rate_too_low"
     number = 12
-    waits = LONG
+    waits = EARLY
     needs = (("approx_kl",),)
     sources = ("andyljones.com/posts/rl-debugging.html",)
 
     def check(self, log: MetricsLog) -> Finding | None:
         kl, clipped = log.get("approx_kl"), log.get("clip_fraction")
-        still = (np.abs(kl) < KL) & ~(clipped > CLIPPED)
-        row = lasting(still, LONG - 2, LONG)
+        narrow = (
+            clip_range(log) < NARROW_CLIP
+        )  # in which the policy is held, however often it is cut
+        still = (np.abs(kl) < KL) & (narrow | ~(clipped > CLIPPED))
+        row = self._early(log, kl) if len(log) < LONG else lasting(still, LONG - 2, LONG)
         if row is None or self._moved(log):
             return None
         frozen = bool(median(np.abs(kl)) < FROZEN)
+        if median(log.get("learning_rate")) > ORDINARY_RATE[1]:
+            return None  # what does not move at such a rate was moved too far before
         if falls(log) or (rises(log) and not frozen):
             return None
         rate = median(log.get("learning_rate"))
@@ -41,7 +57,9 @@ class LearningRateTooLow(Rule):
         if np.isfinite(rate):
             evidence += f", learning rate {number(rate)}"
         higher = "3e-4" if low or not np.isfinite(rate) else setting(3 * rate)
+        wider = [Change("ppo.clip_epsilon", "0.2", f"the clip range is {number(clip_range(log))}")]
         changes = [
+            *(wider if narrow else []),
             Change("ppo.learning_rate", higher),
             Change("ppo.max_grad_norm", "", "check that gradients are not cut away"),
         ]
@@ -58,6 +76,15 @@ class LearningRateTooLow(Rule):
             )
             return Finding(**{**vars(finding), "explains": explained})
         return finding
+
+    def _early(self, log: MetricsLog, kl: Column) -> int | None:
+        """The first row, where the rate is logged, constant and so low that nothing moves."""
+        _, rates = known(log.get("learning_rate"))
+        rows, moves = known(np.abs(kl))
+        few = len(rows) < EARLY - 1 or not len(rates)  # the last batch's may not be written yet
+        if few or rates.max() >= ORDINARY_RATE[0] or rates.max() > STEADY * rates.min():
+            return None
+        return int(rows[0]) if bool((moves < FROZEN).all()) else None
 
     def _moved(self, log: MetricsLog) -> bool:
         entropy = log.get("entropy_relative")

@@ -32,7 +32,8 @@ class LossImbalance(Rule):
             return None
         improved = {name: _improvement(loss) for name, loss in losses.items()}
         best = max(improved, key=lambda name: improved[name])
-        worst = min(improved, key=lambda name: improved[name])
+        there = [name for name, loss in losses.items() if not _came_later(loss)]
+        worst = min(there or improved, key=lambda name: improved[name])
         solved = self._solved(log, worst)
         if improved[best] < LEARNS or improved[worst] > STILL or solved:
             return None
@@ -54,6 +55,12 @@ class LossImbalance(Rule):
         small = median(loss[-5:]) < DONE * float(np.max(loss[:5]))
         variance = table.get("explained_variance")
         return small or (variance is not None and median(variance[-5:]) > 1 - DONE)
+
+
+def _came_later(loss: Column) -> bool:
+    """Whether there was nothing to learn at first, as of a bonus for a goal that is found later."""
+    _, values = known(loss)
+    return bool(values[0] < DONE * median(values))
 
 
 def _improvement(loss: Column) -> float:

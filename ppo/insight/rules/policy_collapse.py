@@ -50,9 +50,7 @@ class PolicyCollapse(Rule):
         top = int(np.argmax(smooth))
         # the start is the lowest of the run up to the top: a first batch may be lucky
         best, start = float(smooth[top]), float(np.min(smooth[: top + 1]))
-        noise = float(np.mean(np.abs(np.diff(returns)))) * 1.25
-        if log.writer == "stable-baselines3":  # a mean over 100 episodes drifts by itself
-            noise *= SMOOTHED
+        noise = _noise(log, returns)
         after = smooth[top:]
         if best - start < CLEAR * noise or best - start <= 0 or len(after) < STAYS:
             return self._at_the_end(log, rows, returns)
@@ -90,9 +88,7 @@ class PolicyCollapse(Rule):
         self, log: MetricsLog, rows: NDArray[np.int64], returns: Column, smooth: Column
     ) -> Finding | None:
         """A return that was lost by half for long, or again and again, though it came back."""
-        noise = float(np.mean(np.abs(np.diff(returns)))) * 1.25
-        if log.writer == "stable-baselines3":
-            noise *= SMOOTHED
+        noise = _noise(log, returns)
         best = np.maximum.accumulate(smooth)
         tops = np.maximum.accumulate(np.where(smooth == best, np.arange(len(smooth)), 0))
         start = np.minimum.accumulate(smooth)[tops]  # the lowest before the best, not after it
@@ -116,6 +112,20 @@ class PolicyCollapse(Rule):
             Change("ppo.target_kl", "0.01"),
             Change("ppo.learning_rate_schedule", "linear", "and resume from the best checkpoint"),
         ]
+
+
+def _noise(log: MetricsLog, returns: Column) -> float:
+    """Standard deviation of the noise between batches.
+
+    A mean over 100 episodes drifts by itself, and is so smooth that a crash or a steady rise would
+    be most of what seems its noise: the median bend of the curve knows neither.
+    """
+    steps = np.diff(returns)
+    noise = float(np.mean(np.abs(steps))) * 1.25
+    if log.writer != "stable-baselines3":
+        return noise
+    bends = float(np.median(np.abs(np.diff(steps)))) / (0.6745 * np.sqrt(2))  # of a random walk
+    return SMOOTHED * min(noise, bends)
 
 
 def _first_mover(log: MetricsLog, top: int, fall: int) -> str:

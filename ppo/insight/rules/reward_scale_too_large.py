@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from ppo.core.figures import number, setting
-from ppo.insight.logs.log import Column, MetricsLog
+from ppo.insight.logs.log import UNKNOWN, Column, MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
 from ppo.insight.rules._signs import (
     ORDINARY_RATE,
+    falls,
     gain,
     lasting,
     median,
@@ -29,6 +30,8 @@ CUT = 100.0  # gradient norm over the clip (M: raw returns 700 to 4,600)
 STEP = 65.0  # output moved per step is about lr * (1 + 64 saturated features) (M)
 STUCK = 0.7  # of its first root error: what the critic has not moved below
 PERHAPS = 2.0  # standard errors of a rise that a log without explained variance must lack (J)
+MULTIPLIED = 12.0  # error over the largest episode return, which is the sum of its rewards (J)
+LATE = 0.3  # of the run, after which a scale that was right can only have followed a fall (J)
 WEIGHTLESS = 1e-3  # a value loss weight below which the weight is the cause
 
 
@@ -82,8 +85,13 @@ class RewardScaleTooLarge(Rule):
             row = lasting(drowned & (size > MODERATE), 5, 6, share=0.5)
         if row is None or self._other_cause(log):
             return None
-        if not log.has("explained_variance") and gain(log) > PERHAPS:
-            return None  # a large loss beside a return that rises proves nothing
+        if row > LATE * len(log) and falls(log):
+            return None  # it is the fall that made the targets large
+        if not log.has("explained_variance"):
+            if gain(log) > PERHAPS:
+                return None  # a large loss beside a return that rises proves nothing
+            if log.writer == UNKNOWN and self._beyond(log, row, size) < MULTIPLIED:
+                return None  # nor one whose unit is not known
         estimated = not log.has("batches_to_reach")
         moderate = median(size[row:]) < MODERATE
         if estimated and moderate and (rises(log) or len(log) < LONG):
@@ -111,6 +119,11 @@ class RewardScaleTooLarge(Rule):
         weight = value_weight(log)
         return bool(rate < ORDINARY_RATE[0] or weight < WEIGHTLESS)
 
+    def _beyond(self, log: MetricsLog, row: int, size: Column) -> float:
+        """Size of the targets over the largest return of an episode, 0 where that is not known."""
+        largest = float(np.nanmax(np.abs(log.get("mean_episode_return")), initial=0.0))
+        return median(size[row:]) / largest if largest else 0.0
+
     def _report(self, log: MetricsLog, row: int, size: Column, far: Column) -> Finding:
         variance = median(log.get("explained_variance")[row:])
         evidence = (
@@ -123,6 +136,10 @@ class RewardScaleTooLarge(Rule):
         if np.isfinite(variance):
             evidence += f"; explained variance {number(variance)}"
         confidence = 0.9
+        beyond = self._beyond(log, row, size)
+        if beyond > MULTIPLIED:  # such targets cannot come from the rewards of the episodes
+            evidence += f"; {number(beyond)} times the episode return: rewards were multiplied"
+            confidence = 0.97
         if log.writer == "rsl_rl":
             evidence, confidence = evidence + " (weak: no explained variance in this log)", 0.4
         changes = [
