@@ -13,6 +13,7 @@ from ppo.config.automatic import names
 from ppo.envs.look import Facts
 
 SHORT = Facts(False, 3, 400, (17, 23))
+BATCH = 16_384  # steps of a wide one
 
 
 def values(config: Config, facts: Facts = SHORT, ranks: int = 1) -> dict:
@@ -114,6 +115,19 @@ def test_images_have_rules_of_their_own_where_an_encoder_sees_them() -> None:
     assert parts(35) == parts(84, "network.encoder=mlp") == parts(0) == 32
     ppo = resolved(facts=SHORT._replace(image_side=84)).ppo
     assert (ppo.num_steps, ppo.num_epochs, ppo.learning_rate) == (128, 4, 2.5e-4)
+
+
+@pytest.mark.parametrize("facts", [SHORT, Facts(True)])
+def test_a_long_run_of_wide_batches_ends_with_a_small_rate(facts: Facts) -> None:
+    def schedule(batches: int, *more: str) -> str:
+        open_run = resolved(f"train.total_timesteps={batches * BATCH}", *more, facts=facts)
+        assert open_run.env.num_envs * open_run.ppo.num_steps == BATCH or not facts.parallel
+        return open_run.ppo.learning_rate_schedule
+
+    wide = facts.parallel
+    assert schedule(49) == ("constant" if wide else "linear")
+    assert schedule(50) == schedule(5000) == "linear"
+    assert schedule(50, "ppo.learning_rate_schedule=constant") == "constant"
 
 
 @pytest.mark.parametrize("facts", [SHORT, Facts(True)])
