@@ -21,7 +21,7 @@ FOLLOWED_KL = 0.01  # of a learning rate that follows it, where no batch ends by
 LEAST_LOG_STD = -1.0  # of the policy at the start
 EPOCHS = {"wide": 5, "narrow": 10, "images": 4}
 SCHEDULE = "ppo.learning_rate_schedule"
-LONG = 50  # wide batches: in so many a rate that stays high undoes what it has learned
+LONG = 50  # batches: in so many a rate that stays high undoes what it has learned
 
 
 class Choice(NamedTuple):
@@ -50,7 +50,7 @@ def choose(config: Config, facts: Facts, ranks: int = 1) -> list[Choice]:
         "ppo.num_minibatches": Choice("ppo.num_minibatches", parts),
         **{name: Choice(name, value) for name, value in RECIPES[kind].items()},
         **(_of_actions(facts.action_entries, num_envs // ranks) if kind == "narrow" else {}),
-        **({SCHEDULE: Choice(SCHEDULE, "linear")} if kind == "wide" and batches >= LONG else {}),
+        **({SCHEDULE: Choice(SCHEDULE, "linear")} if batches >= LONG else {}),
         **_beside(config, kind),
         "train.checkpoint_interval": Choice("train.checkpoint_interval", max(10, batches // 40)),
         "evaluation.interval": Choice("evaluation.interval", max(10, batches // 4)),
