@@ -108,7 +108,7 @@ class _Capture:
         self._function, self._capture = function, capture
         self._run = self._first
         self._places: list[_Place] = []
-        self._copied: list[tuple[Callable[[], Tensor | None], int]] = []  # what is there now
+        self._copied: list[tuple[Callable[[], Tensor | None], int | None]] = []  # what is there now
         self._replay: Callable[[], None] = lambda: None
         self._result: Any = None
 
@@ -164,10 +164,11 @@ class _Capture:
         """Copies the arguments that are not those of the last call, or have changed since."""
         for number, (argument, place) in enumerate(self._places):
             tensor = given[argument]
-            last, version = self._copied[number]
-            if last() is not tensor or version != tensor._version:
+            last, before = self._copied[number]
+            now = torch_internals.changes(tensor)
+            if last() is not tensor or before != now or now is None:
                 _span(place).copy_(_span(tensor), non_blocking=True)
-                self._copied[number] = (weakref.ref(tensor), tensor._version)
+                self._copied[number] = (weakref.ref(tensor), now)
 
 
 def _is_fixed(tensor: Tensor) -> bool:

@@ -64,6 +64,14 @@ def allow_graphs(limit: int) -> None:
             setattr(config, name, value)
 
 
+def changes(tensor: Tensor) -> int | None:
+    """How often a tensor was changed in place, through views of it too; None: nobody knows."""
+    return getattr(tensor, COUNTED, None)
+
+
+COUNTED = "_version"
+
+
 def has_triton() -> bool:
     """Whether functions can be compiled for a GPU."""
     ask = private("torch.utils._triton", "has_triton", "triton is looked for by its name")

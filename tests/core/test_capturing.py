@@ -74,7 +74,10 @@ def both(calls: Any) -> tuple[Adds, Adds]:
     return plain, inner
 
 
-def test_new_tensors_and_tensors_changed_in_place_are_seen() -> None:
+@pytest.mark.parametrize("counted", ["_version", "a name that torch has no more"])
+def test_new_tensors_and_tensors_changed_in_place_are_seen(counted: str, monkeypatch) -> None:
+    monkeypatch.setattr(torch_internals, "COUNTED", counted)
+
     def calls() -> Any:
         x, y = torch.arange(3.0), torch.ones(3)
         rows = torch.arange(12.0).reshape(4, 3)
