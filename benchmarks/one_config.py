@@ -14,8 +14,8 @@ Columns, at equal steps:
 Every run appends a line to benchmarks/results/one_config.jsonl; existing ones are not repeated, so
 that an interrupted benchmark goes on. --steps trains for another budget than the task's own and
 makes rows of its own. A figure is the mean return of 20 episodes of the mode of the
-policy at the end, of seeds that training does not use; of Atari, that of the last 100 training
-episodes. The judgment is that of `--mode compare`: Welch's t-test over seeds at 5 %; equal: the
+policy at the end, of seeds that training does not use (400 where the start decides the return:
+Pendulum, Reacher); of Atari, that of the last 100 training episodes. The judgment is that of `--mode compare`: Welch's t-test over seeds at 5 %; equal: the
 interval of the difference lies within a tenth of the peer's figure.
 """
 
@@ -38,7 +38,6 @@ from jobs import Run, lines_of, run_all
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-EPISODES = 20
 EQUAL = 0.1  # of the peer's figure
 FRAMES = {"repeat_action_probability": 0.0, "img_height": 42, "img_width": 42}
 
@@ -50,10 +49,11 @@ class Task(NamedTuple):
     zoo: str = ""  # the name of its settings in rl-zoo, where that differs
     flat: bool = False  # rl-zoo flattens its observations
     policy: str = "MlpPolicy"  # of Stable-Baselines3 as it comes
+    episodes: int = 20  # of the evaluation
 
 
-def mujoco(published: str = "") -> Task:
-    return Task(1_000_000, "mujoco", published)
+def mujoco(published: str = "", episodes: int = 20) -> Task:
+    return Task(1_000_000, "mujoco", published, episodes=episodes)
 
 
 def atari(steps: int) -> Task:
@@ -65,7 +65,7 @@ TAXI = "Taxi-v4" if "Taxi-v4" in gymnasium.registry else "Taxi-v3"
 TASKS = {
     "CartPole-v1": Task(100_000, "cartpole", "500 (100 k)"),
     "Acrobot-v1": Task(100_000, "acrobot", "-73.5 (1 M)"),
-    "Pendulum-v1": Task(100_000, "pendulum", "-172 (100 k)"),
+    "Pendulum-v1": Task(100_000, "pendulum", "-172 (100 k)", episodes=400),
     "MountainCar-v0": Task(200_000, "", "-110 (1 M)"),
     "MountainCarContinuous-v0": Task(100_000, "", "88 (20 k)"),
     "FrozenLake-v1": Task(100_000),
@@ -80,7 +80,7 @@ TASKS = {
     "Ant-v5": mujoco("1,327 (1 M)"),
     "Humanoid-v5": mujoco(),
     "Swimmer-v5": mujoco("282 (1 M)"),
-    "Reacher-v5": mujoco(),
+    "Reacher-v5": mujoco(episodes=400),
     "InvertedPendulum-v5": mujoco(),
     "InvertedDoublePendulum-v5": mujoco(),
     "minigrid:MiniGrid-Empty-8x8-v0": Task(100_000, "", "", "MiniGrid-Empty-Random-5x5-v0", True),
@@ -111,7 +111,8 @@ def train_ours(task: str, seed: int, steps: int, config: Path | None) -> Run:
             summary, chosen = trainer.train(), trainer.choices
         place, shown, success = Path(folder), summary["final_return"], None
         if not game:
-            played = evaluate_run("run0001", place, EPISODES, seed=10_000 + seed, which="latest")
+            episodes = TASKS[task].episodes
+            played = evaluate_run("run0001", place, episodes, seed=10_000 + seed, which="latest")
             shown, success = played["mean_return"], played["success_rate"]
     return {
         "training": summary["final_return"],
@@ -195,7 +196,7 @@ def train_sb3(task: str, seed: int, steps: int, settings: dict[str, Any]) -> Run
     if normalize:
         envs.training = envs.norm_reward = False
     envs.seed(10_000 + seed)
-    played, _ = evaluate_policy(model, envs, EPISODES, deterministic=True)
+    played, _ = evaluate_policy(model, envs, TASKS[task].episodes, deterministic=True)
     return {"training": statistics.fmean(ends[-100:]), "evaluation": float(played)}
 
 
