@@ -15,8 +15,9 @@ Every run appends a line to benchmarks/results/one_config.jsonl; existing ones a
 that an interrupted benchmark goes on. --steps trains for another budget than the task's own and
 makes rows of its own. A figure is the mean return of 20 episodes of the mode of the
 policy at the end, of seeds that training does not use (400 where the start decides the return:
-Pendulum, Reacher); of Atari, that of the last 100 training episodes. The judgment is that of `--mode compare`: Welch's t-test over seeds at 5 %; equal: the
-interval of the difference lies within a tenth of the peer's figure.
+Pendulum, Reacher); of Atari, that of the last 100 training episodes. The judgment is that of
+`--mode compare`: Welch's t-test over seeds at 5 %; equal: the interval of the difference lies
+within a tenth of the peer's figure.
 """
 
 from __future__ import annotations

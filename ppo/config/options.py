@@ -84,7 +84,7 @@ class EnvConfig(Section):
         1, "number of stacked frames (1 = off)", common=True
     )
     workers: Annotated[int, Field(ge=0)] = setting(
-        0, "processes of the async backend (0 = one per core)"
+        0, "processes that step environments: async, and auto with slow steps (0 = one per core)"
     )
     step_timeout: Positive = setting(
         60.0, "seconds before an environment that does not answer is replaced"

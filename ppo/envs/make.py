@@ -91,7 +91,7 @@ def make_environments(
 
             why = repaid(spec, task, num_envs, first_index, config.workers)
             if why is not None:
-                envs = _in_workers(config, spec, task, num_envs, first_index)
+                envs = _in_workers(config, spec, task, num_envs, first_index, shares=True)
                 envs.notes.append(why)
                 return envs
         from ppo.envs.host.sync import SyncEnvironments
@@ -105,7 +105,12 @@ def make_environments(
 
 
 def _in_workers(
-    config: EnvConfig, spec: EnvSpec | Factory, task: Task, num_envs: int, first_index: int
+    config: EnvConfig,
+    spec: EnvSpec | Factory,
+    task: Task,
+    num_envs: int,
+    first_index: int,
+    shares: bool = False,
 ) -> Environments:
     from ppo.envs.workers.async_ import AsyncEnvironments
 
@@ -115,6 +120,7 @@ def _in_workers(
         num_envs,
         first_index,
         workers=config.workers,
+        shares=shares,
         step_timeout=config.step_timeout,
         reset_timeout=config.reset_timeout,
     )

@@ -36,8 +36,10 @@ def test_workers_change_no_bit(env_id, steps):
     first = alone.reset()
     actions = random_actions(alone, steps)
     expected = play(alone, actions)
-    for workers in (1, 2):
-        with make(env_id, "async", 5, workers=workers) as envs:
+    kinds = [("async", 1), ("async", 2)] + [("shared", 3)] * env_id.startswith("sick")
+    for backend, workers in kinds:
+        with make(env_id, backend, 5, workers=workers) as envs:
+            assert (envs.backend, len(envs._workers)) == ("async", min(workers, 2))
             assert envs.component_names == alone.component_names
             assert torch.equal(envs.reset(), first)
             assert_same_bits(play(envs, actions), expected)
@@ -109,20 +111,24 @@ def test_setting_the_run_seed_begins_other_episodes_at_the_next_reset():
 
 @pytest.mark.parametrize(
     ("env_id", "backend"),
-    [("CartPole-v1", "sync"), ("sick_env:Sick-v0", "async"), ("sick_env:Spaced-v0", "sync")],
+    [
+        ("CartPole-v1", "sync"),
+        ("sick_env:Sick-v0", "async"),
+        ("sick_env:Sick-v0", "shared"),
+        ("sick_env:Spaced-v0", "sync"),
+    ],
 )
 def test_a_saved_state_goes_on_with_the_same_bits(env_id, backend):
     steps, total = 33, 60
-    options = {"workers": 2} if backend == "async" else {}
-    envs = make(env_id, backend, 5, **options)
+    envs = make(env_id, backend, 5, workers=2)
     envs.reset()
     actions = random_actions(envs, total)
     before = play(envs, actions[:steps])
     saved = {name: value.clone() for name, value in envs.state_dict().items()}
     after = play(envs, actions[steps:])
     envs.close()
-    for other_backend in ("sync", "async"):
-        with make(env_id, other_backend, 5) as other:
+    for other_backend in {"sync", "async", backend}:
+        with make(env_id, other_backend, 5, workers=2) as other:
             assert torch.equal(other.load_state_dict(saved), before[-1].obs)
             assert other.events == []
             assert_same_bits(play(other, actions[steps:]), after)
@@ -168,16 +174,16 @@ def test_a_killed_worker_is_replaced_without_changing_a_bit():
     alone.reset()
     actions = random_actions(alone, 40)
     expected = play(alone, actions)
-    with make("sick_env:Sick-v0", "async", 5, workers=2) as envs:
-        envs.reset()
-        steps = play(envs, actions[:21])
-        os.kill(envs._workers[1].process.pid, signal.SIGKILL)
-        steps += play(envs, actions[21:])
-        assert_same_bits(steps, expected)
-        assert envs.drain_events() == [
-            "worker 1 died (SIGKILL, out of memory?), replaced, 9 steps replayed"
-        ]
-        assert envs.drain_events() == []
+    for backend in ("async", "shared"):
+        with make("sick_env:Sick-v0", backend, 5, workers=2) as envs:
+            envs.reset()
+            steps = play(envs, actions[:21])
+            os.kill(envs._workers[-1].process.pid, signal.SIGKILL)
+            steps += play(envs, actions[21:])
+            assert_same_bits(steps, expected)
+            (event,) = envs.drain_events()
+            assert "died (SIGKILL, out of memory?), replaced, 9 steps replayed" in event
+            assert envs.drain_events() == []
 
 
 @pytest.mark.slow

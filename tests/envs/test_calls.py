@@ -33,7 +33,7 @@ def whole():
 
 
 def test_a_call_gives_what_each_environment_gives():
-    for backend in ("sync", "async"):
+    for backend in ("sync", "async", "shared"):
         with make(ENV, backend, workers=2) as envs:
             envs.reset()
             assert envs.call("harder", 1.0) == [1.0, 1.0, 1.0]
@@ -43,9 +43,10 @@ def test_a_call_gives_what_each_environment_gives():
 
 def test_backends_agree(whole):
     actions, steps = whole
-    with make(ENV, "async", workers=2) as envs:
-        envs.reset()
-        assert_same_bits(play(envs, actions), steps)
+    for backend in ("async", "shared"):
+        with make(ENV, backend, workers=2) as envs:
+            envs.reset()
+            assert_same_bits(play(envs, actions), steps)
 
 
 def test_a_call_changes_what_follows(whole):
@@ -80,7 +81,7 @@ def test_a_restored_state_has_the_calls_at_their_steps(whole, backend, stop):
         assert fresh.events == []
 
 
-@pytest.mark.parametrize("backend", ["sync", "async"])
+@pytest.mark.parametrize("backend", ["sync", "async", "shared"])
 def test_a_call_since_the_last_step_is_restored(whole, backend):
     actions, _ = whole
     with make(ENV, backend, workers=2) as envs, make(ENV, backend, workers=2) as fresh:

@@ -146,11 +146,12 @@ class LastFirst:
 
 
 def test_what_workers_tell_does_not_depend_on_who_is_the_fastest(monkeypatch):
-    monkeypatch.setattr("ppo.envs.workers.async_.select.poll", LastFirst)
-    with make("sick_env:Sick-v0", "async", 2, kwargs={"fault": "outside"}) as envs:
-        envs.reset()
-        play(envs, random_actions(envs, 3))
-        assert "environment 0 (Sick-v0)" in envs.events[0]
+    monkeypatch.setattr("ppo.envs.workers.inquiry.select.poll", LastFirst)
+    for backend in ("async", "shared"):
+        with make("sick_env:Sick-v0", backend, 3, workers=3, kwargs={"fault": "outside"}) as envs:
+            envs.reset()
+            play(envs, random_actions(envs, 3))
+            assert "environment 0 (Sick-v0)" in envs.events[0]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 import torch
 from torch import Tensor
 
@@ -14,12 +16,24 @@ HOST = torch.device("cpu")
 
 
 def make(env_id: str, backend: str = "sync", num_envs: int = 3, seed: int = 7, **settings):
-    """Environments by the names that a configuration uses."""
+    """Environments by the names that a configuration uses.
+
+    Args:
+        backend: or `shared`, what `auto` takes for slow steps: this process and workers.
+    """
     first_index, report = settings.pop("first_index", 0), settings.pop("report", False)
+    shared = backend == "shared"
+    backend = "auto" if shared else backend
     config = EnvConfig(id=env_id, backend=backend, num_envs=num_envs, **settings)
-    return make_environments(
-        config, run_seed=seed, device=HOST, first_index=first_index, report=report
-    )
+    with patch("ppo.envs.workers.choice.seconds_of_a_step", lambda *_: 0.5):
+        return make_environments(
+            config,
+            run_seed=seed,
+            device=HOST,
+            first_index=first_index,
+            report=report,
+            measures=shared,
+        )
 
 
 def random_actions(envs: Environments, num_steps: int, seed: int = 0) -> list[Tensor]:

@@ -18,6 +18,7 @@ from ppo.core.errors import EnvironmentFault, RunError, UserError
 from ppo.envs.actions import ActionDecoder
 from ppo.envs.base import Environments
 from ppo.envs.host.slot import Call, Probed
+from ppo.envs.host.slot_group import SlotGroup
 from ppo.envs.observations import ObservationEncoder, mask_size, without_text
 from ppo.envs.workers.rows import Layout, Rows
 
@@ -146,6 +147,13 @@ class HostEnvironments(Environments):
         if outside and not self._told_outside:
             self._told_outside = True
             self.events.append(outside)
+
+    def _hear(self, group: SlotGroup) -> None:
+        """Takes over what a step of a group in this process had to tell."""
+        if group.events or group.outside:
+            self._tell(*group.take_events())
+        for report in group.reported:
+            self.reports.add(report)
 
     def _layout(self) -> Layout:
         return Layout(

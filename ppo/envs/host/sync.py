@@ -41,10 +41,7 @@ class SyncEnvironments(HostEnvironments):
 
     def _run_step(self) -> None:
         self._group.step(self._parity)
-        if self._group.events or self._group.outside:
-            self._tell(*self._group.take_events())
-        for report in self._group.reported:
-            self.reports.add(report)
+        self._hear(self._group)
 
     def _run_replay(self, episodes: list[int], actions: list[np.ndarray]) -> list[bool]:
         return [

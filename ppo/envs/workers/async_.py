@@ -1,4 +1,4 @@
-"""Environments in supervised worker processes, several in each.
+"""Environments in supervised worker processes, several in each; some in this one, where it shares.
 
 A worker that dies is replaced and its environments' running episodes are played again, which
 changes no bit of the data. One that hangs is killed and replaced likewise. Every call ends in a
@@ -8,10 +8,8 @@ result or in an error that names the environment.
 from __future__ import annotations
 
 import contextlib
-import math
 import mmap
 import os
-import select
 import subprocess
 import time
 from collections import deque
@@ -25,9 +23,12 @@ from ppo.core.cores import num_cores
 from ppo.core.errors import EnvironmentFault, UserError
 from ppo.envs.base import episode_seed
 from ppo.envs.factory import Factory
+from ppo.envs.host.mujoco import make_group
 from ppo.envs.host.replay import HostEnvironments
 from ppo.envs.host.slot import Probed, Task, make_task_env
+from ppo.envs.host.slot_group import SlotGroup
 from ppo.envs.portable import to_text
+from ppo.envs.workers.inquiry import Recover, Watch, ask
 from ppo.envs.workers.supervisor import (
     CLOSE_SECONDS,
     NOTHING,
@@ -39,7 +40,6 @@ from ppo.envs.workers.worker import STEP
 
 MAX_DEATHS = 3  # of workers within
 DEATH_WINDOW = 200  # steps
-SOON = 0.05  # seconds; what takes no longer is not watched
 
 
 class AsyncEnvironments(HostEnvironments):
@@ -51,6 +51,7 @@ class AsyncEnvironments(HostEnvironments):
         num_envs: N.
         first_index: index of the first one over all processes of the trainer.
         workers: processes; 0: one per core, at most N.
+        shares: this process is one of them. Its share is as in `sync`: nothing replaces it.
         step_timeout: seconds for one step of one environment.
         reset_timeout: seconds for making and first resetting one environment.
 
@@ -68,10 +69,12 @@ class AsyncEnvironments(HostEnvironments):
         first_index: int = 0,
         *,
         workers: int = 0,
+        shares: bool = False,
         step_timeout: float = 60.0,
         reset_timeout: float = 300.0,
     ) -> None:
         self._workers: list[WorkerProcess] = []
+        self._own: list[SlotGroup] = []  # of the first environments, where this process has some
         self._spec, self._task, self._first_index = spec, task, first_index
         self._step_timeout, self._reset_timeout = step_timeout, reset_timeout
         self._deaths: deque[int] = deque(maxlen=MAX_DEATHS)  # steps at which workers died
@@ -85,20 +88,26 @@ class AsyncEnvironments(HostEnvironments):
         self._ready = False  # whether `rows` is there
         self._steps = 0
         try:
-            self._start(min(workers or num_cores(), num_envs))
+            self._start(min(workers or num_cores(), num_envs), shares)
         except BaseException:
             self.close()
             raise
 
-    def _start(self, count: int) -> None:
+    def _start(self, count: int, shares: bool) -> None:
         bounds = [self.num_envs * i // count for i in range(count + 1)]
-        for number, (start, stop) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+        parts = list(zip(bounds[:-1], bounds[1:], strict=True))
+        own = parts.pop(0)[1] if shares else 0
+        for number, (start, stop) in enumerate(parts):
             assert self._memory is not None
             self._workers.append(WorkerProcess(number, start, stop, self._memory))
-        self._ask(self._workers, self._send_make, self._reset_timeout)
-        first = self._workers[0]
-        probed = self._ask([first], lambda w: w.send("probe"), self._reset_timeout)
-        self._probed = Probed.of(probed[0])
+
+        def make_own() -> None:
+            first = self._first_index
+            if own:
+                self._own.append(make_group(self._spec, self._task, range(first, first + own)))
+
+        self._ask(self._workers, self._send_make, self._reset_timeout, None, make_own)
+        self._probed = self._own[0].probe() if self._own else self._probe_worker()
         self._adopt(self._probed)
         layout = self._layout()
         assert self._memory is not None
@@ -106,7 +115,13 @@ class AsyncEnvironments(HostEnvironments):
         self._mapping = mmap.mmap(self._memory, layout.num_bytes())
         self.rows = layout.rows(self._mapping)
         self._ready = True
+        for group in self._own:
+            group.attach(self.rows.part(0, own), self._probed)
         self._ask(self._workers, self._send_attach, self._reset_timeout)
+
+    def _probe_worker(self) -> Probed:
+        first = self._workers[0]
+        return Probed.of(self._ask([first], lambda w: w.send("probe"), self._reset_timeout)[0])
 
     def _send_make(self, worker: WorkerProcess) -> None:
         first = self._first_index
@@ -139,22 +154,39 @@ class AsyncEnvironments(HostEnvironments):
         def recover(worker: WorkerProcess, why: str) -> None:
             self._replace(worker, why, None)
 
+        def reset_own() -> None:
+            for group in self._own:
+                group.reset(episodes[: len(group.slots)], self._parity, self.run_seed)
+
         self._seed = self.run_seed
-        self._ask(self._workers, send, self._reset_timeout, recover)
+        self._ask(self._workers, send, self._reset_timeout, recover, reset_own)
 
     def _run_step(self) -> None:
         request = STEP[self._parity]
+
+        def step_own() -> None:
+            for group in self._own:
+                group.step(self._parity)
+                self._hear(group)
 
         def recover(worker: WorkerProcess, why: str) -> None:
             self._replace(worker, why, self._parity ^ 1)
 
         self.rows.terminated[:] = self.rows.truncated[:] = False
-        self._ask(self._workers, lambda w: w.send_raw(request), self._step_timeout, recover)
+        self._ask(
+            self._workers, lambda w: w.send_raw(request), self._step_timeout, recover, step_own
+        )
         self._steps += 1
 
     def _run_replay(self, episodes: list[int], actions: list[np.ndarray]) -> list[bool]:
         self._seed = self.run_seed
         complete = [True] * self.num_envs
+        for group in self._own:
+            for row in range(len(group.slots)):
+                calls = self._calls_of(row)
+                complete[row] = group.replay(
+                    row, episodes[row], actions[row], self._parity, self._seed, calls
+                )
         for turn in range(max(w.stop - w.start for w in self._workers)):
             some = [w for w in self._workers if w.start + turn < w.stop]
 
@@ -173,11 +205,12 @@ class AsyncEnvironments(HostEnvironments):
         def send(worker: WorkerProcess) -> None:
             worker.send("call", method=method, args=args)
 
+        gave = [answer for group in self._own for answer in group.call(method, args)]
         parts = self._ask(self._workers, send, self._step_timeout, recover)
         for part in parts:
             if "message" in part:
                 raise (UserError if part["mistake"] else EnvironmentFault)(part["message"])
-        return [answer for part in parts for answer in part["gave"]]
+        return gave + [answer for part in parts for answer in part["gave"]]
 
     def _send_replay(
         self, worker: WorkerProcess, env: int, episode: int, actions: np.ndarray, parity: int
@@ -200,78 +233,21 @@ class AsyncEnvironments(HostEnvironments):
         send: Callable[[WorkerProcess], None],
         timeout: float,
         recover: Recover | None = None,
+        meanwhile: Callable[[], None] | None = None,
     ) -> list[Any]:
-        """Sends each worker a request and gathers the answers.
+        """The answers of `ask`, whose events and reports have been taken over.
 
-        A worker has `timeout` seconds for every step or reset that it begins: one that progresses
-        is slow, one that does not is stuck.
-
-        Args:
-            recover: brings back a worker that died or hung, after which it is asked again; None:
-                that is an error.
-
-        Raises:
-            EnvironmentFault, UserError: what a worker reported; or it died, or hung twice.
+        These are in the order of `sync`, whichever worker was fastest.
         """
-        recover = recover or _refuse
-        answers: dict[int, dict[str, Any]] = {}
-        pending: dict[int, WorkerProcess] = {}  # by file descriptor
-        begun: dict[int, int] = {}  # by worker, when last looked at
-        stuck: set[int] = set()
-        poll = select.poll()
-
-        def ask(worker: WorkerProcess) -> None:
-            try:
-                send(worker)
-            except WorkerDied as death:
-                recover(worker, str(death))
-                return ask(worker)
-            begun.pop(worker.number, None)
-            pending[worker.connection.fileno()] = worker
-            poll.register(worker.connection, select.POLLIN)
-
-        def heard(file: int) -> WorkerProcess:
-            poll.unregister(file)
-            return pending.pop(file)
-
-        for worker in workers:
-            ask(worker)
-        deadline = time.monotonic() + min(SOON, timeout)
-        while pending:
-            left = max(0.0, deadline - time.monotonic())
-            ready = poll.poll(math.ceil(1000 * left))
-            for worker in [heard(file) for file, _ in ready]:
-                try:
-                    answers[worker.number] = worker.receive()
-                except WorkerDied as death:
-                    recover(worker, str(death))
-                    ask(worker)
-                    deadline = time.monotonic() + min(SOON, timeout)
-            if ready:
-                continue
-            for file, worker in list(pending.items()):
-                if begun.get(worker.number) != self._begun(worker):
-                    continue
-                why = f"{self._doing(worker)} gave no answer in {timeout:g} s"
-                heard(file)
-                worker.kill()
-                if worker.number in stuck or recover is _refuse:
-                    raise EnvironmentFault(
-                        f"{why} (env.step_timeout, for resets env.reset_timeout)"
-                    )
-                stuck.add(worker.number)
-                recover(worker, f"killed: {why}")
-                ask(worker)
-            begun |= {worker.number: self._begun(worker) for worker in pending.values()}
-            deadline = time.monotonic() + timeout
-        in_order = [answers[worker.number] for worker in workers]
-        for answer in in_order:  # in the order of `sync`, whichever was fastest
+        watch = Watch(self._begun, self._doing)
+        answers = ask(workers, send, timeout, watch, recover, meanwhile)
+        for answer in answers:
             if answer is NOTHING:
                 continue
             self._tell(answer["events"], answer["outside"])
             for report in answer["reported"]:
                 self.reports.add(report)
-        return [answer["answer"] for answer in in_order]
+        return [answer["answer"] for answer in answers]
 
     def _begun(self, worker: WorkerProcess) -> int:
         """A number that grows with every step and reset that the worker begins."""
@@ -371,16 +347,11 @@ class AsyncEnvironments(HostEnvironments):
                 pass  # `kill` is next
             worker.kill()
         self._workers = []
+        for group in self._own:
+            group.close()
         if self._memory is not None:
             os.close(self._memory)
             self._memory = None
-
-
-Recover = Callable[[WorkerProcess, str], None]
-
-
-def _refuse(worker: WorkerProcess, why: str) -> None:
-    raise EnvironmentFault(f"worker {worker.number} died ({why}) before the first step")
 
 
 def _report(worker: WorkerProcess, why: str) -> None:

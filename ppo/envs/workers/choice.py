@@ -30,7 +30,7 @@ def repaid(
 
     Args:
         index: of the environment that is made, tried and closed.
-        workers: processes that may be used; 0: one per core.
+        workers: processes that may be used, this one among them; 0: one per core.
     """
     count = min(workers or num_cores(), num_envs)
     if count < 2 or not isinstance(spec, EnvSpec):
@@ -44,8 +44,8 @@ def repaid(
     if not LEAST_STEP <= seconds <= MOST_STEP or saved < LEAST_SAVED:
         return None
     return (
-        f"env.backend: auto: a step of {spec.id} takes {1000 * seconds:.1f} ms, so {count} worker "
-        "processes share the environments (the data are those of sync)"
+        f"env.backend: auto: a step of {spec.id} takes {1000 * seconds:.1f} ms, so {count} "
+        "processes, this one among them, share the environments (the data are those of sync)"
     )
 
 
