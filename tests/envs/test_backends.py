@@ -303,3 +303,14 @@ def test_closing_leaves_no_process_and_may_be_repeated(monkeypatch):
     envs.close()
     envs.close()
     assert not any(map(alive, pids))
+
+
+def test_closing_closes_what_this_process_steps_too(monkeypatch):
+    closed = []
+    monkeypatch.setattr("sick_env.Sick.close", lambda env: closed.append(env), raising=False)
+    envs = make("sick_env:Sick-v0", "shared", 4, workers=2)
+    own = [slot.env.unwrapped for group in envs._own for slot in group.slots]
+    assert len(own) == 2
+    envs.close()
+    envs.close()
+    assert [closed.count(env) for env in own] == [1, 1]
