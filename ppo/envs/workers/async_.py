@@ -156,7 +156,7 @@ class AsyncEnvironments(HostEnvironments):
 
         def reset_own() -> None:
             for group in self._own:
-                group.reset(episodes[-len(group.slots) :], self._parity, self.run_seed)
+                group.reset(episodes[: len(group.slots)], self._parity, self.run_seed)
 
         self._seed = self.run_seed
         self._ask(self._workers, send, self._reset_timeout, recover, reset_own)
