@@ -15,7 +15,7 @@ from ppo.insight.logs import MetricsLog, from_records
 from ppo.insight.logs.columns import entropy_relative
 from ppo.insight.logs.own import flatten, read_run
 from ppo.insight.rules import FATAL, MILD, RULES, SEVERE, Finding, Rule
-from ppo.insight.rules._signs import rises
+from ppo.insight.rules._signs import begins_late, rises
 from ppo.insight.verdict import (
     HEALTHY,
     NOT_LEARNING,
@@ -201,6 +201,8 @@ def _verdict_line(log: MetricsLog, findings: list[Finding]) -> str:
         if not np.isfinite(log.get("mean_episode_return")).any():
             ended = "no episode has ended" if log.writer == "ppo" else "no episode return in it"
             return f"too early to judge: {ended}, and none of the rules fired"
+        if begins_late(log):
+            return "cannot be judged: the log begins late, and its return does not clearly rise"
         return f"too early to judge: {_batches(log)}, and none of the rules fired"
     if found == HEALTHY:
         return f"healthy: no rule fired, of {len(asked(log))} that could be asked"

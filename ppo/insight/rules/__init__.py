@@ -121,8 +121,8 @@ def _typed(log: MetricsLog, changes: Sequence[Change]) -> list[Change]:
 
 def _is_set(log: MetricsLog, change: Change) -> bool:
     """Whether the run has this very value already."""
-    current = log.settings.get(change.key)
     if not change.value:
         return False
     same = np.isclose(to_float(change.value), present(log, change.key), rtol=1e-3, atol=0.0)
-    return bool(same) or str(current).lower() == change.value.lower()
+    told = str(log.settings.get(change.key, ""))  # a choice may be None
+    return bool(same) or told.lower() == change.value.lower()

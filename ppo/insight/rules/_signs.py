@@ -23,6 +23,7 @@ FALL_BACK = 3  # batches within which it must have passed
 HISTORY = 3  # batches before the first jump that can be judged
 ORDINARY_RATE = (1e-5, 2e-3)  # learning rates that PPO is commonly run with (J)
 
+HARDER = 0.1  # of the range of a curriculum's levels, that tells a step from its noise (J)
 MISSING = 5.0  # batches that a log must lack at its start to be called a part of one (J)
 NARROW_CLIP = 0.05  # clip range, a quarter of the usual, that small steps leave too (J)
 
@@ -224,4 +225,15 @@ def clip_range(log: MetricsLog) -> float:
 def begins_late(log: MetricsLog) -> bool:
     """Whether the log lacks its beginning: its first steps are far more than those of a batch."""
     _, steps = known(log.get("env_steps"))
+    if not len(steps):
+        steps = log.batches.astype(np.float64)  # where the axis counts them
     return len(steps) > 1 and bool(steps[0] > MISSING * median(np.diff(steps)))
+
+
+def harder(log: MetricsLog, since: int) -> bool:
+    """Whether the task is a harder one now than at a row: a curriculum went on since."""
+    rows, level = known(log.get("task_level"))
+    before = level[rows <= since]
+    if not len(before):
+        return False
+    return bool(median(level[-LAST:]) - before[-1] > HARDER * max(float(np.ptp(level)), 1e-300))

@@ -7,7 +7,15 @@ import numpy as np
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
-from ppo.insight.rules._signs import first_finite, known, median, onset, rises, spikes
+from ppo.insight.rules._signs import (
+    begins_late,
+    first_finite,
+    known,
+    median,
+    onset,
+    rises,
+    spikes,
+)
 
 LONG = 20  # batches: ten of a slow game are too few (J)
 ZERO_SHARE = 0.999  # of the rewards (J)
@@ -96,6 +104,8 @@ class NoRewardSignal(Rule):
         if len(returns) < LONG:
             return None
         usual = float(np.median(returns))
+        if usual > 0 and begins_late(log):
+            return None  # a return that stands may be all that there is to win
         near = np.abs(returns - usual) <= SAME * abs(usual)
         whole, later = np.ptp(returns), np.ptp(returns[len(returns) // 2 :])
         if rises(log) and whole > SAME / 2 * abs(usual) and later > LIVELY * whole:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from ppo.core.figures import number
 from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
-from ppo.insight.rules._signs import SMOOTHED, falls, known, rises
+from ppo.insight.rules._signs import SMOOTHED, begins_late, falls, harder, known, rises
 
 LONG = 40  # updates (J)
 RETURNS = 12  # of them with a return
@@ -27,9 +27,12 @@ class NotLearning(Rule):
     def check(self, log: MetricsLog) -> Finding | None:
         rows, returns = known(log.get("mean_episode_return"))
         if falls(log):
-            return self._fallen(log, rows, returns)
+            best = int(rows[np.argmax(returns)])
+            return None if harder(log, best) else self._fallen(log, rows, returns)
         if log.updates() < LONG or len(returns) < RETURNS or rises(log):
             return None
+        if begins_late(log) or harder(log, int(rows[0])):
+            return None  # what was won before is not seen; a harder task hides what is won
         size = len(returns) // PART
         stretches = returns[-size * PART :].reshape(PART, size).mean(axis=1)
         noise = float(np.std(np.diff(returns))) / np.sqrt(size)  # of a difference of two

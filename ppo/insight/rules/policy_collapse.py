@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from ppo.core.figures import number
 from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
-from ppo.insight.rules._signs import SMOOTHED, known, median
+from ppo.insight.rules._signs import SMOOTHED, begins_late, harder, known, median
 
 LOST = 0.25  # of the best gain, for good (J)
 HALF = 0.5  # of the best gain, for a time or again and again (J)
@@ -42,9 +42,11 @@ class PolicyCollapse(Rule):
 
     def check(self, log: MetricsLog) -> Finding | None:
         rows, returns = known(log.get("mean_episode_return"))
-        if len(returns) < 2 * STAYS:
+        if len(returns) < 2 * STAYS or harder(log, int(rows[np.argmax(returns)])):
             return None
         smooth = np.convolve(returns, np.full(SMOOTH, 1 / SMOOTH), mode="valid")
+        if begins_late(log) and _plateau(smooth):
+            return None
         if (found := self._in_between(log, rows, returns, smooth)) is not None:
             return found
         top = int(np.argmax(smooth))
@@ -112,6 +114,12 @@ class PolicyCollapse(Rule):
             Change("ppo.target_kl", "0.01"),
             Change("ppo.learning_rate_schedule", "linear", "and resume from the best checkpoint"),
         ]
+
+
+def _plateau(smooth: Column) -> bool:
+    """Whether the returns end at more than half their best: how much was won before is not seen."""
+    best, end = float(np.max(smooth)), float(np.median(smooth[-STAYS_HALF:]))
+    return best - end < HALF * abs(best)
 
 
 def _noise(log: MetricsLog, returns: Column) -> float:
