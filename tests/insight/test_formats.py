@@ -231,9 +231,9 @@ def test_a_table_is_read_whatever_parts_its_cells(tmp_path: Path, mark: str, enc
         {"Episode_Reward_Mean": rising, "Approx KL": 0.01, "VF-Loss": 3.0},
         {"eprewmean": rising, "loss/approxkl": 0.01, "loss/value_loss": 3.0},  # baselines
         {"Evaluation/AverageReturn": rising, "Policy/KL": 0.01, "V/critic_loss": 3.0},  # garage
-        {"train/reward": rising, "train/kl_approx": 0.01, "train/loss_critic": 3.0},  # TorchRL
-        {"eval/episode_reward": rising, "training/kl_mean": 0.01, "training/v_loss": 3.0},  # Brax
-        {"reward/reward": rising, "train/kl_divergence": 0.01, "train/value_loss": 3.0},
+        {"train/return": rising, "train/kl_approx": 0.01, "train/loss_value": 3.0},
+        {"eval/Episode Reward": rising, "training/kl_mean": 0.01, "training/critic_loss_mean": 3.0},
+        {"reward/reward": rising, "train/kl_div_mean": 0.01, "train/value_loss": 3.0},
     ],
 )
 def test_words_of_unknown_writers_are_found_in_any_spelling(tmp_path: Path, names: dict) -> None:

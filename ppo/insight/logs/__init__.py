@@ -190,11 +190,13 @@ def _read_files(files: list[Path]) -> MetricsLog:
 
 def _scalars(files: list[Path]) -> Series | None:
     """The log of a folder that has a table of steps and values for each figure."""
+    from ppo.insight.logs.exports import downloads
     from ppo.insight.logs.names import scalar_files
     from ppo.insight.logs.tables import read_csv
 
     tables = [file for file in files if file.suffix == ".csv"]
-    return scalar_files({file.stem: read_csv(file) for file in tables[:200]})
+    read = {file.stem: read_csv(file) for file in tables[:200]}
+    return (scalar_files(read) or downloads(read)) if read else None
 
 
 def _read_file(file: Path) -> MetricsLog:
@@ -206,6 +208,7 @@ def _read_file(file: Path) -> MetricsLog:
 def _read_table(file: Path) -> MetricsLog:
     from ppo.insight.logs.console import SUFFIXES, read_console
     from ppo.insight.logs.dialects import interpret
+    from ppo.insight.logs.exports import downloads
     from ppo.insight.logs.tables import read_csv, read_json_lines
 
     if "tfevents" in file.name or file.name.endswith("monitor.csv"):
@@ -213,7 +216,8 @@ def _read_table(file: Path) -> MetricsLog:
     if file.suffix in SUFFIXES and (printed := read_console(file)) is not None:
         return interpret(printed)
     if file.suffix in (".csv", ".txt"):
-        return interpret(read_csv(file))
+        table = read_csv(file)
+        return interpret(downloads({file.stem: table}) or table)
     head = file.read_bytes()[:65536]
     if b'"batches"' in head or b'"schema_version"' in head:
         if file.name == OWN_LOG:

@@ -15,6 +15,11 @@ from ppo.insight.logs.series import Series
 GAUSSIAN_ENTROPY = 0.5 * math.log(
     2 * math.pi * math.e
 )  # nats, one dimension of standard deviation 1
+# Tags of a curriculum: ML-Agents, Isaac Lab and legged_gym, and what people call their own.
+LEVELS = r"(?i)(^|/)lesson|(^|/)curriculum|terrain_level|(^|/)(task_)?(difficulty|level)$"
+RAW = 10.0  # value loss at first, that standardized returns cannot give: they give about 1 (J)
+MOST_BINS = 100  # into which a log of single episodes is cut
+EPISODES = 5  # of a bin, at least
 MOST_ACTIONS = 64  # more discrete actions than these are not guessed from an entropy
 LOG_TOLERANCE = 0.01
 UNIFORM_AT_FIRST = (
@@ -56,6 +61,29 @@ def begin(
     log.writer = writer
     fill(log, series, steps, names)
     return log, steps
+
+
+def task_level(log: MetricsLog, series: Series, steps: Column) -> None:
+    """The level of a curriculum, where one is logged: the sum of all that change."""
+    tags = [tag for tag in series.points if re.search(LEVELS, tag)]
+    for tag in tags:
+        column = series.mean_between(tag, steps)[0]
+        if np.isfinite(column).any():
+            known = as_last_written(column)
+            log.columns["task_level"] = known + log.columns.get("task_level", np.zeros(len(steps)))
+
+
+def as_last_written(column: Column) -> Column:
+    """Gaps filled with the value before them."""
+    rows = np.where(np.isfinite(column), np.arange(len(column)), -1)
+    last = np.maximum.accumulate(rows) if len(rows) else rows
+    return np.where(last >= 0, column[last], np.nan)
+
+
+def is_raw(value_loss: Column) -> bool:
+    """Whether a value loss begins as the square of returns that are not standardized."""
+    finite = value_loss[np.isfinite(value_loss)]
+    return len(finite) > 0 and bool(np.median(finite[:3]) > RAW)
 
 
 def plain(text: str) -> Any:

@@ -1,4 +1,4 @@
-"""Reads what a trainer prints: boxes of names and values, also pasted among other text."""
+"""Reads what a trainer prints: boxes of names and values, or lines, also among other text."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from ppo.insight.logs.printed import read_printed
 from ppo.insight.logs.series import Series
 from ppo.insight.logs.tables import is_number, of_rows, plain_cell, read_text
 
@@ -15,22 +16,27 @@ FIGURES = 2  # in a box, at least
 
 
 def read_console(file: Path) -> Series | None:
-    """The boxes of a text file as a log; None where it has none."""
-    rows = boxes(read_text(file))
-    return of_rows(rows) if rows else None
+    """The boxes of a text file as a log, else its lines of figures; None where it has neither."""
+    text = read_text(file)
+    rows = boxes(text)
+    return of_rows(rows) if rows else read_printed(text)
 
 
 def boxes(text: str) -> list[dict[str, Any]]:
     """One row for each box that Stable-Baselines3, Baselines or Spinning Up printed.
 
     A line `| rollout/ | |` is the folder of the indented names below it. Text between the boxes
-    is left out; so is a box that is cut off so early that hardly a figure is left.
+    is left out, and empty lines within one (pasted as Markdown); so is a box that is cut off so
+    early that hardly a figure is left.
     """
     rows: list[dict[str, Any]] = []
     row: dict[str, Any] = {}
     folder = ""
-    for line in [*text.splitlines(), ""]:
+    lines = text.splitlines()
+    for number, line in enumerate([*lines, ""]):
         cells = CELLS.match(line)
+        if cells is None and not line.strip(" >\t") and row and number < len(lines):
+            continue
         if cells is None:
             if sum(map(is_number, row.values())) >= FIGURES:
                 rows.append(row)
@@ -41,5 +47,8 @@ def boxes(text: str) -> list[dict[str, Any]]:
             folder = name
         elif name and value and not set(name) <= set("-: "):
             indented = len(cells[1]) - len(cells[1].lstrip()) > 1
-            row[f"{folder}{name}" if indented else name] = plain_cell(value, ",")
+            name = f"{folder}{name}" if indented else name
+            if name in row:
+                rows, row = [*rows, row], {}
+            row[name] = plain_cell(value, ",")
     return rows

@@ -13,10 +13,19 @@ from typing import Any
 import numpy as np
 
 from ppo.core.elsewhere import settings_of
-from ppo.insight.logs.columns import begin, entropy_relative, fill, plain, start
+from ppo.insight.logs.columns import (
+    begin,
+    entropy_relative,
+    fill,
+    is_raw,
+    plain,
+    start,
+    task_level,
+)
+from ppo.insight.logs.further_dialects import FURTHER
 from ppo.insight.logs.log import Column, MetricsLog, derive
 from ppo.insight.logs.more_dialects import MORE
-from ppo.insight.logs.names import PREFIXES, by_name, tidy, without_prefix
+from ppo.insight.logs.names import PREFIXES, by_name, in_parts, tidy, without_prefix
 from ppo.insight.logs.series import Series
 from ppo.insight.logs.tables import STEP_NAMES
 
@@ -42,7 +51,7 @@ def _recognized(series: Series) -> tuple[Series, Callable[[Series], MetricsLog]]
     for _ in range(PREFIXES):
         if stripped is None:
             break
-        for recognizes, read in [*_WRITERS, *MORE]:
+        for recognizes, read in [*_WRITERS, *MORE, *FURTHER]:
             if recognizes(stripped):
                 return stripped, read
         stripped = without_prefix(stripped)
@@ -96,7 +105,7 @@ def _is_sb3(series: Series) -> bool:
     return any(
         series.has(tag)
         for tag in ("train/policy_gradient_loss", "train/clip_range", "rollout/ep_rew_mean")
-    )
+    ) or series.has("train/n_updates", "train/entropy_loss")
 
 
 def _sb3(series: Series) -> MetricsLog:
@@ -123,6 +132,7 @@ def _sb3(series: Series) -> MetricsLog:
     if (epochs := _epochs(series)) is not None:
         log.settings["ppo.num_epochs"] = epochs
     entropy_relative(log, discrete=True)  # a Gaussian policy logs train/std
+    task_level(log, series, steps)
     log.notes.append(
         "explained variance is before the update; value_loss is (v - R)^2 without a half"
     )
@@ -173,17 +183,33 @@ _CLEANRL = {
 }
 
 
+_PUFFERLIB = {  # beside the losses, which have CleanRL's names
+    "environment/episode_return": "mean_episode_return",
+    "environment/episode_length": "mean_episode_length",
+    "environment/score": "mean_episode_return",
+    "learning_rate": "learning_rate",
+    "SPS": "steps_per_second",
+}
+
+
 def _is_cleanrl(series: Series) -> bool:
-    return series.has("losses/value_loss") and (
-        series.has("losses/clipfrac")
-        or series.has("charts/SPS")
-        or series.has("losses/old_approx_kl")
+    return series.has("charts/episodic_return") or (
+        series.has("losses/value_loss")
+        and (
+            series.has("losses/clipfrac")
+            or series.has("charts/SPS")
+            or series.has("losses/old_approx_kl")
+        )
     )
 
 
 def _cleanrl(series: Series) -> MetricsLog:
     losses = [tag for tag in _CLEANRL if tag.startswith("losses/") and series.has(tag)]
+    if not losses:
+        return _cleanrl_returns(series)
     log, steps = begin(series, "cleanrl", _CLEANRL, losses)
+    if any(series.has(tag) for tag in _PUFFERLIB):
+        return _pufferlib(log, series, steps)
     returns, count = series.mean_between("charts/episodic_return", steps)
     if count.any():
         log.columns["mean_episode_return"] = returns
@@ -206,6 +232,30 @@ def _cleanrl(series: Series) -> MetricsLog:
     continuous = "continuous" in settings.get("exp_name", "")
     entropy_relative(log, discrete=False if continuous else None)
     log.notes.append("losses, KL and clip fraction are those of the last minibatch of each batch")
+    return log
+
+
+def _pufferlib(log: MetricsLog, series: Series, steps: Column) -> MetricsLog:
+    """Losses are means over a batch; what episodes came to stands under environment/."""
+    log.writer = "pufferlib"
+    names = {tag: name for tag, name in _PUFFERLIB.items() if series.has(tag)}
+    if "environment/episode_return" in names:
+        names.pop("environment/score", None)
+    fill(log, series, steps, names)
+    if "value_loss" in log.columns:  # half of (v - R)^2
+        log.columns["value_rmse"] = np.sqrt(2.0 * np.abs(log.columns["value_loss"]))
+    entropy_relative(log)
+    return log
+
+
+def _cleanrl_returns(series: Series) -> MetricsLog:
+    """What its scripts print, or one chart of it: an episode a row."""
+    names = {"charts/episodic_return": "mean_episode_return"}
+    if series.has("charts/episodic_length"):
+        names["charts/episodic_length"] = "mean_episode_length"
+    log = in_parts(series, names)
+    log.writer = "cleanrl"
+    log.notes.append("returns alone: whether it was PPO that wrote them is not known")
     return log
 
 
@@ -239,6 +289,8 @@ def _is_rsl_rl(series: Series) -> bool:
 def _rsl_rl(series: Series) -> MetricsLog:
     log, steps = begin(series, "rsl_rl", _RSL_RL)
     log.columns.pop("env_steps", None)  # the axis is the iteration
+    log.batches = steps.astype(np.int64)
+    task_level(log, series, steps)
     if "value_loss" in log.columns:  # mean of the pessimistic form, no half, reward units
         log.columns["value_rmse"] = np.sqrt(np.abs(log.columns["value_loss"]))
     log.settings["ppo.normalize_returns"] = False  # the library has no return normalizer
@@ -256,6 +308,7 @@ _RL_GAMES = {
     "losses/entropy": "entropy",
     "info/kl": "approx_kl",
     "info/last_lr": "learning_rate",
+    "info/e_clip": "clip_range",
     "performance/step_inference_rl_update_fps": "steps_per_second",
     "rewards/step": "mean_episode_return",
     "rewards/frame": "mean_episode_return",
@@ -273,9 +326,16 @@ def _is_rl_games(series: Series) -> bool:
 def _rl_games(series: Series) -> MetricsLog:
     losses = [t for t in _RL_GAMES if t.startswith(("losses/", "info/")) and series.has(t)]
     log, steps = begin(series, "rl_games", _RL_GAMES, losses)
-    log.settings["ppo.normalize_returns"] = True
+    if series.has("losses/c1_loss") or series.has("losses/alpha_loss"):
+        log.algorithm = "SAC"
+    if is_raw(log.get("normalized_value_loss")):
+        log.columns["value_loss"] = log.columns.pop("normalized_value_loss")
+        log.columns["value_rmse"] = np.sqrt(np.abs(log.columns["value_loss"]))
+        log.notes.append("c_loss begins too large for normalized returns: taken for (v - R)^2")
+    else:
+        log.settings["ppo.normalize_returns"] = True
+        log.notes.append("c_loss is taken to be in normalized units (normalize_value, as usual)")
     entropy_relative(log)
-    log.notes.append("c_loss is taken to be in normalized units (normalize_value: True, as usual)")
     return log
 
 

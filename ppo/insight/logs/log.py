@@ -12,6 +12,7 @@ from ppo.core.metrics import METRICS
 
 Column = NDArray[np.float64]
 UNKNOWN = "unknown"  # the writer of a log that is read by the names of its figures
+UNSURE_UNITS = (UNKNOWN, "brax", "torchrl", "sample-factory")  # writers whose value loss has none
 
 
 @dataclass

@@ -8,12 +8,18 @@ from collections.abc import Callable
 import numpy as np
 
 from ppo.core.elsewhere import settings_of
-from ppo.insight.logs.columns import begin, entropy_relative, plain
+from ppo.insight.logs.columns import (
+    EPISODES,
+    MOST_BINS,
+    as_last_written,
+    begin,
+    entropy_relative,
+    is_raw,
+    plain,
+    task_level,
+)
 from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.logs.series import Series
-
-MOST_BINS = 100  # into which a log of single episodes is cut
-EPISODES = 5  # of a bin, at least
 
 
 def _between(log: MetricsLog, series: Series, steps: Column, names: dict[str, str]) -> None:
@@ -21,13 +27,6 @@ def _between(log: MetricsLog, series: Series, steps: Column, names: dict[str, st
     for tag, name in names.items():
         if series.has(tag):
             log.columns[name] = series.mean_between(tag, steps)[0]
-
-
-def _as_last_written(column: Column) -> Column:
-    """Gaps filled with the value before them: an update may span several lines of a summary."""
-    rows = np.where(np.isfinite(column), np.arange(len(column)), -1)
-    last = np.maximum.accumulate(rows) if len(rows) else rows
-    return np.where(last >= 0, column[last], np.nan)
 
 
 def _root_error(log: MetricsLog) -> None:
@@ -64,7 +63,8 @@ def _unity(series: Series) -> MetricsLog:
     )
     for tag, name in _UNITY_LOSSES.items():
         if series.has(tag):
-            log.columns[name] = _as_last_written(series.at(tag, steps))
+            log.columns[name] = as_last_written(series.at(tag, steps))  # one may span several lines
+    task_level(log, series, steps)
     text = next((t for k, t in series.texts.items() if "yperparameters" in k), "")
     kind = re.search(r"trainer_type:\s*(\w+)", text)
     if kind and kind.group(1).lower() != "ppo" or series.has("Losses/Q1 Loss"):
@@ -113,7 +113,10 @@ def _skrl(series: Series) -> MetricsLog:
         log.notes.append("no episode's return is logged: the mean reward of a step stands for it")
     if series.has("Loss / Critic loss"):
         log.algorithm = "SAC, TD3 or DDPG"
-    log.notes.append("the value loss may be in normalized units: rules that need its unit pass")
+    if is_raw(log.get("value_loss")):
+        _root_error(log)
+    else:
+        log.notes.append("the value loss may be in normalized units: rules that need its unit pass")
     return log
 
 
@@ -122,11 +125,18 @@ def _skrl(series: Series) -> MetricsLog:
 _TIANSHOU = {
     "train/reward": "mean_episode_return",
     "train/returns_stat/mean": "mean_episode_return",
+    "training/returns_stat/mean": "mean_episode_return",  # since 2.0
     "train/length": "mean_episode_length",
     "train/lens_stat/mean": "mean_episode_length",
+    "training/lens_stat/mean": "mean_episode_length",
 }
 _TIANSHOU_LOSSES = {"clip": "policy_loss", "vf": "value_loss", "ent": "entropy"}
-_TIANSHOU_OTHERS = {"actor": "an actor-critic other", "critic1": "SAC or TD3", "q": "DQN"}
+_TIANSHOU_OTHERS = {
+    "actor": "an actor-critic other",
+    "critic1": "SAC or TD3",
+    "critic": "DDPG",
+    "q": "DQN",
+}
 
 
 def _is_tianshou(series: Series) -> bool:
@@ -172,7 +182,20 @@ _RLLIB = {
     "mean_kl_loss": "approx_kl",
     "entropy": "entropy",
     "entropy_coeff": "entropy_coefficient",
+    "curr_entropy_coeff": "entropy_coefficient",
+    "curr_lr": "learning_rate",
 }
+_RLLIB_CONFIG = {  # its words -> ours, of the configuration that result.json repeats in each row
+    "gamma": "ppo.gamma",
+    "lambda": "ppo.gae_lambda",
+    "clip_param": "ppo.clip_epsilon",
+    "num_sgd_iter": "ppo.num_epochs",
+    "num_epochs": "ppo.num_epochs",
+    "vf_loss_coeff": "ppo.value_loss_weight",
+    "train_batch_size": "ppo.num_steps",
+}
+_VF_CLIP = 10.0  # its default of vf_clip_param, the largest squared error of a sample
+_AT_CLIP = 0.9  # of it, that most errors must be, for the default to show (J)
 _RLLIB_STEPS = ("num_env_steps_sampled_lifetime", "timesteps_total", "num_env_steps_sampled")
 
 
@@ -188,7 +211,8 @@ def _rllib(series: Series) -> MetricsLog:
     chosen: dict[str, str] = {}
     for tag in sorted(series.points, key=len):
         name = _RLLIB.get(tag.rsplit("/", 1)[-1])
-        if name and "evaluation/" not in tag and name not in chosen.values():
+        aside = re.search(r"(^|/)(evaluation|config)/", tag)
+        if name and not aside and name not in chosen.values():
             chosen[tag] = name
     log, steps = begin(series, "rllib", chosen, list(chosen))
     for name in _RLLIB_STEPS:  # the axis of event files is that already
@@ -199,9 +223,26 @@ def _rllib(series: Series) -> MetricsLog:
     if any(tag.rsplit("/", 1)[-1] in ("mean_q", "qf_loss", "td_error") for tag in series.points):
         log.algorithm = "DQN or SAC"
     _root_error(log)
+    _rllib_config(log, series)
     entropy_relative(log)
     log.notes.append("vf_loss is (v - R)^2, each at most vf_clip_param")
     return log
+
+
+def _rllib_config(log: MetricsLog, series: Series) -> None:
+    """Settings as far as they are logged, and how far the clip of the value loss is exhausted."""
+    for theirs, ours in _RLLIB_CONFIG.items():
+        if series.has(f"config/{theirs}"):
+            series.used.add(f"config/{theirs}")
+            value = float(series.points[f"config/{theirs}"][-1, 1])
+            log.settings[ours] = int(value) if value.is_integer() else value
+    loss, clip = log.get("value_loss"), _VF_CLIP
+    if series.has("config/vf_clip_param"):
+        clip = float(series.points["config/vf_clip_param"][-1, 1])
+    elif not np.nanmax(loss, initial=0.0) <= clip * 1.001:
+        return
+    if 0 < clip < np.inf and np.nanmedian(loss[len(loss) // 2 :]) > _AT_CLIP * clip:
+        log.columns["value_clip_fraction"] = np.clip(loss / clip, 0.0, 1.0)
 
 
 # Spinning Up -----------------------------------------------------------------------------------

@@ -7,8 +7,8 @@ import re
 import numpy as np
 
 from ppo.core.metrics import METRICS
-from ppo.insight.logs.columns import entropy_relative, fill, start
-from ppo.insight.logs.log import MetricsLog
+from ppo.insight.logs.columns import EPISODES, MOST_BINS, entropy_relative, fill, start
+from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.logs.series import Series
 
 # Ours -> words of others, the better first; compared without case, spaces and signs.
@@ -16,16 +16,19 @@ ALIASES = {
     "value_loss": "vf_loss critic_loss v_loss value_function_loss loss_critic loss_value loss_vf",
     "policy_loss": "pg_loss actor_loss policy_gradient_loss surrogate_loss loss_objective "
     "loss_actor loss_policy loss_pi",
-    "approx_kl": "kl mean_kl kl_divergence kl_mean kl_approx approximate_kullback_leibler "
+    "approx_kl": "kl mean_kl kl_div kl_divergence kl_mean kl_approx approximate_kullback_leibler "
     "mean_kl_loss",
     "clip_fraction": "clipfrac clip_frac fraction_clipped clipped_fraction",
-    "explained_variance": "vf_explained_var ev explained_var exp_var",
+    "explained_variance": "vf_explained_var ev explained_var exp_var var_explained ev_tdlam_before",
     "entropy": "policy_entropy mean_entropy",
     "mean_episode_return": "ep_rew_mean ep_reward_mean episode_reward_mean eprewmean "
     "episodic_return episode_return episode_return_mean episodic_reward episode_reward "
+    "mean_episode_reward average_episode_return average_episode_reward avg_episode_return "
+    "avg_episode_reward "
     "return_ep average_return undiscounted_return mean_return avg_reward mean_reward "
-    "average_reward return reward",
-    "mean_episode_length": "ep_len_mean eplenmean episode_len_mean episodic_length episode_length",
+    "average_reward return reward average_score avg_score mean_score score",
+    "mean_episode_length": "ep_len_mean eplenmean episode_len_mean episodic_length episode_length "
+    "average_episode_length avg_episode_length mean_length average_length avg_length ep_len",
     "learning_rate": "lr cur_lr actual_lr last_lr",
     "policy_std": "std action_std mean_std mean_noise_std",
     "grad_norm": "gn gradient_norm grad_gnorm",
@@ -44,6 +47,19 @@ OTHERS = (
     (r"model|world|reconstruction|dynamics", r"modelloss|loss", "a model-based algorithm"),
 )
 OF_PPO = ("clip_fraction", "approx_kl")
+# Of the training of a language model, whose KL is one to a reference and summed over tokens.
+OF_TEXT = r"objective/(kl|rlhf_reward|scores)|(response|completion)_?length|completions/|tokens/"
+OF_UPDATES = (
+    "approx_kl",
+    "clip_fraction",
+    "explained_variance",
+    "value_loss",
+    "policy_loss",
+    "entropy",
+)
+SETTINGS = ("learning_rate", "entropy_coefficient", "value_loss_weight", "clip_range", "gamma")
+OF_EPISODES = ("mean_episode_return", "mean_episode_length", "success_rate")
+EPISODE = ("episode", "episodes", "ep", "episodenumber", "game")  # axes that count single episodes
 PREFIXES = 4  # levels in front of all tags that are taken off
 
 
@@ -53,20 +69,33 @@ def leaf(tag: str) -> str:
     return re.sub(r"^(training|train|rollout)(?=.)", "", word)
 
 
-def by_name(series: Series) -> MetricsLog:
-    """Whatever has a name of the contract, or a well-known one."""
+def _words() -> dict[str, tuple[str, int]]:
+    """Every known leaf: what it is called here, and its rank among the words for that."""
     words = {leaf(name): (name, 0) for name in _ours()}
     for name, aliases in ALIASES.items():
         for rank, word in enumerate(aliases.split(), 1):
             words.setdefault(leaf(word), (name, rank))
-    known = [tag for tag in series.points if leaf(tag) in words]
-    known.sort(key=lambda tag: (_of_evaluation(tag), words[leaf(tag)][1], len(tag), tag))
+    return words
+
+
+def known_leaves() -> set[str]:
+    """The leaves that say which figure a tag holds, without those of settings."""
+    return {word for word, (name, _) in _words().items() if name not in SETTINGS}
+
+
+def by_name(series: Series) -> MetricsLog:
+    """Whatever has a name of the contract, or a well-known one."""
+    words = _words()
+    meant = {tag: words[word] for tag in series.points if (word := _word(tag, words))}
+    known = sorted(meant, key=lambda tag: (_of_evaluation(tag), meant[tag][1], len(tag), tag))
     chosen: dict[str, str] = {}
     for tag in known:
-        if (name := words[leaf(tag)][0]) not in chosen.values():
+        if (name := meant[tag][0]) not in chosen.values():
             chosen[tag] = name
-    log, steps = start(series, *chosen)
-    fill(log, series, steps, chosen)
+    log = _of_updates(series, chosen) or _of_single_episodes(series, chosen)
+    if log is None:
+        log, steps = start(series, *chosen)
+        fill(log, series, steps, chosen)
     rough = [t for t, n in chosen.items() if n == "mean_episode_return" and leaf(t) in ROUGH]
     if rough:
         log.notes.append(f"{rough[0]} is taken for the return of an episode")
@@ -75,10 +104,65 @@ def by_name(series: Series) -> MetricsLog:
         log.notes.append("value_loss is taken for (v - R)^2 in reward units: its unit is not known")
     if not any(log.has(name) for name in OF_PPO):
         log.algorithm = other_algorithm(series) or log.algorithm
+    if any(re.search(OF_TEXT, tag) for tag in series.points):
+        log.algorithm = "RLHF (a language model)"
     if not set(chosen.values()) - {"mean_episode_return", "mean_episode_length", "env_steps"}:
         log.notes.append("returns alone: whether it was PPO that wrote them is not known")
     entropy_relative(log)
     return log
+
+
+def _word(tag: str, words: dict[str, tuple[str, int]]) -> str:
+    """The known leaf of a tag, with or without a mean at its end; empty where there is none."""
+    whole = leaf(tag)
+    return next((w for w in (whole, re.sub("(mean|avg)$", "", whole)) if w in words), "")
+
+
+def _of_updates(series: Series, chosen: dict[str, str]) -> MetricsLog | None:
+    """Rows of updates, where episodes are logged as they end, between the updates; else None."""
+    updates = [tag for tag, name in chosen.items() if name in OF_UPDATES]
+    episodes = [tag for tag, name in chosen.items() if name in OF_EPISODES]
+    if not updates or not episodes:
+        return None
+    log, steps = start(series, *updates)
+    ends = series.points[episodes[0]][:, 0]
+    reach = ends[-1] / steps[-1] if steps[-1] > 0 else 0.0
+    apart = float(np.isin(ends, steps).mean()) < 0.5
+    if not apart or len(ends) < len(steps) or not 0.8 < reach < 1.25:
+        return None
+    fill(log, series, steps, {tag: name for tag, name in chosen.items() if tag not in episodes})
+    for tag in episodes:
+        log.columns[chosen[tag]] = series.mean_between(tag, steps)[0]
+    return log
+
+
+def _of_single_episodes(series: Series, chosen: dict[str, str]) -> MetricsLog | None:
+    """Parts of equal length of a log that has a row for each episode; else None."""
+    counts = [series.points[tag][:, 1] for tag in series.points if leaf(tag) in EPISODE]
+    single = any(len(c) > 1 and float(np.median(np.diff(c))) == 1.0 for c in counts)
+    if not single or set(chosen.values()) & set(OF_UPDATES):
+        return None
+    returns = {tag: name for tag, name in chosen.items() if name in OF_EPISODES}
+    return in_parts(series, returns) if returns else None
+
+
+def in_parts(series: Series, names: dict[str, str]) -> MetricsLog:
+    """Figures of single episodes, as means over at most MOST_BINS parts of equal numbers."""
+    count = max(len(series.points[tag]) for tag in names)
+    parts = max(min(count // EPISODES, MOST_BINS), 1)
+    log = MetricsLog(batches=np.arange(parts, dtype=np.int64))
+    for tag, name in names.items():
+        log.columns[name] = np.array([np.mean(p) for p in _cut(series.points[tag][:, 1], parts)])
+        series.used.add(tag)
+    axis = next(series.points[tag][:, 0] for tag in names)
+    if not series.counted:
+        log.columns["env_steps"] = np.array([p[-1] for p in _cut(axis, parts)])
+    log.notes.append(f"{count} episodes in {parts} parts of equal length, taken for batches")
+    return log
+
+
+def _cut(column: Column, parts: int) -> list[Column]:
+    return np.array_split(column, min(parts, len(column)))
 
 
 def _of_evaluation(tag: str) -> bool:

@@ -21,6 +21,8 @@ STEP_NAMES = (
     "num_env_steps",
     "timesteps_total",
     "num_env_steps_sampled_lifetime",
+    "agent_steps",
+    "TimestepsSoFar",
     "TotalEnvInteracts",
     "misc/total_timesteps",
     "TotalEnvSteps",
@@ -160,7 +162,9 @@ def of_rows(rows: list[dict[str, Any]]) -> Series:
     """Rows of named cells as series; the steps are those of the first known column of steps."""
     names = {str(name) for row in rows for name in row if isinstance(name, str)}
     lower = {name.strip().lower(): name for name in names}
-    step_name = next((lower[name.lower()] for name in STEP_NAMES if name.lower() in lower), None)
+    axes = [lower[name.lower()] for name in STEP_NAMES if name.lower() in lower]
+    moving = (name for name in axes if len(rows) < 2 or len({row.get(name) for row in rows}) > 1)
+    step_name = next(moving, None)
     found: dict[str, list[tuple[float, float]]] = {}
     for position, row in enumerate(rows):
         step = to_float(row.get(step_name)) if step_name else float(position)

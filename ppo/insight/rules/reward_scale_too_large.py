@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ppo.core.figures import number, setting
-from ppo.insight.logs.log import UNKNOWN, Column, MetricsLog
+from ppo.insight.logs.log import UNSURE_UNITS, Column, MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
 from ppo.insight.rules._signs import (
     ORDINARY_RATE,
@@ -90,7 +90,7 @@ class RewardScaleTooLarge(Rule):
         if not log.has("explained_variance"):
             if gain(log) > PERHAPS:
                 return None  # a large loss beside a return that rises proves nothing
-            if log.writer == UNKNOWN and self._beyond(log, row, size) < MULTIPLIED:
+            if log.writer in UNSURE_UNITS and self._beyond(log, row, size) < MULTIPLIED:
                 return None  # nor one whose unit is not known
         estimated = not log.has("batches_to_reach")
         moderate = median(size[row:]) < MODERATE

@@ -1,0 +1,51 @@
+"""Single charts as TensorBoard downloads them: wall time, step and value, a table for each tag."""
+
+from __future__ import annotations
+
+import re
+
+from ppo.insight.logs import dialects, further_dialects, more_dialects
+from ppo.insight.logs.series import Series
+
+HEAD = {"wall time", "value"}  # beside the step, which is the axis
+
+
+def downloads(tables: dict[str, Series]) -> Series | None:
+    """The charts of one run, by the names of their files, as one log; None where they are none."""
+    runs: dict[str, dict[str, Series]] = {}
+    for stem, series in tables.items():
+        if not set(map(str.lower, series.points)) >= HEAD:
+            return None
+        run, _, tag = re.sub(r" ?\(\d+\)$", "", stem).rpartition("-tag-")
+        runs.setdefault(run, {})[_tag(tag)] = series
+    run = max(runs, key=lambda name: len(runs[name]))
+    charts = runs[run]
+    points = {
+        tag: next(values for name, values in series.points.items() if name.lower() == "value")
+        for tag, series in charts.items()
+    }
+    log = Series(points, counted=all(series.counted for series in charts.values()))
+    if len(runs) > 1:
+        log.notes.append(f"charts of {len(runs)} runs; {run} was read")
+    return log
+
+
+def _tag(written: str) -> str:
+    """The tag that a file was named after, in which a slash became another sign."""
+    return _tags().get(_plain(written), written)
+
+
+def _tags() -> dict[str, str]:
+    tables = [
+        table
+        for module in (dialects, more_dialects, further_dialects)
+        for name, table in vars(module).items()
+        if re.fullmatch(r"_?[A-Z0-9_]+", name) and isinstance(table, dict)
+    ]
+    known = {tag for table in tables for tag in table if isinstance(tag, str)}
+    known |= {"charts/episodic_return", "charts/episodic_length", "train/n_updates"}
+    return {_plain(tag): tag for tag in known}
+
+
+def _plain(tag: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "_", tag)

@@ -1,0 +1,161 @@
+"""Reads figures that trainers print as `name: value` or `name=value`: blocks and single lines."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+
+from ppo.insight.logs.names import known_leaves, leaf
+from ppo.insight.logs.series import Series
+from ppo.insight.logs.tables import is_number, of_rows, plain_cell
+
+NUMBER = (
+    r"[-+]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf)\b"
+)
+NAME = r"[A-Za-z](?:[\w/%-]|\.(?=\w)| (?=\S))*"
+VALUE = re.compile(rf"[:=]\s*[\[(]*(?:0, ')?\s*({NUMBER})(?![\w.]*:\d)", re.I)
+BEFORE = re.compile(rf"(?<![\w.'])['\"]?({NAME})['\"]?\s*$")  # the name in front of a value
+LONG = 1_000_000  # characters, in which a log has begun
+LONGEST = 60  # characters of a name
+HEAD = re.compile(r"(?i)\b(iteration|iter|epoch|update)\s*#?\s*(\d+)\b(?!\s*[=\w])")
+AT_STEP = re.compile(rf"^\s*(\d+)\s*:\s+(?={NAME})")  # MuJoCo Playground: 5242880: reward=2.4
+FOLDER = re.compile(r"^(\s*)([\w/.-]+):\s*$")  # of the indented names below it
+DECORATION = re.compile(r"\x1b\[[0-9;]*m|^[ \t>]*> ?", re.M)  # colors; marks of a quotation
+LEVEL = re.compile(r"\b(?:INFO|DEBUG|WARNING|ERROR)\b")  # of a log's line
+SHORTENED = re.compile(r"(?i)\b(avg|ave|num|std|max|min)\.(?=\s)")
+UNITY = re.compile(
+    rf"Step: (\d+)\. .{{0,60}}?(?:Mean Reward: ({NUMBER})|No episode was completed)", re.I
+)
+BRAIN = re.compile(r"([^\s:.\]]+)[.:] $")  # in front of it: the name of a behavior
+LESSON = re.compile(r"Parameter '.*?' is in lesson")  # printed where one begins
+ROWS = 3  # with a known figure, or known figures in one row, that tell a log from other text
+STEPS = {
+    "totaltimesteps": "total_timesteps",
+    "totalsteps": "total_timesteps",
+    "numtimesteps": "total_timesteps",
+    "evalnumtimesteps": "total_timesteps",
+    "timestepssofar": "total_timesteps",
+    "totalnumframes": "total_timesteps",
+    "frames": "total_timesteps",
+    "globalstep": "global_step",
+    "envstep": "total_timesteps",
+    "iter": "iteration",
+}
+# What a library prints -> the tag that it writes, by a name that gives it away.
+RSL_RL = {
+    "valuefunctionloss": "Loss/value_function",
+    "meanvaluefunctionloss": "Loss/value_function",
+    "meanvalueloss": "Loss/value_function",
+    "surrogateloss": "Loss/surrogate",
+    "meansurrogateloss": "Loss/surrogate",
+    "meanentropyloss": "Loss/entropy",
+    "policyentropy": "Loss/entropy",
+    "meanactionnoisestd": "Policy/mean_noise_std",
+    "meanactionstd": "Policy/mean_noise_std",
+    "meanreward": "Train/mean_reward",
+    "meantotalreward": "Train/mean_reward",
+    "meanepisodelength": "Train/mean_episode_length",
+}
+CLEANRL = {
+    "episodicreturn": "charts/episodic_return",
+    "episodereward": "charts/episodic_return",
+    "episodiclength": "charts/episodic_length",
+    "sps": "charts/SPS",
+}
+PPO_PYTORCH = {"episode": "episode", "timestep": "timestep", "averagereward": "reward"}
+TIANSHOU = {"rew": "train/reward", "len": "train/length"}
+PRINTED = (
+    (("meanactionnoisestd", "meanactionstd"), RSL_RL),
+    (("episodicreturn",), CLEANRL),
+    (("globalstep",), CLEANRL),
+    (("rew",), TIANSHOU),
+    (("timestep",), PPO_PYTORCH),
+)
+
+
+def read_printed(text: str) -> Series | None:
+    """The figures of a text as a log; None where hardly one of them is known."""
+    text = DECORATION.sub("", text)
+    if len(text) > LONG and read_printed(text[:LONG]) is None:
+        return None
+    unity = _unity(text)
+    if unity is not None:
+        return unity
+    rows = [_as_logged(row) for row in _rows(SHORTENED.sub(r"\1", LEVEL.sub("|", text)))]
+    known = known_leaves() | {leaf(tag) for _, names in PRINTED for tag in names.values()}
+    counts = [
+        sum(leaf(name) in known for name in row if name not in STEPS.values()) for row in rows
+    ]
+    if max(counts, default=0) < ROWS and sum(count > 0 for count in counts) < ROWS:
+        return None
+    return of_rows([row for row, count in zip(rows, counts, strict=True) if count])
+
+
+def _rows(text: str) -> list[dict[str, Any]]:
+    """Rows of names and numbers; a name that comes again begins the next one."""
+    rows: list[dict[str, Any]] = [{}]
+    folders: list[tuple[int, str]] = []
+    for line in map(str.rstrip, text.splitlines()):
+        if line.endswith(":") and (opened := FOLDER.match(line)):
+            folders = [f for f in folders if f[0] < len(opened[1])] + [(len(opened[1]), opened[2])]
+            continue
+        indent = len(line) - len(line.lstrip())
+        folders = [f for f in folders if f[0] < indent]
+        path = "".join(f"{name}/" for _, name in folders)
+        pairs = [("step", match[1]) for match in [AT_STEP.match(line)] if match]
+        pairs += [(match[1], match[2]) for match in HEAD.finditer(line)]
+        pairs += _pairs(line) if ":" in line or "=" in line else []
+        for name, value in pairs:
+            name = f"{path}{name}"
+            if name in rows[-1]:
+                rows.append({})
+            rows[-1][name] = plain_cell(value, ",")
+    return [row for row in rows if any(map(is_number, row.values()))]
+
+
+def _pairs(line: str) -> list[tuple[str, str]]:
+    """Names and numbers of a line; each name is looked for in front of its number."""
+    pairs, end = [], 0
+    for value in VALUE.finditer(line):
+        named = BEFORE.search(line, max(end, value.start() - LONGEST), value.start())
+        if named:
+            pairs.append((named[1].strip(), value[1]))
+        end = value.end()
+    return pairs
+
+
+def _as_logged(row: dict[str, Any]) -> dict[str, Any]:
+    """A row under the tags that its library writes, and steps under one name."""
+    words = {leaf(name) for name in row}
+    names = next((names for marks, names in PRINTED if words & set(marks)), {})
+    return {names.get(word := leaf(name)) or STEPS.get(word) or name: row[name] for name in row}
+
+
+def _unity(text: str) -> Series | None:
+    """The lines of ML-Agents, of the behavior that has most of them, with the settings above."""
+    lines = list(UNITY.finditer(text))
+    if not any(line[2] for line in lines):
+        return None
+    brains = [_brain(text, line.start()) for line in lines]
+    most = max(brains, key=brains.count)
+    lessons = np.array([lesson.start() for lesson in LESSON.finditer(text)])
+    rows = [
+        {
+            "step": line[1],
+            "Environment/Cumulative Reward": line[2],
+            "Environment/Lesson Number": int((lessons < line.start()).sum()),
+        }
+        for line, brain in zip(lines, brains, strict=True)
+        if brain == most
+    ]
+    series = of_rows(rows)
+    series.counted = False
+    series.texts["Hyperparameters"] = text
+    return series
+
+
+def _brain(text: str, place: int) -> str:
+    found = BRAIN.search(text, max(place - LONGEST, 0), place)
+    return found[1] if found else ""
