@@ -98,3 +98,18 @@ def test_a_tiny_batch_shows_in_a_few_rows_and_explains_the_rest() -> None:
 
     assert first(tiny(16)) == "batch_too_small"
     assert first(tiny(1000)) != "batch_too_small"
+
+
+@pytest.mark.parametrize(
+    ("std", "loss", "named"),
+    [(through((0, 1), (1, 1.00003)), 6000.0, True),  # skrl at a rate of 1e-7
+     (through((0, 1), (1, 0.86)), 6000.0, False),
+     (1.0, 6000.0, False),  # a standard deviation that is not learned
+     (through((0, 1), (1, 1.00003)), through((0, 6000), (1, 300)), False)],
+)  # fmt: skip
+def test_a_policy_that_hardly_moves_shows_in_a_log_without_kl(
+    std: object, loss: object, named: bool
+) -> None:
+    returns = noisy(through((0, -1400), (1, -1400)), 90.0)
+    log = foreign(31, "skrl", policy_std=std, value_loss=loss, mean_episode_return=returns)
+    assert (first(log) == "learning_rate_too_low") is named

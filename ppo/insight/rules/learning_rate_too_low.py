@@ -26,6 +26,8 @@ EARLY = 5  # batches that a rate far below the usual needs, if nothing moves (J)
 STEADY = 2.0  # times by which that rate may have changed: a schedule's end is no fault (J)
 UNIFORM = 0.95  # relative entropy (J)
 UNMOVED = 0.05  # relative change of the policy's std (J)
+HARDLY = 1e-3  # likewise over a log without KL: a rate of 1e-5 moves it ten times as far (M: 1e-4)
+LEARNS = 0.8  # of its first loss, below which the critic moves (J)
 
 
 @RULES.register("learning_rate_too_low")
@@ -33,10 +35,12 @@ class LearningRateTooLow(Rule):
     illness = "learning_rate_too_low"
     number = 12
     waits = EARLY
-    needs = (("approx_kl",),)
+    needs = (("approx_kl",), ("policy_std", "value_loss"))
     sources = ("andyljones.com/posts/rl-debugging.html",)
 
     def check(self, log: MetricsLog) -> Finding | None:
+        if not log.has("approx_kl"):
+            return self._hardly(log)
         kl, clipped = log.get("approx_kl"), log.get("clip_fraction")
         narrow = (
             clip_range(log) < NARROW_CLIP
@@ -76,6 +80,22 @@ class LearningRateTooLow(Rule):
             )
             return Finding(**{**vars(finding), "explains": explained})
         return finding
+
+    def _hardly(self, log: MetricsLog) -> Finding | None:
+        """Without KL: neither the spread of a policy that learns it nor the critic's loss moves."""
+        rows, deviation = known(log.get("policy_std"))
+        _, losses = known(log.get("value_loss"))
+        if min(len(deviation), len(losses)) < LONG or rises(log) or falls(log):
+            return None
+        moved = float(np.max(np.abs(deviation / deviation[0] - 1)))
+        if not 0 < moved < HARDLY or median(losses[-5:]) < LEARNS * median(losses[:5]):
+            return None  # one that does not move at all is not learned
+        evidence = f"policy std moved by {number(100 * moved)} % in {len(deviation)} batches"
+        evidence += ", the value loss has not fallen, return flat"
+        rate = median(log.get("learning_rate"))
+        higher = "3e-4" if not rate > ORDINARY_RATE[0] else setting(3 * rate)
+        changes = [Change("ppo.learning_rate", higher)]
+        return self.found(log, int(rows[0]), evidence, changes, confidence=0.6)
 
     def _early(self, log: MetricsLog, kl: Column) -> int | None:
         """The first row, where the rate is logged, constant and so low that nothing moves."""
