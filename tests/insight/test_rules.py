@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_logs import SHAPE, first, foreign, noisy
+from made_logs import SHAPE, first, foreign, noisy, through
 
 from ppo.insight.doctor import diagnose, status
 from ppo.insight.logs import MetricsLog
@@ -311,3 +311,22 @@ def test_targets_beyond_any_return_were_multiplied_and_hide_the_reward(
                   clip_fraction=0.0)  # fmt: skip
     names = {"scale": "reward_scale_too_large", "signal": "no_reward_signal"}
     assert first(log) == names[cause]
+
+
+@pytest.mark.parametrize(("sizes", "illness"), [([1], "critic_blind"), ([64, 2], "critic_blind"),
+                                                ([4], "learning_rate_too_low")])  # fmt: skip
+def test_a_network_of_a_unit_or_two_is_not_blamed_on_the_rate(
+    sizes: list[int], illness: str
+) -> None:
+    log = foreign(40, "ppo", approx_kl=2e-5, clip_fraction=0.0, explained_variance=0.0,
+                  mean_episode_return=noisy(through((0, 20), (1, 20)), 2.0))  # fmt: skip
+    log.settings["network.hidden_sizes"] = sizes
+    (found, *_) = diagnose(log)
+    assert found.illness == illness
+    assert found.remedy.startswith("network.hidden_sizes") is (illness == "critic_blind")
+    log.columns.pop("explained_variance")
+    log.columns.pop("approx_kl")
+    log.columns["mean_episode_return"] = np.resize([20.0, 22.0, 19.0, 24.0, 21.0], 40)
+    (found, *_) = diagnose(log)
+    assert found.illness == "not_learning"
+    assert found.remedy.startswith("network.hidden_sizes") is (sizes != [4])

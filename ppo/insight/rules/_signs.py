@@ -23,6 +23,7 @@ FALL_BACK = 3  # batches within which it must have passed
 HISTORY = 3  # batches before the first jump that can be judged
 ORDINARY_RATE = (1e-5, 2e-3)  # learning rates that PPO is commonly run with (J)
 
+NARROWEST = 2  # units of a layer through which hardly anything passes (M: CartPole learns with 4)
 HARDER = 0.1  # of the range of a curriculum's levels, that tells a step from its noise (J)
 MISSING = 5.0  # batches that a log must lack at its start to be called a part of one (J)
 NARROW_CLIP = 0.05  # clip range, a quarter of the usual, that small steps leave too (J)
@@ -228,6 +229,13 @@ def begins_late(log: MetricsLog) -> bool:
     if not len(steps):
         steps = log.batches.astype(np.float64)  # where the axis counts them
     return len(steps) > 1 and bool(steps[0] > MISSING * median(np.diff(steps)))
+
+
+def bottleneck(log: MetricsLog) -> int:
+    """Units of the narrowest layer, where so few that hardly anything passes it; else 0."""
+    told = log.setting("network.hidden_sizes")
+    sizes = [size for size in told if isinstance(size, int)] if isinstance(told, list) else []
+    return min(sizes, default=0) if min(sizes, default=NARROWEST + 1) <= NARROWEST else 0
 
 
 def harder(log: MetricsLog, since: int) -> bool:

@@ -6,8 +6,8 @@ import numpy as np
 
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
-from ppo.insight.rules import MILD, RULES, Change, Finding, Rule
-from ppo.insight.rules._signs import lasting, median, rises
+from ppo.insight.rules import MILD, RULES, SEVERE, Change, Finding, Rule
+from ppo.insight.rules._signs import bottleneck, lasting, median, rises
 
 BLIND = 0.1  # explained variance (J)
 LONG = 20  # batches
@@ -31,7 +31,9 @@ class CriticBlind(Rule):
         cannot = (variance < BLIND) & ~(log.get("bias_share") > BIASED)
         cannot &= ~(log.get("value_clip_fraction") > BLOCKED)
         cannot &= ~(log.get("explained_variance_after") - variance > FITS)
-        row = lasting(cannot, LONG - 2, LONG)
+        units = bottleneck(log)
+        long = LONG // 2 if units else LONG
+        row = lasting(cannot, long - 2, long)
         if not log.has("mean_episode_return") and log.writer != "ppo":
             return None  # a critic that comes late is healthy where the return rises
         if row is None or rises(log) or self._nothing_left(log):
@@ -48,6 +50,9 @@ class CriticBlind(Rule):
             Change("network.hidden_sizes", "[256, 256]"),
             Change("", "", "add what is missing to the observation: time left, goal, memory"),
         ]
+        if units:
+            evidence += f"; a layer of the network has {units} unit{'s' if units > 1 else ''}"
+            return self.found(log, row, evidence, [changes[1]], confidence=0.9, severity=SEVERE)
         direct = log.has("explained_variance_after")
         return self.found(log, row, evidence, changes, confidence=0.7 if direct else 0.4)
 

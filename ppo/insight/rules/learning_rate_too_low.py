@@ -10,6 +10,7 @@ from ppo.insight.rules import RULES, Change, Finding, Rule
 from ppo.insight.rules._signs import (
     NARROW_CLIP,
     ORDINARY_RATE,
+    bottleneck,
     clip_range,
     falls,
     known,
@@ -39,6 +40,8 @@ class LearningRateTooLow(Rule):
     sources = ("andyljones.com/posts/rl-debugging.html",)
 
     def check(self, log: MetricsLog) -> Finding | None:
+        if bottleneck(log):
+            return None  # it is the network that does not move
         if not log.has("approx_kl"):
             return self._hardly(log)
         kl, clipped = log.get("approx_kl"), log.get("clip_fraction")

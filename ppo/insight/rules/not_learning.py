@@ -8,7 +8,15 @@ from numpy.typing import NDArray
 from ppo.core.figures import number
 from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
-from ppo.insight.rules._signs import SMOOTHED, begins_late, falls, harder, known, rises
+from ppo.insight.rules._signs import (
+    SMOOTHED,
+    begins_late,
+    bottleneck,
+    falls,
+    harder,
+    known,
+    rises,
+)
 
 LONG = 40  # updates (J)
 RETURNS = 12  # of them with a return
@@ -47,6 +55,9 @@ class NotLearning(Rule):
             Change("ppo.num_steps", "", "four times as many steps a batch", times=4.0),
             Change("", "", "look whether reward and observation hold what the task needs"),
         ]
+        if units := bottleneck(log):
+            wider = Change("network.hidden_sizes", "[64, 64]", f"the narrowest layer has {units}")
+            changes = [wider, *changes]
         return self.found(log, int(rows[0]), evidence, changes, confidence=0.5)
 
     def _fallen(self, log: MetricsLog, rows: NDArray[np.int64], returns: Column) -> Finding:
