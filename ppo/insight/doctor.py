@@ -15,7 +15,7 @@ from ppo.insight.logs import MetricsLog, from_records
 from ppo.insight.logs.columns import entropy_relative
 from ppo.insight.logs.own import flatten, read_run
 from ppo.insight.rules import FATAL, MILD, RULES, SEVERE, Finding, Rule
-from ppo.insight.rules._signs import begins_late, rises
+from ppo.insight.rules._signs import begins_late, known, rises
 from ppo.insight.verdict import (
     HEALTHY,
     NOT_LEARNING,
@@ -40,6 +40,8 @@ __all__ = [
 ]
 
 MOST = 3  # findings that are reported; the first is the cause
+LATEST = 3  # evaluations
+FAR_APART = 0.5  # of the range of the returns in training (J)
 TAGS = 8  # unknown tags that are named
 _RANK = {FATAL: 0, SEVERE: 1, MILD: 2}
 
@@ -162,6 +164,7 @@ def report(log: MetricsLog, findings: list[Finding], verbose: bool = False) -> s
     """The verdict and the findings in words, for a terminal."""
     lines = [f"read {log.source}"] if log.source else []
     lines += [f"{_batches(log)}, written by {log.writer}", _return_line(log)]
+    lines += _evaluation_line(log)
     lines.append(_verdict_line(log, findings))
     for place, finding in enumerate(findings[:MOST]):
         head = "cause" if place == 0 and len(findings) > 1 else "found"
@@ -189,6 +192,23 @@ def _return_line(log: MetricsLog) -> str:
         return "no episode return in this log"
     course = "rose" if rises(log) else "did not clearly rise"
     return f"episode return {number(returns[0])} -> {number(returns[1])}: {course}"
+
+
+def _evaluation_line(log: MetricsLog) -> list[str]:
+    """The return of the last evaluations, and whether it is far from that of training."""
+    told = "evaluation_return" if log.has("evaluation_return") else "played_return"
+    _, evaluated = known(log.get(told))
+    _, trained = known(log.get("mean_episode_return"))
+    if not len(evaluated) or not len(trained):
+        return []
+    played, late = float(np.median(evaluated[-LATEST:])), trained[-10 * LATEST :]
+    line = f"return in evaluations {number(played)}"
+    apart = abs(played - float(np.median(late))) > FAR_APART * float(np.ptp(trained))
+    if apart and not late.min() <= played <= late.max():
+        better = "better" if played > late.max() else "worse"
+        line += f", far {better} than in training: without its noise the policy acts otherwise"
+        line += ", or the evaluation's environment does"
+    return [line]
 
 
 def _verdict_line(log: MetricsLog, findings: list[Finding]) -> str:

@@ -88,7 +88,6 @@ SB3_ROLLOUT = {
     "rollout/ep_len_mean": "mean_episode_length",
     "rollout/success_rate": "success_rate",
     "time/fps": "steps_per_second",
-    "eval/mean_reward": "evaluation_return",
 }
 
 
@@ -118,6 +117,8 @@ def _sb3(series: Series) -> MetricsLog:
         log.algorithm = others[0] if others else log.algorithm
     fill(log, series, steps, SB3_ROLLOUT)
     fill(log, series, steps, SB3_TRAIN)
+    if series.has("eval/mean_reward"):  # at steps of its own, which are seldom those of a rollout
+        log.columns["evaluation_return"] = series.mean_between("eval/mean_reward", steps)[0]
     if rollout:
         _one_late(log, series, steps)
     if "entropy" in log.columns:

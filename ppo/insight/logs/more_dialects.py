@@ -147,6 +147,9 @@ def _is_tianshou(series: Series) -> bool:
 
 def _tianshou(series: Series) -> MetricsLog:
     log, steps = begin(series, "tianshou", _TIANSHOU)
+    for tag in ("test/reward", "test/returns_stat/mean"):
+        if series.has(tag):
+            log.columns["evaluation_return"] = series.mean_between(tag, steps)[0]
     for leaf, name in _TIANSHOU_LOSSES.items():
         tag = next(
             (

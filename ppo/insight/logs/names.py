@@ -26,7 +26,7 @@ ALIASES = {
     "mean_episode_reward average_episode_return average_episode_reward avg_episode_return "
     "avg_episode_reward "
     "return_ep average_return undiscounted_return mean_return avg_reward mean_reward "
-    "average_reward return reward average_score avg_score mean_score score",
+    "average_reward avg_return return reward average_score avg_score mean_score score",
     "mean_episode_length": "ep_len_mean eplenmean episode_len_mean episodic_length episode_length "
     "average_episode_length avg_episode_length mean_length average_length avg_length ep_len",
     "learning_rate": "lr cur_lr actual_lr last_lr",
@@ -96,6 +96,7 @@ def by_name(series: Series) -> MetricsLog:
     if log is None:
         log, steps = start(series, *chosen)
         fill(log, series, steps, chosen)
+    _evaluated(log, series, meant, chosen)
     rough = [t for t, n in chosen.items() if n == "mean_episode_return" and leaf(t) in ROUGH]
     if rough:
         log.notes.append(f"{rough[0]} is taken for the return of an episode")
@@ -116,6 +117,18 @@ def _word(tag: str, words: dict[str, tuple[str, int]]) -> str:
     """The known leaf of a tag, with or without a mean at its end; empty where there is none."""
     whole = leaf(tag)
     return next((w for w in (whole, re.sub("(mean|avg)$", "", whole)) if w in words), "")
+
+
+def _evaluated(
+    log: MetricsLog, series: Series, meant: dict[str, tuple[str, int]], chosen: dict[str, str]
+) -> None:
+    """The return of evaluations beside that of training, where the axis is the same."""
+    known = [t for t, (name, _) in meant.items() if name == "mean_episode_return"]
+    tag = next((t for t in sorted(known, key=len) if _of_evaluation(t) and t not in chosen), None)
+    if tag and log.has("env_steps"):
+        column = series.mean_between(tag, log.get("env_steps"))[0]
+        if np.isfinite(column).any():
+            log.columns["evaluation_return"] = column
 
 
 def _of_updates(series: Series, chosen: dict[str, str]) -> MetricsLog | None:

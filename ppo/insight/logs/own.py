@@ -14,10 +14,11 @@ import yaml
 from numpy.typing import NDArray
 
 from ppo.core.errors import UserError
-from ppo.insight.logs.log import Column, MetricsLog, from_records
+from ppo.insight.logs.log import Column, MetricsLog, from_records, to_float
 from ppo.runs import files, metrics_file
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # a tenth of the time
+EVALUATIONS = "evaluations.json"
 MOST = 400  # records of a long run that are parsed in full
 
 
@@ -126,4 +127,22 @@ def read_run(path: Path) -> MetricsLog:
     """A run folder, or its loss_metrics.json, as a log."""
     folder = path if path.is_dir() else path.parent
     status = str(read_summary(folder).get("status", ""))
-    return from_records(read_records(path), read_settings(folder), "ppo", status)
+    log = from_records(read_records(path), read_settings(folder), "ppo", status)
+    _evaluations(log, folder)
+    return log
+
+
+def _evaluations(log: MetricsLog, folder: Path) -> None:
+    """The returns of a run's evaluations, at the batches after which they were played."""
+    try:
+        rows = metrics_file.tolerant_loads((folder / EVALUATIONS).read_bytes())
+    except (OSError, ValueError):
+        return
+    column = np.full(len(log), np.nan)
+    for row in rows if isinstance(rows, list) else []:
+        told = row if isinstance(row, dict) else {}
+        batch, value = to_float(told.get("batch")), to_float(told.get("mean_return"))
+        if np.isfinite(batch + value) and len(log):
+            column[min(int(np.searchsorted(log.batches, batch)), len(log) - 1)] = value
+    if np.isfinite(column).any():
+        log.columns["played_return"] = column  # with the statistics of training, always
