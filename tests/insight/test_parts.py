@@ -66,3 +66,15 @@ def test_a_choice_that_a_log_does_not_tell_is_advised() -> None:
     (found, *_) = diagnose(stuck)
     assert found.illness == "value_clip_too_tight" and found.remedy.startswith("vf_clip_param=inf")
     assert np.isnan(stuck.number("ppo.value_clip_epsilon"))
+
+
+@pytest.mark.parametrize(("rate", "named"), [(0.02, "learning_rate_too_high"),
+                                             (3e-4, "entropy_collapse")])  # fmt: skip
+def test_a_policy_that_is_sure_where_a_log_begins_late_was_made_so_by_a_high_rate(
+    rate: float, named: str
+) -> None:
+    sure = {"entropy_relative": 0.01, "approx_kl": 2e-3, "clip_fraction": 0.01,
+            "mean_episode_return": noisy(through((0, -800), (1, -800)), 60.0)}  # fmt: skip
+    assert first(foreign(30, env_steps=LATE, learning_rate=rate, **sure)) == named
+    begun = foreign(30, env_steps=FROM_THE_START, learning_rate=rate, **sure)
+    assert first(begun) == "entropy_collapse"

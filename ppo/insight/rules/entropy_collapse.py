@@ -95,6 +95,8 @@ class EntropyCollapse(Rule):
         if not log.has("entropy_relative"):  # choices have no standard deviation
             wider = Change("network.initial_log_std", "0.0")
             changes.insert(len(changes) if row else 0, wider)  # first where it starts narrow
+        if begins_late(log) and row == 0:  # what came before it is not seen
+            return self.found(log, row, evidence, changes, confidence=0.55)
         finding = self.found(log, row, evidence, changes, confidence=0.8 if row else 0.95)
         if row == 0:  # a policy that starts narrow makes every step a jump
             more_explained = (

@@ -11,6 +11,7 @@ from ppo.insight.rules import MILD, RULES, SEVERE, Change, Finding, Rule
 from ppo.insight.rules._signs import (
     NARROW_CLIP,
     ORDINARY_RATE,
+    begins_late,
     clip_range,
     known,
     lasting,
@@ -24,6 +25,7 @@ KL = 0.05  # k3 estimate, last epoch (S: "stays below 0.02"; adaptive rules act 
 TARGETS = 4.0  # times the target KL (J)
 CLIPPED = 0.4  # share of samples outside the clip (J)
 DEAD = 1e-5  # KL of a policy that does not move any more (J)
+COLLAPSED = 0.1  # relative entropy, as in entropy_collapse (J)
 LONG = 5  # batches of that
 GROWTH = 5.0  # KL of the last epoch over the first, as in too_many_epochs (J)
 VIOLENT = 0.2  # KL that no ordinary setting gives (M: 0.3 to 36 at rates of 0.02 to 0.05)
@@ -98,9 +100,18 @@ class LearningRateTooHigh(Rule):
         rows, moves = known(np.abs(kl))
         _, returns = known(log.get("mean_episode_return"))
         moved = bool((moves > DEAD).any()) or bool((log.get("clip_fraction") > 0).any())
-        if len(moves) < LONG or moved or rises(log) or not len(returns) or not np.ptp(returns):
+        sure = median(log.get("entropy_relative")[-LONG:]) < COLLAPSED and begins_late(log)
+        if (
+            len(moves) < LONG
+            or (moved and not sure)
+            or rises(log)
+            or not len(returns)
+            or not np.ptp(returns)
+        ):
             return None
         evidence = f"no batch moves the policy at a learning rate of {number(rate)}: it is stuck"
+        if moved:
+            evidence = f"sure of itself where the log begins, at a learning rate of {number(rate)}"
         return self.found(log, int(rows[0]), evidence, self._changes(3e-4 / rate), 0.6)
 
     def _grows_by_epochs(self, log: MetricsLog, jumps: NDArray[np.bool_]) -> bool:

@@ -12,6 +12,7 @@ from ppo.insight.rules._signs import SMOOTHED, begins_late, harder, known, media
 
 LOST = 0.25  # of the best gain, for good (J)
 HALF = 0.5  # of the best gain, for a time or again and again (J)
+MUCH = 0.4  # of the best return, where the log does not show from where it came (J)
 AWHILE = 0.15  # of the run
 AGAIN = 3  # times
 STAYS = 10  # batches
@@ -117,9 +118,9 @@ class PolicyCollapse(Rule):
 
 
 def _plateau(smooth: Column) -> bool:
-    """Whether the returns end at more than half their best: how much was won before is not seen."""
+    """Whether the returns end near their best: how much was won before is not seen."""
     best, end = float(np.max(smooth)), float(np.median(smooth[-STAYS_HALF:]))
-    return best - end < HALF * abs(best)
+    return best - end < MUCH * abs(best)
 
 
 def _noise(log: MetricsLog, returns: Column) -> float:
