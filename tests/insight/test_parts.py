@@ -9,6 +9,7 @@ import pytest
 from made_logs import first, foreign, noisy, through
 
 from ppo.insight.doctor import diagnose, report, status
+from ppo.insight.logs import from_records
 
 STEPS = 2048
 LATE = through((0, 100 * STEPS), (1, 160 * STEPS))
@@ -78,3 +79,15 @@ def test_a_policy_that_is_sure_where_a_log_begins_late_was_made_so_by_a_high_rat
     assert first(foreign(30, env_steps=LATE, learning_rate=rate, **sure)) == named
     begun = foreign(30, env_steps=FROM_THE_START, learning_rate=rate, **sure)
     assert first(begun) == "entropy_collapse"
+
+
+@pytest.mark.parametrize(("name", "ill"), [("custom/level", False), ("info/difficulty", False),
+                                           ("custom/sea_level_of_it", True)])  # fmt: skip
+def test_a_level_that_a_callback_logs_is_that_of_a_curriculum(name: str, ill: bool) -> None:
+    returns = noisy(through((0, 0), (0.5, 90), (0.55, 20), (1, 25)), 2.0)(np.linspace(0, 1, 60))
+    records = [
+        {"batch": i, "env_steps": 2048 * (i + 1), "mean_episode_return": value, name: i // 31}
+        for i, value in enumerate(returns.tolist())
+    ]
+    found = [finding.illness for finding in diagnose(from_records(records))]
+    assert ("policy_collapse" in found) is ill

@@ -9,14 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from ppo.insight.logs.log import Column, MetricsLog
+from ppo.insight.logs.log import LEVELS, Column, MetricsLog
 from ppo.insight.logs.series import Series
 
 GAUSSIAN_ENTROPY = 0.5 * math.log(
     2 * math.pi * math.e
 )  # nats, one dimension of standard deviation 1
-# Tags of a curriculum: ML-Agents, Isaac Lab and legged_gym, and what people call their own.
-LEVELS = r"(?i)(^|/)lesson|(^|/)curriculum|terrain_level|(^|/)(task_)?(difficulty|level)$"
 RAW = 10.0  # value loss at first, that standardized returns cannot give: they give about 1 (J)
 MOST_BINS = 100  # into which a log of single episodes is cut
 EPISODES = 5  # of a bin, at least

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,10 @@ from ppo.core.metrics import METRICS
 Column = NDArray[np.float64]
 UNKNOWN = "unknown"  # the writer of a log that is read by the names of its figures
 UNSURE_UNITS = (UNKNOWN, "brax", "torchrl", "sample-factory")  # writers whose value loss has none
+
+
+# Tags of a curriculum: ML-Agents, Isaac Lab and legged_gym, and what people call their own.
+LEVELS = r"(?i)(^|/)lesson|(^|/)curriculum|terrain_level|(^|/)(task_)?(difficulty|level)$"
 
 
 @dataclass
@@ -163,6 +168,9 @@ def _components(rows: list[dict[str, Any]]) -> dict[str, dict[str, Column]]:
 
 def derive(log: MetricsLog) -> None:
     """Adds columns that several rules read and that follow from others."""
+    levels = [column for name, column in log.columns.items() if re.search(LEVELS, name)]
+    if levels and "task_level" not in log.columns:  # custom/, info/: of a callback, an environment
+        log.columns["task_level"] = np.sum(levels, axis=0)
     if "value_rmse" not in log.columns and log.has("error_over_std", "return_std"):
         with np.errstate(over="ignore"):
             log.columns["value_rmse"] = log.get("error_over_std") * log.get("return_std")
