@@ -20,7 +20,8 @@ def _part(key: str, value: str, note: str, writer: str) -> str:
     name = key
     if writer != "ppo":
         names = ELSEWHERE.get(writer)
-        name = key.rpartition(".")[2] if names is None else names.get(key, "")
+        common = any(key in words for words in ELSEWHERE.values())  # ours alone are of no use
+        name = names.get(key, "") if names else key.rpartition(".")[2] if common else ""
         if not name:
             return ""
     value = VALUES.get((writer, key, value), value)

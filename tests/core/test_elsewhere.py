@@ -55,3 +55,12 @@ def test_advice_speaks_the_language_of_the_log() -> None:
     assert describe(change, "ppo") == "ppo.num_epochs=5"
     assert describe(change, "cleanrl") == "update-epochs=5"
     assert describe([("ppo.value_clip", "none", "")], "cleanrl") == "clip-vloss=False"
+
+
+def test_an_unknown_trainer_is_advised_what_some_other_has_too() -> None:
+    """A setting of ours alone means nothing to its user."""
+    ours = ("env.on_nonfinite", "stop", "names the environment; repair its reward")
+    bound = ("", "", "bound the actions that reach the simulation")
+    assert describe([ours, bound], "unknown") == bound[2]
+    assert describe([ours], "ppo").startswith("env.on_nonfinite=stop")
+    assert describe([("ppo.target_kl", "0.01", "")], "unknown") == "target_kl=0.01"

@@ -56,6 +56,7 @@ RSL_RL = {
     "meanactionstd": "Policy/mean_noise_std",
     "meanreward": "Train/mean_reward",
     "meantotalreward": "Train/mean_reward",
+    "meanepisodereward": "Train/mean_reward",
     "meanepisodelength": "Train/mean_episode_length",
 }
 CLEANRL = {
