@@ -226,3 +226,23 @@ def test_an_early_a2c_is_known_before_its_first_episode_ends(tmp_path: Path) -> 
             "train/value_loss": 11.8, "train/explained_variance": 0.0}  # fmt: skip
     log = read_log(table(tmp_path / "progress.csv", rows))
     assert log.algorithm == "A2C"
+
+
+def test_a_chart_downloaded_as_json_is_that_of_the_csv(tmp_path: Path) -> None:
+    points = [[1.6e9 + i, step, rising(i)] for i, step in enumerate(STEPS)]
+    file = tmp_path / "run-PPO_1-tag-rollout_ep_rew_mean.json"
+    file.write_text(json.dumps(points))
+    log = read_log(file)
+    assert log.writer == "stable-baselines3" and log.get("mean_episode_return")[3] == rising(3)
+    assert log.get("env_steps").tolist() == STEPS
+
+
+def test_the_last_figures_of_a_run_are_too_few_to_judge(tmp_path: Path) -> None:
+    """wandb-summary.json: of a rate that was annealed to nothing, which is no rate too low."""
+    last = {"losses": {"approx_kl": 1.4e-8, "clipfrac": 0.0, "value_loss": 2.7e-13},
+            "environment": {"episode_return": 0.2}, "learning_rate": 8e-10}  # fmt: skip
+    file = tmp_path / "wandb-summary.json"
+    file.write_text(json.dumps(last, indent=2))
+    log = read_log(file)
+    assert log.writer == "pufferlib" and len(log) == 1
+    assert status(log, diagnose(log)) == "too_early"

@@ -223,4 +223,5 @@ def _read_table(file: Path) -> MetricsLog:
         if file.name == OWN_LOG:
             _refuse_imitation(file.parent)
         return read_run(file)
-    return interpret(read_json_lines(file))
+    table = read_json_lines(file)
+    return interpret(downloads({file.stem: table}) or table)

@@ -39,6 +39,7 @@ STEP_NAMES = (
 COUNTS = ("time/iterations", "iteration", "update", "epoch", "batch")  # the last of them
 UNSURE = ("timestep", "_step", "step")  # steps of an environment, or of the log
 FEWEST = 64  # steps that a batch has, by which lines are told from steps where the name does not
+CHART = ("Wall time", "Step", "Value")
 LONGEST_FIELD = 10_000_000
 CONTINENTAL = re.compile(r"[-+]?(\d{1,3}(\.\d{3})+|\d+),\d+([eE][-+]?\d+)?")
 THOUSANDS = re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?")
@@ -73,8 +74,8 @@ def plain_cell(cell: Any, mark: str) -> Any:
 
 
 def read_json_lines(file: Path) -> Series:
-    """One JSON object a line, where lines that are none are left out; or one array of objects,
-    or one object of arrays."""
+    """One JSON object a line, where lines that are none are left out; or one array of objects (or
+    of a chart's points), or one object of arrays or of numbers."""
     text = read_text(file)
     rows = _whole(text)
     for line in [] if rows else text.splitlines():
@@ -94,10 +95,15 @@ def _whole(text: str) -> list[dict[str, Any]]:
     except (ValueError, RecursionError):
         return []
     if isinstance(tree, list):
+        chart = [row for row in tree if isinstance(row, list) and len(row) == len(CHART)]
+        if chart and len(chart) == len(tree):  # one of TensorBoard's
+            return [dict(zip(CHART, row, strict=True)) for row in chart]
         return [{**row, **_nested(row)} for row in tree if isinstance(row, dict)]
     if not isinstance(tree, dict):
         return []
     columns = {str(name): values for name, values in tree.items() if isinstance(values, list)}
+    if not columns:
+        return [{**tree, **_nested(tree)}]  # wandb-summary.json: the last figures
     length = max(map(len, columns.values()), default=0)
     return [{k: v[i] for k, v in columns.items() if i < len(v)} for i in range(length)]
 
