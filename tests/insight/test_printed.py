@@ -180,3 +180,23 @@ def test_empty_lines_within_a_box_do_not_end_it(tmp_path: Path) -> None:
     log = read(tmp_path, box + box.replace("2048", "4096"), "issue.md")
     assert len(log) == 2 and log.get("env_steps").tolist() == [2048.0, 4096.0]
     assert log.get("mean_episode_return")[0] == 2.5
+
+
+@pytest.mark.parametrize("edge", ["|", ""])
+def test_tables_with_a_head_are_read_by_its_names(tmp_path: Path, edge: str) -> None:
+    head = f"{edge} step | Mean Reward | kl {edge}\n{edge}------|------|-----{edge}\n"
+    rows = [f"{edge} {2048 * i} | {2.5 * i} | 0.01 {edge}\n" for i in range(1, 6)]
+    log = read(tmp_path, "Some words | and others.\n\n" + head + "".join(rows), "issue.md")
+    assert log.get("mean_episode_return").tolist() == [2.5, 5.0, 7.5, 10.0, 12.5]
+    assert log.get("approx_kl")[0] == 0.01 and log.get("env_steps")[-1] == 10240
+
+
+def test_of_the_trials_of_a_tune_table_the_first_is_read(tmp_path: Path) -> None:
+    status = "+---+---+\n| Trial name | status | iter | ts | reward |\n|---|---|---|---|---|\n"
+    status += (
+        "| PPO_a | RUNNING | {0} | {1} | {2} |\n| PPO_b | RUNNING | {0} | {1} | -9.0 |\n+---+\n"
+    )
+    text = "".join(status.format(i, 4000 * i, 20.5 * i) for i in range(1, 5))
+    log = read(tmp_path, text)
+    assert log.get("mean_episode_return").tolist() == [20.5, 41.0, 61.5, 82.0]
+    assert log.get("env_steps").tolist() == [4000.0, 8000.0, 12000.0, 16000.0]

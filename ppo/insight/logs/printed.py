@@ -18,6 +18,8 @@ NAME = r"[A-Za-z](?:[\w/%-]|\.(?=\w)| (?=\S))*"
 VALUE = re.compile(rf"[:=]\s*[\[(]*(?:0, ')?\s*({NUMBER})(?![\w.]*:\d)", re.I)
 BEFORE = re.compile(rf"(?<![\w.'])['\"]?({NAME})['\"]?\s*$")  # the name in front of a value
 LONG = 1_000_000  # characters, in which a log has begun
+COLUMNS = 2  # signs between the cells of a table, at least
+RULED = re.compile(r"[-+|:= \t]+")  # a line between head and rows
 LONGEST = 60  # characters of a name
 HEAD = re.compile(r"(?i)\b(iteration|iter|epoch|update)\s*#?\s*(\d+)\b(?!\s*[=\w])")
 AT_STEP = re.compile(rf"^\s*(\d+)\s*:\s+(?={NAME})")  # MuJoCo Playground: 5242880: reward=2.4
@@ -42,6 +44,7 @@ STEPS = {
     "globalstep": "global_step",
     "envstep": "total_timesteps",
     "iter": "iteration",
+    "ts": "total_timesteps",
 }
 # What a library prints -> the tag that it writes, by a name that gives it away.
 RSL_RL = {
@@ -84,7 +87,13 @@ def read_printed(text: str) -> Series | None:
     unity = _unity(text)
     if unity is not None:
         return unity
-    rows = [_as_logged(row) for row in _rows(SHORTENED.sub(r"\1", LEVEL.sub("|", text)))]
+    lines = SHORTENED.sub(r"\1", LEVEL.sub("|", text))
+    return _known(_grid(text)) or _known(_rows(lines))
+
+
+def _known(printed: list[dict[str, Any]]) -> Series | None:
+    """The rows that hold known figures as a log; None where there are too few of them."""
+    rows = [_as_logged(row) for row in printed]
     known = known_leaves() | {leaf(tag) for _, names in PRINTED for tag in names.values()}
     counts = [
         sum(leaf(name) in known for name in row if name not in STEPS.values()) for row in rows
@@ -92,6 +101,26 @@ def read_printed(text: str) -> Series | None:
     if max(counts, default=0) < ROWS and sum(count > 0 for count in counts) < ROWS:
         return None
     return of_rows([row for row, count in zip(rows, counts, strict=True) if count])
+
+
+def _grid(text: str) -> list[dict[str, Any]]:
+    """The rows of tables with a head, `| step | kl |`; of one trial where some are named."""
+    rows: list[dict[str, Any]] = []
+    head: list[str] = []
+    for line in text.splitlines():
+        if line.count("|") < COLUMNS:
+            head = head if RULED.fullmatch(line) else []
+            continue
+        cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
+        figures = sum(map(is_number, cells))
+        if not figures and not RULED.fullmatch(line):
+            head = cells
+        elif figures > 1 and len(cells) == len(head):
+            rows.append(
+                {name: plain_cell(cell, "|") for name, cell in zip(head, cells, strict=True)}
+            )
+    trials = [row.get("Trial name") for row in rows]
+    return [row for row, trial in zip(rows, trials, strict=True) if trial == trials[0]]
 
 
 def _rows(text: str) -> list[dict[str, Any]]:
