@@ -98,6 +98,13 @@ def test_tests_equal_scipys(paired: bool) -> None:
         assert ours.high == pytest.approx(float(interval.high), abs=1e-9)
 
 
+@pytest.mark.filterwarnings("error")
+def test_scores_that_are_nearly_one_are_tested_without_a_warning() -> None:
+    nearly = [0.25, np.nextafter(0.25, 1)]
+    found = difference(nearly, [0.1, 0.3])
+    assert found.mean == pytest.approx(0.05) and 0.5 < found.p_value < 0.75
+
+
 def test_equal_groups_are_told_apart_as_often_as_promised() -> None:
     draw = np.random.default_rng(4)
     found = sum(
