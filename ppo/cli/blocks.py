@@ -15,7 +15,7 @@ from ppo.core.figures import compact, duration, number
 from ppo.core.metrics import METRICS, UNBOUNDED, Metric, clean
 from ppo.core.screen import WIDTH, wrapped
 from ppo.insight.verdict import WORDS
-from ppo.runs.summary import which_episodes
+from ppo.runs.summary import best_evaluation, which_episodes
 
 if TYPE_CHECKING:
     from ppo.config import Config, PPOConfig
@@ -280,13 +280,8 @@ def end_block(
     mean = clean(summary.get("final_return"))
     if mean is not None:
         lines += labelled("return", _final_return(summary, mean), width)
-    best = summary.get("best_evaluation") or {}
-    mean = clean(best.get("mean_return"))
-    if mean is not None:
-        at = f", after {best['batch']} batches" if best.get("batch") is not None else ""
-        how = ", of the policy without its noise" if summary.get("deterministic") else ""
-        text = f"evaluation {number(mean)}{how}{at}"
-        lines += labelled("best", text + _needs_noise(summary, best), width)
+    if best := best_evaluation(summary, bool(summary.get("deterministic"))):
+        lines += labelled("best", f"evaluation {best}", width)
     for i, text in enumerate(_verdict(summary, told or {})):
         lines += labelled("" if i else "verdict", text, width)
     if summary.get("passed"):
@@ -327,15 +322,6 @@ def _final_return(summary: Mapping[str, Any], mean: float) -> str:
         text += f" (95 % interval {number(low)} to {number(high)})"
     success = clean(summary.get("success_rate"))
     return text + (f", success {success:.0%}" if success is not None else "")
-
-
-def _needs_noise(summary: Mapping[str, Any], best: Mapping[str, Any]) -> str:
-    """That the policy is worse without its noise than with it, where the intervals say so."""
-    trained = clean((summary.get("final_return_ci95") or (None, None))[0])
-    played = clean((best.get("ci95") or (None, None))[1])
-    if not summary.get("deterministic") or trained is None or played is None or played >= trained:
-        return ""
-    return "; worse than with it: evaluation.deterministic=false plays as in training"
 
 
 def _verdict(summary: Mapping[str, Any], told: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 from ppo.config import Config
 from ppo.core.errors import UserError
+from ppo.core.figures import number
+from ppo.core.metrics import clean
 from ppo.runs.folder import RunFolder, run_names
 
 RECENT_EPISODES = 100  # whose mean return is a run's final one
@@ -63,6 +65,25 @@ def which_episodes(summary: Mapping[str, Any]) -> str:
         return f"the {count} episodes of training"
     of = f" of {count:,}" if count else ""
     return f"the last {RECENT_EPISODES}{of} episodes of training"
+
+
+def best_evaluation(summary: Mapping[str, Any], deterministic: bool) -> str:
+    """The best evaluation in words, beside the training where that is better; empty: none.
+
+    Args:
+        deterministic: whether evaluations play the policy without its noise.
+    """
+    best = summary.get("best_evaluation") or {}
+    mean, high = clean(best.get("mean_return")), clean((best.get("ci95") or (None, None))[1])
+    if mean is None:
+        return ""
+    low = clean((summary.get("final_return_ci95") or (None, None))[0])
+    how = ", of the policy without its noise" if deterministic else ""
+    over = f" over {best['episodes']} episodes" if best.get("episodes") is not None else ""
+    at = f", after {best['batch']} batches" if best.get("batch") is not None else ""
+    worse = deterministic and low is not None and high is not None and high < low
+    advice = "; worse than with it: evaluation.deterministic=false plays as in training"
+    return f"{number(mean)}{over}{how}{at}{advice if worse else ''}"
 
 
 def changed_settings(config: Config, folder: RunFolder) -> dict[str, Any]:

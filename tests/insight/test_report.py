@@ -70,6 +70,16 @@ def test_an_interrupted_run_is_resumed_first(tmp_path: Path) -> None:
     assert commands[0].endswith("--mode train --resume run0001")
 
 
+@pytest.mark.parametrize(("high", "worse"), [(700.0, True), (770.0, False)])
+def test_an_evaluation_stands_beside_the_training(tmp_path: Path, high: float, worse: bool) -> None:
+    best = {"mean_return": 650.0, "ci95": [600.0, high], "batch": 60, "episodes": 20}
+    facts = {"final_return_ci95": [720.0, 780.0], "best_evaluation": best}
+    settings = SETTINGS | {"evaluation": {"deterministic": True}}
+    text = _page(tmp_path / "run0001", settings=settings, **facts)
+    assert "650 over 20 episodes, of the policy without its noise, after 60 batches" in text
+    assert ("worse than with it: evaluation.deterministic=false" in text) == worse
+
+
 @pytest.mark.parametrize(("exit_status", "goes_on"), [(1, True), (4, False)])
 def test_a_failed_run_is_resumed_unless_it_diverged(
     tmp_path: Path, exit_status: int, goes_on: bool

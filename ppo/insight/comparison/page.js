@@ -3,6 +3,8 @@ const data=JSON.parse(document.getElementById("data").textContent);
 const NS="http://www.w3.org/2000/svg",W=420,H=230,L=52,R=8,T=8,B=24;
 const hidden=new Set();
 const color=i=>`var(--c${i%8})`;
+// Groups beyond the eight colors have dashes of their own, in curves and swatches (page.css).
+const round=i=>Math.floor(i/8)%4,dash=i=>["none","9 5","2 4","9 4 2 4"][round(i)];
 function el(name,attrs,parent){const e=document.createElementNS(NS,name);
 for(const k in attrs)e.setAttribute(k,attrs[k]);if(parent)parent.append(e);return e;}
 // As compact() in ppo/core/figures.py.
@@ -32,11 +34,11 @@ box.append(svg);const lines=[],xs=[],ys=[];
 data.groups.forEach((g,i)=>{if(hidden.has(i))return;const band=g.bands[metric.name];
 const thick=axis==="steps"&&band&&band.x.length>1;
 if(thick){ys.push(...band.low,...band.high);xs.push(...band.x);
-lines.push({g:i,x:band.x,y:band.mean,thick:true,band,name:g.label});}
+lines.push({g:i,x:band.x,y:band.mean,thick:true,band,name:g.label,dash:dash(i)});}
 g.runs.forEach(r=>{const y=r.y[metric.name];if(!y||(thick&&!single))return;
 xs.push(...r[axis]);ys.push(...y);
 lines.push({g:i,x:r[axis],y,thick:!thick&&g.runs.length===1,name:r.name,marks:r.marks,
-dash:r.dash?"5 4":"none"});});});
+dash:r.dash?"5 4":dash(i)});});});
 const[x0,x1]=range(xs,false),[y0,y1]=range(ys,true);
 const X=v=>L+(v-x0)/(x1-x0)*(W-L-R),Y=v=>Math.max(T-2,Math.min(H-B+2,T+(y1-v)/(y1-y0)*(H-T-B)));
 for(const v of ticks(y0,y1,5)){el("line",{x1:L,x2:W-R,y1:Y(v),y2:Y(v),stroke:"var(--line)"},svg);
@@ -48,7 +50,7 @@ const b=pathOf([...l.band.x].reverse(),[...l.band.low].reverse(),X,Y).replace("M
 el("path",{d:a+b+"Z",fill:color(l.g),opacity:.18},svg);}
 for(const l of lines)el("path",{d:pathOf(l.x,l.y,X,Y),fill:"none",stroke:color(l.g),
 "stroke-width":l.x.length===1?7:l.thick?2:1,opacity:l.thick?1:.45,"stroke-linejoin":"round",
-"stroke-linecap":"round","stroke-dasharray":l.dash||"none"},svg);
+"stroke-linecap":"round","stroke-dasharray":l.dash},svg);
 if(metric===data.metrics[0])for(const l of lines)for(const m of l.marks||[]){
 const at=m[axis==="steps"?0:1];if(at===null)continue;
 const mark=el("path",{d:`M${X(at)} ${H-B}l-4 8h8Z`,fill:color(l.g)},svg);
@@ -80,7 +82,7 @@ charts.append(box);figures.push([metric,box]);}
 const redraw=()=>figures.forEach(([m,b])=>draw(m,b));
 const legend=document.getElementById("legend");
 data.groups.forEach((g,i)=>{const b=document.createElement("button");
-const s=document.createElement("i");s.className="swatch c"+i%8;
+const s=document.createElement("i");s.className="swatch c"+i%8+" d"+round(i);
 b.append(s,g.label+(g.runs.length>1?" ("+g.runs.length+" seeds)":""));
 b.onclick=()=>{hidden.has(i)?hidden.delete(i):hidden.add(i);b.classList.toggle("off");redraw();};
 legend.append(b);});

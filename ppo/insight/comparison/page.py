@@ -17,11 +17,9 @@ from typing import Any
 import numpy as np
 
 from ppo.core.figures import number
-from ppo.core.metrics import clean, compared, curves
+from ppo.core.metrics import compared
 from ppo.insight.comparison.compare import Comparison
-from ppo.insight.comparison.groups import Group
-from ppo.insight.comparison.run import Run
-from ppo.insight.comparison.statistics import iqm, iqm_interval
+from ppo.insight.comparison.curves import data
 from ppo.insight.comparison.tables import (
     DETAILED,
     FIGURES,
@@ -34,10 +32,6 @@ from ppo.insight.comparison.tables import (
 )
 from ppo.insight.comparison.verdicts import Verdict
 
-POINTS = 160  # of a curve at most
-ALL_POINTS = 60_000  # of the page, so that 200 runs stay below 2 MB
-GRID = 80  # points of a group's mean and band
-BAND_RESAMPLES = 200  # of each point of a band
 NOT_SAFE_IN_SCRIPT = {
     "<": "\\u003c",
     ">": "\\u003e",
@@ -54,8 +48,9 @@ def write_html(comparison: Comparison, file: Path) -> None:
 
 
 NOTE = (
-    "Thick: interquartile mean of the seeds with its 95 % interval; thin: single seeds; marks: "
-    "findings of the doctor. Point at a curve to read it, press a name to hide it."
+    "Thick: interquartile mean of the seeds with its 95 % interval, as far as all of them go; "
+    "thin: single seeds; marks: findings of the doctor. Point at a curve to read it, press a name "
+    "to hide it."
 )
 
 
@@ -138,7 +133,7 @@ def table(heads: list[str], rows: list[list[str]], name: str = "", kind: str = "
 
 
 def _swatch(index: int) -> str:
-    return f'<i class="swatch c{index % 8}"></i>'
+    return f'<i class="swatch c{index % 8} d{index // 8 % 4}"></i>'
 
 
 def _group_heads(comparison: Comparison) -> list[str]:
@@ -293,87 +288,6 @@ def _findings(comparison: Comparison) -> str:
     if not items:
         return ""
     return '<h2>Findings of the doctor</h2><ul id="findings">' + "".join(items[:60]) + "</ul>"
-
-
-# The data of the curves ---------------------------------------------------------------------------
-
-
-def data(comparison: Comparison) -> dict[str, Any]:
-    """What the script of the page draws."""
-    runs = comparison.runs
-    points = int(max(24, min(POINTS, ALL_POINTS / max(len(runs), 1) / len(curves()))))
-    drawn = [metric for metric in curves() if any(metric.name in run.figures for run in runs)]
-    present = [metric.name for metric in drawn]
-    return {
-        "metrics": [{"name": metric.name, "label": metric.label} for metric in drawn],
-        "groups": [
-            {
-                "label": group.label,
-                "runs": [_run_data(run, present, points) for run in group.runs],
-                "bands": {name: _band(group, name) for name in present},
-            }
-            for group in comparison.groups
-        ],
-    }
-
-
-def _axes(run: Run) -> tuple[np.ndarray, np.ndarray]:
-    steps = run.log.get("env_steps")
-    if not np.isfinite(steps).any():
-        steps = run.log.batches.astype(np.float64)
-    return steps, run.log.get("wall_time_s")
-
-
-def _run_data(run: Run, names: list[str], points: int) -> dict[str, Any]:
-    steps, seconds = _axes(run)
-    chosen = np.unique(np.linspace(0, max(len(run.log) - 1, 0), points).astype(int))
-    chosen = chosen[chosen < len(run.log)]
-    marks = []
-    for finding in run.findings[:3]:
-        row = int(np.searchsorted(run.log.batches, finding.since_batch))
-        if row < len(run.log):
-            marks.append([short(steps[row]), short(seconds[row]), finding.illness])
-    return {
-        "name": run.name,
-        "steps": [short(value) for value in steps[chosen]],
-        "seconds": [short(value) for value in seconds[chosen]],
-        "y": {
-            name: [short(value) for value in run.log.get(name)[chosen]]
-            for name in names
-            if name in run.figures
-        },
-        "marks": marks,
-    }
-
-
-def short(value: float) -> float | None:
-    """Five digits are more than a screen shows; null for what is not a number."""
-    return clean(float(f"{value:.5g}"))
-
-
-def _band(group: Group, name: str) -> dict[str, list[float | None]]:
-    """Interquartile mean and its bootstrap interval on a common grid of steps."""
-    curves = []
-    for run in group.runs:
-        steps, _ = _axes(run)
-        values = run.log.get(name)
-        good = np.isfinite(steps) & np.isfinite(values)
-        if good.sum() >= 2:
-            curves.append((steps[good], values[good]))
-    if len(curves) < 2:
-        return {"x": [], "mean": [], "low": [], "high": []}
-    start, end = max(c[0][0] for c in curves), max(c[0][-1] for c in curves)
-    grid = np.linspace(start, end, GRID)
-    stack = np.array([np.interp(grid, x, y, right=np.nan) for x, y in curves])  # [runs, GRID]
-    enough = np.isfinite(stack).sum(axis=0) >= 2
-    points = [column[np.isfinite(column)] for column in stack[:, enough].T]
-    bands = [iqm_interval(values, BAND_RESAMPLES) for values in points]
-    return {
-        "x": [short(value) for value in grid[enough]],
-        "mean": [short(iqm(values)) for values in points],
-        "low": [short(low) for low, _ in bands],
-        "high": [short(high) for _, high in bands],
-    }
 
 
 def _asset(name: str) -> str:

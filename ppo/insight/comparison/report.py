@@ -19,11 +19,11 @@ from ppo.core.errors import Diverged
 from ppo.core.figures import compact, duration, number
 from ppo.core.metrics import clean
 from ppo.core.news import News
-from ppo.insight.comparison import page
+from ppo.insight.comparison import curves, page
 from ppo.insight.comparison.compare import assemble
 from ppo.insight.comparison.run import load_run
 from ppo.insight.doctor import Finding, Verdict
-from ppo.runs.summary import which_episodes
+from ppo.runs.summary import best_evaluation, which_episodes
 
 RETURN = "mean_episode_return"
 EVENTS = 40  # that are listed
@@ -59,7 +59,7 @@ def report(folder: Path, ended: Ended) -> str:
     findings = list(ended.verdict.findings) if ended.verdict else []
     run = load_run(folder, findings)
     comparison = assemble([run])
-    data = page.data(comparison)
+    data = curves.data(comparison)
     if rows := _evaluated(ended.evaluations):
         data["groups"][0]["label"] = "training"
         data["groups"].append(rows)
@@ -93,10 +93,8 @@ def _result(ended: Ended) -> str:
         if low is not None and high is not None:
             text += f", 95 % interval {number(low)} to {number(high)}"
         rows.append(["return", text])
-    best = summary.get("best_evaluation") or {}
-    if clean(best.get("mean_return")) is not None:
-        text = f"{number(best['mean_return'])} over {best.get('episodes', '-')} episodes"
-        rows.append(["best evaluation", f"{text}, after {best.get('batch', '-')} batches"])
+    if best := best_evaluation(summary, bool(ended.settings.get("evaluation.deterministic"))):
+        rows.append(["best evaluation", page.escape(best)])
     steps, seconds = clean(summary.get("env_steps")), clean(summary.get("wall_time_s"))
     if steps is not None and seconds is not None:
         count = summary.get("batches", "-")
@@ -220,9 +218,9 @@ def _evaluated(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, Any] | Non
     steps, values = np.asarray(rows, dtype=np.float64).T
     run = {
         "name": "evaluation",
-        "steps": [page.short(value) for value in steps],
+        "steps": [curves.short(value) for value in steps],
         "seconds": [None] * len(rows),
-        "y": {RETURN: [page.short(value) for value in values]},
+        "y": {RETURN: [curves.short(value) for value in values]},
         "marks": [],
         "dash": True,
     }
