@@ -26,6 +26,7 @@ from ppo.core.errors import UserError
 from ppo.core.figures import compact, number
 from ppo.insight import comparison
 from ppo.insight.comparison.compare import compare
+from ppo.insight.comparison.curves import data
 from ppo.insight.comparison.groups import differences, group_runs
 from ppo.insight.comparison.page import page, write_html
 from ppo.insight.comparison.statistics import iqm
@@ -76,6 +77,46 @@ def test_a_run_that_was_resumed_with_other_settings_stands_alone_and_is_noted(
     print_tables(found)
     assert note in " ".join(capsys.readouterr().out.split())
     assert "before batch 14: ppo.learning_rate 0.1</td>" in page(found)
+
+
+def test_a_run_that_was_resumed_with_another_interval_of_evaluations_is_pooled(
+    tmp_path: Path,
+) -> None:
+    paths = [write_run(tmp_path / f"run000{n}", healthy(20, seed=n), seed=n) for n in (1, 2)]
+    former = yaml.safe_load((paths[1] / "config.yaml").read_text())
+    former["evaluation"] = {"interval": 3}
+    former["system"]["threads"] = 4
+    (paths[1] / "config.batch0014.yaml").write_text(yaml.safe_dump(former))
+    found = compare(paths)
+    assert [len(group.runs) for group in found.groups] == [2]
+    assert not any("resumed with other settings" in warning for warning in found.warnings)
+
+
+def test_a_run_that_repeats_another_is_no_seed_of_its_own(tmp_path: Path) -> None:
+    """A single batch before the training, and the same command twice."""
+    records = healthy(20, seed=1)
+    paths = [write_run(tmp_path / "run0001", records[:1]), write_run(tmp_path / "run0002", records)]
+    paths.append(write_run(tmp_path / "run0003", records))
+    paths.append(write_run(tmp_path / "run0004", healthy(20, seed=2), seed=2))
+    paths.append(write_run(tmp_path / "run0005", healthy(20, seed=9)))  # the seed, other numbers
+    found = compare(paths)
+    assert [run.name for run in found.groups[0].runs] == ["run0002", "run0004", "run0005"]
+    told = [warning for warning in found.warnings if "left out" in warning]
+    assert told[0].startswith("run0001 is left out: its 1 batch is that of run0002")
+    assert told[1].startswith("run0003 is left out: its 20 batches are those of run0002")
+    assert any("the same seed more than once" in warning for warning in found.warnings)
+
+
+def test_the_mean_of_a_group_goes_as_far_as_all_of_its_seeds(tmp_path: Path) -> None:
+    """What is left after the worst seed has ended is another group."""
+    runs = [healthy(n, seed=n, level=float(n)) for n in (40, 30, 10)]
+    paths = [write_run(tmp_path / f"run{n}", run, seed=n) for n, run in enumerate(runs)]
+    band = data(compare(paths))["groups"][0]["bands"]["mean_episode_return"]
+    assert band["x"][-1] == runs[2][-1]["env_steps"] < runs[1][-1]["env_steps"]
+    paths.append(write_run(tmp_path / "run3", healthy(1, seed=3), seed=3))
+    assert not data(compare(paths))["groups"][0]["bands"]["mean_episode_return"]["x"]
+    paths[3] = write_run(tmp_path / "run4", [], seed=3)
+    assert not data(compare(paths))["groups"][0]["bands"]["mean_episode_return"]["x"]
 
 
 # What the data of a training do not depend on, so that it splits no group.
@@ -330,6 +371,23 @@ def test_a_browser_draws_the_page_and_asks_for_nothing(tmp_path: Path) -> None:
     assert cells and number(shown) in cells[0]
 
 
+@needs_chromium
+@pytest.mark.slow
+def test_no_two_of_many_groups_look_alike(tmp_path: Path) -> None:
+    """There are eight colors."""
+    rates = {(n + 1) * 1e-4: 10.0 * n for n in range(20)}
+    file = tmp_path / "page.html"
+    write_html(compare(_runs(tmp_path / "runs", rates, seeds=1)), file)
+    dom = drawn(file, tmp_path)
+    chart = dom.split("<figure>")[1]
+    strokes = re.findall(r'stroke="(var\(--c\d\))".*?stroke-dasharray="(.*?)"', chart)
+    assert len(strokes) == len(set(strokes)) == 20
+    swatches = re.findall(r'class="(swatch .*?)"', dom.split('id="legend"')[1])
+    assert len(set(swatches)) == 20
+    style = (Path(comparison.__file__).parent / "page.css").read_text()
+    assert all(f".{name}{{" in style for name in ("d1", "d2", "d3"))
+
+
 def test_the_value_loss_is_in_the_unit_of_each_group(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -531,7 +589,7 @@ def test_what_thinning_hides_is_not_counted_and_the_threshold_is_exact(tmp_path:
         record["explained_variance"] = 0.9 if i % 41 else 0.1
         record["mean_episode_return"] = 0.0 if i < 501 or i == 700 else 100.0
     paths = [write_run(tmp_path / "run0001", records)]
-    paths.append(write_run(tmp_path / "run0002", records[:350], _settings(1e-3)))
+    paths.append(write_run(tmp_path / "run0002", records[:350], _settings(1e-3), seed=7))
     found = compare(paths)
     long, short = (run.stability for run in found.runs)
     shocks = "value shocks per million steps"

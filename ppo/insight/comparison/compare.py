@@ -22,6 +22,7 @@ from ppo.insight.comparison.groups import (
     group_runs,
     is_told,
     label,
+    once,
     tell_apart,
 )
 from ppo.insight.comparison.run import Run, load_runs
@@ -89,6 +90,7 @@ def assemble(runs: list[Run], pattern: re.Pattern[str] | None = None) -> Compari
     """The comparison of runs that have been loaded, grouped by a pattern or by their settings."""
     tell_apart(runs)
     groups = group_runs(runs) if pattern is None else group_by(pattern, runs)
+    repeats = [line for group in groups for line in once(group)]
     firsts = [group.runs[0] for group in groups]
     writers = [run.writer if is_told(run) else "" for run in firsts]
     differing = differences([run.settings for run in firsts], writers)
@@ -97,7 +99,7 @@ def assemble(runs: list[Run], pattern: re.Pattern[str] | None = None) -> Compari
         group.label = group.label or label(group, groups)
     verdicts = [verdict for metric in compared() for verdict in judge(metric, groups)]
     threshold = _threshold(groups[0])
-    return Comparison(groups, differing, verdicts, doubts(groups), threshold)
+    return Comparison(groups, differing, verdicts, doubts(groups) + repeats, threshold)
 
 
 def _threshold(baseline: Group) -> float:

@@ -11,32 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from ppo.insight.comparison.relevant import relevant
 from ppo.insight.comparison.run import Run
 
 RETURN = "mean_episode_return"
-# Settings that do not change what is learned; runs that differ in nothing else are one group.
-IRRELEVANT = {
-    "system.seed",
-    "system.threads",
-    "system.device",
-    "system.compile",
-    "train.checkpoint_interval",
-    "train.keep_checkpoints",
-    "train.grace_seconds",
-    "train.mirror",
-    "env.workers",
-    "env.step_timeout",
-    "env.reset_timeout",
-}
 LABEL = 60  # characters up to which a group is called by what differs
-IRRELEVANT_SECTIONS = ("logging.", "evaluation.")
-# Values that give the data of another one; `torch` and a foreign vectorized form need not.
-SAME_DATA = {("env.backend", "async"): "sync"}
-CLEANRL_IRRELEVANT = (
-    "capture_video cuda hf_entity save_model torch_deterministic track upload_model "
-    "wandb_entity wandb_project_name"
-).split()
-IRRELEVANT |= {f"cleanrl.{name}" for name in CLEANRL_IRRELEVANT}
 
 
 @dataclass
@@ -64,14 +43,6 @@ class Group:
         return len(self.tasks | other.tasks) <= 1
 
 
-def _relevant(settings: dict[str, Any]) -> dict[str, Any]:
-    return {
-        key: SAME_DATA.get((key, str(value)), value)
-        for key, value in settings.items()
-        if key not in IRRELEVANT and not key.startswith(IRRELEVANT_SECTIONS)
-    }
-
-
 def group_runs(runs: list[Run]) -> list[Group]:
     """Runs of the same settings together, in the order of the first of each.
 
@@ -79,12 +50,43 @@ def group_runs(runs: list[Run]) -> list[Group]:
     """
     groups: dict[str, list[Run]] = {}
     for run in runs:
-        known = _relevant(run.settings) if is_told(run) else None
+        known = relevant(run.settings) if is_told(run) else None
         key = f"path {run.path}"
         if known is not None:  # a run of two parts is none of its last settings alone
             key = repr((sorted(known.items(), key=str), run.parts))
         groups.setdefault(key, []).append(run)
     return [Group("", members) for members in groups.values()]
+
+
+def once(group: Group) -> list[str]:
+    """Drops runs that repeat another one of the group, which are no seeds of their own.
+
+    A seed that was trained twice, or for one batch first, gives the same batches again.
+
+    Returns:
+        A line for each run that was dropped.
+    """
+    dropped = []
+    for run in sorted(reversed(group.runs), key=lambda run: run.batches):
+        longer = (r for r in group.runs if r is not run and r.batches >= run.batches)
+        whole = next((other for other in longer if _repeats(run, other)), None)
+        if whole is not None:
+            group.runs.remove(run)
+            many = run.batches > 1
+            those = f"{run.batches} batches are those" if many else "1 batch is that"
+            dropped.append(
+                f"{run.name} is left out: its {those} of {whole.name}, which has the same seed"
+            )
+    return dropped
+
+
+def _repeats(run: Run, longer: Run) -> bool:
+    """Whether a run has the seed and, batch for batch, the returns of the beginning of another."""
+    if run.seed is None or run.seed != longer.seed:
+        return False
+    ours = run.column(RETURN)
+    known = len(ours) == run.batches and bool(np.isfinite(ours).any())
+    return known and np.array_equal(ours, longer.column(RETURN)[: len(ours)], equal_nan=True)
 
 
 def is_told(run: Run) -> bool:
@@ -116,14 +118,14 @@ def differences(
         writers: of each, whose settings are all there; empty where some may be missing. A setting
             that is missing is different only from what the same writer has.
     """
-    relevant = [_relevant(one) for one in settings]
+    those = [relevant(one) for one in settings]
     writers = writers or ["ppo" if one else "" for one in settings]
-    keys = sorted({key for one in relevant for key in one})
+    keys = sorted({key for one in those for key in one})
 
     def differs(key: str) -> bool:
-        known = [one[key] for one in relevant if key in one]
-        having = {w for one, w in zip(relevant, writers, strict=True) if w and key in one}
-        lacking = {w for one, w in zip(relevant, writers, strict=True) if w and key not in one}
+        known = [one[key] for one in those if key in one]
+        having = {w for one, w in zip(those, writers, strict=True) if w and key in one}
+        lacking = {w for one, w in zip(those, writers, strict=True) if w and key not in one}
         return any(value != known[0] for value in known) or bool(having & lacking)
 
     return {key: [one.get(key) for one in settings] for key in keys if differs(key)}

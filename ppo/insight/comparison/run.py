@@ -14,6 +14,7 @@ from ppo.config.automatic import as_asked
 from ppo.config.units import value_loss_unit
 from ppo.core.cores import num_cores
 from ppo.core.metrics import Better, compared
+from ppo.insight.comparison.relevant import relevant
 from ppo.insight.comparison.statistics import area, smooth_last
 from ppo.insight.doctor import diagnose
 from ppo.insight.logs import MetricsLog, from_records, read_log, read_settings, read_summary
@@ -129,21 +130,21 @@ def load_run(path: Path, findings: list[Finding] | None = None) -> Run:
 
 
 def former_parts(path: Path, settings: dict[str, Any]) -> tuple[str, ...]:
-    """A line for each part of a run that was trained with other settings than its last one.
+    """A line for each part of a run that learned by other settings than its last one.
 
     Args:
         path: of a run folder, whose `config.batch0014.yaml` keeps those of the batches before 14.
         settings: of the last part, dotted.
     """
-    parts = []
+    parts, last = [], relevant(settings)
     for file in sorted(path.glob("config.batch*.yaml")) if path.is_dir() else ():
         batch, former = file.stem.removeprefix("config.batch"), read_settings(path, file.name)
+        before = relevant(former)
         changed = [
             f"{key} {former.get(key)}"
-            for key in settings
+            for key in last
             if former
-            and former.get(key) != settings[key]
-            and key != "system.seed"
+            and before.get(key) != last[key]
             and not key.startswith("auto.")  # the list of what was chosen is no setting of a run
         ]
         if batch.isdigit() and changed:
