@@ -20,6 +20,7 @@ from ppo.algorithm.learner import Learner
 from ppo.algorithm.optimizer import Adam, FlatParameters
 from ppo.algorithm.rewards import Rewards, RewardScale
 from ppo.algorithm.rollout.collect import Collector
+from ppo.algorithm.room import refuse_too_large
 from ppo.algorithm.targets import TargetSettings, by_component
 from ppo.algorithm.update import Update
 from ppo.config import AuxiliaryConfig, Config, PPOConfig
@@ -29,7 +30,7 @@ from ppo.core.errors import UserError
 from ppo.core.layout import Layout
 from ppo.core.randomness import generator, stream_seed
 from ppo.envs.base import Environments
-from ppo.envs.make import make_environments
+from ppo.envs.make import make_environments, steps_in_python
 from ppo.envs.simulator import SimulatorEnvironments
 from ppo.envs.torch_env import TorchEnvironments
 from ppo.losses import balancers
@@ -267,7 +268,9 @@ def build_environments(config: Config, device: torch.device, **options: Any) -> 
     if found:
         place = f"in each of {ranks} processes"
         raise UserError(*(f"{keys[0]}: {place}, {text}" for keys, text in found))
-    return make_environments(
+    in_python = steps_in_python(config.env, options.get("env"))
+    refuse_too_large(config, share, in_python)  # before they are made
+    envs = make_environments(
         config.env,
         run_seed=config.system.seed,
         device=device,
@@ -276,6 +279,12 @@ def build_environments(config: Config, device: torch.device, **options: Any) -> 
         # Several ranks share the cores already.
         **{"report": config.logging.info, "measures": ranks == 1, **options},
     )
+    try:
+        refuse_too_large(config, share, in_python, envs.layout, len(envs.component_names))
+    except UserError:
+        envs.close()
+        raise
+    return envs
 
 
 def place(

@@ -58,7 +58,7 @@ def make_environments(
         UserError: the id, the backend, the arguments or a space cannot be used; with the remedy.
     """
     num_envs = config.num_envs if num_envs is None else num_envs
-    given = env if isinstance(env, Given) else read(config.id if env is None else env)
+    given = _read(config, env)
     if given.id != config.id:
         config = config.model_copy(update={"id": given.id, "kwargs": {}})
     spec = given.source
@@ -152,6 +152,19 @@ def _of_own(
     from ppo.envs.vector_make import wrap_vector
 
     return wrap_vector(envs, given.id, task, first_index, closes=made)
+
+
+def _read(config: EnvConfig, env: Any) -> Given:
+    return env if isinstance(env, Given) else read(config.id if env is None else env)
+
+
+def steps_in_python(config: EnvConfig, env: Any = None) -> bool:
+    """Whether each environment is an object of its own, that steps in Python.
+
+    Args:
+        env: as in `make_environments`.
+    """
+    return choose_backend(config, _read(config, env).source) in ("sync", "async")
 
 
 def choose_backend(config: EnvConfig, spec: Any) -> str:
