@@ -107,6 +107,21 @@ def test_a_run_that_repeats_another_is_no_seed_of_its_own(tmp_path: Path) -> Non
     assert any("the same seed more than once" in warning for warning in found.warnings)
 
 
+def test_a_folder_of_runs_stands_for_all_of_them(tmp_path: Path) -> None:
+    """One of them alone, under the folder's name, would be taken for the whole."""
+    paths = _runs(tmp_path / "results", {1e-3: 0.0, 1e-4: 300.0}, seeds=2)
+    write_run(tmp_path / "results/experiment0001/jobs/0001/run0001", healthy(9, seed=5), seed=5)
+    names = [run.name for run in compare([tmp_path / "results", paths[0]]).runs]
+    assert len(names) == len(set(names)) == 5
+
+
+def test_a_log_that_was_chosen_among_several_is_noted(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        event_file(tmp_path / name / "events.out.tfevents.1", {"rollout/ep_rew_mean": [(1, 2.0)]})
+    warnings = compare([tmp_path]).warnings
+    assert any("the newest of 2 folders with logs" in warning for warning in warnings)
+
+
 def test_the_mean_of_a_group_goes_as_far_as_all_of_its_seeds(tmp_path: Path) -> None:
     """What is left after the worst seed has ended is another group."""
     runs = [healthy(n, seed=n, level=float(n)) for n in (40, 30, 10)]

@@ -28,6 +28,7 @@ from ppo.insight.comparison.groups import (
 from ppo.insight.comparison.run import Run, load_runs
 from ppo.insight.comparison.statistics import iqm, iqm_interval
 from ppo.insight.comparison.verdicts import Verdict, judge
+from ppo.insight.logs import runs_in
 
 RUNS_AT_MOST = 1000
 
@@ -65,6 +66,8 @@ class Comparison:
 def compare(paths: Sequence[str | os.PathLike[str]], group: str | None = None) -> Comparison:
     """Compares runs, also such as are still going on; the first group is the baseline.
 
+    A folder of run folders stands for all of them.
+
     Args:
         group: a regular expression; runs in whose name (or, failing that, path) it finds the same
             text, that of its first group in parentheses if it has one, are one group.
@@ -74,16 +77,17 @@ def compare(paths: Sequence[str | os.PathLike[str]], group: str | None = None) -
     """
     if not paths:
         raise UserError("compare: give at least one run")
-    if len(paths) > RUNS_AT_MOST:
-        raise UserError(f"compare: {len(paths)} runs; allowed: up to {RUNS_AT_MOST}")
+    found = [run for path in paths for run in runs_in(Path(path))]
+    if len(found) > RUNS_AT_MOST:
+        raise UserError(f"compare: {len(found)} runs; allowed: up to {RUNS_AT_MOST}")
     try:
         pattern = None if group is None else re.compile(group)
     except re.error as fault:
         raise UserError(f"--group {group}: no regular expression ({fault})") from None
-    once: dict[str, Path] = {}
-    for path in paths:
-        once.setdefault(os.path.realpath(path), Path(path))
-    return assemble(load_runs(list(once.values())), pattern)
+    places: dict[str, Path] = {}
+    for path in found:
+        places.setdefault(os.path.realpath(path), path)
+    return assemble(load_runs(list(places.values())), pattern)
 
 
 def assemble(runs: list[Run], pattern: re.Pattern[str] | None = None) -> Comparison:

@@ -6,6 +6,8 @@ import numpy as np
 
 from ppo.insight.comparison.groups import RETURN, Group, differences
 
+NEWEST = "the newest of "  # in the source of a log that was chosen among several
+
 
 def doubts(groups: list[Group]) -> list[str]:
     """What makes the comparison itself doubtful."""
@@ -59,6 +61,7 @@ def doubts(groups: list[Group]) -> list[str]:
     found += [
         f"{run.name} was resumed with other settings: {part}" for run in runs for part in run.parts
     ]
+    found += [f"{run.name}: read {run.log.source}" for run in runs if NEWEST in run.log.source]
     thinned = [run.name for run in runs if run.note]
     if thinned:
         found.append(

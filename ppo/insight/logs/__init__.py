@@ -22,6 +22,7 @@ __all__ = [
     "read_run",
     "read_settings",
     "read_summary",
+    "runs_in",
 ]
 
 OWN_LOG = "loss_metrics.json"
@@ -110,6 +111,12 @@ def _read_folder(folder: Path) -> MetricsLog:
     if chosen != folder and len(levels) > 1:
         log.source += f", the newest of {len(levels)} folders with logs"
     return log
+
+
+def runs_in(folder: Path) -> list[Path]:
+    """The runs that a folder stands for: itself, or all of ours below it, by their places."""
+    below = _runs_below(folder) if folder.is_dir() and not (folder / OWN_LOG).exists() else []
+    return sorted(below) or [folder]
 
 
 def _runs_below(folder: Path) -> list[Path]:
