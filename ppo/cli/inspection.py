@@ -10,6 +10,7 @@ from ppo.core.figures import number
 from ppo.core.screen import WIDEST, fold, rows, width
 
 SHOWN = 24  # entries listed one by one
+NAME = 10  # characters of an entry's name, so that a row fits 80 columns
 WORDS = {
     "constant": "constant: holds no information, becomes 0",
     "heavy": "heavy tails: squash (symlog), then normalize",
@@ -77,7 +78,9 @@ def _entries(title: str, entries: list[dict[str, Any]]) -> Parts:
     grid, words = [[title, "mean", "std", "min", "max", "kurtosis"]], [""]
     for i, entry in enumerate(entries[:SHOWN]):
         figures = [number(entry[key]) for key in ("mean", "std", "min", "max", "kurtosis")]
-        grid.append([f"entry {i}", *figures])
+        name = str(entry.get("name", ""))
+        name = name if len(name) <= NAME else f"{name[: NAME - 1]}~"
+        grid.append([f"entry {i}" + f" {name}" * bool(name), *figures])
         words.append(_short(entry["verdict"]) if title == "observations" else "")
     yield Table(grid, words)
     if len(entries) > SHOWN:

@@ -22,6 +22,7 @@ from ppo.algorithm.gradients import norm_of, shared_parameters
 from ppo.algorithm.learner import Learner
 from ppo.config import Config
 from ppo.config.units import value_loss_unit
+from ppo.core.layout import Layout
 from ppo.envs.look import random_actions
 from ppo.envs.make import make_environments
 from ppo.functional.returns import generalized_advantages
@@ -100,7 +101,7 @@ def inspect_environment(config: Config, num_steps: int) -> dict[str, Any]:
         found = {
             "environment": config.env.id,
             "steps": per_env * config.env.num_envs,
-            "observations": columns(_numbers(learner, rollout.obs.flatten(0, 1))),
+            "observations": _observations(learner, rollout, envs.layout),
             "actions": _actions(learner, rollout),
             "deterministic": is_deterministic(config),
         }
@@ -115,6 +116,16 @@ def _numbers(learner: Learner, obs: Tensor) -> np.ndarray:
     pixels = [np.arange(i.start, i.start + i.size) for i in normalizer.images]
     found = normalizer.read(obs).cpu().numpy()
     return np.delete(found, np.concatenate(pixels), 1) if pixels else found
+
+
+def _observations(learner: Learner, rollout: Any, layout: Layout) -> list[dict[str, Any]]:
+    """Of each number; those of a Dict have their key, where the numbers of all keys are there."""
+    entries = columns(_numbers(learner, rollout.obs.flatten(0, 1)))
+    if len(entries) == layout.num_entries:
+        for key, start, stop in ((key, *span) for key, part in layout.keys for span in part):
+            for i in range(start, stop):
+                entries[i]["name"] = f"{key}[{i - start}]" if stop - start > 1 else key
+    return entries
 
 
 def _actions(learner: Learner, rollout: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import json
 import math
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
@@ -80,6 +81,20 @@ def test_the_report_answers_every_question_within_80_columns(env):
     assert text.count("?") >= 7 and " nan" not in text
     if env == "RawInputs-v0":
         assert "env.squash_observations symlog" in text
+
+
+def test_the_entries_of_a_dict_have_its_keys():
+    """As in ppo/envs/observations.py: by the names of the keys, an image behind all numbers."""
+    config = Config().with_overrides([*SMALL, "env.id=groups_env:Keys-v0"])
+    found = inspect_environment(config, 64)
+    space = gym.make("groups_env:Keys-v0").observation_space
+    names = [entry["name"] for entry in found["observations"]]
+    sizes = {key: gym.spaces.flatdim(space[key]) for key in sorted(space.spaces)}
+    for key, size in sizes.items():
+        assert names.count(key) + sum(name.startswith(f"{key}[") for name in names) == size
+    assert len(names) == sum(sizes.values())
+    text = text_of(found)
+    assert f"entry 0 {names[0][:9]}" in text and max(map(len, text.splitlines())) <= 80
 
 
 @pytest.mark.parametrize("squash", ["clip", "tanh"])
