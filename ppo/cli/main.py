@@ -38,8 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return status
     except SystemExit as end:  # argparse after --help
         return end.code if isinstance(end.code, int) else 1
-    except KeyboardInterrupt:
-        return _say(130, "interrupted")
+    except KeyboardInterrupt as stop:
+        return _say(130, str(stop) or "interrupted")
     except BrokenPipeError:  # `| head` has seen enough
         _silence_stdout()
         return 0

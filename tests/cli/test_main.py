@@ -102,6 +102,18 @@ def test_each_ending_has_its_status_and_its_line(
     assert all(line.startswith(start) for line, start in zip(found, lines, strict=True))
 
 
+def test_ctrl_c_in_a_grid_says_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ppo.insight.experiments.run.run_grid_of", stop)
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["--mode", "sweep", "--vary", "ppo.learning_rate=1e-3,1e-4"]) == 130
+    assert "the same command goes on" in capsys.readouterr().err
+
+
 def test_a_bug_is_reported_with_its_traceback(
     probe: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

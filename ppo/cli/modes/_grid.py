@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+from collections.abc import Iterator
 
 GRID_FLAGS = ("--config", "--set", "--results", "--seed", "--quiet")
 
@@ -29,6 +31,17 @@ def add_jobs(parser: argparse.ArgumentParser) -> None:
     )
 
 
+@contextlib.contextmanager
+def going_on() -> Iterator[None]:
+    """Ctrl-C within says how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            "interrupted; running jobs were told to save, and the same command goes on"
+        ) from None
+
+
 def run_grid(args: argparse.Namespace, axes: list[str], design: str) -> int:
     """Trains the grid and prints its matrix; 1 where a run failed."""
     from ppo.config.shipped import find
@@ -36,23 +49,24 @@ def run_grid(args: argparse.Namespace, axes: list[str], design: str) -> int:
     from ppo.insight.experiments.run import run_grid_of
     from ppo.insight.experiments.tables import Overview, report
 
-    experiment, outcomes = run_grid_of(
-        axes,
-        design,
-        seeds=args.seeds,
-        first_seed=args.seed,
-        config=args.config and find(args.config),
-        overrides=args.overrides,
-        results=args.results,
-        jobs=args.jobs,
-        launcher=args.launcher,
-        address=args.address,
-        gpus_per_job=args.gpus_per_job,
-        restarts=args.restarts,
-        fresh=args.fresh,
-        retry_failed=args.retry,
-        quiet=args.quiet,
-        watch=Overview(args.quiet),
-    )
+    with going_on():
+        experiment, outcomes = run_grid_of(
+            axes,
+            design,
+            seeds=args.seeds,
+            first_seed=args.seed,
+            config=args.config and find(args.config),
+            overrides=args.overrides,
+            results=args.results,
+            jobs=args.jobs,
+            launcher=args.launcher,
+            address=args.address,
+            gpus_per_job=args.gpus_per_job,
+            restarts=args.restarts,
+            fresh=args.fresh,
+            retry_failed=args.retry,
+            quiet=args.quiet,
+            watch=Overview(args.quiet),
+        )
     print(fold(report(experiment)))
     return 0 if all(outcome.status == "finished" for outcome in outcomes) else 1

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from ppo.cli.flags import TRAINING
-from ppo.cli.modes._grid import GRID_FLAGS, add_jobs
+from ppo.cli.modes._grid import GRID_FLAGS, add_jobs, going_on
 
 COMMON, SETTINGS = GRID_FLAGS, TRAINING
 
@@ -60,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
 
     tell(f"{folder}: {search.trials} trials")
     tuner = Tuner(search, folder, launcher, args.jobs or launcher.capacity(), tell)
-    tuner.run()
+    with going_on():
+        tuner.run()
     print(fold(conclude(tuner)))
     return 0
