@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from mutated_tree import change, run_tests
+from mutated_tree import change, places_of, run_tests
 
 # what is taken out: the code, what stands there in its place, the tests that must notice
 MUTATIONS = {
@@ -67,7 +67,9 @@ MUTATIONS = {
         "num_batches is None or int(row[0]) < num_batches", "True",
         "kill_at_every_operation",
     ),
-    "lock": ("fcntl.LOCK_EX | fcntl.LOCK_NB", "fcntl.LOCK_SH", "folder"),
+    "lock": (
+        "flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB", "flock(fd, fcntl.LOCK_SH", "folder",
+    ),
     "workers let go of the lock": (
         "os.register_at_fork(after_in_child=_forget_in_child)", "", "folder",
     ),
@@ -109,3 +111,8 @@ def test_a_safeguard_taken_out_is_noticed(tmp_path, safeguard):
     code, replacement, selection = MUTATIONS[safeguard]
     change(tmp_path, code, replacement)
     assert run_tests(tmp_path, "tests/runs", "tests/core/test_signals.py", "-k", selection) == 1
+
+
+@pytest.mark.parametrize("safeguard", MUTATIONS)
+def test_the_safeguard_that_is_taken_out_stands_there_once(safeguard):
+    assert len(places_of(MUTATIONS[safeguard][0])) == 1

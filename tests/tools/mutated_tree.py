@@ -9,30 +9,33 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-IGNORED = shutil.ignore_patterns("__pycache__", "test_mutations.py")
+IGNORED = shutil.ignore_patterns("__pycache__", "test_mutations.py", "test_removed_guards.py")
 NEEDED = ("ppo", "tests", "pyproject.toml", "config.yaml")
 MISSING_ERRNO = ("import json\n", "import errno\nimport json\n")
 
 
-def change(folder: Path, code: str, replacement: str, file: str = "") -> None:
-    """Copies the tree to `folder`, with `code` replaced in the one place where it stands.
+def places_of(code: str, file: str = "", root: Path = ROOT) -> list[Path]:
+    """The modules in which `code` stands, once for each time.
 
     Args:
-        file: below ppo/; without it the place is searched for in the whole package.
+        file: the only one to look into, below ppo/; "" for the whole package.
     """
+    paths = [root / "ppo" / file] if file else (root / "ppo").rglob("*.py")
+    return [path for path in paths for _ in range(path.read_text().count(code))]
+
+
+def change(folder: Path, code: str, replacement: str, file: str = "") -> None:
+    """Copies the tree to `folder`, with `code` replaced in the one place where it stands."""
     for name in NEEDED:
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, folder / name, ignore=IGNORED)
         else:
             shutil.copy(ROOT / name, folder)
-    paths = [folder / "ppo" / file] if file else list((folder / "ppo").rglob("*.py"))
-    sources = {path: path.read_text() for path in paths}
-    places = [path for path, text in sources.items() for _ in range(text.count(code))]
-    assert len(places) == 1, "the code reads otherwise now: bring the list up to date"
-    text = sources[places[0]].replace(code, replacement)
+    (place,) = places_of(code, file, folder)
+    text = place.read_text().replace(code, replacement)
     if "errno." in replacement and "import errno" not in text:
         text = text.replace(*MISSING_ERRNO, 1)
-    places[0].write_text(text)
+    place.write_text(text)
 
 
 def run_tests(folder: Path, *arguments: str) -> int:
