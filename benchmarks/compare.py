@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "tools")]
 
 
 def main() -> None:
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def _write(folder: Path, runs: int, batches: int) -> None:
-    from tests.insight.runs import SETTINGS, healthy, write_run
+    from insight_runs import SETTINGS, healthy, write_run
 
     for number in range(runs):
         path = folder / f"run{number + 1:04d}"
