@@ -19,20 +19,11 @@ from typing import Any
 from ppo.core.errors import RunError, UserError
 from ppo.runs import files
 from ppo.runs.episodes_file import EpisodesLog
-from ppo.runs.metrics_file import (
-    MetricsLog,
-    finite,
-    read_lines,
-    read_records,
-    strict_loads,
-    to_line,
-)
-from ppo.runs.names import find_run, results_folder, run_names, take_number
+from ppo.runs.metrics_file import MetricsLog, finite, read_lines, strict_loads, to_line
+from ppo.runs.names import find_run, results_folder, take_number
 
 STATUSES = ("running", "finished", "interrupted", "failed", "pruned")
 LOCK_ATTEMPTS = 20  # a reader that checks whether the run is alive holds the lock for an instant
-
-__all__ = ["RunFolder", "read_records", "run_names"]
 
 
 class RunFolder:

@@ -9,7 +9,8 @@ from ppo.config import Config
 from ppo.core.errors import UserError
 from ppo.core.figures import number
 from ppo.core.metrics import clean
-from ppo.runs.folder import RunFolder, run_names
+from ppo.runs.folder import RunFolder
+from ppo.runs.names import run_names
 
 RECENT_EPISODES = 100  # whose mean return is a run's final one
 

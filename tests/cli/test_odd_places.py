@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from ppo import cli
-from ppo.runs.folder import run_names
+from ppo.runs.names import run_names
 
 SMALL = [
     "env.id=CartPole-v1", "env.num_envs=2", "ppo.num_steps=8", "ppo.num_minibatches=1",

@@ -12,7 +12,8 @@ from fault_shim import CRASH, record_operations, run_with_fault
 from trials import assert_readable, assert_same, command, result, resuming, settings
 
 from ppo import Config, Trainer
-from ppo.runs.folder import RunFolder, run_names
+from ppo.runs.folder import RunFolder
+from ppo.runs.names import run_names
 
 BATCHES = 6
 FAULTS = ("full", "ENOSPC", "EIO", "short")

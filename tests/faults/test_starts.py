@@ -7,7 +7,8 @@ import signal
 import pytest
 from trials import command
 
-from ppo.runs.folder import RunFolder, run_names
+from ppo.runs.folder import RunFolder
+from ppo.runs.names import run_names
 
 
 def start_at_once(zygote, results, count):

@@ -13,7 +13,8 @@ from fault_shim import Shim, in_child, record_operations
 
 from ppo.core.errors import UserError
 from ppo.runs import files
-from ppo.runs.folder import RunFolder, run_names
+from ppo.runs.folder import RunFolder
+from ppo.runs.names import run_names
 
 # ---- creating
 

@@ -14,8 +14,8 @@ from fault_shim import Shim
 
 from ppo.core.errors import RunError, UserError
 from ppo.insight.logs import own
-from ppo.runs.folder import RunFolder, read_records
-from ppo.runs.metrics_file import last_record, strict_loads
+from ppo.runs.folder import RunFolder
+from ppo.runs.metrics_file import last_record, read_records, strict_loads
 
 
 def text(folder: RunFolder) -> str:

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from ppo.core.errors import UserError
-from ppo.runs.folder import RunFolder, read_records, run_names
+from ppo.runs.folder import RunFolder
+from ppo.runs.metrics_file import read_records
+from ppo.runs.names import run_names
 
 
 def test_runs_are_numbered_in_order(tmp_path):

@@ -11,8 +11,9 @@ from fault_shim import Operation, Shim
 from power_loss import replay
 
 from ppo.runs import checkpoint
-from ppo.runs.folder import RunFolder, run_names
+from ppo.runs.folder import RunFolder
 from ppo.runs.metrics_file import strict_loads
+from ppo.runs.names import run_names
 
 
 @pytest.fixture(scope="module")

@@ -52,7 +52,8 @@ FILL = """
 import sys
 from ppo.core.errors import RunError, UserError
 from ppo.runs.metrics_file import strict_loads
-from ppo.runs.folder import RunFolder, read_records
+from ppo.runs.folder import RunFolder
+from ppo.runs.metrics_file import read_records
 folder = RunFolder.create(sys.argv[1])
 try:
     for batch in range(10_000):

@@ -12,8 +12,9 @@ from typing import Any
 import torch
 
 from ppo.runs import checkpoint
-from ppo.runs.folder import RunFolder, run_names
+from ppo.runs.folder import RunFolder
 from ppo.runs.metrics_file import strict_loads
+from ppo.runs.names import run_names
 
 NUM_BATCHES = 8
 SAVE_AFTER = (3, 6, 8)

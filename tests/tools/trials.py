@@ -8,8 +8,9 @@ from typing import Any
 import torch
 
 from ppo.runs import checkpoint
-from ppo.runs.folder import RunFolder, run_names
+from ppo.runs.folder import RunFolder
 from ppo.runs.metrics_file import strict_loads
+from ppo.runs.names import run_names
 
 CLOCK = {"wall_time_s", "steps_per_second"}
 TINY = {

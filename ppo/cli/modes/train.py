@@ -69,9 +69,9 @@ def resumed_configuration(args: argparse.Namespace) -> tuple[str | None, Any]:
     from ppo.config import Config
     from ppo.core.errors import UserError
     from ppo.runs import trust
-    from ppo.runs.folder import RunFolder, run_names
+    from ppo.runs.folder import RunFolder
     from ppo.runs.mirror import local
-    from ppo.runs.names import results_folder
+    from ppo.runs.names import results_folder, run_names
 
     resume = args.resume and local(args.resume, results_folder(args.results))
     if resume == "latest" and not run_names(args.results):

@@ -30,9 +30,9 @@ from ppo.insight.experiments.grid import Job, Plan, parse_axis, validate
 from ppo.insight.experiments.held import held
 from ppo.insight.experiments.launchers.base import LOST, Launcher
 from ppo.runs import files
-from ppo.runs.folder import RunFolder, run_names
+from ppo.runs.folder import RunFolder
 from ppo.runs.metrics_file import last_record
-from ppo.runs.names import results_folder
+from ppo.runs.names import results_folder, run_names
 
 STATE = "experiment.json"
 EXPERIMENT = "--experiment"  # the last flag of a job's command line

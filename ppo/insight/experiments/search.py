@@ -36,8 +36,8 @@ from ppo.insight.experiments.study import open_storage, open_study, optuna_of, r
 from ppo.insight.logs.own import read_records, read_summary
 from ppo.insight.rules import FATAL
 from ppo.runs import files
-from ppo.runs.folder import RunFolder, run_names
-from ppo.runs.names import results_folder
+from ppo.runs.folder import RunFolder
+from ppo.runs.names import results_folder, run_names
 
 MOMENTS = 10  # of a run at which trials are compared
 POLL = 0.5  # seconds between two looks at the running trials
