@@ -23,16 +23,14 @@ def resample(scores: Floats, count: int, draw: np.random.Generator) -> Floats:
     return scores[chosen, np.arange(tasks)]
 
 
-def percentiles(values: Floats, level: float = LEVEL) -> tuple[float, float]:
-    """The interval that holds all but `level` of a figure's values over the resamples [count]."""
-    low, high = np.percentile(values, [100 * level / 2, 100 * (1 - level / 2)])
+def percentiles(values: Floats) -> tuple[float, float]:
+    """The interval that holds 95 % of a figure's values over the resamples [count]."""
+    low, high = np.percentile(values, [100 * LEVEL / 2, 100 * (1 - LEVEL / 2)])
     return float(low), float(high)
 
 
-def mean_interval(
-    values: Floats, seed: int, level: float = LEVEL
-) -> tuple[float, float] | tuple[None, None]:
-    """Interval of the mean of values [n], bias-corrected and accelerated (Efron 1987, by scipy).
+def mean_interval(values: Floats, seed: int) -> tuple[float, float] | tuple[None, None]:
+    """95 % interval of the mean of values [n], bias-corrected, accelerated (Efron 1987, by scipy).
 
     The mean twice where all are the same; None where a single value, or none, shows no spread.
     """
@@ -45,7 +43,7 @@ def mean_interval(
 
     draw = np.random.default_rng(seed)
     found = stats.bootstrap(
-        (values,), np.mean, n_resamples=RESAMPLES, confidence_level=1 - level, rng=draw
+        (values,), np.mean, n_resamples=RESAMPLES, confidence_level=1 - LEVEL, rng=draw
     )
     low, high = found.confidence_interval
     return float(low), float(high)

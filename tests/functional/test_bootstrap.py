@@ -40,5 +40,5 @@ def test_each_task_is_drawn_from_its_own_runs_and_independently():
 
 
 def test_percentiles_leave_the_level_out():
-    low, high = percentiles(np.arange(1001.0), level=0.1)
-    assert (low, high) == (50.0, 950.0)
+    low, high = percentiles(np.arange(1001.0))
+    assert (low, high) == (25.0, 975.0)

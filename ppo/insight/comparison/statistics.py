@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,18 +41,16 @@ def _trimmed(values: Scores) -> Scores:
     return values[:, cut : values.shape[1] - cut].mean(axis=1)
 
 
-def iqm_interval(
-    scores: ArrayLike, resamples: int = RESAMPLES, seed: int = 0, level: float = LEVEL
-) -> tuple[float, float]:
-    """Percentile interval of the interquartile mean by the stratified bootstrap.
+def iqm_interval(scores: ArrayLike, resamples: int = RESAMPLES) -> tuple[float, float]:
+    """95 % percentile interval of the interquartile mean by the stratified bootstrap.
 
     NaN where there is only one run: one run says nothing about the next.
     """
     matrix = as_scores(scores)
     if len(matrix) < 2:
         return float("nan"), float("nan")
-    draws = resample(matrix, resamples, np.random.default_rng(seed))
-    return percentiles(_trimmed(np.sort(draws.reshape(resamples, -1), axis=1)), level)
+    draws = resample(matrix, resamples, np.random.default_rng(0))
+    return percentiles(_trimmed(np.sort(draws.reshape(resamples, -1), axis=1)))
 
 
 def probability_of_improvement(x: ArrayLike, y: ArrayLike) -> float:
@@ -63,18 +62,16 @@ def probability_of_improvement(x: ArrayLike, y: ArrayLike) -> float:
     return float((higher + 0.5 * equal).mean())
 
 
-def improvement_interval(
-    x: ArrayLike, y: ArrayLike, resamples: int = RESAMPLES, seed: int = 0, level: float = LEVEL
-) -> tuple[float, float]:
-    """Percentile interval of the probability of improvement; x and y are drawn independently."""
+def improvement_interval(x: ArrayLike, y: ArrayLike) -> tuple[float, float]:
+    """95 % percentile interval of the probability of improvement; x and y drawn independently."""
     first, second = as_scores(x), as_scores(y)
     if len(first) < 2 or len(second) < 2:
         return float("nan"), float("nan")
-    draw = np.random.default_rng(seed)
-    one, two = resample(first, resamples, draw), resample(second, resamples, draw)
+    draw = np.random.default_rng(0)
+    one, two = resample(first, RESAMPLES, draw), resample(second, RESAMPLES, draw)
     higher = (one[:, :, None, :] > two[:, None, :, :]).mean(axis=(1, 2, 3))
     equal = (one[:, :, None, :] == two[:, None, :, :]).mean(axis=(1, 2, 3))
-    return percentiles(higher + 0.5 * equal, level)
+    return percentiles(higher + 0.5 * equal)
 
 
 @dataclass(frozen=True)
@@ -91,12 +88,10 @@ class Difference:
     )  # per side, for this difference to show; None where it does already, or unknown
 
 
-def difference(
-    x: ArrayLike, y: ArrayLike, paired: bool = False, level: float = LEVEL, tests: int = 1
-) -> Difference:
+def difference(x: ArrayLike, y: ArrayLike, paired: bool = False, tests: int = 1) -> Difference:
     """Welch's t-test of x against y, or the paired one where run i of both has the same seed.
 
-    `more_seeds` is what shows the difference as one of `tests`, at `level / tests` each, which
+    `more_seeds` is what shows the difference as one of `tests`, at 5 % / `tests` each, which
     Holm's correction never exceeds; p-value and interval are not corrected.
 
     With fewer than two runs on a side nothing can be told, nor how many would do: p is NaN. Without
@@ -115,9 +110,9 @@ def difference(
         error = math.sqrt(sum(float(side.var(ddof=1)) / len(side) for side in (first, second)))
     least = 1e-12 * max(abs(float(first.mean())), abs(float(second.mean())))  # rounding
     if error <= least:
-        return _without_spread(first, second, paired, level / tests, least)
-    p_value, low, high = _t_test(first, second, paired, level)
-    planned = level / tests
+        return _without_spread(first, second, paired, LEVEL / tests, least)
+    p_value, low, high = _t_test(first, second, paired)
+    planned = LEVEL / tests
     more = None if p_value < planned else _more_seeds(mean, variance, runs, paired, planned)
     return Difference(mean, low, high, p_value, paired, more)
 
@@ -144,17 +139,19 @@ def _without_spread(
     return Difference(mean, mean, mean, chance(0), paired, enough or None)
 
 
-def _t_test(first: Scores, second: Scores, paired: bool, level: float) -> tuple[float, ...]:
-    """P-value and ends of the interval of the mean difference."""
-    from scipy.special import stdtr, stdtrit  # imported here: it takes a moment
+def _t_test(first: Scores, second: Scores, paired: bool) -> tuple[float, ...]:
+    """P-value and ends of the 95 % interval of the mean difference."""
+    from scipy import stats  # imported here: it takes a second
 
-    parts = (first - second,) if paired else (first, second)
-    errors = [float(part.var(ddof=1)) / len(part) for part in parts]  # squared, of each mean
-    spread = sum(error**2 / (len(part) - 1) for error, part in zip(errors, parts, strict=True))
-    freedom = sum(errors) ** 2 / spread  # Welch-Satterthwaite; of pairs one fewer than there are
-    mean, error = float(first.mean() - second.mean()), math.sqrt(sum(errors))
-    reach = float(stdtrit(freedom, 1 - level / 2)) * error
-    return 2 * float(stdtr(freedom, -abs(mean) / error)), mean - reach, mean + reach
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of scores that are nearly equal
+        found = (
+            stats.ttest_rel(first, second)
+            if paired
+            else stats.ttest_ind(first, second, equal_var=False)
+        )
+    low, high = found.confidence_interval(1 - LEVEL)
+    return float(found.pvalue), float(low), float(high)
 
 
 def _more_seeds(mean: float, variance: float, runs: int, paired: bool, level: float) -> int | None:
@@ -201,9 +198,7 @@ def area(x: ArrayLike, y: ArrayLike) -> float:
     return float(np.sum(np.diff(across) * (up[1:] + up[:-1]) / 2) / width)
 
 
-def smooth_last(values: NDArray[np.float64], share: float = 0.1) -> float:
+def smooth_last(values: NDArray[np.float64]) -> float:
     """Mean of the last tenth of the finite values, at least of one."""
     finite = values[np.isfinite(values)]
-    return (
-        float(finite[-max(int(share * len(finite)), 1) :].mean()) if len(finite) else float("nan")
-    )
+    return float(finite[-max(len(finite) // 10, 1) :].mean()) if len(finite) else float("nan")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -196,12 +197,9 @@ def _stability(comparison: Comparison, columns: int) -> list[Any]:
 
 def stability_of(group: Group, name: str) -> float:
     """Median of one figure of stability over the seeds."""
-    values = sorted(run.stability[name] for run in group.runs if name in run.stability)
-    values = [value for value in values if math.isfinite(value)]
-    if not values:
-        return float("nan")
-    middle = len(values) // 2
-    return values[middle] if len(values) % 2 else (values[middle - 1] + values[middle]) / 2
+    values = [run.stability[name] for run in group.runs if name in run.stability]
+    finite = [value for value in values if math.isfinite(value)]
+    return statistics.median(finite) if finite else math.nan
 
 
 def _findings(comparison: Comparison) -> list[str]:
