@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import gymnasium as gym
 import numpy as np
 
-from ppo.core.errors import UserError
+from ppo.core.errors import RunError, UserError
 from ppo.core.layout import Layout
 from ppo.envs.reports import Reports
 
@@ -36,33 +36,6 @@ def episode_seed(run_seed: int, env_index: int, episode_index: int) -> int:
     """
     sequence = np.random.SeedSequence([run_seed, env_index, episode_index])
     return int(sequence.generate_state(1)[0])
-
-
-def boundary_state(resets: int, begun: Tensor | None) -> dict[str, Any]:
-    """The state of environments that cannot save theirs: a reset, which is to be repeated.
-
-    Args:
-        resets: how many there were.
-        begun: what the last one gave; None: steps were taken since, and the next one is meant.
-    """
-    import torch
-
-    told = {} if begun is None else {"begun": begun.detach().to("cpu", copy=True)}
-    return {"resets": torch.tensor(resets + (begun is None)), **told}
-
-
-def elsewhere(state: dict[str, Tensor], obs: Tensor, env_id: str) -> list[str]:
-    """An event if a reset, repeated, did not give what it gave when the state was saved.
-
-    Args:
-        state: such as `boundary_state` gives. obs: what the reset gives now.
-    """
-    if "begun" not in state or state["begun"].equal(obs.cpu()):
-        return []
-    return [
-        f"env.id: {env_id}: a reset with the seed of before led elsewhere, so this resume is not "
-        "exact"
-    ]
 
 
 class Environments(ABC):
@@ -130,6 +103,17 @@ class Environments(ABC):
     @abstractmethod
     def load_state_dict(self, state: dict[str, Tensor]) -> Tensor:
         """Goes back to a saved state; the observations [N, ...] to act on."""
+
+    def _refuse_number(self, saved: int) -> None:
+        """
+        Raises:
+            RunError: a state is of another number of environments.
+        """
+        if saved != self.num_envs:
+            raise RunError(
+                f"the saved state has {saved} environments, env.num_envs gives {self.num_envs}; "
+                "resume with the number that the run was started with"
+            )
 
     def call(self, method: str, *args: Any) -> list[Any]:
         """Calls a method of each environment between two steps; what each of them gives.

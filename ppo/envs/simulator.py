@@ -5,7 +5,6 @@ They keep their own state and random numbers. A step never waits for the device.
 
 from __future__ import annotations
 
-import contextlib
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
@@ -13,19 +12,11 @@ import gymnasium as gym
 import torch
 from torch import Tensor
 
-from ppo.core.blame import described, raised
 from ppo.core.data import Step
-from ppo.core.errors import EnvironmentFault, RunError, UserError
+from ppo.core.errors import UserError
 from ppo.envs.actions import ActionDecoder
-from ppo.envs.base import (
-    Environments,
-    RestoreLevel,
-    boundary_state,
-    elsewhere,
-    episode_seed,
-)
+from ppo.envs.at_once import REACHED, AtOnce
 from ppo.envs.host import masks
-from ppo.envs.host.checks import shortened
 from ppo.envs.host.slot import Task
 from ppo.envs.observations import ObservationEncoder, mask_size
 from ppo.envs.precision import decide
@@ -33,7 +24,6 @@ from ppo.envs.reports import DeviceReports
 from ppo.envs.simulator_rows import ActionCaster, RowMaker, form_of, is_on
 from ppo.envs.simulator_state import flat, nested
 
-REACHED = ("final_obs", "final_observation")  # the second is Gymnasium's name before 1.0
 SUCCESS, COMPONENTS = "is_success", "reward_components"
 SEEDS = 2**31  # some take no larger ones
 
@@ -76,7 +66,7 @@ class TorchVectorEnv(Protocol):
         """
 
 
-class SimulatorEnvironments(Environments):
+class SimulatorEnvironments(AtOnce):
     """A `TorchVectorEnv` behind the interface of all environments.
 
     Args:
@@ -89,29 +79,27 @@ class SimulatorEnvironments(Environments):
     """
 
     backend = "simulator"
+    returns = {
+        "reset": "(obs, info)",
+        "step": "(obs, rewards, terminated, truncated, info)",
+    }
     reports: DeviceReports
 
-    def __init__(
-        self, env: Any, env_id: str, task: Task, first_index: int = 0, closes: bool = True
-    ) -> None:
+    def __init__(self, env: Any, env_id: str, task: Task, first_index: int, closes: bool) -> None:
         if task.frame_stack > 1:
             raise UserError(
                 f"env.frame_stack: {task.frame_stack}: {env_id} cannot stack observations; write "
                 "env.frame_stack 1"
             )
-        self.env, self.env_id, self.first_index, self.closes = env, env_id, first_index, closes
-        self.num_envs, self.device = int(env.num_envs), torch.device(env.device)
-        self.run_seed = task.run_seed
-        self.observation_space = env.single_observation_space
-        self.action_space = env.single_action_space
+        super().__init__(env, env_id, task, first_index, closes)
+        self.place = f"env.id: {env_id}"
+        self.device = torch.device(env.device)
         self.max_episode_steps = getattr(env, "max_episode_steps", None)
-        self.events, self.notes = [], []
         self.reports = DeviceReports()
-        self._report = task.report
         saves = all(
             callable(getattr(env, name, None)) for name in ("state_dict", "load_state_dict")
         )
-        self.restore_level: RestoreLevel = "state" if saves else "boundary"
+        self.restore_level = "state" if saves else "boundary"
         ActionDecoder(self.action_space, env_id)  # refuses what cannot be acted in
         self._cast = ActionCaster(self.action_space, self.device)
         self._rows_of: RowMaker | None = None
@@ -119,22 +107,12 @@ class SimulatorEnvironments(Environments):
         self._valid = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
         self._none = ~self._valid
         self._on_host = self.device.type == "cpu"
-        self._moved = False  # since the last reset
         self._untold: Tensor | None = None  # an episode was cut without its last observation
         self._find_properties(task)
 
-    @property
-    def run_seed(self) -> int:  # type: ignore[override]
-        """To set it, to the same too, is to start over: the next `reset` is the first."""
-        return self._run_seed
-
-    @run_seed.setter
-    def run_seed(self, seed: int) -> None:
-        self._run_seed, self._resets = seed, 0
-
     def _find_properties(self, task: Task) -> None:
         """Masks and components, by a reset and a step; `reset` seeds all again."""
-        obs, info = self._asked("reset", 2, seed=self._next_seed())
+        obs, info = self._asked("reset", seed=self._seed_of(self._resets))
         wants = task.action_masks != "never" and mask_size(self.action_space)
         observed = masks.in_observation(self.observation_space, self.action_space)
         self._mask = (
@@ -149,7 +127,7 @@ class SimulatorEnvironments(Environments):
         )
         self.layout = self._rows_of.layout
         if COMPONENTS not in info:
-            *_, info = self._asked("step", 5, self._some_actions())
+            *_, info = self._asked("step", self._some_actions())
         self.component_names = tuple(info.get(COMPONENTS, {})) or ("reward",)
 
     def _some_actions(self) -> Tensor:
@@ -157,40 +135,11 @@ class SimulatorEnvironments(Environments):
         drawn = [torch.as_tensor(self.action_space.sample()) for _ in range(self.num_envs)]
         return self._cast(torch.stack(drawn))
 
-    def _next_seed(self) -> int:
-        return episode_seed(self.run_seed, self.first_index, self._resets) % SEEDS
+    def _seed_of(self, reset: int) -> int:
+        return super()._seed_of(reset) % SEEDS
 
-    def _asked(self, method: str, count: int, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
-        """So many values that a method returns.
-
-        Raises:
-            EnvironmentFault: it raised an exception; with its place.
-            UserError: it returns something else, or takes no seed.
-        """
-        try:
-            found = getattr(self.env, method)(*args, **kwargs)
-        except (Exception, SystemExit) as error:
-            if isinstance(error, TypeError) and "'seed'" in str(error):
-                raise UserError(
-                    f"env.id: {self.env_id}: reset must take a seed, def reset(self, seed=None); "
-                    f"it raised {described(error)}"
-                ) from error
-            raise EnvironmentFault(f"env.id: {self.env_id}: {method} {raised(error)}") from error
-        if not isinstance(found, tuple) or len(found) != count or not isinstance(found[-1], dict):
-            names = "(obs, rewards, terminated, truncated, info)" if count == 5 else "(obs, info)"
-            raise UserError(
-                f"env.id: {self.env_id}: {method} must return {names}, got {shortened(found)}"
-            )
-        return found
-
-    def reset(self) -> Tensor:
-        """Starts every environment; each call begins other episodes until `run_seed` is set."""
-        seed = self._next_seed()
-        self._resets += 1
-        self._moved = False
-        self.reports.take()  # those of episodes that are no longer wanted
-        obs, info = self._asked("reset", 2, seed=seed)
-        self._obs = self._rows(obs, info)
+    def _first(self, observations: Any, infos: dict[str, Any]) -> Tensor:
+        self._obs = self._rows(observations, infos)
         return self._obs
 
     def _rows(self, obs: Any, info: dict[str, Any] | None) -> Tensor:
@@ -210,7 +159,7 @@ class SimulatorEnvironments(Environments):
 
     def _step(self, actions: Tensor) -> Step:
         self._moved = True
-        obs, rewards, terminated, truncated, info = self._asked("step", 5, self._cast(actions))
+        obs, rewards, terminated, truncated, info = self._asked("step", self._cast(actions))
         ends = self._column(terminated, "terminated")
         limits = self._column(truncated, "truncated")
         rows, parts = self._rows(obs, info), self._rewards(rewards, info)
@@ -261,7 +210,7 @@ class SimulatorEnvironments(Environments):
         parts = info.get(COMPONENTS, {})
         if tuple(parts) != self.component_names:
             raise UserError(
-                f"env.id: {self.env_id}: info[{COMPONENTS!r}] must have the entries "
+                f"{self.place}: info[{COMPONENTS!r}] must have the entries "
                 f"{', '.join(self.component_names)} in every step, got {', '.join(parts)}"
             )
         columns = [self._column(part, f"{COMPONENTS}[{name!r}]") for name, part in parts.items()]
@@ -279,7 +228,7 @@ class SimulatorEnvironments(Environments):
         size = self.num_envs * max(width, 1)
         if not isinstance(found, Tensor) or found.numel() != size or not is_on(found, self.device):
             raise UserError(
-                f"env.id: {self.env_id}: {name} must be a tensor of shape {list(shape)} on "
+                f"{self.place}: {name} must be a tensor of shape {list(shape)} on "
                 f"{self.device}, got {form_of(found)}"
             )
         return found.reshape(shape)
@@ -292,7 +241,7 @@ class SimulatorEnvironments(Environments):
         """
         if self._untold is not None and bool(self._untold):
             raise UserError(
-                f"env.id: {self.env_id}: an episode was truncated and info has no {REACHED[0]!r}; "
+                f"{self.place}: an episode was truncated and info has no {REACHED[0]!r}; "
                 "give the last observations of the episodes that ended as a full [N, ...]"
             )
         self._untold = None
@@ -307,7 +256,7 @@ class SimulatorEnvironments(Environments):
 
     def _state(self) -> dict[str, Tensor]:
         if self.restore_level == "boundary":
-            return boundary_state(self._resets, None if self._moved else self._obs)
+            return super().state_dict()
         state = {f"state.{name}": value for name, value in flat(self.env.state_dict()).items()}
         return {"resets": torch.tensor(self._resets), "obs": self._obs.clone(), **state}
 
@@ -317,23 +266,11 @@ class SimulatorEnvironments(Environments):
 
     def load_state_dict(self, state: dict[str, Tensor]) -> Tensor:
         if self.restore_level == "boundary":
-            self._resets = int(state["resets"]) - 1
-            obs = self.reset()
-            self.events += elsewhere(state, obs, self.env_id)
-            return obs
-        if len(state["obs"]) != self.num_envs:
-            raise RunError(
-                f"the saved state has {len(state['obs'])} environments, this simulator has "
-                f"{self.num_envs}; resume with the number that the run was started with"
-            )
+            return super().load_state_dict(state)
+        self._refuse_number(len(state["obs"]))
         self.reports.take()
         self._resets, self._moved = int(state["resets"]), True
         saved = {name[6:]: value for name, value in state.items() if name.startswith("state.")}
         self.env.load_state_dict(nested(saved, self.device))
         self._obs = state["obs"].to(self.device, copy=True)
         return self._obs
-
-    def close(self) -> None:
-        if self.closes and callable(getattr(self.env, "close", None)):
-            with contextlib.suppress(Exception, SystemExit):
-                self.env.close()

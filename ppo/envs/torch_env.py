@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 
 from ppo.core.data import Step
-from ppo.core.errors import RunError
 from ppo.core.layout import Layout
 from ppo.envs.base import Environments
 from ppo.envs.counted import uniforms
@@ -285,12 +284,7 @@ class TorchEnvironments(Environments):
         return lambda: {name: value.cpu() for name, value in carry._asdict().items()}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> Tensor:
-        saved = len(state["steps"])
-        if saved != self.num_envs:
-            raise RunError(
-                f"the saved state has {saved} environments, env.num_envs gives {self.num_envs}; "
-                "resume with the number that the run was started with"
-            )
+        self._refuse_number(len(state["steps"]))
         fields = {name: state[name].to(self.device, copy=True) for name in Carry._fields}
         self.carry = Carry(**fields)
         steps = state["steps"].unique()

@@ -7,7 +7,6 @@ starting again, so a run can be resumed at a reset only.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Collection
 from typing import Any
 
@@ -17,32 +16,18 @@ import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
 from torch import Tensor
 
-from ppo.core.blame import raised
 from ppo.core.data import Step
 from ppo.core.errors import EnvironmentFault, UserError
 from ppo.envs.actions import ActionDecoder
-from ppo.envs.base import (
-    Environments,
-    RestoreLevel,
-    boundary_state,
-    elsewhere,
-    episode_seed,
-)
+from ppo.envs.at_once import REACHED, AtOnce
 from ppo.envs.host import masks
-from ppo.envs.host.checks import shortened
 from ppo.envs.host.slot import Task
 from ppo.envs.observations import ObservationEncoder, flat_mask, mask_size
 from ppo.envs.precision import decide
 from ppo.envs.reports import numbers_of, of_one
-from ppo.envs.simulator import REACHED
-
-RETURNS = {
-    "reset": "reset must return (observations, infos dict)",
-    "step": "step must return (observations, rewards, terminated, truncated, infos dict)",
-}
 
 
-class VectorEnvironments(Environments):
+class VectorEnvironments(AtOnce):
     """Any `gymnasium.vector.VectorEnv`.
 
     Next-step autoreset: the step after an episode's end is no step of the task; it is given with
@@ -55,29 +40,26 @@ class VectorEnvironments(Environments):
     """
 
     backend = "vector"
-    restore_level: RestoreLevel = "boundary"
-    closes = True  # the vector environment with this
+    returns = {
+        "reset": "(observations, infos dict)",
+        "step": "(observations, rewards, terminated, truncated, infos dict)",
+    }
 
-    def __init__(self, envs: VectorEnv, env_id: str, task: Task, first_index: int) -> None:
-        self.envs = envs
-        self.env_id = env_id
-        self.num_envs = envs.num_envs
-        self.run_seed = task.run_seed
-        self.first_index = first_index
-        self.observation_space = envs.single_observation_space
-        self.action_space = envs.single_action_space
+    def __init__(
+        self, envs: VectorEnv, env_id: str, task: Task, first_index: int, closes: bool = True
+    ) -> None:
+        super().__init__(envs, env_id, task, first_index, closes)
+        self.place = f"env.backend: vector: {env_id}"
         self.component_names = ("reward",)
         limit = getattr(envs.spec or envs, "max_episode_steps", None)
         self.max_episode_steps = task.kwargs.get("max_episode_steps", limit)
         self.decoder = ActionDecoder(self.action_space, env_id)
         self.masks = self._find_masks(task)
-        self.events = []
         count = mask_size(self.action_space) if self.masks else 0
         precise, self.notes = self._find_precise(task.precise)
         self.encoder = ObservationEncoder(self.observation_space, env_id, count, precise=precise)
         self.layout = self.encoder.layout
-        self._told_components, self._report = False, task.report
-        self._moved = False  # since the last reset
+        self._told_components = False
         self._ended = np.zeros(self.num_envs, bool)
         declared = envs.metadata.get("autoreset_mode")
         self._declared = declared is not None
@@ -88,59 +70,19 @@ class VectorEnvironments(Environments):
                 "autoreset_mode is disabled); make it with next-step or same-step autoreset"
             )
 
-    def reset(self) -> Tensor:
-        """Starts every environment; each call begins other episodes until `run_seed` is set."""
-        seed = self._seed_of(self._resets)
-        self._resets += 1
-        observations, infos = self._asked("reset", 2, seed=seed)
-        self.reports.take()  # those of episodes that are no longer wanted
+    def _first(self, observations: Any, infos: dict[str, Any]) -> Tensor:
         self._ended[:] = False
-        self._moved = False
-        self._begun = torch.from_numpy(
-            self._with_masks(self._encode(observations), observations, infos)
-        )
-        return self._begun
-
-    def _asked(self, method: str, count: int, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
-        """So many values that a method of the environments returns.
-
-        Raises:
-            EnvironmentFault: it raised an exception; with its place.
-            UserError: it returns something else.
-        """
-        try:
-            found = getattr(self.envs, method)(*args, **kwargs)
-        except (Exception, SystemExit) as error:
-            raise EnvironmentFault(
-                f"env.backend: vector: {self.env_id}: {method} {raised(error)}"
-            ) from error
-        if not isinstance(found, tuple) or len(found) != count or not isinstance(found[-1], dict):
-            raise UserError(
-                f"env.backend: vector: {self.env_id}: {RETURNS[method]}, got {shortened(found)}"
-            )
-        return found
-
-    @property
-    def run_seed(self) -> int:
-        """To set it, to the same too, is to start over: the next `reset` is the first."""
-        return self._run_seed
-
-    @run_seed.setter
-    def run_seed(self, seed: int) -> None:
-        self._run_seed, self._resets = seed, 0
-
-    def _seed_of(self, reset: int) -> int:
-        """Of one call of `reset`; environment i gets this plus i."""
-        return episode_seed(self.run_seed, self.first_index, reset)
+        rows = self._with_masks(self._encode(observations), observations, infos)
+        return torch.from_numpy(rows)
 
     def _find_masks(self, task: Task) -> bool:
         """Whether a reset gives masks. It is harmless: `reset` seeds the environments again."""
         if task.action_masks == "never" or not mask_size(self.action_space):
             return False
-        _, infos = self._asked("reset", 2, seed=self._seed_of(0))
-        if hasattr(self.envs.unwrapped, masks.METHOD):
+        _, infos = self._asked("reset", seed=self._seed_of(0))
+        if hasattr(self.env.unwrapped, masks.METHOD):
             raise UserError(
-                f"env.backend: vector: {self.env_id} has a method {masks.METHOD}, which is read "
+                f"{self.place} has a method {masks.METHOD}, which is read "
                 "from single environments only; give the masks as "
                 f"infos[{masks.KEY!r}] [N, M], write env.backend: sync, or env.action_masks: never"
             )
@@ -154,7 +96,7 @@ class VectorEnvironments(Environments):
         encoder = ObservationEncoder(self.observation_space, self.env_id)
 
         def look() -> list[Any]:
-            return encoder.parts(self._asked("reset", 2, seed=self._seed_of(0))[0])
+            return encoder.parts(self._asked("reset", seed=self._seed_of(0))[0])
 
         return decide(encoder.leaves, wanted, self.env_id, look)
 
@@ -187,7 +129,7 @@ class VectorEnvironments(Environments):
     def step(self, actions: Tensor) -> Step:
         taken = self.decoder.array(actions.detach().cpu().numpy())
         self._moved = True
-        observations, rewards, terminated, truncated, infos = self._asked("step", 5, taken)
+        observations, rewards, terminated, truncated, infos = self._asked("step", taken)
         encoded = self._encode(observations)
         # A dummy step ends nothing, whatever is said of it: see ppo/core/data.py.
         valid = ~self._ended
@@ -239,7 +181,7 @@ class VectorEnvironments(Environments):
         array = np.asarray(found)
         if array.size != self.num_envs or array.dtype.kind not in "fiub":
             raise UserError(
-                f"env.backend: vector: {self.env_id}: {name} must be one number for each of "
+                f"{self.place}: {name} must be one number for each of "
                 f"{self.num_envs} environments, got {array.dtype} of shape {array.shape}"
             )
         return array.reshape(self.num_envs)
@@ -260,7 +202,7 @@ class VectorEnvironments(Environments):
             reached = None if key is None else _entry(infos, key, env)
             if reached is None:
                 raise UserError(
-                    f"env.backend: vector: {self.env_id} starts the next episode in the step that "
+                    f"{self.place} starts the next episode in the step that "
                     f"ends one, and infos has no {REACHED[0]!r} with the state reached; make it "
                     "with next-step autoreset, or write env.backend: sync"
                 )
@@ -269,7 +211,7 @@ class VectorEnvironments(Environments):
             self._mode = AutoresetMode.SAME_STEP
             said = "declares next-step autoreset" if self._declared else "declares no autoreset"
             self.events.append(
-                f"env.backend: vector: {self.env_id} {said}, but starts episodes in the step that "
+                f"{self.place} {said}, but starts episodes in the step that "
                 "ends one, and is read so"
             )
         return final
@@ -283,7 +225,7 @@ class VectorEnvironments(Environments):
                 whole[:, : self.encoder.layout.mask_start] = array.reshape(self.num_envs, -1)
                 return whole
             return array.reshape(self.num_envs, *self.encoder.shape)
-        rows = gym.vector.utils.iterate(self.envs.observation_space, observations)
+        rows = gym.vector.utils.iterate(self.env.observation_space, observations)
         return np.stack([self.encoder.encode(row) for row in rows])
 
     def _numbers(self, observations: Any) -> np.ndarray:
@@ -296,7 +238,7 @@ class VectorEnvironments(Environments):
         shape = (self.num_envs, *(self.observation_space.shape or ()))
         if array.shape != shape or array.dtype.kind not in "fiub":
             raise UserError(
-                f"env.backend: vector: {self.env_id}: observations must be numbers of shape "
+                f"{self.place}: observations must be numbers of shape "
                 f"{shape}, got {array.dtype} of shape {array.shape}"
             )
         if self.encoder.dtype == np.uint8 and array.dtype != np.uint8:
@@ -334,25 +276,6 @@ class VectorEnvironments(Environments):
             known = ended & np.asarray(said.get("_is_success", True))
             success[known] = np.asarray(said["is_success"], np.float32)[known]
         return success
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """How often `reset` was called; `load_state_dict` repeats the last one.
-
-        Between resets it is the next one: where the episodes are now cannot be found again.
-        """
-        return boundary_state(self._resets, None if self._moved else self._begun)
-
-    def load_state_dict(self, state: dict[str, Tensor]) -> Tensor:
-        self._resets = int(state["resets"]) - 1
-        obs = self.reset()
-        self.events += elsewhere(state, obs, self.env_id)
-        return obs
-
-    def close(self) -> None:
-        if not self.closes:
-            return
-        with contextlib.suppress(Exception, SystemExit):
-            self.envs.close()
 
 
 def _mode_of(declared: Any, env_id: str) -> AutoresetMode:

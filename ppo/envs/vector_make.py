@@ -15,12 +15,8 @@ from torch import Tensor
 
 from ppo.core.blame import described
 from ppo.core.data import Step
-from ppo.core.errors import RunError, UserError
-from ppo.envs.base import (
-    Environments,
-    RestoreLevel,
-    episode_seed,
-)
+from ppo.core.errors import UserError
+from ppo.envs.base import Environments, RestoreLevel, episode_seed
 from ppo.envs.host.slot import Task
 from ppo.envs.vector import VectorEnvironments
 
@@ -45,7 +41,7 @@ def cosine_is_the_same_for_arrays() -> bool:
     )
 
 
-def make_vector(spec: EnvSpec, task: Task, num_envs: int, first_index: int = 0) -> Environments:
+def make_vector(spec: EnvSpec, task: Task, num_envs: int, first_index: int) -> Environments:
     """Environments of the vectorized form of `spec`.
 
     Raises:
@@ -66,7 +62,7 @@ def make_vector(spec: EnvSpec, task: Task, num_envs: int, first_index: int = 0) 
 
 
 def wrap_vector(
-    envs: VectorEnv, env_id: str, task: Task, first_index: int = 0, closes: bool = True
+    envs: VectorEnv, env_id: str, task: Task, first_index: int, closes: bool
 ) -> Environments:
     """Environments of a vector environment that exists.
 
@@ -83,9 +79,7 @@ def wrap_vector(
         )
     exact = type(envs) is CartPoleVectorEnv and cosine_is_the_same_for_arrays()
     kind = CartPoleVector if exact else VectorEnvironments
-    found = kind(envs, env_id, task, first_index)
-    found.closes = closes
-    return found
+    return kind(envs, env_id, task, first_index, closes)
 
 
 def _arguments(spec: EnvSpec, task: Task) -> dict[str, Any]:
@@ -129,7 +123,7 @@ class CartPoleVector(VectorEnvironments):
     restore_level: RestoreLevel = "state"
 
     def reset(self) -> Tensor:
-        self.envs.reset(seed=0)
+        self.env.reset(seed=0)
         self._seed = self.run_seed
         self._episodes = np.zeros(self.num_envs, np.int64)
         self._start(np.arange(self.num_envs))
@@ -137,7 +131,7 @@ class CartPoleVector(VectorEnvironments):
 
     @property
     def _cartpole(self) -> Any:
-        return self.envs.unwrapped
+        return self.env.unwrapped
 
     def _observe(self) -> np.ndarray:
         return np.ascontiguousarray(self._cartpole.state.T, np.float32)
@@ -183,12 +177,7 @@ class CartPoleVector(VectorEnvironments):
         return {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> Tensor:
-        saved = len(state["episodes"])
-        if saved != self.num_envs:
-            raise RunError(
-                f"the saved state has {saved} environments, env.num_envs gives {self.num_envs}; "
-                "resume with the number that the run was started with"
-            )
+        self._refuse_number(len(state["episodes"]))
         self.reset()
         self._cartpole.state = state["state"].numpy().copy()
         self._cartpole.steps[:] = state["steps"].numpy()

@@ -25,6 +25,7 @@ from ppo.config.units import value_loss_unit
 from ppo.core.layout import Layout
 from ppo.envs.look import random_actions
 from ppo.envs.make import make_environments
+from ppo.envs.torch_env import TorchEnvironments
 from ppo.functional.returns import generalized_advantages
 from ppo.losses.base import Knobs
 from ppo.policies.demonstrations import read
@@ -290,7 +291,7 @@ def inspect_data(config: Config, path: Path) -> dict[str, Any]:
     with make_environments(config.env, run_seed=0, device=cpu, num_envs=1) as envs:
         data = read(path, envs.observation_space, envs.action_space)
         action_space, count = envs.action_space, len(envs.component_names)
-        native = getattr(envs, "env", None)
+        native = envs.env if isinstance(envs, TorchEnvironments) else None
     found: dict[str, Any] = {
         "environment": config.env.id,
         "file": str(path),

@@ -112,7 +112,7 @@ def test_a_state_goes_on_or_the_next_reset_is_repeated(kind):
             assert torch.equal(obs, envs.reset()) and torch.equal(envs.reset(), other.reset())
             return
         assert_same_bits(further, play(other, actions[30:]))
-        with pytest.raises(Exception, match="4 environments, this simulator has 3"):
+        with pytest.raises(Exception, match="4 environments, env.num_envs gives 3"):
             simulated(kind(3)).load_state_dict(state)
 
 

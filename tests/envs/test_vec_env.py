@@ -104,7 +104,7 @@ def test_its_steps_are_those_of_gymnasium() -> None:
         cut = torch.stack([step.truncated for step in steps])
         assert ended.any() and cut.any()
         assert str(ours.reports.take()) == str(theirs.reports.take()) != "{}"
-    assert ours.max_episode_steps == theirs.envs.envs[0].spec.max_episode_steps == 25
+    assert ours.max_episode_steps == theirs.env.envs[0].spec.max_episode_steps == 25
 
 
 def test_infos_are_those_of_gymnasium_and_what_the_package_adds_is_left_out() -> None:

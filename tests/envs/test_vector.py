@@ -123,7 +123,7 @@ def test_other_vector_environments_resume_at_a_reset():
     envs = counting(AutoresetMode.NEXT_STEP)
     assert envs.restore_level == "boundary"
     seeds = []
-    envs.envs.reset = lambda seed: (seeds.append(seed), (np.zeros((2, 1)), {}))[1]  # type: ignore
+    envs.env.reset = lambda seed: (seeds.append(seed), (np.zeros((2, 1)), {}))[1]  # type: ignore
     envs.reset()
     envs.reset()
     state = envs.state_dict()
@@ -143,7 +143,7 @@ def test_an_environment_without_a_vectorized_form_says_so():
 def test_a_nonfinite_value_in_a_vector_environment_is_a_fault():
     envs = counting(AutoresetMode.NEXT_STEP)
     envs.reset()
-    envs.envs.count[1] = np.nan
+    envs.env.count[1] = np.nan
     with pytest.raises(EnvironmentFault, match=r"environment 1 \(Counting\)"):
         envs.step(torch.zeros(2, 1))
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ppo.core.data import Step
-from ppo.core.errors import EnvironmentFault, RunError, UserError
+from ppo.core.errors import EnvironmentFault, UserError
 from ppo.envs.actions import ActionDecoder
 from ppo.envs.base import Environments
 from ppo.envs.host.slot import Call, Probed
@@ -294,11 +294,7 @@ class HostEnvironments(Environments):
         """
         self.reports.take()
         episodes = state["episodes"].numpy()
-        if len(episodes) != self.num_envs:
-            raise RunError(
-                f"the saved state has {len(episodes)} environments, env.num_envs gives "
-                f"{self.num_envs}; resume with the number that the run was started with"
-            )
+        self._refuse_number(len(episodes))
         cuts = np.cumsum(state["lengths"].numpy())[:-1]
         actions = np.split(state["actions"].numpy(), cuts)
         self._parity = 0
