@@ -59,7 +59,8 @@ def train_ours(task: str, variant: str, seed: int) -> Run:
     import torch
 
     from ppo import Config, Trainer
-    from ppo.policies.evaluate import evaluate_run
+    from ppo.policies.evaluate import evaluate
+    from ppo.policies.policy import load_policy
     from ppo.runs.folder import RunFolder
 
     torch.set_num_threads(1)
@@ -69,7 +70,8 @@ def train_ours(task: str, variant: str, seed: int) -> Run:
     config = Config.load(RECIPE, overrides=sets)
     with tempfile.TemporaryDirectory() as folder:
         summary = Trainer(config, folder).train()
-        played = evaluate_run("run0001", Path(folder), EPISODES, seed=10_000 + seed, which="latest")
+        policy = load_policy(Path(folder) / "run0001", which="latest")
+        played = evaluate(policy, episodes=EPISODES, seed=10_000 + seed)
         run = RunFolder.open(Path(folder), "run0001")
         steps = {record["batch"]: record["env_steps"] for record in run.records()}
         ends = [(steps[int(e["batch"])], float(e["return"])) for e in run.episodes()]

@@ -99,7 +99,8 @@ def train_ours(task: str, seed: int, steps: int, config: Path | None) -> Run:
     import torch
 
     from ppo import Config, Trainer
-    from ppo.policies.evaluate import evaluate_run
+    from ppo.policies.evaluate import evaluate
+    from ppo.policies.policy import load_policy
 
     torch.set_num_threads(1)
     sets = [f"env.id={task}", f"system.seed={seed}", f"train.total_timesteps={steps}"]
@@ -113,7 +114,8 @@ def train_ours(task: str, seed: int, steps: int, config: Path | None) -> Run:
         place, shown, success = Path(folder), summary["final_return"], None
         if not game:
             episodes = TASKS[task].episodes
-            played = evaluate_run("run0001", place, episodes, seed=10_000 + seed, which="latest")
+            policy = load_policy(place / "run0001", which="latest")
+            played = evaluate(policy, episodes=episodes, seed=10_000 + seed)
             shown, success = played["mean_return"], played["success_rate"]
     return {
         "training": summary["final_return"],

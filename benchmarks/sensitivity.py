@@ -69,7 +69,8 @@ def train(choice: str, times: float, task: str, seed: int) -> Run:
     import torch
 
     from ppo import Config, Trainer
-    from ppo.policies.evaluate import evaluate_run
+    from ppo.policies.evaluate import evaluate
+    from ppo.policies.policy import load_policy
 
     torch.set_num_threads(1)
     begun = time.process_time()
@@ -82,7 +83,8 @@ def train(choice: str, times: float, task: str, seed: int) -> Run:
                 sets += varied(trainer.config, choice, times)
         with Trainer(Config.load(None, sets), folder) as trainer:
             summary = trainer.train()
-        played = evaluate_run("run0001", Path(folder), EPISODES, seed=10_000 + seed, which="latest")
+        policy = load_policy(Path(folder) / "run0001", which="latest")
+        played = evaluate(policy, episodes=EPISODES, seed=10_000 + seed)
     return {
         "choice": choice,
         "times": times,

@@ -27,7 +27,6 @@ from ppo.policies.play import EVALUATION_ENVS
 from ppo.policies.play import evaluate as play_episodes
 from ppo.policies.policy import Policy, load_policy
 from ppo.runs import files
-from ppo.runs.folder import RunFolder
 from ppo.runs.summary import changes_between
 
 MAX_FRAMES = 1000
@@ -43,21 +42,6 @@ _KEPT = {
     "env.squash_observations": _OF_THE_POLICY,
     "env.calibration_steps": _OF_THE_POLICY,
 }
-
-
-def evaluate_run(
-    run: str,
-    results: Path,
-    episodes: int,
-    seed: int,
-    deterministic: bool = True,
-    which: str = "best",
-    trust: bool = False,
-) -> dict[str, Any]:
-    """`evaluate` of a run's policy on fresh environments of its configuration."""
-    folder = RunFolder.open(results, run)
-    policy = load_policy(folder.path, results, which, trust=trust)
-    return evaluate_policy(policy, episodes, seed, deterministic, folder.name)
 
 
 def evaluate(
@@ -147,15 +131,6 @@ def on_variant(policy: Policy, overrides: Sequence[str]) -> list[str]:
     trained = policy.config
     policy.config = trained.with_overrides(overrides)
     return changes_between(trained.to_dict(), policy.config.to_dict())
-
-
-def render_run(
-    run: str, results: Path, seed: int, which: str = "best", trust: bool = False
-) -> Path:
-    """`render` of a run's policy, in the run's videos folder."""
-    folder = RunFolder.open(results, run).path
-    policy = load_policy(folder, results, which, trust=trust)
-    return render(policy, folder / "videos" / f"episode_{seed}.gif", seed)
 
 
 def render(policy: Policy, path: Path, seed: int, source: Any = None) -> Path:

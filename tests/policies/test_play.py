@@ -87,7 +87,7 @@ def test_a_run_says_that_its_evaluation_was_cut_short(tmp_path, capsys):
     from ppo import Config, Trainer
     from ppo.core.errors import UserError
     from ppo.policies.demonstrate import demonstrate
-    from ppo.policies.evaluate import evaluate_run
+    from ppo.policies.evaluate import evaluate as evaluate_a_run
 
     settings = [
         "env.id=Endless-v0", "env.num_envs=2", "ppo.num_steps=8", "ppo.num_minibatches=1",
@@ -99,7 +99,7 @@ def test_a_run_says_that_its_evaluation_was_cut_short(tmp_path, capsys):
     assert trainer.evaluations[0]["mean_length"] == 7
     assert any("evaluation.max_steps 7" in line for line in trainer.folder.records()[1]["events"])
     assert any("evaluation.max_steps 7" in line for line in trainer.events)  # of the last one
-    evaluate_run("run0001", tmp_path, episodes=2, seed=0)
+    evaluate_a_run(tmp_path / "run0001", episodes=2)
     assert "evaluation.max_steps 7" in capsys.readouterr().err
     with pytest.raises(UserError, match="not ended after evaluation.max_steps 7"):
         demonstrate(trainer.config, tmp_path / "steps.npz", 2, "run0001", tmp_path)

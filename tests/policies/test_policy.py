@@ -11,7 +11,7 @@ from ppo import Trainer
 from ppo.core.errors import UserError
 from ppo.policies.demonstrate import demonstrate
 from ppo.policies.demonstrations import read
-from ppo.policies.evaluate import evaluate_run, render_run
+from ppo.policies.evaluate import evaluate, render
 from ppo.policies.export import export
 from ppo.policies.policy import Policy, load_policy
 from ppo.policies.pretrain import pretrain
@@ -76,14 +76,15 @@ def test_imitation_refuses_what_it_cannot_train(tmp_path):
 
 def test_memory_and_masks_are_evaluated(tmp_path):
     run(tmp_path, "TMaze-v0", network__memory="gru")
-    assert evaluate_run("run0001", tmp_path, 6, 1)["episodes"] == 6
+    assert evaluate(tmp_path / "run0001", episodes=6)["episodes"] == 6
     run(tmp_path, MASKED)
-    assert evaluate_run("run0002", tmp_path, 6, 1, deterministic=False)["mean_length"] == 7
+    assert evaluate(tmp_path / "run0002", episodes=6, deterministic=False)["mean_length"] == 7
 
 
 def test_an_episode_of_a_policy_with_memory_is_drawn(tmp_path):
     run(tmp_path, "TMaze-v0", network__memory="gru")
-    assert render_run("run0001", tmp_path, 1).stat().st_size > 0
+    path = render(load_policy(tmp_path / "run0001"), tmp_path / "videos" / "one.gif", 1)
+    assert path.stat().st_size > 0
 
 
 def test_observations_go_to_the_device_of_the_policy():

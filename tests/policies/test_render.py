@@ -14,7 +14,8 @@ from PIL import Image
 from ppo import Config, Trainer
 from ppo.cli import main
 from ppo.core.errors import RunError, UserError
-from ppo.policies.evaluate import render_run
+from ppo.policies.evaluate import render
+from ppo.policies.policy import load_policy
 
 COLOR = np.repeat(GRAY[..., None], 3, -1)
 FORMS = {
@@ -32,6 +33,10 @@ FORMS = {
     "lists of numbers": COLOR.tolist(),
     "a view": np.repeat(COLOR, 2, 1)[:, ::2],
 }
+
+
+def drawn(run, seed):
+    return render(load_policy(run), run / "videos" / f"episode_{seed}.gif", seed)
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +57,9 @@ def runs(tmp_path_factory):
 def test_every_usual_form_gives_the_same_picture(runs, monkeypatch, form):
     frame = FORMS[form]
     monkeypatch.setattr(Drawn, "frame", frame if isinstance(frame, np.ndarray) else lambda _: frame)
-    with Image.open(render_run("run0001", runs, seed=0)) as drawn:
-        assert drawn.n_frames >= 1 and drawn.size == (50, 40)
-        found = np.asarray(drawn.convert("RGB"))
+    with Image.open(drawn(runs / "run0001", 0)) as image:
+        assert image.n_frames >= 1 and image.size == (50, 40)
+        found = np.asarray(image.convert("RGB"))
     assert np.abs(found.astype(int) - 51).max() <= 1
 
 
@@ -75,13 +80,13 @@ def test_the_environment_is_closed_however_its_episode_ends(runs, monkeypatch, f
     monkeypatch.setattr(Drawn, "close", lambda self: closed.append(True))
     monkeypatch.setattr(Drawn, "frame", frame)
     with contextlib.suppress(UserError, RunError):
-        render_run("run0001", runs, seed=0)
+        drawn(runs / "run0001", 0)
     assert closed == [True]
 
 
 def test_a_full_disk_leaves_the_former_picture(runs, monkeypatch):
     monkeypatch.setattr(Drawn, "frame", COLOR)
-    path = render_run("run0001", runs, seed=1)
+    path = drawn(runs / "run0001", 1)
     before = path.read_bytes()
 
     def refuse(*_):
@@ -90,7 +95,7 @@ def test_a_full_disk_leaves_the_former_picture(runs, monkeypatch):
     monkeypatch.setattr(os, "pwrite", refuse)
     monkeypatch.setattr(Drawn, "frame", 255 - COLOR)
     with pytest.raises(OSError, match="No space left"):
-        render_run("run0001", runs, seed=1)
+        drawn(runs / "run0001", 1)
     assert path.read_bytes() == before and not list(path.parent.glob(".*"))
 
 
@@ -99,14 +104,14 @@ def test_what_is_no_picture_is_one_line(runs, monkeypatch, name):
     frame, message = WRONG[name]
     monkeypatch.setattr(Drawn, "frame", frame)
     with pytest.raises((UserError, RunError), match=f"--render: .*Drawn-v0.*{message}") as caught:
-        render_run("run0001", runs, seed=0)
+        drawn(runs / "run0001", 0)
     assert "\n" not in str(caught.value)
     assert not list((runs / "run0001").glob("videos/*.tmp*"))
 
 
 def test_a_constructor_without_render_mode_is_named(runs):
     with pytest.raises(UserError, match="--render: .*NoMode-v0.*render_mode"):
-        render_run("run0002", runs, seed=0)
+        drawn(runs / "run0002", 0)
 
 
 @pytest.mark.parametrize(

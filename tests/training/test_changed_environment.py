@@ -10,7 +10,7 @@ from gymnasium import spaces
 from ppo import Config, Trainer
 from ppo.core.errors import UserError
 from ppo.policies.demonstrate import demonstrate
-from ppo.policies.evaluate import evaluate_run
+from ppo.policies.evaluate import evaluate
 
 WIDER = spaces.Box(-5, 5, (2,), np.float32)
 REFUSED = [
@@ -47,7 +47,7 @@ def test_another_space_is_refused_and_named(trained, monkeypatch, name, space, m
         Trainer(config(), trained, resume="run0001").train()
     assert "run0001" in str(told.value) and "\n" not in str(told.value)
     with pytest.raises(UserError, match=message):
-        evaluate_run("run0001", trained, episodes=2, seed=0)
+        evaluate(trained / "run0001", episodes=2)
     with pytest.raises(UserError, match=message):
         demonstrate(config(), trained / "steps.csv", 2, "run0001", trained)
     with pytest.raises(UserError, match=message):
@@ -56,7 +56,7 @@ def test_another_space_is_refused_and_named(trained, monkeypatch, name, space, m
 
 def test_other_bounds_of_observations_are_noted_and_the_run_goes_on(trained, monkeypatch, capsys):
     monkeypatch.setattr(Changed, "observation_space", spaces.Box(-9, 1, (3,), np.float32))
-    evaluate_run("run0001", trained, episodes=2, seed=0)
+    evaluate(trained / "run0001", episodes=2)
     assert "low -1 -> -9" in capsys.readouterr().err
     trainer = Trainer(config(), trained, resume="run0001")
     trainer.train()
@@ -69,7 +69,7 @@ def test_the_same_environment_is_not_mentioned(trained, capsys):
     trainer.train()
     events = [line for record in trainer.folder.records() for line in record["events"]]
     assert not any("differs" in line for line in events)
-    evaluate_run("run0001", trained, episodes=2, seed=0)
+    evaluate(trained / "run0001", episodes=2)
     assert not capsys.readouterr().err
 
 
@@ -80,7 +80,7 @@ def test_a_renamed_or_reordered_reward_component_is_refused(tmp_path, monkeypatc
     monkeypatch.setattr(Changed, "components", ("effort", "goal"))
     with pytest.raises(UserError, match="goal, effort -> effort, goal"):
         Trainer(config(), tmp_path, resume="run0001").train()
-    evaluate_run("run0001", tmp_path, episodes=2, seed=0)
+    evaluate(tmp_path / "run0001", episodes=2)
 
 
 @pytest.mark.parametrize("space", [ACTION, OBSERVATION, WIDER, spaces.Discrete(3, start=7)])

@@ -16,7 +16,7 @@ from simulators import Native, Saving, Wrapped
 
 from ppo import Trainer, load_policy
 from ppo.core.errors import UserError
-from ppo.policies.evaluate import evaluate_policy, evaluate_run
+from ppo.policies.evaluate import evaluate, evaluate_policy
 
 SEED = 3
 
@@ -161,13 +161,13 @@ def test_what_was_given_is_written_down_and_asked_for_again(tmp_path):
     assert found == evaluate_policy(policy, 4, seed=0, env="CartPole-v1")
     assert found == evaluate_policy(policy, 4, seed=0, env=CartPoleVectorEnv(4))
     with pytest.raises(UserError, match="an object of the program that trained; give it again"):
-        evaluate_run("run0001", tmp_path, 4, seed=0)
+        evaluate(tmp_path / "run0001", episodes=4)
     with pytest.raises(UserError, match="give it again"):
         Trainer(policy.config, tmp_path, resume="run0001")
 
 
 def test_a_form_with_a_name_is_found_again_by_it(tmp_path):
     trainer = train(tmp_path, CartPoleEnv)
-    assert evaluate_run("run0001", tmp_path, 4, seed=0) == evaluate_policy(
+    assert evaluate(tmp_path / "run0001", episodes=4) == evaluate_policy(
         trainer.policy, 4, seed=0, env=CartPoleEnv
     )

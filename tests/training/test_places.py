@@ -9,7 +9,8 @@ from ppo import Config, Trainer
 from ppo.cli import main
 from ppo.core.errors import UserError
 from ppo.policies.demonstrate import demonstrate
-from ppo.policies.evaluate import evaluate_run, render_run
+from ppo.policies.evaluate import evaluate, render
+from ppo.policies.policy import load_policy
 
 
 def config(folder, *more):
@@ -45,9 +46,10 @@ def test_a_run_lands_where_it_was_started(elsewhere, when):
         config(elsewhere, "train.initial_policy=results/run0001"), "results"
     ).train(batches=1)  # fmt: skip
     os.chdir(here)
-    assert evaluate_run("results/run0001", "results", episodes=2, seed=0)["mean_return"] == 10
+    assert evaluate("results/run0001", episodes=2)["mean_return"] == 10
     os.chdir(here)
-    render_run("results/run0001", "results", seed=0)
+    policy = load_policy("results/run0001")
+    render(policy, here / "results" / "run0001" / "videos" / "one.gif", 0)
     os.chdir(here)
     demonstrate(settings, "steps.npz", 2, "run0001", "results")
     assert (here / "steps.npz").exists()
