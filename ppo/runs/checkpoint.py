@@ -44,7 +44,6 @@ class Checkpoint:
     tensors: dict[str, Tensor]
     meta: dict[str, Any]
     path: Path
-    score: float | None = None
     rejected: list[str] = field(default_factory=list)
 
 
@@ -66,7 +65,6 @@ def save(
     *,
     keep: int = 3,
     best: bool = False,
-    score: float | None = None,
 ) -> Path:
     """Commit a checkpoint by one rename, after the metrics it counts are on the disk.
 
@@ -77,7 +75,6 @@ def save(
         keep: how many of the newest stay, at least 2.
         best: file it under `best_...` too, in place of the earlier best. That comes first: a kill
             in between repeats the batch, and does not leave a run that never had this best.
-        score: what made it the best.
 
     Returns:
         The path of the checkpoint among the newest.
@@ -87,7 +84,7 @@ def save(
         RunError: the file system refused; earlier checkpoints are intact.
     """
     assert keep >= 2, "one checkpoint is none while the next is written"
-    data = _serialize(batch, tensors, meta, score)
+    data = _serialize(batch, tensors, meta)
     digest = hashlib.sha256(data).hexdigest()[:16]
     folder.lock()
     with files.reporting(folder.path, f"save the checkpoint of batch {batch}"):
@@ -130,9 +127,7 @@ def _is_intact(path: Path) -> bool:
     return True
 
 
-def _serialize(
-    batch: int, tensors: Mapping[str, Tensor], meta: Mapping[str, Any], score: float | None
-) -> bytes:
+def _serialize(batch: int, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> bytes:
     plain = {}
     for name, tensor in tensors.items():
         # A copy of its own: views, expanded and shared tensors cannot be written as they are.
@@ -145,7 +140,7 @@ def _serialize(
                     "entries that are not finite"
                 )
         plain[name] = copy
-    content = {"schema_version": SCHEMA_VERSION, "batch": batch, "score": score, "meta": meta}
+    content = {"schema_version": SCHEMA_VERSION, "batch": batch, "meta": meta}
     text = json.dumps(content, allow_nan=False, default=lambda number: number.item())
     data = safetensors.torch.save(plain, {KEY: text})
     assert int.from_bytes(data[:8], "little") <= HEADER_LIMIT, "meta is too large: use tensors"
@@ -179,19 +174,19 @@ def load_latest(folder: RunFolder, accept: Accept | None = None) -> Checkpoint |
     return _first(folder, "batch", accept)
 
 
-def load_best(folder: RunFolder, accept: Accept | None = None) -> Checkpoint | None:
+def load_best(folder: RunFolder) -> Checkpoint | None:
     """The checkpoint with the best evaluation; the newest where there is no best.
 
     Raises: as `load_latest`.
     """
     rejected: list[str] = []
     try:
-        best = _first(folder, "best", accept)
+        best = _first(folder, "best")
     except RunError as error:
         best, rejected = None, str(error).splitlines()[1:]
     if best is not None:
         return best
-    latest = _first(folder, "batch", accept)
+    latest = _first(folder, "batch")
     if latest is not None:
         latest.rejected[:0] = rejected
     return latest
@@ -212,17 +207,17 @@ def load_file(path: str | os.PathLike[str]) -> Checkpoint:
 
 def to_bytes(checkpoint: Checkpoint) -> bytes:
     """The content of a checkpoint's file, for processes that do not see the file."""
-    return _serialize(checkpoint.batch, checkpoint.tensors, checkpoint.meta, checkpoint.score)
+    return _serialize(checkpoint.batch, checkpoint.tensors, checkpoint.meta)
 
 
 def from_bytes(data: bytes) -> Checkpoint:
     """What `to_bytes` was given."""
     content = _content(data)
     tensors = safetensors.torch.load(data)
-    return Checkpoint(content["batch"], tensors, content["meta"], Path(), content["score"])
+    return Checkpoint(content["batch"], tensors, content["meta"], Path())
 
 
-def _first(folder: RunFolder, kind: str, accept: Accept | None) -> Checkpoint | None:
+def _first(folder: RunFolder, kind: str, accept: Accept | None = None) -> Checkpoint | None:
     rejected: list[str] = []
     for path in _candidates(folder.checkpoints, kind):
         try:
@@ -304,17 +299,15 @@ def _load(path: Path) -> Checkpoint:
             f"{files.shown(path)}: schema_version {version} was written by a later version of this "
             f"package (this one reads up to {SCHEMA_VERSION}); upgrade it"
         )
-    batch, meta, score = content.get("batch"), content.get("meta"), content.get("score")
+    batch, meta = content.get("batch"), content.get("meta")
     assert match is not None
     if batch != int(match[2]) or not isinstance(meta, dict):
-        raise _Damaged("not a checkpoint of this package")
-    if score is not None and not isinstance(score, int | float):
         raise _Damaged("not a checkpoint of this package")
     try:
         tensors = safetensors.torch.load(data)
     except (safetensors.SafetensorError, RuntimeError, ValueError, TypeError, KeyError) as error:
         raise _Damaged(f"not a valid safetensors file ({str(error).splitlines()[0]})") from error
-    return Checkpoint(int(match[2]), tensors, meta, path, score)
+    return Checkpoint(int(match[2]), tensors, meta, path)
 
 
 def _verified(path: Path, match: re.Match[str] | None) -> bytes:

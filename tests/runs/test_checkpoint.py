@@ -62,11 +62,11 @@ def test_every_kind_of_tensor_comes_back_bit_by_bit(folder):
     assert torch.signbit(found.tensors["scalar"])
 
 
-def test_meta_and_score_come_back(folder):
+def test_meta_comes_back(folder):
     meta = {"random": 2**127 + 1, "name": "ünï\0", "list": [1, None, True, 0.1], "deep": {"a": {}}}
-    checkpoint.save(folder, 1, tensors(), meta, score=-3.5)
+    checkpoint.save(folder, 1, tensors(), meta)
     found = checkpoint.load_latest(folder)
-    assert found and found.meta == meta and found.score == -3.5 and found.rejected == []
+    assert found and found.meta == meta and found.rejected == []
 
 
 def test_loaded_tensors_can_be_trained_on(folder):
@@ -111,10 +111,10 @@ def test_meta_that_is_not_finite_is_refused(folder):
 def test_the_newest_and_the_best_stay(folder):
     for batch in range(1, 8):
         best = batch in (2, 3)
-        checkpoint.save(folder, batch, tensors(batch), {}, keep=3, best=best, score=batch)
+        checkpoint.save(folder, batch, tensors(batch), {}, keep=3, best=best)
     assert names(folder) == ["batch_000005", "batch_000006", "batch_000007", "best_000003"]
     best_one, latest = checkpoint.load_best(folder), checkpoint.load_latest(folder)
-    assert best_one and best_one.batch == 3 and best_one.score == 3
+    assert best_one and best_one.batch == 3
     assert latest and latest.batch == 7
 
 
@@ -305,7 +305,7 @@ def with_header(header: object, body: bytes = b"", size: int | None = None) -> b
 
 
 def our_header(entries: dict, **content: object) -> dict:
-    ours = {"schema_version": 1, "batch": 2, "score": None, "meta": {}, **content}
+    ours = {"schema_version": 1, "batch": 2, "meta": {}, **content}
     return {"__metadata__": {"checkpoint": json.dumps(ours)}, **entries}
 
 
@@ -345,7 +345,6 @@ HOSTILE = {
     "NaN in meta": with_header({"__metadata__": {"checkpoint": '{"schema_version": NaN}'}}),
     "another batch": with_header(our_header({}, batch=3)),
     "a batch that is text": with_header(our_header({}, batch="2")),
-    "a score that is text": with_header(our_header({}, score="1")),
     "a version that is text": with_header(our_header({}, schema_version="1")),
     "shape of 100 TB": with_header(our_header(entry("F32", [10**14], 0, 4)), b"1234"),
     "shape that overflows": with_header(our_header(entry("F32", [2**63, 2**63], 0, 4)), b"1234"),

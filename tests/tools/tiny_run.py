@@ -61,9 +61,8 @@ def train(results: Path, stop_after: int = NUM_BATCHES, close: bool = True) -> N
 def _save(folder: RunFolder, batch: int, weights: torch.Tensor) -> None:
     if batch in SAVE_AFTER:
         best = batch in BEST_AFTER
-        score = float(batch) if best else None
         tensors = {"weights": weights}
-        checkpoint.save(folder, batch, tensors, {"n": batch}, keep=2, best=best, score=score)
+        checkpoint.save(folder, batch, tensors, {"n": batch}, keep=2, best=best)
 
 
 def train_with_interruption(results: Path) -> None:
