@@ -48,14 +48,12 @@ def tensor(part: Part, what: str, found: Any, *shape: int, floating: bool = True
     return found
 
 
-def count(part: Part, made: Any, name: str, least: int = 1) -> int:
+def count(part: Part, made: Any, name: str) -> int:
     """An attribute that is a whole number."""
     value = getattr(made, name, None)
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         found = "is missing" if value is None else f"is {value!r}"
-        raise part.error(
-            f"its {name} {found}; set self.{name} to a whole number of {least} or more"
-        )
+        raise part.error(f"its {name} {found}; set self.{name} to a whole number of 1 or more")
     return value
 
 

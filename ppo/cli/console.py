@@ -78,8 +78,8 @@ class Console:
 
     Args:
         stream: where to; standard output by default.
-        verbosity: normal; verbose adds the losses of every batch shown and the figures of
-            findings; quiet prints the end only.
+        verbosity: normal; verbose adds the losses of every batch shown; quiet prints the end
+            only.
         total_steps: length of the progress bar; None shows no bar.
         health: whether the end explains the last batch, figure by figure.
         clock: seconds, never going back; replaced in tests.
@@ -250,16 +250,13 @@ class Console:
         if self._bar is not None and record.get("env_steps") is not None:
             self._bar.update(record["env_steps"] - self._bar.n)
 
-    def finding(
-        self, illness: str, evidence: str, remedy: str, run: str, figures: str = ""
-    ) -> None:
+    def finding(self, illness: str, evidence: str, remedy: str, run: str) -> None:
         """One finding of the batch just given; printed at its onset only.
 
         It may be reported in every batch in which it holds: a batch without it ends it.
 
         Args:
             remedy: the setting to try, as KEY=VALUE.
-            figures: added by --verbose.
         """
         new = illness not in self._ill_before | self._ill
         self._ill.add(illness)
@@ -267,8 +264,6 @@ class Console:
             self._told[illness] = {"since_batch": self._record.get("batch"), "remedy": remedy}
         if not new or self._verbosity == "quiet":
             return
-        if figures and self._verbosity == "verbose":
-            evidence = f"{evidence} ({figures})"
         self._show_batch(self._clock())
         head, remedy = one_line(f"{illness.replace('_', ' ')}: {evidence}"), one_line(remedy)
         lines = blocks.finding_lines(head, remedy, one_line(run), self._width)

@@ -33,13 +33,9 @@ class Table(NamedTuple):
 Parts = Iterator[str | Table]
 
 
-def text_of(found: dict[str, Any], columns: int | None = None) -> str:
-    """The report of an inspection of an environment or of a file.
-
-    Args:
-        columns: of the terminal, where it is not asked.
-    """
-    columns = min(width() if columns is None else columns, WIDEST)
+def text_of(found: dict[str, Any]) -> str:
+    """The report of an inspection of an environment or of a file."""
+    columns = min(width(), WIDEST)
     parts = [*_head(found), *_entries("observations", found["observations"])]
     parts += list(_actions(found))
     if "regression" in found:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+FLOOR = 1e-3  # of a standard deviation, as a share of the numbers' size
+
 
 def preserve_outputs(
     weight: Tensor,
@@ -32,10 +34,10 @@ def preserve_outputs(
     return new_weight.to(weight.dtype), new_bias.to(bias.dtype)
 
 
-def relative_floor(std: Tensor, mean: Tensor, largest: Tensor, share: float = 1e-3) -> Tensor:
-    """Standard deviation with a floor of `share` times the numbers' size: relative, never absolute.
+def relative_floor(std: Tensor, mean: Tensor, largest: Tensor) -> Tensor:
+    """Standard deviation with a floor of a share of the numbers' size: relative, never absolute.
 
     Returns of a solved task differ by less than a thousandth of their size and count as equal: a
     frame that shrank further would blow the network's own noise up to a loss.
     """
-    return torch.maximum(std, share * torch.maximum(mean.abs(), largest))
+    return torch.maximum(std, FLOOR * torch.maximum(mean.abs(), largest))

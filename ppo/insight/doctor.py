@@ -254,14 +254,12 @@ class Watch:
 
     Keeps a bounded history: the last `WINDOW` records as they are, older ones thinned out, so
     that the cost of a batch does not grow. Fatal rules are asked each batch, the others every
-    `every` batches.
+    `EVERY` batches.
     """
 
-    WINDOW = 64
+    WINDOW, EVERY = 64, 10
 
-    def __init__(
-        self, settings: dict[str, Any] | None = None, every: int = 10, writer: str = "ppo"
-    ) -> None:
+    def __init__(self, settings: dict[str, Any] | None = None, writer: str = "ppo") -> None:
         """`settings` are those of the run, nested as in config.yaml or with dotted keys.
 
         `writer` is the library whose figures these are: units and remedies follow it.
@@ -269,7 +267,6 @@ class Watch:
         self.findings: list[Finding] = []  # of the run so far
         self._settings = flatten(settings or {})
         self._writer = writer
-        self._every = every
         self._records: list[dict[str, Any]] = []
         self._seen: set[str] = set()
         self._count = 0
@@ -279,7 +276,7 @@ class Watch:
     def update(self, record: dict[str, Any]) -> list[Finding]:
         """Takes one batch record of the contract; returns findings that were not there before."""
         self._keep(record)
-        if self._count % self._every == 0:
+        if self._count % self.EVERY == 0:
             return self._new(self._rules, self._records)
         return self._new(self._urgent, self._records[-2:])
 

@@ -98,11 +98,10 @@ def test_a_finding_is_printed_at_each_onset_only_and_below_its_batch() -> None:
 
 
 def test_long_findings_are_wrapped_and_indented() -> None:
-    console, screen, _ = make(verbosity="verbose")
-    console.finding("a_b", "word " * 40, "ppo.y=1", "run0001", figures="x 1, y 2")
+    console, screen, _ = make()
+    console.finding("a_b", "word " * 40, "ppo.y=1", "run0001")
     lines = screen.getvalue().splitlines()
     assert all(len(line) <= 80 and line.startswith(" " * 10) for line in lines)
-    assert "(x 1, y 2)" in screen.getvalue()
 
 
 def test_what_a_mark_means_is_written_once_and_every_line_fits() -> None:

@@ -35,15 +35,15 @@ class RayLauncher(Launcher):
     in a copy of its sources, which travels with the job (Ray's `runtime_env`).
 
     Args:
-        gpus, cpus: share of each that a job takes; a fraction of a GPU is allowed.
+        gpus: that a job takes beside its CPU; a fraction is allowed.
     """
 
-    def __init__(self, address: str = "auto", gpus: float = 0.0, cpus: float = 1.0) -> None:
+    def __init__(self, address: str = "auto", gpus: float = 0.0) -> None:
         try:
             import ray
         except ImportError:
             raise UserError(f'--launcher ray needs the extra "ray": {install("ray")}') from None
-        self._ray, self._share = ray, {"CPU": cpus, "GPU": gpus}
+        self._ray, self._share = ray, {"CPU": 1.0, "GPU": gpus}
         self._here, self._path = os.getcwd(), environment()["PYTHONPATH"]
         self._copies: dict[str, str] = {}
         if not ray.is_initialized():
@@ -63,7 +63,7 @@ class RayLauncher(Launcher):
                     f"--launcher ray: no cluster at {address!r} ({str(error).splitlines()[0]}); "
                     "start one with: ray start --head"
                 ) from None
-        self._task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(run_here)
+        self._task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=0)(run_here)
 
     def capacity(self) -> int:
         total = self._ray.cluster_resources()

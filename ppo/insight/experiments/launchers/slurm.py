@@ -31,10 +31,10 @@ class SlurmLauncher(Launcher):
     (SBATCH_PARTITION, SBATCH_ACCOUNT, SBATCH_TIMELIMIT), which override what is asked for here.
 
     Args:
-        gpus, cpus: number of each that a job takes.
+        gpus: that a job takes beside its CPU.
     """
 
-    def __init__(self, gpus: float = 0.0, cpus: int = 1) -> None:
+    def __init__(self, gpus: float = 0.0) -> None:
         try:
             import submitit
         except ImportError:
@@ -48,7 +48,7 @@ class SlurmLauncher(Launcher):
         self._submitit = submitit
         self._settings: dict[str, Any] = {
             "slurm_time": MINUTES,
-            "cpus_per_task": cpus,
+            "cpus_per_task": 1,
             "name": "ppo",
             "stderr_to_stdout": True,
         }
