@@ -53,15 +53,19 @@ def _number(name: str) -> int:
     return int(name.removeprefix("run"))
 
 
-def take_number(results: Path) -> Path:
+def take_number(results: Path, word: str = "run") -> Path:
     """Make the folder of the next run; several processes at once get one each.
+
+    Args:
+        word: that the number follows in the name of the folder.
 
     Raises:
         OSError: no folder can be made in `results`.
     """
-    names = filter(_is_run_name, os.listdir(results))
-    for number in itertools.count(1 + max(map(_number, names), default=0)):
-        path = results / f"run{number:04d}"
+    form = re.compile(rf"{word}(\d{{4}}|[1-9]\d{{4,}})", re.ASCII)
+    taken = (int(found[1]) for name in os.listdir(results) if (found := form.fullmatch(name)))
+    for number in itertools.count(1 + max(taken, default=0)):
+        path = results / f"{word}{number:04d}"
         if files.make_folder(path):
             return path
     raise AssertionError("unreachable")

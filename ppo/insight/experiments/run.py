@@ -8,10 +8,8 @@ again continues the experiment: finished jobs are left alone, half-done runs are
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
-import re
 import shlex
 import signal
 import sys
@@ -31,10 +29,11 @@ from ppo.insight.experiments.held import held
 from ppo.insight.experiments.launchers.base import LOST, Launcher
 from ppo.runs import files
 from ppo.runs.folder import RunFolder
-from ppo.runs.metrics_file import last_record
-from ppo.runs.names import results_folder, run_names
+from ppo.runs.metrics_file import finite, last_record
+from ppo.runs.names import results_folder, run_names, take_number
 
 STATE = "experiment.json"
+IDENTITY = "identity"  # its entry that names the plan
 EXPERIMENT = "--experiment"  # the last flag of a job's command line
 POLL = 0.2  # seconds between two looks at the running jobs
 RESTARTS = 3  # of a job whose node was lost
@@ -62,7 +61,7 @@ class Experiment:
     @cached_property
     def identity(self) -> str:
         """Of the plan; the command line of each run has it."""
-        return _identity(self.folder) or self.plan.identity()
+        return identity_in(self.folder, IDENTITY) or self.plan.identity()
 
     def outcomes(self) -> list[Outcome]:
         """Every job, read from its run folder."""
@@ -117,42 +116,39 @@ def open_experiment(plan: Plan, results: str | os.PathLike[str], fresh: bool = F
         UserError: a setting of the plan is not valid, or no folder can be made.
     """
     validate(plan)
-    root = results_folder(results)
-    identity = plan.identity()
-    if not fresh:
-        for folder in sorted(root.glob("experiment*"), reverse=True):
-            if _identity(folder) == identity:
-                return Experiment(folder, plan)
+    content = {IDENTITY: plan.identity(), **asdict(plan)}
+    return Experiment(folder_of(content, IDENTITY, results_folder(results), fresh), plan)
+
+
+def folder_of(content: dict[str, Any], key: str, root: Path, fresh: bool) -> Path:
+    """The newest experiment that was asked for in the same way, or a new one.
+
+    Args:
+        content: what was asked for, and under `key` a digest of it.
+        fresh: take a new one in any case.
+
+    Raises:
+        UserError: no folder can be made.
+    """
+    for folder in [] if fresh else sorted(root.glob("experiment*"), reverse=True):
+        if identity_in(folder, key) == content[key]:
+            return folder
     try:
         root.mkdir(parents=True, exist_ok=True)
-        folder = _take_number(root)
-        content = {"identity": identity, **asdict(plan)}
-        files.atomic_write(folder / STATE, json.dumps(content, indent=2).encode())
+        folder = take_number(root, "experiment")
+        files.atomic_write(folder / STATE, json.dumps(finite(content), indent=2).encode())
     except OSError as error:
         raise UserError(f"{root}: cannot create an experiment there ({error.strerror})") from error
-    return Experiment(folder, plan)
+    return folder
 
 
-def _identity(folder: Path) -> str:
+def identity_in(folder: Path, key: str) -> str:
+    """The digest that an experiment's folder holds under `key`; "" where it holds none."""
     try:
         content = json.loads((folder / STATE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return ""
-    return str(content.get("identity", "")) if isinstance(content, dict) else ""
-
-
-def _take_number(root: Path) -> Path:
-    """The next experiment's folder, by an exclusive mkdir."""
-    numbers = [
-        int(m[1]) for p in root.iterdir() if (m := re.fullmatch(r"experiment(\d{4,})", p.name))
-    ]
-    for number in itertools.count(1 + max(numbers, default=0)):
-        try:
-            (root / f"experiment{number:04d}").mkdir()
-            return root / f"experiment{number:04d}"
-        except FileExistsError:
-            continue
-    raise AssertionError("unreachable")
+    return str(content.get(key, "")) if isinstance(content, dict) else ""
 
 
 Watcher = Callable[[list[Outcome]], None]

@@ -24,18 +24,11 @@ from ppo.insight.doctor import judge
 from ppo.insight.experiments import launchers
 from ppo.insight.experiments.held import held
 from ppo.insight.experiments.launchers.base import Launcher
-from ppo.insight.experiments.run import (
-    STATE,
-    _has_checkpoint,
-    _orderly_stop,
-    _take_number,
-    going_on,
-)
+from ppo.insight.experiments.run import _has_checkpoint, _orderly_stop, folder_of, going_on
 from ppo.insight.experiments.space import Dimension
 from ppo.insight.experiments.study import open_storage, open_study, optuna_of, running
 from ppo.insight.logs.own import read_records, read_summary
 from ppo.insight.rules import FATAL
-from ppo.runs import files
 from ppo.runs.folder import RunFolder
 from ppo.runs.names import results_folder, run_names
 
@@ -100,22 +93,8 @@ def open_search(search: Search, results: Path, fresh: bool = False) -> Path:
     if len(set(keys)) < len(keys) or "system.seed" in keys:
         raise UserError(f"--vary: each setting once, and not system.seed: {', '.join(keys)}")
     _check_ends(search)
-    root, identity = results_folder(results), search.identity()
-    for folder in [] if fresh else sorted(root.glob("experiment*"), reverse=True):
-        try:
-            if json.loads((folder / STATE).read_text())["search"] == identity:
-                return folder
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        folder = _take_number(root)
-        content = {"search": identity, **asdict(search)}
-        text = json.dumps(content, indent=2).replace("NaN", "null")
-        files.atomic_write(folder / STATE, text.encode())
-    except OSError as error:
-        raise UserError(f"{root}: cannot create an experiment there ({error.strerror})") from error
-    return folder
+    content = {"search": search.identity(), **asdict(search)}
+    return folder_of(content, "search", results_folder(results), fresh)
 
 
 def _check_ends(search: Search) -> None:
