@@ -101,7 +101,7 @@ CHANGES = {
     ),
     "compare pools runs of another lambda": (
         "insight/comparison/groups.py", '    "system.seed",\n',
-        '    "system.seed",\n    "ppo.gae_lambda",\n', "tests/insight/test_comparison.py",
+        '    "system.seed",\n    "ppo.gae_lambda",\n', "tests/insight/test_comparison_groups.py",
     ),
 }  # fmt: skip
 
