@@ -67,24 +67,16 @@ def check_balancer(balancer: Any, **kwargs: Any) -> None:
             "losses of 0, whose targets have no known variance, give NaN or infinity",
         )
 
-    def runs() -> None:
-        settings = [
-            *whole_runs.settings_of(part, "balancing.kind"),
-            "auxiliary.trajectory_weight=0.1",
-        ]
-        whole_runs.goes_on_exactly(part, *settings)
-        if part.kind.exact:
-            whole_runs.sees_no_reward_scale(part, *settings)
-
     judge(
         [
             gradients,
             nothing,
             lambda: compiles(part, grown(), SIZES),
             lambda: saves(part, grown(), part(NAMES, WEIGHTS, OUTPUTS), lambda b: b(SIZES)),
-        ],
-        None if is_shipped(balancer) else runs,
+        ]
     )
+    if not is_shipped(balancer):
+        whole_runs.check(part, "balancing.kind", part.kind.exact, "auxiliary.trajectory_weight=0.1")
 
 
 def check_auxiliary_loss(loss: Any, env: str = "DoubleIntegrator-v0", **kwargs: Any) -> None:
@@ -169,11 +161,6 @@ def check_auxiliary_loss(loss: Any, env: str = "DoubleIntegrator-v0", **kwargs: 
             "no gradient reaches prediction.features: the encoder learns nothing from it",
         )
 
-    def runs() -> None:
-        settings = [*whole_runs.settings_of(part, "auxiliary.losses"), f"env.id={env}"]
-        whole_runs.goes_on_exactly(part, *settings)
-        whole_runs.sees_no_reward_scale(part, *settings)
-
     def compiled() -> None:
         compiles(
             part,
@@ -183,7 +170,9 @@ def check_auxiliary_loss(loss: Any, env: str = "DoubleIntegrator-v0", **kwargs: 
         )
 
     laws = [finite, masked, blind, own_episode, learns, compiled]
-    judge(laws, None if is_shipped(loss) else runs)
+    judge(laws)
+    if not is_shipped(loss):
+        whole_runs.check(part, "auxiliary.losses", True, f"env.id={env}")
 
 
 def _spoiled_after_the_end(rollout: Rollout, shift: int) -> Rollout:

@@ -84,10 +84,6 @@ def check_encoder(
             " one that learns must be the same",
         )
 
-    def runs() -> None:
-        settings = [*whole_runs.settings_of(part, "network.encoder")]
-        whole_runs.goes_on_exactly(part, *settings)
-
     laws = [
         used,
         alone,
@@ -96,7 +92,9 @@ def check_encoder(
         lambda: compiles(part, made(), numbers, obs),
         lambda: _waits(part, made(), numbers, obs),
     ]
-    judge(laws, None if is_shipped(encoder) or observation_space is not NUMBERS else runs)
+    judge(laws)
+    if not is_shipped(encoder) and observation_space is NUMBERS:
+        whole_runs.check(part, "network.encoder", False)
 
 
 def check_memory(memory: Any, **kwargs: Any) -> None:
@@ -162,10 +160,6 @@ def check_memory(memory: Any, **kwargs: Any) -> None:
         unused = _unused(first, whole(first))
         demand(part, not unused, f"{', '.join(unused)}: no gradient comes there; it is not used")
 
-    def runs() -> None:
-        settings = whole_runs.settings_of(part, "network.memory")
-        whole_runs.goes_on_exactly(part, *settings)
-
     judge(
         [
             steps,
@@ -175,9 +169,10 @@ def check_memory(memory: Any, **kwargs: Any) -> None:
             lambda: saves(part, first, made(), whole),
             lambda: compiles(part, made().advance, features[0], state),
             lambda: _waits(part, made(), features[0], state, name="advance"),
-        ],
-        None if is_shipped(memory) else runs,
+        ]
     )
+    if not is_shipped(memory):
+        whole_runs.check(part, "network.memory", False)
 
 
 def _made(part: Part, *args: Any) -> Any:

@@ -33,8 +33,8 @@ def is_shipped(kind: Any) -> bool:
     return isinstance(kind, str) and not is_path(kind)
 
 
-def judge(laws: Iterable[Law], runs: Law | None) -> None:
-    """Asks every law, and then those of whole runs.
+def judge(laws: Iterable[Law]) -> None:
+    """Asks every law.
 
     Raises:
         UserError: with a line for each that is broken.
@@ -47,8 +47,6 @@ def judge(laws: Iterable[Law], runs: Law | None) -> None:
             broken += error.messages
     if broken:
         raise UserError(*broken)
-    if runs is not None:
-        runs()
 
 
 def demand(part: Part, holds: bool, text: str) -> None:

@@ -80,12 +80,6 @@ def check_value_loss(loss: Any, **kwargs: Any) -> None:
             f" {_shown(wanted)}",
         )
 
-    def runs() -> None:
-        settings = whole_runs.settings_of(part, "ppo.value_loss")
-        whole_runs.goes_on_exactly(part, *settings)
-        if head.exact:
-            whole_runs.sees_no_reward_scale(part, *settings)
-
     judge(
         [
             zero,
@@ -95,9 +89,10 @@ def check_value_loss(loss: Any, **kwargs: Any) -> None:
             lambda: compiles(part, both, output, targets),
             lambda: saves(part, head, part(UNITS), lambda h: both(output, targets, h)),
             lambda: never_waits(part, head, both, output, targets),
-        ],
-        None if is_shipped(loss) else runs,
+        ]
     )
+    if not is_shipped(loss):
+        whole_runs.check(part, "ppo.value_loss", head.exact)
 
 
 def _descended(head: Any, targets: Tensor) -> Tensor:
@@ -210,18 +205,11 @@ def check_return_normalizer(normalizer: Any, **kwargs: Any) -> None:
         learn(scale, returns(0), critic)
         saves(part, scale, _scale(part)[0], lambda s: s.to_norm(returns(1)))
 
-    def runs() -> None:
-        settings = [*whole_runs.settings_of(part, "ppo.return_normalizer")]
-        settings += [] if kind.affine else ["ppo.value_clip=none"]
-        whole_runs.goes_on_exactly(part, *settings)
-        if kind.exact:
-            whole_runs.sees_no_reward_scale(part, *settings)
-
     honest = [there_and_back, keeps_predictions, blind] if kind.carries_back else []
-    judge(
-        [*honest, waits_for_rewards, constant, weights, saved],
-        None if is_shipped(normalizer) else runs,
-    )
+    judge([*honest, waits_for_rewards, constant, weights, saved])
+    if not is_shipped(normalizer):
+        other_clip = [] if kind.affine else ["ppo.value_clip=none"]
+        whole_runs.check(part, "ppo.return_normalizer", kind.exact, *other_clip)
 
 
 def returns(seed: int, mean: float = 800.0, std: float = 300.0, size: int = 256) -> Tensor:
@@ -291,12 +279,6 @@ def check_value_clip(clip: Any, **kwargs: Any) -> None:
             " on the class if that is meant",
         )
 
-    def runs() -> None:
-        settings = whole_runs.settings_of(part, "ppo.value_clip")
-        whole_runs.goes_on_exactly(part, *settings)
-        if made.exact:
-            whole_runs.sees_no_reward_scale(part, *settings)
-
     judge(
         [
             positive,
@@ -304,6 +286,7 @@ def check_value_clip(clip: Any, **kwargs: Any) -> None:
             lambda: compiles(part, made.width, old, std, size),
             lambda: saves(part, made, part(0.2, 1.0), lambda c: c.width(old, std, size)),
             lambda: never_waits(part, made, made.width, old, std, size),
-        ],
-        None if is_shipped(clip) else runs,
+        ]
     )
+    if not is_shipped(clip):
+        whole_runs.check(part, "ppo.value_clip", made.exact)

@@ -57,6 +57,20 @@ def digest(made: Any) -> str:
     return sha.hexdigest()
 
 
+def check(part: Part, key: str, exact: bool, *more: str) -> None:
+    """The laws of a run with this part.
+
+    Args:
+        key: the setting that names it.
+        exact: whether rewards of another size are to change no bit.
+        more: settings.
+    """
+    settings = [*settings_of(part, key), *more]
+    goes_on_exactly(part, *settings)
+    if exact:
+        sees_no_reward_scale(part, *settings)
+
+
 def sees_no_reward_scale(part: Part, *settings: str) -> None:
     """Rewards times 2^20 change no bit of what is learned."""
     digests = []
