@@ -22,8 +22,9 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from ppo.core.errors import UserError  # noqa: E402
-from ppo.insight.doctor import diagnose, status  # noqa: E402
+from ppo.insight.doctor import diagnose  # noqa: E402
 from ppo.insight.logs import read_log  # noqa: E402
+from ppo.insight.verdict import status  # noqa: E402
 
 # What a judgement in words asks for: statuses or first findings, any of them. First match counts.
 JUDGEMENTS = (

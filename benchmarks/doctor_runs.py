@@ -201,8 +201,9 @@ def _train_sb3(run: Sick, folder: Path) -> str:
 
 def judge(out: Path) -> str:
     """The confusion table, the runs that came out otherwise, and those that were not ill."""
-    from ppo.insight.doctor import diagnose, status
+    from ppo.insight.doctor import diagnose
     from ppo.insight.logs import read_log
+    from ppo.insight.verdict import status
 
     runs = [run for run in RUNS if (out / run.folder / "label.json").exists()]
     logs = {run.folder: read_log(out / run.folder) for run in runs}

@@ -267,7 +267,8 @@ def train(column: str, task: str, seed: int, steps: int) -> Run:
 
 def judgment(ours: list[float], theirs: list[float]) -> str:
     """ahead, behind, equal, or that it cannot be told."""
-    from ppo.insight.comparison.statistics import LEVEL, difference
+    from ppo.functional.bootstrap import LEVEL
+    from ppo.insight.comparison.statistics import difference
 
     gap = difference(ours, theirs)
     room = EQUAL * abs(statistics.fmean(theirs))

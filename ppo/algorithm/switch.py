@@ -16,8 +16,8 @@ import torch
 from ppo.algorithm import devices
 from ppo.config import Config
 from ppo.core import compiling, parallel
+from ppo.core.cores import num_cores
 from ppo.core.errors import UserError
-from ppo.envs.workers.choice import num_cores
 
 FIRST_ON_A_GPU = 1  # nothing is compiled meanwhile there
 

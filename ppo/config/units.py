@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ppo.config.consistency import BINNED_LOSSES, LOGARITHMIC
 
 if TYPE_CHECKING:
-    from ppo.config.options import PPOConfig
+    from ppo.config.learning import PPOConfig
 
 REWARDS = "squared rewards"
 WIDEST = 2.0  # share of the old value; a relative clip beyond it holds nothing back

@@ -27,18 +27,6 @@ from ppo.insight.verdict import (
     status,
 )
 
-__all__ = [
-    "Finding",
-    "Verdict",
-    "Watch",
-    "diagnose",
-    "judge",
-    "report",
-    "status",
-    "to_json",
-    "unasked",
-]
-
 MOST = 3  # findings that are reported; the first is the cause
 LATEST = 3  # evaluations
 FAR_APART = 0.5  # of the range of the returns in training (J)

@@ -15,7 +15,7 @@ from ppo.core import parallel
 from ppo.core.errors import Diverged, Dropped, RunError, UserError
 from ppo.core.signals import INTERRUPTED, SignalGuard
 from ppo.envs.base import Environments
-from ppo.insight.doctor import Finding
+from ppo.insight.rules import Finding
 from ppo.runs import mirror, trust
 from ppo.runs.folder import RunFolder
 from ppo.runs.names import find_run, results_folder

@@ -20,8 +20,9 @@ from ppo.config import Config
 from ppo.core import imports
 from ppo.core.errors import RunError, UserError, one_line
 from ppo.core.registry import Part
-from ppo.insight.doctor import Finding, Verdict, Watch, judge
+from ppo.insight.doctor import Verdict, Watch, judge
 from ppo.insight.logs.own import flatten
+from ppo.insight.rules import Finding
 from ppo.runs.files import from_here
 from ppo.runs.folder import RunFolder
 from ppo.runs.mirror import Mirror

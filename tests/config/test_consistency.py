@@ -11,7 +11,7 @@ from ppo.algorithm import build
 from ppo.cli import main
 from ppo.config import Config
 from ppo.config.consistency import BINNED_LOSSES, CLIPS_IN_LENGTHS, LOGARITHMIC
-from ppo.config.options import PPOConfig
+from ppo.config.learning import PPOConfig
 from ppo.config.words import choices, schema_at
 from ppo.core import parallel
 from ppo.core.errors import UserError

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from ppo.config import Config
 from ppo.config.file import plain, to_yaml
-from ppo.config.options import setting
+from ppo.config.section import setting
 from ppo.config.words import known_paths
 from ppo.core.errors import UserError
 

@@ -11,8 +11,9 @@ import pytest
 from insight_runs import event_file
 
 from ppo.cli.main import main
-from ppo.insight.doctor import diagnose, report, status, to_json
+from ppo.insight.doctor import diagnose, report, to_json
 from ppo.insight.logs import read_log
+from ppo.insight.verdict import status
 
 STEPS = [1000 * i for i in range(1, 41)]
 

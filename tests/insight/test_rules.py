@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from made_logs import SHAPE, first, foreign, noisy, through
 
-from ppo.insight.doctor import diagnose, status
+from ppo.insight.doctor import diagnose
 from ppo.insight.logs import MetricsLog
 from ppo.insight.rules import Change
 from ppo.insight.rules._signs import RISES, gain, rises
 from ppo.insight.rules.not_learning import NotLearning
+from ppo.insight.verdict import status
 
 
 def test_a_return_that_never_rises_is_not_learning_where_nothing_else_explains_it() -> None:

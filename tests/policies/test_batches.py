@@ -8,10 +8,11 @@ from gymnasium import spaces
 from learner_tools import settings
 
 from ppo import Trainer
+from ppo.algorithm.build import build_agent
 from ppo.core.errors import UserError
 from ppo.envs.observations import layout_of
 from ppo.policies.batches import rows_of
-from ppo.policies.policy import Policy, build_agent
+from ppo.policies.policy import Policy
 
 BOX = spaces.Box(-1, 1, (3,))
 NESTED = spaces.Dict(

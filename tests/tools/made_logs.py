@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ppo.insight.doctor import diagnose, status
+from ppo.insight.doctor import diagnose
 from ppo.insight.logs import MetricsLog
+from ppo.insight.verdict import status
 
 SHAPE = Callable[[np.ndarray], np.ndarray]
 

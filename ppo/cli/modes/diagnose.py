@@ -17,8 +17,9 @@ def run(args: argparse.Namespace) -> int:
     """Prints the verdict and the findings: 0 also where there are some, 2 for a log not read."""
     from ppo.core.errors import UserError
     from ppo.core.screen import fold
-    from ppo.insight.doctor import diagnose, report, status, to_json
+    from ppo.insight.doctor import diagnose, report, to_json
     from ppo.insight.logs import MetricsLog, find_run, read_log
+    from ppo.insight.verdict import status
 
     try:
         log = read_log(find_run(args.run, args.results))

@@ -22,7 +22,8 @@ from ppo.core.news import News
 from ppo.insight.comparison import curves, page
 from ppo.insight.comparison.compare import assemble
 from ppo.insight.comparison.run import load_run
-from ppo.insight.doctor import Finding, Verdict
+from ppo.insight.doctor import Verdict
+from ppo.insight.rules import Finding
 from ppo.runs.summary import best_evaluation, which_episodes
 
 RETURN = "mean_episode_return"

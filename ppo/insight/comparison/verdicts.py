@@ -8,9 +8,9 @@ import numpy as np
 
 from ppo.core.figures import number, signed
 from ppo.core.metrics import Metric
+from ppo.functional.bootstrap import LEVEL
 from ppo.insight.comparison.groups import RETURN, Group
 from ppo.insight.comparison.statistics import (
-    LEVEL,
     Difference,
     difference,
     holm,
