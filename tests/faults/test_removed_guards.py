@@ -8,8 +8,8 @@ from mutated_tree import change, places_of, run_tests
 # what is taken out: the code, what stands in its place, the file and the tests that notice
 MUTATIONS = {
     "supervision of workers": (
-        "w.send_raw(request), self._step_timeout, recover)",
-        "w.send_raw(request), self._step_timeout)", "workers", "does_not_notice",
+        "w.send_raw(request), self._step_timeout, recover, step_own",
+        "w.send_raw(request), self._step_timeout, None, step_own", "workers", "does_not_notice",
     ),
     "replay of a worker's episodes": (
         "replayed = self._replay_all(worker, parity)", "replayed = 0",
