@@ -248,3 +248,13 @@ def test_a_log_that_was_chosen_among_several_is_noted(tmp_path: Path) -> None:
         event_file(tmp_path / name / "events.out.tfevents.1", {"rollout/ep_rew_mean": [(1, 2.0)]})
     warnings = compare([tmp_path]).warnings
     assert any("the newest of 2 folders with logs" in warning for warning in warnings)
+
+
+def test_runs_of_other_settings_repeat_nothing(tmp_path: Path) -> None:
+    """Two that have not moved, in one group by a pattern."""
+    records = healthy(20, seed=1)
+    paths = [
+        write_run(tmp_path / f"run000{n}", records, settings(rate))
+        for n, rate in enumerate((1e-5, 1e-6))
+    ]
+    assert [len(group.runs) for group in compare(paths, "run").groups] == [2]

@@ -81,8 +81,14 @@ def once(group: Group) -> list[str]:
 
 
 def _repeats(run: Run, longer: Run) -> bool:
-    """Whether a run has the seed and, batch for batch, the returns of the beginning of another."""
+    """Whether a run has the seed and, batch for batch, the returns of the beginning of another.
+
+    In a group that a pattern made, runs of other settings repeat nothing: two that have not moved
+    may give the same returns.
+    """
     if run.seed is None or run.seed != longer.seed:
+        return False
+    if relevant(run.settings) != relevant(longer.settings):
         return False
     ours = run.column(RETURN)
     known = len(ours) == run.batches and bool(np.isfinite(ours).any())
