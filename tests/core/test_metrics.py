@@ -27,6 +27,7 @@ SPEAK_OF_METRICS = (
     "ppo.insight.rules.",  # each about figures of its own
     "ppo.insight.logs.dialects",  # the words of other libraries
     "ppo.insight.logs.more_dialects",
+    "ppo.insight.logs.further_dialects",
     "ppo.insight.logs.names",
     "ppo.runs.summary",  # fields of another file
 )

@@ -100,7 +100,7 @@ CHANGES = {
         "tests/networks/test_memory.py",
     ),
     "compare pools runs of another lambda": (
-        "insight/comparison/groups.py", '    "system.seed",\n',
+        "insight/comparison/relevant.py", '    "system.seed",\n',
         '    "system.seed",\n    "ppo.gae_lambda",\n', "tests/insight/test_comparison_groups.py",
     ),
 }  # fmt: skip
