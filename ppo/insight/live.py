@@ -7,7 +7,7 @@ from typing import Any
 
 from ppo.core.errors import UserError
 from ppo.insight.doctor import Watch
-from ppo.insight.logs.dialects import SB3_ROLLOUT, SB3_TRAIN
+from ppo.insight.logs.writers.stable_baselines3 import SB3_ROLLOUT, SB3_TRAIN
 
 
 @functools.cache

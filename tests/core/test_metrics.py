@@ -25,9 +25,7 @@ from ppo.insight.verdict import is_read
 READERS = ("insight", "cli", "runs", "training")
 SPEAK_OF_METRICS = (
     "ppo.insight.rules.",  # each about figures of its own
-    "ppo.insight.logs.dialects",  # the words of other libraries
-    "ppo.insight.logs.more_dialects",
-    "ppo.insight.logs.further_dialects",
+    "ppo.insight.logs.writers.",  # the words of other libraries
     "ppo.insight.logs.names",
     "ppo.runs.summary",  # fields of another file
 )

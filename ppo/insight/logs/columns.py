@@ -115,3 +115,26 @@ def entropy_relative(log: MetricsLog, discrete: bool | None = None) -> None:
     if highest >= UNIFORM_AT_FIRST * math.log(actions):
         log.columns["entropy_relative"] = entropy / math.log(actions)
         log.notes.append(f"entropy's maximum is taken to be log({actions}), from the first batches")
+
+
+def between(log: MetricsLog, series: Series, steps: Column, names: dict[str, str]) -> None:
+    """Means of figures that are written more often than once a batch."""
+    for tag, name in names.items():
+        if series.has(tag):
+            log.columns[name] = series.mean_between(tag, steps)[0]
+
+
+def root_error(log: MetricsLog) -> None:
+    """The root error, of a value loss that is (v - R)^2 in reward units, without a half."""
+    if "value_loss" in log.columns:
+        log.columns["value_rmse"] = np.sqrt(np.abs(log.columns["value_loss"]))
+        log.settings["ppo.normalize_returns"] = False
+
+
+def relative(log: MetricsLog, why: str) -> MetricsLog:
+    """A root error that can be compared with itself only, and a note that says why."""
+    if "value_loss" in log.columns:
+        log.columns["value_rmse"] = np.sqrt(np.abs(log.columns["value_loss"]))
+    entropy_relative(log)
+    log.notes.append(why)
+    return log

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from ppo.insight.logs import dialects, further_dialects, more_dialects
 from ppo.insight.logs.series import Series
+from ppo.insight.logs.writers import WRITERS
 
 HEAD = {"wall time", "value"}  # beside the step, which is the axis
 
@@ -36,13 +36,7 @@ def _tag(written: str) -> str:
 
 
 def _tags() -> dict[str, str]:
-    tables = [
-        table
-        for module in (dialects, more_dialects, further_dialects)
-        for name, table in vars(module).items()
-        if re.fullmatch(r"_?[A-Z0-9_]+", name) and isinstance(table, dict)
-    ]
-    known = {tag for table in tables for tag in table if isinstance(tag, str)}
+    known = {tag for writer in WRITERS for names in writer.names for tag in names}
     known |= {"charts/episodic_return", "charts/episodic_length", "train/n_updates"}
     return {_plain(tag): tag for tag in known}
 

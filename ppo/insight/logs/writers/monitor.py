@@ -1,0 +1,37 @@
+"""Stable-Baselines3's monitor.csv: an episode a row."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ppo.insight.logs.columns import EPISODES, MOST_BINS, between
+from ppo.insight.logs.log import MetricsLog
+from ppo.insight.logs.series import Series
+from ppo.insight.logs.writers.base import Writer
+
+
+def _is_monitor(series: Series) -> bool:
+    return series.has("r", "l") and "t" in series.points
+
+
+def _monitor(series: Series) -> MetricsLog:
+    """Stable-Baselines3's monitor.csv: the steps are those of all files together."""
+    rewards, lengths = series.points["r"], series.points["l"][:, 1]
+    ends = np.cumsum(lengths)
+    bins = max(min(len(ends) // EPISODES, MOST_BINS), 1)
+    steps = np.linspace(0, ends[-1], bins + 1)[1:] if len(ends) else np.zeros(0)
+    log = MetricsLog(batches=np.arange(len(steps), dtype=np.int64), writer="monitor.csv")
+    log.columns["env_steps"] = steps
+    binned = Series(
+        points={k: np.stack([ends, v], 1) for k, v in (("r", rewards[:, 1]), ("l", lengths))}
+    )
+    between(log, binned, steps, {"r": "mean_episode_return", "l": "mean_episode_length"})
+    series.used |= {"r", "l", "t"}
+    log.notes.append(
+        f"{len(ends)} episodes in {len(steps)} parts of equal length, taken for batches"
+    )
+    log.notes.append("returns alone: whether it was PPO that wrote them is not known")
+    return log
+
+
+WRITER = Writer(_is_monitor, _monitor)

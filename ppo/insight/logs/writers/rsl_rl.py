@@ -1,0 +1,46 @@
+"""rsl_rl."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ppo.insight.logs.columns import begin, task_level
+from ppo.insight.logs.log import MetricsLog
+from ppo.insight.logs.series import Series
+from ppo.insight.logs.writers.base import Writer
+
+_RSL_RL = {
+    "Loss/value": "value_loss",
+    "Loss/value_function": "value_loss",
+    "Loss/surrogate": "policy_loss",
+    "Loss/entropy": "entropy",
+    "Loss/learning_rate": "learning_rate",
+    "Loss/kl": "approx_kl",
+    "Policy/mean_noise_std": "policy_std",
+    "Policy/mean_std": "policy_std",
+    "Train/mean_reward": "mean_episode_return",
+    "Train/mean_episode_length": "mean_episode_length",
+    "Perf/total_fps": "steps_per_second",
+}
+
+
+def _is_rsl_rl(series: Series) -> bool:
+    value = series.has("Loss/value_function") or series.has("Loss/value")
+    return series.has("Loss/surrogate") or (value and series.has("Train/mean_reward"))
+
+
+def _rsl_rl(series: Series) -> MetricsLog:
+    log, steps = begin(series, "rsl_rl", _RSL_RL)
+    log.columns.pop("env_steps", None)  # the axis is the iteration
+    log.batches = steps.astype(np.int64)
+    task_level(log, series, steps)
+    if "value_loss" in log.columns:  # mean of the pessimistic form, no half, reward units
+        log.columns["value_rmse"] = np.sqrt(np.abs(log.columns["value_loss"]))
+    log.settings["ppo.normalize_returns"] = False  # the library has no return normalizer
+    log.notes.append(
+        "rsl_rl logs no explained variance: the critic is judged by its loss only, weakly"
+    )
+    return log
+
+
+WRITER = Writer(_is_rsl_rl, _rsl_rl, (_RSL_RL,))

@@ -1,0 +1,109 @@
+"""Stable-Baselines3 (2.9)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ppo.insight.logs.columns import entropy_relative, fill, start, task_level
+from ppo.insight.logs.log import Column, MetricsLog
+from ppo.insight.logs.series import Series
+from ppo.insight.logs.writers.base import Writer
+
+SB3_TRAIN = {
+    "train/approx_kl": "approx_kl",
+    "train/clip_fraction": "clip_fraction",
+    "train/explained_variance": "explained_variance",
+    "train/learning_rate": "learning_rate",
+    "train/policy_gradient_loss": "policy_loss",
+    "train/value_loss": "value_loss",
+    "train/std": "policy_std",
+    "train/loss": "last_minibatch_loss",
+    "train/clip_range": "clip_range",
+    "train/clip_range_vf": "clip_range_vf",
+    "train/entropy_loss": "entropy",
+}
+SB3_ROLLOUT = {
+    "rollout/ep_rew_mean": "mean_episode_return",
+    "rollout/ep_len_mean": "mean_episode_length",
+    "rollout/success_rate": "success_rate",
+    "time/fps": "steps_per_second",
+}
+_SB3_ROW = ("rollout/ep_rew_mean", "rollout/ep_len_mean", "time/fps", "time/iterations")
+_SB3_OTHERS = {  # tags that its other algorithms write
+    "train/critic_loss": "SAC, TD3 or DDPG",
+    "rollout/exploration_rate": "DQN",
+    "rollout/exploration rate": "DQN",
+    "train/policy_loss": "A2C",
+}
+
+
+def _is_sb3(series: Series) -> bool:
+    return any(
+        series.has(tag)
+        for tag in ("train/policy_gradient_loss", "train/clip_range", "rollout/ep_rew_mean")
+    ) or series.has("train/n_updates", "train/entropy_loss")
+
+
+def _sb3(series: Series) -> MetricsLog:
+    train = [tag for tag in SB3_TRAIN if series.has(tag)]
+    rollout = [tag for tag in _SB3_ROW if series.has(tag)]
+    log, steps = start(series, *(rollout or train))
+    log.writer = "stable-baselines3"
+    if not series.has("train/policy_gradient_loss"):
+        others = [name for tag, name in _SB3_OTHERS.items() if series.has(tag)]
+        log.algorithm = others[0] if others else log.algorithm
+    fill(log, series, steps, SB3_ROLLOUT)
+    fill(log, series, steps, SB3_TRAIN)
+    if series.has("eval/mean_reward"):  # at steps of its own, which are seldom those of a rollout
+        log.columns["evaluation_return"] = series.mean_between("eval/mean_reward", steps)[0]
+    if rollout:
+        _one_late(log, series, steps)
+    if "entropy" in log.columns:
+        log.columns["entropy"] = -log.columns["entropy"]
+    if "value_loss" in log.columns:  # mean (v - R)^2 over all minibatches of all epochs
+        log.columns["value_rmse"] = np.sqrt(np.abs(log.columns["value_loss"]))
+    if log.has("clip_range_vf"):
+        log.settings["ppo.value_clip"] = "absolute"
+        log.settings["ppo.value_clip_epsilon"] = float(np.nanmedian(log.columns["clip_range_vf"]))
+    elif log.has("clip_range"):
+        log.settings["ppo.value_clip"] = "none"
+    if (epochs := _epochs(series)) is not None:
+        log.settings["ppo.num_epochs"] = epochs
+    entropy_relative(log, discrete=True)  # a Gaussian policy logs train/std
+    task_level(log, series, steps)
+    log.notes.append(
+        "explained variance is before the update; value_loss is (v - R)^2 without a half"
+    )
+    return log
+
+
+def _one_late(log: MetricsLog, series: Series, steps: Column) -> None:
+    """Moves `train/*` to the batch they belong to: they are written after the next rollout.
+
+    An evaluation writes them out earlier, at its own step, which is no batch.
+    """
+    for tag, name in SB3_TRAIN.items():
+        if not series.has(tag):
+            continue
+        points = series.points[tag]
+        row = np.searchsorted(steps, points[:, 0], side="left") - 1
+        column, bad = np.full(len(steps), np.nan), np.zeros(len(steps), dtype=bool)
+        keep = row >= 0
+        column[row[keep]] = points[keep, 1]
+        bad[row[keep]] = ~np.isfinite(points[keep, 1])
+        log.columns[name], log.nonfinite[name] = column, bad
+
+
+def _epochs(series: Series) -> int | None:
+    """Epochs a batch: `train/n_updates` counts them all; an early stop shortens a batch."""
+    points = series.points.get("train/n_updates")
+    series.used.add("train/n_updates")
+    if points is None or not len(points):
+        return None
+    counts = points[np.isfinite(points[:, 1]), 1]
+    steps = np.diff(counts) if len(counts) > 1 else counts
+    largest = float(np.max(steps)) if len(steps) else 0.0
+    return round(largest) if 1 <= largest <= 1e6 else None
+
+
+WRITER = Writer(_is_sb3, _sb3, (SB3_TRAIN, SB3_ROLLOUT))
