@@ -14,6 +14,7 @@ from insight_runs import event_file
 from ppo.cli.main import main
 from ppo.insight.doctor import diagnose, report, to_json
 from ppo.insight.logs import read_log
+from ppo.insight.logs.writers import writers
 from ppo.insight.verdict import status
 
 UNITY = {
@@ -361,3 +362,8 @@ def test_a_value_loss_of_an_unknown_writer_counts_where_its_unit_is_no_matter(
             for i in range(1, 31)]  # fmt: skip
     named = [finding.illness for finding in diagnose(read_log(write_csv(tmp_path / "x.csv", rows)))]
     assert named[:1] == ([illness] if illness else [])
+
+
+def test_a_log_is_shown_to_libraries_in_a_fixed_order() -> None:
+    numbers = [writer.number for writer in writers()]
+    assert numbers == sorted(set(numbers)) and len(numbers) > 10

@@ -11,7 +11,7 @@ from ppo.insight.logs.log import MetricsLog, derive
 from ppo.insight.logs.names import PREFIXES, by_name, tidy, without_prefix
 from ppo.insight.logs.series import Series
 from ppo.insight.logs.tables import STEP_NAMES
-from ppo.insight.logs.writers import WRITERS
+from ppo.insight.logs.writers import writers
 
 
 def interpret(series: Series) -> MetricsLog:
@@ -35,7 +35,7 @@ def _recognized(series: Series) -> tuple[Series, Callable[[Series], MetricsLog]]
     for _ in range(PREFIXES):
         if stripped is None:
             break
-        for writer in WRITERS:
+        for writer in writers():
             if writer.wrote(stripped):
                 return stripped, writer.read
         stripped = without_prefix(stripped)

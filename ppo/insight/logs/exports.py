@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from ppo.insight.logs.series import Series
-from ppo.insight.logs.writers import WRITERS
+from ppo.insight.logs.writers import writers
 
 HEAD = {"wall time", "value"}  # beside the step, which is the axis
 
@@ -36,7 +36,7 @@ def _tag(written: str) -> str:
 
 
 def _tags() -> dict[str, str]:
-    known = {tag for writer in WRITERS for names in writer.names for tag in names}
+    known = {tag for writer in writers() for names in writer.names for tag in names}
     known |= {"charts/episodic_return", "charts/episodic_length", "train/n_updates"}
     return {_plain(tag): tag for tag in known}
 

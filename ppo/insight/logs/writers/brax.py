@@ -5,7 +5,7 @@ from __future__ import annotations
 from ppo.insight.logs.columns import begin, relative
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.logs.series import Series
-from ppo.insight.logs.writers.base import Writer
+from ppo.insight.logs.writers import WRITERS, Writer
 
 _BRAX = {
     "eval/episode_reward": "mean_episode_return",
@@ -40,4 +40,4 @@ def _brax(series: Series) -> MetricsLog:
     )
 
 
-WRITER = Writer(_is_brax, _brax, (_BRAX, _BRAX_EPISODES))
+WRITERS.register("brax")(Writer(12, _is_brax, _brax, (_BRAX, _BRAX_EPISODES)))

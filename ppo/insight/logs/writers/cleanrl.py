@@ -11,7 +11,7 @@ from ppo.insight.logs.columns import begin, entropy_relative, fill, plain
 from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.logs.names import in_parts
 from ppo.insight.logs.series import Series
-from ppo.insight.logs.writers.base import Writer
+from ppo.insight.logs.writers import WRITERS, Writer
 
 _CLEANRL = {
     "charts/learning_rate": "learning_rate",
@@ -105,4 +105,4 @@ def _markdown_table(text: str) -> dict[str, str]:
     return {key.strip(): value.strip() for key, value in rows}
 
 
-WRITER = Writer(_is_cleanrl, _cleanrl, (_CLEANRL, _PUFFERLIB))
+WRITERS.register("cleanrl")(Writer(2, _is_cleanrl, _cleanrl, (_CLEANRL, _PUFFERLIB)))

@@ -15,7 +15,7 @@ from ppo.insight.logs.columns import (
 )
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.logs.series import Series
-from ppo.insight.logs.writers.base import Writer
+from ppo.insight.logs.writers import WRITERS, Writer
 
 _UNITY_LOSSES = {
     "Losses/Policy Loss": "policy_loss_size",  # its absolute value
@@ -58,4 +58,4 @@ def _unity(series: Series) -> MetricsLog:
     return log
 
 
-WRITER = Writer(_is_unity, _unity, (_UNITY_LOSSES, _UNITY_SUMMARY))
+WRITERS.register("ml_agents")(Writer(5, _is_unity, _unity, (_UNITY_LOSSES, _UNITY_SUMMARY)))

@@ -7,7 +7,7 @@ import numpy as np
 from ppo.insight.logs.columns import EPISODES, MOST_BINS, between
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.logs.series import Series
-from ppo.insight.logs.writers.base import Writer
+from ppo.insight.logs.writers import WRITERS, Writer
 
 
 def _is_monitor(series: Series) -> bool:
@@ -34,4 +34,4 @@ def _monitor(series: Series) -> MetricsLog:
     return log
 
 
-WRITER = Writer(_is_monitor, _monitor)
+WRITERS.register("monitor")(Writer(10, _is_monitor, _monitor))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ppo.insight.logs.columns import begin
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.logs.series import Series
-from ppo.insight.logs.writers.base import Writer
+from ppo.insight.logs.writers import WRITERS, Writer
 
 
 def _is_ppo_pytorch(series: Series) -> bool:
@@ -19,4 +19,4 @@ def _ppo_pytorch(series: Series) -> MetricsLog:
     return log
 
 
-WRITER = Writer(_is_ppo_pytorch, _ppo_pytorch)
+WRITERS.register("ppo_pytorch")(Writer(11, _is_ppo_pytorch, _ppo_pytorch))

@@ -7,7 +7,7 @@ import numpy as np
 from ppo.insight.logs.columns import begin, entropy_relative, is_raw
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.logs.series import Series
-from ppo.insight.logs.writers.base import Writer
+from ppo.insight.logs.writers import WRITERS, Writer
 
 _RL_GAMES = {
     "losses/a_loss": "policy_loss",
@@ -46,4 +46,4 @@ def _rl_games(series: Series) -> MetricsLog:
     return log
 
 
-WRITER = Writer(_is_rl_games, _rl_games, (_RL_GAMES,))
+WRITERS.register("rl_games")(Writer(3, _is_rl_games, _rl_games, (_RL_GAMES,)))

@@ -9,7 +9,7 @@ import numpy as np
 from ppo.insight.logs.columns import begin, entropy_relative, root_error
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.logs.series import Series
-from ppo.insight.logs.writers.base import Writer
+from ppo.insight.logs.writers import WRITERS, Writer
 
 _RLLIB = {
     "episode_reward_mean": "mean_episode_return",
@@ -87,4 +87,4 @@ def _rllib_config(log: MetricsLog, series: Series) -> None:
         log.columns["value_clip_fraction"] = np.clip(loss / clip, 0.0, 1.0)
 
 
-WRITER = Writer(_is_rllib, _rllib, (_RLLIB,))
+WRITERS.register("rllib")(Writer(7, _is_rllib, _rllib, (_RLLIB,)))

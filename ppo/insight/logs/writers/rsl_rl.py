@@ -7,7 +7,7 @@ import numpy as np
 from ppo.insight.logs.columns import begin, task_level
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.logs.series import Series
-from ppo.insight.logs.writers.base import Writer
+from ppo.insight.logs.writers import WRITERS, Writer
 
 _RSL_RL = {
     "Loss/value": "value_loss",
@@ -43,4 +43,4 @@ def _rsl_rl(series: Series) -> MetricsLog:
     return log
 
 
-WRITER = Writer(_is_rsl_rl, _rsl_rl, (_RSL_RL,))
+WRITERS.register("rsl_rl")(Writer(4, _is_rsl_rl, _rsl_rl, (_RSL_RL,)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ppo.insight.logs.columns import begin, relative
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.logs.series import Series
-from ppo.insight.logs.writers.base import Writer
+from ppo.insight.logs.writers import WRITERS, Writer
 
 _SAMPLE_FACTORY = {
     "reward/reward": "mean_episode_return",
@@ -34,4 +34,6 @@ def _sample_factory(series: Series) -> MetricsLog:
     return relative(log, "value_loss is in normalized units (normalize_returns, as usual)")
 
 
-WRITER = Writer(_is_sample_factory, _sample_factory, (_SAMPLE_FACTORY,))
+WRITERS.register("sample_factory")(
+    Writer(14, _is_sample_factory, _sample_factory, (_SAMPLE_FACTORY,))
+)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ppo.insight.logs.columns import begin, between, is_raw, root_error
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.logs.series import Series
-from ppo.insight.logs.writers.base import Writer
+from ppo.insight.logs.writers import WRITERS, Writer
 
 _SKRL_LOSSES = {
     "Loss / Policy loss": "policy_loss",
@@ -46,4 +46,4 @@ def _skrl(series: Series) -> MetricsLog:
     return log
 
 
-WRITER = Writer(_is_skrl, _skrl, (_SKRL_LOSSES, _SKRL_SUMMARY))
+WRITERS.register("skrl")(Writer(6, _is_skrl, _skrl, (_SKRL_LOSSES, _SKRL_SUMMARY)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ppo.insight.logs.columns import begin, entropy_relative, root_error
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.logs.series import Series
-from ppo.insight.logs.writers.base import Writer
+from ppo.insight.logs.writers import WRITERS, Writer
 
 _SPINNING_UP = {
     "AverageEpRet": "mean_episode_return",
@@ -32,4 +32,4 @@ def _spinning_up(series: Series) -> MetricsLog:
     return log
 
 
-WRITER = Writer(_is_spinning_up, _spinning_up, (_SPINNING_UP,))
+WRITERS.register("spinning_up")(Writer(9, _is_spinning_up, _spinning_up, (_SPINNING_UP,)))

@@ -7,7 +7,7 @@ import numpy as np
 from ppo.insight.logs.columns import entropy_relative, fill, start, task_level
 from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.logs.series import Series
-from ppo.insight.logs.writers.base import Writer
+from ppo.insight.logs.writers import WRITERS, Writer
 
 SB3_TRAIN = {
     "train/approx_kl": "approx_kl",
@@ -106,4 +106,4 @@ def _epochs(series: Series) -> int | None:
     return round(largest) if 1 <= largest <= 1e6 else None
 
 
-WRITER = Writer(_is_sb3, _sb3, (SB3_TRAIN, SB3_ROLLOUT))
+WRITERS.register("stable_baselines3")(Writer(1, _is_sb3, _sb3, (SB3_TRAIN, SB3_ROLLOUT)))

@@ -7,7 +7,7 @@ import re
 from ppo.insight.logs.columns import begin, entropy_relative
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.logs.series import Series
-from ppo.insight.logs.writers.base import Writer
+from ppo.insight.logs.writers import WRITERS, Writer
 
 _TIANSHOU = {
     "train/reward": "mean_episode_return",
@@ -57,4 +57,4 @@ def _tianshou(series: Series) -> MetricsLog:
     return log
 
 
-WRITER = Writer(_is_tianshou, _tianshou, (_TIANSHOU, _TIANSHOU_OTHERS))
+WRITERS.register("tianshou")(Writer(8, _is_tianshou, _tianshou, (_TIANSHOU, _TIANSHOU_OTHERS)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ppo.insight.logs.columns import begin, relative
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.logs.series import Series
-from ppo.insight.logs.writers.base import Writer
+from ppo.insight.logs.writers import WRITERS, Writer
 
 _TORCHRL = {
     "train/reward": "mean_episode_return",
@@ -33,4 +33,4 @@ def _torchrl(series: Series) -> MetricsLog:
     return relative(log, "loss_critic has the weight of the critic in it, and may be smooth L1")
 
 
-WRITER = Writer(_is_torchrl, _torchrl, (_TORCHRL,))
+WRITERS.register("torchrl")(Writer(13, _is_torchrl, _torchrl, (_TORCHRL,)))
