@@ -41,10 +41,14 @@ def test_a_batch_beyond_the_machine_is_refused_at_once(
         build.build_environments(config, HOST)
 
 
-def test_observations_count_once_they_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("precision", "number"), [("float32", 4), ("bfloat16", 2)])
+def test_observations_count_once_they_are_known(
+    monkeypatch: pytest.MonkeyPatch, precision: str, number: int
+) -> None:
     """16 environments x 8 steps: a row has 4 numbers, the critic's layers take 64 and give 64."""
-    config = _config("env.id=CartPole-v1", "env.num_envs=16", "env.backend=sync")
-    needed = 16 * (8 * 4 * (4 + 5) + 9 * 4 * 128 + 2 * 16 + 1000)
+    words = ["env.id=CartPole-v1", "env.num_envs=16", "env.backend=sync"]
+    config = _config(*words, f"system.precision={precision}")
+    needed = 16 * (8 * 4 * (4 + 5) + 9 * number * 128 + 2 * 16 + 1000)
     monkeypatch.setattr(room, "most_memory", lambda: needed)
     build.build_environments(config, HOST).close()
     monkeypatch.setattr(room, "most_memory", lambda: needed - 1)
@@ -98,4 +102,5 @@ def test_a_container_has_what_its_groups_leave_it(
     (tmp_path / "cgroup").write_text("0::/a/b\n")
     (tmp_path / "groups/a/b/memory.max").write_text("max\n")
     (tmp_path / "groups/a/memory.max").write_text("2048\n")
+    (tmp_path / "groups/memory.max").write_text("4096\n")
     assert memory.most_memory() == 2048 + 24 * 1024

@@ -69,6 +69,7 @@ def test_unity_losses_are_written_less_often_than_its_summary(tmp_path: Path) ->
     written["Losses/Value Loss"] = written["Losses/Value Loss"][4::5]
     log = read_log(event_file(tmp_path / "events.out.tfevents.1", written))
     assert np.isnan(log.get("value_rmse")[3]) and (log.get("value_rmse")[4:] == 2.0).all()
+    assert log.settings["ppo.normalize_returns"] is False, "it has none"
 
 
 def test_rl_games_tells_the_deviation_by_its_entropy(tmp_path: Path) -> None:
