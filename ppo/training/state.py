@@ -159,8 +159,7 @@ def jumps(former: Config, config: Config, counters: dict[str, int]) -> list[str]
         for whose in (former, config):
             kind, start = getattr(whose.ppo, schedule), getattr(whose.ppo, name)
             progress = min(1.0, counters["env_steps"] / whose.train.total_timesteps)
-            known = kind in ("constant", "linear")
-            values.append(scheduled(start, kind, progress) if known else None)
+            values.append(None if kind == "kl" else scheduled(start, kind, progress))
         then, now = values
         if kinds != {"constant"} and None not in values and then != now:
             lines.append(
