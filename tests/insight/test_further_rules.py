@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from made_logs import first, foreign, noisy, through
+import numpy as np
+from made_logs import SHAPE, first, foreign, noisy, through
 
 from ppo.insight.doctor import diagnose
 
@@ -31,3 +32,30 @@ def test_a_clip_that_most_samples_leave_sets_the_pace_though_the_return_creeps_u
     assert first(foreign(60, SB3, clip_range=0.2, **slow)) == "healthy"
     there = {**slow, "mean_episode_return": through((0, 20), (0.4, 180), (1, 180))}
     assert first(foreign(60, SB3, clip_range=0.01, **there)) == "healthy"
+
+
+def tiny(size: float) -> SHAPE:
+    return lambda done: size * np.sin(1 + np.arange(len(done)) ** 2)
+
+
+def test_a_critic_that_is_one_value_for_all_states_sees_no_observation() -> None:
+    """A huge constant entry drowns the others: networks and their gradients know one state."""
+    figures = {
+        "approx_kl": 0.009, "entropy_relative": noisy(through((0, 0.995), (1, 0.995)), 2e-3),
+        "value_rmse": through((0, 2.4), (0.2, 4.3), (1, 4.3)), "learning_rate": 1e-3,
+        "mean_episode_return": noisy(through((0, 22), (1, 22))),
+    }  # fmt: skip
+    for writer in (SB3, "cleanrl"):
+        found = diagnose(foreign(40, writer, **figures, explained_variance=tiny(1e-7)))[0]
+        assert found.illness == "observations_unnormalized"
+        assert "all states look alike" in found.evidence and "constant" in found.remedy
+    sees = foreign(40, SB3, **figures, explained_variance=noisy(through((0, 0.5), (1, 0.5)), 0.1))
+    assert first(sees) == "entropy_coefficient_too_high"
+    assert first(foreign(40, SB3, **figures, explained_variance=0.0)) != "observations_unnormalized"
+
+
+def test_a_policy_that_no_update_moves_has_another_illness_than_its_inputs() -> None:
+    flat = noisy(through((0, 22), (1, 22)))
+    still = foreign(40, SB3, approx_kl=1e-9, learning_rate=1e-7, mean_episode_return=flat,
+                    explained_variance=tiny(1e-7), entropy_relative=1.0)  # fmt: skip
+    assert first(still) == "learning_rate_too_low"

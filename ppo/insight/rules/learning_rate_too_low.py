@@ -96,7 +96,9 @@ class LearningRateTooLow(Rule):
         if row is None or (rises(log) and not self._climbs(log)):
             return None
         share = number(100 * median(clipped[row:]))
-        evidence = f"{share} % of the samples leave the clip, though KL is {number(median(kl[row:]))}"
+        evidence = (
+            f"{share} % of the samples leave the clip, though KL is {number(median(kl[row:]))}"
+        )
         evidence += " a batch: the clip sets the pace"
         severity = MILD if rises(log) else SEVERE
         return self.found(log, row, evidence, [self._wider(log)], 0.6, severity)
