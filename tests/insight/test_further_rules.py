@@ -59,3 +59,23 @@ def test_a_policy_that_no_update_moves_has_another_illness_than_its_inputs() -> 
     still = foreign(40, SB3, approx_kl=1e-9, learning_rate=1e-7, mean_episode_return=flat,
                     explained_variance=tiny(1e-7), entropy_relative=1.0)  # fmt: skip
     assert first(still) == "learning_rate_too_low"
+
+
+def test_a_return_that_falls_beside_a_critic_that_sees_is_not_what_is_trained_on() -> None:
+    falling = through((0, -1270), (0.2, -1270), (0.8, -1860), (1, -1865))
+    figures = {"approx_kl": 0.02, "clip_fraction": 0.2, "mean_episode_return": falling}
+    knows = through((0, 0.2), (0.1, 0.95), (1, 0.99))
+    for explained, deviation, opposite in (
+        (knows, 0.3, True),
+        (0.1, 0.3, False),
+        (knows, 1, False),
+    ):
+        log = foreign(30, SB3, **figures, explained_variance=explained,
+                      policy_std=through((0, 1), (1, deviation)))  # fmt: skip
+        finding = diagnose(log)[0]
+        assert finding.illness == "not_learning"
+        assert finding.remedy.startswith("look at the sign of the reward") == opposite
+    steep = foreign(30, SB3, **figures, explained_variance=knows,
+                    entropy_relative=through((0, 0.9), (0.1, 0.05), (1, 0.02)))  # fmt: skip
+    finding = diagnose(steep)[0]
+    assert finding.illness == "entropy_collapse" and "sign of the reward" in finding.remedy

@@ -7,7 +7,7 @@ import numpy as np
 from ppo.core.figures import number, setting
 from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
-from ppo.insight.rules._signs import begins_late, falls, known, median, rises
+from ppo.insight.rules._signs import SIGN, begins_late, falls, known, median, opposed, rises
 
 COLLAPSED = 0.1  # relative entropy that a fast collapse passes (S: falls by 90 %)
 GONE = 0.05  # relative entropy, or policy std over that of the start (J)
@@ -95,6 +95,8 @@ class EntropyCollapse(Rule):
         if not log.has("entropy_relative"):  # choices have no standard deviation
             wider = Change("network.initial_log_std", "0.0")
             changes.insert(len(changes) if row else 0, wider)  # first where it starts narrow
+        if opposed(log):
+            changes.insert(1, Change("", "", SIGN))
         if begins_late(log) and row == 0:  # what came before it is not seen
             return self.found(log, row, evidence, changes, confidence=0.55)
         finding = self.found(log, row, evidence, changes, confidence=0.8 if row else 0.95)

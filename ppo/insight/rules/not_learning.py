@@ -9,12 +9,16 @@ from ppo.core.figures import number
 from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
 from ppo.insight.rules._signs import (
+    LATE,
+    SIGN,
     SMOOTHED,
     begins_late,
     bottleneck,
     falls,
     harder,
     known,
+    median,
+    opposed,
     rises,
 )
 
@@ -70,4 +74,9 @@ class NotLearning(Rule):
             Change("", "", "look what changes in the environment while training goes on"),
             Change("ppo.learning_rate", "", "a third of what it was", times=1 / 3),
         ]
+        variance = median(log.get("explained_variance")[-LATE:])
+        if opposed(log):
+            evidence += f", though the critic explains {number(variance)} of its targets' variance"
+            evidence += " and the policy grows surer: it is trained on something else"
+            changes = [Change("", "", SIGN), changes[0]]
         return self.found(log, int(rows[best]), evidence, changes, confidence=0.6)
