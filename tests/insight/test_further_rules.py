@@ -79,3 +79,14 @@ def test_a_return_that_falls_beside_a_critic_that_sees_is_not_what_is_trained_on
                     entropy_relative=through((0, 0.9), (0.1, 0.05), (1, 0.02)))  # fmt: skip
     finding = diagnose(steep)[0]
     assert finding.illness == "entropy_collapse" and "sign of the reward" in finding.remedy
+
+
+def test_a_rate_far_above_the_usual_is_named_where_no_figure_shows_what_it_does() -> None:
+    standing = noisy(through((0, 22), (1, 22)))
+    log = foreign(30, "skrl", learning_rate=0.05, mean_episode_return=standing, policy_loss=0.1)
+    finding = diagnose(log)[0]
+    assert finding.illness == "learning_rate_too_high"
+    assert finding.remedy.startswith("learning_rate=0.0003")
+    rising = noisy(through((0, 22), (1, 400)))
+    log = foreign(30, "skrl", learning_rate=0.05, mean_episode_return=rising, policy_loss=0.1)
+    assert first(log) == "healthy"

@@ -15,6 +15,7 @@ from ppo.insight.rules._signs import (
     clip_range,
     known,
     lasting,
+    leans,
     median,
     onset,
     ordinary_rate,
@@ -30,6 +31,8 @@ LONG = 5  # batches of that
 GROWTH = 5.0  # KL of the last epoch over the first, as in too_many_epochs (J)
 VIOLENT = 0.2  # KL that no ordinary setting gives (M: 0.3 to 36 at rates of 0.02 to 0.05)
 LEAP = 1.0  # KL of a single batch that leaves nothing of the policy (J)
+RECKLESS = 1e-2  # learning rate, where neither KL nor clip fraction is logged (J)
+USUAL = 3e-4  # learning rate (S: Stable-Baselines3)
 EARLY = 10  # batches within which a rate far above the usual shows itself
 
 
@@ -37,7 +40,7 @@ EARLY = 10  # batches within which a rate far above the usual shows itself
 class LearningRateTooHigh(Rule):
     illness = "learning_rate_too_high"
     number = 10
-    needs = (("approx_kl",), ("clip_fraction",))
+    needs = (("approx_kl",), ("clip_fraction",), ("learning_rate", "mean_episode_return"))
     explains = (
         "too_many_epochs",
         "entropy_collapse",
@@ -55,6 +58,8 @@ class LearningRateTooHigh(Rule):
     sources = ("The 37 Implementation Details of PPO", "Stable-Baselines3: stop at 1.5 target_kl")
 
     def check(self, log: MetricsLog) -> Finding | None:
+        if not log.has("approx_kl") and not log.has("clip_fraction"):
+            return self._by_rate(log)
         kl, clipped = log.get("approx_kl"), log.get("clip_fraction")
         last = log.get("approx_kl_last_epoch")
         kl = np.where(np.isfinite(last), last, kl)
@@ -78,7 +83,7 @@ class LearningRateTooHigh(Rule):
         evidence += f", clip fraction {number(median(clipped[jumps]))}"
         if np.isfinite(rate):
             evidence += f", learning rate {number(rate)}"
-        changes = self._changes(1 / 3 if usual or not rate > 0 else 3e-4 / rate)
+        changes = self._changes(1 / 3 if usual or not rate > 0 else USUAL / rate)
         sure = high or violent
         if not sure and rises(log):
             return None
@@ -94,6 +99,17 @@ class LearningRateTooHigh(Rule):
             Change("ppo.target_kl", "0.01", "stops a batch's updates early"),
             Change("ppo.num_epochs", "", "half as many epochs", times=0.5),
         ]
+
+    def _by_rate(self, log: MetricsLog) -> Finding | None:
+        """A log of neither KL nor clip fraction: a rate that hardly any policy survives."""
+        rows, rates = known(log.get("learning_rate"))
+        _, returns = known(log.get("mean_episode_return"))
+        rate = median(rates)
+        if not rate > RECKLESS or len(returns) < EARLY or not np.ptp(returns) or leans(log):
+            return None
+        evidence = f"learning rate {number(rate)}, {number(rate / USUAL)} times the usual"
+        evidence += ", and the return does not rise"
+        return self.found(log, int(rows[0]), evidence, self._changes(USUAL / rate), 0.6)
 
     def _dead(self, log: MetricsLog, kl: Column, rate: float) -> Finding | None:
         """A log that begins after the jumps: nothing moves at such a rate; returns differ."""
@@ -112,7 +128,7 @@ class LearningRateTooHigh(Rule):
         evidence = f"no batch moves the policy at a learning rate of {number(rate)}: it is stuck"
         if moved:
             evidence = f"sure of itself where the log begins, at a learning rate of {number(rate)}"
-        return self.found(log, int(rows[0]), evidence, self._changes(3e-4 / rate), 0.6)
+        return self.found(log, int(rows[0]), evidence, self._changes(USUAL / rate), 0.6)
 
     def _grows_by_epochs(self, log: MetricsLog, jumps: NDArray[np.bool_]) -> bool:
         """Whether the first epochs are moderate: not the step is too large, there are too many."""
