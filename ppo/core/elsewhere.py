@@ -51,6 +51,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "ppo.num_minibatches": "num-minibatches",
         "ppo.clip_epsilon": "clip-coef",
         "ppo.normalize_advantages": "norm-adv",
+        "network.initial_log_std": "actor_logstd",
         "train.total_timesteps": "total-timesteps",
         "system.seed": "seed",
     },
