@@ -88,9 +88,10 @@ class RewardScaleTooLarge(Rule):
         if row > LATE * len(log) and falls(log):
             return None  # it is the fall that made the targets large
         if not log.has("explained_variance"):
-            if gain(log) > PERHAPS:
+            multiplied = self._beyond(log, row, size) > MULTIPLIED
+            if rises(log) or gain(log) > PERHAPS and not multiplied:
                 return None  # a large loss beside a return that rises proves nothing
-            if log.writer in UNSURE_UNITS and self._beyond(log, row, size) < MULTIPLIED:
+            if log.writer in UNSURE_UNITS and not multiplied:
                 return None  # nor one whose unit is not known
         estimated = not log.has("batches_to_reach")
         moderate = median(size[row:]) < MODERATE
