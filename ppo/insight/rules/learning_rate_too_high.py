@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ppo.core.figures import number
+from ppo.core.figures import number, setting
 from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.rules import MILD, RULES, SEVERE, Change, Finding, Rule
 from ppo.insight.rules._signs import (
@@ -18,7 +18,6 @@ from ppo.insight.rules._signs import (
     leans,
     median,
     onset,
-    ordinary_rate,
     rises,
 )
 
@@ -68,34 +67,35 @@ class LearningRateTooHigh(Rule):
         wide = not clip_range(log) < NARROW_CLIP  # else small steps leave it too
         jumps = (kl > limit) | ((clipped > CLIPPED) & wide)
         row = lasting(jumps, 3, 5, share=0.2)
-        usual = ordinary_rate(log)
         rate = median(log.get("learning_rate"))
-        high = rate > ORDINARY_RATE[1]
+        high = bool(rate > ORDINARY_RATE[1])
         if row is None and high:
             row = onset(jumps[:EARLY], 2, 5)
         if row is None and not rises(log):  # one leap may end it all
             row = onset(kl[:EARLY] > LEAP, 1, 1)
         if row is None:
             return self._dead(log, kl, rate) if high else None
+        then = median(log.get("learning_rate")[jumps])  # it may be another as a rule
+        rate = then if np.isfinite(then) else rate
+        high |= bool(rate > ORDINARY_RATE[1] and not rises(log))
         leapt = bool((kl[:EARLY] > LEAP).any()) and not rises(log)
         violent = leapt or bool(np.nanquantile(np.where(np.isfinite(kl), kl, 0.0), 0.8) > VIOLENT)
         evidence = f"KL {number(median(kl[jumps]))} in {int(jumps.sum())} of {len(log)} batches"
         evidence += f", clip fraction {number(median(clipped[jumps]))}"
         if np.isfinite(rate):
             evidence += f", learning rate {number(rate)}"
-        changes = self._changes(1 / 3 if usual or not rate > 0 else USUAL / rate)
         sure = high or violent
         if not sure and rises(log):
             return None
         if not high and self._grows_by_epochs(log, jumps):
             return None
-        return self.found(
-            log, row, evidence, changes, 0.9 if sure else 0.5, SEVERE if sure else MILD
-        )
+        severity = SEVERE if sure else MILD
+        return self.found(log, row, evidence, self._changes(high), 0.9 if sure else 0.5, severity)
 
-    def _changes(self, times: float) -> list[Change]:
+    def _changes(self, high: bool) -> list[Change]:
+        third = Change("ppo.learning_rate", "", "a third of what it was", times=1 / 3)
         return [
-            Change("ppo.learning_rate", "", "a third of what it was", times=times),
+            Change("ppo.learning_rate", setting(USUAL)) if high else third,
             Change("ppo.target_kl", "0.01", "stops a batch's updates early"),
             Change("ppo.num_epochs", "", "half as many epochs", times=0.5),
         ]
@@ -109,7 +109,7 @@ class LearningRateTooHigh(Rule):
             return None
         evidence = f"learning rate {number(rate)}, {number(rate / USUAL)} times the usual"
         evidence += ", and the return does not rise"
-        return self.found(log, int(rows[0]), evidence, self._changes(USUAL / rate), 0.6)
+        return self.found(log, int(rows[0]), evidence, self._changes(high=True), 0.6)
 
     def _dead(self, log: MetricsLog, kl: Column, rate: float) -> Finding | None:
         """A log that begins after the jumps: nothing moves at such a rate; returns differ."""
@@ -128,7 +128,7 @@ class LearningRateTooHigh(Rule):
         evidence = f"no batch moves the policy at a learning rate of {number(rate)}: it is stuck"
         if moved:
             evidence = f"sure of itself where the log begins, at a learning rate of {number(rate)}"
-        return self.found(log, int(rows[0]), evidence, self._changes(USUAL / rate), 0.6)
+        return self.found(log, int(rows[0]), evidence, self._changes(high=True), 0.6)
 
     def _grows_by_epochs(self, log: MetricsLog, jumps: NDArray[np.bool_]) -> bool:
         """Whether the first epochs are moderate: not the step is too large, there are too many."""
