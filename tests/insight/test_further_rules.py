@@ -102,3 +102,18 @@ def test_a_rate_that_was_raised_on_the_way_is_the_one_that_is_named() -> None:
     assert finding.illness == "learning_rate_too_high"
     assert "learning rate 0.03" in finding.evidence
     assert finding.remedy.startswith("learning_rate=0.0003;")
+
+
+def test_a_quick_rise_is_none_the_less_a_rise_for_the_noise_that_came_with_it() -> None:
+    """Single episodes of CartPole: 29, 44, 73, and from the fifth batch on 120 to 500."""
+    draw = np.random.default_rng(0)
+
+    def quick(lowest: float) -> SHAPE:
+        return lambda done: np.concatenate(
+            [[29, 44, 73, 99, 153, 134, 220, 247, 248], draw.uniform(lowest, 500, len(done) - 9)]
+        )
+
+    assert first(foreign(58, mean_episode_return=quick(120))) == "healthy"
+    assert first(foreign(58, mean_episode_return=noisy(through((0, 250), (1, 250)), 90.0))) == (
+        "not_learning"
+    )

@@ -25,6 +25,8 @@ from ppo.insight.rules._signs import (
 LONG = 40  # updates (J)
 RETURNS = 12  # of them with a return
 ROSE = 4.0  # standard errors by which any later stretch must exceed the first (J)
+FIRST = 3  # returns that by chance are hardly ever below all of the later half
+BY_BATCH = ("ppo", "cleanrl")  # writers whose returns are of one batch, so that chance is known
 PART = 6  # stretches that a run is cut into
 
 
@@ -45,6 +47,8 @@ class NotLearning(Rule):
             return None
         if begins_late(log) or harder(log, int(rows[0])):
             return None  # what was won before is not seen; a harder task hides what is won
+        if log.writer in BY_BATCH and returns[:FIRST].max() < returns[len(returns) // 2 :].min():
+            return None  # a quick rise, and a noise that rose with it
         size = len(returns) // PART
         stretches = returns[-size * PART :].reshape(PART, size).mean(axis=1)
         noise = float(np.std(np.diff(returns))) / np.sqrt(size)  # of a difference of two
