@@ -117,3 +117,16 @@ def test_a_quick_rise_is_none_the_less_a_rise_for_the_noise_that_came_with_it() 
     assert first(foreign(58, mean_episode_return=noisy(through((0, 250), (1, 250)), 90.0))) == (
         "not_learning"
     )
+
+
+def test_a_critic_that_comes_late_was_not_out_of_reach() -> None:
+    """Acrobot by CleanRL's defaults: targets of -15, of which the critic sees nothing at first."""
+    figures = {
+        "value_rmse": through((0, 14.7), (1, 13.4)), "learning_rate": 2.5e-4,
+        "mean_episode_return": noisy(through((0, -480), (1, -470)), 30.0),
+    }  # fmt: skip
+    for last, illness in ((0.2, "too_early"), (0.02, "reward_scale_too_large")):
+        sees = through((0, 0), (0.6, 0.02), (1, last))
+        log = foreign(30, **figures, explained_variance=sees)
+        log.settings |= {"ppo.num_epochs": 4, "ppo.num_minibatches": 4}
+        assert first(log) == illness

@@ -81,7 +81,8 @@ class LearningRateTooHigh(Rule):
         leapt = bool((kl[:EARLY] > LEAP).any()) and not rises(log)
         violent = leapt or bool(np.nanquantile(np.where(np.isfinite(kl), kl, 0.0), 0.8) > VIOLENT)
         evidence = f"KL {number(median(kl[jumps]))} in {int(jumps.sum())} of {len(log)} batches"
-        evidence += f", clip fraction {number(median(clipped[jumps]))}"
+        if np.isfinite(share := median(clipped[jumps])):
+            evidence += f", clip fraction {number(share)}"
         if np.isfinite(rate):
             evidence += f", learning rate {number(rate)}"
         sure = high or violent

@@ -75,7 +75,8 @@ class RewardScaleTooLarge(Rule):
         lost |= log.get("grad_clip_factor") > CUT  # a critic that sees a little is still too far
         if not log.has("explained_variance"):
             lost = error > STUCK * error[np.isfinite(error)][0]
-        row = lasting(lost & (size > LARGE) & ((far > FAR) | biased), 5, 6, share=0.5)
+        beyond = lost & (size > LARGE) & ((far > FAR) | biased)
+        row = lasting(beyond, 5, 6, share=0.5)
         if row is not None and self._moves(error, far):
             row = None
         drowned = (log.get("value_to_policy_gradient") > RATIO) & (
@@ -95,7 +96,8 @@ class RewardScaleTooLarge(Rule):
                 return None  # nor one whose unit is not known
         estimated = not log.has("batches_to_reach")
         moderate = median(size[row:]) < MODERATE
-        if estimated and moderate and (rises(log) or len(log) < LONG):
+        passed = lasting(beyond, 5, 6) is None  # a critic that comes late has found its way
+        if estimated and moderate and (rises(log) or len(log) < LONG or passed):
             return None
         return self._report(log, row, size, far)
 
