@@ -130,3 +130,18 @@ def test_a_critic_that_comes_late_was_not_out_of_reach() -> None:
         log = foreign(30, **figures, explained_variance=sees)
         log.settings |= {"ppo.num_epochs": 4, "ppo.num_minibatches": 4}
         assert first(log) == illness
+
+
+def test_a_heavy_bonus_that_is_known_from_the_settings_explains_a_policy_that_stands_still() -> (
+    None
+):
+    figures = {
+        "entropy_relative": 0.995, "approx_kl": 1e-5, "learning_rate": 2.5e-4, "clip_fraction": 0.0,
+        "explained_variance": 0.1, "mean_episode_return": noisy(through((0, 25), (1, 25)), 2.0),
+    }  # fmt: skip
+    log = foreign(90, **figures)
+    assert first(log) == "learning_rate_too_low"
+    log.settings["ppo.entropy_coefficient"] = 2.0
+    finding = diagnose(log)[0]
+    assert finding.illness == "entropy_coefficient_too_high"
+    assert "a coefficient of 2" in finding.evidence and finding.remedy.startswith("ent-coef=0.01")
