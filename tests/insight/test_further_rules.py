@@ -145,3 +145,20 @@ def test_a_heavy_bonus_that_is_known_from_the_settings_explains_a_policy_that_st
     finding = diagnose(log)[0]
     assert finding.illness == "entropy_coefficient_too_high"
     assert "a coefficient of 2" in finding.evidence and finding.remedy.startswith("ent-coef=0.01")
+
+
+def test_a_value_clip_that_lets_the_critic_see_is_not_the_first_to_blame() -> None:
+    """CleanRL clips values at 0.2 by default, of whatever size they are."""
+    clip = {"ppo.value_clip": "absolute", "ppo.value_clip_epsilon": 0.2}
+    figures = {
+        "value_rmse": 14.0,
+        "mean_episode_return": noisy(through((0, -480), (1, -480)), 30.0),
+    }
+    for explained, found in ((0.2, "too_early"), (0.02, "value_clip_too_tight")):
+        log = foreign(30, **figures, explained_variance=explained, learning_rate=1e-3)
+        log.settings |= {**clip, "ppo.num_epochs": 10, "ppo.num_minibatches": 4}
+        assert first(log) == found
+    wide = through((0, 1), (1, 24))
+    log = foreign(30, **figures, explained_variance=0.02, policy_std=wide, learning_rate=1e-3)
+    log.settings |= {**clip, "ppo.entropy_coefficient": 0.5}
+    assert first(log) == "entropy_coefficient_too_high"
