@@ -162,3 +162,27 @@ def test_a_value_clip_that_lets_the_critic_see_is_not_the_first_to_blame() -> No
     log = foreign(30, **figures, explained_variance=0.02, policy_std=wide, learning_rate=1e-3)
     log.settings |= {**clip, "ppo.entropy_coefficient": 0.5}
     assert first(log) == "entropy_coefficient_too_high"
+
+
+def test_a_discount_that_ends_at_the_next_step_is_named_before_what_follows_from_it() -> None:
+    """Each return of CartPole is 1.1 then, so that the critic has nothing to explain."""
+    log = foreign(90, approx_kl=1e-5, clip_fraction=0.0, learning_rate=2.5e-4,
+                  explained_variance=-2.0, value_rmse=through((0, 0.8), (0.1, 0.04), (1, 0.02)),
+                  mean_episode_return=noisy(through((0, 22), (1, 22)), 2.0),
+                  mean_episode_length=22.0)  # fmt: skip
+    assert first(log) == "no_reward_signal"
+    log.settings["ppo.gamma"] = 0.1
+    finding = diagnose(log)[0]
+    assert finding.illness == "gamma_horizon" and "horizon 1.11 steps" in finding.evidence
+
+
+def test_moderate_targets_are_no_more_than_a_doubt_where_nothing_moves() -> None:
+    """Healthy runs of Acrobot have targets of -15 too, and learn."""
+    log = foreign(90, approx_kl=1e-6, clip_fraction=0.0, learning_rate=1.2e-4, value_rmse=14.0,
+                  explained_variance=0.05, entropy_relative=0.99,
+                  mean_episode_return=noisy(through((0, -480), (1, -480)), 30.0))  # fmt: skip
+    log.settings |= {"ppo.num_epochs": 4, "ppo.num_minibatches": 4, "ppo.max_grad_norm": 1e-3}
+    finding, *others = diagnose(log)
+    assert finding.illness == "learning_rate_too_low"
+    assert finding.remedy.startswith("max-grad-norm=0.5")
+    assert ("reward_scale_too_large", "mild") in {(f.illness, f.severity) for f in others}

@@ -16,6 +16,7 @@ from ppo.insight.rules._signs import (
     known,
     lasting,
     median,
+    present,
     rises,
 )
 
@@ -29,6 +30,7 @@ UNIFORM = 0.95  # relative entropy (J)
 UNMOVED = 0.05  # relative change of the policy's std (J)
 HARDLY = 1e-3  # likewise over a log without KL: a rate of 1e-5 moves it ten times as far (M: 1e-4)
 LEARNS = 0.8  # of its first loss, below which the critic moves (J)
+TIGHT = 0.05  # a gradient clip a tenth of the usual: Adam's floor then shortens the steps (J)
 HELD = 0.3  # share of samples outside a narrow clip that sets the pace (J)
 CLIMBS = 0.1  # of the return's range, from the third quarter to the last (J)
 PACE = 5e-4  # KL of a policy that is held there; an ordinary one moves ten times as far (J)
@@ -67,11 +69,14 @@ class LearningRateTooLow(Rule):
         if np.isfinite(rate):
             evidence += f", learning rate {number(rate)}"
         higher = "3e-4" if low or not np.isfinite(rate) else setting(3 * rate)
-        changes = [
-            *([self._wider(log)] if narrow else []),
-            Change("ppo.learning_rate", higher),
-            Change("ppo.max_grad_norm", "", "check that gradients are not cut away"),
-        ]
+        limit = present(log, "ppo.max_grad_norm")
+        check = Change("ppo.max_grad_norm", "", "check that gradients are not cut away")
+        changes = [Change("ppo.learning_rate", higher), check]
+        if limit < TIGHT:
+            cut = f"gradients are cut at {number(limit)}"
+            changes = [Change("ppo.max_grad_norm", "0.5", cut), changes[0]]
+        if narrow:
+            changes.insert(0, self._wider(log))
         finding = self.found(log, row, evidence, changes, confidence=0.97 if low else 0.5)
         if low:  # a rate this small explains the critic as well
             explained = (

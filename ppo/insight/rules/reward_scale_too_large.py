@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ppo.core.figures import number, setting
 from ppo.insight.logs.log import UNSURE_UNITS, Column, MetricsLog
-from ppo.insight.rules import RULES, Change, Finding, Rule
+from ppo.insight.rules import MILD, RULES, Change, Finding, Rule
 from ppo.insight.rules._signs import (
     ORDINARY_RATE,
     falls,
@@ -99,7 +101,8 @@ class RewardScaleTooLarge(Rule):
         passed = lasting(beyond, 5, 6) is None  # a critic that comes late has found its way
         if estimated and moderate and (rises(log) or len(log) < LONG or passed):
             return None
-        return self._report(log, row, size, far)
+        finding = self._report(log, row, size, far)
+        return replace(finding, severity=MILD) if estimated and moderate else finding
 
     def _reach(self, log: MetricsLog) -> Column:
         """Reward units by which the critic can move in a batch, as far as the log shows it."""
