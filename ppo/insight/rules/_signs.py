@@ -13,7 +13,7 @@ from ppo.insight.logs.log import Column, MetricsLog
 SMOOTHED = 3.0  # a mean over 100 episodes hides that much of its noise (J)
 LATE = 6  # batches that say where critic and policy have come to
 LAST = 3  # returns that say whether the end is still up
-LEANS = 2.0  # standard errors of a return that rises rather than not (J)
+LEANS = 3.0  # standard errors of a return that rises rather than not (J)
 FALLS = 6.0  # standard errors by which the last sixth is below the first (J)
 RISES = 5.0  # standard errors by which the last quarter's return must exceed the first's (J)
 DIPPED = 10.0  # spreads of the last quarter's returns, by which one of the first is below (J)
