@@ -186,3 +186,13 @@ def test_moderate_targets_are_no_more_than_a_doubt_where_nothing_moves() -> None
     assert finding.illness == "learning_rate_too_low"
     assert finding.remedy.startswith("max-grad-norm=0.5")
     assert ("reward_scale_too_large", "mild") in {(f.illness, f.severity) for f in others}
+
+
+def test_sixteen_batches_show_a_start_too_wide_but_no_rise_of_three_errors() -> None:
+    """A mean over 100 episodes of Pendulum: low at first by chance, then level."""
+    level = [-1331, -1215, -1224, -1213, -1195, -1191, -1192, -1190, -1178, -1172]
+    returns = np.array([*level, -1180, -1180, -1179, -1182, -1185, -1182.0])
+    log = foreign(16, SB3, policy_std=0.9, mean_episode_return=lambda done: returns)
+    assert first(log) == "too_early"
+    log.columns["policy_std"][:] = 18.0
+    assert first(log) == "actions_out_of_bounds"
