@@ -77,7 +77,8 @@ class LearningRateTooHigh(Rule):
             return self._dead(log, kl, rate) if high else None
         then = median(log.get("learning_rate")[jumps])  # it may be another as a rule
         rate = then if np.isfinite(then) else rate
-        high |= bool(rate > ORDINARY_RATE[1] and not rises(log))
+        fast = bool(rate > ORDINARY_RATE[1])
+        high |= fast and not rises(log)
         leapt = bool((kl[:EARLY] > LEAP).any()) and not rises(log)
         violent = leapt or bool(np.nanquantile(np.where(np.isfinite(kl), kl, 0.0), 0.8) > VIOLENT)
         evidence = f"KL {number(median(kl[jumps]))} in {int(jumps.sum())} of {len(log)} batches"
@@ -91,12 +92,12 @@ class LearningRateTooHigh(Rule):
         if not high and self._grows_by_epochs(log, jumps):
             return None
         severity = SEVERE if sure else MILD
-        return self.found(log, row, evidence, self._changes(high), 0.9 if sure else 0.5, severity)
+        return self.found(log, row, evidence, self._changes(fast), 0.9 if sure else 0.5, severity)
 
-    def _changes(self, high: bool) -> list[Change]:
+    def _changes(self, fast: bool) -> list[Change]:
         third = Change("ppo.learning_rate", "", "a third of what it was", times=1 / 3)
         return [
-            Change("ppo.learning_rate", setting(USUAL)) if high else third,
+            Change("ppo.learning_rate", setting(USUAL)) if fast else third,
             Change("ppo.target_kl", "0.01", "stops a batch's updates early"),
             Change("ppo.num_epochs", "", "half as many epochs", times=0.5),
         ]
@@ -110,7 +111,7 @@ class LearningRateTooHigh(Rule):
             return None
         evidence = f"learning rate {number(rate)}, {number(rate / USUAL)} times the usual"
         evidence += ", and the return does not rise"
-        return self.found(log, int(rows[0]), evidence, self._changes(high=True), 0.6)
+        return self.found(log, int(rows[0]), evidence, self._changes(fast=True), 0.6)
 
     def _dead(self, log: MetricsLog, kl: Column, rate: float) -> Finding | None:
         """A log that begins after the jumps: nothing moves at such a rate; returns differ."""
@@ -129,7 +130,7 @@ class LearningRateTooHigh(Rule):
         evidence = f"no batch moves the policy at a learning rate of {number(rate)}: it is stuck"
         if moved:
             evidence = f"sure of itself where the log begins, at a learning rate of {number(rate)}"
-        return self.found(log, int(rows[0]), evidence, self._changes(high=True), 0.6)
+        return self.found(log, int(rows[0]), evidence, self._changes(fast=True), 0.6)
 
     def _grows_by_epochs(self, log: MetricsLog, jumps: NDArray[np.bool_]) -> bool:
         """Whether the first epochs are moderate: not the step is too large, there are too many."""
