@@ -198,3 +198,13 @@ def test_sixteen_batches_show_a_start_too_wide_but_no_rise_of_three_errors() -> 
     assert first(log) == "too_early"
     log.columns["policy_std"][:] = 18.0
     assert first(log) == "actions_out_of_bounds"
+
+
+def test_a_policy_that_is_sure_of_a_gain_that_never_varies_may_have_won_all() -> None:
+    """A training that was resumed into a folder of its own: what came before is not seen."""
+    late, start = through((0, 1e5), (1, 1.3e5)), through((0, 1e3), (1, 3e4))
+    for steps, gain, found in ((late, 1.0, "too_early"), (start, 1.0, "entropy_collapse"),
+                               (late, -800.0, "entropy_collapse")):  # fmt: skip
+        returns = noisy(through((0, gain), (1, gain)), 0.01 * abs(gain))
+        log = foreign(30, SB3, entropy_relative=0.03, env_steps=steps, mean_episode_return=returns)
+        assert first(log) == found
