@@ -208,3 +208,12 @@ def test_a_policy_that_is_sure_of_a_gain_that_never_varies_may_have_won_all() ->
         returns = noisy(through((0, gain), (1, gain)), 0.01 * abs(gain))
         log = foreign(30, SB3, entropy_relative=0.03, env_steps=steps, mean_episode_return=returns)
         assert first(log) == found
+
+
+def test_a_value_loss_of_a_hundred_times_its_weight_is_advised_the_usual_one() -> None:
+    flat, rising = noisy(through((0, 25), (1, 25)), 2.0), noisy(through((0, 25), (1, 300)), 2.0)
+    for returns, severity in ((flat, "severe"), (rising, "mild")):
+        log = foreign(60, value_loss=40.0, value_loss_weight=100.0, mean_episode_return=returns)
+        finding = diagnose(log)[0]
+        assert (finding.illness, finding.severity) == ("value_loss_dominates", severity)
+        assert finding.remedy.startswith("vf-coef=0.5;")
