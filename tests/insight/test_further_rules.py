@@ -212,8 +212,14 @@ def test_a_policy_that_is_sure_of_a_gain_that_never_varies_may_have_won_all() ->
 
 def test_a_value_loss_of_a_hundred_times_its_weight_is_advised_the_usual_one() -> None:
     flat, rising = noisy(through((0, 25), (1, 25)), 2.0), noisy(through((0, 25), (1, 300)), 2.0)
-    for returns, severity in ((flat, "severe"), (rising, "mild")):
-        log = foreign(60, value_loss=40.0, value_loss_weight=100.0, mean_episode_return=returns)
+    told, guessed = {"value_loss_weight": 100.0}, {"last_minibatch_loss": 4e3, "policy_loss": 0.0}
+    for weight, returns, severity in (
+        (told, flat, "severe"),
+        (told, rising, "severe"),
+        (guessed, flat, "severe"),
+        (guessed, rising, "mild"),
+    ):
+        log = foreign(60, **weight, value_loss=40.0, mean_episode_return=returns)
         finding = diagnose(log)[0]
         assert (finding.illness, finding.severity) == ("value_loss_dominates", severity)
         assert finding.remedy.startswith("vf-coef=0.5;")

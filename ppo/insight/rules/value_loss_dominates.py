@@ -59,7 +59,10 @@ class ValueLossDominates(Rule):
         evidence = f"value loss weight about {number(weight)} (usual: 0.5)"
         usual = Change("ppo.value_loss_weight", "0.5")
         changes = [usual, *self._changes()[1:]]
-        severity = MILD if rises(log) else SEVERE  # networks of their own may learn all the same
+        guessed = not log.has(
+            "value_loss_weight"
+        )  # and networks of their own may learn all the same
+        severity = MILD if guessed and rises(log) else SEVERE
         return self.found(log, 0, evidence, changes, confidence=0.6, severity=severity)
 
     def _changes(self) -> list[Change]:
