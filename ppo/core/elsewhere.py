@@ -51,6 +51,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "ppo.num_minibatches": "num-minibatches",
         "ppo.clip_epsilon": "clip-coef",
         "ppo.normalize_advantages": "norm-adv",
+        "network.initial_log_std": "actor_logstd",
         "train.total_timesteps": "total-timesteps",
         "system.seed": "seed",
     },
@@ -217,6 +218,10 @@ VALUES = {
     ("skrl", "ppo.value_clip", "none"): "False",
     ("tianshou", "ppo.value_clip", "none"): "False",
     ("rllib", "ppo.value_clip", "none"): "inf",
+    ("rsl_rl", "network.initial_log_std", "0.0"): "1.0",  # a std, not its logarithm
+    ("rsl_rl", "network.initial_log_std", "-1.0"): "0.37",
+    ("ppo-pytorch", "network.initial_log_std", "0.0"): "1.0",
+    ("ppo-pytorch", "network.initial_log_std", "-1.0"): "0.37",
     ("ml-agents", "network.hidden_sizes", "[64]"): "64",
     ("ml-agents", "network.hidden_sizes", "[256, 256]"): "256",
 }

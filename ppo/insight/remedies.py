@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from ppo.core.elsewhere import ELSEWHERE, VALUES
 
+PYTHON = frozenset(ELSEWHERE) - {"ml-agents"}  # whose settings are typed as Python's words
+
 
 def describe(changes: Sequence[tuple[str, str, str]], writer: str) -> str:
     """Changes (key, value, note) as one line; those without a counterpart are left out."""
@@ -25,9 +27,16 @@ def _part(key: str, value: str, note: str, writer: str) -> str:
         if not name:
             return ""
     value = VALUES.get((writer, key, value), value)
+    if value in ("true", "false") and writer in PYTHON:
+        value = value.capitalize()
     what = f"{name}={value}" if value else name
     if "..." in name:
-        what = name.replace("...", value.capitalize())
-    elif "=" in name or " in the scene" in name:
+        what = name.replace("...", value)
+    elif "=" in name or " in the scene" in name or value == "True" and _is_wrapper(name):
         what = name  # the value is in their words already
     return f"{what} ({note})" if note else what
+
+
+def _is_wrapper(name: str) -> bool:
+    """Whether what is to be true is a class to put around the environment."""
+    return name.split()[0].rpartition(".")[2][:1].isupper()

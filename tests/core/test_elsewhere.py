@@ -57,6 +57,27 @@ def test_advice_speaks_the_language_of_the_log() -> None:
     assert describe([("ppo.value_clip", "none", "")], "cleanrl") == "clip-vloss=False"
 
 
+def test_a_switch_is_typed_as_its_library_types_it() -> None:
+    inputs, encoder = "env.normalize_observations", "network.shared_encoder"
+    for library, key, words in (
+        ("stable-baselines3", inputs, "VecNormalize(norm_obs=True)"),
+        ("stable-baselines3", encoder, "policy_kwargs share_features_extractor=True"),
+        ("cleanrl", inputs, "gym.wrappers.NormalizeObservation"),
+        ("torchrl", inputs, "VecNorm of the observations"),
+        ("rsl_rl", inputs, "empirical_normalization=True"),
+        ("ml-agents", inputs, "network_settings normalize=true"),
+        ("ppo", inputs, "env.normalize_observations=true"),
+    ):
+        assert describe([(key, "true", "")], library) == words
+
+
+def test_a_standard_deviation_is_advised_where_the_library_takes_no_logarithm() -> None:
+    start = [("network.initial_log_std", "0.0", "")]
+    assert describe(start, "rsl_rl") == "init_noise_std=1.0"
+    assert describe(start, "ppo-pytorch") == "action_std=1.0"
+    assert describe(start, "skrl") == "initial_log_std=0.0"
+
+
 def test_an_unknown_trainer_is_advised_what_some_other_has_too() -> None:
     """A setting of ours alone means nothing to its user."""
     ours = ("env.on_nonfinite", "stop", "names the environment; repair its reward")

@@ -94,6 +94,7 @@ def test_stable_baselines3_figures_belong_to_the_batch_they_were_computed_on() -
 def test_cleanrl_settings_come_from_its_text_summary_and_its_loss_has_a_half() -> None:
     log = read_log(SAMPLES / "c_lr_lo")
     assert log.setting("ppo.learning_rate") == 1e-7 and log.setting("ppo.num_epochs") == 4
+    assert (log.get("value_loss_weight") == 0.5).all()  # in force, so that its rules can be asked
     assert log.get("value_rmse")[0] == pytest.approx(math.sqrt(2 * log.get("value_loss")[0]))
     assert log.get("entropy_relative")[0] == pytest.approx(1.0, abs=1e-3)
 

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from ppo.insight.logs.log import Column, MetricsLog
 
 SMOOTHED = 3.0  # a mean over 100 episodes hides that much of its noise (J)
+LATE = 6  # batches that say where critic and policy have come to
 LAST = 3  # returns that say whether the end is still up
-LEANS = 2.0  # standard errors of a return that rises rather than not (J)
+LEANS = 3.0  # standard errors of a return that rises rather than not (J)
 FALLS = 6.0  # standard errors by which the last sixth is below the first (J)
 RISES = 5.0  # standard errors by which the last quarter's return must exceed the first's (J)
 DIPPED = 10.0  # spreads of the last quarter's returns, by which one of the first is below (J)
@@ -26,6 +27,9 @@ ORDINARY_RATE = (1e-5, 2e-3)  # learning rates that PPO is commonly run with (J)
 NARROWEST = 2  # units of a layer through which hardly anything passes (M: CartPole learns with 4)
 HARDER = 0.1  # of the range of a curriculum's levels, that tells a step from its noise (J)
 MISSING = 5.0  # batches that a log must lack at its start to be called a part of one (J)
+SEES = 0.8  # explained variance of a critic that knows what it is trained on (J)
+SURER = 0.8  # of its first spread, below which a policy has made up its mind (J)
+SIGN = "look at the sign of the reward, and at what is done to it after the return is recorded"
 NARROW_CLIP = 0.05  # clip range, a quarter of the usual, that small steps leave too (J)
 
 
@@ -152,6 +156,13 @@ def falls(log: MetricsLog) -> bool:
     fall = float(np.mean(early) - np.mean(late))
     spread = max(noise / np.sqrt(part), 1e-3 * abs(float(np.mean(early))))
     return bool(fall > FALLS * spread and late.max() < early.min())
+
+
+def opposed(log: MetricsLog) -> bool:
+    """Whether the return falls, though the critic sees its targets and the policy grows surer."""
+    spread = log.get("policy_std" if log.has("policy_std") else "entropy_relative")
+    sees = median(log.get("explained_variance")[-LATE:]) > SEES
+    return falls(log) and sees and bool(median(spread[-LATE:]) < SURER * first_finite(spread))
 
 
 def settled(log: MetricsLog) -> bool:

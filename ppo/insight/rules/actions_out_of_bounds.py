@@ -13,6 +13,7 @@ from ppo.insight.rules._signs import first_finite, lasting, median, rises
 OUTSIDE = 0.3  # share of sampled actions (J)
 BESIDE = 0.2  # share beside that of a policy whose mean is in the middle (J)
 WIDE = 4.0  # starting std in units of the actions, whose bounds are mostly 1 (J)
+LONG = 20  # batches before a share is judged; a start too wide shows itself sooner
 MOST = 0.7  # share at which the gradient sees next to nothing
 
 
@@ -20,7 +21,7 @@ MOST = 0.7  # share at which the gradient sees next to nothing
 class ActionsOutOfBounds(Rule):
     illness = "actions_out_of_bounds"
     number = 27
-    waits = 20
+    waits = 10
     needs = (("action_out_of_bounds_share",), ("policy_std",))
     explains = ("reward_outlier", "entropy_coefficient_too_high")
     sources = ("baselines #371", "rl_games bounds_loss")
@@ -36,7 +37,7 @@ class ActionsOutOfBounds(Rule):
             return self.found(log, 0, evidence, narrower, confidence=0.5, severity=SEVERE)
         noise = special.erfc(1.0 / (np.sqrt(2.0) * log.get("policy_std")))  # outside by itself
         row = lasting(outside > np.fmax(OUTSIDE, noise + BESIDE), 9, 10)
-        if row is None:
+        if row is None or len(log) < LONG:
             return None
         share = median(outside[row:])
         evidence = f"{number(100 * share)} % of the actions lie outside their bounds"

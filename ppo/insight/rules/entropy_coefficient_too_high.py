@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ppo.core.figures import number, setting
 from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
-from ppo.insight.rules._signs import known, median, rises
+from ppo.insight.rules._signs import known, median, ordinary_rate, present, rises
 
+KEY = "ppo.entropy_coefficient"
 UNIFORM = 0.98  # relative entropy (J)
 ALL = 0.993  # relative entropy that means the same even while the return creeps up (M)
 LATE = 0.2  # of the run after which it must have fallen (J)
@@ -49,18 +52,21 @@ class EntropyCoefficientTooHigh(Rule):
         row, evidence = self._spreads(log) if log.has("policy_std") else self._uniform(log)
         if row is None:
             return None
-        coefficient = median(log.get("entropy_coefficient"))
-        if not np.isfinite(coefficient):
-            coefficient = log.number("ppo.entropy_coefficient")
+        coefficient = present(log, KEY)
         if coefficient <= 0:
             return None
         is_known = np.isfinite(coefficient)
+        evidence += f", at a coefficient of {number(coefficient)}" if is_known else ""
         lower = setting(min(coefficient / 10, USUAL)) if is_known else "0.0"
         changes = [
-            Change("ppo.entropy_coefficient", lower, "" if is_known else "if it is not 0 already"),
+            Change(KEY, lower, "" if is_known else "if it is not 0 already"),
             Change("ppo.normalize_returns", "true", "if advantages are not normalized"),
         ]
-        return self.found(log, row, evidence, changes, confidence=0.8 if is_known else 0.6)
+        finding = self.found(log, row, evidence, changes, confidence=0.8 if is_known else 0.6)
+        if coefficient > HEAVY:  # no guess: such a policy leaves returns that no critic can tell
+            explained = (*self.explains, "value_clip_too_tight", "gamma_horizon")
+            finding = replace(finding, explains=explained)
+        return finding
 
     def _spreads(self, log: MetricsLog) -> tuple[int | None, str]:
         rows, deviation = known(log.get("policy_std"))
@@ -76,7 +82,7 @@ class EntropyCoefficientTooHigh(Rule):
 
     def _never_slows(self, log: MetricsLog, deviation: Column) -> bool:
         """A policy that widens at one pace all along, for a bonus that is heavy or not known."""
-        light = median(log.get("entropy_coefficient")) <= HEAVY
+        light = present(log, KEY) <= HEAVY
         thirds = np.diff(np.log(deviation[np.linspace(0, len(deviation) - 1, 4).astype(int)]))
         return len(log) >= LONG and not light and bool(thirds.min() > PACE * thirds.mean())
 
@@ -84,7 +90,7 @@ class EntropyCoefficientTooHigh(Rule):
         """A policy that is held near uniform, by a heavy bonus or though the critic sees better."""
         half = len(log) // 2
         entropy, quarter = log.get("entropy_relative")[half:], max(len(log) // 4, 2)
-        heavy = median(log.get("entropy_coefficient")) > HEAVY
+        heavy = present(log, KEY) > HEAVY
         held = HEAVY_HELD if heavy else HELD
         if (
             len(log) < 1.5 * LONG
@@ -122,7 +128,9 @@ class EntropyCoefficientTooHigh(Rule):
         if len(log) < LONG or not median(late) > UNIFORM or not median(late[-5:]) > UNIFORM:
             return None, ""
         sees = bool(np.nanmax(log.get("explained_variance")[start:], initial=-1.0) > SEES)
+        # a bonus that is heavy holds the policy by itself, so that nothing moves any more
         trained = median(log.get("approx_kl")) > MOVES
+        trained |= present(log, KEY) > HEAVY and ordinary_rate(log)
         if not trained or not (sees or median(late) > ALL):
             return None, ""
         if rises(log) and self._fades(late):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ppo.core.figures import number, setting
@@ -53,5 +55,7 @@ class GammaHorizon(Rule):
         better = setting(1 - 1 / max(mean / 2, 2.0))
         change = [Change("ppo.gamma", better)]
         if blink[-1]:
-            return self.found(log, row, evidence, change, confidence=0.8, severity=SEVERE)
+            finding = self.found(log, row, evidence, change, confidence=0.97, severity=SEVERE)
+            explained = ("no_reward_signal", "learning_rate_too_low", "policy_collapse")
+            return replace(finding, explains=(*self.explains, *explained))
         return self.found(log, row, evidence, change, confidence=0.4)

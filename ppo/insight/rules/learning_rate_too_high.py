@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ppo.core.figures import number
+from ppo.core.figures import number, setting
 from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.rules import MILD, RULES, SEVERE, Change, Finding, Rule
 from ppo.insight.rules._signs import (
@@ -15,9 +15,9 @@ from ppo.insight.rules._signs import (
     clip_range,
     known,
     lasting,
+    leans,
     median,
     onset,
-    ordinary_rate,
     rises,
 )
 
@@ -30,6 +30,8 @@ LONG = 5  # batches of that
 GROWTH = 5.0  # KL of the last epoch over the first, as in too_many_epochs (J)
 VIOLENT = 0.2  # KL that no ordinary setting gives (M: 0.3 to 36 at rates of 0.02 to 0.05)
 LEAP = 1.0  # KL of a single batch that leaves nothing of the policy (J)
+RECKLESS = 1e-2  # learning rate, where neither KL nor clip fraction is logged (J)
+USUAL = 3e-4  # learning rate (S: Stable-Baselines3)
 EARLY = 10  # batches within which a rate far above the usual shows itself
 
 
@@ -37,7 +39,7 @@ EARLY = 10  # batches within which a rate far above the usual shows itself
 class LearningRateTooHigh(Rule):
     illness = "learning_rate_too_high"
     number = 10
-    needs = (("approx_kl",), ("clip_fraction",))
+    needs = (("approx_kl",), ("clip_fraction",), ("learning_rate", "mean_episode_return"))
     explains = (
         "too_many_epochs",
         "entropy_collapse",
@@ -55,6 +57,8 @@ class LearningRateTooHigh(Rule):
     sources = ("The 37 Implementation Details of PPO", "Stable-Baselines3: stop at 1.5 target_kl")
 
     def check(self, log: MetricsLog) -> Finding | None:
+        if not log.has("approx_kl") and not log.has("clip_fraction"):
+            return self._by_rate(log)
         kl, clipped = log.get("approx_kl"), log.get("clip_fraction")
         last = log.get("approx_kl_last_epoch")
         kl = np.where(np.isfinite(last), last, kl)
@@ -63,37 +67,51 @@ class LearningRateTooHigh(Rule):
         wide = not clip_range(log) < NARROW_CLIP  # else small steps leave it too
         jumps = (kl > limit) | ((clipped > CLIPPED) & wide)
         row = lasting(jumps, 3, 5, share=0.2)
-        usual = ordinary_rate(log)
         rate = median(log.get("learning_rate"))
-        high = rate > ORDINARY_RATE[1]
+        high = bool(rate > ORDINARY_RATE[1])
         if row is None and high:
             row = onset(jumps[:EARLY], 2, 5)
         if row is None and not rises(log):  # one leap may end it all
             row = onset(kl[:EARLY] > LEAP, 1, 1)
         if row is None:
             return self._dead(log, kl, rate) if high else None
+        then = median(log.get("learning_rate")[jumps])  # it may be another as a rule
+        rate = then if np.isfinite(then) else rate
+        fast = bool(rate > ORDINARY_RATE[1])
+        high |= fast and not rises(log)
         leapt = bool((kl[:EARLY] > LEAP).any()) and not rises(log)
         violent = leapt or bool(np.nanquantile(np.where(np.isfinite(kl), kl, 0.0), 0.8) > VIOLENT)
         evidence = f"KL {number(median(kl[jumps]))} in {int(jumps.sum())} of {len(log)} batches"
-        evidence += f", clip fraction {number(median(clipped[jumps]))}"
+        if np.isfinite(share := median(clipped[jumps])):
+            evidence += f", clip fraction {number(share)}"
         if np.isfinite(rate):
             evidence += f", learning rate {number(rate)}"
-        changes = self._changes(1 / 3 if usual or not rate > 0 else 3e-4 / rate)
         sure = high or violent
         if not sure and rises(log):
             return None
         if not high and self._grows_by_epochs(log, jumps):
             return None
-        return self.found(
-            log, row, evidence, changes, 0.9 if sure else 0.5, SEVERE if sure else MILD
-        )
+        severity = SEVERE if sure else MILD
+        return self.found(log, row, evidence, self._changes(fast), 0.9 if sure else 0.5, severity)
 
-    def _changes(self, times: float) -> list[Change]:
+    def _changes(self, fast: bool) -> list[Change]:
+        third = Change("ppo.learning_rate", "", "a third of what it was", times=1 / 3)
         return [
-            Change("ppo.learning_rate", "", "a third of what it was", times=times),
+            Change("ppo.learning_rate", setting(USUAL)) if fast else third,
             Change("ppo.target_kl", "0.01", "stops a batch's updates early"),
             Change("ppo.num_epochs", "", "half as many epochs", times=0.5),
         ]
+
+    def _by_rate(self, log: MetricsLog) -> Finding | None:
+        """A log of neither KL nor clip fraction: a rate that hardly any policy survives."""
+        rows, rates = known(log.get("learning_rate"))
+        _, returns = known(log.get("mean_episode_return"))
+        rate = median(rates)
+        if not rate > RECKLESS or len(returns) < EARLY or not np.ptp(returns) or leans(log):
+            return None
+        evidence = f"learning rate {number(rate)}, {number(rate / USUAL)} times the usual"
+        evidence += ", and the return does not rise"
+        return self.found(log, int(rows[0]), evidence, self._changes(fast=True), 0.6)
 
     def _dead(self, log: MetricsLog, kl: Column, rate: float) -> Finding | None:
         """A log that begins after the jumps: nothing moves at such a rate; returns differ."""
@@ -112,7 +130,7 @@ class LearningRateTooHigh(Rule):
         evidence = f"no batch moves the policy at a learning rate of {number(rate)}: it is stuck"
         if moved:
             evidence = f"sure of itself where the log begins, at a learning rate of {number(rate)}"
-        return self.found(log, int(rows[0]), evidence, self._changes(3e-4 / rate), 0.6)
+        return self.found(log, int(rows[0]), evidence, self._changes(fast=True), 0.6)
 
     def _grows_by_epochs(self, log: MetricsLog, jumps: NDArray[np.bool_]) -> bool:
         """Whether the first epochs are moderate: not the step is too large, there are too many."""

@@ -6,7 +6,7 @@ import numpy as np
 
 from ppo.core.figures import number, setting
 from ppo.insight.logs.log import Column, MetricsLog
-from ppo.insight.rules import RULES, Change, Finding, Rule
+from ppo.insight.rules import MILD, RULES, SEVERE, Change, Finding, Rule
 from ppo.insight.rules._signs import (
     NARROW_CLIP,
     ORDINARY_RATE,
@@ -16,6 +16,7 @@ from ppo.insight.rules._signs import (
     known,
     lasting,
     median,
+    present,
     rises,
 )
 
@@ -29,6 +30,10 @@ UNIFORM = 0.95  # relative entropy (J)
 UNMOVED = 0.05  # relative change of the policy's std (J)
 HARDLY = 1e-3  # likewise over a log without KL: a rate of 1e-5 moves it ten times as far (M: 1e-4)
 LEARNS = 0.8  # of its first loss, below which the critic moves (J)
+TIGHT = 0.05  # a gradient clip a tenth of the usual: Adam's floor then shortens the steps (J)
+HELD = 0.3  # share of samples outside a narrow clip that sets the pace (J)
+CLIMBS = 0.1  # of the return's range, from the third quarter to the last (J)
+PACE = 5e-4  # KL of a policy that is held there; an ordinary one moves ten times as far (J)
 
 
 @RULES.register("learning_rate_too_low")
@@ -51,12 +56,12 @@ class LearningRateTooLow(Rule):
         still = (np.abs(kl) < KL) & (narrow | ~(clipped > CLIPPED))
         row = self._early(log, kl) if len(log) < LONG else lasting(still, LONG - 2, LONG)
         if row is None or self._moved(log):
-            return None
+            return self._held(log) if narrow else None
         frozen = bool(median(np.abs(kl)) < FROZEN)
         if median(log.get("learning_rate")) > ORDINARY_RATE[1]:
             return None  # what does not move at such a rate was moved too far before
         if falls(log) or (rises(log) and not frozen):
-            return None
+            return self._held(log) if narrow else None
         rate = median(log.get("learning_rate"))
         low = rate < ORDINARY_RATE[0]
         evidence = f"KL {number(median(kl[row:]))} a batch"
@@ -64,12 +69,14 @@ class LearningRateTooLow(Rule):
         if np.isfinite(rate):
             evidence += f", learning rate {number(rate)}"
         higher = "3e-4" if low or not np.isfinite(rate) else setting(3 * rate)
-        wider = [Change("ppo.clip_epsilon", "0.2", f"the clip range is {number(clip_range(log))}")]
-        changes = [
-            *(wider if narrow else []),
-            Change("ppo.learning_rate", higher),
-            Change("ppo.max_grad_norm", "", "check that gradients are not cut away"),
-        ]
+        limit = present(log, "ppo.max_grad_norm")
+        check = Change("ppo.max_grad_norm", "", "check that gradients are not cut away")
+        changes = [Change("ppo.learning_rate", higher), check]
+        if limit < TIGHT:
+            cut = f"gradients are cut at {number(limit)}"
+            changes = [Change("ppo.max_grad_norm", "0.5", cut), changes[0]]
+        if narrow:
+            changes.insert(0, self._wider(log))
         finding = self.found(log, row, evidence, changes, confidence=0.97 if low else 0.5)
         if low:  # a rate this small explains the critic as well
             explained = (
@@ -83,6 +90,30 @@ class LearningRateTooLow(Rule):
             )
             return Finding(**{**vars(finding), "explains": explained})
         return finding
+
+    def _wider(self, log: MetricsLog) -> Change:
+        return Change("ppo.clip_epsilon", "0.2", f"the clip range is {number(clip_range(log))}")
+
+    def _held(self, log: MetricsLog) -> Finding | None:
+        """A clip so narrow that most samples leave it at once: the return creeps, if it rises."""
+        kl, clipped = log.get("approx_kl"), log.get("clip_fraction")
+        row = lasting((clipped > HELD) & (np.abs(kl) < PACE), LONG - 2, LONG)
+        if row is None or (rises(log) and not self._climbs(log)):
+            return None
+        share = number(100 * median(clipped[row:]))
+        evidence = (
+            f"{share} % of the samples leave the clip, though KL is {number(median(kl[row:]))}"
+        )
+        evidence += " a batch: the clip sets the pace"
+        severity = MILD if rises(log) else SEVERE
+        return self.found(log, row, evidence, [self._wider(log)], 0.6, severity)
+
+    def _climbs(self, log: MetricsLog) -> bool:
+        """Whether a return that rises is on its way still."""
+        _, returns = known(log.get("mean_episode_return"))
+        quarter = len(returns) // 4
+        step = np.mean(returns[-quarter:]) - np.mean(returns[-2 * quarter : -quarter])
+        return bool(step > CLIMBS * np.ptp(returns))
 
     def _hardly(self, log: MetricsLog) -> Finding | None:
         """Without KL: neither the spread of a policy that learns it nor the critic's loss moves."""

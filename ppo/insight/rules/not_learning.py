@@ -9,18 +9,24 @@ from ppo.core.figures import number
 from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
 from ppo.insight.rules._signs import (
+    LATE,
+    SIGN,
     SMOOTHED,
     begins_late,
     bottleneck,
     falls,
     harder,
     known,
+    median,
+    opposed,
     rises,
 )
 
 LONG = 40  # updates (J)
 RETURNS = 12  # of them with a return
 ROSE = 4.0  # standard errors by which any later stretch must exceed the first (J)
+FIRST = 3  # returns that by chance are hardly ever below all of the later half
+BY_BATCH = ("ppo", "cleanrl")  # writers whose returns are of one batch, so that chance is known
 PART = 6  # stretches that a run is cut into
 
 
@@ -41,6 +47,8 @@ class NotLearning(Rule):
             return None
         if begins_late(log) or harder(log, int(rows[0])):
             return None  # what was won before is not seen; a harder task hides what is won
+        if log.writer in BY_BATCH and returns[:FIRST].max() < returns[len(returns) // 2 :].min():
+            return None  # a quick rise, and a noise that rose with it
         size = len(returns) // PART
         stretches = returns[-size * PART :].reshape(PART, size).mean(axis=1)
         noise = float(np.std(np.diff(returns))) / np.sqrt(size)  # of a difference of two
@@ -70,4 +78,9 @@ class NotLearning(Rule):
             Change("", "", "look what changes in the environment while training goes on"),
             Change("ppo.learning_rate", "", "a third of what it was", times=1 / 3),
         ]
+        variance = median(log.get("explained_variance")[-LATE:])
+        if opposed(log):
+            evidence += f", though the critic explains {number(variance)} of its targets' variance"
+            evidence += " and the policy grows surer: it is trained on something else"
+            changes = [Change("", "", SIGN), changes[0]]
         return self.found(log, int(rows[best]), evidence, changes, confidence=0.6)

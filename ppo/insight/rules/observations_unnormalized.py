@@ -9,7 +9,7 @@ import numpy as np
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import RULES, SEVERE, Change, Finding, Rule
-from ppo.insight.rules._signs import first_finite, lasting, median, ordinary_rate, rises
+from ppo.insight.rules._signs import first_finite, known, lasting, median, ordinary_rate, rises
 
 OUTLIERS = 0.01  # share of entries beyond ten standard deviations (S: the clip of VecNormalize)
 RATIO = 100.0  # raw std of the largest dimension over that of the smallest (J)
@@ -20,6 +20,9 @@ JUMP = 0.025  # KL at an ordinary rate
 FAR_JUMP, CLIPPED = 0.08, 0.35  # KL, clip fraction: too high though the return rises (M)
 ROUGH = (0.08, 0.6)  # root of the unexplained share at which the critic then stays
 DEAD_FEATURES = 1e-4  # explained variance of a critic whose features are constant
+NOTHING = 1e-6  # likewise of one value for all states, in 32 bits (M)
+NEXT_TO_NOTHING = 5e-3  # beside a policy as uniform as at the start (M: 1.7e-3, a heavy bonus 0.04)
+TRAINED = 1e-4  # KL of a policy that an update moves (J)
 OFFSET_LEARNED = 0.7  # of its first root error
 ERRATIC = 0.55  # median change of log10 KL from batch to batch
 TRACES_EXPLAIN = ("critic_blind", "learning_rate_too_high", "learning_rate_too_low")
@@ -54,6 +57,8 @@ class ObservationsUnnormalized(Rule):
         figures = ("obs_outlier_share", "obs_std_ratio", "saturated_units")
         if any(log.has(name) for name in figures):
             return self._by_inputs(log)
+        if (found := self._by_a_constant_critic(log)) is not None:
+            return found
         return self._by_traces(log) if log.writer == "stable-baselines3" else None
 
     def _by_inputs(self, log: MetricsLog) -> Finding | None:
@@ -81,6 +86,25 @@ class ObservationsUnnormalized(Rule):
         if not rows:
             return None
         return self.found(log, min(rows), "; ".join(parts), self._changes(), 0.9, SEVERE)
+
+    def _by_a_constant_critic(self, log: MetricsLog) -> Finding | None:
+        """From the first batch on one value for every state, though the policy is trained."""
+        rows, variance = known(np.abs(log.get("explained_variance")))
+        moves = median(np.abs(log.get("approx_kl")))
+        if len(variance) < LONG or not moves > TRAINED or rises(log) or not ordinary_rate(log):
+            return None
+        largest = float(np.max(variance, initial=0.0))
+        exactly = 0 < largest < NOTHING  # what is always 0 is not measured
+        if not exactly and (self._moved(log) or not 0 < largest < NEXT_TO_NOTHING):
+            return None
+        evidence = f"explained variance within {number(largest)} of 0 in {len(variance)} batches"
+        evidence += f", though KL is {number(moves)}: all states look alike to the networks"
+        look = "look for an entry of the observation that is huge and constant, or for tiny ones"
+        changes = [self._changes()[0], Change("", "", look)]
+        sure = 0.97 if exactly else 0.65
+        finding = self.found(log, int(rows[0]), evidence, changes, sure, SEVERE)
+        explained = ("entropy_coefficient_too_high", "no_reward_signal", "policy_collapse")
+        return replace(finding, explains=(*TRACES_EXPLAIN, *explained))
 
     def _by_traces(self, log: MetricsLog) -> Finding | None:
         if not ordinary_rate(log):

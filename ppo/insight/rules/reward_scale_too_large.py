@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ppo.core.figures import number, setting
 from ppo.insight.logs.log import UNSURE_UNITS, Column, MetricsLog
-from ppo.insight.rules import RULES, Change, Finding, Rule
+from ppo.insight.rules import MILD, RULES, Change, Finding, Rule
 from ppo.insight.rules._signs import (
     ORDINARY_RATE,
     falls,
@@ -75,7 +77,8 @@ class RewardScaleTooLarge(Rule):
         lost |= log.get("grad_clip_factor") > CUT  # a critic that sees a little is still too far
         if not log.has("explained_variance"):
             lost = error > STUCK * error[np.isfinite(error)][0]
-        row = lasting(lost & (size > LARGE) & ((far > FAR) | biased), 5, 6, share=0.5)
+        beyond = lost & (size > LARGE) & ((far > FAR) | biased)
+        row = lasting(beyond, 5, 6, share=0.5)
         if row is not None and self._moves(error, far):
             row = None
         drowned = (log.get("value_to_policy_gradient") > RATIO) & (
@@ -88,15 +91,18 @@ class RewardScaleTooLarge(Rule):
         if row > LATE * len(log) and falls(log):
             return None  # it is the fall that made the targets large
         if not log.has("explained_variance"):
-            if gain(log) > PERHAPS:
+            multiplied = self._beyond(log, row, size) > MULTIPLIED
+            if rises(log) or gain(log) > PERHAPS and not multiplied:
                 return None  # a large loss beside a return that rises proves nothing
-            if log.writer in UNSURE_UNITS and self._beyond(log, row, size) < MULTIPLIED:
+            if log.writer in UNSURE_UNITS and not multiplied:
                 return None  # nor one whose unit is not known
         estimated = not log.has("batches_to_reach")
         moderate = median(size[row:]) < MODERATE
-        if estimated and moderate and (rises(log) or len(log) < LONG):
+        passed = lasting(beyond, 5, 6) is None  # a critic that comes late has found its way
+        if estimated and moderate and (rises(log) or len(log) < LONG or passed):
             return None
-        return self._report(log, row, size, far)
+        finding = self._report(log, row, size, far)
+        return replace(finding, severity=MILD) if estimated and moderate else finding
 
     def _reach(self, log: MetricsLog) -> Column:
         """Reward units by which the critic can move in a batch, as far as the log shows it."""

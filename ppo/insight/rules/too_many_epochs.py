@@ -7,7 +7,7 @@ import numpy as np
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import MILD, RULES, SEVERE, Change, Finding, Rule
-from ppo.insight.rules._signs import lasting, median, ordinary_rate
+from ppo.insight.rules._signs import lasting, median, ordinary_rate, rises
 
 GROWTH = 5.0  # KL of the last epoch over the first (J)
 CLIPPED = 0.2  # share of samples outside the clip, over all epochs (J)
@@ -62,8 +62,8 @@ class TooManyEpochs(Rule):
         error = log.get("value_rmse")
         finite = error[np.isfinite(error)]
         fitted = len(finite) > 2 and finite[1] < FAST_CRITIC * finite[0]
-        if not told and not fitted:
-            return None
+        if not told and (not fitted or rises(log)):
+            return None  # a guess, and scaled rewards are fitted at once in healthy runs
         evidence = f"KL {number(median(kl[row:]))} at an ordinary learning rate"
         evidence += f", {number(epochs)} epochs" if told else ", the critic fits a batch at once"
         return self.found(log, row, evidence, self._changes(log), 0.6, SEVERE if told else MILD)

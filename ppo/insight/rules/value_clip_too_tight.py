@@ -19,6 +19,7 @@ from ppo.insight.rules._signs import (
 
 BLOCKED = 0.3  # share of samples without a value gradient (M: sick 0.86 to 0.98, healthy to 0)
 BLIND = 0.5  # explained variance (J)
+NOTHING = 0.1  # likewise, of a clip that the worse of two losses lets through (M: healthy to 0.05)
 NEAR = 0.25  # root error over the largest std of the returns so far (J)
 LONG = 12  # batches before a width is judged by the error alone
 NARROW = 0.05  # width over root error: twenty batches to close the gap (J)
@@ -54,10 +55,12 @@ class ValueClipTooTight(Rule):
         error = log.get("value_rmse")
         batches = error / width
         never = batches > max(1 / NARROW, len(log))
+        plain = log.writer == "stable-baselines3"  # the form that cannot come back
         if not log.has("explained_variance"):
             blind = np.ones(len(log), dtype=bool)
+        elif not plain:  # one that comes to see, however slowly, has another trouble
+            blind &= log.get("explained_variance") < NOTHING
         row = lasting(never & blind, 5, 6, share=0.3)
-        plain = log.writer == "stable-baselines3"  # the form that cannot come back
         if row is None or (not plain and rises(log)):
             return None
         evidence = (

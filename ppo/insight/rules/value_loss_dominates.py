@@ -6,8 +6,8 @@ import numpy as np
 
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
-from ppo.insight.rules import RULES, Change, Finding, Rule
-from ppo.insight.rules._signs import alike, lasting, median, value_weight
+from ppo.insight.rules import MILD, RULES, SEVERE, Change, Finding, Rule
+from ppo.insight.rules._signs import alike, lasting, median, rises, value_weight
 
 RATIO = 100.0  # value over policy gradient on shared parameters (M: healthy 1 to 3, 100 converged)
 CUT = 5.0  # gradients cut, without which a large ratio is what a converged policy shows (M)
@@ -57,7 +57,13 @@ class ValueLossDominates(Rule):
         if log.writer == "ppo" or not weight > HEAVY:
             return None
         evidence = f"value loss weight about {number(weight)} (usual: 0.5)"
-        return self.found(log, 0, evidence, self._changes(), confidence=0.6)
+        usual = Change("ppo.value_loss_weight", "0.5")
+        changes = [usual, *self._changes()[1:]]
+        guessed = not log.has(
+            "value_loss_weight"
+        )  # and networks of their own may learn all the same
+        severity = MILD if guessed and rises(log) else SEVERE
+        return self.found(log, 0, evidence, changes, confidence=0.6, severity=severity)
 
     def _changes(self) -> list[Change]:
         return [

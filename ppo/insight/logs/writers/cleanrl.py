@@ -70,6 +70,8 @@ def _cleanrl(series: Series) -> MetricsLog:
             log.settings["ppo.value_clip_epsilon"] = epsilon
     elif "clip_vloss" in settings:
         log.settings["ppo.value_clip"] = "none"
+    if np.isfinite(weight := log.number("ppo.value_loss_weight")):
+        log.columns["value_loss_weight"] = np.full(len(log), weight)
     continuous = "continuous" in settings.get("exp_name", "")
     entropy_relative(log, discrete=False if continuous else None)
     log.notes.append("losses, KL and clip fraction are those of the last minibatch of each batch")

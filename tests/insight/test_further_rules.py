@@ -1,0 +1,225 @@
+"""More of what the rules must not take for an illness, and of what they once missed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from made_logs import SHAPE, first, foreign, noisy, through
+
+from ppo.insight.doctor import diagnose
+
+SB3 = "stable-baselines3"
+
+
+def test_a_critic_that_fits_at_once_is_no_sign_of_many_epochs_in_a_run_that_rises() -> None:
+    """Rewards that are normalized are fitted within a batch, by any number of epochs."""
+    figures = {
+        "approx_kl": 0.033, "clip_fraction": 0.28, "learning_rate": 1e-3,
+        "value_rmse": through((0, 0.7), (0.03, 0.15), (1, 0.04)),
+    }  # fmt: skip
+    rising = foreign(30, SB3, **figures, mean_episode_return=through((0, -1270), (1, -410)))
+    assert first(rising) == "healthy"
+    standing = noisy(through((0, -1270), (1, -1270)), 40.0)
+    flat = foreign(30, SB3, **figures, mean_episode_return=standing)
+    assert first(flat) == "too_many_epochs"
+
+
+def test_a_clip_that_most_samples_leave_sets_the_pace_though_the_return_creeps_up() -> None:
+    creeping = noisy(through((0, 20), (1, 180)), 2.0)
+    slow = {"approx_kl": 1e-4, "clip_fraction": 0.5, "mean_episode_return": creeping}
+    finding = diagnose(foreign(60, SB3, clip_range=0.01, **slow))[0]
+    assert (finding.illness, finding.severity) == ("learning_rate_too_low", "mild")
+    assert finding.remedy.startswith("clip_range=0.2")
+    assert first(foreign(60, SB3, clip_range=0.2, **slow)) == "healthy"
+    there = {**slow, "mean_episode_return": through((0, 20), (0.4, 180), (1, 180))}
+    assert first(foreign(60, SB3, clip_range=0.01, **there)) == "healthy"
+
+
+def tiny(size: float) -> SHAPE:
+    return lambda done: size * np.sin(1 + np.arange(len(done)) ** 2)
+
+
+def test_a_critic_that_is_one_value_for_all_states_sees_no_observation() -> None:
+    """A huge constant entry drowns the others: networks and their gradients know one state."""
+    figures = {
+        "approx_kl": 0.009, "entropy_relative": noisy(through((0, 0.995), (1, 0.995)), 2e-3),
+        "value_rmse": through((0, 2.4), (0.2, 4.3), (1, 4.3)), "learning_rate": 1e-3,
+        "mean_episode_return": noisy(through((0, 22), (1, 22))),
+    }  # fmt: skip
+    for writer in (SB3, "cleanrl"):
+        found = diagnose(foreign(40, writer, **figures, explained_variance=tiny(1e-7)))[0]
+        assert found.illness == "observations_unnormalized"
+        assert "all states look alike" in found.evidence and "constant" in found.remedy
+    sees = foreign(40, SB3, **figures, explained_variance=noisy(through((0, 0.5), (1, 0.5)), 0.1))
+    assert first(sees) == "entropy_coefficient_too_high"
+    assert first(foreign(40, SB3, **figures, explained_variance=0.0)) != "observations_unnormalized"
+
+
+def test_a_policy_that_no_update_moves_has_another_illness_than_its_inputs() -> None:
+    flat = noisy(through((0, 22), (1, 22)))
+    still = foreign(40, SB3, approx_kl=1e-9, learning_rate=1e-7, mean_episode_return=flat,
+                    explained_variance=tiny(1e-7), entropy_relative=1.0)  # fmt: skip
+    assert first(still) == "learning_rate_too_low"
+
+
+def test_a_return_that_falls_beside_a_critic_that_sees_is_not_what_is_trained_on() -> None:
+    falling = through((0, -1270), (0.2, -1270), (0.8, -1860), (1, -1865))
+    figures = {"approx_kl": 0.02, "clip_fraction": 0.2, "mean_episode_return": falling}
+    knows = through((0, 0.2), (0.1, 0.95), (1, 0.99))
+    for explained, deviation, opposite in (
+        (knows, 0.3, True),
+        (0.1, 0.3, False),
+        (knows, 1, False),
+    ):
+        log = foreign(30, SB3, **figures, explained_variance=explained,
+                      policy_std=through((0, 1), (1, deviation)))  # fmt: skip
+        finding = diagnose(log)[0]
+        assert finding.illness == "not_learning"
+        assert finding.remedy.startswith("look at the sign of the reward") == opposite
+    steep = foreign(30, SB3, **figures, explained_variance=knows,
+                    entropy_relative=through((0, 0.9), (0.1, 0.05), (1, 0.02)))  # fmt: skip
+    finding = diagnose(steep)[0]
+    assert finding.illness == "entropy_collapse" and "sign of the reward" in finding.remedy
+
+
+def test_a_rate_far_above_the_usual_is_named_where_no_figure_shows_what_it_does() -> None:
+    standing = noisy(through((0, 22), (1, 22)))
+    log = foreign(30, "skrl", learning_rate=0.05, mean_episode_return=standing, policy_loss=0.1)
+    finding = diagnose(log)[0]
+    assert finding.illness == "learning_rate_too_high"
+    assert finding.remedy.startswith("learning_rate=0.0003")
+    rising = noisy(through((0, 22), (1, 400)))
+    log = foreign(30, "skrl", learning_rate=0.05, mean_episode_return=rising, policy_loss=0.1)
+    assert first(log) == "healthy"
+
+
+@pytest.mark.parametrize("end", [30, 200])
+def test_a_rate_that_was_raised_on_the_way_is_the_one_that_is_named(end: float) -> None:
+    figures = {
+        "approx_kl": through((0, 0.01), (0.55, 0.01), (0.56, 0.9), (1, 0.9)),
+        "learning_rate": through((0, 1e-3), (0.54, 1e-3), (0.55, 0.03), (1, 0.03)),
+        "mean_episode_return": noisy(through((0, 20), (0.5, 320), (0.6, 20), (1, end)), 3.0),
+    }
+    finding = diagnose(foreign(80, SB3, **figures))[0]
+    assert finding.illness == "learning_rate_too_high"
+    assert "learning rate 0.03" in finding.evidence
+    assert finding.remedy.startswith("learning_rate=0.0003;")
+
+
+def test_a_quick_rise_is_none_the_less_a_rise_for_the_noise_that_came_with_it() -> None:
+    """Single episodes of CartPole: 29, 44, 73, and from the fifth batch on 120 to 500."""
+    draw = np.random.default_rng(0)
+
+    def quick(lowest: float) -> SHAPE:
+        return lambda done: np.concatenate(
+            [[29, 44, 73, 99, 153, 134, 220, 247, 248], draw.uniform(lowest, 500, len(done) - 9)]
+        )
+
+    assert first(foreign(58, mean_episode_return=quick(120))) == "healthy"
+    assert first(foreign(58, mean_episode_return=noisy(through((0, 250), (1, 250)), 90.0))) == (
+        "not_learning"
+    )
+
+
+def test_a_critic_that_comes_late_was_not_out_of_reach() -> None:
+    """Acrobot by CleanRL's defaults: targets of -15, of which the critic sees nothing at first."""
+    figures = {
+        "value_rmse": through((0, 14.7), (1, 13.4)), "learning_rate": 2.5e-4,
+        "mean_episode_return": noisy(through((0, -480), (1, -470)), 30.0),
+    }  # fmt: skip
+    for last, illness in ((0.2, "too_early"), (0.02, "reward_scale_too_large")):
+        sees = through((0, 0), (0.6, 0.02), (1, last))
+        log = foreign(30, **figures, explained_variance=sees)
+        log.settings |= {"ppo.num_epochs": 4, "ppo.num_minibatches": 4}
+        assert first(log) == illness
+
+
+def test_a_heavy_bonus_that_is_known_from_the_settings_explains_a_policy_that_stands_still() -> (
+    None
+):
+    figures = {
+        "entropy_relative": 0.995, "approx_kl": 1e-5, "learning_rate": 2.5e-4, "clip_fraction": 0.0,
+        "explained_variance": 0.1, "mean_episode_return": noisy(through((0, 25), (1, 25)), 2.0),
+    }  # fmt: skip
+    log = foreign(90, **figures)
+    assert first(log) == "learning_rate_too_low"
+    log.settings["ppo.entropy_coefficient"] = 2.0
+    finding = diagnose(log)[0]
+    assert finding.illness == "entropy_coefficient_too_high"
+    assert "a coefficient of 2" in finding.evidence and finding.remedy.startswith("ent-coef=0.01")
+
+
+def test_a_value_clip_that_lets_the_critic_see_is_not_the_first_to_blame() -> None:
+    """CleanRL clips values at 0.2 by default, of whatever size they are."""
+    clip = {"ppo.value_clip": "absolute", "ppo.value_clip_epsilon": 0.2}
+    figures = {
+        "value_rmse": 14.0,
+        "mean_episode_return": noisy(through((0, -480), (1, -480)), 30.0),
+    }
+    for explained, found in ((0.2, "too_early"), (0.02, "value_clip_too_tight")):
+        log = foreign(30, **figures, explained_variance=explained, learning_rate=1e-3)
+        log.settings |= {**clip, "ppo.num_epochs": 10, "ppo.num_minibatches": 4}
+        assert first(log) == found
+    wide = through((0, 1), (1, 24))
+    log = foreign(30, **figures, explained_variance=0.02, policy_std=wide, learning_rate=1e-3)
+    log.settings |= {**clip, "ppo.entropy_coefficient": 0.5}
+    assert first(log) == "entropy_coefficient_too_high"
+
+
+def test_a_discount_that_ends_at_the_next_step_is_named_before_what_follows_from_it() -> None:
+    """Each return of CartPole is 1.1 then, so that the critic has nothing to explain."""
+    log = foreign(90, approx_kl=1e-5, clip_fraction=0.0, learning_rate=2.5e-4,
+                  explained_variance=-2.0, value_rmse=through((0, 0.8), (0.1, 0.04), (1, 0.02)),
+                  mean_episode_return=noisy(through((0, 22), (1, 22)), 2.0),
+                  mean_episode_length=22.0)  # fmt: skip
+    assert first(log) == "no_reward_signal"
+    log.settings["ppo.gamma"] = 0.1
+    finding = diagnose(log)[0]
+    assert finding.illness == "gamma_horizon" and "horizon 1.11 steps" in finding.evidence
+
+
+def test_moderate_targets_are_no_more_than_a_doubt_where_nothing_moves() -> None:
+    """Healthy runs of Acrobot have targets of -15 too, and learn."""
+    log = foreign(90, approx_kl=1e-6, clip_fraction=0.0, learning_rate=1.2e-4, value_rmse=14.0,
+                  explained_variance=0.05, entropy_relative=0.99,
+                  mean_episode_return=noisy(through((0, -480), (1, -480)), 30.0))  # fmt: skip
+    log.settings |= {"ppo.num_epochs": 4, "ppo.num_minibatches": 4, "ppo.max_grad_norm": 1e-3}
+    finding, *others = diagnose(log)
+    assert finding.illness == "learning_rate_too_low"
+    assert finding.remedy.startswith("max-grad-norm=0.5")
+    assert ("reward_scale_too_large", "mild") in {(f.illness, f.severity) for f in others}
+
+
+def test_sixteen_batches_show_a_start_too_wide_but_no_rise_of_three_errors() -> None:
+    """A mean over 100 episodes of Pendulum: low at first by chance, then level."""
+    level = [-1331, -1215, -1224, -1213, -1195, -1191, -1192, -1190, -1178, -1172]
+    returns = np.array([*level, -1180, -1180, -1179, -1182, -1185, -1182.0])
+    log = foreign(16, SB3, policy_std=0.9, mean_episode_return=lambda done: returns)
+    assert first(log) == "too_early"
+    log.columns["policy_std"][:] = 18.0
+    assert first(log) == "actions_out_of_bounds"
+
+
+def test_a_policy_that_is_sure_of_a_gain_that_never_varies_may_have_won_all() -> None:
+    """A training that was resumed into a folder of its own: what came before is not seen."""
+    late, start = through((0, 1e5), (1, 1.3e5)), through((0, 1e3), (1, 3e4))
+    for steps, gain, found in ((late, 1.0, "too_early"), (start, 1.0, "entropy_collapse"),
+                               (late, -800.0, "entropy_collapse")):  # fmt: skip
+        returns = noisy(through((0, gain), (1, gain)), 0.01 * abs(gain))
+        log = foreign(30, SB3, entropy_relative=0.03, env_steps=steps, mean_episode_return=returns)
+        assert first(log) == found
+
+
+def test_a_value_loss_of_a_hundred_times_its_weight_is_advised_the_usual_one() -> None:
+    flat, rising = noisy(through((0, 25), (1, 25)), 2.0), noisy(through((0, 25), (1, 300)), 2.0)
+    told, guessed = {"value_loss_weight": 100.0}, {"last_minibatch_loss": 4e3, "policy_loss": 0.0}
+    for weight, returns, severity in (
+        (told, flat, "severe"),
+        (told, rising, "severe"),
+        (guessed, flat, "severe"),
+        (guessed, rising, "mild"),
+    ):
+        log = foreign(60, **weight, value_loss=40.0, mean_episode_return=returns)
+        finding = diagnose(log)[0]
+        assert (finding.illness, finding.severity) == ("value_loss_dominates", severity)
+        assert finding.remedy.startswith("vf-coef=0.5;")
