@@ -72,8 +72,15 @@ def test_a_return_that_soon_is_high_and_then_steady_has_risen_though_it_dipped()
 
         return foreign(48, "ppo", mean_episode_return=curve, action_out_of_bounds_share=0.5)
 
+    def quiet(end: float) -> MetricsLog:
+        """Without noise at the end, as where the learning rate has come to 0."""
+        log = returns(end, 60.0, -40.0)
+        log.columns["mean_episode_return"][-12:] = end
+        return log
+
     assert gain(returns(93.0, 60.0, -40.0)) < RISES and rises(returns(93.0, 60.0, -40.0))
     assert first(returns(93.0, 60.0, -40.0)) == "healthy"
+    assert rises(quiet(90.5)) and not rises(quiet(88.0))  # one and three hundredths below its best
     assert not rises(returns(50.0, 60.0, -40.0))  # it was better
     assert not rises(returns(90.0, 0.0, 90.0))  # it never was worse
     assert first(returns(50.0, 60.0, -40.0)) == "actions_out_of_bounds"

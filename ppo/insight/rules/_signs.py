@@ -16,6 +16,7 @@ LAST = 3  # returns that say whether the end is still up
 LEANS = 3.0  # standard errors of a return that rises rather than not (J)
 FALLS = 6.0  # standard errors by which the last sixth is below the first (J)
 RISES = 5.0  # standard errors by which the last quarter's return must exceed the first's (J)
+LITTLE = 0.01  # of what was won, by which the end of a run may be below its best (J)
 DIPPED = 10.0  # spreads of the last quarter's returns, by which one of the first is below (J)
 ALIKE = 1e-3  # largest std of the return over its mean in a task that is solved (J)
 LARGE_VALUE_LOSS = 1.0
@@ -173,8 +174,9 @@ def settled(log: MetricsLog) -> bool:
     quarter = len(returns) // 4
     early, before, late = returns[:quarter], returns[:-quarter], returns[-quarter:]
     level, spread = float(np.median(late)), float(np.std(late))
-    best = level >= float(np.quantile(before, 0.9)) - spread
-    return best and float(np.min(early)) < level - DIPPED * spread
+    won = level - float(np.min(early))
+    best = level >= float(np.quantile(before, 0.9)) - max(spread, LITTLE * won)
+    return best and won > DIPPED * spread
 
 
 def alike(log: MetricsLog) -> NDArray[np.bool_]:
