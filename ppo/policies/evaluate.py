@@ -18,6 +18,7 @@ from ppo.core.blame import raised
 from ppo.core.errors import EnvironmentFault, UserError
 from ppo.envs.base import Environments
 from ppo.envs.factory import Factory
+from ppo.envs.given import Given, read
 from ppo.envs.host import masks
 from ppo.envs.host.stacking import FrameStack
 from ppo.envs.ids import find_spec, make_env
@@ -90,9 +91,14 @@ def evaluate_policy(
     from ppo.envs.make import make_environments
 
     _check(episodes)
-    count, cpu = min(episodes, EVALUATION_ENVS), torch.device("cpu")
+    given = env if env is None or isinstance(env, Given) else read(env)
+    fits = (given and given.num_envs) or EVALUATION_ENVS  # of an object that exists once
+    count, cpu = min(episodes, EVALUATION_ENVS, fits), torch.device("cpu")
+    section = policy.config.env
+    if given is not None and given.id != section.id:  # its backend is one of another environment
+        section = section.model_copy(update={"backend": "auto"})
     played = envs or make_environments(
-        policy.config.env, run_seed=seed, device=cpu, env=env, num_envs=count
+        section, run_seed=seed, device=cpu, env=given, num_envs=count
     )
     played.run_seed = seed
     try:
