@@ -362,7 +362,7 @@ class Loop:
             if self.status == "failed":
                 self._free()
             try:
-                summary = self._end() if self.opened else {}
+                summary = self._end() if self.opened else self._how()
             finally:
                 if self.folder is not None:
                     self.folder.release()
@@ -382,13 +382,16 @@ class Loop:
             raise fault
         return summary
 
+    def _how(self) -> dict[str, Any]:
+        """How it ended: all that there is to say without a run folder."""
+        return {"status": self.status, "exit_status": self.exit_status, "reason": self.reason}
+
     def _summarize(self) -> dict[str, Any]:
         """What summary.json holds; how it ended alone where this process has no folder."""
-        how = {"status": self.status, "exit_status": self.exit_status, "reason": self.reason}
         if self.folder is None:
-            return how
+            return self._how()
         return ending.summarize_run(
-            self.folder, how, self.recent, self.evaluated, self.learner, self.doctor
+            self.folder, self._how(), self.recent, self.evaluated, self.learner, self.doctor
         )
 
 
