@@ -18,7 +18,7 @@ from ppo.envs.base import Environments
 from ppo.insight.rules import Finding
 from ppo.runs import mirror, trust
 from ppo.runs.folder import RunFolder
-from ppo.runs.names import find_run, results_folder
+from ppo.runs.names import results_folder
 from ppo.runs.summary import RECENT_EPISODES
 from ppo.training import ending, opening
 from ppo.training import state as saving
@@ -49,7 +49,7 @@ class Loop:
         config = automatic.of_run(config, self.folder.path if self.folder else None)
         self.resumed = resume is not None
         initial = config.train.initial_policy
-        self.initial_policy = find_run(self.results, initial) if initial and not resume else None
+        self.initial_policy = None if resume else opening.initial_run(self.results, initial)
         config = automatic.of_run(config, self.initial_policy, automatic.LEARNED)
         self.device = build.prepare_torch(config)
         parallel.start(self.device)
