@@ -105,19 +105,25 @@ def add_common(parser: Parser, used: Collection[str] = tuple(COMMON)) -> None:
 
 
 def refuse_settings(args: argparse.Namespace, used: Collection[str] | None) -> None:
-    """Refuses every --set of a section that the mode has no use for.
+    """Refuses every --set that the mode has no use for.
 
     Args:
-        used: the sections that it reads; None: all.
+        used: the sections, or settings of them, that it reads; None: all.
     """
     if used is None or not args.overrides:
         return
     from ppo.config import Config
 
-    unused = set(Config.model_fields) - set(used)
-    wrong = [text for text in args.overrides if _section(text) in unused]
+    unused = {
+        f"{name}.{key}"
+        for name, field in Config.model_fields.items()
+        for key in getattr(field.annotation, "model_fields", ())
+        if name not in used and f"{name}.{key}" not in used
+    }
+    unused |= set(Config.model_fields) - {name.partition(".")[0] for name in used}
+    wrong = [text for text in args.overrides if _setting(text) in unused]
     if wrong:
-        reads = ", ".join(f"{name}.*" for name in Config.model_fields if name not in unused)
+        reads = ", ".join(name if "." in name else f"{name}.*" for name in used)
         raise UserError(
             *(
                 f"--set {text}: --mode {args.mode} does not use it (it uses {reads})"
@@ -128,6 +134,11 @@ def refuse_settings(args: argparse.Namespace, used: Collection[str] | None) -> N
 
 def _section(text: str) -> str:
     return text.partition("=")[0].partition(".")[0].strip()
+
+
+def _setting(text: str) -> str:
+    """`section.key` of KEY=VALUE, also of one entry of a dict, such as env.kwargs.size=3."""
+    return ".".join(text.partition("=")[0].strip().split(".")[:2])
 
 
 def add_trust(parser: Any) -> None:

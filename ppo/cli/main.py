@@ -29,6 +29,7 @@ _MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one mode; returns the exit status and never lets an exception out."""
+    _open_closed()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a name the terminal cannot show is no reason to die
             stream.reconfigure(errors="backslashreplace")
@@ -195,6 +196,20 @@ def _say_unexpected(error: Exception) -> int:
     traceback.print_exception(error)
     print(f"internal error: {type(error).__name__}: {error}", file=sys.stderr)
     return 1
+
+
+def _open_closed() -> None:
+    """Gives a program that was started without stdout or stderr (`>&-`) one that nobody reads.
+
+    A file of the run would take the number of the closed one, and what is printed would go there.
+    """
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            unread = os.open(os.devnull, os.O_WRONLY)
+            if unread != number:
+                os.dup2(unread, number)
+                os.close(unread)
+            setattr(sys, name, open(number, "w", closefd=False))  # noqa: SIM115
 
 
 def _silence_stdout() -> None:

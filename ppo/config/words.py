@@ -208,11 +208,12 @@ def suggestion(model: type[BaseModel], path: Path, value: Any = None) -> str:
                 return meant
         return f"; settings of {path[0]} have two parts, {path[0]}.KEY"
     leaf = str(path[-1])[:80]
-    section = ".".join(str(part)[:80] for part in path[:-1])
+    section = ".".join(str(part)[:80] for part in path[:-1]).lower()
     every = known_paths(model)
     known = {name: name for name, field in every.items() if not is_model(field.annotation)}
     if (ours := synonyms().get(leaf)) in known:
         return f"; did you mean {ours}?"
+    leaf = leaf.lower()
     here = {
         name.rpartition(".")[2]: name
         for name in (known if section else every.keys() - known)

@@ -14,8 +14,9 @@ from ppo.core.errors import UserError
 
 def nearest(name: str, known: list[str]) -> str:
     """A hint that names the closest known word, or an empty string."""
-    found = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"; did you mean {found[0]}?" if found else ""
+    spelled = {word.casefold(): word for word in known}
+    found = difflib.get_close_matches(name.casefold(), list(spelled), n=1, cutoff=0.5)
+    return f"; did you mean {spelled[found[0]]}?" if found else ""
 
 
 class Part:

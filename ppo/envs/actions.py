@@ -9,13 +9,15 @@ import numpy as np
 from gymnasium import spaces
 
 from ppo.core.errors import UserError
+from ppo.envs.entries import num_categories
 
 
 class ActionDecoder:
     """Rows of an array as actions of a space.
 
     Raises:
-        UserError: the space is not Box, Discrete, MultiDiscrete or MultiBinary.
+        UserError: the space is not Box, Discrete, MultiDiscrete or MultiBinary, has no entries,
+            or more values than a network can have outputs.
     """
 
     def __init__(self, space: gym.Space, env_id: str) -> None:
@@ -28,6 +30,11 @@ class ActionDecoder:
                 "(supported: Box, Discrete, MultiDiscrete, MultiBinary); wrap the environment in "
                 "gymnasium.wrappers.TransformAction that turns it into one of these"
             )
+        if 0 in (space.shape or ()):
+            raise UserError(f"env.id: {env_id}: the action space {space} has no entries")
+        if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
+            where = f"env.id: {env_id}: the action"
+            num_categories(space, where, "split it into several choices (MultiDiscrete)")
         self.is_discrete = isinstance(space, spaces.Discrete)
         self.shape: tuple[int, ...] = tuple(space.shape or ())
         self.dtype = np.dtype(np.float32 if isinstance(space, spaces.Box) else np.int64)

@@ -9,10 +9,12 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
+from ppo.core.errors import UserError
 from ppo.core.layout import Image, Layout, Span, packed
 
 # Sides from which on an entry beside others is an image for a convolutional network.
 MIN_IMAGE_SIDE = 36
+MOST_CATEGORIES = 2**24  # a row of them takes 64 MB, a layer of 64 units that reads them 4 GB
 
 
 class Leaf(NamedTuple):
@@ -60,6 +62,21 @@ def image_of_floats(space: gym.Space, start: int, inside: bool) -> Image | None:
     image = Image(start, (*shape, 1) if len(shape) == 2 else shape, is_bytes=False)
     is_large = min(image.height_and_width) >= MIN_IMAGE_SIDE
     return image if is_large or (len(shape) == 3 and not inside) else None
+
+
+def num_categories(space: spaces.Discrete | spaces.MultiDiscrete, what: str, instead: str) -> int:
+    """The values of all choices together, each of which takes an entry.
+
+    Raises:
+        UserError: no network has so many inputs or outputs.
+    """
+    sizes = [space.n] if isinstance(space, spaces.Discrete) else space.nvec.reshape(-1)
+    count = sum(map(int, sizes))
+    if count > MOST_CATEGORIES:
+        raise UserError(
+            f"{what}: {space} has {count:,} values, each of which would take an entry; {instead}"
+        )
+    return count
 
 
 def name_of(leaf: Leaf) -> str:

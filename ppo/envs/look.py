@@ -15,13 +15,17 @@ import torch
 from torch import Tensor
 
 from ppo.config import Config
+from ppo.config.options import EnvConfig
 from ppo.core.layout import Layout
+from ppo.envs.actions import ActionDecoder
 from ppo.envs.base import Environments
 from ppo.envs.factory import Factory, Once
 from ppo.envs.given import Given, read
 from ppo.envs.host import masks
+from ppo.envs.ids import make_env
 from ppo.envs.make import choose_backend, make_environments
-from ppo.envs.observations import layout_of
+from ppo.envs.numbered import filled
+from ppo.envs.observations import ObservationEncoder, layout_of, without_text
 
 STEPS, SHARE = 2000, 50  # of the look: at most so many, and one in so many of the run
 EPISODES = 20  # enough for a mean
@@ -70,8 +74,8 @@ def facts_of(config: Config, env: Given | None, plays: bool) -> Facts:
     steps = min(STEPS, config.train.total_timesteps // SHARE) if plays else 0
     if parallel and not steps:
         return Facts(parallel)
-    if section.backend == "async" and not steps:  # for its spaces it needs no process
-        section = section.model_copy(update={"backend": "sync"})
+    if section.backend == "async" and not steps:  # no process, and no step that might hang
+        return _of_spaces(section, given)
     cpu = torch.device("cpu")
     with (
         contextlib.chdir("."),  # the run stays where it was started, wherever the environment goes
@@ -79,6 +83,17 @@ def facts_of(config: Config, env: Given | None, plays: bool) -> Facts:
     ):
         found = _play(envs, seed, steps) if steps else (0, ())
         return Facts(parallel, _entries(envs.action_space), *found, _side(envs.layout))
+
+
+def _of_spaces(section: EnvConfig, given: Given) -> Facts:
+    """What the spaces say of an environment that is made and not played in."""
+    with (
+        contextlib.chdir("."),
+        contextlib.closing(make_env(given.source, filled(section.kwargs, 0), 0)) as env,
+    ):
+        shown = ObservationEncoder(without_text(env.observation_space), given.id).layout
+        ActionDecoder(env.action_space, given.id)  # refuses what cannot be acted in
+        return Facts(False, _entries(env.action_space), image_side=_side(shown))
 
 
 def _space_of(source: Any, name: str) -> Any:

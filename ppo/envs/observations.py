@@ -16,7 +16,7 @@ from gymnasium import spaces
 
 from ppo.core.errors import UserError
 from ppo.core.layout import Layout
-from ppo.envs.entries import Leaf, is_image, is_large_image, layout_of_leaves
+from ppo.envs.entries import Leaf, is_image, is_large_image, layout_of_leaves, num_categories
 from ppo.envs.precision import halves, precise_leaves
 
 
@@ -215,10 +215,9 @@ class ObservationEncoder:
     def _size(self, space: gym.Space) -> int:
         if isinstance(space, spaces.Box | spaces.MultiBinary):
             return int(np.prod(space.shape))
-        if isinstance(space, spaces.Discrete):
-            return int(space.n)
-        if isinstance(space, spaces.MultiDiscrete):
-            return int(space.nvec.sum())
+        if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
+            where = f"env.id: {self._env_id}: the observation"
+            return num_categories(space, where, "give a number as a Box")
         raise UserError(
             f"env.id: {self._env_id}: an observation space of {type(space).__name__} cannot be "
             "learned from (supported: Box, Discrete, MultiDiscrete, MultiBinary, and Dict and "

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from ppo.envs.observations import as_array, is_tensor
+
 METRICS = "metrics"  # entry of info: a dict of numbers
 # What other figures of a record are made of, and what wrappers add.
 KNOWN = (
@@ -19,7 +21,10 @@ LONGEST = 80  # characters of a name
 
 
 def numbers_of(info: Mapping[Any, Any]) -> dict[str, float]:
-    """The finite numbers in an info, and in its dict `metrics`; True is 1."""
+    """The finite numbers in an info, and in its dict `metrics`; True is 1.
+
+    Arrays and tensors of one entry are numbers, too.
+    """
     found = dict(_finite(info))
     inner = info.get(METRICS)
     return found | dict(_finite(inner)) if isinstance(inner, Mapping) else found
@@ -30,8 +35,8 @@ def _finite(values: Mapping[Any, Any]) -> list[tuple[str, float]]:
     for name, value in values.items():
         if not isinstance(name, str) or not name.isprintable() or name in KNOWN:
             continue
-        if isinstance(value, np.ndarray) and value.ndim == 0:
-            value = value[()]
+        if (isinstance(value, np.ndarray) or is_tensor(value)) and math.prod(value.shape) == 1:
+            value = as_array(value).reshape(-1)[0]
         if isinstance(value, numbers.Real | np.bool_):
             number = _float(value)
             if math.isfinite(number):

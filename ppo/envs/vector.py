@@ -266,9 +266,8 @@ class VectorEnvironments(AtOnce):
     def _said_at_end(self, infos: dict[str, Any]) -> dict[str, Any]:
         """The infos of the steps that ended an episode."""
         same_step = self._mode == AutoresetMode.SAME_STEP
-        said = infos.get("final_info", {}) if same_step else infos
-        # Before Gymnasium 1.0: one dict or None for each.
-        return said if isinstance(said, dict) else {}
+        said = infos.get("final_info", infos) if same_step else infos
+        return said if isinstance(said, dict) else _columns(said)
 
     def _success(self, infos: dict[str, Any], ended: np.ndarray) -> np.ndarray:
         success, said = np.full(self.num_envs, np.nan, np.float32), self._said_at_end(infos)
@@ -293,6 +292,18 @@ def _mode_of(declared: Any, env_id: str) -> AutoresetMode:
         f"env.backend: vector: {env_id}: metadata['autoreset_mode'] is {declared!r} "
         f"(known: {known})"
     )
+
+
+def _columns(told: Any) -> dict[str, Any]:
+    """Infos as Gymnasium gave them before 1.0, a dict or None for each environment, as arrays."""
+    infos = [info if isinstance(info, dict) else {} for info in told]
+    found: dict[str, Any] = {}
+    for name in dict.fromkeys(name for info in infos for name in info):
+        column = np.empty(len(infos), object)
+        for env, info in enumerate(infos):  # one by one: entries may be arrays
+            column[env] = info.get(name, False)
+        found[name], found[f"_{name}"] = column, np.array([name in info for info in infos])
+    return found
 
 
 def _entry(infos: dict[str, Any], key: str, env: int) -> Any:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ppo.core.data import Prediction
+from ppo.core.errors import UserError
 from ppo.core.layout import Layout
 from ppo.networks import packing
 from ppo.networks.encoders.base import Encoder
@@ -43,6 +44,9 @@ class Agent(nn.Module):
         eyes: the actor's and the critic's; of a shared encoder they are equal.
         make_memory: number of features -> a memory.
         source: generator of the heads' random numbers.
+
+    Raises:
+        UserError: torch's default dtype is not float32, that of observations and statistics.
     """
 
     def __init__(
@@ -58,6 +62,11 @@ class Agent(nn.Module):
         source: torch.Generator,
     ) -> None:
         super().__init__()
+        if torch.get_default_dtype() != torch.float32:
+            raise UserError(
+                f"torch.set_default_dtype: {torch.get_default_dtype()} is in force, set by the "
+                "environment or the script; networks are made in float32: set it back before"
+            )
         self.layout, self.shared = layout, shared
         self.precision = torch.float32  # of the encoders
         self.normalizer = normalizer

@@ -18,6 +18,7 @@ from ppo.core.blame import raised
 from ppo.core.errors import EnvironmentFault, UserError
 from ppo.envs.base import Environments
 from ppo.envs.factory import Factory
+from ppo.envs.given import Given, read
 from ppo.envs.host import masks
 from ppo.envs.host.stacking import FrameStack
 from ppo.envs.ids import find_spec, make_env
@@ -90,9 +91,14 @@ def evaluate_policy(
     from ppo.envs.make import make_environments
 
     _check(episodes)
-    count, cpu = min(episodes, EVALUATION_ENVS), torch.device("cpu")
+    given = env if env is None or isinstance(env, Given) else read(env)
+    fits = (given and given.num_envs) or EVALUATION_ENVS  # of an object that exists once
+    count, cpu = min(episodes, EVALUATION_ENVS, fits), torch.device("cpu")
+    section = policy.config.env
+    if given is not None and given.id != section.id:  # its backend is one of another environment
+        section = section.model_copy(update={"backend": "auto"})
     played = envs or make_environments(
-        policy.config.env, run_seed=seed, device=cpu, env=env, num_envs=count
+        section, run_seed=seed, device=cpu, env=given, num_envs=count
     )
     played.run_seed = seed
     try:
@@ -180,24 +186,26 @@ def _drawing(policy: Policy, source: Any = None) -> gym.Env:
             raise UserError(f"env: {settings.id} steps many environments at once")
         env = make_env(source, {**kwargs, "render_mode": MODE})
     except UserError as error:
-        if "render_mode" in str(error) and _is_blind(source, kwargs):
-            raise _declares_none(settings.id) from error
-        raise UserError(f"--render: {error}") from error
+        made = _made_without(source, kwargs) if "render_mode" in str(error) else None
+        if made is None or made.render_mode != MODE:
+            blind = made is not None and MODE not in (made.metadata or {}).get("render_modes", ())
+            if made is not None:
+                made.close()
+            why = _declares_none(settings.id) if blind else UserError(f"--render: {error}")
+            raise why from error
+        env = made  # a factory's own choice
     if type(env.unwrapped).render is gym.Env.render:
         env.close()
         raise _declares_none(settings.id)
     return FrameStack(env, settings.frame_stack) if settings.frame_stack > 1 else env
 
 
-def _is_blind(source: Any, kwargs: dict[str, Any]) -> bool:
-    """Whether an environment can be made, and declares that it draws no pictures."""
+def _made_without(source: Any, kwargs: dict[str, Any]) -> gym.Env | None:
+    """An environment whose factory takes no `render_mode`; None where there is none either."""
     try:
-        env = make_env(source, kwargs)
+        return make_env(source, kwargs)
     except UserError:
-        return False
-    modes = (env.metadata or {}).get("render_modes", ())
-    env.close()
-    return MODE not in modes
+        return None
 
 
 def _declares_none(env_id: str) -> UserError:

@@ -45,7 +45,8 @@ def play(
     obs = envs.reset()
     forget = forget or (lambda which: None)
     forget(None)
-    sums, lengths = torch.zeros(n), torch.zeros(n)
+    # In float64: a long episode's return would be off by 1e-4 of itself.
+    sums, lengths = torch.zeros(n, dtype=torch.float64), torch.zeros(n, dtype=torch.float64)
     done = torch.zeros(n, dtype=torch.long)
     found: list[tuple[float, float, float, float]] = []
     while bool((done < each).any()):
@@ -54,8 +55,8 @@ def play(
         step = envs.step(act(obs))
         obs = step.obs
         forget(step.begins_anew)
-        sums += step.rewards.sum(-1).cpu()
-        lengths += step.valid.cpu().float()
+        sums += step.rewards.double().sum(-1).cpu()
+        lengths += step.valid.cpu()
         for i in step.finished.nonzero().squeeze(-1).tolist():
             if done[i] < each[i]:
                 found.append((float(sums[i]), float(lengths[i]), float(step.success[i]), 1.0))

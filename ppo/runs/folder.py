@@ -42,6 +42,11 @@ class RunFolder:
         self._lock = -1
         _open_folders.add(self)
 
+    def __str__(self) -> str:
+        return str(self.path)
+
+    __fspath__ = __str__
+
     # ---- finding and creating
 
     @classmethod
@@ -245,11 +250,13 @@ class RunFolder:
         except ValueError as error:
             raise UserError(f"{files.shown(path)}: not valid JSON ({error})") from error
 
-    def set_status(self, status: str, **fields: Any) -> None:
-        """Merge a status and further fields into summary.json."""
+    def set_status(self, status: str, **fields: Any) -> dict[str, Any]:
+        """Merge a status and further fields into summary.json; what it holds then."""
         assert status in STATUSES, status
         owner = {"pid": os.getpid(), "boot_id": files.boot_id()} if status == "running" else {}
-        self.write_json("summary.json", {**self._summary(), "status": status, **owner, **fields})
+        summary = {**self._summary(), "status": status, **owner, **fields}
+        self.write_json("summary.json", summary)
+        return summary
 
     def status(self) -> str:
         """As in summary.json, but `killed` where a `running` run has no process."""

@@ -11,6 +11,7 @@ from ppo.core import program
 from ppo.core.errors import Diverged
 from ppo.functional.bootstrap import mean_interval
 from ppo.runs.folder import RunFolder
+from ppo.runs.metrics_file import finite
 from ppo.runs.summary import summarize
 from ppo.training.evaluations import RunEvaluations
 from ppo.training.observers import Doctor
@@ -50,10 +51,10 @@ def summarize_run(
         seconds={**learner.timing, "evaluation": evaluated.seconds},
         wall_time_s=learner.wall_time,
     )
-    folder.set_status(**summary)
+    written = folder.set_status(**summary)
     verdict = doctor.judge(folder)  # reads the disk: late, since it takes time
     if verdict is not None:
         summary["verdict"] = verdict.status
         summary["findings"] = [finding.illness for finding in verdict.findings]
-        folder.set_status(**summary)
-    return summary
+        written = folder.set_status(**summary)
+    return finite(written)

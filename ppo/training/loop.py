@@ -18,7 +18,7 @@ from ppo.envs.base import Environments
 from ppo.insight.rules import Finding
 from ppo.runs import mirror, trust
 from ppo.runs.folder import RunFolder
-from ppo.runs.names import find_run, results_folder
+from ppo.runs.names import results_folder
 from ppo.runs.summary import RECENT_EPISODES
 from ppo.training import ending, opening
 from ppo.training import state as saving
@@ -49,7 +49,7 @@ class Loop:
         config = automatic.of_run(config, self.folder.path if self.folder else None)
         self.resumed = resume is not None
         initial = config.train.initial_policy
-        self.initial_policy = find_run(self.results, initial) if initial and not resume else None
+        self.initial_policy = None if resume else opening.initial_run(self.results, initial)
         config = automatic.of_run(config, self.initial_policy, automatic.LEARNED)
         self.device = build.prepare_torch(config)
         parallel.start(self.device)
@@ -362,7 +362,7 @@ class Loop:
             if self.status == "failed":
                 self._free()
             try:
-                summary = self._end() if self.opened else {}
+                summary = self._end() if self.opened else self._how()
             finally:
                 if self.folder is not None:
                     self.folder.release()
@@ -382,13 +382,16 @@ class Loop:
             raise fault
         return summary
 
+    def _how(self) -> dict[str, Any]:
+        """How it ended: all that there is to say without a run folder."""
+        return {"status": self.status, "exit_status": self.exit_status, "reason": self.reason}
+
     def _summarize(self) -> dict[str, Any]:
         """What summary.json holds; how it ended alone where this process has no folder."""
-        how = {"status": self.status, "exit_status": self.exit_status, "reason": self.reason}
         if self.folder is None:
-            return how
+            return self._how()
         return ending.summarize_run(
-            self.folder, how, self.recent, self.evaluated, self.learner, self.doctor
+            self.folder, self._how(), self.recent, self.evaluated, self.learner, self.doctor
         )
 
 

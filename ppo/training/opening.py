@@ -11,11 +11,13 @@ import torch
 
 from ppo.algorithm.learner import Learner
 from ppo.config import Config
+from ppo.core.errors import UserError
 from ppo.envs.base import Environments
 from ppo.envs.given import Given, read, settle
 from ppo.policies.policy import load_policy
 from ppo.runs import provenance, trust
 from ppo.runs.folder import RunFolder
+from ppo.runs.names import find_run
 from ppo.runs.summary import changed_settings, keep_former_settings
 from ppo.training import state as saving
 from ppo.training.fine_tuning import adopt_all
@@ -27,6 +29,18 @@ class Opened(NamedTuple):
     folder: RunFolder
     differs: dict[str, Any]
     events: list[str]
+
+
+def initial_run(results: Path, run: str | None) -> Path | None:
+    """The folder of the run that `train.initial_policy` names; None: it names none.
+
+    Raises:
+        UserError: there is no such run.
+    """
+    try:
+        return find_run(results, run) if run else None
+    except UserError as error:
+        raise UserError(f"train.initial_policy: {error}") from error
 
 
 def adopt_policy(learner: Learner, config: Config, folder: Path | None) -> list[str]:

@@ -25,10 +25,13 @@ from ppo.envs.spaces import describe
 from ppo.runs import checkpoint
 from ppo.runs.checkpoint import Checkpoint
 from ppo.runs.folder import RunFolder
+from ppo.runs.summary import changes_between
 
 States = tuple[
     dict[str, Any], dict[str, Tensor]
 ]  # states of callbacks: JSON, and the tensors in it
+# What the shapes of weights and of the critic's statistics follow from.
+SHAPING = ("network.", "auxiliary.", "balancing.", "ppo.value_", "ppo.return_", "ppo.normalize_r")
 SCHEDULES = {  # number in `ppo`: its schedule
     "learning_rate": "learning_rate_schedule",
     "clip_epsilon": "clip_schedule",
@@ -108,7 +111,8 @@ def find(folder: RunFolder, learner: Learner) -> Checkpoint | None:
     """The newest usable checkpoint of a run; None where it has none yet.
 
     Raises:
-        UserError: it is of another number of processes or environments, or of another environment.
+        UserError: it is of another number of processes or environments, of another environment, or
+            of another network.
         RunError: none of its checkpoints can be used.
     """
 
@@ -128,9 +132,30 @@ def find(folder: RunFolder, learner: Learner) -> Checkpoint | None:
         changes(found, learner, folder.name)
         if found.meta["layout"] == layout(learner):
             return None
+        _refuse_other_network(folder, learner.config)
         return "its network or critic differs from this configuration"
 
     return checkpoint.load_latest(folder, misfit)
+
+
+def _refuse_other_network(folder: RunFolder, config: Config) -> None:
+    """
+    Raises:
+        UserError: settings that weights depend on are not those of the run; a line each.
+    """
+    try:
+        former = Config.load_run(folder.path / "config.yaml")[0]
+    except UserError:  # of another version: nothing to compare with
+        return
+    changed = changes_between(former.to_dict(), config.to_dict())
+    shaping = [change.split(" ", 1) for change in changed if change.startswith(SHAPING)]
+    lines = [
+        f"{key}: {values} since {folder.name} was started, whose weights fit the former alone; "
+        "leave it as it was"
+        for key, values in shaping
+    ]
+    if lines:
+        raise UserError(*lines)
 
 
 def changes(found: Checkpoint, learner: Learner, name: str) -> list[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import math
+import numbers
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -47,13 +49,14 @@ class Trainer(Loop):
         *,
         env: Any = None,
         callbacks: Any = (),
-        resume: str | None = None,
+        resume: str | Path | None = None,
         console: Any = None,
     ) -> None:
         _check_form(config)
         given = checked(callbacks)
         check_named(config.train.callbacks)
-        super().__init__(config, results, env=env, callbacks=given, resume=resume, console=console)
+        run = None if resume is None else str(resume)
+        super().__init__(config, results, env=env, callbacks=given, resume=run, console=console)
 
     def train(
         self, batches: int | None = None, total_timesteps: int | None = None
@@ -79,8 +82,9 @@ class Trainer(Loop):
         if batches is not None and total_timesteps is not None:
             raise UserError("train: give batches or total_timesteps, not both")
         for name, value in (("batches", batches), ("total_timesteps", total_timesteps)):
-            if value is not None and value < 1:
-                raise UserError(f"train: {name}: {value}; allowed: 1 or more")
+            if value is not None and not _is_count(value):
+                shown = one_line(repr(value))[:MAX_SHOWN]
+                raise UserError(f"train: {name}: {shown}; allowed: a whole number, 1 or more")
         if self._guard is not None:
             raise UserError("train: it is being trained already; a callback cannot train")
         if self.status == "failed":
@@ -185,6 +189,12 @@ class Trainer(Loop):
     def _must_be_saved(self, name: str) -> None:
         if self._event in ("on_checkpoint", "on_end"):
             raise UserError(f"{name}: the checkpoint is written before {self._event}; use on_batch")
+
+
+def _is_count(value: Any) -> bool:
+    """Whether it is a whole number from 1 on, such as 2e5."""
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return is_number and math.isfinite(value) and value >= 1 and value == int(value)
 
 
 def _check_form(config: Any) -> None:

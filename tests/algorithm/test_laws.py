@@ -13,6 +13,15 @@ from ppo import testing
 from ppo.core.errors import UserError
 
 
+class Normalized(sound.Residual):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.norm = torch.nn.BatchNorm1d(self.num_features)
+
+    def forward(self, numbers, obs):
+        return self.norm(super().forward(numbers, obs))
+
+
 class Batchwise(sound.Residual):
     def forward(self, numbers, obs):
         return super().forward(numbers - numbers.mean(0), obs)
@@ -133,6 +142,7 @@ class Blind(sound.NextReward):
 
 
 BROKEN = [
+    (testing.check_encoder, Normalized, "forward raised ValueError: Expected more than 1 value"),
     (testing.check_encoder, Batchwise, "features depend on the others beside it"),
     (testing.check_encoder, Drops, "two calls give different features"),
     (testing.check_encoder, Unused, "spare.weight, spare.bias: no gradient comes there"),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
+import tempfile
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -233,6 +235,16 @@ def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
     command = f"{sys.executable} {ROOT / 'train_cli.py'} --help | true; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=tmp_path)
     assert done.stdout == "0\n" and done.stderr == ""
+
+
+def test_a_program_without_streams_ends_as_ever_and_gives_their_numbers_to_no_file() -> None:
+    numbers = "import os; print(os.path.samefile('/dev/fd/1', '/dev/null'), file=open('seen', 'w'))"
+    script = f"from ppo.cli import main; s = main(['--version']); {numbers}; raise SystemExit(s)"
+    with tempfile.TemporaryDirectory() as folder:
+        line = f"{sys.executable} -c {shlex.quote(script)} >&- 2>&-"
+        env = {**os.environ, "PYTHONPATH": str(ROOT)}
+        assert subprocess.run(["sh", "-c", line], cwd=folder, env=env).returncode == 0
+        assert (Path(folder) / "seen").read_text() == "True\n"
 
 
 def test_nothing_heavy_is_imported_for_help_and_for_mistakes(tmp_path: Path) -> None:

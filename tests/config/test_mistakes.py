@@ -158,6 +158,8 @@ def test_an_override_repairs_a_bad_value_in_the_file(tmp_path: Path) -> None:
     [
         ("ppo.gamma=2", "--set ppo.gamma=2: must be a number from 0 to 1"),
         ("ppo.gama=1", "--set ppo.gama=1: unknown; did you mean ppo.gamma?"),
+        ("PPO.Gamma=1", "--set PPO.Gamma=1: unknown; did you mean ppo?"),
+        ("ppo.Gamma=1", "--set ppo.Gamma=1: unknown; did you mean ppo.gamma?"),
         ("ppo={}", "--set ppo={}: is a section; set one of its keys, ppo.KEY=VALUE"),
         ("ppo.gamma", "--set ppo.gamma: write KEY=VALUE, such as ppo.learning_rate=1e-3"),
         ("ppo.gamma=!!python/name:os.system x", "--set ppo.gamma=!!python/name:os.system x: tag"),

@@ -73,3 +73,20 @@ def test_an_object_that_exists_once_is_not_played_in() -> None:
     pendulum = read(gym.make_vec("Pendulum-v1", 3))
     assert facts_of(config(), pendulum, plays=True) == Facts(False, 1)
     assert facts_of(config(), read(env), plays=True) == Facts(False, 0)
+
+
+def test_where_workers_step_nothing_is_stepped_here_for_the_spaces_alone() -> None:
+    """A step that hangs is a worker's, which has a time limit."""
+    done: list[str] = []
+
+    class Told(CartPoleEnv):
+        def reset(self, **more):
+            done.append("reset")
+            return super().reset(**more)
+
+        def step(self, action):
+            done.append("step")
+            return super().step(action)
+
+    asked = config("env.backend=async", "ppo.num_steps=8")
+    assert facts_of(asked, read(Told), plays=False) == Facts(False, 0) and not done

@@ -175,6 +175,16 @@ def test_a_wrong_mask_names_the_environment_and_the_fault(env, broken, message):
             obs = envs.step(valid_actions(obs, envs.layout, envs.action_space)).obs
 
 
+def test_a_mask_that_no_reset_gives_is_told(monkeypatch):
+    whole = masked_env.MaskedInfo.reset
+    monkeypatch.setattr(
+        masked_env.MaskedInfo, "reset", lambda self, **more: (whole(self, **more)[0], {})
+    )
+    late = environments(INFO)
+    assert any("with a step and not with reset, so no action" in note for note in late.notes)
+    assert not environments(INFO, env__action_masks="never").notes
+
+
 def test_masks_for_actions_that_cannot_be_masked_are_refused():
     with pytest.raises(UserError, match="only Discrete and MultiDiscrete .* never"):
         environments("masked_env:MaskedBox-v0")

@@ -16,6 +16,8 @@ def test_vector_infos_are_read_where_they_are_there():
     }  # fmt: skip
     assert numbers_of(of_one(infos, 0)) == {"a": 1.0, "b": 5.0, "c": 7.0}
     assert numbers_of(of_one(infos, 1)) == {"b": 6.0, "c": 8.0}
+    lone = {"a": torch.tensor(3.0), "b": np.array([4.0]), "c": np.ones(2), "d": torch.ones(0)}
+    assert numbers_of(lone) == {"a": 3.0, "b": 4.0}
     reports = Reports()
     reports.add({"a": 1.0})
     assert reports.take() == {"a": [1.0]} and reports.take() == {}

@@ -134,6 +134,21 @@ def test_an_action_space_that_nobody_can_act_in_is_refused():
 
 
 @pytest.mark.parametrize(
+    ("space", "words"),
+    [
+        (spaces.Discrete(2**40), "1,099,511,627,776 values.*"),
+        (spaces.MultiDiscrete([2**62, 2**62, 2**62]), "13,835,058,055,282,163,712 values.*"),
+        (spaces.Box(-1, 1, (0,)), "has no entries"),
+    ],
+)
+def test_a_space_that_no_network_can_have_is_refused_in_words(space, words):
+    with pytest.raises(UserError, match=f"env.id: x: the observation.*{words}"):
+        ObservationEncoder(space, "x")
+    with pytest.raises(UserError, match=f"env.id: x: the action.*{words}"):
+        ActionDecoder(space, "x")
+
+
+@pytest.mark.parametrize(
     ("name", "observation", "message"),
     [
         ("discrete", 7, "is 7"),

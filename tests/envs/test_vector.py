@@ -49,7 +49,12 @@ class Counting(VectorEnv):
         reached = self.count[:, None].copy()
         if self.mode == AutoresetMode.SAME_STEP:
             key = self.odd.get("key", "final_obs")
-            infos = {key: reached, "_" + key: self.over, "final_info": infos}
+            told = self.odd.get("told", "final_info")
+            if told == "before 1.0":
+                one = {"is_success": True, "place": np.zeros(2), "score": 5}
+                infos = {"final_info": [one if over else None for over in self.over]}
+            infos = infos if told != "final_info" else {"final_info": infos}
+            infos |= {key: reached, "_" + key: self.over}
             self.count[self.over] = 0
         infos |= self.odd.get("infos", {})
         rewards = np.where(restarted, 99, reached[:, 0])
@@ -283,3 +288,14 @@ def test_components_that_are_not_read_are_told_of_once():
     played(envs)
     (event,) = envs.events
     assert "'reward_components'] of Counting are not read" in event
+
+
+@pytest.mark.parametrize("told", ["final_info", "beside", "before 1.0"])
+def test_success_is_read_wherever_it_is_told_in_the_step_that_ends_an_episode(told):
+    envs = VectorEnvironments(
+        Counting(AutoresetMode.SAME_STEP, told=told), "Counting", Task({}, 0, report=True), 0
+    )
+    envs.reset()
+    steps = [envs.step(torch.zeros(2, 1)) for _ in range(4)]
+    assert [step.success.nan_to_num(9).tolist() for step in steps[2:]] == [[1, 9], [9, 1]]
+    assert envs.reports.take().get("score") == ([5.0, 5.0] if told == "before 1.0" else None)

@@ -244,3 +244,20 @@ def test_the_program_itself_ends_with_the_right_status(tmp_path, number, status)
     finally:
         process.kill()
         process.wait()
+
+
+def test_a_run_that_is_stopped_before_its_first_batch_has_no_folder_and_says_how_it_ended(
+    tmp_path, monkeypatch
+):
+    stopped = trainer(tmp_path)
+    begin = stopped.learner.start
+
+    def start():
+        signal.raise_signal(signal.SIGTERM)
+        raise Dropped
+
+    monkeypatch.setattr(stopped.learner, "start", start)
+    expected = {"status": "interrupted", "exit_status": 143, "reason": None}
+    assert stopped.train() == expected and not any(tmp_path.iterdir())
+    monkeypatch.setattr(stopped.learner, "start", begin)
+    assert stopped.train(batches=1)["batches"] == 1

@@ -65,6 +65,27 @@ class Endless(gym.Env):
 gym.register("Endless-v0", Endless)
 
 
+class Tenths(gym.Env):
+    """20,000 steps of 0.1."""
+
+    observation_space, action_space = gym.spaces.Box(-1, 1, (1,)), gym.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        self.steps = 0
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action):
+        self.steps += 1
+        return np.zeros(1, np.float32), 0.1, self.steps == 20_000, False, {}
+
+
+def test_the_return_of_a_long_episode_is_the_sum_of_its_rewards():
+    section, cpu = EnvConfig(id="CartPole-v1"), torch.device("cpu")
+    with make_environments(section, run_seed=1, device=cpu, env=Tenths, num_envs=1) as envs:
+        found = evaluate(envs, Constant(), 1, 0)
+    assert found["mean_return"] == pytest.approx(2000, rel=1e-7)
+
+
 @pytest.mark.parametrize("wanted", [3, 5])
 def test_an_evaluation_of_episodes_that_never_end_ends_and_says_so(wanted):
     told = []

@@ -43,6 +43,7 @@ def drawn(run, seed):
 def runs(tmp_path_factory):
     results = tmp_path_factory.mktemp("results")
     made = {"Drawn-v0": "{render_mode: human}", "NoMode-v0": "{}", "Blind": "{}", "Tolerant": "{}"}
+    made["drawing"] = "{}"
     for name, kwargs in made.items():
         settings = [
             f"env.id=drawn_env:{name}", f"env.kwargs={kwargs}", "env.num_envs=1",
@@ -107,6 +108,12 @@ def test_what_is_no_picture_is_one_line(runs, monkeypatch, name):
         drawn(runs / "run0001", 0)
     assert "\n" not in str(caught.value)
     assert not list((runs / "run0001").glob("videos/*.tmp*"))
+
+
+def test_a_factory_may_choose_the_render_mode_itself(runs, monkeypatch):
+    monkeypatch.setattr(Drawn, "frame", COLOR)
+    with Image.open(drawn(runs / "run0005", 0)) as image:
+        assert image.size == (50, 40)
 
 
 def test_a_constructor_without_render_mode_is_named(runs):

@@ -52,6 +52,10 @@ class NoMode(Drawn):
         pass
 
 
+def drawing() -> gym.Env:
+    return Drawn("rgb_array")
+
+
 if "Drawn-v0" not in gym.registry:
     gym.register("Drawn-v0", "drawn_env:Drawn")
     gym.register("NoMode-v0", "drawn_env:NoMode")

@@ -30,6 +30,11 @@ class Fails(Keeps):
     end = None
 
 
+class Mute:
+    def log(self, values, step):
+        pass
+
+
 class NeedsMore:
     def __init__(self, key):
         pass

@@ -73,3 +73,8 @@ def test_another_critic_is_refused_in_a_line(results, more, told):
     with tuned(results, **more) as trainer, pytest.raises(UserError, match=told) as error:
         trainer.train()
     assert len(error.value.messages) == 1
+
+
+def test_a_run_that_is_not_there_is_told_with_the_key(results):
+    with pytest.raises(UserError, match=r"^train\.initial_policy: no run 'run0042' in "):
+        tuned(results, train__initial_policy="run0042")

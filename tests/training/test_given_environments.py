@@ -171,3 +171,26 @@ def test_a_form_with_a_name_is_found_again_by_it(tmp_path):
     assert evaluate(tmp_path / "run0001", episodes=4) == evaluate_policy(
         trainer.policy, 4, seed=0, env=CartPoleEnv
     )
+
+
+def test_an_environment_that_changes_torchs_default_dtype_is_told_in_one_line(tmp_path):
+    def in_doubles() -> gym.Env:
+        torch.set_default_dtype(torch.float64)
+        return cartpole()
+
+    try:
+        with pytest.raises(UserError, match="set_default_dtype: torch.float64 is in force"):
+            train(tmp_path, in_doubles, batches=1)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_a_policy_is_evaluated_in_any_form_whatever_it_was_trained_in(tmp_path):
+    config = settings("CartPole-v1", env__backend="vector", system__seed=SEED)
+    with Trainer(config, tmp_path) as trainer:
+        trainer.train(batches=1)
+        policy = trainer.policy
+    usual = evaluate(policy, env=CartPoleEnv, episodes=3)
+    for env in (cartpole(), cartpole, gym.make_vec("CartPole-v1", num_envs=2)):
+        found = evaluate(policy, env=env, episodes=3)
+        assert found["episodes"] == 3 and 0 < found["mean_return"] < 3 * usual["mean_return"]

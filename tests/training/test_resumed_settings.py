@@ -104,6 +104,23 @@ def test_the_same_settings_are_not_mentioned(tmp_path):
     assert not list(folder.path.glob("config.batch*"))
 
 
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ("network.hidden_sizes=[4]", "network.hidden_sizes: [8] -> [4] since run0001 was started"),
+        ("ppo.value_loss=two_hot", "ppo.value_loss: squared -> two_hot since run0001"),
+    ],
+)
+def test_another_network_or_critic_is_the_users_mistake(tmp_path, capsys, change, line):
+    Trainer(config(), tmp_path).train(batches=1)
+    kept = {file: file.read_bytes() for file in (tmp_path / "run0001" / "checkpoints").iterdir()}
+    words = ["--mode", "train", "--resume", "run0001", "--results", str(tmp_path)]
+    assert main([*words, "--set", change, "--set", "ppo.learning_rate=1e-4"]) == 2
+    out, err = capsys.readouterr()
+    assert not out and err.startswith(f"error: {line}") and err.count("\n") == 1
+    assert kept == {file: file.read_bytes() for file in kept}
+
+
 def test_a_run_that_begins_again_keeps_no_former_settings(tmp_path):
     """Nothing of what is left was trained with them."""
     first = Trainer(config(), tmp_path)

@@ -68,6 +68,10 @@ def test_a_fault_is_told_once_and_ends_nothing(tmp_path, calls, capsys):
         ("wandbb", "logging.trackers: wandbb: allowed: .*; did you mean wandb"),
         ("own_tracker:None", "has no None"),
         ("own_tracker:NeedsMore", "own_tracker:NeedsMore"),
+        (
+            "own_tracker:Mute",
+            r"Mute: it has no start and no end; write start\(run, settings, known",
+        ),
         ("nowhere:Class", "nowhere"),
     ],
 )

@@ -52,7 +52,7 @@ def plain(record):
 def finished(tmp_path_factory):
     results = tmp_path_factory.mktemp("results")
     trainer = Trainer(small(), results)
-    trainer.train()
+    trainer.returned = trainer.train()
     return trainer, results / "run0001"
 
 
@@ -80,12 +80,13 @@ def test_the_first_ratio_is_one(finished):
 
 
 def test_a_run_folder_is_whole(finished):
-    _, folder = finished
+    trainer, folder = finished
     names = {path.name for path in folder.iterdir()}
     assert {"config.yaml", "loss_metrics.json", "summary.json", "checkpoints", "tensorboard",
             "episodes.csv", "command.txt", "provenance.json"} <= names  # fmt: skip
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["status"] == "finished" and summary["env_steps"] == 480
+    assert trainer.returned == summary
     asked = small().with_overrides(["env.double_precision=[]"])  # as the environments decide
     assert Config.load(folder / "config.yaml") == chosen(asked)[0]
     rows = (folder / "episodes.csv").read_text().splitlines()
@@ -169,8 +170,10 @@ def test_batches_and_a_total_are_steps_on_the_same_way(tmp_path):
         assert [row["batch"] for row in parts.evaluations] == [3]
         assert parts.train(total_timesteps=80 * 4 - 1)["env_steps"] == 80 * 4
         assert parts.train()["env_steps"] == 480
+    with Trainer(small(), tmp_path / "b", resume=parts.folder.path) as parts:
         again = parts.train()
         assert again["env_steps"] == 480, "nothing is left to do"
+    assert Path(parts.folder) == tmp_path / "b" / "run0001"
     assert again["best_evaluation"] == whole.evaluated.best
     records_of = [records(tmp_path / x / "run0001")["batches"] for x in "ab"]
     assert [plain(r) for r in records_of[0]] == [plain(r) for r in records_of[1]]
@@ -180,9 +183,12 @@ def test_train_takes_batches_or_a_total(tmp_path):
     with Trainer(small(), tmp_path) as trainer:
         with pytest.raises(UserError, match="batches.*total_timesteps"):
             trainer.train(batches=1, total_timesteps=80)
-        for name, value in (("batches", 0), ("total_timesteps", -1)):
-            with pytest.raises(UserError, match=f"{name}: {value}"):
+        wrong = [("batches", x) for x in (0, 1.5, True, "3")]
+        wrong += [("total_timesteps", x) for x in (-1, float("nan"), float("inf"), 80.5)]
+        for name, value in wrong:
+            with pytest.raises(UserError, match=f"{name}: {value!r}; allowed: a whole number"):
                 trainer.train(**{name: value})
+        assert trainer.train(total_timesteps=8e1)["env_steps"] == 80
 
 
 def test_train_goes_on_after_a_signal_in_the_middle_of_a_batch(tmp_path, monkeypatch):

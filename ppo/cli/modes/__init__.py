@@ -3,7 +3,8 @@
 A mode module has a docstring whose first line is its help text, `add_arguments(parser)` for its own
 flags, and `run(args) -> int` that returns the exit status. It imports torch inside `run` only, so
 that `--help` answers at once. `COMMON` names the common flags that it uses, where these are not
-all, and `SETTINGS` the sections of the configuration: what a mode does not use is refused.
+all, and `SETTINGS` the sections of the configuration, or settings of them: what a mode does not use
+is refused.
 """
 
 from __future__ import annotations

@@ -14,7 +14,9 @@ ROWS = {
 }
 
 COMMON = ("--config", "--set", "--seed", "--quiet")
-SETTINGS = ("env", "network", "ppo", "balancing", "auxiliary", "train", "system")
+SETTINGS = (
+    "env", "network", "ppo", "balancing", "auxiliary", "train.total_timesteps", "system",
+)  # fmt: skip
 
 
 def add_arguments(parser: Any) -> None:

@@ -9,7 +9,10 @@ from typing import Any
 
 COMMON = ("--config", "--set", "--seed", "--quiet")
 STEPS = 20_000
-SETTINGS = ("env", "network", "ppo", "balancing", "auxiliary", "imitation", "train", "system")
+SETTINGS = (
+    "env", "network", "ppo", "balancing", "auxiliary", "imitation", "train.total_timesteps",
+    "system",
+)  # fmt: skip
 
 
 def add_arguments(parser: Any) -> None:

@@ -10,7 +10,10 @@ from ppo.core.figures import number
 from ppo.core.screen import fold
 
 COMMON = ("--config", "--set", "--results", "--seed", "--quiet")
-SETTINGS = ("env", "network", "ppo", "imitation", "evaluation", "system")
+SETTINGS = (
+    "env", "network", "ppo", "balancing", "imitation", "evaluation.episodes",
+    "evaluation.max_steps", "system",
+)  # fmt: skip
 
 
 def add_arguments(parser: Any) -> None:

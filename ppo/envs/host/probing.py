@@ -27,22 +27,32 @@ def probe(
     source = masks.find_source(slot.env, info, task.action_masks, slot.spec.id)
     look = partial(encoder.parts, observation)
     precise, more = decide(encoder.leaves, task.precise, slot.spec.id, look, always=True)
-    names = _component_names(slot, observation, info, source)
-    return Probed(names, source, precise, (*notes, *more))
+    has_components = info.get("reward_components") is not None
+    told = info if has_components else _of_a_step(slot, observation, info, source)
+    if source == "none" and task.action_masks != "never" and masks.KEY in told:
+        more.append(
+            f"env.action_masks: {slot.spec.id} gives info[{masks.KEY!r}] with a step and not with "
+            "reset, so no action is masked; let reset give it too"
+        )
+    return Probed(_component_names(slot, told), source, precise, (*notes, *more))
 
 
-def _component_names(
-    slot: Slot, observation: Any, info: dict[str, Any], source: str
-) -> tuple[str, ...]:
-    parts = info.get("reward_components")
+def _of_a_step(slot: Slot, observation: Any, info: dict[str, Any], source: str) -> dict[str, Any]:
+    """The info that a step gives; an empty one where none can be done."""
     slot.env.action_space.seed(0)
-    for _ in range(PROBES if parts is None else 0):
+    for _ in range(PROBES):
         try:
             action = _some_action(slot, observation, info, source)
-            parts = slot.env.step(action)[4].get("reward_components")
-            break
+            found = slot.env.step(action)[4]
+            found.get("reward_components")
+            return found
         except (Exception, SystemExit):
             observation, info = slot.reset(0)  # a real step will report it if that is a fault
+    return {}
+
+
+def _component_names(slot: Slot, info: dict[str, Any]) -> tuple[str, ...]:
+    parts = info.get("reward_components")
     if parts is None:
         return ("reward",)
     if not isinstance(parts, dict) or not parts or not all(isinstance(i, str) for i in parts):

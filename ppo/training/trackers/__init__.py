@@ -22,6 +22,7 @@ from ppo.training.observers import SHOWN, Callback
 IN_RUN = "tensorboard"  # of the run itself, not of this folder
 KEY = "logging.trackers"
 IDS = "trackers.json"  # file of a run: the identity of its run in each tracker
+METHODS = {"start": "run, settings, known", "log": "values, step", "end": "summary"}
 PATIENCE = 3  # faults in a row after which a tracker is left alone
 
 
@@ -62,7 +63,12 @@ def made(name: str) -> Any:
     place = f"{KEY}: {name}"
     if imports.is_path(name):
         kind = imports.load(name, KEY)
-        return Part(place, kind, {}, own=True)()
+        found = Part(place, kind, {}, own=True)()
+        missing = [method for method in METHODS if not hasattr(found, method)]
+        if missing:
+            wanted = ", ".join(f"{method}({args})" for method, args in METHODS.items())
+            raise UserError(f"{place}: it has no {' and no '.join(missing)}; write {wanted}")
+        return found
     if name not in names():
         raise UserError(
             f"{place}: allowed: {', '.join(names())}, or package.module:Class"
