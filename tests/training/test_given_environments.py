@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 import pytest
 import torch
 from env_tools import make
@@ -132,6 +133,37 @@ def test_a_simulator_that_exists_once_is_lent_and_comes_back(kind, tmp_path):
         assert learned(lent) == learned(alone)
     else:
         assert "anew at each checkpoint and after each evaluation" in noted(lent)
+
+
+class Limited(gym.Env):
+    """Every episode has 24 steps, of reward 1 each."""
+
+    observation_space = gym.spaces.Box(-1.0, 1.0, (2,))
+    action_space = gym.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        self.steps = 0
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action):
+        self.steps += 1
+        return np.zeros(2, np.float32), 1.0, False, self.steps == 24, {}
+
+
+def test_episodes_that_a_resume_begins_anew_count_nothing_of_those_before(tmp_path):
+    """Stopped between two checkpoints, 16 steps after its beginning, an episode is lost."""
+
+    def episodes():
+        return gym.vector.SyncVectorEnv(
+            [Limited] * 4, autoreset_mode=gym.vector.AutoresetMode.SAME_STEP
+        )
+
+    between = {"train__checkpoint_interval": 100, "evaluation__env": "off"}
+    train(tmp_path, episodes(), batches=1, **between)
+    resumed = train(tmp_path, episodes(), batches=3, resume="run0001", **between)
+    lengths = [record["mean_episode_length"] for record in learned(resumed)]
+    assert lengths == [None, None, 24.0, 24.0]
+    assert [record["mean_episode_return"] for record in learned(resumed)][2:] == [24.0, 24.0]
 
 
 def test_an_evaluation_between_two_batches_changes_none(tmp_path):
