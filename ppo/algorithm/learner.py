@@ -225,6 +225,7 @@ class Learner(nn.Module):
         """
         self.collector.player.poll = self.grace
         self.update.poll = Grace() if parallel.is_active() else self.grace
+        self.reward_scale.begin(self.collector.lengths)
         found = None
         try:
             found = self.collector(self.counters["batch"], attempt, self.colored_share)
