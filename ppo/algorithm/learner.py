@@ -161,7 +161,9 @@ class Learner(nn.Module):
                 f"{faults}: rolled back, learning rate times {self._slowed():g} for "
                 f"{ROLLBACK_BATCHES} batches"
             )
-        events = [*self.reports, *self.collector.envs.drain_events(), *events]
+        told, left_out = self.reported(self.collector.envs.reports.take())  # of all attempts
+        record |= told
+        events = [*left_out, *self.reports, *self.collector.envs.drain_events(), *events]
         record["events"] += [*events, *self._changed(), *self._lacking()]
         self.reports.clear()
         spent = max(time.perf_counter() - started, 1e-9)
@@ -223,6 +225,7 @@ class Learner(nn.Module):
         """
         self.collector.player.poll = self.grace
         self.update.poll = Grace() if parallel.is_active() else self.grace
+        self.reward_scale.begin(self.collector.lengths)
         found = None
         try:
             found = self.collector(self.counters["batch"], attempt, self.colored_share)
@@ -282,9 +285,7 @@ class Learner(nn.Module):
         if attempt and self.finished is not None:  # what was rolled back was played all the same
             finished = self.finished.and_then(finished)
         self.finished = finished
-        record = self.recorder(values, self.finished, self.counters)
-        told, events = self.reported(self.collector.envs.reports.take())
-        return {**record, **told, "events": [*record["events"], *events]}
+        return self.recorder(values, self.finished, self.counters)
 
     def _mark(self) -> Callable[[], None]:
         """Remember the start of a batch: what a fault could spoil, and what a stop would lose.

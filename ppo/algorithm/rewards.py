@@ -87,6 +87,16 @@ class RewardScale(nn.Module):
         for name in ("count", "mean", "variance"):
             self.register_buffer(name, torch.zeros(1, dtype=torch.float64))
 
+    def begin(self, lengths: Tensor) -> None:
+        """Before a rollout: nothing is carried into an episode that has no step yet, even where
+        the one before it was given up.
+
+        Args:
+            lengths: [N, 1] steps of the running episodes.
+        """
+        if self.enabled:
+            self.carried.masked_fill_(lengths.squeeze(-1) == 0, 0.0)
+
     @torch.no_grad()
     def forward(self, rewards: Tensor, ended: Tensor, valid: Tensor) -> Tensor:
         """Scaled rewards [T, N, K]; only steps that are valid [T, N] count in the statistic."""

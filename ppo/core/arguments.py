@@ -38,7 +38,7 @@ def look(value: Any, places: dict[int, int] | None = None) -> Any:
     if kind is Tensor:
         place = places.setdefault(id(value), len(places))
         return value.dtype, value.shape, value.stride(), place
-    if isinstance(value, tuple):
+    if isinstance(value, (tuple, list)):
         return kind, *(look(part, places) for part in value)
     if kind is dict:
         return kind, *((name, look(part, places)) for name, part in value.items())

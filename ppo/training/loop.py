@@ -147,6 +147,7 @@ class Loop:
         self._evaluate_if_due(guard)  # the evaluation that an interruption left out
         while self._stop is None and not is_over():
             self.ahead.before_batch(self.learner.grace)
+            before = self.learner.counters["env_steps"]
             record = self.learner.step()
             record["events"] = [*self.events, *record["events"]]
             self.whole, self.events = False, []
@@ -154,17 +155,22 @@ class Loop:
             self.whole = True
             if fault is not None:
                 raise fault
-            if self._after_batch(guard):
+            if self._after_batch(guard, before):
                 break
         if self.status == "running":
             self.status, self.reason = "finished", self._stop
 
-    def _after_batch(self, guard: SignalGuard) -> bool:
-        """Evaluation and checkpoint where they are due; whether to end."""
+    def _after_batch(self, guard: SignalGuard, before: int) -> bool:
+        """Evaluation and checkpoint where they are due; whether to end.
+
+        Args:
+            before: steps of the run before the batch, which takes more where it is tried again.
+        """
         batch, interval = self.learner.counters["batch"], self.config.evaluation.interval
         on_time = bool(interval) and batch % interval == 0
+        reached = before < self.config.train.total_timesteps <= self.learner.counters["env_steps"]
         evaluates = self.config.evaluation.env != "off"
-        due = self.evaluation_due = evaluates and (on_time or self._has_reached_total())
+        due = self.evaluation_due = evaluates and (on_time or reached)
         self._evaluate_if_due(guard)
         exit_status, save_requested, stopped = self._agree(guard)
         if stopped and evaluates and not due:
@@ -176,11 +182,6 @@ class Loop:
         if exit_status:
             self.status, self.exit_status = "interrupted", exit_status
         return bool(exit_status) or stopped
-
-    def _has_reached_total(self) -> bool:
-        """Whether the last batch was that in which the configuration's total was reached."""
-        steps, total = self.learner.counters["env_steps"], self.config.train.total_timesteps
-        return steps - self.learner.steps_per_batch < total <= steps
 
     def _agree(self, guard: SignalGuard) -> tuple[int, bool, bool]:
         """Exit status where any rank has to stop, whether to save, whether a callback ends

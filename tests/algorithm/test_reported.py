@@ -8,6 +8,7 @@ import pytest
 from learner_tools import records, settings
 
 from ppo import Trainer
+from ppo.algorithm import learner
 from ppo.algorithm.reported import MOST, Reported, mean
 
 ENV = "telling_env:Telling-v0"
@@ -47,6 +48,14 @@ def test_the_means_are_those_of_the_episodes_that_ended_in_the_batch(tmp_path):
 @pytest.mark.parametrize("more", [{"env__backend": "async", "env__workers": 2}])
 def test_every_backend_reports_the_same_bits(tmp_path, more):
     assert train(tmp_path / "a")[0] == train(tmp_path / "b", **more)[0]
+
+
+def test_what_was_rolled_back_is_reported_with_its_episodes(tmp_path, monkeypatch):
+    faults = iter(["a fault"])
+    monkeypatch.setattr(learner, "fault_of", lambda values: next(faults, ""))
+    record = train(tmp_path, env__kwargs="{many: 40}")[0][0]
+    assert record["info/length"] == pytest.approx(record["mean_episode_length"])
+    assert sum("more than 32 numbers" in event for event in record["events"]) == 1
 
 
 def test_resumed_it_is_the_same_run(tmp_path):

@@ -12,6 +12,7 @@ from ppo.algorithm import build
 from ppo.algorithm.laws.whole_runs import digest
 from ppo.config import Config
 from ppo.core import recording, torch_internals
+from ppo.core.arguments import look
 from ppo.core.recording import Recorded, recorded
 
 CPU = torch.device("cpu")
@@ -247,3 +248,9 @@ def test_a_long_run_is_recorded_from_its_first_batches(monkeypatch) -> None:
     monkeypatch.setattr(recording, "CALLS", 10**3)
     learner, _ = train([*KINDS[3], "train.total_timesteps=100000"], 6)
     assert is_replayed(learner.update._step) and is_replayed(learner.collector.player.act)
+
+
+def test_tensors_may_stand_in_lists():
+    one, other = torch.zeros(2), torch.zeros(3)
+    assert hash(look([one, (other, 1)])) == hash(look([one + 1, (other + 1, 1)]))
+    assert len({look([one, one]), look([one, other]), look((one, one)), look([one])}) == 4

@@ -18,6 +18,7 @@ from env_tools import assert_same_bits, make, play, random_actions
 
 from ppo.core.errors import EnvironmentFault, RunError
 from ppo.envs import episode_seed
+from ppo.envs.workers import inquiry
 
 ROOT = Path(__file__).parents[2]
 
@@ -236,6 +237,24 @@ def test_a_slow_worker_is_not_taken_for_a_stuck_one():
         envs.reset()
         play(envs, random_actions(envs, 3))
         assert envs.events == []
+
+
+def test_a_time_limit_of_years_is_no_mistake():
+    """poll takes no more than 2^31 milliseconds at once."""
+    with make("CartPole-v1", "async", 2, workers=1, step_timeout=1e9, reset_timeout=1e9) as envs:
+        envs.reset()
+        play(envs, random_actions(envs, 2))
+
+
+def test_waiting_in_parts_still_ends_a_stuck_worker(monkeypatch):
+    monkeypatch.setattr(inquiry, "LONGEST", 0.1)
+    kwargs = {"fault": "hang"}
+    with make(
+        "sick_env:Sick-v0", "async", 2, workers=1, kwargs=kwargs, step_timeout=0.4
+    ) as envs:  # fmt: skip
+        envs.reset()
+        with pytest.raises(EnvironmentFault, match="gave no answer in 0.4 s"):
+            play(envs, random_actions(envs, 10))
 
 
 def alive(pid: int) -> bool:

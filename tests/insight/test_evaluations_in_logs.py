@@ -57,10 +57,11 @@ def test_the_evaluations_of_a_run_folder_are_told_and_no_illness(tmp_path: Path)
     ]
     run = {"schema_version": 1, "run": "run0001", "batches": records}
     (tmp_path / "loss_metrics.json").write_text(json.dumps(run))
-    rows = [{"batch": b, "mean_return": 9.0} for b in (10, 20, 29)] + ["torn", {"batch": None}]
+    rows = [{"batch": b, "mean_return": 9.0} for b in (1, 10, 29, 30)]  # batches finished
+    rows += ["torn", {"batch": None}]
     (tmp_path / "evaluations.json").write_text(json.dumps(rows))
     log = read_log(tmp_path)
-    assert np.flatnonzero(np.isfinite(log.get("played_return"))).tolist() == [10, 20, 29]
+    assert np.flatnonzero(np.isfinite(log.get("played_return"))).tolist() == [0, 9, 28, 29]
     assert "far worse" in report(log, [])
     assert "statistics_missing_at_evaluation" not in [f.illness for f in diagnose(log)]
     (tmp_path / "evaluations.json").write_text("[{")

@@ -52,6 +52,10 @@ def _starts(experiment: Experiment) -> list[list[str]]:
 
 def test_an_axis_keeps_brackets_together() -> None:
     assert parse_axis("network.hidden_sizes=[64,64],[32]").values == ("[64,64]", "[32]")
+    assert parse_axis("env.kwargs.map=[[1,2],[3]],[{a: 4, b: [5,6]}]").values == (
+        "[[1,2],[3]]",
+        "[{a: 4, b: [5,6]}]",
+    )
     assert parse_axis("ppo.gamma=0.9, 0.99") == Axis("ppo.gamma", ("0.9", "0.99"))
 
 

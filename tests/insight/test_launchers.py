@@ -70,6 +70,29 @@ def test_a_job_that_is_lost_goes_on_where_it_was(tmp_path):
     assert resumed(launcher) == [False, True, True]
 
 
+class LostAtOnce(LocalLauncher):
+    """The first start is lost before there is a run, after a warning of some library."""
+
+    def __init__(self):
+        self.starts = 0
+
+    def start(self, command, output):
+        self.starts += 1
+        if self.starts == 1:
+            output.write_text("warning: the error of rounding is larger here\n")
+            return None
+        return super().start(standing_in(command), output)
+
+    def poll(self, handle):
+        return LOST if handle is None else super().poll(handle)
+
+
+def test_a_job_that_is_lost_before_it_has_a_run_is_started_again(tmp_path):
+    launcher = LostAtOnce()
+    (outcome,) = run_experiment(open_experiment(plan("0.9"), tmp_path), launcher, jobs=1)
+    assert outcome.status == "finished" and launcher.starts == 2
+
+
 def test_a_job_that_is_lost_too_often_is_left_to_the_next_start(tmp_path):
     experiment, launcher = open_experiment(plan("0.9"), tmp_path), Unreliable(3)
     (outcome,) = run_experiment(experiment, launcher, jobs=1, restarts=2)

@@ -137,12 +137,12 @@ def tuned(tmp_path, monkeypatch):
     pytest.importorskip("optuna")
     monkeypatch.setattr(module, "POLL", 0.0)
 
-    def tune(launcher, **more):
+    def tune(launcher, jobs=2, **more):
         overrides = (*CARTPOLE, *more.pop("overrides", ()))
         asked = dataclasses.replace(searching("ppo.gamma=0.1..0.9", **more), overrides=overrides)
         folder = open_search(asked, tmp_path)
         lines = []
-        tuner = Tuner(asked, folder, launcher, jobs=2, tell=lines.append)
+        tuner = Tuner(asked, folder, launcher, jobs, tell=lines.append)
         try:
             tuner.run()
         except KeyboardInterrupt:
@@ -199,6 +199,56 @@ def test_killed_and_started_again_each_trial_is_there_once(tuned):
     assert "RUNNING" not in states(tuner) and len(states(tuner)) == 6
     assert len(first.commands) + len(second.commands) == 6
     assert len(list(folder.glob("jobs/*/seed1/run*"))) == 6
+
+
+class Killed(Played):
+    """The search is killed before any of its runs has a folder."""
+
+    def start(self, command, output):
+        return 0
+
+    def poll(self, handle):
+        raise KeyboardInterrupt
+
+
+class Counted(Played):
+    """How many runs are at work at a time."""
+
+    working, most = 0, 0
+
+    def start(self, command, output):
+        self.working += 1
+        self.most = max(self.most, self.working)
+        return super().start(command, output)
+
+    def poll(self, handle):
+        self.working -= 1
+        return super().poll(handle)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_trials_that_were_killed_go_on_as_many_at_a_time_as_are_asked_for(tuned, jobs):
+    tuned(Killed(), trials=4, jobs=4)
+    again = Counted()
+    tuner, *_ = tuned(again, trials=5, jobs=jobs)
+    assert again.most == jobs and "RUNNING" not in states(tuner) and len(states(tuner)) == 5
+
+
+class Interrupted(Killed):
+    """Ctrl-C comes when the second of the killed trials is gone on with."""
+
+    def start(self, command, output):
+        if self.commands:
+            raise KeyboardInterrupt
+        self.commands.append(command)
+        return "the first"
+
+
+def test_a_stop_while_killed_trials_go_on_stops_those_at_work(tuned):
+    tuned(Killed(), trials=2)
+    again = Interrupted()
+    tuned(again, trials=2)
+    assert again.stopped == ["the first"]
 
 
 class Begun(Played):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 import pytest
 import torch
 from env_tools import make
@@ -132,6 +133,51 @@ def test_a_simulator_that_exists_once_is_lent_and_comes_back(kind, tmp_path):
         assert learned(lent) == learned(alone)
     else:
         assert "anew at each checkpoint and after each evaluation" in noted(lent)
+
+
+class Limited(gym.Env):
+    """Every episode has as many steps, of reward 1 each."""
+
+    observation_space = gym.spaces.Box(-1.0, 1.0, (2,))
+    action_space = gym.spaces.Discrete(2)
+
+    def __init__(self, limit=24):
+        self.limit = limit
+
+    def reset(self, *, seed=None, options=None):
+        self.steps = 0
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action):
+        self.steps += 1
+        return np.zeros(2, np.float32), 1.0, False, self.steps == self.limit, {}
+
+
+def test_episodes_that_a_resume_begins_anew_count_nothing_of_those_before(tmp_path):
+    """Stopped between two checkpoints, 16 steps after its beginning, an episode is lost."""
+
+    def episodes():
+        return gym.vector.SyncVectorEnv(
+            [Limited] * 4, autoreset_mode=gym.vector.AutoresetMode.SAME_STEP
+        )
+
+    between = {"train__checkpoint_interval": 100, "evaluation__env": "off"}
+    train(tmp_path, episodes(), batches=1, **between)
+    resumed = train(tmp_path, episodes(), batches=3, resume="run0001", **between)
+    lengths = [record["mean_episode_length"] for record in learned(resumed)]
+    assert lengths == [None, None, 24.0, 24.0]
+    assert [record["mean_episode_return"] for record in learned(resumed)][2:] == [24.0, 24.0]
+
+
+def test_scaled_rewards_take_no_sum_from_episodes_that_were_given_up(tmp_path):
+    """At each checkpoint other episodes begin, of 16 steps each."""
+    envs = gym.vector.SyncVectorEnv(
+        [lambda: Limited(1000)] * 4, autoreset_mode=gym.vector.AutoresetMode.SAME_STEP
+    )
+    trainer = train(tmp_path, envs, batches=3, ppo__reward_scaling="return_std", ppo__gamma=0.99)
+    sums = np.cumsum(0.99 ** np.arange(16))
+    assert trainer.learner.reward_scale.mean.item() == pytest.approx(sums.mean(), rel=1e-6)
+    assert trainer.learner.reward_scale.variance.item() == pytest.approx(sums.var(), rel=1e-6)
 
 
 def test_an_evaluation_between_two_batches_changes_none(tmp_path):

@@ -3,6 +3,7 @@
 import io
 
 import pytest
+import yaml
 
 from ppo import Config, Trainer
 from ppo.algorithm.automatic import chosen
@@ -96,6 +97,17 @@ def test_a_setting_that_was_chosen_and_is_given_now_is_one_change(tmp_path):
     assert not any("auto." in text for text in told.facts["differs"])
     (part,) = former_parts(trainer.folder.path, read_settings(trainer.folder.path))
     assert f"ppo.learning_rate {before.ppo.learning_rate}" in part and "auto." not in part
+
+
+def test_a_setting_that_the_former_version_did_not_have_is_no_change(tmp_path):
+    text = config("env.kwargs={a: 1}").to_dict()
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(text))
+    text["ppo"]["gamma"] = 0.5
+    text["env"]["kwargs"] = {"b": 1}
+    del text["ppo"]["max_gamma"]
+    (tmp_path / "config.batch0014.yaml").write_text(yaml.safe_dump(text))
+    (part,) = former_parts(tmp_path, read_settings(tmp_path))
+    assert "ppo.gamma 0.5" in part and "env.kwargs.a None" in part and "max_gamma" not in part
 
 
 def test_the_same_settings_are_not_mentioned(tmp_path):

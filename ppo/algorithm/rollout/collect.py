@@ -131,8 +131,6 @@ class Collector:
             self.envs.reports.take()  # of episodes that were not the training's
             if state is not None:
                 self.load_state_dict(state)
-                if self.envs.restore_level == "boundary":
-                    self._begin()
 
         return take_back
 
@@ -318,3 +316,5 @@ class Collector:
         saved = {name[5:]: value for name, value in state.items() if name.startswith("envs.")}
         obs = self.envs.load_state_dict(saved).to(self.device, copy=True)
         self.current = state["obs"].to(self.device) if obs.shape != state["obs"].shape else obs
+        if self.envs.restore_level == "boundary":  # other episodes begin than those that ran
+            self._begin()

@@ -12,6 +12,7 @@ from ppo.core.errors import EnvironmentFault
 from ppo.envs.workers.supervisor import WorkerDied, WorkerProcess
 
 SOON = 0.05  # seconds; what takes no longer is not watched
+LONGEST = 3600.0  # seconds in one call of poll, which takes no more than 2^31 milliseconds
 
 Recover = Callable[[WorkerProcess, str], None]
 
@@ -72,7 +73,7 @@ def ask(
     deadline = time.monotonic() + min(SOON, timeout)
     while pending:
         left = max(0.0, deadline - time.monotonic())
-        ready = poll.poll(math.ceil(1000 * left))
+        ready = poll.poll(math.ceil(1000 * min(left, LONGEST)))
         for worker in [heard(file) for file, _ in ready]:
             try:
                 answers[worker.number] = worker.receive()
@@ -80,7 +81,7 @@ def ask(
                 recover(worker, str(death))
                 request(worker)
                 deadline = time.monotonic() + min(SOON, timeout)
-        if ready:
+        if ready or time.monotonic() < deadline:
             continue
         for file, worker in list(pending.items()):
             if begun.get(worker.number) != watch.begun(worker):

@@ -140,16 +140,22 @@ def former_parts(path: Path, settings: dict[str, Any]) -> tuple[str, ...]:
     for file in sorted(path.glob("config.batch*.yaml")) if path.is_dir() else ():
         batch, former = file.stem.removeprefix("config.batch"), read_settings(path, file.name)
         before = relevant(former)
+        known = set(map(_setting, before))  # a file of an earlier version lacks those of later ones
         changed = [
             f"{key} {former.get(key)}"
             for key in last
-            if former
+            if _setting(key) in known
             and before.get(key) != last[key]
             and not key.startswith("auto.")  # the list of what was chosen is no setting of a run
         ]
         if batch.isdigit() and changed:
             parts.append(f"before batch {int(batch)}: {', '.join(changed)}")
     return tuple(parts)
+
+
+def _setting(key: str) -> str:
+    """The setting that a dotted key is of, which may be an entry of its value."""
+    return ".".join(key.split(".")[:2])
 
 
 def _all_figures(log: MetricsLog, whole: dict[str, Column]) -> dict[str, Figures]:

@@ -92,7 +92,7 @@ def page(tuner: Tuner, lines: list[str]) -> str:
                 (d.place(_text(d, t.params[d.key])), v, t) for t, v in shown if d.key in t.params
             ]
             parts.append(_plot(f"{d.key}: {_ends(d)}", found))
-    rows = "".join(_row(tuner, t, v) for t, v in points)
+    rows = "".join(_row(t, v) for t, v in points)
     parts.append(
         f"<table><tr><th>trial<th>state<th>return<th>settings<th>reason</tr>{rows}</table>"
     )
@@ -118,7 +118,7 @@ def _value(trial: Any) -> float | None:
     return float(known[max(known)]) if known else None
 
 
-def _row(tuner: Tuner, trial: Any, value: float | None) -> str:
+def _row(trial: Any, value: float | None) -> str:
     cells = (
         trial.number + 1,
         trial.state.name.lower(),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -87,7 +86,7 @@ def parse_axis(text: str) -> Axis:
         UserError: no key, fewer than two values, or one twice.
     """
     key, sign, rest = text.partition("=")
-    values = [value.strip() for value in re.split(r",(?![^\[{]*[\]}])", rest)]
+    values = [value.strip() for value in _parted(rest)]
     if not sign or not key.strip():
         raise UserError(f"{text!r}: write KEY=V1,V2, such as ppo.normalize_returns=true,false")
     if len(values) < 2 or not all(values):
@@ -95,6 +94,18 @@ def parse_axis(text: str) -> Axis:
     if len(set(values)) < len(values):
         raise UserError(f"{text!r}: the same value twice")
     return Axis(key.strip(), tuple(values))
+
+
+def _parted(text: str) -> list[str]:
+    """Parts between the commas that stand outside of all brackets."""
+    parts, depth = [""], 0
+    for sign in text:
+        depth += (sign in "[{") - (sign in "]}")
+        if sign == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += sign
+    return parts
 
 
 def validate(plan: Plan) -> None:

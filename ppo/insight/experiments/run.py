@@ -185,7 +185,8 @@ def run_experiment(
                     if not _is_free(experiment, outcomes, number):
                         continue
                     waiting.remove(number)
-                    if _is_due(outcomes[number - 1], retry_failed):
+                    lost = left[number] < restarts  # whatever its output holds, it has not failed
+                    if _is_due(outcomes[number - 1], retry_failed or lost):
                         running[number] = _start(experiment, outcomes[number - 1], launcher)
                         outcomes[number - 1].status = "running"
                 for number in _collect(experiment, outcomes, running, launcher, left):

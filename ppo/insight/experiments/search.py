@@ -14,7 +14,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -150,11 +150,12 @@ class Tuner:
         with _orderly_stop(), held(self.folder):
             try:
                 killed = running(self.optuna, self.storage, self.study)
-                active += [one for one in map(self._begin, killed) if one is not None]
-                while active or self._asked() < self.search.trials:
-                    while len(active) < self.jobs and self._asked() < self.search.trials:
-                        begun = self._begin(self.study.ask())
+                while True:
+                    while len(active) < self.jobs and (trial := self._next(killed)) is not None:
+                        begun = self._begin(trial)
                         active += [begun] if begun is not None else []
+                    if not active:
+                        break
                     active = [one for one in active if not self._is_over(one)]
                     time.sleep(POLL)
             except BaseException:
@@ -164,8 +165,11 @@ class Tuner:
                     self.launcher.wait(one.handle)
                 raise
 
-    def _asked(self) -> int:
-        return len(self.study.get_trials(deepcopy=False))
+    def _next(self, killed: Iterator[Any]) -> Any:
+        """A trial to go on with, else a new one; None once all were asked for."""
+        trial = next(killed, None)
+        asked = len(self.study.get_trials(deepcopy=False))
+        return self.study.ask() if trial is None and asked < self.search.trials else trial
 
     def _begin(self, trial: Any) -> Active | None:
         """Starts a trial, or goes on with it; None where it is over at once."""

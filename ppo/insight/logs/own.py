@@ -141,8 +141,9 @@ def _evaluations(log: MetricsLog, folder: Path) -> None:
     column = np.full(len(log), np.nan)
     for row in rows if isinstance(rows, list) else []:
         told = row if isinstance(row, dict) else {}
-        batch, value = to_float(told.get("batch")), to_float(told.get("mean_return"))
-        if np.isfinite(batch + value) and len(log):
-            column[min(int(np.searchsorted(log.batches, batch)), len(log) - 1)] = value
+        finished, value = to_float(told.get("batch")), to_float(told.get("mean_return"))
+        if np.isfinite(finished + value) and len(log):
+            place = int(np.searchsorted(log.batches, finished - 1))  # batches count from 0
+            column[min(place, len(log) - 1)] = value
     if np.isfinite(column).any():
         log.columns["played_return"] = column  # with the statistics of training, always
