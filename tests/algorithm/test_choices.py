@@ -13,7 +13,7 @@ from ppo.config.automatic import names
 from ppo.envs.look import Facts
 
 SHORT = Facts(False, 3, 400, (17, 23))
-BATCH = 16_384  # steps of a wide one
+WIDE, NARROW = 16_384, 2048  # steps of a batch
 
 
 def values(config: Config, facts: Facts = SHORT, ranks: int = 1) -> dict:
@@ -122,8 +122,9 @@ def test_the_rate_of_a_long_run_falls_where_it_would_not_and_later_where_it_woul
     facts: Facts,
 ) -> None:
     def schedule(batches: int, *more: str) -> str:
-        open_run = resolved(f"train.total_timesteps={batches * BATCH}", *more, facts=facts)
-        assert open_run.env.num_envs * open_run.ppo.num_steps == BATCH or not facts.parallel
+        size = WIDE if facts.parallel else NARROW
+        open_run = resolved(f"train.total_timesteps={batches * size}", *more, facts=facts)
+        assert open_run.env.num_envs * open_run.ppo.num_steps == size
         return open_run.ppo.learning_rate_schedule
 
     short, border, long = (
