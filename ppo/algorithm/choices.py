@@ -21,10 +21,7 @@ FOLLOWED_KL = 0.01  # of a learning rate that follows it, where no batch ends by
 LEAST_LOG_STD = -1.0  # of the policy at the start
 EPOCHS = {"wide": 5, "narrow": 10, "images": 4}
 SCHEDULE = "ppo.learning_rate_schedule"
-# Batches in which a rate that stays high undoes what it has learned, and in which one that falls
-# from the start leaves some seeds where they were early.
-LONG = {"wide": 50, "narrow": 100}
-LATER = {"wide": "linear", "narrow": "cooldown"}  # schedule of so many
+LONG = 50  # batches: in so many a rate that stays high undoes what it has learned
 
 
 class Choice(NamedTuple):
@@ -53,7 +50,7 @@ def choose(config: Config, facts: Facts, ranks: int = 1) -> list[Choice]:
         "ppo.num_minibatches": Choice("ppo.num_minibatches", parts),
         **{name: Choice(name, value) for name, value in RECIPES[kind].items()},
         **(_of_actions(facts.action_entries, num_envs // ranks) if kind == "narrow" else {}),
-        **_of_length(kind, batches),
+        **({SCHEDULE: Choice(SCHEDULE, "linear")} if kind == "wide" and batches >= LONG else {}),
         **_beside(config, kind),
         "train.checkpoint_interval": Choice("train.checkpoint_interval", max(10, batches // 40)),
         "evaluation.interval": Choice("evaluation.interval", max(10, batches // 4)),
@@ -106,20 +103,13 @@ RECIPES: Mapping[str, dict[str, Any]] = {
         "network.layer_norm": True,
         "network.initial_log_std": LEAST_LOG_STD,
         "ppo.learning_rate": 3e-4,
-        "ppo.learning_rate_schedule": "linear",
+        "ppo.learning_rate_schedule": "cooldown",
         "ppo.gamma_schedule": "critic",
         "ppo.noise": "contest",
         "ppo.target_kl": 0.03,
         "ppo.max_gamma": 0.995,
     },
 }
-
-
-def _of_length(kind: str, batches: int) -> dict[str, Choice]:
-    """How the learning rate of a long run falls, where that is not as in a short one."""
-    if batches < LONG.get(kind, batches + 1):
-        return {}
-    return {SCHEDULE: Choice(SCHEDULE, LATER[kind])}
 
 
 def _of_actions(entries: int | None, num_envs: int) -> dict[str, Choice]:
