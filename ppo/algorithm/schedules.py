@@ -4,23 +4,18 @@ from __future__ import annotations
 
 from ppo.config import PPOConfig
 
-COOLDOWN = 0.5  # share of the run in which the rate falls
-
 
 def scheduled(start: float, kind: str, progress: float) -> float:
     """The value of a schedule.
 
     Args:
         start: value at the beginning.
-        kind: "constant" (also "kl", whose factor the learner keeps), "linear" for one that falls
-            to 0, or "cooldown" for one that does so in the second half (Haegele et al. 2024).
+        kind: "constant" (also "kl", whose factor the learner keeps), or "linear" for one that
+            falls to 0.
         progress: share of the run that is done, in [0, 1].
     """
-    left = max(0.0, 1.0 - progress)
     if kind == "linear":
-        return start * left
-    if kind == "cooldown":
-        return start * min(1.0, left / COOLDOWN)
+        return start * max(0.0, 1.0 - progress)
     assert kind in ("constant", "kl"), kind
     return start
 

@@ -23,11 +23,11 @@ class PPOConfig(Section):
     learning_rate: Positive = setting(
         1e-3, "Adam step size", common=True, source="Kingma & Ba 2015", auto=True
     )
-    learning_rate_schedule: Literal["constant", "linear", "cooldown", "kl"] = setting(
+    learning_rate_schedule: Literal["constant", "linear", "kl"] = setting(
         "constant",
-        "constant, linear (to 0), cooldown (constant, then to 0), kl (by target_kl)",
+        "constant, linear (to 0 at the end), kl (follows ppo.target_kl)",
         common=True,
-        source="cooldown: Haegele et al. 2024; kl: rsl_rl",
+        source="kl: rsl_rl",
         auto=True,
     )
     critic_learning_rate: Positive | None = setting(

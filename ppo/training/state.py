@@ -184,7 +184,8 @@ def jumps(former: Config, config: Config, counters: dict[str, int]) -> list[str]
         for whose in (former, config):
             kind, start = getattr(whose.ppo, schedule), getattr(whose.ppo, name)
             progress = min(1.0, counters["env_steps"] / whose.train.total_timesteps)
-            values.append(None if kind == "kl" else scheduled(start, kind, progress))
+            known = kind in ("constant", "linear")
+            values.append(scheduled(start, kind, progress) if known else None)
         then, now = values
         if kinds != {"constant"} and None not in values and then != now:
             lines.append(

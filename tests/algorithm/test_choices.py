@@ -126,8 +126,8 @@ def test_a_long_run_of_wide_batches_ends_with_a_small_rate(facts: Facts) -> None
         return open_run.ppo.learning_rate_schedule
 
     wide = facts.parallel
-    assert schedule(49) == ("constant" if wide else "cooldown")
-    assert schedule(50) == schedule(5000) == ("linear" if wide else "cooldown")
+    assert schedule(49) == ("constant" if wide else "linear")
+    assert schedule(50) == schedule(5000) == "linear"
     assert schedule(50, "ppo.learning_rate_schedule=constant") == "constant"
 
 
