@@ -1,4 +1,4 @@
-"""Before a run: every setting that is `auto` gets its value."""
+"""Before a run: every setting that is `auto` gets its value; what its files show of that."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from typing import Any
 import torch
 
 from ppo.algorithm.choices import Choice, choose
+from ppo.algorithm.eyes import encoder_kind
+from ppo.algorithm.learner import Learner
 from ppo.config import Config
+from ppo.config.automatic import AUTO
 from ppo.core import parallel
 from ppo.core.errors import UserError
 from ppo.envs.given import Given
@@ -104,3 +107,18 @@ def of_run(config: Config, folder: Path | None, only: tuple[str, ...] = ("",)) -
         config.auto.steps if only is LEARNED else run.auto.steps
     )  # its own look is still to come
     return config.chosen(values, steps)
+
+
+def taken(config: Config, learner: Learner) -> dict[str, str]:
+    """What `auto` is in a run, of settings that are decided anew where its file is read."""
+    envs, graphs = learner.collector.envs, learner.switch.batch is not None
+    asked = envs.backend in ("sync", "async", "vector", "torch")  # those of objects cannot be
+    found = {
+        "env.backend": envs.backend if asked else AUTO,
+        "network.encoder": encoder_kind(config.network, envs.layout),
+        "ppo.value_clip": config.ppo.value_clip_kind,
+        "system.device": str(learner.device),
+        "system.compile": "always" if graphs else "never",
+    }
+    was = {name: getattr(getattr(config, name.split(".")[0]), name.split(".")[1]) for name in found}
+    return {name: value for name, value in found.items() if was[name] == AUTO != value}

@@ -1,8 +1,13 @@
 """Settings that may be `auto`: which they are, and how a file of settings is read that has some.
 
-`auto` is no value of a field. A setting that is `auto`, or left out, is *open*: its field holds a
-fallback until the training has chosen (ppo/algorithm/choices.py), so that all parts read plain
-values. The settings of a run folder are chosen ones, with the list of those that were open.
+Of most, `auto` is no value of the field. A setting that is `auto`, or left out, is *open*: its
+field holds a fallback until the training has chosen (ppo/algorithm/choices.py), so that all parts
+read plain values. The settings of a run folder are chosen ones, with the list of those that were
+open.
+
+What `auto` means of a machine (backend, device, graphs) or follows from other settings is decided
+anew wherever a file is read. A run folder shows what it was, beside the settings of which that is
+the meaning (`auto.taken`).
 """
 
 from __future__ import annotations
@@ -16,6 +21,7 @@ from ppo.config.section import Section, setting
 from ppo.config.words import extra, is_model, known_paths
 
 AUTO = "auto"
+TAKEN = "auto.taken"
 MARK = "chosen"  # of a setting that may be auto
 
 
@@ -25,6 +31,9 @@ class AutoConfig(Section):
     )
     steps: int = setting(
         0, "environment steps of the look that they were chosen from; they count in env_steps", ge=0
+    )
+    taken: dict[str, str] = setting(
+        {}, "what auto was in this run for settings that are auto again where this file is read"
     )
 
 
@@ -52,6 +61,7 @@ def leave_open(model: type[BaseModel], values: dict[str, Any], typed: Iterable[s
             setting among them is no longer one that was chosen.
     """
     again = set(typed)
+    _reopen(values, again)
     for name in names(model):
         section, _, key = name.partition(".")
         part = values.get(section)
@@ -61,6 +71,20 @@ def leave_open(model: type[BaseModel], values: dict[str, Any], typed: Iterable[s
     chosen = values.get("auto")
     if isinstance(chosen, dict) and isinstance(chosen.get("settings"), list):
         chosen["settings"] = [name for name in chosen["settings"] if name not in again]
+
+
+def _reopen(values: dict[str, Any], typed: set[str]) -> None:
+    """`auto` again for what a run has shown of it, unless somebody wants a value there."""
+    chosen = values.get("auto")
+    taken = chosen.get("taken") if isinstance(chosen, dict) else None
+    if not isinstance(chosen, dict) or not isinstance(taken, dict):
+        return
+    chosen["taken"] = {}
+    for name, value in taken.items():
+        section, _, key = str(name).partition(".")
+        part = values.get(section)
+        if isinstance(part, dict) and name not in typed and part.get(key) == value:
+            part[key] = AUTO
 
 
 def show_open(values: dict[str, Any], opened: Iterable[str]) -> dict[str, Any]:
@@ -83,3 +107,13 @@ def as_asked(settings: dict[str, Any]) -> dict[str, Any]:
         for name, value in settings.items()
         if not name.startswith("auto.")
     }
+
+
+def reopened(settings: dict[str, Any]) -> dict[str, Any]:
+    """Dotted settings as a run folder shows them with `auto` for what it has shown of that."""
+    found = {
+        name: AUTO if settings.get(f"{TAKEN}.{name}", AUTO) == value else value
+        for name, value in settings.items()
+        if not name.startswith(f"{TAKEN}.")
+    }
+    return found if len(found) == len(settings) else found | {TAKEN: {}}

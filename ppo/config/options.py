@@ -327,6 +327,19 @@ class Config(Section):
         tree["auto"] = {"settings": [*self.auto.settings, *was], "steps": steps}
         return self.from_dict(tree)
 
+    def showing(self, taken: Mapping[str, str]) -> Config:
+        """A copy to be written: what `auto` is in this run stands in its place, and in a list.
+
+        Args:
+            taken: by dotted name, of settings that are `auto`.
+        """
+        update: dict[str, Any] = {"auto": self.auto.model_copy(update={"taken": dict(taken)})}
+        for name, value in taken.items():
+            section, _, key = name.partition(".")
+            part = update.get(section, getattr(self, section))
+            update[section] = part.model_copy(update={key: value})
+        return self.model_copy(update=update)
+
     def to_dict(self) -> dict[str, Any]:
         """Every setting as plain nested values."""
         return plain(self)

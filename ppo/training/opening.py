@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from ppo.algorithm import automatic
 from ppo.algorithm.learner import Learner
 from ppo.config import Config
 from ppo.core.errors import UserError
@@ -107,7 +108,7 @@ def open_folder(
     facts = provenance.collect(torch=torch, device=str(learner.device), folder=here)
     facts["code"] = trust.fingerprints(config)
     facts["environment"] = given.words if given else f"the id {config.env.id}"
-    text = config.to_yaml()
+    text = config.showing(automatic.taken(config, learner)).to_yaml()
     events: list[str] = []
     if folder is None:
         texts = {"config.yaml": text, "command.txt": shlex.join(sys.argv) + "\n"}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
+import yaml
 
 from ppo import Config
-from ppo.config.automatic import as_asked, names
+from ppo.config.automatic import as_asked, names, reopened
 from ppo.core.errors import UserError
 
 STEPS = "ppo.num_steps"
@@ -54,6 +56,35 @@ def test_a_value_takes_a_setting_off_the_list_and_auto_asks_again(value: str, op
     assert set(again.auto.settings) | {STEPS} == set(chosen().auto.settings)
 
 
+TAKEN = {"env.backend": "vector", "system.device": "cpu"}
+
+
+def test_what_auto_was_is_shown_and_is_auto_again_where_nobody_wants_a_value(
+    tmp_path: Path,
+) -> None:
+    file, config = tmp_path / "c.yaml", chosen()
+    text = config.showing(TAKEN).to_yaml()
+    plain = yaml.safe_load(text)
+    assert (plain["env"]["backend"], plain["system"]["device"]) == ("vector", "cpu")
+    file.write_text(text)
+    assert Config.load(file) == config == Config.load_run(file)[0]
+    for typed in ("env.backend=vector", "env.backend=sync"):
+        asked = Config.load(file, [typed])
+        assert asked.env.backend == typed.partition("=")[2] and asked.system.device == "auto"
+    file.write_text(text.replace("\n  backend: vector", "\n  backend: sync"))  # by hand
+    assert Config.load(file).env.backend == "sync"
+
+
+@pytest.mark.parametrize("taken", ["3", "[env.backend]", "{env: 3}", "{env.nothing: x}", "{a: b}"])
+def test_a_list_of_what_auto_was_that_is_spoiled_ends_in_a_line_or_does_nothing(
+    taken: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text(f"env: {{backend: sync}}\nauto: {{taken: {taken}}}\n")
+    with contextlib.suppress(UserError):
+        assert Config.load(file).env.backend == "sync"
+
+
 def test_a_setting_that_cannot_be_auto_refuses_it() -> None:
     with pytest.raises(UserError, match="ppo.gamma=auto: must be a number from 0 to 1$"):
         Config.load(None, ["ppo.gamma=auto"])
@@ -65,3 +96,7 @@ def test_a_run_is_compared_by_what_was_asked() -> None:
     )
     assert found == {"ppo.num_steps": "auto", "ppo.gamma": 0.9}
     assert as_asked({"ppo.num_steps": 7}) == {"ppo.num_steps": 7}
+    for backend, asked in (("vector", "auto"), ("sync", "sync")):  # one was written by hand
+        shown = {"env.backend": backend, "auto.taken.env.backend": "vector"}
+        assert reopened(shown) == {"env.backend": asked, "auto.taken": {}}
+    assert reopened({"env.backend": "vector"}) == {"env.backend": "vector"}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 
 from ppo import Config, Trainer
@@ -44,7 +45,12 @@ def auto(tmp_path_factory: pytest.TempPathFactory) -> Trainer:
 
 def test_the_numbers_of_its_config_give_the_same_run(auto: Trainer, tmp_path: Path) -> None:
     assert auto.config.auto.steps > 0 and auto.config.auto.settings and not auto.config.open
-    written = Config.load(auto.folder.path / "config.yaml")
+    path = auto.folder.path / "config.yaml"
+    sections = yaml.safe_load(path.read_text()).values()
+    plain = {key: value for section in sections for key, value in section.items()}
+    assert {key for key, value in plain.items() if value == "auto"} == {"action_masks"}  # or never
+    assert (plain["backend"], plain["encoder"], plain["device"]) == ("vector", "mlp", "cpu")
+    written = Config.load(path)
     assert written == auto.config
     again = trained(tmp_path, config=written)
     assert records(again) == records(auto)

@@ -46,6 +46,8 @@ def holds(*names: str) -> Callable[[Any], Any]:
 
 ELSEWHERE = {
     "auto.settings": "laws/test_automatic.py::test_another_seed_is_the_same_request",
+    "auto.taken": "config/test_automatic.py::"
+    "test_what_auto_was_is_shown_and_is_auto_again_where_nobody_wants_a_value",
     "auto.steps": "laws/test_automatic.py::test_the_steps_of_the_look_count",
     "env.workers": "envs/test_backends.py::test_workers_change_no_bit",
     "env.step_timeout": "envs/test_backends.py::test_a_hanging_environment_is_replaced_once",

@@ -13,6 +13,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from ppo.config.automatic import reopened
 from ppo.core.errors import UserError
 from ppo.insight.logs.log import Column, MetricsLog, from_records, to_float
 from ppo.runs import files, metrics_file
@@ -106,10 +107,13 @@ def flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def read_settings(folder: Path, name: str = "config.yaml") -> dict[str, Any]:
-    """The dotted settings of a file in a run folder, empty where it cannot be read."""
+    """The dotted settings of a file in a run folder, empty where it cannot be read.
+
+    What it shows of `auto` is `auto`.
+    """
     try:
         text = (folder / name).read_text(encoding="utf-8", errors="replace")
-        return flatten(_LOADER(text).get_single_data())
+        return reopened(flatten(_LOADER(text).get_single_data()))
     except (OSError, ValueError, yaml.YAMLError, RecursionError):
         return {}
 
