@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +12,8 @@ import yaml
 from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 
 from ppo import Config, Trainer
-from ppo.algorithm.automatic import LEARNED, chosen, of_run
+from ppo.algorithm.automatic import LEARNED, chosen, of_run, taken
+from ppo.algorithm.switch import Switch
 from ppo.insight.comparison.compare import compare
 
 FEW = [
@@ -56,6 +59,23 @@ def test_the_numbers_of_its_config_give_the_same_run(auto: Trainer, tmp_path: Pa
     assert records(again) == records(auto)
     assert policy(again).equal(policy(auto))
     assert again.config.auto == auto.config.auto
+
+
+@pytest.mark.parametrize(("batch", "graphs"), [(None, "never"), (0, "always"), (7, "always")])
+def test_what_is_shown_of_graphs_and_clip_is_what_the_run_has(
+    auto: Trainer, batch: int | None, graphs: str
+) -> None:
+    learner: Any = SimpleNamespace(
+        collector=auto.learner.collector,
+        device=torch.device("cuda:1"),
+        switch=Switch("auto", 6000, batch),
+    )
+    for relative, clip in (("true", "relative"), ("false", "absolute")):
+        asked = Config.load(None, [f"ppo.use_relative_value_clip={relative}", "env.backend=sync"])
+        assert taken(asked, learner) == {
+            "network.encoder": "mlp", "ppo.value_clip": clip,
+            "system.device": "cuda:1", "system.compile": graphs,
+        }  # fmt: skip
 
 
 def test_the_steps_of_the_look_count(auto: Trainer) -> None:
