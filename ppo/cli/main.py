@@ -89,7 +89,7 @@ def parse(argv: list[str], mode: str) -> tuple[argparse.Namespace, ModuleType]:
     module = modes.load(mode)
     parser = _parser(mode, getattr(module, "COMMON", tuple(COMMON)))
     module.add_arguments(Group(parser, parser.add_argument_group(f"flags of --mode {mode}")))
-    args, unknown = _parse(parser, argv, mode)
+    args, unknown = _parse(parser, argv)
     if unknown:
         raise UserError(*(_unknown(word, mode, parser, argv) for word in unknown))
     results_folder(args.results)  # whatever the mode does first, an address is refused at once
@@ -99,7 +99,7 @@ def parse(argv: list[str], mode: str) -> tuple[argparse.Namespace, ModuleType]:
     return args, module
 
 
-def _parse(parser: Parser, argv: list[str], mode: str) -> tuple[argparse.Namespace, list[str]]:
+def _parse(parser: Parser, argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     """Arguments, and the words that are too many (a flag's value is not counted as one)."""
     args, extra = parser.parse_known_args(argv)
     flags = [word for word in extra if word.startswith("-") and len(word) > 1]

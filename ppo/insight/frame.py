@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ppo.config.automatic import as_asked
 from ppo.core.errors import UserError
 from ppo.insight.comparison.groups import differences
+from ppo.insight.logs import OWN_LOG, runs_in
 from ppo.insight.logs.own import flatten, read_records, read_settings
 from ppo.runs.names import results_folder
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-LOG = "loss_metrics.json"
 SAME = "all"  # the group where the runs differ in nothing but their seeds
 UNKNOWN = "settings unknown"  # that of runs whose config.yaml cannot be read
 
@@ -39,23 +38,16 @@ def read_runs(results: str | os.PathLike[str] = "training_results") -> DataFrame
     except ImportError:
         raise UserError('read_runs needs the extra "pandas": pip install -e ".[pandas]"') from None
     root = results_folder(results)
-    runs = _runs(root)
-    if not runs:
+    runs = runs_in(root)
+    if not (runs[0] / OWN_LOG).exists():
         raise UserError(f"read_runs: {results}: no run in it")
     settings = [as_asked(read_settings(run)) for run in runs]
     rows: list[dict[str, Any]] = []
     for run, group, own in zip(runs, _groups(settings), settings, strict=True):
         place = run.relative_to(root).as_posix() if run != root else run.name
         head = {"run": place, "group": group, "seed": own.get("system.seed")}
-        rows += [head | _row(record) for record in read_records(run / LOG)]
+        rows += [head | _row(record) for record in read_records(run / OWN_LOG)]
     return DataFrame(rows)
-
-
-def _runs(root: Path) -> list[Path]:
-    """Run folders at `root` or below it, in the order of their names."""
-    if (root / LOG).exists():
-        return [root]
-    return sorted(path.parent for path in root.rglob(LOG))
 
 
 def _groups(settings: list[dict[str, Any]]) -> list[str]:

@@ -16,9 +16,10 @@ from insight_runs import healthy, write_run
 
 from ppo.core.figures import number
 from ppo.insight.comparison.compare import compare
+from ppo.insight.comparison.groups import RETURN
 from ppo.insight.comparison.page import page
 from ppo.insight.comparison.tables import interval, print_tables
-from ppo.insight.comparison.verdicts import CHANCE, ONE_SEED, OPEN
+from ppo.insight.comparison.verdicts import CHANCE, ONE_SEED, OPEN, judge
 
 
 def test_a_clear_difference_is_told_and_its_absence_is_not(tmp_path: Path) -> None:
@@ -164,3 +165,13 @@ def test_a_single_seed_is_named_where_the_other_group_has_several(tmp_path: Path
     line = compare(paths[:4]).verdicts[0].line()
     assert "with one seed of run0004 (learning_rate=0.0001): they" in line
     assert "with one seed a group: they" in compare(paths[2:4]).verdicts[0].line()
+
+
+def test_a_run_without_the_figure_leaves_the_others_to_be_judged(tmp_path: Path) -> None:
+    found = compare(runs(tmp_path, {1e-3: 0.0, 1e-4: 300.0}))
+    metric = next(v.metric for v in found.verdicts if v.metric.name == RETURN)
+    first, second = found.groups
+    hurt = second.runs[1].figures
+    hurt[RETURN] = dataclasses.replace(hurt[RETURN], final=float("nan"))
+    final = next(v for v in judge(metric, [first, second]) if v.figure == "final")
+    assert np.isfinite(final.difference.mean) and not final.difference.paired

@@ -160,12 +160,20 @@ def _pairs(
     group: Group, baseline: Group, metric: str, figure: str
 ) -> tuple[list[float], list[float], bool]:
     """Scores of both; in the order of their seeds where both have the same ones, at least three."""
-    ours = {run.seed: run for run in group.runs if metric in run.figures}
-    theirs = {run.seed: run for run in baseline.runs if metric in run.figures}
+    ours, theirs = _by_seed(group, metric, figure), _by_seed(baseline, metric, figure)
     same = set(ours) == set(theirs) and None not in ours and len(ours) >= 3
     once = len(ours) == len(group.runs) and len(theirs) == len(baseline.runs)
     if not (same and once):
         return group.scores(metric, figure), baseline.scores(metric, figure), False
     seeds = sorted(seed for seed in ours if seed is not None)
-    sides = [[getattr(s[k].figures[metric], figure) for k in seeds] for s in (ours, theirs)]
-    return sides[0], sides[1], True
+    return [ours[seed] for seed in seeds], [theirs[seed] for seed in seeds], True
+
+
+def _by_seed(group: Group, metric: str, figure: str) -> dict[int | None, float]:
+    """The finite scores of its runs."""
+    found = {
+        run.seed: float(getattr(run.figures[metric], figure))
+        for run in group.runs
+        if metric in run.figures
+    }
+    return {seed: score for seed, score in found.items() if np.isfinite(score)}
