@@ -101,6 +101,7 @@ def first(folder: str, env: str, repeats: int) -> None:
     """Rows of a single batch and of ten."""
     print("| command | processor time (clock) |\n| --- | --- |")
     settings: dict[str, object] = {"env.id": env, "system.device": "cpu", "env.num_envs": 8}
+    settings["network.hidden_sizes"] = "[64, 64]"
     settings |= {"ppo.num_steps": 256, "evaluation.env": "off"}
     ten = {"train.total_timesteps": 10 * 8 * 256, "logging.tensorboard": "false"}
     commands = {

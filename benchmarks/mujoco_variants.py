@@ -8,6 +8,7 @@ START = [
     "ppo.target_kl=null",
     "ppo.gamma_schedule=constant",
     "ppo.max_gamma=0.999",
+    "network.hidden_sizes=[64, 64]",
     "network.layer_norm=false",
     "ppo.noise=white",
 ]

@@ -19,6 +19,8 @@ SAMPLES = {"wide": 16_384, "narrow": 2048, "images": 1024}  # of a batch
 PARTS = {"wide": 32, "narrow": 32, "images": 4}  # minibatches
 FOLLOWED_KL = 0.01  # of a learning rate that follows it, where no batch ends by it (rsl_rl)
 LEAST_LOG_STD = -1.0  # of the policy at the start
+LAYERS, WIDE_LAYERS = [64, 64], [256, 256]
+MANY_NUMBERS = 3  # of an action: from so many on, wide layers pay
 EPOCHS = {"wide": 5, "narrow": 10, "images": 4}
 SCHEDULE = "ppo.learning_rate_schedule"
 LONG = 50  # batches: in so many a rate that stays high undoes what it has learned
@@ -76,6 +78,7 @@ RECIPES: Mapping[str, dict[str, Any]] = {
     "wide": {
         "env.observation_scale": "deviation",
         "network.shared_encoder": True,
+        "network.hidden_sizes": LAYERS,
         "network.layer_norm": False,
         "network.initial_log_std": 0.0,
         "ppo.learning_rate": 1e-3,
@@ -88,6 +91,7 @@ RECIPES: Mapping[str, dict[str, Any]] = {
     "images": {
         "env.observation_scale": "deviation",
         "network.shared_encoder": True,
+        "network.hidden_sizes": LAYERS,
         "network.layer_norm": False,
         "network.initial_log_std": 0.0,
         "ppo.learning_rate": 2.5e-4,
@@ -100,6 +104,7 @@ RECIPES: Mapping[str, dict[str, Any]] = {
     "narrow": {
         "env.observation_scale": "tails",
         "network.shared_encoder": False,
+        "network.hidden_sizes": LAYERS,
         "network.layer_norm": True,
         "network.initial_log_std": LEAST_LOG_STD,
         "ppo.learning_rate": 3e-4,
@@ -113,13 +118,19 @@ RECIPES: Mapping[str, dict[str, Any]] = {
 
 
 def _of_actions(entries: int | None, num_envs: int) -> dict[str, Choice]:
-    """How the policy of a narrow batch explores in the environments of a process."""
+    """What actions of numbers ask of a narrow batch: noise, and layers that can shape them.
+
+    Args:
+        entries: numbers of an action; 0 or None: actions are choices.
+        num_envs: environments of a process.
+    """
     found: dict[str, Any] = {}
     if not entries or num_envs < 2:
         found["ppo.noise"] = "white"
     if entries:  # the noise of all actuators together is as long as that of one
         log_std = round(max(LEAST_LOG_STD, 0.0 - 0.5 * math.log(entries)), 2)
         found["network.initial_log_std"] = log_std
+        found["network.hidden_sizes"] = WIDE_LAYERS if entries >= MANY_NUMBERS else LAYERS
     return {name: Choice(name, value) for name, value in found.items()}
 
 

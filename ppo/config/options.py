@@ -103,7 +103,7 @@ class EnvConfig(Section):
 class NetworkConfig(Section):
     shared_encoder: bool = setting(True, "one encoder for actor and critic", common=True, auto=True)
     hidden_sizes: Annotated[list[Count], Field(min_length=1)] = setting(
-        [64, 64], "width of each hidden layer", common=True
+        [64, 64], "width of each hidden layer", common=True, auto=True
     )
     critic_hidden_sizes: Annotated[list[Count], Field(min_length=1)] | None = setting(
         None, "width of each hidden layer of the critic (null = hidden_sizes)"

@@ -94,6 +94,18 @@ def test_how_it_explores_depends_on_the_actions() -> None:
     assert resolved("env.num_envs=1", facts=Facts(False, 4)).ppo.noise == "white"
 
 
+def test_layers_are_wide_where_many_small_steps_shape_actions_of_many_numbers() -> None:
+    def sizes(*overrides: str, facts: Facts) -> list[int]:
+        return resolved(*overrides, facts=facts).network.hidden_sizes
+
+    assert sizes(facts=Facts(False, 3)) == sizes(facts=Facts(False, 17)) == [256, 256]
+    assert sizes("env.num_envs=1", facts=Facts(False, 3)) == [256, 256]
+    for other in (Facts(False, 0), Facts(False, 2), Facts(True, 3), Facts(False, 3, image_side=84)):
+        assert sizes(facts=other) == [64, 64]
+    assert sizes("env.num_envs=64", facts=Facts(False, 3)) == [64, 64]
+    assert sizes("network.hidden_sizes=[32]", facts=Facts(False, 3)) == [32]
+
+
 @pytest.mark.parametrize(("parallel", "target"), [(True, 0.01), (False, 0.03)])
 def test_a_rate_that_follows_the_divergence_is_given_one(parallel: bool, target: float) -> None:
     config = resolved("ppo.learning_rate_schedule=kl", facts=Facts(parallel))

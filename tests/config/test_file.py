@@ -290,7 +290,8 @@ def test_any_file_name_is_read_and_reported(tmp_path: Path, name: str) -> None:
 
 
 def test_plain_values_are_lists_and_numbers_only() -> None:
-    assert plain(Config())["network"]["hidden_sizes"] == [64, 64]
+    config = Config.load(None, ["network.hidden_sizes=[3, 4]"])
+    assert plain(config)["network"]["hidden_sizes"] == [3, 4]
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ from ppo.core.errors import UserError
         (
             "network:\n  hidden_sizes:\n  - 3\n  - -1",
             "config.yaml:2 network.hidden_sizes: [3, -1]; must be a list of whole numbers (each at"
-            " least 1) with at least 1 of them",
+            " least 1) with at least 1 of them or auto",
         ),
         ("ppo: 3", "config.yaml:1 ppo: 3; must be a section of `key: value` lines"),
         ("ppo: {gamma: .nan}", "config.yaml:1 ppo.gamma: .nan is not a finite number"),
@@ -170,12 +170,12 @@ def test_an_override_repairs_a_bad_value_in_the_file(tmp_path: Path) -> None:
         (
             "network.hidden_sizes=64,64",
             "--set network.hidden_sizes=64,64: must be a list of whole numbers (each at least 1) "
-            "with at least 1 of them; write [64,64]",
+            "with at least 1 of them or auto; write [64,64]",
         ),
         (
             "network.hidden_sizes=64",
             "--set network.hidden_sizes=64: must be a list of whole numbers (each at least 1) "
-            "with at least 1 of them; write [64]",
+            "with at least 1 of them or auto; write [64]",
         ),
         (
             "train.callbacks=my_parts:Mine",
