@@ -348,3 +348,10 @@ def test_one_value_written_in_two_ways_is_no_axis(tmp_path: Path) -> None:
         assert len(caught.value.messages) == 1
     kept = "ppo.learning_rate=1e-3,1e-4", "network.hidden_sizes=[64],[64,64]", "env.kwargs.g=1,2"
     validate(Plan(tuple(map(parse_axis, kept)), "full", (1,), None, ()))
+
+
+def test_a_key_that_does_not_exist_is_told_once() -> None:
+    plan = Plan((parse_axis("ppo.gama=0.9,0.99,0.999"),), "full", (1,), None, ())
+    with pytest.raises(UserError) as caught:
+        validate(plan)
+    assert caught.value.messages == ["--set ppo.gama: unknown; did you mean ppo.gamma?"]

@@ -128,9 +128,18 @@ def validate(plan: Plan) -> None:
             config = Config.load(plan.config, overrides=[*plan.overrides, *settings])
             mistakes += [line for line in _twins(config, settings, meant) if line not in mistakes]
         except UserError as error:
-            mistakes += [line for line in error.messages if line not in mistakes]
+            told = [_without_value(line, settings) for line in error.messages]
+            mistakes += [line for line in told if line not in mistakes]
     if mistakes:
         raise UserError(*mistakes)
+
+
+def _without_value(line: str, settings: Sequence[str]) -> str:
+    """A line on a key that does not exist, the same for each of its values."""
+    for setting in settings:
+        key = setting.partition("=")[0]
+        line = line.replace(f"{setting}: unknown", f"{key}: unknown", 1)
+    return line
 
 
 def _twins(config: Any, settings: Sequence[str], meant: dict[str, dict[str, str]]) -> list[str]:
