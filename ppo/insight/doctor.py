@@ -25,6 +25,7 @@ from ppo.insight.verdict import (
     ends,
     is_read,
     status,
+    unsolved,
 )
 
 MOST = 3  # findings that are reported; the first is the cause
@@ -213,7 +214,8 @@ def _verdict_line(log: MetricsLog, findings: list[Finding]) -> str:
             return "cannot be judged: the log begins late, and its return does not clearly rise"
         return f"too early to judge: {_batches(log)}, and none of the rules fired"
     if found == HEALTHY:
-        return f"healthy: no rule fired, of {len(asked(log))} that could be asked"
+        fired = f"healthy: no rule fired, of {len(asked(log))} that could be asked"
+        return fired + unsolved(log)
     return WORDS[found]
 
 

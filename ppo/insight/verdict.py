@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ppo.core.figures import number
 from ppo.core.metrics import METRICS
 from ppo.insight.logs.log import UNKNOWN, MetricsLog
 from ppo.insight.rules import Finding, not_learning
@@ -29,6 +30,7 @@ SHORT = 12  # updates before which silence of the rules means nothing (J)
 SURER = 0.8  # times its first entropy (J)
 FEW = 8  # returns that show whether they rise
 TELLING = 3  # figures that a log of an unknown writer must have where it has no return (J)
+NEAR = 0.9  # of the way to what counts as solved, which noise may hide (J)
 SHARE = 10  # the return from and to are means of this part of the batches that have one
 
 
@@ -79,3 +81,35 @@ def ends(log: MetricsLog) -> tuple[float, float] | None:
         return None
     part = max(len(returns) // SHARE, 1)
     return float(np.mean(returns[:part])), float(np.mean(returns[-part:]))
+
+
+def unsolved(log: MetricsLog) -> str:
+    """What a return lacks of what Gymnasium counts as solved where going on would not bring it.
+
+    Returns:
+        Words that go on a sentence; none where two more runs as long would do at the pace of the
+        last quarters, little is missing, or no number is known of the environment. One with
+        arguments of its own may pay other rewards.
+    """
+    threshold = None if log.setting("env.kwargs") else _threshold(log.setting("env.id"))
+    _, returns = known(log.get("mean_episode_return"))
+    if threshold is None or len(returns) < 2 * FEW:
+        return ""
+    quarter = len(returns) // 4
+    before, late = returns[-2 * quarter : -quarter], returns[-quarter:]
+    _, played = known(log.get("evaluation_return"))
+    level = max([float(np.median(late)), *played[-1:]])
+    least = float(np.min(returns[:quarter]))
+    pace = 4 * float(np.mean(late) - np.mean(before))  # of a whole run
+    if level - least >= NEAR * (threshold - least) or level + 2 * pace >= threshold:
+        return ""
+    name = log.setting("env.id")
+    return f"; the return hardly leaves {number(level)}: {name} is solved at {number(threshold)}"
+
+
+def _threshold(env_id: object) -> float | None:
+    """The return at which Gymnasium counts an environment as solved, if it has one."""
+    import gymnasium
+
+    spec = gymnasium.registry.get(str(env_id))
+    return None if spec is None else spec.reward_threshold

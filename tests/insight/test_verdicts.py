@@ -170,3 +170,39 @@ def test_a_return_no_higher_than_some_of_its_first_is_not_yet_healthy() -> None:
     assert first(log) == "too_early"
     log.columns["mean_episode_return"][-8:] += 5
     assert first(log) == "healthy"
+
+
+# ---- what the environment counts as solved
+
+
+@pytest.mark.parametrize(
+    ("env", "told", "ends"),
+    [
+        ("BipedalWalker-v3", {}, 7),
+        ("BipedalWalker-v3", {}, 290),  # nearly there
+        ("BipedalWalker-v3", {"evaluation_return": 301.0}, 7),
+        ("HalfCheetah-v5", {}, 7),
+        ("Pendulum-v1", {}, 7),  # nobody says when it is solved
+        ("MyOwn-v0", {}, 7),
+        (None, {}, 7),
+    ],
+)
+def test_a_return_that_rests_far_below_what_counts_as_solved_is_told(env, told, ends) -> None:
+    course = through((0, -100), (0.3, ends), (1, ends))
+    log = foreign(40, "ppo", mean_episode_return=course, explained_variance=0.9, **told)
+    log.settings["env.id"] = env
+    assert first(log) == "healthy"
+    solved = {"BipedalWalker-v3": 300, "HalfCheetah-v5": 4800}.get(env)
+    shown = bool(solved) and ends == 7 and not told
+    assert ("hardly leaves 7: " in _verdict_line(log, [])) == shown
+    assert not shown or _verdict_line(log, []).endswith(f"{env} is solved at {solved:,}")
+    log.settings["env.kwargs"] = {"hardcore": True}
+    assert "solved" not in _verdict_line(log, [])
+
+
+@pytest.mark.parametrize(("ends", "told"), [(60, False), (20, True)])
+def test_a_return_on_its_way_to_what_counts_as_solved_is_not(ends: float, told: bool) -> None:
+    """From -20 on by 80, or 40, in a run: two more runs bring it to 200, where it is solved."""
+    log = foreign(40, "ppo", mean_episode_return=through((0, -20), (1, ends)))
+    log.settings["env.id"] = "LunarLander-v3"
+    assert ("solved" in _verdict_line(log, [])) == told
