@@ -45,6 +45,7 @@ CHOICES = (  # the most influential first
     "ppo.num_minibatches",
     "ppo.target_kl",
     "env.num_envs",
+    "network.hidden_sizes",
 )
 UNCHANGED = ("", 1.0)
 
@@ -59,8 +60,11 @@ def varied(config: Any, choice: str, times: float) -> list[str]:
     value = getattr(getattr(config, section), key)
     if value is None:
         return []
-    changed = value + math.log(times) if choice.endswith("log_std") else times * value
-    return [f"{choice}={round(changed) if isinstance(value, int) else changed}"]
+    if choice.endswith("log_std"):
+        return [f"{choice}={value + math.log(times)}"]
+    if isinstance(value, list):
+        return [f"{choice}={[round(times * part) for part in value]}"]
+    return [f"{choice}={round(times * value) if isinstance(value, int) else times * value}"]
 
 
 def train(choice: str, times: float, task: str, seed: int) -> Run:
