@@ -15,7 +15,7 @@ from ppo.algorithm.automatic import chosen
 from ppo.cli.main import main
 from ppo.core.errors import UserError
 from ppo.insight.experiments import search as module
-from ppo.insight.experiments.launchers.base import Launcher
+from ppo.insight.experiments.launchers.base import LOST, Launcher
 from ppo.insight.experiments.search import Search, Tuner, moments, open_search, score
 from ppo.insight.experiments.space import Dimension, parse
 from ppo.runs.folder import RunFolder
@@ -331,3 +331,22 @@ def test_a_trial_trains_all_of_its_seeds(tuned):
     tuner, folder, _ = tuned(launcher, trials=2, seeds=(1, 2))
     assert len(launcher.commands) == 4
     assert sorted(p.name for p in folder.glob("jobs/0001/*")) == ["seed1", "seed2"]
+
+
+class Lost(Played):
+    """The node dies so many times before any trial has a folder."""
+
+    def __init__(self, times):
+        super().__init__()
+        self.times = times
+
+    def start(self, command, output):
+        self.times -= 1
+        return LOST if self.times >= 0 else super().start(command, output)
+
+
+@pytest.mark.parametrize(("times", "state"), [(3, "COMPLETE"), (4, "FAIL")])
+def test_a_trial_goes_on_elsewhere_when_its_node_is_lost(tuned, times, state):
+    tuner, _, lines = tuned(Lost(times), trials=1, jobs=1)
+    assert states(tuner) == [state] and len(lines) == 1
+    assert ("was lost with its node; see " in lines[0]) == (state == "FAIL")

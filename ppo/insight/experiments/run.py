@@ -26,7 +26,7 @@ from ppo.core.errors import UserError
 from ppo.insight.experiments import launchers
 from ppo.insight.experiments.grid import Job, Plan, parse_axis, validate
 from ppo.insight.experiments.held import held
-from ppo.insight.experiments.launchers.base import LOST, Launcher
+from ppo.insight.experiments.launchers.base import LOST, RESTARTS, Launcher
 from ppo.runs import files
 from ppo.runs.folder import RunFolder
 from ppo.runs.metrics_file import finite, last_record
@@ -36,7 +36,6 @@ STATE = "experiment.json"
 IDENTITY = "identity"  # its entry that names the plan
 EXPERIMENT = "--experiment"  # the last flag of a job's command line
 POLL = 0.2  # seconds between two looks at the running jobs
-RESTARTS = 3  # of a job whose node was lost
 
 
 @dataclass

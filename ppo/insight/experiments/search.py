@@ -23,7 +23,7 @@ from ppo.core.errors import UserError
 from ppo.insight.doctor import judge
 from ppo.insight.experiments import launchers
 from ppo.insight.experiments.held import held
-from ppo.insight.experiments.launchers.base import Launcher
+from ppo.insight.experiments.launchers.base import LOST, RESTARTS, Launcher
 from ppo.insight.experiments.run import _has_checkpoint, _orderly_stop, folder_of, going_on
 from ppo.insight.experiments.space import Dimension
 from ppo.insight.experiments.study import open_storage, open_study, optuna_of, running
@@ -75,6 +75,7 @@ class Active:
     folder: Path
     scores: list[float] = field(default_factory=list)  # of its seeds so far
     handle: Any = None
+    restarts: int = RESTARTS  # that are left
 
     @property
     def seed_index(self) -> int:
@@ -264,11 +265,17 @@ class Tuner:
         return f"{lost[0].illness}: {lost[0].evidence}" if lost else ""
 
     def _failed(self, one: Active, status: int) -> bool:
+        """Whether the trial is over; one that was lost with its node goes on elsewhere."""
+        if status == LOST and one.restarts:
+            one.restarts -= 1
+            self._start(one)
+            return False
         if status == DIVERGED:
             self._prune(one, "diverged")
         else:
             self.study.tell(one.trial, state=self.optuna.trial.TrialState.FAIL)
-            self._tell(one, f"failed with status {status}; see {self._place(one) / 'output.txt'}")
+            how = "was lost with its node" if status == LOST else f"failed with status {status}"
+            self._tell(one, f"{how}; see {self._place(one) / 'output.txt'}")
         return True
 
     def _prune(self, one: Active, reason: str) -> None:

@@ -18,6 +18,7 @@ FORCE = 15.0  # seconds more until a cluster has killed it and says so
 LOOK = 0.5  # seconds between two looks whether a command has ended
 DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 LOST = -1000  # in place of an exit status: the node died, or took the job away
+RESTARTS = 3  # of a job whose node was lost
 
 
 class Launcher(ABC):
