@@ -195,9 +195,19 @@ def test_a_return_that_rests_far_below_what_counts_as_solved_is_told(env, told, 
     solved = {"BipedalWalker-v3": 300, "HalfCheetah-v5": 4800}.get(env)
     shown = bool(solved) and ends == 7 and not told
     assert ("hardly leaves 7: " in _verdict_line(log, [])) == shown
+    assert ("solved" in _verdict_line(log, [])) == shown
     assert not shown or _verdict_line(log, []).endswith(f"{env} is solved at {solved:,}")
     log.settings["env.kwargs"] = {"hardcore": True}
     assert "solved" not in _verdict_line(log, [])
+
+
+def test_nearly_solved_is_measured_from_where_it_began() -> None:
+    """MountainCar-v0: from -200 on, -118 is nine tenths of the way to -110. Few rows tell less."""
+    for rows, ends, told in ((40, -118, False), (40, -122, True), (15, -122, False)):
+        course = through((0, -200), (0.3, ends), (1, ends))
+        log = foreign(rows, "ppo", mean_episode_return=course, explained_variance=0.9)
+        log.settings["env.id"] = "MountainCar-v0"
+        assert ("solved" in _verdict_line(log, [])) == told, (rows, ends)
 
 
 @pytest.mark.parametrize(("ends", "told"), [(60, False), (20, True)])
