@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import traceback
 from collections.abc import Iterable
-from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -108,12 +107,9 @@ class Callbacks:
     def __bool__(self) -> bool:
         return bool(self.named)
 
-    def tell(self, event: str, trainer: Any, *args: Any) -> BaseException | None:
-        """Calls the method of every callback, also after a fault; returns the first fault.
-
-        What a callback does to its arguments reaches no file and no other callback.
-        """
-        faults = [self._call(name, event, trainer, *deepcopy(args))[1] for name in self.named]
+    def tell(self, event: str, *args: Any) -> BaseException | None:
+        """Calls the method of every callback, also after a fault; returns the first fault."""
+        faults = [self._call(name, event, *args)[1] for name in self.named]
         return next((fault for fault in faults if fault is not None), None)
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from types import SimpleNamespace
 
@@ -11,7 +10,6 @@ from learner_tools import settings
 
 from ppo import Callback, StopAtNoImprovement, StopAtReturn, Trainer
 from ppo.core.errors import UserError
-from ppo.insight.logs.own import read_records
 
 
 class Stub(SimpleNamespace):
@@ -135,38 +133,3 @@ def test_what_the_configuration_names_can_be_made_and_called(
     with pytest.raises(UserError, match=f"^train.callbacks: {spec}: {why}") as found:
         Trainer(chosen, tmp_path)
     assert len(found.value.messages) == 1
-
-
-class Spoils(Callback):
-    """Empties all that it is given."""
-
-    def on_batch(self, trainer, record):
-        trainer.log("kl", record["approx_kl"])
-        record["events"].append("mine")
-        record.clear()
-
-    on_evaluation = on_end = lambda self, trainer, given: given.clear()
-
-
-class Sees(Callback):
-    def on_batch(self, trainer, record):
-        assert record["custom/kl"] == record["approx_kl"] and "mine" not in record["events"]
-
-
-def test_what_a_callback_does_to_its_arguments_reaches_no_file(tmp_path) -> None:
-    config = settings("CartPole-v1", train__total_timesteps=64 * 4, evaluation__interval=2)
-    runs = []
-    for name, callbacks in (("spoiled", [Spoils(), Sees()]), ("plain", [])):
-        with Trainer(config, tmp_path / name, callbacks=callbacks) as trainer:
-            summary = trainer.train()
-            rows = trainer.evaluations
-        folder = tmp_path / name / "run0001"
-        records = read_records(folder / "loss_metrics.json")
-        runs.append((records, rows, summary.keys()))
-        assert json.loads((folder / "summary.json").read_text()).keys() == summary.keys()
-    for record in runs[0][0]:
-        assert record.pop("custom/kl") == record["approx_kl"]
-    assert [r.keys() for r in runs[0][0]] == [r.keys() for r in runs[1][0]]
-    assert [r["events"] for r in runs[0][0]] == [r["events"] for r in runs[1][0]]
-    assert [row.keys() for row in runs[0][1]] == [row.keys() for row in runs[1][1]]
-    assert runs[0][2] == runs[1][2]
