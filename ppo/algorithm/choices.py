@@ -141,6 +141,9 @@ def _beside(config: Config, kind: str) -> dict[str, Choice]:
     apart = network.critic_hidden_sizes not in (None, network.hidden_sizes)
     if apart or network.actor_keys != network.critic_keys:
         found["network.shared_encoder"] = False
+    if "network.shared_encoder" not in config.open and network.shared_encoder:
+        sizes = network.critic_hidden_sizes  # one encoder has one width
+        found |= {} if sizes is None else {"network.hidden_sizes": sizes}
     if gamma >= RECIPES["narrow"]["ppo.max_gamma"]:  # a horizon that somebody wants
         found |= {"ppo.gamma_schedule": "constant", "ppo.max_gamma": max(gamma, 0.999)}
     if config.ppo.learning_rate_schedule == "kl" and RECIPES[kind]["ppo.target_kl"] is None:

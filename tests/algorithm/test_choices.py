@@ -104,6 +104,10 @@ def test_layers_are_wide_where_many_small_steps_shape_actions_of_many_numbers() 
         assert sizes(facts=other) == [64, 64]
     assert sizes("env.num_envs=64", facts=Facts(False, 3)) == [64, 64]
     assert sizes("network.hidden_sizes=[32]", facts=Facts(False, 3)) == [32]
+    same = "network.shared_encoder=true", "network.critic_hidden_sizes=[64, 64]"
+    assert sizes(*same, facts=Facts(False, 3)) == [64, 64]
+    assert sizes(same[0], facts=Facts(False, 3)) == sizes(same[1], facts=Facts(False, 3))
+    assert sizes(same[0], facts=Facts(False, 3)) == [256, 256]
 
 
 @pytest.mark.parametrize(("parallel", "target"), [(True, 0.01), (False, 0.03)])
