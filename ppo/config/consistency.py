@@ -138,6 +138,16 @@ def _stacked_frames(config: Any) -> Iterator[Mismatch]:
         )
 
 
+def _wrapped(config: Any) -> Iterator[Mismatch]:
+    if config.env.wrappers and config.env.backend in ("vector", "torch"):
+        yield Mismatch(
+            ["env.wrappers", "env.backend"],
+            f"env.wrappers are around single environments, and env.backend {config.env.backend}"
+            " steps all at once; write env.backend auto, sync or async",
+        )
+    yield from _by_class("env.wrappers", config.env.wrappers, config.env.wrappers_kwargs)
+
+
 def _groups(config: Any) -> Iterator[Mismatch]:
     network = config.network
     actor, critic = (
@@ -182,17 +192,21 @@ def _options_of_own_parts(config: Any) -> Iterator[Mismatch]:
 
 
 def _own_losses(config: Any) -> Iterator[Mismatch]:
-    names = [path.partition(":")[2] for path in config.auxiliary.losses]
+    yield from _by_class(
+        "auxiliary.losses", config.auxiliary.losses, config.auxiliary.losses_kwargs
+    )
+
+
+def _by_class(key: str, paths: list[str], options: dict[str, Any]) -> Iterator[Mismatch]:
+    """Of a list of classes and their options, which are found by the name of the class."""
+    names = [path.partition(":")[2] for path in paths]
     for name in sorted({name for name in names if names.count(name) > 1}):
-        yield Mismatch(
-            ["auxiliary.losses"], f"auxiliary.losses: two of them are called {name}; rename one"
-        )
-    for name in config.auxiliary.losses_kwargs:
+        yield Mismatch([key], f"{key}: two of them are called {name}; rename one")
+    for name in options:
         if name not in names:
             yield Mismatch(
-                ["auxiliary.losses_kwargs", "auxiliary.losses"],
-                f"auxiliary.losses_kwargs: {name} is none of auxiliary.losses"
-                f" (there: {', '.join(names) or 'none'})",
+                [f"{key}_kwargs", key],
+                f"{key}_kwargs: {name} is none of {key} (there: {', '.join(names) or 'none'})",
             )
 
 
@@ -204,6 +218,7 @@ CHECKS: tuple[Callable[[Any], Iterator[Mismatch]], ...] = (
     _bins,
     _logarithms,
     _stacked_frames,
+    _wrapped,
     _groups,
     _options_of_own_parts,
     _own_losses,

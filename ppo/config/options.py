@@ -51,6 +51,12 @@ class EnvConfig(Section):
     kwargs: dict[str, Any] = setting(
         {}, 'arguments of the environment\'s constructor; "{index}" is its number', common=True
     )
+    wrappers: list[OwnPart] = setting(
+        [], "around each environment, as package.module:Class, the innermost first", imports=True
+    )
+    wrappers_kwargs: dict[str, Options] = setting(
+        {}, "arguments of the wrappers, by the name of the class"
+    )
     reward_scale: Positive = setting(
         1.0, "factor on the rewards, for experiments; reports stay unscaled", common=True
     )

@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 
 from ppo.core.elsewhere import OTHER_VALUES, synonyms
 from ppo.core.errors import one_line
-from ppo.core.imports import is_path
+from ppo.core.imports import is_path, with_colon
 from ppo.core.registry import nearest
 
 Path = tuple[str | int, ...]
@@ -168,6 +168,9 @@ def hint(value: Any, schema: dict[str, Any]) -> str:
             return f"; write {'true' if value.lower() in ('yes', 'on', 'y') else 'false'}"
     if "array" in kinds and not isinstance(value, list | dict | None):
         return _as_list(value, schema)
+    for word in value if isinstance(value, list) else [value]:
+        if _names_code(schema) and isinstance(word, str) and (path := with_colon(word)):
+            return f"; write {path}"
     if kinds == {"string"} and isinstance(value, dict) and list(value.values()) == [None]:
         word = one_line(str(next(iter(value)))[:MAX_LENGTH])  # `word:`, a mapping to YAML
         return f"; a name belongs behind the colon: {word}:Name"
@@ -178,12 +181,18 @@ def hint(value: Any, schema: dict[str, Any]) -> str:
     return ""
 
 
+def _names_code(schema: dict[str, Any]) -> bool:
+    return any("form" in part or "form" in part.get("items", {}) for part in _members(schema))
+
+
 def _as_list(value: Any, schema: dict[str, Any]) -> str:
     """The list to write, without spaces for a shell, in place of values with commas; or nothing."""
     inner = next(part for part in _members(schema) if part.get("type") == "array")
     words = [word.strip() for word in str(value)[:MAX_LENGTH].split(",")]
     if inner.get("items", {}).get("type") in ("number", "integer"):
         return f"; write [{','.join(words)}]" if all(map(_is_number, words)) else ""
+    if _names_code(schema):
+        words = [with_colon(word) or word for word in words]
     return f"; write [{', '.join(map(repr, words))}]" if isinstance(value, str) else ""
 
 

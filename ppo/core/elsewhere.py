@@ -29,6 +29,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "ppo.normalize_advantages": "normalize_advantage",
         "ppo.num_minibatches": "n_steps * n_envs / batch_size",
         "env.num_envs": "n_envs",
+        "env.wrappers": "env_wrapper",
         "ppo.clip_epsilon": "clip_range",
         "ppo.gae_lambda": "gae_lambda",
         "train.total_timesteps": "total_timesteps",

@@ -9,6 +9,7 @@ import hashlib
 import importlib
 import importlib.util
 import os
+import re
 import sys
 from collections.abc import Sequence
 from importlib.machinery import PathFinder
@@ -26,6 +27,12 @@ def is_path(kind: str) -> bool:
     return ":" in kind and not kind.startswith("<")
 
 
+def with_colon(word: str) -> str:
+    """`package.module:Name` of a dotted path of two words or more; nothing of anything else."""
+    module, _, name = word.rpartition(".")
+    return f"{module}:{name}" if re.match(PATTERN, f"{module}:{name}") else ""
+
+
 def load(path: str, key: str) -> Any:
     """What package.module:Name names, imported.
 
@@ -38,7 +45,7 @@ def load(path: str, key: str) -> Any:
     module, _, name = path.partition(":")
     place = f"{key}: {path}"
     if not (module and name.isidentifier()):
-        raise UserError(f"{place}: write {FORM}")
+        raise UserError(f"{place}: write {with_colon(path) or FORM}")
     found = import_module(module, place)
     if not hasattr(found, name):
         known = [word for word, item in vars(found).items()

@@ -126,6 +126,8 @@ def _refuse(config: Config, given: Given) -> None:
             f"env: an instance of {type(env.unwrapped).__name__} fills one slot, and env.num_envs "
             f"is {wanted}; give a factory, {factory_of(env)}, or write env.num_envs 1"
         )
+    if config.env.wrappers:
+        raise UserError(f"env.wrappers: {given.words} is made already; wrap it where it is made")
     if config.env.kwargs:
         raise UserError(
             f"env.kwargs: {given.words} is made already, so there is nothing to give "

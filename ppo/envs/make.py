@@ -18,6 +18,8 @@ from ppo.envs.native import REGISTRY
 from ppo.envs.numbered import is_numbered, refuse_numbered
 from ppo.envs.observations import ObservationEncoder
 from ppo.envs.precision import precise_leaves
+from ppo.envs.wrapping import KEY as WRAPPERS
+from ppo.envs.wrapping import wrappers_of
 
 if TYPE_CHECKING:
     from ppo.config import EnvConfig
@@ -46,7 +48,7 @@ def make_environments(
         device: where torch-native environments live; the others hand out host tensors, or tensors
             of the device that they name.
         env: in place of `config.id`, in any form that `Trainer(..., env=...)` takes; where it is
-            another environment than that of `config.id`, `config.kwargs` are not for it.
+            another environment than that of `config.id`, its arguments and wrappers are not for it.
         num_envs: in place of config.num_envs, for evaluation or one of several processes. An
             object that holds several has as many as it has.
         first_index: index of the first environment over all processes.
@@ -60,7 +62,8 @@ def make_environments(
     num_envs = config.num_envs if num_envs is None else num_envs
     given = _read(config, env)
     if given.id != config.id:
-        config = config.model_copy(update={"id": given.id, "kwargs": {}})
+        changes = {"id": given.id, "kwargs": {}, "wrappers": [], "wrappers_kwargs": {}}
+        config = config.model_copy(update=changes)
     spec = given.source
     task = Task(
         dict(config.kwargs),
@@ -72,11 +75,17 @@ def make_environments(
         offset,
         report,
         precise_of(config),
+        wrappers_of(config),
     )
     backend = choose_backend(config, spec)
     if backend in ("torch", "vector", "own"):
         refuse_numbered(config.kwargs, backend)
     if backend == "own":
+        if config.wrappers:
+            raise UserError(
+                f"{WRAPPERS}: {given.id} makes all environments at once, which has no single ones "
+                "to wrap; wrap it where it is made"
+            )
         return _of_own(given, config, task, num_envs, first_index)
     if backend == "torch":
         from ppo.envs.torch_env import TorchEnvironments
@@ -190,7 +199,7 @@ def choose_backend(config: EnvConfig, spec: Any) -> str:
         )
     if config.backend != "auto":
         return config.backend
-    if is_numbered(config.kwargs):
+    if config.wrappers or is_numbered(config.kwargs):
         return "sync"
     if is_atari(spec, config.kwargs):
         return "vector"

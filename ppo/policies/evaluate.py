@@ -21,8 +21,8 @@ from ppo.envs.factory import Factory
 from ppo.envs.given import Given, read
 from ppo.envs.host import masks
 from ppo.envs.host.stacking import FrameStack
-from ppo.envs.ids import find_spec, make_env
-from ppo.envs.numbered import filled
+from ppo.envs.ids import find_spec
+from ppo.envs.wrapping import make_single
 from ppo.policies.pictures import picture
 from ppo.policies.play import EVALUATION_ENVS
 from ppo.policies.play import evaluate as play_episodes
@@ -179,14 +179,13 @@ def _drawing(policy: Policy, source: Any = None) -> gym.Env:
         UserError: it cannot be made, or declares no pictures and has no method to draw them.
     """
     settings = policy.config.env
-    kwargs = filled(settings.kwargs, 0)
     try:
         source = find_spec(settings.id) if source is None else source
         if not isinstance(source, EnvSpec | Factory) or getattr(source, "makes_all", False):
             raise UserError(f"env: {settings.id} steps many environments at once")
-        env = make_env(source, {**kwargs, "render_mode": MODE})
+        env = make_single(settings, source, render_mode=MODE)
     except UserError as error:
-        made = _made_without(source, kwargs) if "render_mode" in str(error) else None
+        made = _made_without(settings, source) if "render_mode" in str(error) else None
         if made is None or made.render_mode != MODE:
             blind = made is not None and MODE not in (made.metadata or {}).get("render_modes", ())
             if made is not None:
@@ -200,10 +199,10 @@ def _drawing(policy: Policy, source: Any = None) -> gym.Env:
     return FrameStack(env, settings.frame_stack) if settings.frame_stack > 1 else env
 
 
-def _made_without(source: Any, kwargs: dict[str, Any]) -> gym.Env | None:
+def _made_without(settings: Any, source: Any) -> gym.Env | None:
     """An environment whose factory takes no `render_mode`; None where there is none either."""
     try:
-        return make_env(source, kwargs)
+        return make_single(settings, source)
     except UserError:
         return None
 

@@ -205,7 +205,7 @@ def test_overrides_are_reported_as_they_were_typed(override: str, expected: str)
             "known here: doctor, episodes, info, tensorboard, trackers",
         ),  # not env.backend
         ("ppo.optimizer", ""),  # not system.compile
-        ("env.wrappers", ""),  # not env.workers
+        ("env.recorders", ""),  # not env.workers
         ("ppo.epochs", "did you mean ppo.num_epochs?"),  # not imitation.epochs
         ("ppo.kl_target", "did you mean ppo.target_kl?"),
         ("env.seed", "did you mean system.seed?"),

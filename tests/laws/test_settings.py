@@ -49,6 +49,8 @@ ELSEWHERE = {
     "auto.taken": "config/test_automatic.py::"
     "test_what_auto_was_is_shown_and_is_auto_again_where_nobody_wants_a_value",
     "auto.steps": "laws/test_automatic.py::test_the_steps_of_the_look_count",
+    "env.wrappers": "envs/test_wrapping.py::test_they_are_what_a_factory_puts_around",
+    "env.wrappers_kwargs": "envs/test_wrapping.py::test_they_are_what_a_factory_puts_around",
     "env.workers": "envs/test_backends.py::test_workers_change_no_bit",
     "env.step_timeout": "envs/test_backends.py::test_a_hanging_environment_is_replaced_once",
     "env.on_error": "envs/test_faults.py::test_an_episode_with_a_fault_can_be_cut",

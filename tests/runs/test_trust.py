@@ -47,6 +47,7 @@ if "Trusted-v0" not in gym.registry:
 # What a configuration may import, by the setting that names it.
 WORDS = {
     "env.id": "{}:Trusted-v0",
+    "env.wrappers": "['{}:Net']",
     "network.encoder": "{}:Net",
     "network.memory": "{}:Net",
     "ppo.value_loss": "{}:Net",

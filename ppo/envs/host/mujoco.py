@@ -322,7 +322,7 @@ def make_group(spec: EnvSpec | Factory, task: Task, indices: range) -> SlotGroup
     if str(spec.entry_point).startswith("gymnasium.envs.mujoco"):
         _warn_once()
     known = spec.entry_point in {form.class_path for form in FORMS.values()}
-    if not known or task.kwargs.get("render_mode"):
+    if not known or task.wrappers or task.kwargs.get("render_mode"):
         return SlotGroup(spec, task, indices)
     group = SlotGroup(spec, task, range(indices.start, indices.start + 1))
     form = form_of(group.slots[0].env)

@@ -6,7 +6,7 @@ reproduces it and the setting that would let the run go on.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -20,6 +20,7 @@ from ppo.envs.host.checks import shortened
 from ppo.envs.host.stacking import FrameStack
 from ppo.envs.ids import make_env
 from ppo.envs.numbered import filled
+from ppo.envs.wrapping import Wrapping, wrapped
 
 
 class Task(NamedTuple):
@@ -34,12 +35,14 @@ class Task(NamedTuple):
     offset: int = 0  # first of the numbers that replace `{index}` in kwargs
     report: bool = False  # whether what info holds at the end of an episode is gathered
     precise: tuple[str, ...] | None = ()  # entries with remainders; None: the first reset decides
+    wrappers: Sequence[Wrapping] = ()  # around each environment, the innermost first
 
 
 def make_task_env(spec: EnvSpec | Factory, task: Task, index: int) -> gym.Env:
     """Environment `index`, made for the task."""
     number = task.offset + index
     env = make_env(spec, filled(task.kwargs, number), number)
+    env = wrapped(env, task.wrappers, number)
     return env if task.frame_stack == 1 else FrameStack(env, task.frame_stack)
 
 
