@@ -145,7 +145,7 @@ def _wrapped(config: Any) -> Iterator[Mismatch]:
             f"env.wrappers are around single environments, and env.backend {config.env.backend}"
             " steps all at once; write env.backend auto, sync or async",
         )
-    yield from _by_class("env.wrappers", config.env.wrappers, config.env.wrappers_kwargs)
+    yield from _by_class(config.env, "env.wrappers")
 
 
 def _groups(config: Any) -> Iterator[Mismatch]:
@@ -192,13 +192,17 @@ def _options_of_own_parts(config: Any) -> Iterator[Mismatch]:
 
 
 def _own_losses(config: Any) -> Iterator[Mismatch]:
-    yield from _by_class(
-        "auxiliary.losses", config.auxiliary.losses, config.auxiliary.losses_kwargs
-    )
+    yield from _by_class(config.auxiliary, "auxiliary.losses")
 
 
-def _by_class(key: str, paths: list[str], options: dict[str, Any]) -> Iterator[Mismatch]:
-    """Of a list of classes and their options, which are found by the name of the class."""
+def _callbacks(config: Any) -> Iterator[Mismatch]:
+    yield from _by_class(config.train, "train.callbacks")
+
+
+def _by_class(section: Any, key: str) -> Iterator[Mismatch]:
+    """A list of classes and their options, which are found by the name of the class."""
+    paths = getattr(section, key.partition(".")[2])
+    options = getattr(section, f"{key.partition('.')[2]}_kwargs")
     names = [path.partition(":")[2] for path in paths]
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield Mismatch([key], f"{key}: two of them are called {name}; rename one")
@@ -222,6 +226,7 @@ CHECKS: tuple[Callable[[Any], Iterator[Mismatch]], ...] = (
     _groups,
     _options_of_own_parts,
     _own_losses,
+    _callbacks,
 )
 
 

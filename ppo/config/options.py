@@ -169,8 +169,11 @@ class TrainConfig(Section):
         "actor",
         "actor: with a new critic; all: the critic and the statistics of its training too",
     )
-    callbacks: list[str] = setting(
+    callbacks: list[OwnPart] = setting(
         [], "callbacks of the run, as package.module:Class (imports that module)", imports=True
+    )
+    callbacks_kwargs: dict[str, Options] = setting(
+        {}, "arguments of the callbacks, by the name of the class"
     )
     mirror: str | None = setting(
         None, "fsspec address that keeps a copy of the run, such as s3://bucket/prefix"

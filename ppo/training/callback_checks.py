@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
+from ppo.config.options import TrainConfig
 from ppo.core import imports
 from ppo.core.errors import UserError, one_line
 from ppo.training.observers import Callback
@@ -48,23 +49,23 @@ def checked(callbacks: Any) -> list[Any]:
     return found
 
 
-def check_named(specs: Iterable[str]) -> None:
+def check_named(config: TrainConfig) -> None:
     """
     Raises:
-        UserError: a class that `train.callbacks` names cannot be made without arguments, or has no
-            method that is ever called.
+        UserError: a class that `train.callbacks` names lacks an argument, or has no method that is
+            ever called.
     """
-    for spec in specs:
+    for spec in config.callbacks:
         kind = imports.load(spec, "train.callbacks")
         if not isinstance(kind, type):
             continue  # refused where it is made
         place = f"train.callbacks: {spec}"
-        if needed := _needed(kind):
-            given = ", ".join(f"{name}=..." for name in needed)
+        name = spec.partition(":")[2]
+        given = config.callbacks_kwargs.get(name, {})
+        if needed := [word for word in _needed(kind) if word not in given]:
             raise UserError(
-                f"{place}: it needs {', '.join(needed)}, and classes named here are made without "
-                f"arguments; name a class of yours that derives from it and gives them, or write "
-                f"Trainer(config, callbacks=[{kind.__name__}({given})])"
+                f"{place}: it needs {', '.join(needed)}; write "
+                f"train.callbacks_kwargs.{name}.{needed[0]}=..."
             )
         if not (_answers(kind) or hasattr(kind, "__getattr__")):
             raise UserError(f"{place}: {_none_of(kind)}")

@@ -68,7 +68,7 @@ class Loop:
         self.settings = Settings(config, self.learner)
         self.saves = Saves(self.learner, config.train.keep_checkpoints)
         self.evaluated = RunEvaluations(config, self.device, self.given)
-        self.callbacks = Callbacks([*named(config.train.callbacks), *callbacks])
+        self.callbacks = Callbacks([*named(config.train), *callbacks])
         self.doctor = Doctor(config)
         self.trackers = Trackers(config.logging.trackers)
         self.observers = [

@@ -17,6 +17,7 @@ from typing import Any
 from torch import Tensor
 
 from ppo.config import Config
+from ppo.config.options import TrainConfig
 from ppo.core import imports
 from ppo.core.errors import RunError, UserError, one_line
 from ppo.core.registry import Part
@@ -73,18 +74,19 @@ def tell(observers: Iterable[Any], event: str, *args: Any) -> None:
             method(*args)
 
 
-def named(specs: Iterable[str]) -> list[Any]:
-    """The callbacks that `train.callbacks` names, each as package.module:Class.
+def named(config: TrainConfig) -> list[Any]:
+    """The callbacks that `train.callbacks` names, with the arguments of `train.callbacks_kwargs`.
 
     Raises:
-        UserError: one cannot be imported, or made without arguments.
+        UserError: one cannot be imported, or made with these arguments.
     """
-    return [_named(spec) for spec in specs]
+    return [_named(spec, config) for spec in config.callbacks]
 
 
-def _named(spec: str) -> Any:
+def _named(spec: str, config: TrainConfig) -> Any:
     kind = imports.load(spec, "train.callbacks")
-    part = Part(f"train.callbacks: {spec}", kind, {}, own=True)
+    kwargs = config.callbacks_kwargs.get(spec.partition(":")[2], {})
+    part = Part(f"train.callbacks: {spec}", kind, kwargs, own=True)
     if not isinstance(kind, type):
         raise part.error("must be a class")
     return part()

@@ -54,7 +54,7 @@ class Trainer(Loop):
     ) -> None:
         _check_form(config)
         given = checked(callbacks)
-        check_named(config.train.callbacks)
+        check_named(config.train)
         run = None if resume is None else str(resume)
         super().__init__(config, results, env=env, callbacks=given, resume=run, console=console)
 

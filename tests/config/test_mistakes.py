@@ -179,7 +179,8 @@ def test_an_override_repairs_a_bad_value_in_the_file(tmp_path: Path) -> None:
         ),
         (
             "train.callbacks=my_parts:Mine",
-            "--set train.callbacks=my_parts:Mine: must be a list of texts; write ['my_parts:Mine']",
+            "--set train.callbacks=my_parts:Mine: must be a list of package.module:Class; write"
+            " ['my_parts:Mine']",
         ),
         (
             "env.id=my_envs:",

@@ -99,6 +99,8 @@ ELSEWHERE = {
     "test_ppo_starts_from_the_actor_and_not_from_the_critic",
     "train.callbacks": "training/test_observers.py::"
     "test_the_configuration_names_callbacks_that_stand_in_a_module",
+    "train.callbacks_kwargs": "training/test_callbacks.py::"
+    "test_the_configuration_gives_arguments_and_a_resumed_run_has_them",
     "evaluation.max_steps": "policies/test_play.py::"
     "test_a_run_says_that_its_evaluation_was_cut_short",
     "train.mirror": "runs/test_mirror.py::test_the_copy_is_the_run",

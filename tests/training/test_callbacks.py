@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from learner_tools import settings
 
-from ppo import Callback, StopAtNoImprovement, StopAtReturn, Trainer
+from ppo import Callback, Config, StopAtNoImprovement, StopAtReturn, Trainer
 from ppo.core.errors import UserError
 
 
@@ -121,7 +121,10 @@ class Inherited(Callback):
     [
         ("named_callbacks:Misspelt", "has none of the methods .* it has on_bath: write on_batch"),
         ("named_callbacks:Inherited", "has none of the methods .* on_batches: write on_batch"),
-        ("ppo:StopAtReturn", r"it needs value, and classes named here .*StopAtReturn\(value=.*\)"),
+        (
+            "ppo:StopAtReturn",
+            r"it needs value; write .*callbacks_kwargs.StopAtReturn.value=",
+        ),
     ],
 )
 def test_what_the_configuration_names_can_be_made_and_called(
@@ -133,3 +136,16 @@ def test_what_the_configuration_names_can_be_made_and_called(
     with pytest.raises(UserError, match=f"^train.callbacks: {spec}: {why}") as found:
         Trainer(chosen, tmp_path)
     assert len(found.value.messages) == 1
+
+
+def test_the_configuration_gives_arguments_and_a_resumed_run_has_them(tmp_path) -> None:
+    stop = "train.callbacks_kwargs={StopAtReturn: {value: 10000, episodes: 3}}"
+    chosen = settings("CartPole-v1").with_overrides(["train.callbacks=['ppo:StopAtReturn']", stop])
+    with Trainer(chosen, tmp_path) as trainer:
+        trainer.train(batches=1)
+    with Trainer(Config.load(tmp_path / "run0001" / "config.yaml"), tmp_path, resume="run0001") as trainer:
+        (callback,) = trainer.callbacks.named.values()
+        assert (callback.value, callback.episodes) == (10000, 3)
+    low = chosen.with_overrides(["train.callbacks_kwargs.StopAtReturn.value=5"])
+    with Trainer(low, tmp_path) as trainer:
+        assert trainer.train()["reason"].endswith("over the last 3 episodes, 5 was asked for")

@@ -377,7 +377,7 @@ def test_the_configuration_names_callbacks_that_stand_in_a_module(tmp_path):
     wrong = {"stateful": "package.module:Class", "no_such:X": "cannot be found",
              "stateful:No": "no No; its classes: State", "ppo:StopAtReturn": "value"}  # fmt: skip
     for spec, why in wrong.items():
-        with pytest.raises(UserError, match=f"train.callbacks: {spec}: .*{why}"):
+        with pytest.raises(UserError, match=f"train.callbacks[:=].*{spec}.*: .*{why}"):
             Trainer(config(train__callbacks=f"['{spec}']"), tmp_path)
 
 
