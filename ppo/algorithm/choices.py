@@ -22,6 +22,7 @@ LEAST_LOG_STD = -1.0  # of the policy at the start
 LAYERS, WIDE_LAYERS = [64, 64], [256, 256]
 MANY_NUMBERS = 3  # of an action: from so many on, wide layers pay
 EPOCHS = {"wide": 5, "narrow": 10, "images": 4}
+WHOLE_EPISODES = 20  # between checkpoints that cut them
 SCHEDULE = "ppo.learning_rate_schedule"
 LONG = 50  # batches: in so many a rate that stays high undoes what it has learned
 
@@ -54,7 +55,9 @@ def choose(config: Config, facts: Facts, ranks: int = 1) -> list[Choice]:
         **(_of_actions(facts.action_entries, num_envs // ranks) if kind == "narrow" else {}),
         **({SCHEDULE: Choice(SCHEDULE, "linear")} if batches >= LONG else {}),
         **_beside(config, kind),
-        "train.checkpoint_interval": Choice("train.checkpoint_interval", max(10, batches // 40)),
+        "train.checkpoint_interval": Choice(
+            "train.checkpoint_interval", _batches_between(facts, batches, num_steps)
+        ),
         "evaluation.interval": Choice("evaluation.interval", max(10, batches // 4)),
     }
     missing = config.open - found.keys()
@@ -167,6 +170,21 @@ def _num_steps(config: Config, facts: Facts, num_envs: int, kind: str) -> tuple[
     if len(lengths) == 1 and (length := max(lengths)) <= fair:
         return fair // length * length, f"whole episodes, each of {length} steps"
     return fair, _words(facts)
+
+
+def _batches_between(facts: Facts, batches: int, num_steps: int) -> int:
+    """Batches from a checkpoint to the next.
+
+    Args:
+        batches: of the run.
+        num_steps: of an environment in a batch.
+    """
+    usual, most = max(10, batches // 40), max(10, batches // 4)
+    if not facts.begins_anew:
+        return usual
+    if facts.mean_length is None:
+        return most
+    return min(most, max(usual, math.ceil(WHOLE_EPISODES * facts.mean_length / num_steps)))
 
 
 def _words(facts: Facts) -> str:

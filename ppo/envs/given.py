@@ -55,6 +55,11 @@ def is_simulator(env: Any) -> bool:
     return methods and all(hasattr(env, name) for name in TENSORS)
 
 
+def saves_state(env: Any) -> bool:
+    """Whether a simulator's state can be saved and loaded."""
+    return all(callable(getattr(env, name, None)) for name in ("state_dict", "load_state_dict"))
+
+
 def as_vector(env: Any) -> Any:
     """A VecEnv of Stable-Baselines3 as a vector environment of Gymnasium; another one as it is."""
     from ppo.envs.simulators.stable_baselines3 import VecEnvironments, is_vec_env

@@ -20,10 +20,11 @@ from ppo.core.layout import Layout
 from ppo.envs.actions import ActionDecoder
 from ppo.envs.base import Environments
 from ppo.envs.factory import Factory, Once
-from ppo.envs.given import Given, read
+from ppo.envs.given import Given, is_simulator, read, saves_state
 from ppo.envs.host import masks
 from ppo.envs.make import choose_backend, make_environments
 from ppo.envs.observations import ObservationEncoder, layout_of, without_text
+from ppo.envs.vector_make import is_open
 from ppo.envs.wrapping import make_single
 
 STEPS, SHARE = 2000, 50  # of the look: at most so many, and one in so many of the run
@@ -40,6 +41,7 @@ class Facts(NamedTuple):
         steps: of the look; 0: there was none.
         lengths: of the episodes that ended in it.
         image_side: pixels, the shortest side of its images; 0: it shows none, or nobody asked.
+        begins_anew: its state cannot be saved, so that episodes begin anew at each checkpoint.
     """
 
     parallel: bool
@@ -47,6 +49,7 @@ class Facts(NamedTuple):
     steps: int = 0
     lengths: tuple[int, ...] = ()
     image_side: int = 0
+    begins_anew: bool = False
 
     @property
     def mean_length(self) -> float | None:
@@ -66,7 +69,8 @@ def facts_of(config: Config, env: Given | None, plays: bool) -> Facts:
     given = read(config.env.id) if env is None else env
     if given.is_once:  # its number of environments says what it is made for
         actions, shown = (_space_of(given.source, name) for name in ("action", "observation"))
-        return Facts(False, _entries(actions), image_side=_side(layout_of(shown)))
+        side, anew = _side(layout_of(shown)), _begins_anew(given.source)
+        return Facts(False, _entries(actions), image_side=side, begins_anew=anew)
     usual = config.env.model_copy(update={"backend": "auto"})
     parallel = choose_backend(usual, given.source) in ("torch", "own")
     section, seed = config.env, config.system.seed
@@ -81,7 +85,8 @@ def facts_of(config: Config, env: Given | None, plays: bool) -> Facts:
         make_environments(section, run_seed=seed, device=cpu, env=given, num_envs=1) as envs,
     ):
         found = _play(envs, seed, steps) if steps else (0, ())
-        return Facts(parallel, _entries(envs.action_space), *found, _side(envs.layout))
+        anew = envs.restore_level == "boundary"
+        return Facts(parallel, _entries(envs.action_space), *found, _side(envs.layout), anew)
 
 
 def _of_spaces(section: EnvConfig, given: Given) -> Facts:
@@ -93,6 +98,13 @@ def _of_spaces(section: EnvConfig, given: Given) -> Facts:
         shown = ObservationEncoder(without_text(env.observation_space), given.id).layout
         ActionDecoder(env.action_space, given.id)  # refuses what cannot be acted in
         return Facts(False, _entries(env.action_space), image_side=_side(shown))
+
+
+def _begins_anew(source: Any) -> bool:
+    """Of an object that exists once: `Facts.begins_anew`."""
+    if is_simulator(source):
+        return not saves_state(source)
+    return isinstance(source, gym.vector.VectorEnv) and not is_open(source)
 
 
 def _space_of(source: Any, name: str) -> Any:

@@ -16,6 +16,7 @@ from ppo.core.data import Step
 from ppo.core.errors import UserError
 from ppo.envs.actions import ActionDecoder
 from ppo.envs.at_once import REACHED, AtOnce
+from ppo.envs.given import saves_state
 from ppo.envs.host import masks
 from ppo.envs.host.slot import Task
 from ppo.envs.observations import ObservationEncoder, mask_size
@@ -96,10 +97,7 @@ class SimulatorEnvironments(AtOnce):
         self.device = torch.device(env.device)
         self.max_episode_steps = getattr(env, "max_episode_steps", None)
         self.reports = DeviceReports()
-        saves = all(
-            callable(getattr(env, name, None)) for name in ("state_dict", "load_state_dict")
-        )
-        self.restore_level = "state" if saves else "boundary"
+        self.restore_level = "state" if saves_state(env) else "boundary"
         ActionDecoder(self.action_space, env_id)  # refuses what cannot be acted in
         self._cast = ActionCaster(self.action_space, self.device)
         self._rows_of: RowMaker | None = None

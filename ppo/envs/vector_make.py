@@ -61,6 +61,11 @@ def make_vector(spec: EnvSpec, task: Task, num_envs: int, first_index: int) -> E
     return kind(envs, spec.id, task, first_index)
 
 
+def is_open(envs: VectorEnv) -> bool:
+    """Whether the state of a vector environment can be read and written."""
+    return type(envs) is CartPoleVectorEnv and cosine_is_the_same_for_arrays()
+
+
 def wrap_vector(
     envs: VectorEnv, env_id: str, task: Task, first_index: int, closes: bool
 ) -> Environments:
@@ -77,8 +82,7 @@ def wrap_vector(
             f"env.frame_stack: {task.frame_stack}: {env_id} cannot stack observations; wrap it in "
             "gymnasium.wrappers.vector, or write env.frame_stack 1"
         )
-    exact = type(envs) is CartPoleVectorEnv and cosine_is_the_same_for_arrays()
-    kind = CartPoleVector if exact else VectorEnvironments
+    kind = CartPoleVector if is_open(envs) else VectorEnvironments
     return kind(envs, env_id, task, first_index, closes)
 
 

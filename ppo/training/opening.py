@@ -83,11 +83,13 @@ def limits(envs: Environments, config: Config) -> list[str]:
     """Why a resumed run may not equal one that was never stopped, in words."""
     if envs.restore_level != "boundary":
         return []
-    same = config.evaluation.env == "same"
-    when = "each checkpoint and after each evaluation" if same else "each checkpoint"
+    interval = config.train.checkpoint_interval
+    steps = interval * config.ppo.num_steps
+    same = " and after each evaluation" if config.evaluation.env == "same" else ""
     return [
-        f"this environment's state cannot be saved: episodes start anew at {when}, in "
-        "every run; a run that is stopped in between is not the same afterwards"
+        f"this environment's state cannot be saved: episodes start anew at each checkpoint{same} "
+        f"(train.checkpoint_interval {interval:,}: after {steps:,} steps of each), in every run; "
+        "a run that is stopped in between is not the same afterwards"
     ]
 
 

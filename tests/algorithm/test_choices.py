@@ -65,6 +65,23 @@ def test_batches_can_be_cut_whatever_the_user_gave(
     assert memory == "none" or share % config.ppo.num_minibatches == 0
 
 
+@pytest.mark.parametrize(
+    ("lengths", "anew", "interval"),
+    [
+        ((1000,), False, 10),  # a fortieth of 292 batches is less
+        ((500,), True, 40),  # 20 episodes of 500 in batches of 256 steps
+        ((40,), True, 10),  # 20 of these are fewer batches than usual
+        ((1000,), True, 73),  # a quarter
+        ((), True, 73),
+        ((), False, 10),
+    ],
+)
+def test_few_episodes_are_cut_by_checkpoints(lengths: tuple, anew: bool, interval: int) -> None:
+    sets = ["ppo.num_steps=256", "env.num_envs=8", f"train.total_timesteps={292 * 2048}"]
+    facts = Facts(False, 3, 2000, lengths, begins_anew=anew)
+    assert resolved(*sets, facts=facts).train.checkpoint_interval == interval
+
+
 def test_the_environments_are_shared_by_all_processes() -> None:
     for ranks in (2, 3, 7):
         for parallel in (False, True):

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import gymnasium as gym
 import pytest
+from env_tools import HOST
 from gymnasium.envs.classic_control import CartPoleEnv
+from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 from image_env import Picture
+from simulators import Native, Saving
 
 from ppo import Config
+from ppo.envs import make_environments
 from ppo.envs.given import read
 from ppo.envs.look import Facts, facts_of
 
@@ -71,8 +75,40 @@ class Untouched(CartPoleEnv):
 def test_an_object_that_exists_once_is_not_played_in() -> None:
     env = gym.wrappers.TimeLimit(Untouched(), 500)
     pendulum = read(gym.make_vec("Pendulum-v1", 3))
-    assert facts_of(config(), pendulum, plays=True) == Facts(False, 1)
+    assert facts_of(config(), pendulum, plays=True) == Facts(False, 1, begins_anew=True)
     assert facts_of(config(), read(env), plays=True) == Facts(False, 0)
+
+
+KEPT = {
+    "env.id=CartPole-v1": True,
+    "env.id=DoubleIntegrator-v0": True,
+    "env.id=simulators:Saving": True,
+    "env.id=simulators:Native": False,
+    "env.id=env_forms:make_all": True,
+}
+
+
+@pytest.mark.parametrize("env_id", KEPT)
+def test_it_finds_whether_episodes_outlive_a_checkpoint(env_id: str) -> None:
+    asked = config(env_id, "train.total_timesteps=1000")
+    assert facts_of(asked, None, plays=True).begins_anew is not KEPT[env_id]
+
+
+@pytest.mark.parametrize(
+    ("env", "kept"),
+    [
+        (CartPoleVectorEnv(2), True),
+        (gym.make_vec("CartPole-v1", 2, vectorization_mode="sync"), False),
+        (Saving(2), True),
+        (Native(2), False),
+        (CartPoleEnv(), True),
+    ],
+)
+def test_an_object_s_episodes_outlive_a_checkpoint_where_it_can_be_read(env, kept: bool) -> None:
+    one = config(f"env.num_envs={getattr(env, 'num_envs', 1)}")
+    facts = facts_of(one, read(env), plays=True)
+    envs = make_environments(one.env, run_seed=0, device=HOST, env=read(env), num_envs=1)
+    assert facts.begins_anew == (envs.restore_level == "boundary") == (not kept)
 
 
 def test_where_workers_step_nothing_is_stepped_here_for_the_spaces_alone() -> None:

@@ -143,7 +143,9 @@ def test_the_configuration_gives_arguments_and_a_resumed_run_has_them(tmp_path) 
     chosen = settings("CartPole-v1").with_overrides(["train.callbacks=['ppo:StopAtReturn']", stop])
     with Trainer(chosen, tmp_path) as trainer:
         trainer.train(batches=1)
-    with Trainer(Config.load(tmp_path / "run0001" / "config.yaml"), tmp_path, resume="run0001") as trainer:
+    with Trainer(
+        Config.load(tmp_path / "run0001" / "config.yaml"), tmp_path, resume="run0001"
+    ) as trainer:
         (callback,) = trainer.callbacks.named.values()
         assert (callback.value, callback.episodes) == (10000, 3)
     low = chosen.with_overrides(["train.callbacks_kwargs.StopAtReturn.value=5"])
