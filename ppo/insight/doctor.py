@@ -209,7 +209,10 @@ def _verdict_line(log: MetricsLog, findings: list[Finding]) -> str:
     if found == TOO_EARLY:
         if not np.isfinite(log.get("mean_episode_return")).any():
             ended = "no episode has ended" if log.writer == "ppo" else "no episode return in it"
-            return f"too early to judge: {ended}, and none of the rules fired"
+            line = f"too early to judge: {ended}, and none of the rules fired"
+            if any("start anew at each checkpoint" in event for _, event in log.events):
+                line += "; checkpoints cut them short: raise train.checkpoint_interval"
+            return line
         if begins_late(log):
             return "cannot be judged: the log begins late, and its return does not clearly rise"
         return f"too early to judge: {_batches(log)}, and none of the rules fired"

@@ -17,6 +17,7 @@ from simulators import Native, Saving, Wrapped
 
 from ppo import Trainer, load_policy
 from ppo.core.errors import UserError
+from ppo.insight.doctor import judge
 from ppo.policies.evaluate import evaluate, evaluate_policy
 
 SEED = 3
@@ -90,6 +91,19 @@ def test_rewards_times_a_power_of_two_leave_the_policy_as_it_is(form, tmp_path):
         trainer = train(tmp_path / name, FORMS[form](), 2, env__reward_scale=scale)
         policies.append(trainer.learner.objective.agent.state_dict())
     assert all(torch.equal(value, policies[1][name]) for name, value in policies[0].items())
+
+
+@pytest.mark.parametrize("interval", [1, 50])
+def test_episodes_that_checkpoints_cut_are_named_where_none_ends(interval, tmp_path):
+    envs = gym.vector.SyncVectorEnv([cartpole] * 64)
+    few = {"ppo__num_steps": 5, "train__checkpoint_interval": interval}
+    few |= {"evaluation__interval": 0, "ppo__num_minibatches": 1, "train__total_timesteps": 10000}
+    trainer = train(tmp_path, envs, 8, **few)
+    (line,) = [e for r in records(trainer.folder.path) for e in r["events"] if "start anew" in e]
+    assert f"checkpoint_interval {interval}: after {5 * interval} steps of each" in line
+    ended = sum(r["episodes"] for r in records(trainer.folder.path)) > 0
+    cut = "checkpoints cut them short: raise train.checkpoint_interval"
+    assert (cut in judge(trainer.folder.path).text) == (interval == 1) == (not ended)
 
 
 # ---- where evaluations are played
