@@ -45,7 +45,7 @@ def load(path: str, key: str) -> Any:
     module, _, name = path.partition(":")
     place = f"{key}: {path}"
     if not (module and name.isidentifier()):
-        raise UserError(f"{place}: write {with_colon(path) or FORM}")
+        raise UserError(f"{place}: write {FORM}")
     found = import_module(module, place)
     if not hasattr(found, name):
         known = [word for word, item in vars(found).items()

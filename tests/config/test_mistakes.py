@@ -178,6 +178,11 @@ def test_an_override_repairs_a_bad_value_in_the_file(tmp_path: Path) -> None:
             "with at least 1 of them or auto; write [64]",
         ),
         (
+            "train.callbacks_kwargs.Mine.n=1",
+            "--set train.callbacks_kwargs.Mine.n=1: train.callbacks_kwargs: Mine is none of"
+            " train.callbacks (there: none)",
+        ),
+        (
             "train.callbacks=my_parts:Mine",
             "--set train.callbacks=my_parts:Mine: must be a list of package.module:Class; write"
             " ['my_parts:Mine']",

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import pytest
 from env_tools import assert_same_bits, make, play, random_actions
 from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
@@ -51,14 +52,17 @@ def test_each_has_the_number_of_its_environment():
         assert envs.reset()[:, 0].round().tolist() == [102, 103, 104]
 
 
-def test_tasks_whose_physics_are_shared_are_stepped_one_by_one():
+@pytest.mark.parametrize("limit", [5, 2000])
+def test_tasks_whose_physics_are_shared_are_stepped_one_by_one(limit):
+    """The inner limit of 1,000 steps holds as well."""
     pytest.importorskip("mujoco")
-    limit = {"TimeLimit": {"max_episode_steps": 5}}
-    wrappers = {"wrappers": ["gymnasium.wrappers:TimeLimit"], "wrappers_kwargs": limit}
-    with make("HalfCheetah-v5", "auto", **wrappers) as envs:
+    given = {"TimeLimit": {"max_episode_steps": limit}}
+    wrappers = {"wrappers": ["gymnasium.wrappers:TimeLimit"], "wrappers_kwargs": given}
+    with make("HalfCheetah-v5", "auto", 1, **wrappers) as envs:
         envs.reset()
-        steps = play(envs, random_actions(envs, 5))
-    assert [bool(step.truncated.all()) for step in steps] == [False] * 4 + [True]
+        steps = play(envs, random_actions(envs, 1001))
+    ends = [number for number, step in enumerate(steps, 1) if step.truncated.any()]
+    assert ends == (list(range(5, 1002, 5)) if limit == 5 else [1000])
 
 
 def train(results: Path, batches: int, resume: str | None = None, **more: Any) -> Any:
@@ -116,9 +120,12 @@ def test_what_is_no_wrapper_is_refused(path):
         make("CartPole-v1", wrappers=[path])
 
 
-@pytest.mark.parametrize("env", [CartPoleVectorEnv(4), "env_forms:make_all"])
-def test_many_at_once_have_no_single_ones_to_wrap(env, tmp_path):
-    config = settings("CartPole-v1", env__wrappers=[FLAT], env__backend="auto")
+@pytest.mark.parametrize(
+    "env", [CartPoleVectorEnv(4), "env_forms:make_all", gym.make("CartPole-v1")]
+)
+def test_what_is_made_already_or_all_at_once_is_wrapped_where_it_is_made(env, tmp_path):
+    one = {"env__num_envs": 1, "ppo__num_minibatches": 1}
+    config = settings("CartPole-v1", env__wrappers=[FLAT], env__backend="auto", **one)
     with pytest.raises(UserError, match="env.wrappers: .*; wrap it where it is made"):
         Trainer(config, tmp_path, env=env)
 
