@@ -23,6 +23,7 @@ LAYERS, WIDE_LAYERS = [64, 64], [256, 256]
 MANY_NUMBERS = 3  # of an action: from so many on, wide layers pay
 EPOCHS = {"wide": 5, "narrow": 10, "images": 4}
 WHOLE_EPISODES = 20  # between checkpoints that cut them
+UNSEEN, UNENDED = 1000, 5  # steps of an episode nobody has seen; looks, of one that outlasts one
 SCHEDULE = "ppo.learning_rate_schedule"
 LONG = 50  # batches: in so many a rate that stays high undoes what it has learned
 
@@ -179,12 +180,11 @@ def _batches_between(facts: Facts, batches: int, num_steps: int) -> int:
         batches: of the run.
         num_steps: of an environment in a batch.
     """
-    usual, most = max(10, batches // 40), max(10, batches // 4)
+    usual, most = max(10, batches // 40), max(10, batches // 2)
     if not facts.begins_anew:
         return usual
-    if facts.mean_length is None:
-        return most
-    return min(most, max(usual, math.ceil(WHOLE_EPISODES * facts.mean_length / num_steps)))
+    length = facts.mean_length or max(UNSEEN, UNENDED * facts.steps)
+    return min(most, max(usual, math.ceil(WHOLE_EPISODES * length / num_steps)))
 
 
 def _words(facts: Facts) -> str:

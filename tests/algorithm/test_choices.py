@@ -71,8 +71,9 @@ def test_batches_can_be_cut_whatever_the_user_gave(
         ((1000,), False, 10),  # a fortieth of 292 batches is less
         ((500,), True, 40),  # 20 episodes of 500 in batches of 256 steps
         ((40,), True, 10),  # 20 of these are fewer batches than usual
-        ((1000,), True, 73),  # a quarter
-        ((), True, 73),
+        ((1000,), True, 79),
+        ((2000,), True, 146),  # half of all
+        ((), True, 146),  # five looks are longer
         ((), False, 10),
     ],
 )
@@ -80,6 +81,13 @@ def test_few_episodes_are_cut_by_checkpoints(lengths: tuple, anew: bool, interva
     sets = ["ppo.num_steps=256", "env.num_envs=8", f"train.total_timesteps={292 * 2048}"]
     facts = Facts(False, 3, 2000, lengths, begins_anew=anew)
     assert resolved(*sets, facts=facts).train.checkpoint_interval == interval
+
+
+def test_episodes_that_nobody_has_seen_are_thought_to_be_long() -> None:
+    sets = ["ppo.num_steps=250", "env.num_envs=8", "train.total_timesteps=20_000_000"]
+    for look, interval in ((0, 250), (1000, 400), (2000, 800)):
+        facts = Facts(False, 3, look, begins_anew=True)
+        assert resolved(*sets, facts=facts).train.checkpoint_interval == interval
 
 
 def test_the_environments_are_shared_by_all_processes() -> None:
