@@ -23,6 +23,7 @@ LOG_TOLERANCE = 0.01
 UNIFORM_AT_FIRST = (
     0.85  # of log(n): policies start nearly uniform, the first batch lowers it a little
 )
+GAP = 2  # cells that are missing one after the other, in a figure that is told each batch (J)
 GAUSSIAN_TOLERANCE = 0.015  # narrower than the distance between log(4) and one Gaussian dimension
 
 
@@ -78,6 +79,16 @@ def as_last_written(column: Column) -> Column:
     return np.where(last >= 0, column[last], np.nan)
 
 
+def bridged(column: Column) -> Column:
+    """Gaps of at most GAP rows filled with the value before them, so that windows span them."""
+    rows = np.flatnonzero(np.isfinite(column))
+    filled = column.copy()
+    for a, b in zip(rows[:-1], rows[1:], strict=True):
+        if 1 < b - a <= GAP + 1:
+            filled[a + 1 : b] = column[a]
+    return filled
+
+
 def is_raw(value_loss: Column) -> bool:
     """Whether a value loss begins as the square of returns that are not standardized."""
     finite = value_loss[np.isfinite(value_loss)]
@@ -109,8 +120,8 @@ def entropy_relative(log: MetricsLog, discrete: bool | None = None) -> None:
     if discrete is not True and (near_gaussian or discrete is False):
         log.columns["policy_std"] = np.exp(entropy / dimensions - GAUSSIAN_ENTROPY)
         return
-    if not 0 < highest < math.log(MOST_ACTIONS):
-        return
+    if not 0 < highest < math.log(MOST_ACTIONS) or np.nanmin(entropy) < -LOG_TOLERANCE:
+        return  # that of a choice is never negative
     actions = max(math.ceil(math.exp(highest) * (1 - LOG_TOLERANCE)), 2)
     if highest >= UNIFORM_AT_FIRST * math.log(actions):
         log.columns["entropy_relative"] = entropy / math.log(actions)
@@ -122,6 +133,14 @@ def between(log: MetricsLog, series: Series, steps: Column, names: dict[str, str
     for tag, name in names.items():
         if series.has(tag):
             log.columns[name] = series.mean_between(tag, steps)[0]
+
+
+def rows_apart(log: MetricsLog, counts: Column, per_update: float = 1.0) -> None:
+    """How many updates a row stands for, of a column that counts them, or counts their steps."""
+    finite = counts[np.isfinite(counts)]
+    apart = float(np.median(np.diff(finite))) / per_update if len(finite) > 1 else np.nan
+    if np.isfinite(apart) and apart > 0:
+        log.per_row = apart
 
 
 def root_error(log: MetricsLog) -> None:

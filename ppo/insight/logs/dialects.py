@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from ppo.insight.logs.columns import bridged
 from ppo.insight.logs.log import MetricsLog, derive
-from ppo.insight.logs.names import PREFIXES, by_name, tidy, without_prefix
+from ppo.insight.logs.names import OF_EPISODES, OF_UPDATES, PREFIXES, by_name, tidy, without_prefix
 from ppo.insight.logs.series import Series
 from ppo.insight.logs.tables import STEP_NAMES
 from ppo.insight.logs.writers import writers
@@ -24,9 +25,51 @@ def interpret(series: Series) -> MetricsLog:
         for tag in set(series.points) - series.used
         if tag.lower() not in STEP_NAMES and tag[:5] != "time/"
     )
+    if not log.has("mean_episode_return") and log.has("evaluation_return"):
+        log.columns["mean_episode_return"] = log.get("evaluation_return")
+        log.notes.append("no return of training is logged: those of evaluations stand for it")
+    _leave_gaps(log)
+    for name in log.columns.keys() - {*OF_EPISODES, "evaluation_return"}:
+        log.columns[name] = bridged(log.columns[name])
     log.nonfinite.update(_infinite(log))
+    if not _counts_steps(log):
+        log.columns.pop("env_steps")
+        log.notes.append("the axis counts rows, updates or millions, and no single steps")
     derive(log)
     return log
+
+
+def _counts_steps(log: MetricsLog) -> bool:
+    """Whether the axis can be that of an environment's steps, if there is one.
+
+    Those are whole, more than one a row, and no fewer than those of an episode that ended.
+    """
+    steps = log.get("env_steps")
+    known = steps[np.isfinite(steps)]
+    if len(known) < 2:
+        return True
+    whole = bool((known == np.round(known)).all())
+    longer = bool((log.get("mean_episode_length") > known[-1]).any())
+    return whole and not longer and bool(np.median(np.diff(known)) > 1)
+
+
+def _leave_gaps(log: MetricsLog) -> None:
+    """A figure that was NaN and is a number again was not there: NaN in training stays.
+
+    Nor was one that is NaN in its last row alone, beside losses that are numbers.
+    """
+    losses = [log.get(name) for name in OF_UPDATES if name in log.columns]
+    sound = np.sum([np.isfinite(loss) for loss in losses], axis=0) > len(losses) / 2
+    for name, marks in log.nonfinite.items():
+        told = np.flatnonzero(marks | np.isfinite(log.get(name)))
+        nan = marks[told] & np.isnan(log.get(name)[told])
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], nan.astype(np.int64), [0]])))
+        runs = [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
+        longest = max((b - a for a, b in runs[:-1]), default=0)
+        for a, b in runs:
+            alone = losses and b - a == 1 and bool(sound[told[a]])
+            if b < len(nan) or b - a <= longest or alone:
+                marks[told[a:b]] = False
 
 
 def _recognized(series: Series) -> tuple[Series, Callable[[Series], MetricsLog]]:

@@ -37,7 +37,8 @@ def read_event_files(files: list[Path]) -> Series:
             series.files = [file.name]
             continue
         for tag, pairs in found.items():
-            rows.setdefault(tag, []).extend(pairs)
+            kept = [pair for pair in rows.get(tag, ()) if pair[0] < pairs[0][0]]
+            rows[tag] = kept + pairs  # as TensorBoard does: what a resumed run did again is gone
         series.texts.update(part.texts)
         series.notes += part.notes
         series.files.append(file.name)

@@ -42,6 +42,7 @@ class MetricsLog:
     algorithm: str = "PPO"  # or what the log shows to be something else: A2C, DQN
     source: str = ""  # which file or folder was read
     unknown_tags: list[str] = field(default_factory=list)
+    per_row: float = 1.0  # updates of the policy that a row stands for
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -69,11 +70,12 @@ class MetricsLog:
         return float(value)
 
     def updates(self) -> float:
-        """Updates of the policy so far: rows, or from a buffer's size where rows are others."""
-        per_update = self.number("ppo.num_steps") if self.writer == "ml-agents" else np.nan
-        steps = self.get("env_steps")
-        told = float(steps[-1] / per_update) if len(steps) and per_update > 0 else np.nan
-        return told if np.isfinite(told) else float(len(self))
+        """Updates of the policy over the log."""
+        return self.per_row * len(self)
+
+    def batch_steps(self) -> Column:
+        """Steps of the environment in a batch, row by row."""
+        return np.diff(self.get("env_steps"), prepend=0.0) / self.per_row
 
     def batch(self, row: int) -> int:
         """The batch number of a row."""

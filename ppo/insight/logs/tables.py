@@ -123,11 +123,10 @@ def read_monitors(files: list[Path]) -> Series:
         begin = float(head.group(1)) if head else 0.0
         points = read_csv(file).points
         if {"r", "l", "t"} <= set(points):
-            parts = [points[name][:, 1] for name in ("t", "r", "l")]
-            fewest = min(len(part) for part in parts)
-            rows += [
-                (begin + t, r, n) for t, r, n in zip(*(p[:fewest] for p in parts), strict=True)
-            ]
+            file_rows = Series(points)
+            lines = file_rows.steps("t", "r", "l")
+            whole = np.stack([file_rows.at(name, lines) for name in ("t", "r", "l")], axis=1)
+            rows += [(begin + t, r, n) for t, r, n in whole[np.isfinite(whole).all(axis=1)]]
     rows.sort()
     table: dict[str, list[tuple[float, float]]] = {"t": [], "r": [], "l": []}
     for position, figures in enumerate(rows):

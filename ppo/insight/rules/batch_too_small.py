@@ -39,7 +39,7 @@ class BatchTooSmall(Rule):
     sources = ("calibrated here",)
 
     def check(self, log: MetricsLog) -> Finding | None:
-        steps = np.diff(log.get("env_steps"), prepend=0.0)
+        steps = log.batch_steps()
         if median(steps) < TINY:
             evidence = f"{number(median(steps))} steps a batch"
             finding = self.found(log, 0, evidence, self._changes(), 0.7, SEVERE)

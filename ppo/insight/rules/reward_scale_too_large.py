@@ -111,7 +111,7 @@ class RewardScaleTooLarge(Rule):
         epochs, minibatches = log.number("ppo.num_epochs"), log.number("ppo.num_minibatches")
         steps = epochs * minibatches
         if not np.isfinite(steps):  # Stable-Baselines3's defaults: 10 epochs, minibatches of 64
-            batch = median(np.diff(log.get("env_steps")))
+            batch = median(log.batch_steps()[1:])
             steps = 10 * batch / 64 if np.isfinite(batch) else 300.0
         return np.full(len(log), max(rate * STEP * steps, 1e-300))
 

@@ -54,7 +54,7 @@ class ValueClipTooTight(Rule):
             return None
         error = log.get("value_rmse")
         batches = error / width
-        never = batches > max(1 / NARROW, len(log))
+        never = batches > max(1 / NARROW, log.updates())
         plain = log.writer == "stable-baselines3"  # the form that cannot come back
         if not log.has("explained_variance"):
             blind = np.ones(len(log), dtype=bool)

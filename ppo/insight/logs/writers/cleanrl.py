@@ -7,7 +7,7 @@ import re
 import numpy as np
 
 from ppo.core.elsewhere import settings_of
-from ppo.insight.logs.columns import begin, entropy_relative, fill, plain
+from ppo.insight.logs.columns import begin, entropy_relative, fill, plain, rows_apart
 from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.logs.names import in_parts
 from ppo.insight.logs.series import Series
@@ -72,6 +72,7 @@ def _cleanrl(series: Series) -> MetricsLog:
         log.settings["ppo.value_clip"] = "none"
     if np.isfinite(weight := log.number("ppo.value_loss_weight")):
         log.columns["value_loss_weight"] = np.full(len(log), weight)
+    rows_apart(log, steps, log.number("ppo.num_steps") * log.number("env.num_envs"))
     continuous = "continuous" in settings.get("exp_name", "")
     entropy_relative(log, discrete=False if continuous else None)
     log.notes.append("losses, KL and clip fraction are those of the last minibatch of each batch")

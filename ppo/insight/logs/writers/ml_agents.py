@@ -11,6 +11,7 @@ from ppo.insight.logs.columns import (
     entropy_relative,
     plain,
     root_error,
+    rows_apart,
     task_level,
 )
 from ppo.insight.logs.log import MetricsLog
@@ -52,6 +53,7 @@ def _unity(series: Series) -> MetricsLog:
         found = re.search(rf"^\s*{theirs}:\s*(\S+)", text, flags=re.MULTILINE)
         if found:
             log.settings[ours] = plain(found.group(1))
+    rows_apart(log, steps, log.number("ppo.num_steps"))
     root_error(log)
     entropy_relative(log)
     log.notes.append("a batch is a line of its summary; no KL and no explained variance")

@@ -19,7 +19,7 @@ def _monitor(series: Series) -> MetricsLog:
     rewards, lengths = series.points["r"], series.points["l"][:, 1]
     ends = np.cumsum(lengths)
     bins = max(min(len(ends) // EPISODES, MOST_BINS), 1)
-    steps = np.linspace(0, ends[-1], bins + 1)[1:] if len(ends) else np.zeros(0)
+    steps = np.ceil(np.linspace(0, ends[-1], bins + 1)[1:]) if len(ends) else np.zeros(0)
     log = MetricsLog(batches=np.arange(len(steps), dtype=np.int64), writer="monitor.csv")
     log.columns["env_steps"] = steps
     binned = Series(

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from ppo.insight.logs.columns import begin, entropy_relative, root_error
+from ppo.insight.logs.columns import begin, entropy_relative, root_error, rows_apart
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.logs.series import Series
 from ppo.insight.logs.writers import WRITERS, Writer
@@ -64,6 +64,8 @@ def _rllib(series: Series) -> MetricsLog:
             break
     if any(tag.rsplit("/", 1)[-1] in ("mean_q", "qf_loss", "td_error") for tag in series.points):
         log.algorithm = "DQN or SAC"
+    tag = next((t for t in series.points if t.rsplit("/", 1)[-1] == "training_iteration"), "")
+    rows_apart(log, series.at(tag, steps))
     root_error(log)
     _rllib_config(log, series)
     entropy_relative(log)
@@ -78,6 +80,8 @@ def _rllib_config(log: MetricsLog, series: Series) -> None:
             series.used.add(f"config/{theirs}")
             value = float(series.points[f"config/{theirs}"][-1, 1])
             log.settings[ours] = int(value) if value.is_integer() else value
+    if not log.has("value_loss"):
+        return
     loss, clip = log.get("value_loss"), _VF_CLIP
     if series.has("config/vf_clip_param"):
         clip = float(series.points["config/vf_clip_param"][-1, 1])

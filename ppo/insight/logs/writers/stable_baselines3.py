@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ppo.insight.logs.columns import entropy_relative, fill, start, task_level
+from ppo.insight.logs.columns import entropy_relative, fill, rows_apart, start, task_level
 from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.logs.series import Series
 from ppo.insight.logs.writers import WRITERS, Writer
@@ -67,6 +67,7 @@ def _sb3(series: Series) -> MetricsLog:
         log.settings["ppo.value_clip_epsilon"] = float(np.nanmedian(log.columns["clip_range_vf"]))
     elif log.has("clip_range"):
         log.settings["ppo.value_clip"] = "none"
+    rows_apart(log, series.at("time/iterations", steps))  # log_interval
     if (epochs := _epochs(series)) is not None:
         log.settings["ppo.num_epochs"] = epochs
     entropy_relative(log, discrete=True)  # a Gaussian policy logs train/std
@@ -96,12 +97,17 @@ def _one_late(log: MetricsLog, series: Series, steps: Column) -> None:
 
 def _epochs(series: Series) -> int | None:
     """Epochs a batch: `train/n_updates` counts them all; an early stop shortens a batch."""
-    points = series.points.get("train/n_updates")
     series.used.add("train/n_updates")
+    points = series.points.get("train/n_updates")
     if points is None or not len(points):
         return None
-    counts = points[np.isfinite(points[:, 1]), 1]
-    steps = np.diff(counts) if len(counts) > 1 else counts
+    counts = points[np.isfinite(points[:, 1])]
+    if len(counts) == 1:
+        steps = counts[:, 1]
+    else:  # with a log_interval, or a row that is missing, several batches lie between two rows
+        steps, batches = np.diff(counts[:, 1]), np.diff(series.at("time/iterations", counts[:, 0]))
+        told = batches >= 1
+        steps = steps[told] / batches[told] if told.any() else steps
     largest = float(np.max(steps)) if len(steps) else 0.0
     return round(largest) if 1 <= largest <= 1e6 else None
 
