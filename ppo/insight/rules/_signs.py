@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ppo.insight.logs.log import Column, MetricsLog
 
 SMOOTHED = 3.0  # a mean over 100 episodes hides that much of its noise (J)
+OVER = 100  # episodes, the last of which Stable-Baselines3's return is a mean of (S)
 LATE = 6  # batches that say where critic and policy have come to
 LAST = 3  # returns that say whether the end is still up
 LEANS = 3.0  # standard errors of a return that rises rather than not (J)
@@ -19,6 +20,7 @@ RISES = 5.0  # standard errors by which the last quarter's return must exceed th
 LITTLE = 0.01  # of what was won, by which the end of a run may be below its best (J)
 DIPPED = 10.0  # spreads of the last quarter's returns, by which one of the first is below (J)
 ALIKE = 1e-3  # largest std of the return over its mean in a task that is solved (J)
+TRIFLE = 0.1  # of an episode's return, below which an error of the critic is no matter (J)
 LARGE_VALUE_LOSS = 1.0
 JUMP = 10.0  # times all that came before, in std or root error (J)
 FALL_BACK = 3  # batches within which it must have passed
@@ -96,6 +98,20 @@ def known(column: Column) -> tuple[NDArray[np.int64], Column]:
     return rows, column[rows]
 
 
+def smoothing(log: MetricsLog) -> float:
+    """By how much the returns of neighbouring batches differ less than their noise is.
+
+    Stable-Baselines3's are a mean over OVER episodes, of which fewer mostly end in a batch.
+    """
+    returns = log.get("mean_episode_return")
+    if log.writer != "stable-baselines3" or np.array_equal(
+        returns, log.get("evaluation_return"), equal_nan=True
+    ):
+        return 1.0
+    ended = median(log.batch_steps()[1:]) / median(log.get("mean_episode_length"))
+    return 1.0 if ended >= OVER else SMOOTHED
+
+
 def gain(log: MetricsLog) -> float:
     """Rise of the episode return from the first to the last quarter, in standard errors.
 
@@ -108,8 +124,7 @@ def gain(log: MetricsLog) -> float:
     quarter = max(len(returns) // 4, 2)
     early, late = returns[:quarter], returns[-quarter:]
     noise = float(np.std(np.diff(returns))) / np.sqrt(2)
-    if log.writer == "stable-baselines3":
-        noise *= SMOOTHED
+    noise *= smoothing(log)
     rise = float(np.mean(late) - np.mean(early)) * np.sqrt(quarter)
     spread = max(noise, 1e-9 * float(np.max(np.abs(returns))))
     if spread == 0:
@@ -152,8 +167,7 @@ def falls(log: MetricsLog) -> bool:
         return False
     early, late = returns[:part], returns[-part:]
     noise = np.sqrt((np.var(np.diff(early)) + np.var(np.diff(late))) / 4)
-    if log.writer == "stable-baselines3":
-        noise *= SMOOTHED
+    noise *= smoothing(log)
     fall = float(np.mean(early) - np.mean(late))
     spread = max(noise / np.sqrt(part), 1e-3 * abs(float(np.mean(early))))
     return bool(fall > FALLS * spread and late.max() < early.min())
@@ -177,6 +191,12 @@ def settled(log: MetricsLog) -> bool:
     won = level - float(np.min(early))
     best = level >= float(np.quantile(before, 0.9)) - max(spread, LITTLE * won)
     return best and won > DIPPED * spread
+
+
+def trifling(log: MetricsLog, error: float) -> bool:
+    """Whether an error of the critic is little beside the return of an episode, so that it may
+    grow many times and yet be harmless: that of a task which is solved."""
+    return error < TRIFLE * median(np.abs(log.get("mean_episode_return")))
 
 
 def alike(log: MetricsLog) -> NDArray[np.bool_]:

@@ -7,7 +7,7 @@ import numpy as np
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import MILD, RULES, SEVERE, Change, Finding, Rule
-from ppo.insight.rules._signs import bottleneck, lasting, median, rises
+from ppo.insight.rules._signs import bottleneck, lasting, leans, median, rises
 
 BLIND = 0.1  # explained variance (J)
 LONG = 20  # batches
@@ -36,7 +36,7 @@ class CriticBlind(Rule):
         row = lasting(cannot, long - 2, long)
         if not log.has("mean_episode_return") and log.writer != "ppo":
             return None  # a critic that comes late is healthy where the return rises
-        if row is None or rises(log) or self._nothing_left(log):
+        if row is None or rises(log) or leans(log) or self._nothing_left(log):
             return None
         evidence = (
             f"explained variance {number(median(variance[row:]))} for {len(log) - row} batches"

@@ -7,7 +7,16 @@ import numpy as np
 from ppo.core.figures import number, setting
 from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
-from ppo.insight.rules._signs import SIGN, begins_late, falls, known, median, opposed, rises
+from ppo.insight.rules._signs import (
+    SIGN,
+    begins_late,
+    falls,
+    first_finite,
+    known,
+    median,
+    opposed,
+    rises,
+)
 
 COLLAPSED = 0.1  # relative entropy that a fast collapse passes (S: falls by 90 %)
 GONE = 0.05  # relative entropy, or policy std over that of the start (J)
@@ -15,7 +24,7 @@ EARLY = 0.35  # of the run within which it falls (J)
 SOON = 15  # batches, for runs that are still short
 MOST = 0.6  # of that gain, where the rest came afterwards (J)
 DONE = 0.85  # of the run's whole gain: a policy that is this far may be sure of itself (J)
-SAME = 0.05  # std over mean of the returns of a policy that has all (J)
+SURE = 0.5  # of its spread, below which a policy was trained before the log begins (J)
 NARROW = 0.05  # policy std in action units, where it starts there (J; not unit-free)
 
 
@@ -40,7 +49,8 @@ class EntropyCollapse(Rule):
         if not len(rows) or median(spread[-5:]) > GONE * 2:
             return None
         row = int(rows[0])
-        if row == 0 and begins_late(log) and self._has_all(log):
+        unseen = begins_late(log) and first_finite(spread) < SURE
+        if unseen and self._may_have_all(log):
             return None
         late = row > max(EARLY * len(log), SOON)
         if late and not self._sank(log) or self._succeeded(log, row, spread):
@@ -50,11 +60,10 @@ class EntropyCollapse(Rule):
         )
         return self._report(log, row, evidence + f", now {number(100 * median(spread[-5:]))} %")
 
-    def _has_all(self, log: MetricsLog) -> bool:
-        """Whether the returns are next to the same gain each: maybe all that there is to win."""
+    def _may_have_all(self, log: MetricsLog) -> bool:
+        """Whether the returns are a gain that lasts: maybe all that there is to win."""
         _, returns = known(log.get("mean_episode_return"))
-        usual = median(returns)
-        return usual > 0 and bool(np.std(returns) < SAME * usual)
+        return median(returns) > 0 and not falls(log)
 
     def _sank(self, log: MetricsLog) -> bool:
         """Whether the policy became sure of less than it began with, and never had much more."""

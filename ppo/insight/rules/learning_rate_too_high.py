@@ -87,7 +87,8 @@ class LearningRateTooHigh(Rule):
         if np.isfinite(rate):
             evidence += f", learning rate {number(rate)}"
         sure = high or violent
-        if not sure and rises(log):
+        unseen = log.writer != "ppo" and not log.has("mean_episode_return")
+        if not sure and (rises(log) or leans(log) or unseen):
             return None
         if not high and self._grows_by_epochs(log, jumps):
             return None

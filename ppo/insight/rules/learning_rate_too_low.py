@@ -77,7 +77,8 @@ class LearningRateTooLow(Rule):
             changes = [Change("ppo.max_grad_norm", "0.5", cut), changes[0]]
         if narrow:
             changes.insert(0, self._wider(log))
-        finding = self.found(log, row, evidence, changes, confidence=0.97 if low else 0.5)
+        sure = 0.97 if low or narrow else 0.5
+        finding = self.found(log, row, evidence, changes, confidence=sure)
         if low:  # a rate this small explains the critic as well
             explained = (
                 "reward_scale_too_large",
@@ -89,6 +90,8 @@ class LearningRateTooLow(Rule):
                 "policy_collapse",
             )
             return Finding(**{**vars(finding), "explains": explained})
+        if narrow:  # a policy that is held comes to no reward that is seldom
+            return Finding(**{**vars(finding), "explains": ("no_reward_signal",)})
         return finding
 
     def _wider(self, log: MetricsLog) -> Change:

@@ -11,15 +11,16 @@ from ppo.insight.rules import RULES, Change, Finding, Rule
 from ppo.insight.rules._signs import (
     LATE,
     SIGN,
-    SMOOTHED,
     begins_late,
     bottleneck,
     falls,
     harder,
     known,
+    leans,
     median,
     opposed,
     rises,
+    smoothing,
 )
 
 LONG = 40  # updates (J)
@@ -43,7 +44,7 @@ class NotLearning(Rule):
         if falls(log):
             best = int(rows[np.argmax(returns)])
             return None if harder(log, best) else self._fallen(log, rows, returns)
-        if log.updates() < LONG or len(returns) < RETURNS or rises(log):
+        if log.updates() < LONG or len(returns) < RETURNS or rises(log) or leans(log):
             return None
         if begins_late(log) or harder(log, int(rows[0])):
             return None  # what was won before is not seen; a harder task hides what is won
@@ -52,8 +53,7 @@ class NotLearning(Rule):
         size = len(returns) // PART
         stretches = returns[-size * PART :].reshape(PART, size).mean(axis=1)
         noise = float(np.std(np.diff(returns))) / np.sqrt(size)  # of a difference of two
-        if log.writer == "stable-baselines3":
-            noise *= SMOOTHED
+        noise *= smoothing(log)
         if float(np.max(stretches[1:]) - stretches[0]) > ROSE * noise:
             return None
         evidence = f"return {number(stretches[0])} -> {number(stretches[-1])}"

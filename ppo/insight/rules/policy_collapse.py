@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from ppo.core.figures import number
 from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
-from ppo.insight.rules._signs import SMOOTHED, begins_late, harder, known, median
+from ppo.insight.rules._signs import begins_late, harder, known, median, smoothing
 
 LOST = 0.25  # of the best gain, for good (J)
 HALF = 0.5  # of the best gain, for a time or again and again (J)
@@ -78,8 +78,7 @@ class PolicyCollapse(Rule):
         top = int(np.argmax(returns))
         best, start = float(returns[top]), float(np.min(returns[: top + 1]))
         noise = float(np.median(np.abs(np.diff(returns)))) * 1.5  # a crash is no noise
-        if log.writer == "stable-baselines3":
-            noise *= SMOOTHED
+        noise *= smoothing(log)
         gained = best - start
         lost = bool((returns[-CRASH:] < best - MOST * gained).all())
         if not lost or gained < 2 * CLEAR * noise or len(returns) - 1 - top < CRASH:
@@ -131,10 +130,10 @@ def _noise(log: MetricsLog, returns: Column) -> float:
     """
     steps = np.diff(returns)
     noise = float(np.mean(np.abs(steps))) * 1.25
-    if log.writer != "stable-baselines3":
+    if smoothing(log) == 1:
         return noise
     bends = float(np.median(np.abs(np.diff(steps)))) / (0.6745 * np.sqrt(2))  # of a random walk
-    return SMOOTHED * min(noise, bends)
+    return smoothing(log) * min(noise, bends)
 
 
 def _first_mover(log: MetricsLog, top: int, fall: int) -> str:

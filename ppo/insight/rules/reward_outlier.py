@@ -7,7 +7,7 @@ import numpy as np
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import MILD, RULES, SEVERE, Change, Finding, Rule
-from ppo.insight.rules._signs import median, spikes
+from ppo.insight.rules._signs import median, spikes, trifling
 
 ROBUST_SIGMAS = 1e3  # of the rewards' interquartile scale (J; threads: 1e5)
 ABOVE = 3.0  # times the usual spread, that of later batches too (J)
@@ -41,6 +41,8 @@ class RewardOutlier(Rule):
         size = np.abs(log.get("return_mean"))  # of a solved task: next to nothing is no outlier
         usual = median(np.delete(scale, rows))
         rows = [r for r in rows if scale[r] > ABOVE * usual and not scale[r] < SOME * size[r]]
+        if not log.has("return_std"):
+            rows = [row for row in rows if not trifling(log, float(scale[row]))]
         if not rows:
             return None
         row = rows[0]

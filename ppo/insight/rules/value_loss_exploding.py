@@ -7,7 +7,7 @@ import numpy as np
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
-from ppo.insight.rules._signs import known, median, return_scale
+from ppo.insight.rules._signs import known, median, return_scale, trifling
 
 ERROR = 3.0  # root error over the largest std of the returns so far (J)
 GROWS = 5  # batches in a row, not counting single dips
@@ -62,6 +62,8 @@ class ValueLossExploding(Rule):
             return None
         before, now = float(np.max(loss[:-WINDOW])), median(loss[-3:])
         if not before > 0 or now < TIMES * before:
+            return None
+        if not log.has("return_std") and trifling(log, float(np.sqrt(now))):
             return None
         _, spread = known(self._spread(log))
         if len(spread) < WINDOW + 3:

@@ -1,0 +1,86 @@
+"""Guesses that a return, a beginning or a size refutes, and findings that go before others."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from made_logs import first, foreign, noisy, through
+
+from ppo.insight.doctor import diagnose
+from ppo.insight.rules._signs import gain, leans, rises
+
+
+def test_a_mean_over_a_hundred_episodes_hides_nothing_where_more_end_in_a_batch() -> None:
+    returns = noisy(lambda done: done, 0.3)
+    few, many = (
+        foreign(70, "stable-baselines3", mean_episode_return=returns, mean_episode_length=length)
+        for length in (300.0, 3.0)
+    )
+    assert gain(many) == pytest.approx(3 * gain(few))
+    assert [rises(few), rises(many)] == [False, True]
+
+
+def test_a_weak_guess_that_a_rising_return_would_refute_waits_for_one() -> None:
+    odd = {"approx_kl": 0.06, "explained_variance": 0.93, "clip_fraction": 0.3}
+    flat = foreign(60, "stable-baselines3", mean_episode_return=noisy(lambda t: 0 * t), **odd)
+    assert first(flat) == "observations_unnormalized"
+    unseen = foreign(60, "stable-baselines3", **odd)
+    assert diagnose(unseen) == []
+
+
+@pytest.mark.parametrize(("value", "found"), [(0.03, []), (3.0, ["reward_outlier"])])
+def test_an_error_that_is_little_beside_the_return_is_no_outlier(
+    value: float, found: list[str]
+) -> None:
+    error = through((0, 0.001 * value), (0.7, 0.001 * value), (0.71, value), (0.72, 0.001 * value))
+    log = foreign(100, value_rmse=error, mean_episode_return=noisy(lambda t: 1 + 0 * t, 0.001))
+    assert [f.illness for f in diagnose(log) if f.illness == "reward_outlier"] == found
+
+
+@pytest.mark.parametrize(("value", "found"), [(0.03, []), (3.0, ["value_loss_exploding"])])
+def test_an_error_that_is_little_beside_the_return_does_not_explode(
+    value: float, found: list[str]
+) -> None:
+    error = through((0, 0.1 * value), (0.92, 0.1 * value), (0.95, value), (1, value))
+    log = foreign(100, value_rmse=error, mean_episode_return=noisy(lambda t: 1 + 0 * t, 0.001))
+    assert [f.illness for f in diagnose(log) if f.illness == "value_loss_exploding"] == found
+
+
+LEANING = through((0, 0.0), (0.25, 0.2), (1, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("columns", "flat"),
+    [
+        ({}, "not_learning"),
+        ({"explained_variance": 0.01}, "critic_blind"),
+        ({"approx_kl": 0.06, "clip_fraction": 0.2}, "learning_rate_too_high"),
+    ],
+)
+def test_a_weak_guess_is_refuted_by_a_return_that_rises_rather_than_not(
+    columns: dict[str, float], flat: str
+) -> None:
+    noise = 0.5 * np.random.default_rng(17).normal(size=48)
+    leaning = foreign(48, mean_episode_return=lambda t: LEANING(t) + noise, **columns)
+    assert leans(leaning) and not rises(leaning)
+    assert diagnose(leaning) == []
+    assert first(foreign(48, mean_episode_return=lambda t: noise, **columns)) == flat
+
+
+def test_a_weak_guess_is_not_made_of_a_log_without_its_beginning() -> None:
+    odd = {"approx_kl": 0.06, "explained_variance": 0.93, "clip_fraction": 0.3}
+    log = foreign(60, "stable-baselines3", mean_episode_return=noisy(lambda t: 0 * t), **odd)
+    assert first(log) == "observations_unnormalized"
+    log.columns["env_steps"] = log.columns["env_steps"] + 1e6
+    assert "observations_unnormalized" not in {f.illness for f in diagnose(log)}
+
+
+def test_a_narrow_clip_is_the_cause_of_a_reward_that_is_not_found() -> None:
+    held = {"approx_kl": 2e-5, "clip_fraction": 0.1, "entropy_relative": 0.999}
+    wide, narrow = (
+        foreign(60, mean_episode_return=-500.0, clip_range=clip, learning_rate=3e-4, **held)
+        for clip in (0.2, 0.01)
+    )
+    assert first(wide) == "no_reward_signal"
+    assert [f.illness for f in diagnose(narrow)] == ["learning_rate_too_low", "no_reward_signal"]
+    assert "0.2 (the clip range is 0.01)" in diagnose(narrow)[0].remedy
