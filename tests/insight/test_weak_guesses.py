@@ -84,3 +84,27 @@ def test_a_narrow_clip_is_the_cause_of_a_reward_that_is_not_found() -> None:
     assert first(wide) == "no_reward_signal"
     assert [f.illness for f in diagnose(narrow)] == ["learning_rate_too_low", "no_reward_signal"]
     assert "0.2 (the clip range is 0.01)" in diagnose(narrow)[0].remedy
+
+
+@pytest.mark.parametrize(("late", "found"), [(-496.0, "no_reward_signal"), (-450.0, "healthy")])
+def test_a_few_lucky_episodes_among_many_are_no_rise(late: float, found: str) -> None:
+    """Acrobot that nobody learned: one episode in a hundred reaches the goal by chance."""
+    returns = through((0, -500.0), (0.3, -500.0), (0.4, late), (0.41, late + 2), (1, late))
+    log = foreign(60, "rsl_rl", mean_episode_return=returns, value_rmse=10.0)
+    assert rises(log) == leans(log) == (found == "healthy")
+    assert first(log) == found
+
+
+def test_a_rate_far_below_the_usual_is_named_without_a_kl() -> None:
+    flat = noisy(lambda done: 20 + 0 * done, 1.0)
+    for writer in ("rsl_rl", "ml-agents", "skrl"):
+        slow = foreign(30, writer, mean_episode_return=flat, learning_rate=1e-6)
+        assert first(slow) == "learning_rate_too_low" and diagnose(slow)[0].since_batch == 0
+        usual = foreign(30, writer, mean_episode_return=flat, learning_rate=3e-4)
+        assert diagnose(usual) == []
+        decayed = foreign(
+            30, writer, mean_episode_return=flat, learning_rate=through((0, 3e-4), (1, 1e-8))
+        )
+        assert diagnose(decayed) == [], "what a schedule comes to is no fault"
+        learns = foreign(30, writer, mean_episode_return=lambda t: 20 + 9 * t, learning_rate=1e-6)
+        assert diagnose(learns) == []

@@ -14,6 +14,7 @@ SMOOTHED = 3.0  # a mean over 100 episodes hides that much of its noise (J)
 OVER = 100  # episodes, the last of which Stable-Baselines3's return is a mean of (S)
 LATE = 6  # batches that say where critic and policy have come to
 LAST = 3  # returns that say whether the end is still up
+SLIGHT = 0.02  # of a return that all first batches share, by which chance raises it (J)
 LEANS = 3.0  # standard errors of a return that rises rather than not (J)
 FALLS = 6.0  # standard errors by which the last sixth is below the first (J)
 RISES = 5.0  # standard errors by which the last quarter's return must exceed the first's (J)
@@ -137,7 +138,7 @@ def rises(log: MetricsLog) -> bool:
 
     False where none is logged.
     """
-    return bool(gain(log) > RISES and not _gone(log)) or settled(log)
+    return bool(gain(log) > RISES and not _gone(log) and not lucky(log)) or settled(log)
 
 
 def leans(log: MetricsLog) -> bool:
@@ -147,7 +148,17 @@ def leans(log: MetricsLog) -> bool:
         return len(returns) > 1 and bool(returns[-1] > returns[0])
     quarter = max(len(returns) // 4, 2)
     higher = bool(np.median(returns[-quarter:]) > np.max(returns[:quarter]))
+    higher = higher and not lucky(log)
     return settled(log) or (higher and bool(gain(log) > LEANS and not _gone(log)))
+
+
+def lucky(log: MetricsLog) -> bool:
+    """Whether the return left its floor, the same in all first batches, by next to nothing: a few
+    episodes among many ended otherwise."""
+    _, returns = known(log.get("mean_episode_return"))
+    early, late = returns[: max(len(returns) // 4, 2)], returns[-max(len(returns) // 4, 2) :]
+    won = float(np.mean(late) - early[0])
+    return bool(np.ptp(early) == 0 and 0 <= won < SLIGHT * abs(early[0]))
 
 
 def _gone(log: MetricsLog) -> bool:

@@ -15,6 +15,7 @@ from ppo.insight.rules._signs import (
     falls,
     known,
     lasting,
+    leans,
     median,
     present,
     rises,
@@ -41,14 +42,18 @@ class LearningRateTooLow(Rule):
     illness = "learning_rate_too_low"
     number = 12
     waits = EARLY
-    needs = (("approx_kl",), ("policy_std", "value_loss"))
+    needs = (
+        ("approx_kl",),
+        ("policy_std", "value_loss"),
+        ("learning_rate", "mean_episode_return"),
+    )
     sources = ("andyljones.com/posts/rl-debugging.html",)
 
     def check(self, log: MetricsLog) -> Finding | None:
         if bottleneck(log):
             return None  # it is the network that does not move
         if not log.has("approx_kl"):
-            return self._hardly(log)
+            return self._by_rate(log) or self._hardly(log)
         kl, clipped = log.get("approx_kl"), log.get("clip_fraction")
         narrow = (
             clip_range(log) < NARROW_CLIP
@@ -117,6 +122,16 @@ class LearningRateTooLow(Rule):
         quarter = len(returns) // 4
         step = np.mean(returns[-quarter:]) - np.mean(returns[-2 * quarter : -quarter])
         return bool(step > CLIMBS * np.ptp(returns))
+
+    def _by_rate(self, log: MetricsLog) -> Finding | None:
+        """Without KL: a rate that is never in the common range, beside a return that stands."""
+        rows, rates = known(log.get("learning_rate"))
+        _, returns = known(log.get("mean_episode_return"))
+        low = len(rates) > 0 and 0 < rates.max() < ORDINARY_RATE[0]
+        if not low or len(returns) < LONG // 2 or leans(log) or falls(log):
+            return None
+        evidence = f"learning rate {number(median(rates))}, and the return does not rise"
+        return self.found(log, int(rows[0]), evidence, [Change("ppo.learning_rate", "3e-4")], 0.6)
 
     def _hardly(self, log: MetricsLog) -> Finding | None:
         """Without KL: neither the spread of a policy that learns it nor the critic's loss moves."""

@@ -17,6 +17,7 @@ from ppo.insight.rules._signs import (
     harder,
     known,
     leans,
+    lucky,
     median,
     opposed,
     rises,
@@ -54,7 +55,7 @@ class NotLearning(Rule):
         stretches = returns[-size * PART :].reshape(PART, size).mean(axis=1)
         noise = float(np.std(np.diff(returns))) / np.sqrt(size)  # of a difference of two
         noise *= smoothing(log)
-        if float(np.max(stretches[1:]) - stretches[0]) > ROSE * noise:
+        if float(np.max(stretches[1:]) - stretches[0]) > ROSE * noise and not lucky(log):
             return None
         evidence = f"return {number(stretches[0])} -> {number(stretches[-1])}"
         evidence += f" in {len(returns)} batches, never clearly higher"

@@ -29,7 +29,6 @@ FAR_JUMP, CLIPPED = 0.08, 0.35  # KL, clip fraction: too high though the return 
 ROUGH = (0.08, 0.6)  # root of the unexplained share at which the critic then stays
 DEAD_FEATURES = 1e-4  # explained variance of a critic whose features are constant
 NOTHING = 1e-6  # likewise of one value for all states, in 32 bits (M)
-SLIGHT = 0.05  # of a return's size, by which a few lucky episodes raise it (J)
 NEXT_TO_NOTHING = 5e-3  # beside a policy as uniform as at the start (M: 1.7e-3, a heavy bonus 0.04)
 TRAINED = 1e-4  # KL of a policy that an update moves (J)
 OFFSET_LEARNED = 0.7  # of its first root error
@@ -100,9 +99,7 @@ class ObservationsUnnormalized(Rule):
         """From the first batch on one value for every state, though the policy is trained."""
         rows, variance = known(np.abs(log.get("explained_variance")))
         moves = median(np.abs(log.get("approx_kl")))
-        _, returns = known(log.get("mean_episode_return"))
-        rose = rises(log) and np.ptp(returns) > SLIGHT * abs(median(returns))
-        if len(variance) < LONG or not moves > TRAINED or rose or not ordinary_rate(log):
+        if len(variance) < LONG or not moves > TRAINED or rises(log) or not ordinary_rate(log):
             return None
         largest = float(np.max(variance, initial=0.0))
         exactly = 0 < largest < NOTHING  # what is always 0 is not measured
