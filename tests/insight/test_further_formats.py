@@ -233,3 +233,52 @@ def test_the_last_figures_of_a_run_are_too_few_to_judge(tmp_path: Path) -> None:
     log = read_log(file)
     assert log.writer == "pufferlib" and len(log) == 1
     assert status(log, diagnose(log)) == "too_early"
+
+
+def test_against_itself_a_policy_is_judged_by_its_rating(tmp_path: Path) -> None:
+    even = {"Environment/Cumulative Reward": lambda i: 0.1 * (-1) ** i, "Policy/Entropy": 1.4}
+    alone = read_log(event_file(tmp_path / "a" / "events.out.tfevents.1", tags(**even)).parent)
+    assert status(alone, diagnose(alone)) == "not_learning"
+    even |= {"Self-play/ELO": lambda i: 1200.0 + rising(i)}
+    log = read_log(event_file(tmp_path / "b" / "events.out.tfevents.1", tags(**even)).parent)
+    assert status(log, diagnose(log)) == "healthy"
+    assert log.get("mean_episode_return")[0] == 1200 + rising(0)
+
+
+@pytest.mark.parametrize(
+    ("tag", "algorithm"), [("Losses/Baseline Loss", "POCA"), ("Losses/Q1 Loss", "SAC")]
+)
+def test_other_trainers_of_ml_agents_are_known_by_their_losses(
+    tmp_path: Path, tag: str, algorithm: str
+) -> None:
+    figures = {"Environment/Cumulative Reward": rising, tag: 0.1}
+    log = read_log(event_file(tmp_path / "events.out.tfevents.1", tags(**figures)).parent)
+    assert log.algorithm == algorithm and status(log, []) == "not_read"
+
+
+def test_what_lacks_all_figures_of_ppo_alone_is_another_algorithm(tmp_path: Path) -> None:
+    rows = {"rollout/ep_rew_mean": rising, "train/n_updates": 1.0, "train/value_loss": 11.8}
+    assert read_log(table(tmp_path / "some.csv", rows)).algorithm == "another algorithm"
+    trpo = read_log(table(tmp_path / "trpo.csv", rows | {"train/policy_objective": 0.1}))
+    assert trpo.algorithm == "TRPO"
+    for own in ("train/approx_kl", "train/clip_range", "train/policy_gradient_loss"):
+        assert read_log(table(tmp_path / "ppo.csv", rows | {own: 0.01})).algorithm == "PPO"
+
+
+def test_a_penalty_that_grows_is_a_harder_task(tmp_path: Path) -> None:
+    """Isaac Lab multiplies the weights of penalties while training goes on."""
+    falls = {"Train/mean_reward": lambda i: 90.0 - 60 * (i > 25) + i % 3, "Loss/surrogate": -0.01}
+    weight = {"Curriculum/action_rate": lambda i: -0.1 if i > 25 else -1e-4}
+    names = []
+    for folder, written in (("a", falls), ("b", falls | weight)):
+        event_file(tmp_path / folder / "events.out.tfevents.1", tags(**written))
+        log = read_log(tmp_path / folder)
+        names.append([finding.illness for finding in diagnose(log)])
+    assert names == [["not_learning"], []]
+
+
+def test_the_clip_factor_of_old_stable_baselines_is_its_clip_fraction(tmp_path: Path) -> None:
+    rows = {"loss/clip_factor": 0.2, "loss/approximate_kullback-leibler": 0.01,
+            "loss/value_function_loss": 4.0, "episode_reward": rising}  # fmt: skip
+    log = read_log(table(tmp_path / "old.csv", rows))
+    assert log.get("clip_fraction")[0] == 0.2 and log.get("approx_kl")[0] == 0.01

@@ -63,12 +63,12 @@ def begin(
 
 
 def task_level(log: MetricsLog, series: Series, steps: Column) -> None:
-    """The level of a curriculum, where one is logged: the sum of all that change."""
+    """The level of a curriculum, where one is logged: the sum of all, penalties by their size."""
     tags = [tag for tag in series.points if re.search(LEVELS, tag)]
     for tag in tags:
         column = series.mean_between(tag, steps)[0]
         if np.isfinite(column).any():
-            known = as_last_written(column)
+            known = np.abs(as_last_written(column))
             log.columns["task_level"] = known + log.columns.get("task_level", np.zeros(len(steps)))
 
 

@@ -18,7 +18,7 @@ ALIASES = {
     "loss_actor loss_policy loss_pi",
     "approx_kl": "kl mean_kl kl_div kl_divergence kl_mean kl_approx approximate_kullback_leibler "
     "mean_kl_loss",
-    "clip_fraction": "clipfrac clip_frac fraction_clipped clipped_fraction",
+    "clip_fraction": "clipfrac clip_frac clip_factor fraction_clipped clipped_fraction",
     "explained_variance": "vf_explained_var ev explained_var exp_var var_explained ev_tdlam_before",
     "entropy": "policy_entropy mean_entropy",
     "mean_episode_return": "ep_rew_mean ep_reward_mean episode_reward_mean eprewmean "

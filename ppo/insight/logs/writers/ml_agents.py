@@ -32,6 +32,10 @@ _UNITY_SUMMARY = {
 }
 
 
+_UNITY_OTHERS = {"Losses/Q1 Loss": "SAC", "Losses/Baseline Loss": "POCA"}
+_ELO = "Self-play/ELO"
+
+
 def _is_unity(series: Series) -> bool:
     return any(series.has(tag) for tag in ("Environment/Cumulative Reward", "Losses/Policy Loss"))
 
@@ -45,10 +49,14 @@ def _unity(series: Series) -> MetricsLog:
         if series.has(tag):
             log.columns[name] = as_last_written(series.at(tag, steps))  # one may span several lines
     task_level(log, series, steps)
+    if series.has(_ELO):  # against itself a policy wins half of the games, however good it is
+        log.columns["mean_episode_return"] = as_last_written(series.at(_ELO, steps))
+        log.notes.append("self-play: the rating (ELO) stands for the return")
     text = next((t for k, t in series.texts.items() if "yperparameters" in k), "")
     kind = re.search(r"trainer_type:\s*(\w+)", text)
-    if kind and kind.group(1).lower() != "ppo" or series.has("Losses/Q1 Loss"):
-        log.algorithm = kind.group(1).upper() if kind else "SAC"
+    others = [name for tag, name in _UNITY_OTHERS.items() if series.has(tag)]
+    if kind and kind.group(1).lower() != "ppo" or others:
+        log.algorithm = kind.group(1).upper() if kind else others[0]
     for theirs, ours in settings_of("ml-agents").items():
         found = re.search(rf"^\s*{theirs}:\s*(\S+)", text, flags=re.MULTILINE)
         if found:

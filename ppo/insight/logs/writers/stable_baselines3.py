@@ -34,7 +34,14 @@ _SB3_OTHERS = {  # tags that its other algorithms write
     "rollout/exploration_rate": "DQN",
     "rollout/exploration rate": "DQN",
     "train/policy_loss": "A2C",
+    "train/policy_objective": "TRPO",
 }
+_SB3_PPO = (
+    "train/policy_gradient_loss",
+    "train/approx_kl",
+    "train/clip_fraction",
+    "train/clip_range",
+)
 
 
 def _is_sb3(series: Series) -> bool:
@@ -49,8 +56,9 @@ def _sb3(series: Series) -> MetricsLog:
     rollout = [tag for tag in _SB3_ROW if series.has(tag)]
     log, steps = start(series, *(rollout or train))
     log.writer = "stable-baselines3"
-    if not series.has("train/policy_gradient_loss"):
+    if not any(series.has(tag) for tag in _SB3_PPO):
         others = [name for tag, name in _SB3_OTHERS.items() if series.has(tag)]
+        others += ["another algorithm"] if series.has("train/n_updates", "train/value_loss") else []
         log.algorithm = others[0] if others else log.algorithm
     fill(log, series, steps, SB3_ROLLOUT)
     fill(log, series, steps, SB3_TRAIN)
