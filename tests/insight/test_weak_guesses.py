@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from made_logs import first, foreign, noisy, through
+from made_logs import SHAPE, first, foreign, noisy, through
 
 from ppo.insight.doctor import diagnose
 from ppo.insight.rules._signs import gain, leans, rises
@@ -108,3 +108,23 @@ def test_a_rate_far_below_the_usual_is_named_without_a_kl() -> None:
         assert diagnose(decayed) == [], "what a schedule comes to is no fault"
         learns = foreign(30, writer, mean_episode_return=lambda t: 20 + 9 * t, learning_rate=1e-6)
         assert diagnose(learns) == []
+
+
+def test_one_leap_at_a_rate_far_too_high_is_the_cause_whenever_it_comes() -> None:
+    """A schedule or a hand that raises the rate of a run that had learned."""
+    figures = {
+        "mean_episode_return": noisy(through((0, -500), (0.4, -85), (0.6, -85), (1, -420)), 2.0),
+        "learning_rate": lambda t: np.where(t < 0.6, 1e-3, 0.1),
+        "explained_variance": lambda t: np.where(t < 0.6, 0.9, 1e-5),
+        "entropy_relative": lambda t: np.where(t < 0.6, 0.3, 1e-6),
+        "value_rmse": through((0, 12.0), (0.6, 5.0), (1, 0.5)),
+        "clip_fraction": 0.02,
+    }
+    leap = foreign(80, "stable-baselines3", approx_kl=_leap(12.0), **figures)
+    assert [f.illness for f in diagnose(leap)][:2] == ["learning_rate_too_high", "policy_collapse"]
+    small = foreign(80, "stable-baselines3", approx_kl=_leap(0.01), **figures)
+    assert first(small) == "policy_collapse", "inputs do not go off scale in the middle of a run"
+
+
+def _leap(size: float) -> SHAPE:
+    return lambda t: np.where(np.arange(len(t)) == 48, size, np.where(t < 0.6, 0.004, 0.0))

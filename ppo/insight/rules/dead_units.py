@@ -1,17 +1,23 @@
-"""The network loses capacity. Supporting evidence, never a cause on its own."""
+"""The network loses capacity: supporting evidence, a cause only where nothing passes it at all."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
-from ppo.insight.rules import MILD, RULES, Change, Finding, Rule
-from ppo.insight.rules._signs import known, lasting, median, rises
+from ppo.insight.rules import MILD, RULES, SEVERE, Change, Finding, Rule
+from ppo.insight.rules._signs import known, lasting, median, ordinary_rate, rises
 
 LONG = 40  # batches: a policy that stands still makes units look dead for a while (M)
 DEAD = 0.25  # share of units (J)
 RANK = 0.1  # effective rank over width (J)
+# From a log without figures on units, what is left where all are dead: the last biases.
+NOTHING = 1e-6  # explained variance of one value for all states, in 32 bits (M)
+BIASES = 1e-4  # KL of a policy of which nothing else moves at an ordinary rate (M: 1e-6)
+SEEN = 20  # batches
 
 
 @RULES.register("dead_units")
@@ -19,7 +25,7 @@ class DeadUnits(Rule):
     illness = "dead_units"
     number = 18
     severity = MILD
-    needs = (("dead_units",), ("effective_rank",))
+    needs = (("dead_units",), ("effective_rank",), ("explained_variance", "approx_kl"))
     explains = ("policy_collapse",)
     sources = ("No Representation, No Trust (2024)", "Sokar et al. 2023")
 
@@ -28,6 +34,8 @@ class DeadUnits(Rule):
             log
         ):  # a good policy visits few states, and units that do not vary there look dead
             return None
+        if not log.has("dead_units") and not log.has("effective_rank"):
+            return self._by_traces(log)
         rows, dead = known(log.get("dead_units"))
         row = lasting(dead > DEAD, LONG - 5, LONG)
         if row is not None:
@@ -39,6 +47,23 @@ class DeadUnits(Rule):
             return None
         evidence = f"effective rank {number(100 * median(rank[row:]))} % of the width and falling"
         return self.found(log, int(rows[row]), evidence, self._changes(), confidence=0.4)
+
+    def _by_traces(self, log: MetricsLog) -> Finding | None:
+        """One value for all states, and a policy that hardly moves although its rate is ordinary:
+        nothing of the observation passes the layers."""
+        rows, variance = known(np.abs(log.get("explained_variance")))
+        moves = median(np.abs(log.get("approx_kl")))
+        usual = log.has("learning_rate") and ordinary_rate(log)
+        blind = len(variance) >= SEEN and 0 < np.max(variance) < NOTHING
+        if not blind or not usual or not moves < BIASES:
+            return None
+        evidence = f"the critic has one value for all states in {len(variance)} batches, and KL is"
+        evidence += f" {number(moves)} at an ordinary learning rate: only the last biases move"
+        look = Change("", "", "look whether observations are all zero, or hidden units all dead")
+        changes = [look, Change("env.normalize_observations", "true"), *self._changes()]
+        found = self.found(log, int(rows[0]), evidence, changes, 0.97, SEVERE)
+        explained = ("no_reward_signal", "learning_rate_too_low", "critic_blind")
+        return replace(found, explains=(*self.explains, *explained, "observations_unnormalized"))
 
     def _changes(self) -> list[Change]:
         return [

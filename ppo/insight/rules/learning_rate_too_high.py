@@ -72,7 +72,9 @@ class LearningRateTooHigh(Rule):
         if row is None and high:
             row = onset(jumps[:EARLY], 2, 5)
         if row is None and not rises(log):  # one leap may end it all
-            row = onset(kl[:EARLY] > LEAP, 1, 1)
+            leaps = kl > LEAP
+            leaps[EARLY:] &= log.get("learning_rate")[EARLY:] > ORDINARY_RATE[1]
+            row = onset(leaps, 1, 1)
         if row is None:
             return self._dead(log, kl, rate) if high else None
         then = median(log.get("learning_rate")[jumps])  # it may be another as a rule

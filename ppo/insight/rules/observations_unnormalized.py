@@ -31,6 +31,7 @@ DEAD_FEATURES = 1e-4  # explained variance of a critic whose features are consta
 NOTHING = 1e-6  # likewise of one value for all states, in 32 bits (M)
 NEXT_TO_NOTHING = 5e-3  # beside a policy as uniform as at the start (M: 1.7e-3, a heavy bonus 0.04)
 TRAINED = 1e-4  # KL of a policy that an update moves (J)
+SAW = 0.5  # at its best before, of one that inputs have not kept from seeing (J)
 OFFSET_LEARNED = 0.7  # of its first root error
 ERRATIC = 0.55  # median change of log10 KL from batch to batch
 TRACES_EXPLAIN = ("critic_blind", "learning_rate_too_high", "learning_rate_too_low")
@@ -154,6 +155,8 @@ class ObservationsUnnormalized(Rule):
         finite = error[np.isfinite(error)]
         if row is None or rises(log) or not len(finite):
             return None, ""
+        if np.nanmax(variance[:row], initial=-np.inf) > SAW:
+            return None, ""  # something else broke it
         fallen = median(finite[-5:]) / finite[0]
         if not 0.02 < fallen < OFFSET_LEARNED:
             return None, ""
