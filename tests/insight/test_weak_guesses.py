@@ -128,3 +128,12 @@ def test_one_leap_at_a_rate_far_too_high_is_the_cause_whenever_it_comes() -> Non
 
 def _leap(size: float) -> SHAPE:
     return lambda t: np.where(np.arange(len(t)) == 48, size, np.where(t < 0.6, 0.004, 0.0))
+
+
+def test_a_discount_that_sees_no_consequence_is_told_though_few_batches_end_an_episode() -> None:
+    seldom = lambda t: np.where(np.arange(len(t)) % 4 == 1, 450.0, np.nan)  # noqa: E731
+    log = foreign(48, mean_episode_length=seldom, approx_kl=1e-5, learning_rate=2.5e-4)
+    log.settings["ppo.gamma"] = 0.1
+    assert first(log) == "gamma_horizon" and "episodes 450" in diagnose(log)[0].evidence
+    log.settings["ppo.gamma"] = 0.99
+    assert first(log) != "gamma_horizon"

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from ppo.core.figures import number, setting
+from ppo.insight.logs.columns import as_last_written
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import MILD, RULES, SEVERE, Change, Finding, Rule
 from ppo.insight.rules._signs import known, lasting, median, rises, settled
@@ -14,6 +15,7 @@ from ppo.insight.rules._signs import known, lasting, median, rises, settled
 FAR, NEAR = 10.0, 0.1  # horizon 1 / (1 - gamma) over the mean length of an episode (J)
 BLINK, LONGER = 3.0, 3.0  # steps of a horizon that hides what follows in episodes so much longer
 SAME = 0.01  # spread of the last returns beside their size, in a task that is solved (J)
+LONG = 20  # batches
 BLIND = 0.3  # explained variance (J)
 
 
@@ -22,7 +24,6 @@ class GammaHorizon(Rule):
     illness = "gamma_horizon"
     number = 25
     severity = MILD
-    waits = 20
     needs = (("mean_episode_length",),)
     explains = ("critic_blind", "loss_imbalance", "too_many_epochs", "entropy_coefficient_too_high")
     sources = ("andyljones.com/posts/rl-debugging.html: smaller discount or longer chunks",)
@@ -39,7 +40,7 @@ class GammaHorizon(Rule):
         if not ((gamma >= 0) & (gamma < 1)).all():
             return None
         horizon = 1 / (1 - gamma)
-        length = log.get("mean_episode_length")
+        length = as_last_written(log.get("mean_episode_length"))  # not in each batch one ends
         ratio = horizon / length
         wrong = ((ratio > FAR) | (ratio < NEAR)) & (log.get("explained_variance") < BLIND)
         if rises(log):
@@ -47,7 +48,9 @@ class GammaHorizon(Rule):
         blink = (horizon < BLINK) & (ratio < 1 / LONGER)  # such a critic sees, but no consequence
         if not self._solved(log):
             wrong |= blink
-        row = lasting(wrong, 18, 20)
+        row = lasting(wrong, LONG - 2, LONG)
+        if len(log) < LONG and bool((wrong & blink).all()):
+            row = 0  # settings need no time to show
         if row is None:
             return None
         mean = median(length[row:])
