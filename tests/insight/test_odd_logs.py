@@ -167,3 +167,12 @@ def test_evaluations_stand_for_returns_that_are_not_logged() -> None:
     log = read(tags)
     assert log.has("mean_episode_return") and "evaluations stand" in " ".join(log.notes)
     assert status(log, diagnose(log)) == "healthy", "their noise is hidden by no mean of 100"
+
+
+def test_one_episode_without_a_return_leaves_the_others_of_its_batch() -> None:
+    ends = np.arange(64.0, 4097.0, 64.0)
+    returns = np.where(np.arange(64) % 7 == 3, np.nan, 5.0)
+    losses = np.stack([512.0 * np.arange(1, 9), np.full(8, 0.1)], 1)
+    points = {"charts/episodic_return": np.stack([ends, returns], 1), "losses/value_loss": losses}
+    log = interpret(Series(points | {"losses/clipfrac": losses}))
+    assert log.writer == "cleanrl" and log.get("mean_episode_return").tolist() == [5.0] * 8

@@ -50,7 +50,7 @@ class Series:
         self.used.add(tag)
         if points is not None and len(points) and len(steps):
             place = np.searchsorted(steps, points[:, 0])
-            keep = place < len(steps)
+            keep = (place < len(steps)) & ~np.isnan(points[:, 1])
             np.add.at(total, place[keep], points[keep, 1])
             np.add.at(count, place[keep], 1.0)
         with np.errstate(all="ignore"):

@@ -99,7 +99,8 @@ class RewardScaleTooLarge(Rule):
         estimated = not log.has("batches_to_reach")
         moderate = median(size[row:]) < MODERATE
         passed = lasting(beyond, 5, 6) is None  # a critic that comes late has found its way
-        if estimated and moderate and (rises(log) or len(log) < LONG or passed):
+        seen = log.writer == "ppo" or log.has("mean_episode_return")
+        if estimated and moderate and (rises(log) or len(log) < LONG or passed or not seen):
             return None
         finding = self._report(log, row, size, far)
         return replace(finding, severity=MILD) if estimated and moderate else finding
