@@ -156,3 +156,26 @@ def test_targets_of_a_moderate_size_are_no_illness_where_no_return_is_logged() -
     assert "reward_scale_too_large" not in {f.illness for f in diagnose(unseen)}
     flat = foreign(60, "cleanrl", mean_episode_return=noisy(lambda t: 9 + 0 * t), **blind)
     assert "reward_scale_too_large" in {f.illness for f in diagnose(flat)}
+
+
+@pytest.mark.parametrize(
+    ("illness", "settings", "columns"),
+    [
+        ("critic_blind", {}, {"explained_variance": 0.02}),
+        ("reward_scale_too_large", {}, {"explained_variance": 0.02, "value_rmse": 90.0}),
+        (
+            "value_clip_too_tight",
+            {"ppo.value_clip": "absolute", "ppo.value_clip_epsilon": 0.2},
+            {"explained_variance": 0.05, "value_rmse": 20.0},
+        ),
+    ],
+)
+def test_a_slow_critic_is_not_judged_by_a_log_without_its_beginning(
+    illness: str, settings: dict[str, object], columns: dict[str, float]
+) -> None:
+    flat = noisy(lambda t: 200 + 0 * t, 5.0)
+    log = foreign(60, "cleanrl", mean_episode_return=flat, learning_rate=3e-4, **columns)
+    log.settings |= settings
+    assert first(log) == illness
+    log.columns["env_steps"] = log.columns["env_steps"] + 1e6
+    assert diagnose(log) == []

@@ -7,7 +7,7 @@ import numpy as np
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import MILD, RULES, SEVERE, Change, Finding, Rule
-from ppo.insight.rules._signs import bottleneck, lasting, leans, median, rises
+from ppo.insight.rules._signs import begins_late, bottleneck, lasting, leans, median, rises
 
 BLIND = 0.1  # explained variance (J)
 LONG = 20  # batches
@@ -38,6 +38,8 @@ class CriticBlind(Rule):
             return None  # a critic that comes late is healthy where the return rises
         if row is None or rises(log) or leans(log) or self._nothing_left(log):
             return None
+        if begins_late(log) and not units:
+            return None  # a critic that comes late, and a return whose rise is not seen
         evidence = (
             f"explained variance {number(median(variance[row:]))} for {len(log) - row} batches"
         )

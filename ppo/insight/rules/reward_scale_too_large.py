@@ -11,6 +11,7 @@ from ppo.insight.logs.log import UNSURE_UNITS, Column, MetricsLog
 from ppo.insight.rules import MILD, RULES, Change, Finding, Rule
 from ppo.insight.rules._signs import (
     ORDINARY_RATE,
+    begins_late,
     falls,
     gain,
     lasting,
@@ -99,7 +100,7 @@ class RewardScaleTooLarge(Rule):
         estimated = not log.has("batches_to_reach")
         moderate = median(size[row:]) < MODERATE
         passed = lasting(beyond, 5, 6) is None  # a critic that comes late has found its way
-        seen = log.writer == "ppo" or log.has("mean_episode_return")
+        seen = log.writer == "ppo" or (log.has("mean_episode_return") and not begins_late(log))
         if estimated and moderate and (rises(log) or len(log) < LONG or passed or not seen):
             return None
         finding = self._report(log, row, size, far)

@@ -9,6 +9,7 @@ from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
 from ppo.insight.rules._signs import (
     alike,
+    begins_late,
     lasting,
     median,
     normalizes_returns,
@@ -61,7 +62,7 @@ class ValueClipTooTight(Rule):
         elif not plain:  # one that comes to see, however slowly, has another trouble
             blind &= log.get("explained_variance") < NOTHING
         row = lasting(never & blind, 5, 6, share=0.3)
-        if row is None or (not plain and rises(log)):
+        if row is None or (not plain and (rises(log) or begins_late(log))):
             return None
         evidence = (
             f"clip width {number(width)} against an error of {number(median(error[row:]))}: "
