@@ -179,3 +179,21 @@ def test_a_slow_critic_is_not_judged_by_a_log_without_its_beginning(
     assert first(log) == illness
     log.columns["env_steps"] = log.columns["env_steps"] + 1e6
     assert diagnose(log) == []
+
+
+def test_what_was_learned_within_the_first_batch_is_no_lack_of_learning() -> None:
+    for size in (0.01, 0.1):
+        level = noisy(through((0, 0), (0.01, 1), (1, 1)), size)
+        learned = foreign(80, "rsl_rl", mean_episode_return=level)
+        assert first(learned) == "healthy"
+    chance = noisy(through((0, 0.6), (0.01, 1), (1, 1)), 0.1)
+    assert first(foreign(80, "rsl_rl", mean_episode_return=chance)) == "not_learning"
+
+
+def test_a_value_loss_that_grows_as_the_reward_arrives_is_no_explosion() -> None:
+    late = noisy(through((0, -200), (0.7, -200), (1, 60)), 3.0)
+    grows = through((0, 4.0), (0.88, 4.0), (0.95, 30), (1, 30))
+    log = foreign(60, "rl_games", mean_episode_return=late, value_rmse=grows)
+    assert first(log) == "healthy"
+    flat = foreign(60, "rl_games", mean_episode_return=noisy(lambda t: 9 + 0 * t), value_rmse=grows)
+    assert "value_loss_exploding" in {f.illness for f in diagnose(flat)}

@@ -201,7 +201,8 @@ def settled(log: MetricsLog) -> bool:
     early, before, late = returns[:quarter], returns[:-quarter], returns[-quarter:]
     level, spread = float(np.median(late)), float(np.std(late))
     won = level - float(np.min(early))
-    best = level >= float(np.quantile(before, 0.9)) - max(spread, LITTLE * won)
+    near = spread if smoothing(log) > 1 else 2 * spread  # level returns have a tenth 1.3 above
+    best = level >= float(np.quantile(before, 0.9)) - max(near, LITTLE * won)
     return best and won > DIPPED * spread
 
 

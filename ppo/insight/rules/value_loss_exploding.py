@@ -7,7 +7,7 @@ import numpy as np
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
-from ppo.insight.rules._signs import known, median, return_scale, trifling
+from ppo.insight.rules._signs import known, median, return_scale, rises, trifling
 
 ERROR = 3.0  # root error over the largest std of the returns so far (J)
 GROWS = 5  # batches in a row, not counting single dips
@@ -63,8 +63,8 @@ class ValueLossExploding(Rule):
         before, now = float(np.max(loss[:-WINDOW])), median(loss[-3:])
         if not before > 0 or now < TIMES * before:
             return None
-        if not log.has("return_std") and trifling(log, float(np.sqrt(now))):
-            return None
+        if not log.has("return_std") and (rises(log) or trifling(log, float(np.sqrt(now)))):
+            return None  # it grows with the return
         _, spread = known(self._spread(log))
         if len(spread) < WINDOW + 3:
             return None
