@@ -186,6 +186,8 @@ def test_what_was_learned_within_the_first_batch_is_no_lack_of_learning() -> Non
         level = noisy(through((0, 0), (0.01, 1), (1, 1)), size)
         learned = foreign(80, "rsl_rl", mean_episode_return=level)
         assert first(learned) == "healthy"
+        learned.columns["entropy_relative"] = np.geomspace(0.9, 0.02, 80)
+        assert first(learned) == "healthy", "it may be sure of itself then"
     chance = noisy(through((0, 0.6), (0.01, 1), (1, 1)), 0.1)
     assert first(foreign(80, "rsl_rl", mean_episode_return=chance)) == "not_learning"
 

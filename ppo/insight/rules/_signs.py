@@ -15,6 +15,7 @@ OVER = 100  # episodes, the last of which Stable-Baselines3's return is a mean o
 LATE = 6  # batches that say where critic and policy have come to
 LAST = 3  # returns that say whether the end is still up
 SLIGHT = 0.02  # of a return that most first batches share, by which chance raises it (J)
+QUICK = 6.0  # spreads of the later returns, by which the first is below them (J)
 LEANS = 3.0  # standard errors of a return that rises rather than not (J)
 FALLS = 6.0  # standard errors by which the last sixth is below the first (J)
 RISES = 5.0  # standard errors by which the last quarter's return must exceed the first's (J)
@@ -150,6 +151,16 @@ def leans(log: MetricsLog) -> bool:
     higher = bool(np.median(returns[-quarter:]) > np.max(returns[:quarter]))
     higher = higher and not lucky(log)
     return settled(log) or (higher and bool(gain(log) > LEANS and not _gone(log)))
+
+
+def at_once(log: MetricsLog) -> bool:
+    """Whether the first return is far below all that follow: a batch or two were enough."""
+    _, returns = known(log.get("mean_episode_return"))
+    rest = returns[LAST:]
+    if len(rest) < LAST:
+        return False
+    won = float(np.median(rest)) - returns[0]
+    return bool(returns[0] < rest.min() and won > QUICK * smoothing(log) * np.std(rest))
 
 
 def lucky(log: MetricsLog) -> bool:

@@ -9,6 +9,7 @@ from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
 from ppo.insight.rules._signs import (
     SIGN,
+    at_once,
     begins_late,
     falls,
     first_finite,
@@ -88,6 +89,8 @@ class EntropyCollapse(Rule):
         rows, returns = known(log.get("mean_episode_return"))
         if len(returns) < 3:
             return log.writer != "ppo"  # what it has found is not seen
+        if at_once(log):
+            return True
         before = returns[rows <= row]
         if not len(before):
             return False

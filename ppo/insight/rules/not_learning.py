@@ -11,6 +11,7 @@ from ppo.insight.rules import RULES, Change, Finding, Rule
 from ppo.insight.rules._signs import (
     LATE,
     SIGN,
+    at_once,
     begins_late,
     bottleneck,
     falls,
@@ -29,7 +30,6 @@ RETURNS = 12  # of them with a return
 ROSE = 4.0  # standard errors by which any later stretch must exceed the first (J)
 FIRST = 3  # returns that by chance are hardly ever below all of the later half
 BY_BATCH = ("ppo", "cleanrl")  # writers whose returns are of one batch, so that chance is known
-QUICK = 6.0  # spreads of the later returns, by which the first is below them (J)
 PART = 6  # stretches that a run is cut into
 
 
@@ -48,12 +48,10 @@ class NotLearning(Rule):
             return None if harder(log, best) else self._fallen(log, rows, returns)
         if log.updates() < LONG or len(returns) < RETURNS or rises(log) or leans(log):
             return None
-        if begins_late(log) or harder(log, int(rows[0])):
+        if begins_late(log) or harder(log, int(rows[0])) or at_once(log):
             return None  # what was won before is not seen; a harder task hides what is won
         if log.writer in BY_BATCH and returns[:FIRST].max() < returns[len(returns) // 2 :].min():
             return None  # a quick rise, and a noise that rose with it
-        if self._at_once(log, returns):
-            return None
         size = len(returns) // PART
         stretches = returns[-size * PART :].reshape(PART, size).mean(axis=1)
         noise = float(np.std(np.diff(returns))) / np.sqrt(size)  # of a difference of two
@@ -71,12 +69,6 @@ class NotLearning(Rule):
             wider = Change("network.hidden_sizes", "[64, 64]", f"the narrowest layer has {units}")
             changes = [wider, *changes]
         return self.found(log, int(rows[0]), evidence, changes, confidence=0.5)
-
-    def _at_once(self, log: MetricsLog, returns: Column) -> bool:
-        """Whether the first return is far below all that follow: a batch or two were enough."""
-        rest = returns[FIRST:]
-        won = float(np.median(rest)) - returns[0]
-        return bool(returns[0] < rest.min() and won > QUICK * smoothing(log) * np.std(rest))
 
     def _fallen(self, log: MetricsLog, rows: NDArray[np.int64], returns: Column) -> Finding:
         """A return that is lower than it ever began: what it depends on has changed."""
