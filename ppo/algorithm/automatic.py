@@ -14,6 +14,7 @@ from ppo.config import Config
 from ppo.config.automatic import AUTO
 from ppo.core import parallel
 from ppo.core.errors import UserError
+from ppo.envs.base import Environments
 from ppo.envs.given import Given
 from ppo.envs.look import Facts, facts_of
 
@@ -111,13 +112,20 @@ def of_run(config: Config, folder: Path | None, only: tuple[str, ...] = ("",)) -
 
 def taken(config: Config, learner: Learner) -> dict[str, str]:
     """What `auto` is in a run, of settings that are decided anew where its file is read."""
-    envs, graphs = learner.collector.envs, learner.switch.batch is not None
+    graphs = learner.switch.batch is not None
+    return taken_with(config, learner.collector.envs, learner.device, graphs)
+
+
+def taken_with(
+    config: Config, envs: Environments, device: torch.device, graphs: bool
+) -> dict[str, str]:
+    """`taken` of a run with these environments, on this device, compiled or not."""
     asked = envs.backend in ("sync", "async", "vector", "torch")  # those of objects cannot be
     found = {
         "env.backend": envs.backend if asked else AUTO,
         "network.encoder": encoder_kind(config.network, envs.layout),
         "ppo.value_clip": config.ppo.value_clip_kind,
-        "system.device": str(learner.device),
+        "system.device": str(device),
         "system.compile": "always" if graphs else "never",
     }
     was = {name: getattr(getattr(config, name.split(".")[0]), name.split(".")[1]) for name in found}

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ppo.algorithm.automatic import chosen
+from ppo.algorithm.automatic import chosen, taken_with
 from ppo.algorithm.build import prepare_torch, settled
 from ppo.config import Config
 from ppo.core.randomness import stream_seed
@@ -24,7 +24,7 @@ from ppo.policies.play import evaluate
 from ppo.policies.policy import Policy
 from ppo.runs import checkpoint, provenance, trust
 from ppo.runs.folder import RunFolder
-from ppo.runs.names import results_folder
+from ppo.runs.names import refuse_unwritable, results_folder
 
 REPORTS_ERROR = ("DoubleIntegrator-v0", "ThreeScales-v0")  # their observations say what is missing
 
@@ -87,6 +87,7 @@ def pretrain(config: Config, data: Path, results: Path, tell: Any = None) -> Pre
     with environments_for(config, count) as envs:
         config = settled(config, envs)
         imitator = imitator_for(config, data, envs)
+        refuse_unwritable(results)
         records = imitator.train(tell)
         policy = Policy(imitator.agent, config, envs.observation_space, envs.action_space)
         result = assess(config, envs, policy, config.evaluation.episodes)
@@ -102,7 +103,8 @@ def _save(
     records: list[dict[str, Any]],
     result: dict[str, Any],
 ) -> RunFolder:
-    texts = {"config.yaml": config.to_yaml(), "command.txt": shlex.join(sys.argv) + "\n"}
+    shown = config.showing(taken_with(config, envs, torch.device("cpu"), graphs=False))
+    texts = {"config.yaml": shown.to_yaml(), "command.txt": shlex.join(sys.argv) + "\n"}
     code = trust.remember(config)
     folder = RunFolder.create(results, texts)
     folder.write_json("provenance.json", {**provenance.collect(), "code": code})

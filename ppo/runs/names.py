@@ -36,6 +36,22 @@ def results_folder(results: str | os.PathLike[str]) -> Path:
         ) from None
 
 
+def refuse_unwritable(results: Path) -> None:
+    """Before long work whose run folder is made at its end; nothing is made here.
+
+    Raises:
+        UserError: no folder can be made there.
+    """
+    there = results
+    while not os.path.lexists(there):
+        there = there.parent
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        raise UserError(
+            f"--results {files.shown(results)}: cannot create a run folder there: "
+            f"{files.shown(there)} is no folder that can be written to"
+        )
+
+
 def run_names(results: str | os.PathLike[str]) -> list[str]:
     """The runs in a results folder, oldest number first."""
     try:

@@ -38,8 +38,8 @@ def test_every_mode_works_where_the_name_is_no_text(results, monkeypatch, capsys
     run(monkeypatch, capsys, "--mode", "diagnose", "latest", *place)
     play = ["--run", "latest", "--data", data, "--episodes", "2"]
     run(monkeypatch, capsys, "--mode", "demonstrate", *place, *play)
-    epochs = ["--set", "imitation.epochs=1"]
-    run(monkeypatch, capsys, "--mode", "pretrain", *place, "--data", data, *small, *epochs)
+    one = ["--set", "imitation.epochs=1", "--set", SMALL[0]]  # of the same environment
+    run(monkeypatch, capsys, "--mode", "pretrain", *place, "--data", data, *one)
     assert run_names(results) == ["run0001", "run0002"]
     kept = os.path.join(results, "run0001", "command.txt")
     with open(kept, "rb") as file:

@@ -5,6 +5,7 @@ import shlex
 import numpy as np
 import pytest
 import torch
+import yaml
 from gymnasium import spaces
 
 from ppo.cli import main
@@ -181,6 +182,39 @@ def test_the_next_step_can_be_typed_as_it_is_printed(optimal, tmp_path, capsys):
     config = Config.load_run(results / "run0002" / "config.yaml")[0]
     assert config.env.num_envs == 16 and config.system.seed == 3
     assert config.train.initial_policy == "run0001"
+
+
+def test_its_file_of_settings_shows_what_auto_was(optimal, tmp_path):
+    write(tmp_path / "d.npz", optimal)
+    flags = ["--data", str(tmp_path / "d.npz"), "--results", str(tmp_path), "--quiet"]
+    assert main(["--mode", "pretrain", *flags, *(f"--set={o}" for o in SMALL)]) == 0
+    settings = yaml.safe_load((tmp_path / "run0001" / "config.yaml").read_text())
+    shown = [
+        settings["env"]["backend"], settings["network"]["encoder"], settings["ppo"]["value_clip"],
+        settings["system"]["device"], settings["system"]["compile"],
+    ]  # fmt: skip
+    assert shown == ["torch", "mlp", "relative", "cpu", "never"]
+
+
+def test_a_folder_that_takes_no_run_shows_before_the_first_epoch(optimal, tmp_path, capsys):
+    write(tmp_path / "d.npz", optimal)
+    (tmp_path / "file").touch()
+    flags = ["--data", str(tmp_path / "d.npz"), "--results", str(tmp_path / "file" / "runs")]
+    assert main(["--mode", "pretrain", *flags, *(f"--set={o}" for o in SMALL)]) == 2
+    out, err = capsys.readouterr()
+    assert "epoch" not in out and "cannot create a run folder there" in err
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "ppo.learning_rate=1e-3", "system.device=cpu", "system.compile=never",
+        "system.precision=bfloat16",
+    ],
+)  # fmt: skip
+def test_a_setting_of_ppo_alone_is_refused(tmp_path, capsys, setting):
+    assert main(["--mode", "pretrain", "--data", "d.npz", "--set", setting]) == 2
+    assert f"--set {setting}: --mode pretrain does not use it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from ppo.core.screen import fold
 
 COMMON = ("--config", "--set", "--results", "--seed", "--quiet")
 SETTINGS = (
-    "env", "network", "ppo", "balancing", "imitation", "evaluation.episodes",
-    "evaluation.max_steps", "system",
+    "env", "network", "balancing", "imitation", "evaluation.episodes", "evaluation.max_steps",
+    "system.seed", "system.threads",
 )  # fmt: skip
 
 
