@@ -8,6 +8,7 @@ starting again, so a run can be resumed at a reset only.
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
@@ -20,7 +21,7 @@ from ppo.core.data import Step
 from ppo.core.errors import EnvironmentFault, UserError
 from ppo.envs.actions import ActionDecoder
 from ppo.envs.at_once import REACHED, AtOnce
-from ppo.envs.host import masks
+from ppo.envs.host import checks, masks
 from ppo.envs.host.slot import Task
 from ppo.envs.observations import ObservationEncoder, flat_mask, mask_size
 from ppo.envs.precision import decide
@@ -272,8 +273,9 @@ class VectorEnvironments(AtOnce):
     def _success(self, infos: dict[str, Any], ended: np.ndarray) -> np.ndarray:
         success, said = np.full(self.num_envs, np.nan, np.float32), self._said_at_end(infos)
         if "is_success" in said:
-            known = ended & np.asarray(said.get("_is_success", True))
-            success[known] = np.asarray(said["is_success"], np.float32)[known]
+            for env in np.flatnonzero(ended & np.asarray(said.get("_is_success", True))):
+                place = f"environment {self.first_index + env} ({self.env_id})"
+                success[env] = checks.success(partial(str, place), said["is_success"][env])
         return success
 
 

@@ -5,12 +5,18 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
+from gymnasium.vector import SyncVectorEnv
 
+from ppo.config import Config
 from ppo.core.errors import UserError
+from ppo.envs.given import read
 from ppo.envs.host.checks import success
+from ppo.envs.make import make_environments
 
 
 def where() -> str:
@@ -20,11 +26,11 @@ def where() -> str:
 @pytest.mark.parametrize(
     ("given", "known"),
     [
-        (True, 1.0), (np.False_, 0.0), (1, 1.0), (0.0, 0.0), (np.float32(0.5), 1.0),
+        (True, 1.0), (np.False_, 0.0), (1, 1.0), (0.0, 0.0), (np.float32(0.5), 0.5),
         (torch.tensor([True]), 1.0), (np.zeros((1, 1)), 0.0),
     ],
 )  # fmt: skip
-def test_numbers_and_arrays_of_one_entry_pass(given: Any, known: float) -> None:
+def test_shares_and_arrays_of_one_entry_pass(given: Any, known: float) -> None:
     assert success(where, given) == known
 
 
@@ -33,7 +39,44 @@ def test_what_is_not_known_is_no_success(given: Any) -> None:
     assert math.isnan(success(where, given))
 
 
-@pytest.mark.parametrize("given", ["no", [], {}, np.ones(2)])
+@pytest.mark.parametrize("given", ["no", [], {}, np.ones(2), 2, -0.5, torch.tensor(1.5)])
 def test_what_is_neither_is_refused(given: Any) -> None:
-    with pytest.raises(UserError, match=r"environment 3: info\['is_success'\] must be True or"):
+    with pytest.raises(UserError, match=r"environment 3: info\['is_success'\] must be True, False"):
         success(where, given)
+
+
+class Half(gym.Env):
+    """Episodes of one step, each half a success."""
+
+    observation_space, action_space = spaces.Box(-1, 1, (2,)), spaces.Discrete(2)
+
+    def __init__(self, share: Any = 0.5) -> None:
+        self.share = share
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action: Any) -> Any:
+        return np.zeros(2, np.float32), 1.0, True, False, {"is_success": self.share}
+
+
+def played(env: Any) -> list[float]:
+    section = Config.load(None, ["env.num_envs=2"]).env
+    with make_environments(
+        section, run_seed=1, device=torch.device("cpu"), num_envs=2, env=read(env)
+    ) as envs:
+        envs.reset()
+        return envs.step(torch.zeros(2, dtype=torch.int64)).success.tolist()
+
+
+@pytest.mark.parametrize("form", [Half, SyncVectorEnv([Half, Half])])
+def test_half_a_success_is_half_a_success_in_every_form(form: Any) -> None:
+    assert played(form) == [0.5, 0.5]
+
+
+@pytest.mark.parametrize("share", [2, "no"])
+def test_a_vector_environment_is_refused_in_the_same_words(share: Any) -> None:
+    given = SyncVectorEnv([lambda: Half(share)] * 2)
+    with pytest.raises(UserError, match=r"environment 0 .*info\['is_success'\] must be"):
+        played(given)

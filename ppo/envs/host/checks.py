@@ -41,16 +41,17 @@ def flag(where: Callable[[], str], name: str, found: Any) -> bool:
 
 
 def success(where: Callable[[], str], found: Any) -> float:
-    """`info["is_success"]` as 0 or 1; None and NaN, which are not known, as NaN."""
+    """`info["is_success"]`, a bool or a share from 0 to 1; NaN where it is not known."""
     if found is None:
         return math.nan
-    if not isinstance(found, (bool, int, float, np.number, np.bool_)):
-        found = _one_entry(given := found)
-        if found is None:
-            raise UserError(
-                f"{where()}: info['is_success'] must be True or False, got {shortened(given)}"
-            )
-    return math.nan if math.isnan(found) else float(bool(found))
+    number = found if isinstance(found, (bool, int, float, np.number, np.bool_)) else None
+    number = _one_entry(found) if number is None else number
+    if number is None or number < 0 or number > 1:
+        raise UserError(
+            f"{where()}: info['is_success'] must be True, False or a number from 0 to 1, got "
+            f"{shortened(found)}"
+        )
+    return float(number)
 
 
 def _one_entry(found: Any) -> Any:
