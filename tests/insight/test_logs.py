@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import json
+import lzma
 import math
 import os
 from pathlib import Path
@@ -246,6 +249,33 @@ def test_numbers_of_other_countries_are_read(
     log = read_log(tmp_path)
     found = [log.get(name)[3] for name in ("mean_episode_return", "value_loss", "approx_kl")]
     assert found == [-1482.25, 1024.5, 0.01]
+
+
+PACK = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
+
+
+@pytest.mark.parametrize("suffix", PACK)
+def test_a_packed_log_reads_as_the_file_in_it(tmp_path: Path, suffix: str) -> None:
+    whole = write_run(tmp_path / "run0001", healthy(7)) / "loss_metrics.json"
+    packed = tmp_path / f"loss_metrics.json{suffix}"
+    packed.write_bytes(PACK[suffix](whole.read_bytes()))
+    log = read_log(packed)
+    assert log.writer == "ppo" and log.source == str(packed)
+    assert log.get("total_loss").tolist() == read_log(whole).get("total_loss").tolist()
+
+
+def test_a_packed_log_that_is_cut_or_damaged_is_read_as_far_as_it_goes_or_named(
+    tmp_path: Path,
+) -> None:
+    whole = write_run(tmp_path / "run0001", healthy(300)) / "loss_metrics.json"
+    data = gzip.compress(whole.read_bytes())
+    packed = tmp_path / "loss_metrics.json.gz"
+    packed.write_bytes(data[: len(data) // 2])
+    assert 0 < len(read_log(packed)) < 300
+    for broken in (b"no archive", data[:100] + b"damage" * 30):
+        packed.write_bytes(broken)
+        with pytest.raises(UserError, match=r"loss_metrics.json.gz: cannot be unpacked \("):
+            read_log(packed)
 
 
 def test_a_run_in_the_working_directory_is_found_by_its_bare_name(

@@ -37,6 +37,7 @@ TABLES = (
     "history.json",
 )
 PREFERRED = ("progress", "metrics", "loss_metrics", "log", "result")
+PACKED = (".gz", ".bz2", ".xz")
 LARGEST_TEXT = 100_000_000  # bytes of a text file that is searched for figures
 DEEPEST = 6  # folder levels below the given one that are searched for a log
 
@@ -86,7 +87,9 @@ def read_log(path: str | os.PathLike[str]) -> MetricsLog:
     if not place.exists():
         raise UserError(f"{place}: no such file or folder")
     try:
-        return _read_file(place) if place.is_file() else _read_folder(place)
+        if place.is_dir():
+            return _read_folder(place)
+        return _read_packed(place) if place.suffix in PACKED else _read_file(place)
     except OSError as fault:
         raise UserError(f"{place}: cannot be read ({fault.strerror or fault})") from None
 
@@ -204,6 +207,15 @@ def _scalars(files: list[Path]) -> Series | None:
     tables = [file for file in files if file.suffix == ".csv"]
     read = {file.stem: read_csv(file) for file in tables[:200]}
     return (scalar_files(read) or downloads(read)) if read else None
+
+
+def _read_packed(file: Path) -> MetricsLog:
+    from ppo.insight.logs.packed import unpacked
+
+    with unpacked(file) as inner:
+        log = _read_file(inner)
+    log.source = str(file)
+    return log
 
 
 def _read_file(file: Path) -> MetricsLog:
