@@ -80,8 +80,9 @@ def best_evaluation(summary: Mapping[str, Any], deterministic: bool) -> str:
         return ""
     low = clean((summary.get("final_return_ci95") or (None, None))[0])
     how = ", of the policy without its noise" if deterministic else ""
-    over = f" over {best['episodes']} episodes" if best.get("episodes") is not None else ""
-    at = f", after {best['batch']} batches" if best.get("batch") is not None else ""
+    episodes, batch = best.get("episodes"), best.get("batch")
+    over = f" over {episodes} episode{'' if episodes == 1 else 's'}" if episodes is not None else ""
+    at = f", after {batch} batch{'' if batch == 1 else 'es'}" if batch is not None else ""
     worse = deterministic and low is not None and high is not None and high < low
     advice = "; worse than with it: evaluation.deterministic=false plays as in training"
     return f"{number(mean)}{over}{how}{at}{advice if worse else ''}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ppo.algorithm.automatic import chosen
 from ppo.config import Config
 from ppo.runs.folder import RunFolder
-from ppo.runs.summary import changed_settings
+from ppo.runs.summary import best_evaluation, changed_settings
 
 
 def test_the_run_before_number_10000_is_number_9999(tmp_path):
@@ -20,3 +20,12 @@ def test_the_run_before_number_10000_is_number_9999(tmp_path):
     folder.close()
     assert folder.name == "run10000"
     assert found == {"previous": "run9999", "differs": ["system.seed 8 -> 1"]}
+
+
+def test_one_batch_and_one_episode_are_in_the_singular():
+    one = {"mean_return": 7.0, "episodes": 1, "batch": 1}
+    assert best_evaluation({"best_evaluation": one}, True).endswith("after 1 batch")
+    several = {"mean_return": 7.0, "episodes": 2, "batch": 3}
+    assert "7 over 1 episode, " in best_evaluation({"best_evaluation": one}, False)
+    told = best_evaluation({"best_evaluation": several}, False)
+    assert told == "7 over 2 episodes, after 3 batches"
