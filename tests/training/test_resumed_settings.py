@@ -12,18 +12,17 @@ from ppo.cli.console import Console
 from ppo.insight.comparison.run import former_parts
 from ppo.insight.logs import read_settings
 
+SETS = [
+    "env.id=CartPole-v1", "env.num_envs=2", "ppo.num_steps=8", "ppo.num_minibatches=1",
+    "ppo.num_epochs=1", "ppo.learning_rate=1e-3", "train.total_timesteps=64",
+    "env.calibration_steps=4",
+    "evaluation.episodes=2", "network.hidden_sizes=[8]", "system.compile=never",
+    "logging.tensorboard=false", "logging.doctor=false", "env.double_precision=[]",
+]  # fmt: skip
+
 
 def config(*more):
-    return Config.from_dict(
-        {},
-        [
-            "env.id=CartPole-v1", "env.num_envs=2", "ppo.num_steps=8", "ppo.num_minibatches=1",
-            "ppo.num_epochs=1", "ppo.learning_rate=1e-3", "train.total_timesteps=64",
-            "env.calibration_steps=4",
-            "evaluation.episodes=2", "network.hidden_sizes=[8]", "system.compile=never",
-            "logging.tensorboard=false", "logging.doctor=false", "env.double_precision=[]", *more,
-        ],
-    )  # fmt: skip
+    return Config.from_dict({}, [*SETS, *more])
 
 
 class Told(Console):
@@ -154,11 +153,24 @@ def test_a_run_that_has_done_all_its_steps_is_left_as_it_is(tmp_path, capsys):
     words = ["--mode", "train", "--results", str(tmp_path), "--resume", "run0001"]
     assert main([*words, *sets]) == 0
     text = capsys.readouterr().out
-    assert "nothing is left to do: train.total_timesteps is 64; a larger one goes on" in text
+    assert " ".join(text.split()).startswith(
+        "nothing is left to do: run0001 has 64 steps, and train.total_timesteps is 64; one above "
+        "64 goes on not used, since no batch is left: ppo.gamma 0.99 -> 0.5, logging.doctor False"
+    )
     assert "run0001 | finished" in text
     assert files == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     assert main([*words, "--quiet", "--set", "train.total_timesteps=80"]) == 0
     assert "run0001 | finished, 80 steps" in capsys.readouterr().out
+
+
+def test_where_there_is_no_run_the_latest_is_a_new_one_and_that_is_printed(tmp_path, capsys):
+    sets = [word for text in SETS for word in ("--set", text)]
+    words = ["--mode", "train", "--results", str(tmp_path), "--resume", "latest", *sets]
+    assert main(words) == 0
+    assert f"no run in {tmp_path} yet: a new one begins" in capsys.readouterr().err
+    assert main([*words, "--set", "train.total_timesteps=80"]) == 0
+    assert "a new one begins" not in capsys.readouterr().err
+    assert [path.name for path in tmp_path.glob("run*")] == ["run0001"]
 
 
 def test_times_are_those_of_all_processes(tmp_path):

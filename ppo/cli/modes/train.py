@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from pathlib import Path
 from typing import Any
 
 from ppo.cli.flags import TRAINING, add_trust
@@ -26,8 +28,7 @@ def run(args: argparse.Namespace) -> int:
     resume, config = resumed_configuration(args)
     console = Console(verbosity=args.verbosity, total_steps=config.train.total_timesteps)
     if resume and (summary := already_done(args.results, resume, config)):
-        total = f"{config.train.total_timesteps:,}"
-        print(f"nothing is left to do: train.total_timesteps is {total}; a larger one goes on")
+        print("\n".join(nothing_left(summary, config)))
         console.end(summary)
         return 0
     from ppo.training.trainer import Trainer
@@ -54,6 +55,30 @@ def already_done(results: str, resume: str, config: Any) -> dict[str, Any] | Non
     return {"run": folder.name, "path": str(folder.path), **summary}
 
 
+def nothing_left(summary: dict[str, Any], config: Any) -> list[str]:
+    """Why a finished run stays as it is, what would go on, and which settings come to nothing."""
+    from ppo.config import Config
+    from ppo.core.screen import fold
+    from ppo.runs.summary import changes_between
+
+    steps, total = f"{summary['env_steps']:,}", f"{config.train.total_timesteps:,}"
+    lines = [
+        f"nothing is left to do: {summary['run']} has {steps} steps, and train.total_timesteps is "
+        f"{total}; one above {steps} goes on"
+    ]
+    run = Config.load_run(Path(summary["path"]) / "config.yaml")[0]
+    changes = {
+        change.partition(" ")[0]: change
+        for change in changes_between(run.to_dict(), config.to_dict())
+    }
+    open_ones = {"train.total_timesteps", *config.open}
+    unused = [change for name, change in changes.items() if name not in open_ones]
+    if unused:
+        more = f", and {len(unused) - 3} more" if len(unused) > 3 else ""
+        lines.append(f"not used, since no batch is left: {', '.join(unused[:3])}{more}")
+    return [fold(line) for line in lines]
+
+
 def vouch_for(run: str, args: argparse.Namespace) -> None:
     """The run that the training starts from may import what its configuration names."""
     from ppo.config import Config
@@ -69,12 +94,15 @@ def resumed_configuration(args: argparse.Namespace) -> tuple[str | None, Any]:
     from ppo.config import Config
     from ppo.core.errors import UserError
     from ppo.runs import trust
+    from ppo.runs.files import shown
     from ppo.runs.folder import RunFolder
     from ppo.runs.mirror import local
     from ppo.runs.names import results_folder, run_names
 
     resume = args.resume and local(args.resume, results_folder(args.results))
     if resume == "latest" and not run_names(args.results):
+        if args.verbosity != "quiet":
+            print(f"no run in {shown(args.results)} yet: a new one begins", file=sys.stderr)
         resume = None
     if resume is None:
         return None, load_config(args)
