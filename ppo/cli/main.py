@@ -13,8 +13,10 @@ import shlex
 import sys
 import traceback
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from types import ModuleType
 
+import ppo
 from ppo.cli import modes
 from ppo.cli.flags import COMMON, Group, Parser, add_common, refuse_settings
 from ppo.core import program, screen
@@ -50,6 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _say(error.exit_status, str(error))
     except MemoryError:
         return _say(1, OUT_OF_MEMORY)
+    except ModuleNotFoundError as error:
+        return _say_missing(error)
     except Exception as error:
         return _say_unexpected(error)
 
@@ -184,6 +188,17 @@ def _say(status: int, *messages: str) -> int:
     except BrokenPipeError:
         pass
     return status
+
+
+def _say_missing(error: ModuleNotFoundError) -> int:
+    """A package that this Python lacks, often because another one was meant, in one line."""
+    importer = traceback.extract_tb(error.__traceback__)[-1].filename
+    package = (error.name or "").partition(".")[0]
+    if package in ("", "ppo") or not Path(importer).is_relative_to(Path(ppo.__file__).parent):
+        return _say_unexpected(error)
+    other = ".venv/bin/python"
+    start = f"start it with {other}, or run: " if Path(other).exists() else "run: "
+    return _say(2, f"{package} is not installed for {sys.executable}; {start}{program.install()}")
 
 
 def _say_unexpected(error: Exception) -> int:

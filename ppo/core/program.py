@@ -34,8 +34,10 @@ def command(*words: str) -> str:
     return " ".join([started_as(), "--mode", mode, *rest])
 
 
-def install(extra: str) -> str:
-    """The command that adds an extra to this installation."""
+def install(extra: str = "") -> str:
+    """The command that adds an extra to this installation, or installs what every run needs."""
+    if not extra:
+        return "pip install -e ." if checkout() else f"pip install {DISTRIBUTION}"
     if checkout():
         return f'pip install -e ".[{extra}]"'
     return f'pip install "{DISTRIBUTION}[{extra}]"'

@@ -306,3 +306,18 @@ def test_any_words_end_in_a_run_or_in_error_lines(
         assert lines and all(line.startswith("error: ") and line.isprintable() for line in lines)
     else:  # the broken mode is a bug of its author, and is told as one
         assert status == 0 or (status == 1 and "no_such_package" in error)
+
+
+@pytest.mark.parametrize("mode", ["train", "options", "diagnose latest"])
+def test_a_python_without_the_packages_is_told_which_is_missing(tmp_path: Path, mode: str) -> None:
+    """As after `git clone` with the interpreter of the system."""
+    words = [sys.executable, "-S", str(ROOT / "train_cli.py"), "--mode", *mode.split()]
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True)
+    last = done.stderr.splitlines()[-1]
+    assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
+    assert f"is not installed for {sys.executable}; run: pip install" in last
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / ".venv" / "bin" / "python").touch()
+    done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert "; start it with .venv/bin/python, or run: pip install" in done.stderr
