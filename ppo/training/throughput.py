@@ -25,10 +25,17 @@ WARM_UP = 2  # batches, in which functions are compiled
 
 
 def measure(config: Config, seconds: float = 3.0) -> dict[str, Any]:
-    """Steps per second of this rank.
+    """Steps per second of this process, after `WARM_UP` batches of training.
 
     Args:
-        seconds: that each of the four measurements takes at least; one batch is the least.
+        seconds: least time of each of the four measurements, which are of whole batches.
+
+    Returns:
+        `<part>_steps_per_second` of rollout, update, loop (all that training does, without files)
+        and roofline (the bound), the loop's `share_of_roofline`, and what was measured, where.
+
+    Raises:
+        UserError: the environment cannot be made, or the settings do not fit it.
     """
     device, config = build.prepare_torch(config), chosen(config)[0]
     envs, device, _ = build.place(config, device)
