@@ -162,7 +162,7 @@ def _groups(config: Any) -> Iterator[Mismatch]:
         )
     if network.shared_encoder and network.critic_hidden_sizes not in (None, network.hidden_sizes):
         yield Mismatch(
-            ["network.shared_encoder", "network.critic_hidden_sizes"],
+            ["network.shared_encoder", "network.critic_hidden_sizes", "network.hidden_sizes"],
             "a critic with layers of its own (network.critic_hidden_sizes"
             f" {network.critic_hidden_sizes}) shares no encoder; write network.shared_encoder"
             " false",

@@ -10,6 +10,7 @@ from ppo import Config
 from ppo.algorithm.automatic import chosen
 from ppo.algorithm.choices import choose
 from ppo.config.automatic import names
+from ppo.core.errors import UserError
 from ppo.envs.look import Facts
 
 SHORT = Facts(False, 3, 400, (17, 23))
@@ -133,6 +134,11 @@ def test_layers_are_wide_where_many_small_steps_shape_actions_of_many_numbers() 
     assert sizes(*same, facts=Facts(False, 3)) == [64, 64]
     assert sizes(same[0], facts=Facts(False, 3)) == sizes(same[1], facts=Facts(False, 3))
     assert sizes(same[0], facts=Facts(False, 3)) == [256, 256]
+    own = same[0], "network.critic_hidden_sizes=[32, 16]"  # unlike any that would be chosen
+    for facts in (Facts(False, 3), Facts(False, 0), Facts(True, 3)):
+        assert sizes(*own, facts=facts) == [32, 16]
+    with pytest.raises(UserError, match=r"network.critic_hidden_sizes \[32, 16\]\) shares no"):
+        sizes(*own, "network.hidden_sizes=[64, 64]", facts=Facts(False, 3))
 
 
 @pytest.mark.parametrize(("parallel", "target"), [(True, 0.01), (False, 0.03)])

@@ -133,7 +133,8 @@ def test_layers_of_the_critic_that_are_the_actors_change_no_bit(tmp_path):
         (KEYS, {"actor_keys": "[]"}, r"network.actor_keys=\[\].* at least 1 of them or null"),
         ("CartPole-v1", {"critic_keys": "[a]"},
          r"network.critic_keys: \['a'\]: the observations are no Dict; allowed here: null"),
-        ("CartPole-v1", {"critic_hidden_sizes": "[8]", "shared_encoder": "true"},
+        ("CartPole-v1", {"critic_hidden_sizes": "[8]", "hidden_sizes": "[16]",
+                         "shared_encoder": "true"},
          r"network.shared_encoder.*\(network.critic_hidden_sizes \[8\]\) shares no encoder; "
          r"write network.shared_encoder false"),
         (KEYS, {"actor_keys": "[goal]", "shared_encoder": "true"},
