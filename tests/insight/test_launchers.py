@@ -20,6 +20,7 @@ from ppo.insight.experiments.launchers.base import FORCE, LOST, PATIENCE, run_he
 from ppo.insight.experiments.launchers.local import LocalLauncher
 from ppo.insight.experiments.launchers.ray import RayLauncher, pack
 from ppo.insight.experiments.run import open_experiment, run_experiment, run_grid_of
+from ppo.insight.experiments.tables import Overview
 from ppo.runs.files import process_alive
 
 TRAINER = Path(__file__).parents[1] / "tools" / "stand_in_trainer.py"
@@ -71,14 +72,14 @@ def test_a_job_that_is_lost_goes_on_where_it_was(tmp_path):
 
 
 class LostAtOnce(LocalLauncher):
-    """The first start is lost before there is a run, after a warning of some library."""
+    """The first starts are lost before there is a run, after a warning of some library."""
 
-    def __init__(self):
-        self.starts = 0
+    def __init__(self, losses=1):
+        self.starts, self.losses = 0, losses
 
     def start(self, command, output):
         self.starts += 1
-        if self.starts == 1:
+        if self.starts <= self.losses:
             output.write_text("warning: the error of rounding is larger here\n")
             return None
         return super().start(standing_in(command), output)
@@ -100,6 +101,16 @@ def test_a_job_that_is_lost_too_often_is_left_to_the_next_start(tmp_path):
     assert "its node was lost" in (outcome.folder / "output.txt").read_text()
     (outcome,) = run_experiment(experiment, Unreliable(0), jobs=1)
     assert outcome.status == "finished" and outcome.run.name == "run0001"
+
+
+def test_a_job_that_never_had_a_run_is_tried_again_at_the_next_start(tmp_path, capsys):
+    experiment, launcher = open_experiment(plan("0.9"), tmp_path), LostAtOnce(losses=3)
+    overview = Overview()
+    (outcome,) = run_experiment(experiment, launcher, jobs=1, restarts=2, watch=overview)
+    assert (outcome.status, outcome.error) == ("killed", "its node was lost")
+    assert "killed gamma=0.9, seed 1: its node was lost" in capsys.readouterr().err
+    (outcome,) = run_experiment(experiment, launcher, jobs=1)
+    assert outcome.status == "finished" and launcher.starts == 4
 
 
 def test_the_same_experiment_is_run_by_one_process_at_a_time(tmp_path):

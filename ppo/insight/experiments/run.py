@@ -36,6 +36,7 @@ STATE = "experiment.json"
 IDENTITY = "identity"  # its entry that names the plan
 EXPERIMENT = "--experiment"  # the last flag of a job's command line
 POLL = 0.2  # seconds between two looks at the running jobs
+NODE_LOST = "its node was lost"  # last in the output of a job that has not failed itself
 
 
 @dataclass
@@ -71,14 +72,14 @@ class Experiment:
         folder = self.folder / "jobs" / f"{job.number:04d}"
         names = [name for name in run_names(folder) if self._is_of(job, folder / name)]
         if not names:
-            error = _last_error(folder)
-            return Outcome(job, folder, "failed" if error else "waiting", None, error)
+            status, error = _standing(folder, "failed" if _last_error(folder) else "waiting")
+            return Outcome(job, folder, status, None, error)
         # A process whose parent was killed may still have made a folder beside a finished run's.
         runs = [RunFolder.open(folder, name) for name in names]
         run = next((run for run in reversed(runs) if run.status() == "finished"), runs[-1])
         status = "running" if run.is_alive() else run.status()
         run.release()
-        error = _last_error(folder) if status == "failed" else ""
+        status, error = _standing(folder, status)
         return Outcome(job, folder, status, run.path, error)
 
     def _is_of(self, job: Job, run: Path) -> bool:
@@ -96,6 +97,14 @@ class Experiment:
     def finished(self) -> list[Path]:
         """The runs that there is something to compare of."""
         return [o.run for o in self.outcomes() if o.run is not None and last_record(o.run)]
+
+
+def _standing(folder: Path, status: str) -> tuple[str, str]:
+    """The status of a job and the reason: one that was lost with its node has not failed."""
+    error = _last_error(folder) if status in ("failed", "killed") else ""
+    if error == NODE_LOST:
+        return "killed", error
+    return status, error if status == "failed" else ""
 
 
 def _last_error(folder: Path) -> str:
@@ -301,17 +310,18 @@ def _collect(
                 again.append(number)
             elif now.status != "finished":
                 now.status = "failed"
-                lost = "its node was lost" if status == LOST else ""
-                now.error = now.error or lost or f"the process ended with status {status}"
-                _note_failure(now, status)
+                now.error = now.error or f"the process ended with status {status}"
+                if status == LOST:
+                    now.status, now.error = "killed", NODE_LOST
+                _note_failure(now)
         outcomes[place] = now
     return again
 
 
-def _note_failure(outcome: Outcome, status: int) -> None:
+def _note_failure(outcome: Outcome) -> None:
     """For the next start: a process that was killed leaves no record itself."""
     with (outcome.folder / "output.txt").open("a", encoding="utf-8") as file:
-        file.write(f"error: {outcome.error or f'the process ended with status {status}'}\n")
+        file.write(f"error: {outcome.error}\n")
 
 
 @contextmanager

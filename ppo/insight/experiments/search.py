@@ -265,17 +265,19 @@ class Tuner:
         return f"{lost[0].illness}: {lost[0].evidence}" if lost else ""
 
     def _failed(self, one: Active, status: int) -> bool:
-        """Whether the trial is over; one that was lost with its node goes on elsewhere."""
+        """Whether the trial is over for now; one that was lost with its node goes on elsewhere."""
         if status == LOST and one.restarts:
             one.restarts -= 1
             self._start(one)
             return False
-        if status == DIVERGED:
+        if status == LOST:  # Optuna keeps it as running: the next start goes on with it
+            self._tell(one, "was lost with its node too often; the same command tries it again")
+        elif status == DIVERGED:
             self._prune(one, "diverged")
         else:
             self.study.tell(one.trial, state=self.optuna.trial.TrialState.FAIL)
-            how = "was lost with its node" if status == LOST else f"failed with status {status}"
-            self._tell(one, f"{how}; see {self._place(one) / 'output.txt'}")
+            output = self._place(one) / "output.txt"
+            self._tell(one, f"failed with status {status}; see {output}")
         return True
 
     def _prune(self, one: Active, reason: str) -> None:

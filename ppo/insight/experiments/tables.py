@@ -17,6 +17,7 @@ from ppo.insight.experiments.run import Experiment, Outcome
 from ppo.runs import files
 from ppo.runs.metrics_file import last_record
 
+ENDED = ("finished", "failed", "killed")
 STEADY = 30.0  # seconds between two lines of overview where the output is no terminal
 
 
@@ -34,7 +35,7 @@ class Overview:
             return
         for outcome in outcomes:
             before = self._said.get(outcome.job.number)
-            if outcome.status != before and outcome.status in ("finished", "failed"):
+            if outcome.status != before and outcome.status in ENDED:
                 self._said[outcome.job.number] = outcome.status
                 if before is None and not self._last:
                     continue  # done before this start
