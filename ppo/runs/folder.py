@@ -47,6 +47,9 @@ class RunFolder:
 
     __fspath__ = __str__
 
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
+
     # ---- finding and creating
 
     @classmethod

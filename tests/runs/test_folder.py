@@ -228,3 +228,11 @@ def test_reading_runs_needs_no_torch():
     modules = "ppo.runs.folder, ppo.runs.provenance, ppo.core.signals"
     code = f"import sys, {modules}; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_folder_joins_names_as_a_path_does(tmp_path):
+    folder = RunFolder.create(tmp_path)
+    folder.write_text("note.txt", "here")
+    assert folder / "note.txt" == folder.path / "note.txt"
+    assert (folder / "note.txt").read_text() == "here"
+    folder.close()
