@@ -63,7 +63,7 @@ def which_episodes(summary: Mapping[str, Any]) -> str:
     """The episodes whose mean is `final_return`, in words."""
     count = summary.get("episodes") or 0
     if 0 < count <= RECENT_EPISODES:
-        return f"the {count} episodes of training"
+        return "one episode of training" if count == 1 else f"the {count} episodes of training"
     of = f" of {count:,}" if count else ""
     return f"the last {RECENT_EPISODES}{of} episodes of training"
 

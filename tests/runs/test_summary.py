@@ -5,7 +5,7 @@ from __future__ import annotations
 from ppo.algorithm.automatic import chosen
 from ppo.config import Config
 from ppo.runs.folder import RunFolder
-from ppo.runs.summary import best_evaluation, changed_settings
+from ppo.runs.summary import best_evaluation, changed_settings, which_episodes
 
 
 def test_the_run_before_number_10000_is_number_9999(tmp_path):
@@ -29,3 +29,8 @@ def test_one_batch_and_one_episode_are_in_the_singular():
     assert "7 over 1 episode, " in best_evaluation({"best_evaluation": one}, False)
     told = best_evaluation({"best_evaluation": several}, False)
     assert told == "7 over 2 episodes, after 3 batches"
+
+
+def test_a_single_episode_of_training_is_in_the_singular():
+    assert which_episodes({"episodes": 1}) == "one episode of training"
+    assert which_episodes({"episodes": 2}) == "the 2 episodes of training"
