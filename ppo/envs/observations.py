@@ -329,6 +329,14 @@ def as_array(value: Any) -> Any:
     return value.detach().cpu().numpy() if is_tensor(value) else value
 
 
+def _brief(space: gym.Space) -> str:
+    """A space in words, without bounds of its own for each entry."""
+    text = str(space)
+    if isinstance(space, spaces.Box) and len(text) > 80:
+        text = f"Box(low, high, {space.shape}, {space.dtype})"
+    return text
+
+
 def _checked(value: Any, space: gym.Space, path: tuple[Any, ...]) -> np.ndarray:
     """The value as a numeric array of the space's shape, inside it where it names a category."""
     where = f"entry {'.'.join(map(str, path))!r} of the observation" if path else "the observation"
@@ -337,11 +345,11 @@ def _checked(value: Any, space: gym.Space, path: tuple[Any, ...]) -> np.ndarray:
     except (ValueError, TypeError) as error:
         raise ValueError(f"{where} is not an array: {error}") from None
     if array.dtype.kind not in "fiub":
-        raise ValueError(f"{where} is declared {space}, but has dtype {array.dtype}")
+        raise ValueError(f"{where} is declared {_brief(space)}, but has dtype {array.dtype}")
     if array.dtype.kind == "f" and space.dtype == np.uint8:
-        raise ValueError(f"{where} is declared {space}, but has dtype {array.dtype}")
+        raise ValueError(f"{where} is declared {_brief(space)}, but has dtype {array.dtype}")
     if array.shape != space.shape:
-        raise ValueError(f"{where} is declared {space}, but has shape {array.shape}")
+        raise ValueError(f"{where} is declared {_brief(space)}, but has shape {array.shape}")
     if space.dtype == np.uint8 and array.dtype not in (np.uint8, np.bool_):
         outside = (array < 0) | (array > 255)
         if outside.any():

@@ -34,6 +34,12 @@ def rows_of(space: gym.Space, observation: Any) -> list[Any] | None:
     return [_row(space, observation, index) for index in range(size)]
 
 
+def is_of_reset(space: gym.Space, value: Any) -> bool:
+    """Whether it is no observation, but the pair of one and an info."""
+    pair = isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], dict)
+    return pair and not isinstance(space, spaces.Tuple)
+
+
 def _sizes(space: gym.Space, value: Any) -> Iterator[int | None]:
     """Of each entry, how many observations it holds; None: one, or something that does not fit."""
     if is_text(space):  # is not learned from

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import io
+import numbers
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -66,10 +68,14 @@ def evaluate(
     Raises:
         UserError: the policy does not fit the environment, or there is no such environment.
     """
-    _check(episodes)
+    _check(episodes, seed)
+    if not isinstance(policy, Policy | str | os.PathLike):
+        raise UserError(
+            f"evaluate: a {type(policy).__name__} is no policy; give a run folder or a Policy, "
+            "such as trainer.policy"
+        )
     played = policy if isinstance(policy, Policy) else load_policy(policy)
-    name = "evaluate: the policy"
-    return evaluate_policy(played, episodes, seed, deterministic, name, env)
+    return evaluate_policy(played, episodes, seed, deterministic, "the policy", env)
 
 
 def evaluate_policy(
@@ -90,7 +96,7 @@ def evaluate_policy(
     """
     from ppo.envs.make import make_environments
 
-    _check(episodes)
+    _check(episodes, seed)
     given = env if env is None or isinstance(env, Given) else read(env)
     fits = (given and given.num_envs) or EVALUATION_ENVS  # of an object that exists once
     count, cpu = min(episodes, EVALUATION_ENVS, fits), torch.device("cpu")
@@ -113,9 +119,13 @@ def evaluate_policy(
             played.close()
 
 
-def _check(episodes: int) -> None:
-    if episodes < 1:
-        raise UserError(f"evaluate: episodes: {episodes}; allowed: 1 or more")
+def _check(episodes: Any, seed: Any) -> None:
+    for name, value, least in (("episodes", episodes, 1), ("seed", seed, 0)):
+        whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+        if not whole or value < least:
+            raise UserError(
+                f"evaluate: {name}: {value!r}; allowed: a whole number, {least} or more"
+            )
 
 
 def _tell(note: str) -> None:
@@ -168,8 +178,12 @@ def refuse_undrawn(policy: Policy) -> None:
     """
     Raises:
         UserError: the policy's own environment cannot draw.
+        EnvironmentFault: it failed when it was to.
     """
-    _drawing(policy).close()
+    name = policy.config.env.id
+    with contextlib.closing(_drawing(policy)) as env:
+        _asked(name, "reset", env.reset, seed=0)
+        _drawn(name, env)
 
 
 def _drawing(policy: Policy, source: Any = None) -> gym.Env:
@@ -223,10 +237,7 @@ def _frames(env: gym.Env, policy: Policy, seed: int) -> list[np.ndarray]:
     frames: list[np.ndarray] = []
     ended = False
     while not ended and len(frames) < MAX_FRAMES:
-        try:
-            frames.append(picture(_asked(name, "render", env.render)))
-        except ValueError as error:
-            raise UserError(f"--render: {name} cannot draw itself: {error}") from None
+        frames.append(_drawn(name, env))
         args = env, observation, info, source
         mask = _asked(name, masks.METHOD, masks.read, *args) if masked else None
         try:
@@ -239,6 +250,15 @@ def _frames(env: gym.Env, policy: Policy, seed: int) -> list[np.ndarray]:
         observation, _, terminated, truncated, info = _asked(name, "step", env.step, action)
         ended = terminated or truncated
     return frames
+
+
+def _drawn(name: str, env: gym.Env) -> np.ndarray:
+    """[H, W, 3] uint8 of the environment as it stands."""
+    found = _asked(name, "render", env.render)
+    try:
+        return picture(found)
+    except ValueError as error:
+        raise UserError(f"--render: {name} cannot draw itself: {error}") from None
 
 
 def _asked(name: str, what: str, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -20,7 +20,7 @@ from ppo.envs.make import precise_of
 from ppo.envs.observations import ObservationEncoder, flat_mask, layout_of
 from ppo.envs.spaces import restore
 from ppo.networks.agent import Agent
-from ppo.policies.batches import refuse_infinite, rows_of
+from ppo.policies.batches import is_of_reset, refuse_infinite, rows_of
 from ppo.runs import checkpoint
 from ppo.runs import trust as code
 from ppo.runs.folder import RunFolder
@@ -94,6 +94,11 @@ class Policy:
         """
         if action_mask is not None and not self.agent.layout.num_mask:
             raise UserError("action_mask: this policy was trained without action masks")
+        if is_of_reset(self.observation_space, observation):
+            raise UserError(
+                "observation: a tuple of two, as reset() returns it; give the first: "
+                "observation, info = env.reset()"
+            )
         several = rows_of(self.observation_space, observation)
         if several is None:
             row = np.asarray(self._encoded(observation, action_mask))[None]

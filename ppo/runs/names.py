@@ -103,6 +103,8 @@ def find_run(results: Path, run: str) -> Path:
         return _find_by_name(results, run)
     real = _real_folder(Path(run)) if run else None
     if real is None:
+        if os.path.isfile(run):
+            raise UserError(f"{run!r} is a file; give the run folder")
         raise UserError(_unknown(results, run))
     if not any((real / mark).exists() for mark in MARKS):
         raise UserError(f"{run!r} is not a run folder: no loss_metrics.json or config.yaml in it")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,9 @@ class StopAtReturn(Callback):
     def __init__(self, value: float, episodes: int = 100) -> None:
         if not 1 <= episodes <= 100:
             raise UserError(f"StopAtReturn: episodes: {episodes}; allowed: 1 to 100")
+        number: Any = value
+        if not isinstance(number, numbers.Real) or not math.isfinite(number):
+            raise UserError(f"StopAtReturn: value: {value!r}; allowed: a finite number")
         self.value, self.episodes = value, episodes
 
     def on_batch(self, trainer: Any, record: dict[str, Any]) -> None:

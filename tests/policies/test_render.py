@@ -5,6 +5,7 @@ import errno
 import os
 import re
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
@@ -135,3 +136,14 @@ def test_what_cannot_draw_is_told_before_anything_is_played(runs, capsys, run, w
     told = capsys.readouterr()
     assert not told.out, "nothing was played"
     assert re.fullmatch(rf"error: --render: (env.id: )?{why}.*\n", told.err)
+
+
+def test_a_package_that_is_missing_for_drawing_is_told_once_and_first(runs, monkeypatch, capsys):
+    def frame():
+        raise gym.error.DependencyNotInstalled("pygame is not installed")
+
+    monkeypatch.setattr(Drawn, "frame", staticmethod(frame))
+    where = ["--results", str(runs), "--run", "run0001", "--episodes", "1"]
+    assert main(["--mode", "evaluate", *where, "--render"]) == 2
+    told = capsys.readouterr()
+    assert not told.out and told.err == "error: --render: pygame is not installed\n"

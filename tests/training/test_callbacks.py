@@ -31,6 +31,12 @@ def test_a_return_counts_once_so_many_episodes_have_it() -> None:
     assert stub.reason == "mean return 10 over the last 3 episodes, 10 was asked for"
 
 
+@pytest.mark.parametrize("value", ["475", math.nan, None])
+def test_a_return_that_no_run_could_reach_is_refused(value) -> None:
+    with pytest.raises(UserError, match=r"StopAtReturn: value: .*; allowed: a finite number"):
+        StopAtReturn(value)
+
+
 def test_a_return_of_an_evaluation_counts_too() -> None:
     stub = Stub()
     StopAtReturn(10.0).on_evaluation(stub, {"mean_return": 9.99})

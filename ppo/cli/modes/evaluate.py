@@ -32,6 +32,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.episodes < 1:
         raise UserError(f"--episodes: {args.episodes}; allowed: 1 or more")
+    if args.seed is not None and args.seed < 0:
+        raise UserError(f"--seed: {args.seed}; allowed: 0 or more")
     from ppo.policies.evaluate import evaluate_policy, on_variant, refuse_undrawn, render
     from ppo.policies.policy import load_policy
     from ppo.runs.folder import RunFolder
