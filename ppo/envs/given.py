@@ -111,7 +111,10 @@ def settle(config: Config, given: Given, ranks: int = 1) -> tuple[Config, list[s
             notes.append(
                 f"evaluation.env: same: {given.words} exists once, so evaluations are played in it"
             )
-        changes["env"]["num_envs"] = (given.num_envs or 1) * ranks
+        count, wanted = (given.num_envs or 1) * ranks, config.env.num_envs
+        changes["env"]["num_envs"] = count
+        if "env.num_envs" not in config.open and wanted != count:
+            notes.append(f"env.num_envs: {count}: {given.words} has so many, not {wanted}")
     values = config.to_dict()
     for section, found in changes.items():
         values[section].update(found)

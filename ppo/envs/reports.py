@@ -51,7 +51,7 @@ def _float(value: Any) -> float:
         return math.nan
 
 
-def of_one(infos: Mapping[str, Any], env: int) -> dict[str, Any]:
+def of_one(infos: Mapping[str, Any], env: int, num_envs: int) -> dict[str, Any]:
     """The info of one environment, from what a vector environment gives for all of them."""
     found: dict[str, Any] = {}
     for name, value in infos.items():
@@ -59,8 +59,8 @@ def of_one(infos: Mapping[str, Any], env: int) -> dict[str, Any]:
         if name.startswith("_") or (there is not None and not there[env]):
             continue
         if name == METRICS and isinstance(value, Mapping):
-            found[name] = of_one(value, env)
-        elif isinstance(value, np.ndarray) and value.ndim == 1:
+            found[name] = of_one(value, env, num_envs)
+        elif isinstance(value, np.ndarray) and value.shape == (num_envs,):
             found[name] = value[env]
     return found
 

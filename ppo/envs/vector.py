@@ -149,7 +149,7 @@ class VectorEnvironments(AtOnce):
         if self._report and ended.any():
             said = self._said_at_end(infos)
             for env in np.flatnonzero(ended).tolist():
-                self.reports.add(numbers_of(of_one(said, env)))
+                self.reports.add(numbers_of(of_one(said, env, self.num_envs)))
         if "reward_components" in infos:
             self._tell_of_components()
         rewards = np.where(valid, self._column(rewards, "rewards"), 0).astype(np.float32)
@@ -273,6 +273,11 @@ class VectorEnvironments(AtOnce):
     def _success(self, infos: dict[str, Any], ended: np.ndarray) -> np.ndarray:
         success, said = np.full(self.num_envs, np.nan, np.float32), self._said_at_end(infos)
         if "is_success" in said:
+            if len(np.atleast_1d(np.asarray(said["is_success"], object))) != self.num_envs:
+                raise UserError(
+                    f"{self.place}: infos['is_success'] must hold one for each environment, "
+                    f"{self.num_envs} in all, got {checks.shortened(said['is_success'])}"
+                )
             for env in np.flatnonzero(ended & np.asarray(said.get("_is_success", True))):
                 place = f"environment {self.first_index + env} ({self.env_id})"
                 success[env] = checks.success(partial(str, place), said["is_success"][env])

@@ -182,7 +182,11 @@ def test_the_settings_follow_from_an_object():
     settled, notes = settle(config, read(CartPoleVectorEnv(8)))
     assert settled.env.num_envs == 8 and settled.evaluation.env == "same"
     assert settled.env.id == "<gymnasium.envs.classic_control.cartpole.CartPoleVectorEnv>"
-    assert [note.partition(":")[0] for note in notes] == ["evaluation.env"]
+    assert [note.partition(":")[0] for note in notes] == ["evaluation.env", "env.num_envs"]
+    assert notes[1].endswith("has so many, not 256")
+    for open_or_alike in ([], ["env.num_envs=8"]):
+        notes = settle(Config.load(None, open_or_alike), read(CartPoleVectorEnv(8)))[1]
+        assert [note.partition(":")[0] for note in notes] == ["evaluation.env"]
     settled, notes = settle(config, read(cartpole))
     assert settled.env.num_envs == 256 and settled.evaluation.env == "separate" and not notes
     with pytest.raises(UserError, match="ppo.num_minibatches"):

@@ -14,8 +14,8 @@ def test_vector_infos_are_read_where_they_are_there():
         "metrics": {"c": np.array([7.0, 8.0]), "_c": np.array([True, True])},
         "final_obs": np.zeros((2, 3)), "text": np.array(["x", "y"], object),
     }  # fmt: skip
-    assert numbers_of(of_one(infos, 0)) == {"a": 1.0, "b": 5.0, "c": 7.0}
-    assert numbers_of(of_one(infos, 1)) == {"b": 6.0, "c": 8.0}
+    assert numbers_of(of_one(infos, 0, 2)) == {"a": 1.0, "b": 5.0, "c": 7.0}
+    assert numbers_of(of_one(infos, 1, 2)) == {"b": 6.0, "c": 8.0}
     lone = {"a": torch.tensor(3.0), "b": np.array([4.0]), "c": np.ones(2), "d": torch.ones(0)}
     assert numbers_of(lone) == {"a": 3.0, "b": 4.0}
     reports = Reports()

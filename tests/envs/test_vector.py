@@ -299,3 +299,21 @@ def test_success_is_read_wherever_it_is_told_in_the_step_that_ends_an_episode(to
     steps = [envs.step(torch.zeros(2, 1)) for _ in range(4)]
     assert [step.success.nan_to_num(9).tolist() for step in steps[2:]] == [[1, 9], [9, 1]]
     assert envs.reports.take().get("score") == ([5.0, 5.0] if told == "before 1.0" else None)
+
+
+@pytest.mark.parametrize("said", [True, np.ones(1), [True] * 3])
+def test_success_that_is_not_of_each_environment_is_refused(said):
+    envs = counting(AutoresetMode.NEXT_STEP, infos={"is_success": said})
+    envs.reset()
+    with pytest.raises(UserError, match=r"infos\['is_success'\] must hold one for each .* 2 in"):
+        for _ in range(4):
+            envs.step(torch.zeros(2, 1))
+
+
+def test_an_array_that_is_not_of_each_environment_is_no_report_of_any():
+    envs = VectorEnvironments(
+        Counting(AutoresetMode.NEXT_STEP, infos={"pair": np.ones(1), "score": np.full(2, 5.0)}),
+        "Counting", Task({}, 0, report=True), 0,
+    )  # fmt: skip
+    played(envs)
+    assert set(envs.reports.take()) == {"score"}
