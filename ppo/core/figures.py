@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ppo.core.metrics import clean
 
 DIGITS = 3  # significant ones that a reader takes in
@@ -53,6 +55,13 @@ def duration(seconds: float) -> str:
 
 def _rounded(value: float) -> float:
     return float(f"{value:.{DIGITS}g}")
+
+
+def written(value: Any) -> str:
+    """A value of a setting as it is typed: true, false and null are those of YAML."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value)
 
 
 def _scientific(value: float, digits: int) -> str:

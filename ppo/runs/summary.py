@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ppo.config import Config
+from ppo.config.file import text_of
 from ppo.core.errors import UserError
 from ppo.core.figures import number
 from ppo.core.metrics import clean
@@ -133,7 +134,7 @@ def changes_between(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     Which of them were `auto` is no setting: what was chosen for them is compared.
     """
     return [
-        f"{section}.{key} {before[section].get(key)} -> {value}"
+        f"{section}.{key} {text_of(before[section].get(key))} -> {text_of(value)}"
         for section, values in now.items()
         if section != "auto"
         for key, value in values.items()

@@ -85,7 +85,7 @@ def test_a_policy_is_evaluated_on_the_variant_that_set_describes(
     assert "return -1" not in plain and "variant" not in plain
     assert main([*words, *VARIANT]) == 0
     varied = capsys.readouterr().out
-    assert "variant  env.kwargs {} -> {'sutton_barto_reward': True}" in varied
+    assert "variant  env.kwargs {} -> {sutton_barto_reward: true}" in varied
     assert "return   -1 " in varied
 
 

@@ -30,6 +30,19 @@ def test_runs_that_differ_in_their_seed_only_are_one_group(tmp_path: Path) -> No
     assert found.differing == {"ppo.learning_rate": [1e-3, 1e-4]}
 
 
+def test_settings_that_differ_stand_as_they_are_typed(tmp_path: Path) -> None:
+    paths = []
+    for number, value in enumerate([True, True, False, False]):
+        tree = settings(1e-3)
+        tree["ppo"]["normalize_returns"] = value
+        paths.append(write_run(tmp_path / f"run{number}", healthy(20), tree, seed=number % 2))
+    found = compare(paths)
+    names = [group.label for group in found.groups]
+    assert names == ["normalize_returns=true", "normalize_returns=false"]
+    text = page(found)
+    assert "<code>true</code>" in text and "True" not in text and "False" not in text
+
+
 def test_a_run_that_was_resumed_with_other_settings_stands_alone_and_is_noted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ppo.algorithm.automatic import chosen
 from ppo.config import Config
 from ppo.runs.folder import RunFolder
-from ppo.runs.summary import best_evaluation, changed_settings, which_episodes
+from ppo.runs.summary import best_evaluation, changed_settings, changes_between, which_episodes
 
 
 def test_the_run_before_number_10000_is_number_9999(tmp_path):
@@ -34,3 +34,11 @@ def test_one_batch_and_one_episode_are_in_the_singular():
 def test_a_single_episode_of_training_is_in_the_singular():
     assert which_episodes({"episodes": 1}) == "one episode of training"
     assert which_episodes({"episodes": 2}) == "the 2 episodes of training"
+
+
+def test_a_change_is_written_as_it_is_typed():
+    before = {"ppo": {"target_kl": None, "normalize_returns": True, "x": [0.5]}, "auto": {"a": 1}}
+    now = {"ppo": {"target_kl": 0.5, "normalize_returns": False, "x": []}, "auto": {"a": 2}}
+    assert changes_between(before, now) == [
+        "ppo.target_kl null -> 0.5", "ppo.normalize_returns true -> false", "ppo.x [0.5] -> []",
+    ]  # fmt: skip

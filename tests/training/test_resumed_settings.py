@@ -106,7 +106,7 @@ def test_a_setting_that_the_former_version_did_not_have_is_no_change(tmp_path):
     del text["ppo"]["max_gamma"]
     (tmp_path / "config.batch0014.yaml").write_text(yaml.safe_dump(text))
     (part,) = former_parts(tmp_path, read_settings(tmp_path))
-    assert "ppo.gamma 0.5" in part and "env.kwargs.a None" in part and "max_gamma" not in part
+    assert "ppo.gamma 0.5" in part and "env.kwargs.a null" in part and "max_gamma" not in part
 
 
 def test_the_same_settings_are_not_mentioned(tmp_path):
@@ -155,7 +155,7 @@ def test_a_run_that_has_done_all_its_steps_is_left_as_it_is(tmp_path, capsys):
     text = capsys.readouterr().out
     assert " ".join(text.split()).startswith(
         "nothing is left to do: run0001 has 64 steps, and train.total_timesteps is 64; one above "
-        "64 goes on not used, since no batch is left: ppo.gamma 0.99 -> 0.5, logging.doctor False"
+        "64 goes on not used, since no batch is left: ppo.gamma 0.99 -> 0.5, logging.doctor false"
     )
     assert "run0001 | finished" in text
     assert files == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}

@@ -240,7 +240,7 @@ def test_an_evaluation_has_an_episode(tmp_path):
     with Trainer(Config.load(overrides=["env.id=CartPole-v1"]), tmp_path) as trainer:
         for found in (trainer.evaluate, partial(evaluate, trainer.policy)):
             for episodes in (0, -1):
-                with pytest.raises(UserError, match=f"^evaluate: episodes: {episodes}; allowed: 1"):
+                with pytest.raises(UserError, match=f"^evaluate: episodes: {episodes}; allow"):
                     found(episodes=episodes)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ppo.core.figures import written
 from ppo.insight.comparison.relevant import relevant
 from ppo.insight.comparison.run import Run
 
@@ -144,7 +145,7 @@ def label(group: Group, groups: list[Group]) -> str:
     known = {key: value for key, value in group.changes.items() if key in group.runs[0].settings}
     ends = Counter(key.split(".")[-1] for key in known)
     short = {key: end if ends[end := key.split(".")[-1]] == 1 else key for key in known}
-    changed = ", ".join(f"{short[key]}={value}" for key, value in known.items())
+    changed = ", ".join(f"{short[key]}={written(value)}" for key, value in known.items())
     if len(groups) == 1 or not changed or len(changed) > LABEL:
         return name
     alone = sum(other.changes == group.changes for other in groups) == 1

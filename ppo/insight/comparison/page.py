@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ppo.core.figures import number
+from ppo.core.figures import number, written
 from ppo.core.metrics import compared
 from ppo.insight.comparison.compare import Comparison
 from ppo.insight.comparison.curves import data
@@ -158,7 +158,7 @@ def _differing(comparison: Comparison) -> str:
     rows = [
         [
             f"<code>{escape(key)}</code>",
-            *("-" if v is None else f"<code>{escape(v)}</code>" for v in values),
+            *("-" if v is None else f"<code>{escape(written(v))}</code>" for v in values),
         ]
         for key, values in comparison.differing.items()
     ]

@@ -16,7 +16,7 @@ import numpy as np
 
 from ppo.config.automatic import AUTO, as_asked
 from ppo.core.errors import Diverged
-from ppo.core.figures import compact, duration, number
+from ppo.core.figures import compact, duration, number, written
 from ppo.core.metrics import clean
 from ppo.core.news import News
 from ppo.insight.comparison import curves, page
@@ -194,9 +194,7 @@ def _differs(value: Any, shipped: Any) -> bool:
 
 
 def _value(value: Any) -> str:
-    if value is None:
-        return "null"
-    return page.escape(str(value).lower() if isinstance(value, bool) else value)
+    return page.escape(written(value))
 
 
 def _events(events: Sequence[tuple[int, str]]) -> str:

@@ -13,6 +13,7 @@ from ppo.config import PPOConfig
 from ppo.config.automatic import as_asked
 from ppo.config.units import value_loss_unit
 from ppo.core.cores import num_cores
+from ppo.core.figures import written
 from ppo.core.metrics import Better, compared
 from ppo.insight.comparison.relevant import relevant
 from ppo.insight.comparison.statistics import area, smooth_last
@@ -142,7 +143,7 @@ def former_parts(path: Path, settings: dict[str, Any]) -> tuple[str, ...]:
         before = relevant(former)
         known = set(map(_setting, before))  # a file of an earlier version lacks those of later ones
         changed = [
-            f"{key} {former.get(key)}"
+            f"{key} {written(former.get(key))}"
             for key in last
             if _setting(key) in known
             and before.get(key) != last[key]

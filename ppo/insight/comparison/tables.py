@@ -9,7 +9,7 @@ import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ppo.core.figures import number
+from ppo.core.figures import number, written
 from ppo.core.metrics import METRICS, compared
 from ppo.core.screen import fold, width
 from ppo.insight.comparison.compare import Comparison
@@ -102,7 +102,7 @@ def _text(value: Any) -> Any:
 
 def _differences(comparison: Comparison, columns: int) -> list[Any]:
     rows = [
-        [key, *("-" if value is None else str(value) for value in values)]
+        [key, *("-" if value is None else written(value) for value in values)]
         for key, values in comparison.differing.items()
     ]
     return _by_group("what differs", "setting", rows, comparison, columns)
