@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ppo.cli.columns import Record, figure
@@ -15,6 +13,7 @@ from ppo.core.figures import compact, duration, number
 from ppo.core.metrics import METRICS, UNBOUNDED, Metric, clean
 from ppo.core.screen import WIDTH, wrapped
 from ppo.insight.verdict import WORDS
+from ppo.runs.names import to_type
 from ppo.runs.summary import best_evaluation, which_episodes
 
 if TYPE_CHECKING:
@@ -355,13 +354,6 @@ def _time_split(spent: Mapping[str, float]) -> str:
     return ", ".join(
         f"{_TIMES.get(name, name)} {seconds / total:.0%}" for name, seconds in spent.items()
     )
-
-
-def to_type(run: str, path: str | Path | None) -> str:
-    """What names a run on the command line: its path, where it lies in another results folder."""
-    if path and Path(path).parent != Path("training_results"):
-        return shlex.quote(str(path))
-    return run
 
 
 def next_command(summary: Mapping[str, Any]) -> str:

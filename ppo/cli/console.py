@@ -27,6 +27,7 @@ from ppo.core.figures import compact
 from ppo.core.news import News
 from ppo.insight.rules.gradients_always_clipped import GradientsAlwaysClipped
 from ppo.runs.files import from_here
+from ppo.runs.names import to_type
 
 if TYPE_CHECKING:
     from ppo.config import Config
@@ -164,7 +165,7 @@ class Console:
         steps_left = max(0, total - record["env_steps"])
         self.batch(record, steps_left / max(record["steps_per_second"], 1e-9))
         self._miss_episodes(trainer, record)
-        run = blocks.to_type(trainer.folder.name, from_here(trainer.folder.path))
+        run = to_type(trainer.folder.name, from_here(trainer.folder.path))
         for finding in trainer.doctor.new:
             self.finding(finding.illness, finding.evidence, _best(finding), run)
         events = record["events"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import shlex
 from pathlib import Path
 
 from ppo.core.errors import UserError
@@ -50,6 +51,13 @@ def refuse_unwritable(results: Path) -> None:
             f"--results {files.shown(results)}: cannot create a run folder there: "
             f"{files.shown(there)} is no folder that can be written to"
         )
+
+
+def to_type(run: str, path: str | Path | None) -> str:
+    """What names a run on the command line: its path, where it lies in another results folder."""
+    if path and Path(path).parent != Path("training_results"):
+        return shlex.quote(str(path))
+    return run
 
 
 def run_names(results: str | os.PathLike[str]) -> list[str]:

@@ -10,8 +10,10 @@ from ppo.algorithm.learner import Learner
 from ppo.core import program
 from ppo.core.errors import Diverged
 from ppo.functional.bootstrap import mean_interval
+from ppo.runs.files import from_here
 from ppo.runs.folder import RunFolder
 from ppo.runs.metrics_file import finite
+from ppo.runs.names import to_type
 from ppo.runs.summary import summarize
 from ppo.training.evaluations import RunEvaluations
 from ppo.training.observers import Doctor
@@ -24,7 +26,8 @@ def diagnosis(error: Diverged, folder: RunFolder | None, doctor: Doctor) -> str:
         verdict = doctor.judge(folder)
         findings = verdict.findings[:2] if verdict else []
         lines += [f"{finding.illness}: {finding.remedy}" for finding in findings]
-        lines.append(f"more: {program.command('diagnose', folder.name)}")
+        run = to_type(folder.name, from_here(folder.path))
+        lines.append(f"more: {program.command('diagnose', run)}")
     return "\n".join(lines)
 
 
