@@ -125,9 +125,9 @@ class Console:
         self._total_steps = total_steps
 
     @contextlib.contextmanager
-    def waiting(self, text: str) -> Iterator[None]:
-        """Says what goes on before the first batch, where it takes more than a moment."""
-        timer = threading.Timer(MOMENT, lambda: self._print(text))
+    def waiting(self, text: str, after: float | None = None) -> Iterator[None]:
+        """Says what goes on between two lines, where it takes more than a moment."""
+        timer = threading.Timer(MOMENT if after is None else after, lambda: self._print(text))
         timer.daemon = True
         if self._verbosity != "quiet":
             timer.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 import weakref
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -27,6 +28,8 @@ from ppo.training.observers import Callbacks, Doctor, Mirroring, named, of_every
 from ppo.training.saves import Saves
 from ppo.training.settings import Settings
 from ppo.training.trackers import Trackers
+
+LONG_EVALUATION = 20.0  # seconds without a word
 
 
 class Loop:
@@ -57,7 +60,8 @@ class Loop:
         if parallel.rank() > 0:
             self.folder = None  # rank 0 alone reads and writes it
         config, self.given, env_notes = opening.settle_environment(config, env, self.ranks)
-        self._waiting = console.waiting if console else lambda _: contextlib.nullcontext()
+        self._waiting = console.waiting if console else lambda *_: contextlib.nullcontext()
+        self.longest_evaluation = 0.0  # seconds, in this process
         with self._waiting("the environment takes its time: random steps show what it is like"):
             config, self.choices = automatic.chosen(config, self.given, self.device)
         self.envs, self.device, line = build.place(config, self.device, env=self.given)
@@ -308,7 +312,12 @@ class Loop:
 
     def _evaluate(self, poll: Callable[[], None]) -> bool:
         """Whether the current policy is the best so far."""
-        best = self.evaluated.play(self.learner, poll)
+        begun, most = time.monotonic(), self.config.evaluation.max_steps
+        text = f"an evaluation waits for its episodes to end, or for evaluation.max_steps={most}"
+        told = self.longest_evaluation > LONG_EVALUATION
+        with contextlib.nullcontext() if told else self._waiting(text, LONG_EVALUATION):
+            best = self.evaluated.play(self.learner, poll)
+        self.longest_evaluation = max(self.longest_evaluation, time.monotonic() - begun)
         self.events += self.evaluated.notes
         self._tell("on_evaluation", self.evaluated.rows[-1])
         return best

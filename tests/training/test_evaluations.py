@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 
 import pytest
@@ -10,6 +12,8 @@ from learner_tools import settings
 
 from ppo import Trainer
 from ppo.algorithm import learner
+from ppo.cli.console import Console
+from ppo.training import loop
 from ppo.training.evaluations import RunEvaluations
 
 
@@ -50,3 +54,28 @@ def test_the_file_of_the_best_is_of_the_highest_evaluation(tmp_path, monkeypatch
     assert best.name.startswith("best_000002")
     summary = json.loads((tmp_path / "run0001" / "summary.json").read_text())
     assert summary["best_evaluation"]["mean_return"] == 7.0
+
+
+class Heard(Console):
+    """A console that keeps what it would tell, and after how many seconds."""
+
+    def __init__(self):
+        super().__init__(io.StringIO())
+        self.heard = []
+
+    @contextlib.contextmanager
+    def waiting(self, text, after=None):
+        self.heard.append((text, after))
+        yield
+
+
+@pytest.mark.parametrize(("patience", "times"), [(1e9, 3), (0.0, 1)])
+def test_an_evaluation_that_takes_long_tells_once_what_it_waits_for(
+    tmp_path, monkeypatch, patience, times
+):
+    monkeypatch.setattr(loop, "LONG_EVALUATION", patience)
+    config = settings("CartPole-v1", evaluation__interval=1, evaluation__max_steps=40)
+    console = Heard()
+    Trainer(config, tmp_path, console=console).train(batches=3)
+    told = [pair for pair in console.heard if "evaluation.max_steps=40" in pair[0]]
+    assert len(told) == times and {seconds for _, seconds in told} == {patience}
