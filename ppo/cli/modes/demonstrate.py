@@ -10,7 +10,7 @@ from ppo.cli.flags import add_trust
 from ppo.core.figures import number
 
 COMMON = ("--config", "--set", "--results", "--seed", "--quiet")
-SETTINGS = ("env", "evaluation.max_steps", "system.seed")
+SETTINGS = ("env", "evaluation.max_steps", "system")
 
 
 def add_arguments(parser: Any) -> None:

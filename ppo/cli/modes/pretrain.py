@@ -12,7 +12,7 @@ from ppo.core.screen import fold
 COMMON = ("--config", "--set", "--results", "--seed", "--quiet")
 SETTINGS = (
     "env", "network", "balancing", "imitation", "evaluation.episodes", "evaluation.max_steps",
-    "system.seed", "system.threads",
+    "system",
 )  # fmt: skip
 
 
