@@ -24,7 +24,8 @@ MANY_NUMBERS = 3  # of an action: from so many on, wide layers pay
 EPOCHS = {"wide": 5, "narrow": 10, "images": 4}
 WHOLE_EPISODES = 20  # between checkpoints that cut them
 UNSEEN, UNENDED = 1000, 5  # steps of an episode nobody has seen; looks, of one that outlasts one
-SCHEDULE = "ppo.learning_rate_schedule"
+SCHEDULE, ENTROPY = "ppo.learning_rate_schedule", "ppo.entropy_coefficient"
+IMAGES_ENTROPY = 0.01  # of choices: without a bonus a policy of images is sure too early
 LONG = 50  # batches: in so many a rate that stays high undoes what it has learned
 
 
@@ -54,6 +55,7 @@ def choose(config: Config, facts: Facts, ranks: int = 1) -> list[Choice]:
         "ppo.num_minibatches": Choice("ppo.num_minibatches", parts),
         **{name: Choice(name, value) for name, value in RECIPES[kind].items()},
         **(_of_actions(facts.action_entries, num_envs // ranks) if kind == "narrow" else {}),
+        **({ENTROPY: Choice(ENTROPY, 0.0)} if facts.action_entries else {}),
         **({SCHEDULE: Choice(SCHEDULE, "linear")} if batches >= LONG else {}),
         **_beside(config, kind),
         "train.checkpoint_interval": Choice(
@@ -87,6 +89,7 @@ RECIPES: Mapping[str, dict[str, Any]] = {
         "network.initial_log_std": 0.0,
         "ppo.learning_rate": 1e-3,
         "ppo.learning_rate_schedule": "constant",
+        "ppo.entropy_coefficient": 0.0,
         "ppo.gamma_schedule": "constant",
         "ppo.noise": "white",
         "ppo.target_kl": None,
@@ -100,6 +103,7 @@ RECIPES: Mapping[str, dict[str, Any]] = {
         "network.initial_log_std": 0.0,
         "ppo.learning_rate": 2.5e-4,
         "ppo.learning_rate_schedule": "linear",
+        "ppo.entropy_coefficient": IMAGES_ENTROPY,
         "ppo.gamma_schedule": "constant",
         "ppo.noise": "white",
         "ppo.target_kl": None,
@@ -113,6 +117,7 @@ RECIPES: Mapping[str, dict[str, Any]] = {
         "network.initial_log_std": LEAST_LOG_STD,
         "ppo.learning_rate": 3e-4,
         "ppo.learning_rate_schedule": "linear",
+        "ppo.entropy_coefficient": 0.0,
         "ppo.gamma_schedule": "critic",
         "ppo.noise": "contest",
         "ppo.target_kl": 0.03,

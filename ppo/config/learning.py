@@ -82,7 +82,9 @@ class PPOConfig(Section):
     clip_schedule: Literal["constant", "linear"] = setting(
         "constant", "linear: the clip range falls to 0 at train.total_timesteps"
     )
-    entropy_coefficient: Finite = setting(0.0, "weight of the entropy bonus", common=True)
+    entropy_coefficient: Finite = setting(
+        0.0, "weight of the entropy bonus", common=True, auto=True
+    )
     noise: Literal["white", "pink", "contest"] = setting(
         "white",
         "noise of continuous actions: white, pink (lasts for several steps), contest of both once"

@@ -164,6 +164,16 @@ def test_images_have_rules_of_their_own_where_an_encoder_sees_them() -> None:
     assert (ppo.num_steps, ppo.num_epochs, ppo.learning_rate) == (128, 4, 2.5e-4)
 
 
+@pytest.mark.parametrize(
+    ("entries", "side", "bonus"), [(0, 84, 0.01), (0, 0, 0.0), (3, 84, 0.0), (3, 0, 0.0)]
+)
+def test_choices_by_images_have_a_bonus(entries: int, side: int, bonus: float) -> None:
+    facts = SHORT._replace(action_entries=entries, image_side=side)
+    assert resolved(facts=facts).ppo.entropy_coefficient == bonus
+    given = resolved("ppo.entropy_coefficient=-0.3", facts=facts)
+    assert given.ppo.entropy_coefficient == -0.3
+
+
 @pytest.mark.parametrize("facts", [SHORT, Facts(True)])
 def test_a_long_run_of_wide_batches_ends_with_a_small_rate(facts: Facts) -> None:
     def schedule(batches: int, *more: str) -> str:
