@@ -75,8 +75,8 @@ def test_half_a_success_is_half_a_success_in_every_form(form: Any) -> None:
     assert played(form) == [0.5, 0.5]
 
 
-@pytest.mark.parametrize("share", [2, "no"])
-def test_a_vector_environment_is_refused_in_the_same_words(share: Any) -> None:
-    given = SyncVectorEnv([lambda: Half(share)] * 2)
-    with pytest.raises(UserError, match=r"environment 0 .*info\['is_success'\] must be"):
+@pytest.mark.parametrize(("shares", "number"), [((0.5, 2), 1), (("yes", "no"), 0)])
+def test_a_vector_environment_is_refused_in_the_same_words(shares: Any, number: int) -> None:
+    given = SyncVectorEnv([lambda: Half(shares[0]), lambda: Half(shares[1])])
+    with pytest.raises(UserError, match=rf"environment {number} .*info\['is_success'\] must be"):
         played(given)

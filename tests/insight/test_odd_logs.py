@@ -63,6 +63,25 @@ def test_episodes_longer_than_the_axis_show_that_it_counts_no_steps() -> None:
     assert not few.has("env_steps") and first(few) == "healthy"
 
 
+@pytest.mark.parametrize(("missing", "filled"), [(1, True), (2, True), (3, False)])
+def test_a_short_gap_is_spanned_and_a_long_one_is_not(missing: int, filled: bool) -> None:
+    loss = np.arange(10.0, 10.0 + ROWS)
+    loss[20 : 20 + missing] = np.nan
+    column = read(sb3(**{"train/value_loss": loss})).get("value_loss")[:-1]  # told a row late
+    assert np.isfinite(column).all() == filled
+    assert not filled or (column[19 : 19 + missing] == column[18]).all()
+
+
+@pytest.mark.parametrize(("last", "ill"), [(3, False), (4, True)])
+def test_a_nan_at_the_end_is_a_gap_where_as_long_a_one_has_passed(last: int, ill: bool) -> None:
+    losses = ("train/value_loss", "train/policy_gradient_loss", "train/entropy_loss")
+    tags = sb3()
+    for tag in losses:
+        tags[tag] = tags[tag].copy()
+        tags[tag][10:13] = tags[tag][ROWS - last :] = np.nan
+    assert (first(read(tags)) == "non_finite") == ill
+
+
 def test_a_nan_that_passes_was_a_gap_and_one_that_stays_is_an_illness() -> None:
     losses = ("train/value_loss", "train/policy_gradient_loss", "train/entropy_loss")
     gaps = sb3()

@@ -149,7 +149,14 @@ def test_a_run_that_has_done_all_its_steps_is_left_as_it_is(tmp_path, capsys):
     """Else its config.yaml would hold settings that no batch was trained with."""
     Trainer(config(), tmp_path).train()
     files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    sets = ["--set", "ppo.gamma=0.5", "--set", "logging.doctor=true"]
+    sets = [
+        "--set",
+        "ppo.gamma=0.5",
+        "--set",
+        "logging.doctor=true",
+        "--set",
+        "ppo.num_epochs=auto",
+    ]
     words = ["--mode", "train", "--results", str(tmp_path), "--resume", "run0001"]
     assert main([*words, *sets]) == 0
     text = capsys.readouterr().out
