@@ -107,7 +107,7 @@ def train_ours(task: str, seed: int, steps: int, config: Path | None) -> Run:
     sets += ["logging.tensorboard=false", "evaluation.interval=0"]
     game = TASKS[task].zoo == "atari"
     if game:
-        sets += [f"env.kwargs={json.dumps(FRAMES)}"]
+        sets += [f"env.kwargs={json.dumps(FRAMES)}", "evaluation.env=off"]
     with tempfile.TemporaryDirectory() as folder:
         with Trainer(Config.load(config, sets), folder) as trainer:
             summary, chosen = trainer.train(), trainer.choices
