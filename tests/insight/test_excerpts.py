@@ -88,6 +88,17 @@ def test_a_crash_is_no_noise_of_a_mean_over_many_episodes() -> None:
         assert first(log) == "policy_collapse"
 
 
+def test_a_mean_over_many_episodes_that_drifts_is_no_collapse() -> None:
+    """Of the last 100 episodes, whose level never changes; 10 end in a batch."""
+    for seed in range(20):
+        episodes = np.random.default_rng(seed).normal(200.0, 300.0, 890)
+        log = foreign(80, "stable-baselines3", mean_episode_return=0.0)
+        log.columns["mean_episode_return"] = np.convolve(episodes, np.ones(100) / 100, "valid")[
+            ::10
+        ]
+        assert first(log) != "policy_collapse", seed
+
+
 def test_a_tiny_batch_shows_in_a_few_rows_and_explains_the_rest() -> None:
     def tiny(steps: float) -> MetricsLog:
         returns = noisy(through((0, -1200), (1, -1200)))
