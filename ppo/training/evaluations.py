@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 
+from ppo.algorithm.devices import for_few
 from ppo.algorithm.learner import Learner
 from ppo.config import Config
 from ppo.core.randomness import stream_seed
@@ -57,7 +59,11 @@ class RunEvaluations:
         settings, trained = self.config.evaluation, learner.collector.envs
         seed = stream_seed(self.config.system.seed, "evaluation")
         agent = learner.objective.agent
-        policy = Policy(agent, self.config, trained.observation_space, trained.action_space)
+        if settings.env != "same":
+            self.device = for_few(self.config, agent, trained, learner.device)
+        alike = self.device == learner.device
+        played = agent if alike else copy.deepcopy(agent).to(self.device)
+        policy = Policy(played, self.config, trained.observation_space, trained.action_space)
         with self.borrowed(learner) as training:
             envs = training or self._environments(seed)
             envs.run_seed = seed

@@ -7,7 +7,7 @@ import torch
 from image_env import Picture
 from simulators import Native
 
-from ppo.algorithm import build
+from ppo.algorithm import build, devices
 from ppo.config import Config
 from ppo.core import parallel
 
@@ -48,6 +48,24 @@ def test_images_and_simulators_of_the_gpu_go_there() -> None:
     assert placed(env=Picture) == (GPU, [])
     assert placed(env=Native(8, "meta")) == (GPU, [])
     assert placed(env=Native(8, "cpu"))[0] == CPU
+
+
+@pytest.mark.parametrize(
+    "env, settings, expected",
+    [
+        (None, [], CPU),
+        (None, ["env.id=CartPole-v1", "env.backend=sync"], CPU),
+        (None, ["network.hidden_sizes=[1024, 1024]"], GPU),
+        (Picture, [], GPU),
+        (Native(8, "cpu"), [], GPU),
+    ],
+)
+def test_a_small_network_plays_a_few_environments_on_the_cpu(env, settings, expected) -> None:
+    config = Config.from_dict({}, [*SMALL, *settings])
+    envs = build.build_environments(config, CPU, env=env)
+    agent = build.build_learner(config, envs, CPU).objective.agent
+    assert devices.for_few(config, agent, envs, GPU) == expected
+    envs.close()
 
 
 def test_several_processes_keep_the_device_that_they_meet_on(monkeypatch) -> None:

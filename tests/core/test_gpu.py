@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from value_tools import first_difference, history
 
+from ppo import Trainer
 from ppo.algorithm import build
 from ppo.algorithm.learner import Learner
 from ppo.config import Config
@@ -13,6 +16,7 @@ from ppo.core.capturing import Captured
 
 pytestmark = pytest.mark.gpu
 HOW = ["never", "always"]
+PICTURES = ["env.id=image_env:Picture-v0", "env.num_envs=16"]
 
 
 def learner(how: str, *more: str) -> Learner:
@@ -85,6 +89,34 @@ def test_a_resumed_run_is_the_undisturbed_one(how: str) -> None:
     second.load_state_dict(state)
     second.counters.update(first.counters)
     assert not first_difference(history(whole, 2, 1.0), history(second, 2, 1.0))
+
+
+def test_pictures_are_seen_alike_in_rollout_and_update_and_after_a_resume() -> None:
+    """Convolutions of 16 and of 60 pictures agree as products do, and each repeats its bits."""
+
+    def run(power: int) -> Learner:
+        return learner("never", *PICTURES, f"env.reward_scale={2.0**power!r}")
+
+    plain = history(whole := run(0), 4, 1.0)
+    assert max(record["ratio_first"] for record in plain) < 1e-5
+    assert not first_difference(plain, history(run(20), 4, 2.0**20))
+    assert not first_difference(plain, history(run(0), 4, 1.0))
+    assert whole.device.type == "cuda"
+
+
+def test_the_run_goes_on_after_an_evaluation_on_the_cpu(tmp_path: Path) -> None:
+    settings = ["system.device=cuda", "env.num_envs=64", "ppo.num_steps=15"]
+
+    def trained(interval: int) -> Trainer:
+        more = [f"evaluation.interval={interval}", "train.total_timesteps=4000"]
+        with Trainer(Config.from_dict({}, [*settings, *more]), tmp_path) as trainer:
+            trainer.train()
+        return trainer
+
+    often, seldom = trained(1), trained(0)
+    assert often.evaluated.device.type == "cpu" and often.learner.device.type == "cuda"
+    assert often.evaluations[-1]["mean_return"] == seldom.evaluations[-1]["mean_return"]
+    assert torch.equal(often.learner.optimizer.flat.theta, seldom.learner.optimizer.flat.theta)
 
 
 def test_a_function_that_waits_leaves_the_device_as_it_was() -> None:

@@ -8,6 +8,7 @@ from ppo.insight.rules import RULES, Change, Finding, Rule
 from ppo.insight.rules._signs import lasting, median
 
 LARGEST = 1e-4  # max |ratio - 1| on the first minibatch (S: "if ratios are not 1, there is a bug")
+ROUNDED = 0.2  # with encoders in bfloat16, which round by the shape of a batch; seen: 0.075
 
 
 @RULES.register("ratio_not_one")
@@ -20,7 +21,8 @@ class RatioNotOne(Rule):
 
     def check(self, log: MetricsLog) -> Finding | None:
         ratio = log.get("ratio_first")
-        row = lasting(ratio > LARGEST, 4, 5, share=0.5)
+        rounds = log.setting("system.precision") == "bfloat16"
+        row = lasting(ratio > (ROUNDED if rounds else LARGEST), 4, 5, share=0.5)
         if row is None:
             return None
         evidence = (
