@@ -48,6 +48,7 @@ PACKAGES = (
         install("mujoco"),
         registers=False,
     ),
+    Package("jax", "(phys2d|tabular)/", install("jax"), registers=False),
 )
 
 
@@ -246,18 +247,25 @@ def _made(env_id: str, kwargs: dict[str, Any], make: Callable[[], Any]) -> Any:
         return make()
     except UserError:
         raise
-    except gym.error.DependencyNotInstalled as error:
-        package = package_of(env_id)
-        install = package.install if package else str(error)
-        raise UserError(
-            f"env.id: {env_id} needs a package that is missing; run: {install}"
-        ) from error
     except (Exception, SystemExit) as error:
+        if missing := _missing(env_id, error):
+            raise UserError(
+                f"env.id: {env_id} needs a package that is missing; run: {missing}"
+            ) from error
         given = f" with env.kwargs {kwargs}" if kwargs else ""
         why = described(error)
         if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
             why += '; give each a port of its own by env.kwargs, such as port: "{index+5000}"'
         raise UserError(f"env.id: {env_id} cannot be made{given}: {why}") from error
+
+
+def _missing(env_id: str, error: BaseException) -> str:
+    """What installs the package whose absence an error tells of; empty where it does not."""
+    package = package_of(env_id)
+    if isinstance(error, gym.error.DependencyNotInstalled):
+        return package.install if package else str(error)
+    absent = error.name if isinstance(error, ModuleNotFoundError) else None
+    return package.install if package and package.module == absent else ""
 
 
 def _check_spaces(env: gym.Env, env_id: str) -> None:

@@ -144,6 +144,7 @@ def test_the_torch_backend_names_what_it_has():
         ("highway-fast-v0", "highway_env", "pip install"),
         ("LunarLander-v3", "Box2D", '".[box2d]"'),
         ("HalfCheetah-v5", "mujoco", '".[mujoco]"'),
+        ("phys2d/CartPole-v1", "jax", '".[jax]"'),
     ],
 )
 def test_a_missing_package_brings_the_line_that_installs_it(monkeypatch, env_id, module, install):
@@ -156,12 +157,24 @@ def test_a_missing_package_brings_the_line_that_installs_it(monkeypatch, env_id,
     else:
 
         def fail(*_, **__):
+            if module == "jax":  # Gymnasium does not ask whether it is there
+                raise ModuleNotFoundError("No module named 'jax'", name="jax")
             raise gym.error.DependencyNotInstalled("not there")
 
         monkeypatch.setattr(gym, "make", fail)
     with pytest.raises(UserError) as caught:
         make(env_id)
     assert package.install in str(caught.value)
+
+
+def test_a_module_that_the_environment_lacks_is_named_as_it_is(monkeypatch):
+    def fail(*_, **__):
+        raise ModuleNotFoundError("No module named 'another'", name="another")
+
+    monkeypatch.setattr(gym, "make", fail)
+    for env_id in ("HalfCheetah-v5", "CartPole-v1"):
+        with pytest.raises(UserError, match="cannot be made: .*'another'"):
+            make(env_id)
 
 
 @pytest.mark.parametrize("env_id", ["CartPole-v1", "DoubleIntegrator-v0", "Acrobot-v1", "Taxi-v3"])
