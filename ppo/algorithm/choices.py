@@ -23,9 +23,11 @@ LAYERS, WIDE_LAYERS = [64, 64], [256, 256]
 MANY_NUMBERS = 3  # of an action: from so many on, wide layers pay
 EPOCHS = {"wide": 5, "narrow": 10, "images": 4}
 WHOLE_EPISODES = 20  # between checkpoints that cut them
+EVALUATED = 2000  # steps of an episode that an evaluation waits for at least
 UNSEEN, UNENDED = 1000, 5  # steps of an episode nobody has seen; looks, of one that outlasts one
 SCHEDULE, ENTROPY = "ppo.learning_rate_schedule", "ppo.entropy_coefficient"
 IMAGES_ENTROPY = 0.01  # of choices: without a bonus a policy of images is sure too early
+CLIP, IMAGES_CLIP = 0.2, 0.1
 LONG = 50  # batches: in so many a rate that stays high undoes what it has learned
 
 
@@ -62,6 +64,7 @@ def choose(config: Config, facts: Facts, ranks: int = 1) -> list[Choice]:
             "train.checkpoint_interval", _batches_between(facts, batches, num_steps)
         ),
         "evaluation.interval": Choice("evaluation.interval", max(10, batches // 4)),
+        "evaluation.max_steps": Choice("evaluation.max_steps", _longest_evaluated(config)),
     }
     missing = config.open - found.keys()
     assert not missing, f"no rule for {sorted(missing)}"
@@ -87,6 +90,7 @@ RECIPES: Mapping[str, dict[str, Any]] = {
         "network.hidden_sizes": LAYERS,
         "network.layer_norm": False,
         "network.initial_log_std": 0.0,
+        "ppo.clip_epsilon": CLIP,
         "ppo.learning_rate": 1e-3,
         "ppo.learning_rate_schedule": "constant",
         "ppo.entropy_coefficient": 0.0,
@@ -101,6 +105,7 @@ RECIPES: Mapping[str, dict[str, Any]] = {
         "network.hidden_sizes": LAYERS,
         "network.layer_norm": False,
         "network.initial_log_std": 0.0,
+        "ppo.clip_epsilon": IMAGES_CLIP,
         "ppo.learning_rate": 2.5e-4,
         "ppo.learning_rate_schedule": "linear",
         "ppo.entropy_coefficient": IMAGES_ENTROPY,
@@ -115,6 +120,7 @@ RECIPES: Mapping[str, dict[str, Any]] = {
         "network.hidden_sizes": LAYERS,
         "network.layer_norm": True,
         "network.initial_log_std": LEAST_LOG_STD,
+        "ppo.clip_epsilon": CLIP,
         "ppo.learning_rate": 3e-4,
         "ppo.learning_rate_schedule": "linear",
         "ppo.entropy_coefficient": 0.0,
@@ -190,6 +196,12 @@ def _batches_between(facts: Facts, batches: int, num_steps: int) -> int:
         return usual
     length = facts.mean_length or max(UNSEEN, UNENDED * facts.steps)
     return min(most, max(usual, math.ceil(WHOLE_EPISODES * length / num_steps)))
+
+
+def _longest_evaluated(config: Config) -> int:
+    """Steps of an episode of the run's evaluations: twenty take a fifth of the run at most."""
+    usual = type(config.evaluation).model_fields["max_steps"].default
+    return min(usual, max(EVALUATED, config.train.total_timesteps // 100))
 
 
 def _words(facts: Facts) -> str:

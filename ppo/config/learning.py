@@ -77,6 +77,7 @@ class PPOConfig(Section):
         0.2,
         "clip range of the policy's probability ratio",
         common=True,
+        auto=True,
         source="Schulman et al. 2017",
     )
     clip_schedule: Literal["constant", "linear"] = setting(

@@ -216,6 +216,7 @@ class EvaluationConfig(Section):
     max_steps: Count = setting(
         100_000,
         "steps after which an episode of an evaluation is not waited for any longer",
+        auto=True,
     )
 
 

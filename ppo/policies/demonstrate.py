@@ -18,6 +18,7 @@ from ppo.envs.make import make_environments
 from ppo.envs.precision import of_both_halves
 from ppo.policies.demonstrations import Demonstrations, write
 from ppo.policies.evaluate import on_variant
+from ppo.policies.play import longest
 from ppo.policies.policy import load_policy
 
 PLAYED_ENVS = 64  # at most, whose episodes are recorded
@@ -161,7 +162,7 @@ def demonstrate(
         policy = load_policy(run, results, trust=trust)
         on_variant(policy, overrides)
         act, env, forget = policy.act, policy.config.env, policy.reset
-        max_steps = policy.config.evaluation.max_steps
+        max_steps = longest(policy.config)
     with make_environments(
         env,
         run_seed=config.system.seed,

@@ -26,7 +26,7 @@ from ppo.envs.host.stacking import FrameStack
 from ppo.envs.ids import find_spec
 from ppo.envs.wrapping import make_single
 from ppo.policies.pictures import picture
-from ppo.policies.play import EVALUATION_ENVS
+from ppo.policies.play import EVALUATION_ENVS, longest
 from ppo.policies.play import evaluate as play_episodes
 from ppo.policies.policy import Policy, load_policy
 from ppo.runs import files
@@ -110,7 +110,7 @@ def evaluate_policy(
     try:
         for note in policy.check_environments(played, name):
             _tell(note)
-        limit = policy.config.evaluation.max_steps
+        limit = longest(policy.config)
         return play_episodes(
             played, policy, episodes, seed, deterministic, max_steps=limit, note=_tell
         )

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ppo.config import Config
 from ppo.core.randomness import stream_seed
 from ppo.envs.base import Environments
 from ppo.functional.bootstrap import mean_interval
@@ -75,6 +76,14 @@ def _endless(lengths: Tensor, settled: Tensor, max_steps: int | None) -> list[in
     if max_steps is None:
         return []
     return ((lengths >= max_steps) & ~settled).nonzero().squeeze(-1).tolist()
+
+
+def longest(config: Config) -> int:
+    """Steps of an episode that is waited for where somebody asks for it: `evaluation.max_steps`,
+    but for a run's own choice, which spares its training."""
+    usual = type(config.evaluation).model_fields["max_steps"].default
+    chosen = "evaluation.max_steps" in config.auto.settings
+    return int(usual if chosen else config.evaluation.max_steps)
 
 
 def evaluate(

@@ -165,6 +165,27 @@ def test_images_have_rules_of_their_own_where_an_encoder_sees_them() -> None:
 
 
 @pytest.mark.parametrize(
+    ("total", "longest"),
+    [(1000, 2000), (200_000, 2000), (300_000, 3000), (10_000_000, 100_000), (10**9, 100_000)],
+)
+def test_evaluations_are_short_beside_the_training(total: int, longest: int) -> None:
+    """Twenty episodes take a fifth of its steps at most, or 40,000."""
+    found = resolved(f"train.total_timesteps={total}").evaluation
+    assert found.max_steps == longest
+    given = resolved(f"train.total_timesteps={total}", "evaluation.max_steps=7")
+    assert given.evaluation.max_steps == 7
+
+
+@pytest.mark.parametrize(("facts", "clip"), [(SHORT, 0.2), (Facts(True), 0.2)])
+def test_a_policy_of_images_moves_in_smaller_steps(facts: Facts, clip: float) -> None:
+    assert resolved(facts=facts).ppo.clip_epsilon == clip
+    images = facts._replace(image_side=84)
+    assert resolved(facts=images).ppo.clip_epsilon == 0.1
+    assert resolved("network.encoder=mlp", facts=images).ppo.clip_epsilon == clip
+    assert resolved("ppo.clip_epsilon=0.3", facts=images).ppo.clip_epsilon == 0.3
+
+
+@pytest.mark.parametrize(
     ("entries", "side", "bonus"), [(0, 84, 0.01), (0, 0, 0.0), (3, 84, 0.0), (3, 0, 0.0)]
 )
 def test_choices_by_images_have_a_bonus(entries: int, side: int, bonus: float) -> None:

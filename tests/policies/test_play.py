@@ -126,6 +126,16 @@ def test_a_run_says_that_its_evaluation_was_cut_short(tmp_path, capsys):
         demonstrate(trainer.config, tmp_path / "steps.npz", 2, "run0001", tmp_path)
 
 
+def test_what_a_run_chose_for_its_own_evaluations_is_not_for_others():
+    from ppo import Config
+    from ppo.policies.play import longest
+
+    asked = Config.from_dict({}, ["evaluation.max_steps=7"])
+    chosen = Config().chosen({"evaluation.max_steps": 2000}, 0)
+    assert chosen.evaluation.max_steps == 2000
+    assert [longest(config) for config in (asked, chosen, Config())] == [7, 100_000, 100_000]
+
+
 def test_spaces_survive_json():
     import json
 
