@@ -126,6 +126,26 @@ def test_a_run_says_that_its_evaluation_was_cut_short(tmp_path, capsys):
         demonstrate(trainer.config, tmp_path / "steps.npz", 2, "run0001", tmp_path)
 
 
+def test_who_asks_for_an_evaluation_waits_longer_than_a_run_does(tmp_path, monkeypatch):
+    from ppo import Config, Trainer
+    from ppo.config.options import EvaluationConfig
+    from ppo.core.errors import UserError
+    from ppo.policies.demonstrate import demonstrate
+
+    monkeypatch.setattr(EvaluationConfig.model_fields["max_steps"], "default", 30)
+    settings = [
+        "env.id=Endless-v0", "env.num_envs=2", "ppo.num_steps=8", "ppo.num_minibatches=1",
+        "train.total_timesteps=16", "evaluation.episodes=2", "system.compile=never",
+    ]  # fmt: skip
+    config = Config.from_dict({}, settings).chosen({"evaluation.max_steps": 7}, 0)
+    with Trainer(config, tmp_path) as trainer:
+        trainer.train()
+        assert trainer.evaluations[0]["mean_length"] == 7
+        assert trainer.evaluate(episodes=2)["mean_length"] == 30
+    with pytest.raises(UserError, match="not ended after evaluation.max_steps 30"):
+        demonstrate(trainer.config, tmp_path / "steps.npz", 2, "run0001", tmp_path)
+
+
 def test_what_a_run_chose_for_its_own_evaluations_is_not_for_others():
     from ppo import Config
     from ppo.policies.play import longest
