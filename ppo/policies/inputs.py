@@ -36,8 +36,8 @@ class Inputs:
     """What a policy is given, as the environment shows it.
 
     One input is one entry of a Dict or a Tuple that the actor sees, by its name (`outer.inner` of
-    nested ones), raw: images as images, a choice as its number. Masks are an input of their own.
-    Other observations are rows, as ppo/core/layout.py lays them out.
+    nested ones; `observations` of one alone), raw: images as images, a choice as its number. Masks
+    are an input of their own. A row of numbers without any, and an image of bytes, are as they are.
 
     Attributes:
         named: whether entries have names.
@@ -48,9 +48,10 @@ class Inputs:
         self.policy, self.layout = policy, policy.agent.layout
         space, keys = policy.observation_space, policy.config.network.actor_keys
         precise = [name for name, _ in self.layout.precise]
-        several = isinstance(space, spaces.Dict | spaces.Tuple)
-        self.named = several or self.layout.is_packed or bool(precise)
         env_id, num_mask = policy.config.env.id, self.layout.num_mask
+        is_row = isinstance(space, spaces.Box | spaces.MultiBinary) and len(space.shape) == 1
+        plain = (is_row or self.layout.is_plain_image) and not num_mask
+        self.named = not plain or self.layout.is_packed or bool(precise)
         self.leaves = ObservationEncoder(space, env_id, num_mask).entries
         self.encoder = ObservationEncoder(space, env_id, num_mask, keys, precise)
         self.precise = set(precise)

@@ -107,6 +107,32 @@ def test_a_file_takes_what_the_environment_shows_of_the_actors_keys(results, nam
     assert len(np.unique(found)) > 1 and found.dtype == np.asarray(expected).dtype
 
 
+ALONE = {  # no Dict: what is shown beside or in place of a row of numbers
+    "masks": ("masked_env:MaskedInfo-v0", "action_mask int8 [N, 5], observations float32 [N, 3]"),
+    "choice": ("FrozenLake-v1", "observations int64 [N]"),
+}
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_a_file_takes_masks_apart_and_a_choice_as_its_number(tmp_path, name):
+    env, inputs = ALONE[name]
+    Trainer(settings(env), tmp_path).train(batches=1)
+    done = export("latest", tmp_path, "torch_export")
+    assert ", ".join(map(str, done.inputs)) == inputs
+    policy = load_policy("latest", tmp_path)
+    given, expected = {one.name: [] for one in done.inputs}, []
+    for i in range(5):
+        observation = i if name == "choice" else np.full(3, i / 5 - 0.5, np.float32)
+        shown = {"observations": observation, "action_mask": np.eye(5, dtype=np.int8)[i]}
+        mask = {"action_mask": shown["action_mask"]} if "action_mask" in given else {}
+        expected.append(policy.predict(observation, **mask))
+        for key, values in given.items():
+            values.append(shown[key])
+    rows = {key: torch.from_numpy(np.stack(values)) for key, values in given.items()}
+    np.testing.assert_array_equal(exporting._run_program(done.path, rows), expected)
+    assert name == "choice" or expected == list(range(5))
+
+
 @pytest.mark.slow
 def test_an_onnx_file_describes_its_inputs_in_their_order(results):
     onnxruntime = pytest.importorskip("onnxruntime")
