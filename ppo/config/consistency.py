@@ -105,6 +105,12 @@ def _kl_rate(config: Any) -> Iterator[Mismatch]:
             "ppo.learning_rate_schedule kl follows ppo.target_kl, which is null; write a number "
             "such as 0.01",
         )
+    elif ppo.learning_rate_schedule == "kl" and ppo.num_epochs == ppo.num_minibatches == 1:
+        yield Mismatch(
+            ["ppo.num_epochs", "ppo.num_minibatches", "ppo.learning_rate_schedule"],
+            "ppo.learning_rate_schedule kl follows the divergence before each gradient step, which "
+            "is 0 before the only one of a batch; write ppo.num_epochs 2 or more",
+        )
 
 
 def _bins(config: Any) -> Iterator[Mismatch]:

@@ -202,3 +202,7 @@ def test_a_horizon_that_follows_the_critic_has_a_number(more: list[str]) -> None
 def test_a_rate_that_follows_a_divergence_has_one_to_follow() -> None:
     (line,) = refused("ppo.learning_rate_schedule=kl", "ppo.target_kl=null")
     assert line.endswith("follows ppo.target_kl, which is null; write a number such as 0.01")
+    kl = ["ppo.learning_rate_schedule=kl", "ppo.target_kl=0.01", "ppo.num_epochs=1"]
+    (line,) = refused(*kl, "ppo.num_minibatches=1")
+    assert line.endswith("0 before the only one of a batch; write ppo.num_epochs 2 or more")
+    Config.load(None, [*kl, "ppo.num_minibatches=2"])

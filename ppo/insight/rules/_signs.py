@@ -35,6 +35,7 @@ MISSING = 5.0  # batches that a log must lack at its start to be called a part o
 SEES = 0.8  # explained variance of a critic that knows what it is trained on (J)
 SURER = 0.8  # of its first spread, below which a policy has made up its mind (J)
 SIGN = "look at the sign of the reward, and at what is done to it after the return is recorded"
+ROUNDING = 1e-6  # of a KL that is 0 (J)
 NARROW_CLIP = 0.05  # clip range, a quarter of the usual, that small steps leave too (J)
 
 
@@ -272,6 +273,14 @@ def ordinary_rate(log: MetricsLog) -> bool:
     """Whether the learning rate is in the common range, or not known."""
     rate = median(log.get("learning_rate"))
     return not np.isfinite(rate) or ORDINARY_RATE[0] <= rate <= ORDINARY_RATE[1]
+
+
+def one_step(log: MetricsLog) -> bool:
+    """Whether a batch is one gradient step, before which KL and clip fraction are 0 whatever it
+    does; also where only the number of epochs is known, and KL is nothing at an ordinary rate."""
+    epochs, parts = log.number("ppo.num_epochs"), log.number("ppo.num_minibatches")
+    nothing = not bool((np.abs(log.get("approx_kl")) > ROUNDING).any()) and ordinary_rate(log)
+    return epochs == 1 and (parts == 1 or (bool(np.isnan(parts)) and nothing))
 
 
 def clip_range(log: MetricsLog) -> float:

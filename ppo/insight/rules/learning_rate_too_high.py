@@ -17,6 +17,7 @@ from ppo.insight.rules._signs import (
     lasting,
     leans,
     median,
+    one_step,
     onset,
     rises,
 )
@@ -57,7 +58,7 @@ class LearningRateTooHigh(Rule):
     sources = ("The 37 Implementation Details of PPO", "Stable-Baselines3: stop at 1.5 target_kl")
 
     def check(self, log: MetricsLog) -> Finding | None:
-        if not log.has("approx_kl") and not log.has("clip_fraction"):
+        if one_step(log) or not (log.has("approx_kl") or log.has("clip_fraction")):
             return self._by_rate(log)
         kl, clipped = log.get("approx_kl"), log.get("clip_fraction")
         last = log.get("approx_kl_last_epoch")

@@ -17,6 +17,7 @@ from ppo.insight.rules._signs import (
     lasting,
     leans,
     median,
+    one_step,
     present,
     rises,
 )
@@ -52,7 +53,7 @@ class LearningRateTooLow(Rule):
     def check(self, log: MetricsLog) -> Finding | None:
         if bottleneck(log):
             return None  # it is the network that does not move
-        if not log.has("approx_kl"):
+        if not log.has("approx_kl") or one_step(log):
             return self._by_rate(log) or self._hardly(log)
         kl, clipped = log.get("approx_kl"), log.get("clip_fraction")
         narrow = (
