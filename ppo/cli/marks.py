@@ -14,6 +14,7 @@ from ppo.core.figures import number
 from ppo.core.metrics import DECLARED, METRICS, Metric, clean
 from ppo.insight.rules import gradients_always_clipped as always
 from ppo.insight.rules import value_loss_dominates as dominates
+from ppo.insight.rules._signs import USUAL_CLIP
 
 CUT = "grad_clip_factor"
 _OF_VARIANCE = ("explained_variance", "normalized_value_loss")
@@ -67,9 +68,11 @@ class Marks:
 
 def cause_of_cut(record: Record) -> str | None:
     """Why the cut of a batch's gradient does harm, in words; None where it does none."""
-    cut = clean(record.get(CUT))
+    cut, norm = clean(record.get(CUT)), clean(record.get("grad_norm"))
     if cut is None:
         return None
+    if norm is not None:  # a clip below the usual one cuts all steps alike
+        cut = min(cut, norm / USUAL_CLIP)
     if "value_gradient_share" not in record and not DECLARED[CUT].is_healthy(cut):
         return "for a reason that was not measured"
     share = clean(record.get("value_gradient_share"))

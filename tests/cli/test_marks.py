@@ -62,3 +62,10 @@ def test_the_records_of_a_narrow_policy_are_not_marked_and_those_of_a_drowned_on
                 "explained_variance": variance,
             }  # fmt: skip
             assert ("grad_clip_factor" in Marks().of(record)) == ill
+
+
+def test_a_clip_below_the_usual_one_is_no_reason_for_a_mark() -> None:
+    """Figures of CartPole at a clip of 0.01, which learns as well as at 0.5."""
+    record = {"grad_clip_factor": 185.0, "value_gradient_share": 0.5, "explained_variance": 0.2}
+    assert "grad_clip_factor" in Marks().of({**record, "grad_norm": 92.5})
+    assert "grad_clip_factor" not in Marks().of({**record, "grad_norm": 1.85})

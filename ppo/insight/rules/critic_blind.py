@@ -7,7 +7,15 @@ import numpy as np
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import MILD, RULES, SEVERE, Change, Finding, Rule
-from ppo.insight.rules._signs import begins_late, bottleneck, lasting, leans, median, rises
+from ppo.insight.rules._signs import (
+    FROZEN,
+    begins_late,
+    bottleneck,
+    lasting,
+    leans,
+    median,
+    rises,
+)
 
 BLIND = 0.1  # explained variance (J)
 LONG = 20  # batches
@@ -28,15 +36,18 @@ class CriticBlind(Rule):
 
     def check(self, log: MetricsLog) -> Finding | None:
         variance = log.get("explained_variance")
-        cannot = (variance < BLIND) & ~(log.get("bias_share") > BIASED)
+        units = bottleneck(log)
+        cannot = (variance < BLIND) & ((units > 0) | ~(log.get("bias_share") > BIASED))
         cannot &= ~(log.get("value_clip_fraction") > BLOCKED)
         cannot &= ~(log.get("explained_variance_after") - variance > FITS)
-        units = bottleneck(log)
         long = LONG // 2 if units else LONG
         row = lasting(cannot, long - 2, long)
         if not log.has("mean_episode_return") and log.writer != "ppo":
             return None  # a critic that comes late is healthy where the return rises
-        if row is None or rises(log) or leans(log) or self._nothing_left(log):
+        if row is None or self._nothing_left(log):
+            return None
+        frozen = units > 0 and median(np.abs(log.get("approx_kl"))) < FROZEN
+        if (rises(log) or leans(log)) and not frozen:
             return None
         if begins_late(log) and not units:
             return None  # a critic that comes late, and a return whose rise is not seen

@@ -7,7 +7,7 @@ import numpy as np
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
-from ppo.insight.rules._signs import alike, lasting, median, rises
+from ppo.insight.rules._signs import alike, cut, lasting, median, rises
 
 CUT = 30.0  # gradient norm over the clip (M: healthy to 19 with a narrow policy, sick to 8,500)
 BLIND = 0.5  # explained variance: a critic that works makes large gradients harmless (M)
@@ -23,18 +23,16 @@ class GradientsAlwaysClipped(Rule):
     sources = ("regressions whose gradients were cut 60 to 141 times and learned nothing",)
 
     def check(self, log: MetricsLog) -> Finding | None:
-        cut = log.get("grad_clip_factor")
-        if not log.has("grad_clip_factor"):
-            cut = log.get("grad_norm") / log.number("ppo.max_grad_norm")
+        times = cut(log)
         clipped = log.get("grad_clipped_fraction")
         often = (~np.isfinite(clipped) | (clipped > SHARE)) & ~alike(log)
         blind = ~(log.get("explained_variance") > BLIND)
-        row = lasting((cut > CUT) & often & blind, 5, 6, share=0.5)
+        row = lasting((times > CUT) & often & blind, 5, 6, share=0.5)
         if row is None and not rises(log):
-            row = lasting((cut > CUT) & often, 5, 6, share=0.5)
+            row = lasting((times > CUT) & often, 5, 6, share=0.5)
         if row is None:
             return None
-        evidence = f"gradients are {number(median(cut[row:]))} times the clip in the median"
+        evidence = f"gradients are {number(median(times[row:]))} times the clip in the median"
         if np.isfinite(median(clipped)):
             evidence += f", {number(100 * median(clipped[row:]))} % of the steps are cut"
         changes = [Change("ppo.normalize_returns", "true")]

@@ -8,6 +8,7 @@ from ppo.core.figures import number, setting
 from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.rules import MILD, RULES, SEVERE, Change, Finding, Rule
 from ppo.insight.rules._signs import (
+    FROZEN,
     NARROW_CLIP,
     ORDINARY_RATE,
     bottleneck,
@@ -23,7 +24,6 @@ from ppo.insight.rules._signs import (
 )
 
 KL = 1e-4  # J
-FROZEN = 1e-5  # KL below which no rise of the return is the policy's doing (J)
 CLIPPED = 0.005  # share of samples outside the clip (J)
 LONG = 20  # batches
 EARLY = 5  # batches that a rate far below the usual needs, if nothing moves (J)

@@ -12,6 +12,7 @@ from ppo.insight.rules import MILD, RULES, Change, Finding, Rule
 from ppo.insight.rules._signs import (
     ORDINARY_RATE,
     begins_late,
+    cut,
     falls,
     gain,
     lasting,
@@ -75,16 +76,14 @@ class RewardScaleTooLarge(Rule):
             far = error / self._reach(log)
         biased = log.get("bias_share") > BIASED
         lost = (log.get("explained_variance") < BLIND) | (log.get("error_over_std") > ERROR)
-        lost |= log.get("grad_clip_factor") > CUT  # a critic that sees a little is still too far
+        lost |= cut(log) > CUT  # a critic that sees a little is still too far
         if not log.has("explained_variance"):
             lost = error > STUCK * error[np.isfinite(error)][0]
         beyond = lost & (size > LARGE) & ((far > FAR) | biased)
         row = lasting(beyond, 5, 6, share=0.5)
         if row is not None and self._moves(error, far):
             row = None
-        drowned = (log.get("value_to_policy_gradient") > RATIO) & (
-            log.get("grad_clip_factor") > CUT
-        )
+        drowned = (log.get("value_to_policy_gradient") > RATIO) & (cut(log) > CUT)
         if row is None:
             row = lasting(drowned & (size > MODERATE), 5, 6, share=0.5)
         if row is None or self._other_cause(log):

@@ -7,7 +7,7 @@ import numpy as np
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import MILD, RULES, SEVERE, Change, Finding, Rule
-from ppo.insight.rules._signs import alike, lasting, median, rises, value_weight
+from ppo.insight.rules._signs import alike, cut, lasting, median, rises, value_weight
 
 RATIO = 100.0  # value over policy gradient on shared parameters (M: healthy 1 to 3, 100 converged)
 CUT = 5.0  # gradients cut, without which a large ratio is what a converged policy shows (M)
@@ -38,10 +38,10 @@ class ValueLossDominates(Rule):
         ratio = log.get("value_to_policy_gradient")
         share = log.get("value_gradient_share")
         heavy = np.where(np.isfinite(ratio), ratio > RATIO, share > SHARE)
-        cut = log.get("grad_clip_factor")
-        row = lasting(heavy & (cut > CUT) & ~alike(log), 5, 6, share=0.5)
+        times = cut(log)
+        row = lasting(heavy & (times > CUT) & ~alike(log), 5, 6, share=0.5)
         if row is not None:
-            evidence = f"gradients cut {number(median(cut[row:]))} times"
+            evidence = f"gradients cut {number(median(times[row:]))} times"
             if np.isfinite(median(ratio)):
                 evidence = (
                     f"value gradient {number(median(ratio[row:]))} times the policy's, " + evidence
