@@ -264,6 +264,9 @@ def test_imbalance_names_the_loss_that_stands_still() -> None:
     for record in records[:3]:  # a bonus that no episode had reached yet
         record["components"]["wide"]["loss"] = 0.0
     assert not diagnose(from_records(records, flatten(SETTINGS)))
+    for record in records:  # one that never pays
+        record["components"]["wide"]["loss"] = 0.0
+    assert not diagnose(from_records(records, flatten(SETTINGS)))
 
 
 def test_no_remedy_is_what_the_run_has_already() -> None:

@@ -27,6 +27,7 @@ class LossImbalance(Rule):
             name: table["loss"]
             for name, table in log.components.items()
             if "loss" in table and np.isfinite(table["loss"]).sum() >= WINDOW
+            if np.nanmax(np.abs(table["loss"])) > 0  # a component that never pays has no error
         }
         if len(losses) < 2:
             return None
