@@ -214,7 +214,9 @@ def _verdict_line(log: MetricsLog, findings: list[Finding]) -> str:
                 line += "; checkpoints cut them short: raise train.checkpoint_interval"
             return line
         if begins_late(log):
-            return "cannot be judged: the log begins late, and its return does not clearly rise"
+            began = log.setting("train.initial_policy")
+            why = "the policy was trained before" if began else "the log begins late"
+            return f"cannot be judged: {why}, and its return does not clearly rise"
         return f"too early to judge: {_batches(log)}, and none of the rules fired"
     if found == HEALTHY:
         fired = f"healthy: no rule fired, of {len(asked(log))} that could be asked"

@@ -141,3 +141,16 @@ def test_a_policy_that_hardly_moves_shows_in_a_log_without_kl(
     returns = noisy(through((0, -1400), (1, -1400)), 90.0)
     log = foreign(31, "skrl", policy_std=std, value_loss=loss, mean_episode_return=returns)
     assert (first(log) == "learning_rate_too_low") is named
+
+
+def test_a_policy_that_was_good_before_it_was_tuned_is_not_ill_for_staying_so() -> None:
+    """CartPole from a run that had solved it: 500 of 500, and units that no longer vary."""
+    figures = {"approx_kl": 3e-4, "entropy_relative": 0.36, "explained_variance": 0.4,
+               "effective_rank": through((0, 0.24), (1, 0.045)), "at_limit_share": 1.0,
+               "learning_rate": 3e-4, "timeout_share": 1.0}  # fmt: skip
+    log = foreign(60, "ppo", **figures, mean_episode_return=noisy(through((0, 490), (1, 490)), 5.0))
+    assert first(log) == "dead_units"
+    log.settings["train.initial_policy"] = "run0001"
+    assert first(log) == "too_early"
+    log.columns["mean_episode_return"] = np.linspace(490, 200, 60)
+    assert first(log) in ("dead_units", "policy_collapse")

@@ -301,7 +301,10 @@ def clip_range(log: MetricsLog) -> float:
 
 
 def begins_late(log: MetricsLog) -> bool:
-    """Whether the log lacks its beginning: its first steps are far more than those of a batch."""
+    """Whether the log lacks the policy's beginning: its first steps are far more than those of a
+    batch, or the policy was trained before."""
+    if log.setting("train.initial_policy"):
+        return True
     _, steps = known(log.get("env_steps"))
     if not len(steps):
         steps = log.batches.astype(np.float64)  # where the axis counts them

@@ -9,7 +9,15 @@ import numpy as np
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import MILD, RULES, SEVERE, Change, Finding, Rule
-from ppo.insight.rules._signs import known, lasting, median, ordinary_rate, rises
+from ppo.insight.rules._signs import (
+    begins_late,
+    falls,
+    known,
+    lasting,
+    median,
+    ordinary_rate,
+    rises,
+)
 
 LONG = 40  # batches: a policy that stands still makes units look dead for a while (M)
 DEAD = 0.25  # share of units (J)
@@ -30,9 +38,8 @@ class DeadUnits(Rule):
     sources = ("No Representation, No Trust (2024)", "Sokar et al. 2023")
 
     def check(self, log: MetricsLog) -> Finding | None:
-        if rises(
-            log
-        ):  # a good policy visits few states, and units that do not vary there look dead
+        good = rises(log) or (begins_late(log) and not falls(log))
+        if good:  # such a policy visits few states, and units that do not vary there look dead
             return None
         if not log.has("dead_units") and not log.has("effective_rank"):
             return self._by_traces(log)
