@@ -30,23 +30,6 @@ def test_what_stands_still_at_a_high_rate_needs_no_higher_one(writer: str, rows:
     assert first(dead) == "learning_rate_too_high"
 
 
-@pytest.mark.parametrize("writer", ["ppo", "stable-baselines3"])
-def test_a_batch_of_one_step_shows_no_divergence_and_may_learn(writer: str) -> None:
-    """KL and clip fraction are those before each step: 0 before the only one, at any rate."""
-    known = {"ppo.num_epochs": 1} | ({"ppo.num_minibatches": 1} if writer == "ppo" else {})
-    figures = {"approx_kl": 0.0, "clip_fraction": 0.0, "explained_variance": 0.0,
-               "entropy_relative": through((0, 1), (1, 0.96)), "learning_rate": 3e-4}  # fmt: skip
-    rising = {"mean_episode_return": noisy(through((0, 21), (1, 48)), 2.0)}
-    log = foreign(40, writer, **figures, **rising)
-    assert first(log) == "learning_rate_too_low"
-    log.settings |= known
-    assert first(log) == "healthy"
-    slow = foreign(40, writer, **{**figures, "learning_rate": 1e-6},
-                   mean_episode_return=noisy(through((0, 21), (1, 21)), 2.0))  # fmt: skip
-    slow.settings |= known
-    assert first(slow) == "learning_rate_too_low"
-
-
 def test_samples_outside_a_narrow_clip_are_no_sign_of_a_high_rate() -> None:
     narrow = {"clip_fraction": 0.45, "clip_range": 0.01, "learning_rate": 3e-4,
               "mean_episode_return": noisy(through((0, 20), (1, 20)), 2.0)}  # fmt: skip
@@ -141,16 +124,3 @@ def test_a_policy_that_hardly_moves_shows_in_a_log_without_kl(
     returns = noisy(through((0, -1400), (1, -1400)), 90.0)
     log = foreign(31, "skrl", policy_std=std, value_loss=loss, mean_episode_return=returns)
     assert (first(log) == "learning_rate_too_low") is named
-
-
-def test_a_policy_that_was_good_before_it_was_tuned_is_not_ill_for_staying_so() -> None:
-    """CartPole from a run that had solved it: 500 of 500, and units that no longer vary."""
-    figures = {"approx_kl": 3e-4, "entropy_relative": 0.36, "explained_variance": 0.4,
-               "effective_rank": through((0, 0.24), (1, 0.045)), "at_limit_share": 1.0,
-               "learning_rate": 3e-4, "timeout_share": 1.0}  # fmt: skip
-    log = foreign(60, "ppo", **figures, mean_episode_return=noisy(through((0, 490), (1, 490)), 5.0))
-    assert first(log) == "dead_units"
-    log.settings["train.initial_policy"] = "run0001"
-    assert first(log) == "too_early"
-    log.columns["mean_episode_return"] = np.linspace(490, 200, 60)
-    assert first(log) in ("dead_units", "policy_collapse")

@@ -65,7 +65,9 @@ class ObservationsUnnormalized(Rule):
             return None
         figures = ("obs_outlier_share", "obs_std_ratio", "saturated_units")
         if any(log.has(name) for name in figures):
-            return self._by_inputs(log)
+            found = self._by_inputs(log)
+            off = log.setting("env.normalize_observations") is False
+            return found or (self._by_a_constant_critic(log) if off else None)
         if (found := self._by_a_constant_critic(log)) is not None:
             return found
         return self._by_traces(log) if log.writer == "stable-baselines3" else None
@@ -87,6 +89,8 @@ class ObservationsUnnormalized(Rule):
             row = lasting(column > limit, 4, 5, share=0.5)
             if name == "saturated_units" and not first_finite(column) > limit:
                 continue  # training saturates units too (M: to 0.99 in healthy runs)
+            if name == "obs_outlier_share" and log.setting("network.layer_norm") and rises(log):
+                continue  # it takes a common scale away again (M: CartPole times 1e4 is learned)
             if name == "obs_std_ratio" and log.setting("env.normalize_observations") is not False:
                 continue  # of the raw observations
             if row is not None:
@@ -99,7 +103,8 @@ class ObservationsUnnormalized(Rule):
     def _by_a_constant_critic(self, log: MetricsLog) -> Finding | None:
         """From the first batch on one value for every state, though the policy is trained."""
         rows, variance = known(np.abs(log.get("explained_variance")))
-        moves = median(np.abs(log.get("approx_kl")))
+        kl = np.abs(log.get("approx_kl"))
+        moves = median(kl[: max(len(kl) // 2, LONG)])  # the end of a schedule moves nothing
         if len(variance) < LONG or not moves > TRAINED or rises(log) or not ordinary_rate(log):
             return None
         largest = float(np.max(variance, initial=0.0))

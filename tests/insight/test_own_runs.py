@@ -1,0 +1,93 @@
+"""This trainer's own runs under unusual settings: what they logged, and the verdict on it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from made_logs import first, foreign, noisy, through
+
+from ppo.insight.doctor import diagnose
+
+
+@pytest.mark.parametrize("writer", ["ppo", "stable-baselines3"])
+def test_a_batch_of_one_step_shows_no_divergence_and_may_learn(writer: str) -> None:
+    """KL and clip fraction are those before each step: 0 before the only one, at any rate."""
+    known = {"ppo.num_epochs": 1} | ({"ppo.num_minibatches": 1} if writer == "ppo" else {})
+    figures = {"approx_kl": 0.0, "clip_fraction": 0.0, "explained_variance": 0.0,
+               "entropy_relative": through((0, 1), (1, 0.96)), "learning_rate": 3e-4}  # fmt: skip
+    rising = {"mean_episode_return": noisy(through((0, 21), (1, 48)), 2.0)}
+    log = foreign(40, writer, **figures, **rising)
+    assert first(log) == "learning_rate_too_low"
+    log.settings |= known
+    assert first(log) == "healthy"
+    slow = foreign(40, writer, **{**figures, "learning_rate": 1e-6},
+                   mean_episode_return=noisy(through((0, 21), (1, 21)), 2.0))  # fmt: skip
+    slow.settings |= known
+    assert first(slow) == "learning_rate_too_low"
+
+
+def test_a_policy_that_was_good_before_it_was_tuned_is_not_ill_for_staying_so() -> None:
+    """CartPole from a run that had solved it: 500 of 500, and units that no longer vary."""
+    figures = {"approx_kl": 3e-4, "entropy_relative": 0.36, "explained_variance": 0.4,
+               "effective_rank": through((0, 0.24), (1, 0.045)), "at_limit_share": 1.0,
+               "learning_rate": 3e-4, "timeout_share": 1.0}  # fmt: skip
+    log = foreign(60, "ppo", **figures, mean_episode_return=noisy(through((0, 490), (1, 490)), 5.0))
+    assert first(log) == "dead_units"
+    log.settings["train.initial_policy"] = "run0001"
+    assert first(log) == "too_early"
+    log.columns["mean_episode_return"] = np.linspace(490, 200, 60)
+    assert first(log) in ("dead_units", "policy_collapse")
+
+
+def test_a_return_that_creeps_up_does_not_excuse_a_network_of_one_unit() -> None:
+    """CartPole: 21 to 28 in 40 batches, where one of 64 units comes to 240."""
+    log = foreign(
+        40,
+        "ppo",
+        approx_kl=6e-7,
+        clip_fraction=0.0,
+        explained_variance=0.0,
+        bias_share=0.4,
+        mean_episode_return=noisy(through((0, 21), (1, 28)), 2.0),
+    )
+    log.settings["network.hidden_sizes"] = [1]
+    assert first(log) == "critic_blind"
+    log.columns["approx_kl"] = np.full(40, 2e-4)  # a policy that moves
+    assert first(log) == "healthy"
+
+
+def test_a_narrow_clip_of_gradients_is_no_illness() -> None:
+    """CartPole learns as well with `ppo.max_grad_norm: 0.01`, by which each step is cut."""
+    log = foreign(40, "ppo", grad_clip_factor=185.0, grad_norm=1.85, explained_variance=0.2,
+                  mean_episode_return=noisy(through((0, 21), (1, 320)), 9.0))  # fmt: skip
+    log.settings["ppo.max_grad_norm"] = 0.5
+    assert first(log) == "gradients_always_clipped"
+    log.settings["ppo.max_grad_norm"] = 0.01
+    assert first(log) == "healthy"
+
+
+def test_inputs_too_small_to_tell_states_apart_are_not_blamed_on_the_rate() -> None:
+    """CartPole with observations times 1e-4, as they are: no rate mends it."""
+    log = foreign(40, "ppo", obs_outlier_share=0.0, obs_std_ratio=12.0, saturated_units=0.0,
+                  approx_kl=through((0, 5e-4), (0.45, 2e-4), (0.5, 1e-5), (1, 1e-6)),
+                  clip_fraction=0.0, explained_variance=noisy(through((0, 0), (1, 0)), 2e-4),
+                  entropy_relative=1.0, learning_rate=through((0, 3e-4), (1, 3e-5)),
+                  mean_episode_return=noisy(through((0, 22), (1, 22)), 2.0))  # fmt: skip
+    log.settings["env.normalize_observations"] = True
+    assert first(log) == "learning_rate_too_low"
+    log.settings["env.normalize_observations"] = False
+    (found, *_) = diagnose(log)
+    assert found.illness == "observations_unnormalized"
+    assert found.remedy.startswith("env.normalize_observations=true")
+
+
+def test_a_common_scale_of_inputs_is_no_illness_where_layers_are_normalized() -> None:
+    """CartPole with observations times 1e4 comes to 478 of 500."""
+    log = foreign(40, "ppo", obs_outlier_share=0.99, obs_std_ratio=12.0,
+                  mean_episode_return=noisy(through((0, 25), (1, 478)), 9.0))  # fmt: skip
+    log.settings |= {"env.normalize_observations": False, "network.layer_norm": False}
+    assert first(log) == "observations_unnormalized"
+    log.settings["network.layer_norm"] = True
+    assert first(log) == "healthy"
+    log.columns["mean_episode_return"] = np.resize([20.0, 22.0, 19.0, 24.0, 21.0], 40)
+    assert first(log) == "observations_unnormalized"
