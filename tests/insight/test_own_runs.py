@@ -91,3 +91,13 @@ def test_a_common_scale_of_inputs_is_no_illness_where_layers_are_normalized() ->
     assert first(log) == "healthy"
     log.columns["mean_episode_return"] = np.resize([20.0, 22.0, 19.0, 24.0, 21.0], 40)
     assert first(log) == "observations_unnormalized"
+
+
+def test_a_value_loss_that_grows_with_the_returns_is_no_loss_that_stands_still() -> None:
+    """CartPole with `balancing.kind: uncertainty`: 22 to 241, and the loss with it."""
+    log = foreign(40, "ppo", mean_episode_return=noisy(through((0, 22), (1, 241)), 5.0))
+    rows = np.linspace(0, 1, 40)
+    log.components = {"reward": {"loss": 1.0 + 3.2 * rows}, "end": {"loss": 0.1 - 0.08 * rows}}
+    assert first(log) == "healthy"
+    log.components["reward"]["loss"] = 1.0 + 0.1 * rows
+    assert first(log) == "loss_imbalance"

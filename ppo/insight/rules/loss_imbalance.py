@@ -7,7 +7,7 @@ import numpy as np
 from ppo.core.figures import number
 from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.rules import MILD, RULES, Change, Finding, Rule
-from ppo.insight.rules._signs import known, median
+from ppo.insight.rules._signs import known, median, rises
 
 WINDOW = 20  # batches
 STILL, LEARNS = 0.01, 0.2  # relative improvement (documented case: 0 against 44 %)
@@ -36,7 +36,8 @@ class LossImbalance(Rule):
         there = [name for name, loss in losses.items() if not _came_later(loss)]
         worst = min(there or improved, key=lambda name: improved[name])
         solved = self._solved(log, worst)
-        if improved[best] < LEARNS or improved[worst] > STILL or solved:
+        grows = improved[worst] < -LEARNS and rises(log)  # with the returns, as it may
+        if improved[best] < LEARNS or improved[worst] > STILL or solved or grows:
             return None
         evidence = (
             f"{worst} improved {number(100 * improved[worst])} %, "
