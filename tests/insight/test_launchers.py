@@ -52,7 +52,7 @@ class Unreliable(LocalLauncher):
         return handle
 
     def poll(self, handle):
-        if self.losses and list(handle.folder.glob("run*/checkpoints/*")):
+        if self.losses and list(handle.folder.glob("run*/checkpoints/kept.json")):
             self.losses -= 1
             handle.kill()
             handle.wait()
