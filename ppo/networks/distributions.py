@@ -73,7 +73,7 @@ class Gaussian(Distribution):
     discrete = False
     normal_noise = True
 
-    center: Tensor  # [A] of the bounds, in the environment's units
+    center: Tensor  # [A] of the bounds, in the environment's units; without both the nearest to 0
     half_range: Tensor  # [A]
     low: Tensor  # [A] bounds in normalized units
     high: Tensor  # [A]
@@ -84,11 +84,14 @@ class Gaussian(Distribution):
     def __init__(self, space: gym.spaces.Box, squash: str, initial_log_std: float) -> None:
         super().__init__()
         low, high = np.broadcast_arrays(space.low, space.high)
-        bounded = _is_bound(low, space.dtype) & _is_bound(high, space.dtype)
+        # Whole numbers have no infinity: the space remembers where the largest is no bound.
+        measured = space.bounded_below & space.bounded_above
+        bounded = measured & _is_bound(low, space.dtype) & _is_bound(high, space.dtype)
         finite_low, finite_high = (
             np.where(bounded, side, 0.0).astype(float) for side in (low, high)
         )
-        center = (finite_high + finite_low) / 2
+        # One bound alone that 0 lies beyond would hold every action fast.
+        center = np.where(bounded, (finite_high + finite_low) / 2, np.clip(0.0, low, high))
         half = np.where(bounded, (finite_high - finite_low) / 2, 1.0)
         self.num_actions = int(np.prod(space.shape))
         self.num_params = self.num_noise = self.num_actions
@@ -97,8 +100,8 @@ class Gaussian(Distribution):
         self.log_std = nn.Parameter(torch.full((self.num_actions,), float(initial_log_std)))
         self._keep("center", center)
         self._keep("half_range", half)
-        self._keep("low", np.where(bounded, -1.0, np.where(np.isfinite(low), low, -np.inf)))
-        self._keep("high", np.where(bounded, 1.0, np.where(np.isfinite(high), high, np.inf)))
+        self._keep("low", np.where(bounded, -1.0, low - center))
+        self._keep("high", np.where(bounded, 1.0, high - center))
         self._keep("bounded", bounded.astype(np.float32))
         self.integral = space.dtype is not None and space.dtype.kind in "iu"
         env_low, env_high = _inside(space.low, 1), _inside(space.high, -1)

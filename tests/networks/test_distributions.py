@@ -30,6 +30,20 @@ def test_gaussian_equals_torch():
     torch.testing.assert_close(d.entropy(p), reference.entropy())
 
 
+def test_one_bound_alone_does_not_hold_the_actions_fast():
+    """With 0 for a center every action of [100, inf) would be 100."""
+    low, high = np.array([100, -np.inf, 0, -np.inf]), np.array([np.inf, -5, np.inf, np.inf])
+    d = distribution_for(gym.spaces.Box(low.astype(np.float32), high.astype(np.float32)))
+    up, down = (d.to_env(torch.full((1, 4), side))[0].tolist() for side in (2.0, -2.0))
+    assert up == [102, -5, 2, 2] and down == [100, -7, 0, -2]
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64])
+def test_whole_numbers_without_bounds_are_not_scaled_to_the_largest(dtype):
+    d = distribution_for(gym.spaces.Box(-np.inf, np.inf, (1,), dtype))
+    assert d.to_env(torch.tensor([[1.6], [-0.7]])).tolist() == [[2.0], [-1.0]]
+
+
 def test_tanh_gaussian_equals_torch():
     d = distribution_for(gym.spaces.Box(-1, 1, (2,)), "tanh", 0.3)
     p = params_for(d)
