@@ -85,6 +85,7 @@ class Update:
         self._gradient = self.gradient if alone else faster(self.gradient)
         self._step = faster(self.step) if alone else self.step
 
+    @torch.enable_grad()  # an environment with a network of its own may have turned it off
     def __call__(
         self,
         batch: Batch,

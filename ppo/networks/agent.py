@@ -67,6 +67,11 @@ class Agent(nn.Module):
                 f"torch.set_default_dtype: {torch.get_default_dtype()} is in force, set by the "
                 "environment or the script; networks are made in float32: set it back before"
             )
+        if torch.get_default_device().type != "cpu":
+            raise UserError(
+                f"torch.set_default_device: {torch.get_default_device()} is in force, set by the "
+                "environment or the script; set it back to cpu, and write system.device"
+            )
         self.layout, self.shared = layout, shared
         self.precision = torch.float32  # of the encoders
         self.normalizer = normalizer

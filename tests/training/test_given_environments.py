@@ -233,6 +233,32 @@ def test_a_form_with_a_name_is_found_again_by_it(tmp_path):
     )
 
 
+def test_an_environment_that_changes_torchs_default_device_is_told_in_one_line(tmp_path):
+    def elsewhere() -> gym.Env:
+        torch.set_default_device("meta")
+        return cartpole()
+
+    try:
+        with pytest.raises(UserError, match="set_default_device: meta is in force"):
+            train(tmp_path, elsewhere, batches=1)
+    finally:
+        torch.set_default_device(None)
+
+
+def test_an_environment_that_turns_gradients_off_is_learned_from(tmp_path):
+    class Guarded(CartPoleEnv):
+        def step(self, action):
+            torch.set_grad_enabled(False)  # for a network of its own
+            return super().step(action)
+
+    try:
+        guarded = train(tmp_path, Guarded, batches=2)
+    finally:
+        torch.set_grad_enabled(True)
+    usual = train(tmp_path, CartPoleEnv, batches=2)
+    assert learned(guarded)[1]["total_loss"] == learned(usual)[1]["total_loss"]
+
+
 def test_an_environment_that_changes_torchs_default_dtype_is_told_in_one_line(tmp_path):
     def in_doubles() -> gym.Env:
         torch.set_default_dtype(torch.float64)
