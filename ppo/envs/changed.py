@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -53,6 +53,30 @@ def refuse_changes(
         had = "had action masks, and has none now" if num_mask else "had no action masks, and has"
         raise UserError(f"env.action_masks: the environment of {where} {had}")
     return notes
+
+
+def refuse_unlike(
+    env_id: str,
+    first: Sequence[Any],
+    other: Sequence[gym.Space],
+    numbers: tuple[int, int],
+) -> None:
+    """
+    Args:
+        first: observation and action space, each as a space or as `describe` wrote it.
+        other: these of another environment. numbers: of the two environments.
+
+    Raises:
+        UserError: a policy cannot act in both; bounds of what it observes may differ.
+    """
+    for name, one, another in zip(("observation", "action"), first, other, strict=True):
+        found = [] if one == another else differences(one, another)
+        if any(name == "action" or not difference.is_bound for difference in found):
+            raise UserError(
+                f"env.id: {env_id}: the {name} space of environment {numbers[1]} differs from that "
+                f"of environment {numbers[0]} ({', '.join(item.text for item in found)}); make "
+                "all of them with the same spaces"
+            )
 
 
 def differences(then: Any, now: gym.Space) -> list[Difference]:

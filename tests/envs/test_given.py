@@ -152,6 +152,39 @@ def test_one_instance_for_several_slots_is_refused():
         make(lambda: env)
 
 
+SPACES = [
+    ("action", lambda i: gym.spaces.Discrete(2 + i), "n 2 -> 3"),
+    ("action", lambda i: gym.spaces.Box(-1, 1 + i, (1,)), "high 1 -> 2"),
+    ("observation", lambda i: gym.spaces.Box(-1, 1, (1 + i,)), r"shape \[1\] -> \[2\]"),
+]
+
+
+@pytest.mark.parametrize("backend", ["sync", "async"])
+@pytest.mark.parametrize(("name", "space", "message"), SPACES)
+def test_environments_of_unlike_spaces_are_refused(backend, name, space, message):
+    """The second one would be acted in as if it were the first."""
+
+    def unlike(index: int) -> gym.Env:
+        env = Numbered(index)
+        setattr(env, f"{name}_space", space(index % 2))
+        return env
+
+    swapped = message.replace("1 -> 2", "2 -> 1").replace("2 -> 3", "3 -> 2")
+    told = rf"the {name} space of environment \d differs .* environment \d "
+    with pytest.raises(UserError, match=rf"{told}\(({message}|{swapped}|.*2.* -> .*1.*)\)"):
+        make(unlike, backend, num_envs=2, workers=2)
+
+
+def test_environments_whose_observations_have_other_bounds_are_taken():
+    def bounded(index: int) -> gym.Env:
+        env = Numbered(index)
+        env.observation_space = gym.spaces.Box(0, 5 + index, (1,))
+        return env
+
+    with make(bounded, num_envs=2) as envs:
+        assert envs.reset().tolist() == [[0.0], [1.0]]
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

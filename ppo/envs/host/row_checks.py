@@ -1,4 +1,4 @@
-"""Checks of the rows of all environments at once, which cost far less than one by one."""
+"""Checks of all environments at once; those of rows cost far less than one by one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from ppo.core.errors import UserError
+from ppo.envs.changed import refuse_unlike
+from ppo.envs.factory import factory_of
 from ppo.envs.host.slot import Slot
 from ppo.envs.workers.rows import Rows
 
@@ -19,6 +21,23 @@ def all_finite(numbers: np.ndarray) -> bool:
     The sum may overflow, so numpy must not warn of that.
     """
     return math.isfinite(np.add.reduce(numbers, axis=None)) or bool(np.isfinite(numbers).all())
+
+
+def check_slots(slots: Sequence[Slot]) -> None:
+    """
+    Raises:
+        UserError: two of them hold the same environment, or environments of unlike spaces.
+    """
+    first, *others = slots
+    if len({id(slot.env.unwrapped) for slot in slots}) < len(slots):
+        raise UserError(
+            f"env.id: {first.spec.id} gives one and the same instance again; a factory must make a "
+            f"new one in every call, {factory_of(first.env)}"
+        )
+    spaces = first.env.observation_space, first.env.action_space
+    for slot in others:
+        found = slot.env.observation_space, slot.env.action_space
+        refuse_unlike(first.spec.id, spaces, found, (first.index, slot.index))
 
 
 def first_outside(

@@ -14,11 +14,11 @@ from gymnasium.envs.registration import EnvSpec
 from ppo.core.blame import cannot_unpack, raised
 from ppo.core.errors import EnvironmentFault, UserError
 from ppo.envs.actions import ActionDecoder
-from ppo.envs.factory import Factory, factory_of
+from ppo.envs.factory import Factory
 from ppo.envs.host import masks
 from ppo.envs.host.checks import bounds_of, first_nonfinite, flag, scalar, shortened, success
 from ppo.envs.host.probing import probe
-from ppo.envs.host.row_checks import all_finite, check_sums, first_outside
+from ppo.envs.host.row_checks import all_finite, check_slots, check_sums, first_outside
 from ppo.envs.host.slot import Call, Probed, Slot, Task
 from ppo.envs.observations import ObservationEncoder, mask_size
 from ppo.envs.reports import numbers_of
@@ -41,11 +41,7 @@ class SlotGroup:
         self.task = task
         self.slots = [Slot(spec, task, index) for index in indices]
         env = self.slots[0].env
-        if len({id(slot.env.unwrapped) for slot in self.slots}) < len(self.slots):
-            raise UserError(
-                f"env.id: {spec.id} gives one and the same instance again; a factory must make a "
-                f"new one in every call, {factory_of(env)}"
-            )
+        check_slots(self.slots)
         self.encoder = ObservationEncoder(env.observation_space, spec.id)
         self.decoder = ActionDecoder(env.action_space, spec.id)
         self.events: list[str] = []

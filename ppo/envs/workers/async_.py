@@ -22,6 +22,7 @@ from gymnasium.envs.registration import EnvSpec
 from ppo.core.cores import num_cores
 from ppo.core.errors import EnvironmentFault, UserError
 from ppo.envs.base import episode_seed
+from ppo.envs.changed import refuse_unlike
 from ppo.envs.factory import Factory
 from ppo.envs.host.mujoco import make_group
 from ppo.envs.host.replay import HostEnvironments
@@ -106,7 +107,11 @@ class AsyncEnvironments(HostEnvironments):
             if own:
                 self._own.append(make_group(self._spec, self._task, range(first, first + own)))
 
-        self._ask(self._workers, self._send_make, self._reset_timeout, None, make_own)
+        made = self._ask(self._workers, self._send_make, self._reset_timeout, None, make_own)
+        for worker, spaces in zip(self._workers, made, strict=True):
+            numbers = self._first_index + worker.start, self._first_index
+            own_spaces = self._whole_space, self.action_space
+            refuse_unlike(self._spec.id, spaces, own_spaces, numbers)
         self._probed = self._own[0].probe() if self._own else self._probe_worker()
         self._adopt(self._probed)
         layout = self._layout()

@@ -27,6 +27,7 @@ from ppo.envs.host.mujoco import make_group
 from ppo.envs.host.slot import Probed, Task
 from ppo.envs.host.slot_group import SlotGroup
 from ppo.envs.portable import from_text
+from ppo.envs.spaces import describe
 from ppo.envs.workers.rows import Layout
 
 STEP = (b"0", b"1")  # the commonest request: a step, and the parity of its observations
@@ -124,8 +125,11 @@ class Worker:
         told = {"events": events, "outside": outside, "reported": [*reported]}
         return json.dumps({"answer": answer, **told}).encode()
 
-    def _make(self, spec: str, task: list, first: int, stop: int) -> None:
+    def _make(self, spec: str, task: list, first: int, stop: int) -> list[dict[str, Any]]:
+        """Its spaces, described."""
         self._group = make_group(from_text(spec), Task(*task), range(first, stop))
+        env = self._group.slots[0].env
+        return [describe(space) for space in (env.observation_space, env.action_space)]
 
     def _probe(self) -> list[Any]:
         return list(self.group.probe())
