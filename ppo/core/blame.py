@@ -7,6 +7,7 @@ import os
 import site
 import sysconfig
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ _LIBRARIES = (sysconfig.get_paths()["stdlib"], *site.getsitepackages())
 def described(error: BaseException) -> str:
     """What was raised and where, in one line."""
     error = _first(error)
-    text = f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ")
+    text = f"{type(error).__name__}: {brief(error, str)}".rstrip(": ")
     place = place_of(error)
     return f"{text} ({place})" if place else text
 
@@ -28,7 +29,16 @@ def described(error: BaseException) -> str:
 def raised(error: BaseException) -> str:
     """`raised KeyError('goal') (file:line in function)`, to follow the name of a method."""
     place = place_of(error)
-    return f"raised {' '.join(repr(error).split())}" + (f" ({place})" if place else "")
+    return f"raised {brief(error)}" + (f" ({place})" if place else "")
+
+
+def brief(value: Any, words: Callable[[Any], str] = repr, longest: int = 500) -> str:
+    """A value in one line of so many characters at most, also where it cannot show itself."""
+    try:
+        text = " ".join(words(value).split())
+    except Exception:
+        text = f"an object of type {type(value).__name__}"
+    return text if len(text) <= longest else text[: longest - 3] + "..."
 
 
 def _first(error: BaseException) -> BaseException:
@@ -68,8 +78,10 @@ def is_raised_by_gymnasium(error: BaseException) -> bool:
 
 def _short(filename: str) -> str:
     """Relative to the working directory, where the file lies in it."""
-    here = os.getcwd() + os.sep
-    return filename[len(here) :] if filename.startswith(here) else filename
+    try:
+        return filename.removeprefix(os.getcwd() + os.sep)
+    except FileNotFoundError:  # the working directory was removed
+        return filename
 
 
 def cannot_unpack(error: BaseException) -> bool:

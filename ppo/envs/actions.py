@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
@@ -41,18 +39,12 @@ class ActionDecoder:
         self._env_dtype = np.dtype(space.dtype)
         self._bounds = (space.low, space.high) if isinstance(space, spaces.Box) else None
 
-    def decode(self, actions: np.ndarray) -> Any:
-        """N actions [N, *shape] as a sequence of arguments of the environment's `step`.
-
-        The environments receive rows of an array of their own: one that keeps or changes its
-        action affects nothing else.
-        """
-        if self.is_discrete:
-            return actions.tolist()  # CartPole checks a Python integer faster than a numpy one
-        return self.array(actions)
-
     def array(self, actions: np.ndarray) -> np.ndarray:
-        """N actions [N, *shape], each in its space, to the nearest number that is."""
+        """N actions [N, *shape], each in its space, to the nearest number that is.
+
+        An entry is of the type that `space.sample()` gives, such as np.int64 for Discrete, and of
+        memory of its own: an environment that keeps or changes its action affects nothing else.
+        """
         if self._bounds is None:
             return actions.astype(self._env_dtype)
         if self._env_dtype.kind == "f":

@@ -268,7 +268,7 @@ class ObservationEncoder:
 
     def parts(self, observation: Any) -> list[Any]:
         """Of each leaf what an observation holds, as an array."""
-        return [as_array(entry_at(observation, leaf.path)) for leaf in self.leaves]
+        return [np.asarray(as_array(entry_at(observation, leaf.path))) for leaf in self.leaves]
 
     def rows_of(self, numbers: np.ndarray) -> np.ndarray:
         """[B, *shape] rows of [B, F] numbers, where there are neither masks nor images of bytes."""
@@ -326,7 +326,10 @@ def is_tensor(value: Any) -> bool:
 
 def as_array(value: Any) -> Any:
     """A tensor as an array, from whatever device and without its gradient; others as they are."""
-    return value.detach().cpu().numpy() if is_tensor(value) else value
+    if not is_tensor(value):
+        return value
+    value = value.detach().cpu()
+    return (value.float() if str(value.dtype) == "torch.bfloat16" else value).numpy()
 
 
 def _brief(space: gym.Space) -> str:

@@ -12,6 +12,7 @@ from env_tools import make
 
 from ppo import cli
 from ppo.core.errors import EnvironmentFault, RunError, UserError
+from ppo.envs.base import episode_seed
 
 LINES = inspect.getsource(clumsy_env).splitlines()
 DEEPER = 1 + next(i for i, line in enumerate(LINES) if "to be named" in line)
@@ -38,6 +39,16 @@ MISTAKES = [
     ("no_info", UserError, r"step must return .*truncated, info dict\), got .*None\)"),
     ("two_rewards", UserError, "the reward must be one number, got array"),
     ("no_reward", UserError, "the reward must be one number, got None"),
+    ("complex", UserError, "the reward must be one number, got np.complex64"),
+    ("duration", UserError, "the reward must be one number, got np.timedelta64"),
+    ("silent", UserError, "the reward must be one number, got an object of type Silent"),
+    ("digits", EnvironmentFault, r"the reward is not finite \(as float32\): \[inf\]"),
+    ("huge", EnvironmentFault, r"not finite: entry 0 is inf \(as float32\)"),
+    ("ragged", UserError, "step 0 .*the observation is not an array"),
+    ("nan_ends", UserError, r"terminated must be True or False, got array\(nan\)"),
+    ("text_ends", UserError, "terminated must be True or False, got 'False'"),
+    ("panics", EnvironmentFault, r"step raised Panic\('in a library'\) \(.*in step\)"),
+    ("long_error", EnvironmentFault, r"^.{,700}\.\.\. \(.*in step\); env.on_error"),
     ("column", UserError, r"the observation is declared Box.*, but has shape \(2, 1\)"),
     ("nothing", UserError, "the observation is declared Box.*, but has dtype object"),
 ]
@@ -106,13 +117,50 @@ def test_an_error_in_a_vectorized_environment_has_its_place(what, kind, message)
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["NoSeed", "NoSeedLimit"])
-def test_a_reset_without_seed_is_shown_how_to_take_one(name):
-    with pytest.raises(UserError, match=r"reset must take a seed: def reset\(self, \*, seed=None"):
+@pytest.mark.parametrize("name", ["NoSeed", "NoSeedLimit", "SeedAloneLimit"])
+def test_a_reset_that_takes_too_little_is_shown_how_to(name):
+    with pytest.raises(UserError, match=r"must take seed and options: def reset\(self, \*, seed="):
         five_steps("", name)
 
 
-READ = ["tensors", "tensor_with_gradient", "arrays", "lists", "doubles", "whole", "half"]
+def test_an_action_is_what_a_sample_of_its_space_is():
+    """Environments that were tried with samples call `action.item()`."""
+    with make("clumsy_env:Samples-v0", num_envs=2) as envs:
+        envs.reset()
+        step = envs.step(torch.tensor([6, 7]))
+    assert step.rewards.tolist() == [[6.0], [7.0]]
+
+
+@pytest.mark.parametrize("backend", ["sync", "async"])
+def test_a_seed_that_an_int_of_c_cannot_hold_is_made_smaller(backend):
+    wanted = [episode_seed(7, 0, episode) for episode in range(3)]
+    assert max(wanted) >= 2**31 > min(wanted)
+    with make("clumsy_env:Narrow-v0", backend, num_envs=1) as envs:
+        rows = [envs.reset(), *(envs.step(torch.zeros(1)).obs for _ in range(10))][::5]
+    seeds = [int(obs[0, 0]) + 1000 * int(obs[0, 1]) for obs in rows]
+    assert seeds == [seed % 2**31 for seed in wanted]
+
+
+@pytest.mark.parametrize("backend", ["sync", "async"])
+def test_an_interruption_in_an_environment_ends_the_run(backend):
+    stop = KeyboardInterrupt if backend == "sync" else EnvironmentFault  # a line, no dead worker
+    with pytest.raises(stop):
+        five_steps("interrupts", backend=backend)
+
+
+def test_an_error_where_the_working_directory_is_gone_is_a_line(tmp_path, monkeypatch):
+    with make("clumsy_env:Clumsy-v0", num_envs=1, kwargs={"what": "key_in_step"}) as envs:
+        envs.reset()
+        monkeypatch.chdir(tmp_path)
+        tmp_path.rmdir()
+        with pytest.raises(EnvironmentFault, match=rf"step raised KeyError\('goal'\).*{THERE}"):
+            envs.step(torch.zeros(1, dtype=torch.int64))
+
+
+READ = [
+    "tensors", "tensor_with_gradient", "arrays", "lists", "doubles", "whole", "half", "converts",
+    "coarse", "decimal", "whole_ends", "float_ends",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("what", READ)

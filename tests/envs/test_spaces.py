@@ -198,7 +198,7 @@ def test_what_an_environment_gets_is_in_its_action_space(space, data, squash):
     raw = data.draw(st.lists(RAW, min_size=count, max_size=count))
     distribution = distribution_for(space, squash)
     actions = distribution.to_env(torch.tensor([raw], dtype=torch.float32))
-    (action,) = ActionDecoder(space, "generated").decode(actions.numpy())
+    (action,) = ActionDecoder(space, "generated").array(actions.numpy())
     assert space.contains(np.asarray(action)), f"{action} is not in {space}"
     assert np.asarray(action).dtype == space.dtype
 
@@ -225,14 +225,14 @@ def test_choices_of_every_shape_are_in_their_space(space, seed):
     params = torch.randn(3, distribution.num_params, generator=source)
     noise = torch.rand(3, distribution.num_noise, generator=source).clamp(min=1e-6)
     actions = distribution.to_env(distribution.sample(params, noise)).numpy()
-    for action in ActionDecoder(space, "generated").decode(actions):
+    for action in ActionDecoder(space, "generated").array(actions):
         assert space.contains(action), f"{action} is not in {space}"
 
 
 def test_integers_are_the_nearest_and_not_the_next_towards_zero():
     space = spaces.Box(-2, 2, (5,), np.int64)
     wanted = np.array([[-1.9, -0.6, 0.4, 0.9, 9.0]], np.float32)
-    assert ActionDecoder(space, "x").decode(wanted).tolist() == [[-2, -1, 0, 1, 2]]
+    assert ActionDecoder(space, "x").array(wanted).tolist() == [[-2, -1, 0, 1, 2]]
     normalized = torch.tensor([[-0.95, -0.3, 0.2, 0.45, 4.5]])
     assert distribution_for(space).to_env(normalized).tolist() == [[-2, -1, 0, 1, 2]]
 
@@ -241,7 +241,7 @@ def test_integers_are_the_nearest_and_not_the_next_towards_zero():
 def test_the_largest_integer_is_not_the_smallest(dtype):
     top = np.iinfo(dtype).max
     decoder = ActionDecoder(spaces.Box(0, top, (1,), dtype), "x")
-    assert int(decoder.decode(np.array([[float(top)]], np.float32))[0, 0]) == top
+    assert int(decoder.array(np.array([[float(top)]], np.float32))[0, 0]) == top
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+from decimal import Decimal
 
 import gymnasium as gym
 import numpy as np
@@ -11,6 +13,28 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+
+class Converts:
+    """Converts itself to an array, as those of JAX do."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.value, dtype)
+
+
+class Panic(BaseException):
+    """As libraries in Rust raise it."""
+
+
+class Silent:
+    """Cannot show itself."""
+
+    def __repr__(self):
+        raise RuntimeError("no words")
+
+
 # What is shown and paid in place of float32 numbers of shape (2,) and of 1.0, by the mistake.
 SHOWN = {
     "tensors": torch.zeros(2),
@@ -18,12 +42,32 @@ SHOWN = {
     "doubles": np.zeros(2),
     "column": np.zeros((2, 1), np.float32),
     "nothing": None,
+    "ragged": [[0.0], [0.0, 0.0]],
+    "huge": np.full(2, 1e300),
+    "converts": Converts(np.zeros(2, np.float32)),
+    "coarse": torch.zeros(2, dtype=torch.bfloat16),
 }
 PAID = {
+    "converts": Converts(1.0),
+    "coarse": torch.ones((), dtype=torch.bfloat16),
+    "decimal": Decimal("1.0"),
+    "digits": 10**400,
+    "complex": np.complex64(1 + 1j),
+    "duration": np.timedelta64(1, "s"),
+    "silent": Silent(),
     "whole": np.int64(1),
     "half": np.float16(1),
     "two_rewards": np.array([1.0, 2.0]),
     "no_reward": None,
+}
+
+
+ENDS = {
+    "whole_ends": np.int64,
+    "float_ends": float,
+    "converts": Converts,
+    "nan_ends": lambda end: np.array(np.nan),
+    "text_ends": str,
 }
 
 
@@ -45,6 +89,8 @@ class Clumsy(gym.Env):
 
     def __init__(self, what: str = "") -> None:
         self.what = what
+        if what == "server":
+            self.server = subprocess.Popen(["sleep", "60"])
         if what == "no_file":
             open("/nowhere/prices.csv")  # noqa: SIM115
         if what == "key_in_init":
@@ -87,6 +133,16 @@ class Clumsy(gym.Env):
             reward, end, limit = np.array([reward]), np.array([end]), np.array([limit])
         if self.what == "two_ends":
             end = np.array([end, end])
+        if self.what == "server":
+            reward = float(self.server.pid)
+        if self.what in ENDS:
+            end = ENDS[self.what](end)
+        if self.what == "long_error":
+            raise ValueError("lines\n" * 10_000)
+        if self.what == "panics":
+            raise Panic("in a library")
+        if self.what == "interrupts" and self.count == 3:
+            raise KeyboardInterrupt
         if self.what == "four_values":
             return self._show(), reward, end, {}
         info = None if self.what == "no_info" else {}
@@ -144,9 +200,39 @@ class NoSeed(Clumsy):
         return super().reset()
 
 
+class SeedAlone(Clumsy):
+    def reset(self, seed=None):
+        return super().reset(seed=seed)
+
+
+class Narrow(Clumsy):
+    """Shows its seed, which it holds in 32 bits with a sign."""
+
+    observation_space = spaces.Box(-np.inf, np.inf, (2,), np.float64)
+
+    def reset(self, *, seed=None, options=None):
+        self.seed = np.int32(seed)
+        return super().reset(seed=seed)
+
+    def _show(self):
+        return np.array([self.seed % 1000, self.seed // 1000])
+
+
+class Samples(Clumsy):
+    """Pays its action."""
+
+    action_space = spaces.Discrete(3, start=5, dtype=np.int32)
+
+    def step(self, action):
+        assert type(action) is type(self.action_space.sample()), type(action)
+        obs, _, *rest = super().step(action)
+        return obs, float(action.item()), *rest
+
+
 if "Side-v0" not in gym.registry:
     gym.register("Side-v0", Clumsy, vector_entry_point="clumsy_env:Side")
-for _name, _kind in {"Clumsy": Clumsy, "NoSeed": NoSeed, "Choosing": Choosing}.items():
+for _kind in (Clumsy, NoSeed, SeedAlone, Choosing, Samples, Narrow):
+    _name = _kind.__name__
     if f"{_name}-v0" not in gym.registry:
         gym.register(f"{_name}-v0", f"clumsy_env:{_kind.__name__}")
         gym.register(f"{_name}Limit-v0", f"clumsy_env:{_kind.__name__}", max_episode_steps=50)

@@ -4,62 +4,72 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from numbers import Number
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
+from ppo.core.blame import brief
 from ppo.core.errors import UserError
-from ppo.envs.observations import ObservationEncoder, as_array, is_tensor
+from ppo.envs.observations import ObservationEncoder, as_array
 
 
 def shortened(value: Any) -> str:
     """A value as text of at most 120 characters."""
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 120 else text[:117] + "..."
+    return brief(value, longest=120)
 
 
 def scalar(where: Callable[[], str], reward: Any) -> float:
-    """A reward as a Python float; bools, integers, and arrays and tensors of one entry pass."""
-    if isinstance(reward, (bool, int, float, np.number, np.bool_)):
+    """A reward as a Python float; numbers of any kind, and arrays and tensors of one entry pass."""
+    if isinstance(reward, float | np.floating | np.bool_):
         return float(reward)
-    array = _one_entry(reward)
-    if array is None:
+    number = _number(reward)
+    if number is None:
         raise UserError(f"{where()}: the reward must be one number, got {shortened(reward)}")
-    return float(array)
+    return number
 
 
 def flag(where: Callable[[], str], name: str, found: Any) -> bool:
     """`terminated` or `truncated` as a bool; numbers, and arrays and tensors of one entry pass."""
-    if isinstance(found, (bool, int, np.bool_)):
+    if isinstance(found, bool | np.bool_):
         return bool(found)
-    array = _one_entry(found)
-    if array is None:
+    number = _number(found)
+    if number is None or math.isnan(number):
         raise UserError(f"{where()}: {name} must be True or False, got {shortened(found)}")
-    return bool(array)
+    return number != 0
 
 
 def success(where: Callable[[], str], found: Any) -> float:
     """`info["is_success"]`, a bool or a share from 0 to 1; NaN where it is not known."""
     if found is None:
         return math.nan
-    number = found if isinstance(found, (bool, int, float, np.number, np.bool_)) else None
-    number = _one_entry(found) if number is None else number
+    number = _number(found)
     if number is None or number < 0 or number > 1:
         raise UserError(
             f"{where()}: info['is_success'] must be True, False or a number from 0 to 1, got "
             f"{shortened(found)}"
         )
-    return float(number)
+    return number
 
 
-def _one_entry(found: Any) -> Any:
-    """The number in an array or a tensor, or None where it is not one number."""
-    if not (isinstance(found, np.ndarray) or is_tensor(found)):
+def _number(found: Any) -> float | None:
+    """The real number that this is, or that an array or a tensor holds alone; None: there is none.
+
+    Whatever converts itself to an array counts as one, such as an array of JAX.
+    """
+    if hasattr(found, "__array__"):
+        array = np.asarray(as_array(found))
+        if array.size != 1 or array.dtype.kind not in "fiub":
+            return None
+        found = array.reshape(-1)[0].item()
+    if not isinstance(found, Number) or isinstance(found, complex):
         return None
-    array = np.asarray(as_array(found))
-    return array.reshape(-1)[0] if array.size == 1 and array.dtype.kind in "fiub" else None
+    try:
+        return float(found)  # type: ignore[arg-type]
+    except OverflowError:  # a whole number of 400 digits
+        return math.inf if found > 0 else -math.inf  # type: ignore[operator]
 
 
 def first_nonfinite(observation: np.ndarray) -> str:

@@ -269,7 +269,7 @@ class MujocoGroup(SlotGroup):
         if any(slot.env is not env for slot, env in zip(self.slots, bound, strict=True)):
             # An environment was built anew after a fault.
             self._bodies = Bodies(self._form, [slot.env for slot in self.slots])
-        actions = np.ascontiguousarray(self.decoder.decode(rows.actions))
+        actions = np.ascontiguousarray(self.decoder.array(rows.actions))
         found = self._bodies.step(actions, self._begin_step)
         with np.errstate(over="ignore", invalid="ignore"):  # reported below as not finite
             seen = found.observations

@@ -46,7 +46,9 @@ def _of_a_step(slot: Slot, observation: Any, info: dict[str, Any], source: str) 
             found = slot.env.step(action)[4]
             found.get("reward_components")
             return found
-        except (Exception, SystemExit):
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
             observation, info = slot.reset(0)  # a real step will report it if that is a fault
     return {}
 

@@ -6,6 +6,7 @@ reproduces it and the setting that would let the run go on.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -75,12 +76,14 @@ class Slot:
         self.env = make_task_env(spec, task, index)
         self.episode = 0
         self.steps = 0
+        self.small_seeds = False  # none of 2^31 or more
         self.failures = 0  # episodes in a row that were cut because of a fault
         self.calls: list[Call] = []  # made so far, for an environment that is built anew
 
     @property
     def seed(self) -> int:
-        return episode_seed(self.run_seed, self.index, self.episode)
+        seed = episode_seed(self.run_seed, self.index, self.episode)
+        return seed % 2**31 if self.small_seeds else seed
 
     def where(self) -> str:
         """Names the environment and the moment, so that a user can reproduce it."""
@@ -93,12 +96,14 @@ class Slot:
         """Starts an episode from its own seed; observation and info."""
         self.episode, self.steps = episode, 0
         try:
-            result = self.env.reset(seed=self.seed)
-        except (Exception, SystemExit) as error:
-            if _refuses_seed(error):
+            result = self._reset()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            if _refuses_arguments(error):
                 raise UserError(
-                    f"{self.where()}: reset must take a seed: def reset(self, *, seed=None, "
-                    f"options=None); it raised {described(error)}"
+                    f"{self.where()}: reset must take seed and options: def reset(self, *, "
+                    f"seed=None, options=None); it raised {described(error)}"
                 ) from error
             if cannot_unpack(error):
                 raise UserError(
@@ -111,6 +116,16 @@ class Slot:
                 f"{self.where()}: reset must return (observation, info), got {shortened(result)}"
             )
         return result
+
+    def _reset(self) -> Any:
+        """A simulator that holds its seed in an int of C gets one of 31 bits."""
+        try:
+            return self.env.reset(seed=self.seed)
+        except (OverflowError, struct.error):
+            if self.seed < 2**31:
+                raise
+            self.small_seeds = True
+            return self.env.reset(seed=self.seed)
 
     def close(self) -> None:
         """Closes the environment and discards it, even after an error."""
@@ -160,6 +175,7 @@ class Slot:
         return found
 
 
-def _refuses_seed(error: BaseException) -> bool:
+def _refuses_arguments(error: BaseException) -> bool:
     said = str(error)
-    return isinstance(error, TypeError) and "reset()" in said and "'seed'" in said
+    named = "'seed'" in said or "'options'" in said
+    return isinstance(error, TypeError) and "reset()" in said and named

@@ -71,9 +71,10 @@ class SlotGroup:
 
     def reset(self, episodes: list[int], parity: int, run_seed: int) -> None:
         """Starts the given episode of each environment; seeds are `run_seed`'s from now on."""
-        for row, (slot, episode) in enumerate(zip(self.slots, episodes, strict=True)):
-            slot.run_seed = run_seed
-            self._begin(row, slot, episode, parity)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for row, (slot, episode) in enumerate(zip(self.slots, episodes, strict=True)):
+                slot.run_seed = run_seed
+                self._begin(row, slot, episode, parity)
         self._check_reset_rows(range(len(self.slots)), parity)
 
     def step(self, parity: int) -> None:
@@ -83,7 +84,7 @@ class SlotGroup:
         rows.truncated[:] = False
         rows.valid[:] = True
         self.reported.clear()
-        actions = self.decoder.decode(rows.actions)
+        actions = self.decoder.array(rows.actions)
         # Values beyond float32 are reported as not finite.
         with np.errstate(over="ignore", invalid="ignore"):
             for row, slot in enumerate(self.slots):
@@ -129,7 +130,7 @@ class SlotGroup:
 
         call_until(-1)
         observation, info = slot.reset(episode)
-        for step, action in enumerate(self.decoder.decode(actions)):
+        for step, action in enumerate(self.decoder.array(actions)):
             call_until(step)
             self._mark(row)
             slot.steps += 1
@@ -190,7 +191,9 @@ class SlotGroup:
         slot.steps += 1
         try:
             result = slot.env.step(action)
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # such as the panic of a library in Rust
             if cannot_unpack(error):
                 raise UserError(
                     f"{slot.where()}: step must return (observation, reward, terminated, truncated,"

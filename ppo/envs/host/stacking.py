@@ -68,7 +68,7 @@ class FrameStack(gym.Wrapper):
             return self._join(list(self._frames), space)
         last = dict(self._frames[-1])
         for key, part in space.items():
-            if _stacks(part):
+            if _stacks(part) and key in last:
                 last[key] = self._join([frame[key] for frame in self._frames], part)
         return last
 

@@ -58,7 +58,7 @@ def main(pipe: int, memory: int, parent: int, tied: bool) -> None:
         except (EnvironmentFault, UserError) as error:
             kind = "mistake" if isinstance(error, UserError) else "fault"
             answer = _failure(kind, str(error), error)
-        except Exception as error:
+        except BaseException as error:
             answer = _failure("fault", f"an environment worker failed: {error!r}", error)
         if answer is None:
             return
