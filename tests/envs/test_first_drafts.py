@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import json
+import time
+from pathlib import Path
 
 import clumsy_env
 import pytest
@@ -146,6 +148,28 @@ def test_an_interruption_in_an_environment_ends_the_run(backend):
     stop = KeyboardInterrupt if backend == "sync" else EnvironmentFault  # a line, no dead worker
     with pytest.raises(stop):
         five_steps("interrupts", backend=backend)
+
+
+def is_there(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("way", ["close", "kill"])
+def test_what_an_environment_has_started_ends_with_its_worker(way):
+    with make("clumsy_env:Clumsy-v0", "async", num_envs=2, kwargs={"what": "server"}) as envs:
+        envs.reset()
+        servers = envs.step(torch.zeros(2)).rewards.flatten().int().tolist()
+        assert all(map(is_there, servers))
+        if way == "kill":
+            for worker in envs._workers:
+                worker.kill()
+    deadline = time.monotonic() + 20
+    while any(map(is_there, servers)):
+        assert time.monotonic() < deadline, f"{servers} are still there"
+        time.sleep(0.02)
 
 
 def test_an_error_where_the_working_directory_is_gone_is_a_line(tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ in place of multiprocessing's spawn, which would run the user's script again.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -139,7 +140,8 @@ class WorkerProcess:
 
 
 def _end(process: subprocess.Popen, connection: Connection) -> None:
-    process.kill()
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)  # with what its environments have started
     try:
         process.wait(CLOSE_SECONDS)
     except subprocess.TimeoutExpired:
