@@ -18,6 +18,7 @@ from ppo.core.errors import EnvironmentFault, UserError
 from ppo.envs.base import Environments, RestoreLevel, episode_seed
 from ppo.envs.host.checks import shortened
 from ppo.envs.host.slot import Task
+from ppo.envs.ids import check_spaces
 
 REACHED = ("final_obs", "final_observation")  # the second is Gymnasium's name before 1.0
 
@@ -39,6 +40,9 @@ class AtOnce(Environments):
     def __init__(self, env: Any, env_id: str, task: Task, first_index: int, closes: bool) -> None:
         self.env, self.env_id, self.first_index, self.closes = env, env_id, first_index, closes
         self.num_envs, self.run_seed = int(env.num_envs), task.run_seed
+        if self.num_envs < 1:
+            raise UserError(f"env.id: {env_id}: its num_envs is {self.num_envs}, not 1 or more")
+        check_spaces(env, env_id, ("single_observation_space", "single_action_space"))
         self.observation_space = env.single_observation_space
         self.action_space = env.single_action_space
         self.events, self.notes = [], []

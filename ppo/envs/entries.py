@@ -64,6 +64,16 @@ def image_of_floats(space: gym.Space, start: int, inside: bool) -> Image | None:
     return image if is_large or (len(shape) == 3 and not inside) else None
 
 
+def refuse_keys(space: spaces.Dict) -> None:
+    """
+    Raises:
+        UserError: a key is neither a word nor a number, which a run folder cannot hold.
+    """
+    for key in space.spaces:
+        if not isinstance(key, str | int | np.integer):
+            raise UserError(f"env.id: the key {key!r} of {space} is neither a word nor a number")
+
+
 def num_categories(space: spaces.Discrete | spaces.MultiDiscrete, what: str, instead: str) -> int:
     """The values of all choices together, each of which takes an entry.
 

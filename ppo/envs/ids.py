@@ -9,7 +9,7 @@ import importlib.util
 import inspect
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -217,7 +217,7 @@ def make_env(spec: EnvSpec | Factory, kwargs: dict[str, Any], index: int = 0) ->
             f"env.id: {spec.id} made an object of type {type(env).__name__}, which is no "
             "gymnasium.Env; a factory of many environments has a parameter num_envs"
         )
-    _check_spaces(env, spec.id)
+    check_spaces(env, spec.id, ("observation_space", "action_space"))
     return env
 
 
@@ -268,12 +268,12 @@ def _missing(env_id: str, error: BaseException) -> str:
     return package.install if package and package.module == absent else ""
 
 
-def _check_spaces(env: gym.Env, env_id: str) -> None:
+def check_spaces(env: Any, env_id: str, names: Iterable[str]) -> None:
     """
     Raises:
         UserError: an attribute is no space of Gymnasium, such as one of the old gym.
     """
-    for name in ("observation_space", "action_space"):
+    for name in names:
         space = getattr(env, name, None)
         if not isinstance(space, gym.Space):
             kind = f"{type(space).__module__}.{type(space).__qualname__}"

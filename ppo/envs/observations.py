@@ -16,7 +16,14 @@ from gymnasium import spaces
 
 from ppo.core.errors import UserError
 from ppo.core.layout import Layout
-from ppo.envs.entries import Leaf, is_image, is_large_image, layout_of_leaves, num_categories
+from ppo.envs.entries import (
+    Leaf,
+    is_image,
+    is_large_image,
+    layout_of_leaves,
+    num_categories,
+    refuse_keys,
+)
 from ppo.envs.precision import halves, precise_leaves
 
 
@@ -57,11 +64,12 @@ def flat_mask(space: gym.Space, mask: Any) -> np.ndarray:
     sizes, _ = choices(space)
     parts = list(_mask_parts(mask))
     flat = np.concatenate(parts) if parts else np.zeros(0)
-    if flat.dtype.kind not in "biuf" or flat.size != sum(sizes):
+    valid = flat != 0
+    # What is added to logits, 0 and -inf, means the contrary.
+    if flat.dtype.kind not in "biuf" or flat.size != sum(sizes) or (flat != valid).any():
         raise ValueError(f"the action mask must have {sum(sizes)} entries of 0 and 1, got {mask!r}")
     if len(parts) == len(sizes) and [part.size for part in parts] != sizes:
         raise ValueError(f"the masks of the choices must have {sizes} entries, got {mask!r}")
-    valid = flat != 0
     starts = np.cumsum([0, *sizes[:-1]])
     left = np.logical_or.reduceat(valid, starts)
     if not left.all():
@@ -195,6 +203,7 @@ class ObservationEncoder:
 
     def _collect(self, space: gym.Space, path: tuple[Any, ...], start: int) -> int:
         if isinstance(space, spaces.Dict):
+            refuse_keys(space)
             for key in sorted(space.spaces, key=str):
                 start = self._collect(space.spaces[key], (*path, key), start)
             return start

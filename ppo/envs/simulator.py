@@ -12,6 +12,7 @@ import gymnasium as gym
 import torch
 from torch import Tensor
 
+from ppo.core.blame import brief
 from ppo.core.data import Step
 from ppo.core.errors import UserError
 from ppo.envs.actions import ActionDecoder
@@ -67,6 +68,22 @@ class TorchVectorEnv(Protocol):
         """
 
 
+def _device(given: Any, env_id: str) -> torch.device:
+    """
+    Raises:
+        UserError: there is none of this name on this machine.
+    """
+    try:
+        device = torch.device(given)
+        if device.type != "meta":
+            torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise UserError(
+            f"env.id: {env_id}: its device {given!r} cannot be used: {brief(error, str)}"
+        ) from error
+    return torch.device("cpu") if device.type == "cpu" else device  # cpu:0 is another to torch
+
+
 class SimulatorEnvironments(AtOnce):
     """A `TorchVectorEnv` behind the interface of all environments.
 
@@ -94,7 +111,7 @@ class SimulatorEnvironments(AtOnce):
             )
         super().__init__(env, env_id, task, first_index, closes)
         self.place = f"env.id: {env_id}"
-        self.device = torch.device(env.device)
+        self.device = _device(env.device, env_id)
         self.max_episode_steps = getattr(env, "max_episode_steps", None)
         self.reports = DeviceReports()
         self.restore_level = "state" if saves_state(env) else "boundary"
@@ -117,6 +134,8 @@ class SimulatorEnvironments(AtOnce):
             ("info" if masks.KEY in info else "observation" if observed else "") if wants else ""
         )
         count = mask_size(self.action_space) if self._mask else 0
+        if self._mask and self._on_host:
+            self._check_mask(info if self._mask == "info" else obs, count)
         encoder = ObservationEncoder(self.observation_space, self.env_id)
         look = partial(encoder.parts, obs)
         precise, self.notes = decide(encoder.leaves, task.precise, self.env_id, look)
@@ -127,6 +146,15 @@ class SimulatorEnvironments(AtOnce):
         if COMPONENTS not in info:
             *_, info = self._asked("step", self._some_actions())
         self.component_names = tuple(info.get(COMPONENTS, {})) or ("reward",)
+
+    def _check_mask(self, told: Any, count: int) -> None:
+        """
+        Raises:
+            UserError: it holds other numbers, such as those that are added to logits.
+        """
+        mask = self._column(told.get(masks.KEY), masks.KEY, count)
+        if not torch.isin(mask.double(), torch.tensor([0.0, 1.0], dtype=torch.float64)).all():
+            raise UserError(f"{self.place}: {masks.KEY} must hold 0 and 1 alone, got {mask[0]}")
 
     def _some_actions(self) -> Tensor:
         self.action_space.seed(0)
@@ -147,6 +175,8 @@ class SimulatorEnvironments(AtOnce):
         if self._mask and info is not None:
             told = info if self._mask == "info" else obs
             mask = self._column(told.get(masks.KEY), masks.KEY, self.layout.num_mask)
+        if info is not None:
+            self._rows_of.refuse_outside(obs)
         return self._rows_of(obs, mask)
 
     def step(self, actions: Tensor) -> Step:

@@ -45,6 +45,11 @@ class RowMaker:
         self._precise = [leaf for leaf in numbers if name_of(leaf) in precise]
         self._precise_paths = {leaf.path for leaf in self._precise}
         alone = len(numbers) == 1 and not (self._images or num_mask or precise)
+        self._limited = [
+            (leaf, limits)
+            for leaf in (*numbers, *self._images)
+            if device.type == "cpu" and (limits := _limits(leaf.space)) is not None
+        ]
         self._is_plain = alone and isinstance(numbers[0].space, spaces.Box)  # the commonest form
         self._plain_shape = (
             (num_envs, *(space.shape or ())) if isinstance(space, spaces.Box) else ()
@@ -107,7 +112,7 @@ class RowMaker:
             found = None
         shape = [self._num_envs, *(leaf.space.shape or ())]
         fits = isinstance(found, Tensor) and list(found.shape) in (shape, [*shape, 1])
-        if not fits or (leaf.space.dtype == "uint8" and found.is_floating_point()):
+        if not fits or (_limits(leaf.space) is not None and found.is_floating_point()):
             what = f"the observation's entry {name!r}" if name else "the observation"
             raise UserError(
                 f"env.id: {self._env_id}: {what} must be a tensor of {leaf.space.dtype} and shape "
@@ -119,6 +124,33 @@ class RowMaker:
                 f"device is {self._device}"
             )
         return found.reshape(shape)
+
+    def refuse_outside(self, obs: Any) -> None:
+        """
+        Raises:
+            UserError: a choice is none of its space, or a byte cannot hold a pixel. Looked for on
+                the host alone: on a device it would mean waiting.
+        """
+        for leaf, (low, high) in self._limited:
+            found = self._at(obs, leaf)
+            outside = (found < low) | (found > high)
+            if outside.any():
+                what = "the observation"
+                if leaf.path:
+                    what += f"'s entry {'.'.join(map(str, leaf.path))!r}"
+                raise UserError(
+                    f"env.id: {self._env_id}: {what} is declared {leaf.space}, but holds "
+                    f"{found[outside][0]}"
+                )
+
+
+def _limits(space: gym.Space) -> tuple[Tensor, Tensor] | None:
+    """The smallest and the largest whole numbers that an entry can be; None: any are taken."""
+    sizes, starts = choices(space)
+    if sizes:
+        low, count = (torch.tensor(side).reshape(space.shape or ()) for side in (starts, sizes))
+        return low, low + count - 1
+    return (torch.tensor(0), torch.tensor(255)) if space.dtype == "uint8" else None
 
 
 def is_on(tensor: Tensor, device: torch.device) -> bool:

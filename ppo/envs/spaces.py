@@ -8,6 +8,7 @@ import gymnasium as gym
 import numpy as np
 
 from ppo.core.errors import UserError
+from ppo.envs.entries import refuse_keys
 
 
 def _bound(array: np.ndarray, bounded: np.ndarray, infinity: str) -> list[Any]:
@@ -65,9 +66,7 @@ def _entries(space: gym.spaces.Dict) -> dict[str, Any]:
     """By name; as pairs where a key is a number, which JSON would turn into a word."""
     if all(isinstance(key, str) for key in space.spaces):
         return {"spaces": {key: describe(part) for key, part in space.spaces.items()}}
-    for key in space.spaces:
-        if not isinstance(key, str | int | np.integer):
-            raise UserError(f"env.id: the key {key!r} of {space} is neither a word nor a number")
+    refuse_keys(space)
     names = [key if isinstance(key, str) else int(key) for key in space.spaces]
     parts = space.spaces.values()
     return {"pairs": [[key, describe(part)] for key, part in zip(names, parts, strict=True)]}

@@ -23,7 +23,7 @@ from ppo.envs.actions import ActionDecoder
 from ppo.envs.at_once import REACHED, AtOnce
 from ppo.envs.host import checks, masks
 from ppo.envs.host.slot import Task
-from ppo.envs.observations import ObservationEncoder, flat_mask, mask_size
+from ppo.envs.observations import ObservationEncoder, as_array, flat_mask, mask_size
 from ppo.envs.precision import decide
 from ppo.envs.reports import numbers_of, of_one
 
@@ -62,7 +62,7 @@ class VectorEnvironments(AtOnce):
         self.layout = self.encoder.layout
         self._told_components = False
         self._ended = np.zeros(self.num_envs, bool)
-        declared = envs.metadata.get("autoreset_mode")
+        declared = (envs.metadata or {}).get("autoreset_mode")
         self._declared = declared is not None
         self._mode = _mode_of(declared, env_id) if self._declared else AutoresetMode.NEXT_STEP
         if self._mode == AutoresetMode.DISABLED:
@@ -135,7 +135,7 @@ class VectorEnvironments(AtOnce):
         # A dummy step ends nothing, whatever is said of it: see ppo/core/data.py.
         valid = ~self._ended
         terminated, truncated = (
-            self._column(flags, name).astype(bool) & valid
+            self._flags(flags, name) & valid
             for flags, name in ((terminated, "terminated"), (truncated, "truncated"))
         )
         ended = terminated | truncated
@@ -179,13 +179,24 @@ class VectorEnvironments(AtOnce):
         Raises:
             UserError: there is not one number for each environment.
         """
-        array = np.asarray(found)
+        array = np.asarray(as_array(found))
         if array.size != self.num_envs or array.dtype.kind not in "fiub":
             raise UserError(
                 f"{self.place}: {name} must be one number for each of "
                 f"{self.num_envs} environments, got {array.dtype} of shape {array.shape}"
             )
         return array.reshape(self.num_envs)
+
+    def _flags(self, found: Any, name: str) -> np.ndarray:
+        """[N] bool.
+
+        Raises:
+            UserError: there is not one for each environment, or NaN.
+        """
+        array = self._column(found, name)
+        if np.isnan(array).any():
+            raise UserError(f"{self.place}: {name} must be True or False, got {array}")
+        return array.astype(bool)
 
     def _reached(self, encoded: np.ndarray, ended: np.ndarray, infos: dict[str, Any]) -> np.ndarray:
         """[N, ...] the states reached; learns from the first end how episodes begin here.
@@ -207,7 +218,7 @@ class VectorEnvironments(AtOnce):
                     f"ends one, and infos has no {REACHED[0]!r} with the state reached; make it "
                     "with next-step autoreset, or write env.backend: sync"
                 )
-            final[env] = self.encoder.encode(reached)
+            final[env] = self._row(reached)
         if self._mode == AutoresetMode.NEXT_STEP and not np.array_equal(final, encoded):
             self._mode = AutoresetMode.SAME_STEP
             said = "declares next-step autoreset" if self._declared else "declares no autoreset"
@@ -226,8 +237,25 @@ class VectorEnvironments(AtOnce):
                 whole[:, : self.encoder.layout.mask_start] = array.reshape(self.num_envs, -1)
                 return whole
             return array.reshape(self.num_envs, *self.encoder.shape)
-        rows = gym.vector.utils.iterate(self.env.observation_space, observations)
-        return np.stack([self.encoder.encode(row) for row in rows])
+        try:
+            rows = [*gym.vector.utils.iterate(self.env.observation_space, observations)]
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise UserError(
+                f"{self.place}: observations must be those of {self.env.observation_space}, got "
+                f"{checks.shortened(observations)}"
+            ) from error
+        return np.stack([self._row(row) for row in rows])
+
+    def _row(self, observation: Any) -> np.ndarray:
+        """One environment's observation, encoded.
+
+        Raises:
+            UserError: it does not fit its space.
+        """
+        try:
+            return self.encoder.encode(observation)
+        except ValueError as error:
+            raise UserError(f"{self.place}: {error}") from None
 
     def _numbers(self, observations: Any) -> np.ndarray:
         """A copy in the encoder's dtype.
@@ -235,7 +263,7 @@ class VectorEnvironments(AtOnce):
         Raises:
             UserError: they are of another shape, or bytes of an image cannot hold them.
         """
-        array = np.asarray(observations)
+        array = np.asarray(as_array(observations))
         shape = (self.num_envs, *(self.observation_space.shape or ()))
         if array.shape != shape or array.dtype.kind not in "fiub":
             raise UserError(

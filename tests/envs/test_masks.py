@@ -223,6 +223,22 @@ def test_a_mask_of_another_size_is_refused(mask):
         flat_mask(spaces.MultiDiscrete([2, 3]), mask)
 
 
+@pytest.mark.parametrize("mask", [[0.0, -np.inf], [1.0, np.nan], [2, 1], [-1, 0]])
+def test_what_is_no_mask_of_0_and_1_is_refused(mask):
+    """What is added to logits, 0 and -inf, would be read as the contrary."""
+    with pytest.raises(ValueError, match="must have 2 entries of 0 and 1"):
+        flat_mask(spaces.Discrete(2), np.array(mask))
+
+
+@pytest.mark.parametrize("name", ["Property", "Anything"])
+def test_masks_may_be_an_attribute(name):
+    with environments(f"masked_env:{name}-v0", env__num_envs=1) as envs:
+        assert envs.layout.num_mask == (2 if name == "Property" else 0)
+        obs = envs.reset()
+        if name == "Property":
+            assert packing.mask(obs, envs.layout).tolist() == [[False, True]]
+
+
 def test_a_loaded_policy_obeys_the_mask_that_it_observes(tmp_path):
     config = settings("masked_env:MaskedObservation-v0", env__kwargs="{nvec: [2, 3]}")
     trainer = Trainer(config, tmp_path)

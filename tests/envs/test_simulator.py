@@ -208,6 +208,61 @@ def test_what_breaks_the_protocol_is_named(env, message):
     assert "\n" not in str(caught.value) and "Native" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("device", "warp", "its device 'warp' cannot be used: "),
+        ("device", "cuda:99", "its device 'cuda:99' cannot be used: "),
+        ("num_envs", 0, "its num_envs is 0, not 1 or more"),
+        ("single_action_space", None, "its single_action_space is missing"),
+    ],
+)
+def test_what_cannot_be_simulated_is_named(name, value, message):
+    env = Native(2)
+    setattr(env, name, value)
+    with pytest.raises(UserError, match=f"Native>: {message}"):
+        simulated(env)
+
+
+def test_the_first_processor_is_the_processor():
+    env = Native(2)
+    env.device = "cpu:0"
+    with simulated(env) as envs:
+        assert envs.reset().device == HOST
+
+
+class Shows(Native):
+    """Observes what it was made with; masks are what `mask` says."""
+
+    def __init__(self, space: gym.Space, obs: torch.Tensor, mask: list[float] | None = None):
+        super().__init__(2)
+        self.single_observation_space, self.shown = space, obs
+        self.told = {} if mask is None else {"action_mask": torch.tensor([mask] * 2)}
+
+    def reset(self, seed=None):
+        super().reset(seed)
+        return self.shown, self.told
+
+
+CHOICE, PIXELS = gym.spaces.Discrete(3, start=4), gym.spaces.Box(0, 255, (2, 2, 3), np.uint8)
+NUMBERS = gym.spaces.Box(0, 1, (1,))
+
+
+@pytest.mark.parametrize(
+    ("env", "message"),
+    [
+        (Shows(CHOICE, torch.tensor([4, 7])), r"is declared Discrete\(3, start=4\), but holds 7"),
+        (Shows(CHOICE, torch.tensor([4.0, 5.0])), "must be a tensor of int64 .* torch.float32"),
+        (Shows(PIXELS, torch.full((2, 2, 2, 3), 300)), "uint8.*, but holds 300"),
+        (Shows(NUMBERS, torch.zeros(2, 1), [0, -torch.inf]), "action_mask must hold 0 and 1 alone"),
+    ],
+)
+def test_what_no_row_can_hold_is_refused(env, message):
+    """A choice that is none would be a row of zeros, and a pixel of 300 one of 44."""
+    with pytest.raises(UserError, match=message):
+        simulated(env).reset()
+
+
 @pytest.mark.parametrize("told", [True, False])
 def test_training_stops_where_a_time_limit_hides_the_state_it_cut(told):
     """Its value would be that of another episode's first state."""

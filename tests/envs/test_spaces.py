@@ -183,9 +183,11 @@ def test_a_space_comes_back_from_a_checkpoint_as_it_was(space):
     assert same_to_the_bit(restore(json.loads(json.dumps(describe(space)))), space)
 
 
-def test_a_key_that_json_cannot_hold_is_refused():
+@pytest.mark.parametrize("read", [describe, lambda space: ObservationEncoder(space, "x")])
+def test_a_key_that_json_cannot_hold_is_refused(read):
+    """Before the first batch: no run folder could hold it."""
     with pytest.raises(UserError, match="neither a word nor a number"):
-        describe(spaces.Dict({("a", 1): spaces.Discrete(2)}))
+        read(spaces.Dict({("a", 1): spaces.Discrete(2)}))
 
 
 RAW = st.one_of(st.sampled_from([0.0, 0.4, -0.5, 1.0, -1.0, 50.0, -50.0]), st.floats(-2, 2))

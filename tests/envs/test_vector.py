@@ -279,6 +279,63 @@ def test_what_cannot_be_read_is_refused():
         played(counting(AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP))
 
 
+class Odd(Counting):
+    """What `odd["change"]` makes of the values of a step."""
+
+    def step(self, actions):
+        return self.odd["change"](*super().step(actions))
+
+
+def wrong(change):
+    envs = VectorEnvironments(Odd(AutoresetMode.SAME_STEP, change=change), "Odd", Task({}, 0), 0)
+    return played(envs)
+
+
+def of_tensors(obs, rewards, ends, limits, infos):
+    obs, rewards = (torch.tensor(part, requires_grad=True) for part in (obs, rewards))
+    return obs, rewards, torch.tensor(ends), torch.tensor(limits), infos
+
+
+def test_tensors_with_gradients_are_numbers():
+    rewards = [step.rewards[:, 0].tolist() for step in wrong(of_tensors)]
+    assert rewards == [step.rewards[:, 0].tolist() for step in wrong(lambda *given: given)]
+
+
+WRONG = [
+    (lambda o, r, e, c, i: (o, r, e * np.nan, c, i), "terminated must be True or False, got .nan"),
+    (
+        lambda o, r, e, c, i: (o, r, e, c, i | {"final_obs": np.zeros((2, 2))}),
+        r"the observation is declared Box.*, but has shape \(2,\)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), WRONG)
+def test_what_a_step_gives_and_cannot_be_is_refused(change, message):
+    with pytest.raises(UserError, match=f"Odd: {message}"):
+        wrong(change)
+
+
+def test_entries_of_another_form_are_refused():
+    space = spaces.Dict(a=spaces.Box(0, 9, (2,)))
+    for shown in ({"b": np.zeros((2, 2))}, {"a": np.zeros((2, 3))}, np.zeros((2, 2))):
+        odd = Counting(AutoresetMode.SAME_STEP)
+        odd.single_observation_space = space
+        odd.observation_space = batch_space(space, 2)
+        odd.reset = lambda shown=shown, **_: (shown, {})
+        with pytest.raises(UserError, match="Odd: .*(observations must be those of|has shape)"):
+            VectorEnvironments(odd, "Odd", Task({}, 0), 0).reset()
+
+
+def test_a_vector_environment_without_spaces_or_metadata_is_no_riddle():
+    odd = Counting(AutoresetMode.NEXT_STEP)
+    odd.metadata = None
+    assert VectorEnvironments(odd, "Odd", Task({}, 0), 0).reset().shape == (2, 1)
+    odd.single_observation_space = None
+    with pytest.raises(UserError, match="Odd: its single_observation_space is missing"):
+        VectorEnvironments(odd, "Odd", Task({}, 0), 0)
+
+
 def test_a_time_limit_among_the_arguments_is_seen():
     assert counting(AutoresetMode.NEXT_STEP, kwargs={"max_episode_steps": 9}).max_episode_steps == 9
 

@@ -119,6 +119,33 @@ class MaskedObservation(Masked):
         return {"numbers": super()._observe(), "action_mask": self.mask.copy()}
 
 
+class Property(Masked):
+    """Tells its masks as an attribute; the first action is never valid."""
+
+    def __init__(self) -> None:
+        super().__init__((2,))
+
+    @property
+    def action_masks(self) -> np.ndarray:
+        return np.array([0, 1], np.int8)
+
+    def step(self, action: Any) -> Any:
+        self.mask = self.action_masks
+        return super().step(action)
+
+
+class Anything(Masked):
+    """Has every attribute, and nothing in it."""
+
+    def __getattr__(self, name: str) -> None:
+        if name[:1] == "_" or name == "mask":
+            raise AttributeError(name)
+
+    def step(self, action: Any) -> Any:
+        self.mask = np.ones(5, np.int8)
+        return super().step(action)
+
+
 class MaskedBox(MaskedInfo):
     """Has masks for actions that have none."""
 
@@ -128,6 +155,7 @@ class MaskedBox(MaskedInfo):
 
 
 _KINDS = (MaskedInfo, MaskedMethod, MaskedTuple, MaskedLists, MaskedObservation, MaskedBox)
+_KINDS += (Property, Anything)  # type: ignore[assignment]
 for _kind in _KINDS:
     if f"{_kind.__name__}-v0" not in gym.registry:
         gym.register(id=f"{_kind.__name__}-v0", entry_point=f"masked_env:{_kind.__name__}")

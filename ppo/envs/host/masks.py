@@ -1,8 +1,9 @@
 """Which actions are valid now, asked of an environment in one of the three usual ways (no torch).
 
 `info["action_mask"]`, as Gymnasium's Taxi-v3 gives it with every reset and step; a method
-`action_masks()`, as sb3-contrib asks for it; or an entry `action_mask` of a Dict observation, as
-RLlib and PettingZoo have it. Such an entry stays part of what the policy observes.
+`action_masks()`, as sb3-contrib asks for it, or an attribute of this name; or an entry
+`action_mask` of a Dict observation, as RLlib and PettingZoo have it. Such an entry stays part of
+what the policy observes.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ def find_source(env: gym.Env, info: dict[str, Any], setting: str, env_id: str) -
     """
     if setting == "never":
         return "none"
-    source = "method" if env.has_wrapper_attr(METHOD) else "info" if KEY in info else "none"
+    has_method = env.has_wrapper_attr(METHOD) and env.get_wrapper_attr(METHOD) is not None
+    source = "method" if has_method else "info" if KEY in info else "none"
     if source == "none" and in_observation(env.observation_space, env.action_space):
         return "observation"
     if source != "none" and not mask_size(env.action_space):
@@ -90,7 +92,8 @@ def read(env: gym.Env, observation: Any, info: dict[str, Any], source: str) -> n
     """
     if source == "method":
         try:
-            found = env.get_wrapper_attr(METHOD)()
+            found = env.get_wrapper_attr(METHOD)
+            found = found() if callable(found) else found
         except (Exception, SystemExit) as error:
             raise Raised(error) from error
     elif source == "observation":
