@@ -150,6 +150,19 @@ def test_an_interruption_in_an_environment_ends_the_run(backend):
         five_steps("interrupts", backend=backend)
 
 
+@pytest.mark.parametrize(("what", "message"), [("four_values", "step must"), ("two_ends", "term")])
+def test_an_environment_that_was_spoiled_before_a_resume_is_told(what, message):
+    with make("clumsy_env:Clumsy-v0", num_envs=1) as envs:
+        envs.reset()
+        envs.step(torch.zeros(1))
+        state = envs.state_dict()
+    with (
+        make("clumsy_env:Clumsy-v0", num_envs=1, kwargs={"what": what}) as envs,
+        pytest.raises(UserError, match=f"{message}.*, got "),
+    ):
+        envs.load_state_dict(state)
+
+
 def is_there(process: int) -> bool:
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from numbers import Number
@@ -19,6 +20,14 @@ from ppo.envs.observations import ObservationEncoder, as_array
 def shortened(value: Any) -> str:
     """A value as text of at most 120 characters."""
     return brief(value, longest=120)
+
+
+def wrong_step(where: Callable[[], str], result: Any) -> UserError:
+    """What to say of a step that gives something else than five values."""
+    return UserError(
+        f"{where()}: step must return (observation, reward, terminated, truncated, info dict), got "
+        f"{shortened(result)}"
+    )
 
 
 def scalar(where: Callable[[], str], reward: Any) -> float:
@@ -70,6 +79,14 @@ def _number(found: Any) -> float | None:
         return float(found)  # type: ignore[arg-type]
     except OverflowError:  # a whole number of 400 digits
         return math.inf if found > 0 else -math.inf  # type: ignore[operator]
+
+
+def plain(value: Any) -> Any:
+    """The value, or None where JSON cannot hold it."""
+    try:
+        return json.loads(json.dumps(value))
+    except (TypeError, ValueError, RecursionError):
+        return None
 
 
 def first_nonfinite(observation: np.ndarray) -> str:

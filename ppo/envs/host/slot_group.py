@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import deque
 from collections.abc import Sequence
@@ -16,7 +15,16 @@ from ppo.core.errors import EnvironmentFault, UserError
 from ppo.envs.actions import ActionDecoder
 from ppo.envs.factory import Factory
 from ppo.envs.host import masks
-from ppo.envs.host.checks import bounds_of, first_nonfinite, flag, scalar, shortened, success
+from ppo.envs.host.checks import (
+    bounds_of,
+    first_nonfinite,
+    flag,
+    plain,
+    scalar,
+    shortened,
+    success,
+    wrong_step,
+)
 from ppo.envs.host.probing import probe
 from ppo.envs.host.row_checks import all_finite, check_slots, check_sums, first_outside
 from ppo.envs.host.slot import Call, Probed, Slot, Task
@@ -101,7 +109,7 @@ class SlotGroup:
         """What a method of each environment gives, as far as it is plain; else None."""
         for slot in self.slots:
             slot.method(method)  # all have it, or none is called
-        return [_plain(slot.call(method, args)) for slot in self.slots]
+        return [plain(slot.call(method, args)) for slot in self.slots]
 
     def replay(
         self,
@@ -135,12 +143,17 @@ class SlotGroup:
             self._mark(row)
             slot.steps += 1
             try:
-                observation, _, terminated, truncated, info = slot.env.step(action)
+                result = slot.env.step(action)
             except (Exception, SystemExit) as error:
                 raise EnvironmentFault(
                     f"{slot.where()}: played again, step {raised(error)}"
                 ) from error
-            if terminated or truncated:
+            try:
+                observation, _, terminated, truncated, info = result
+            except (TypeError, ValueError):
+                raise wrong_step(slot.where, result) from None
+            ends = (("terminated", terminated), ("truncated", truncated))
+            if any(flag(slot.where, name, found) for name, found in ends):
                 return False
         call_until(len(actions))
         self._write_first(row, slot, observation, parity, info)
@@ -205,10 +218,7 @@ class SlotGroup:
             observation, reward, terminated, truncated, info = result
             said = info.get
         except (TypeError, ValueError, AttributeError):
-            raise UserError(
-                f"{slot.where()}: step must return (observation, reward, terminated, truncated, "
-                f"info dict), got {shortened(result)}"
-            ) from None
+            raise wrong_step(slot.where, result) from None
         if type(reward) is np.float64:  # most often, and quickly seen
             reward = float(reward)
         elif type(reward) is not float:
@@ -337,11 +347,3 @@ class SlotGroup:
         rows.valid[row] = False
         self._begin(row, slot, slot.episode + 1, parity)
         self._check_reset_rows([row], parity)
-
-
-def _plain(value: Any) -> Any:
-    """The value, or None where JSON cannot hold it."""
-    try:
-        return json.loads(json.dumps(value))
-    except (TypeError, ValueError, RecursionError):
-        return None
