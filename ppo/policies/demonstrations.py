@@ -68,6 +68,10 @@ def read(
     if not len(obs):
         raise UserError(f"{path}: no steps in it")
     rewards = raw.get("rewards")
+    if rewards is not None:
+        if rewards.size != len(rewards):
+            raise UserError(f"{path}: rewards: one number a step is needed, not {rewards.shape}")
+        rewards = rewards.reshape(-1).astype(np.float64)
     return Demonstrations(obs, actions, raw["ends"], rewards)
 
 
@@ -259,9 +263,11 @@ def _one_part(raw: Mapping[str, np.ndarray], path: Path) -> Raw:
             raise UserError(f"{path}: no field {name!r} (the file has: {known})")
     out = {name: np.asarray(raw[name]) for name in ("observations", "actions")}
     if "rewards" in raw:
-        out["rewards"] = np.asarray(raw["rewards"], np.float64)
+        out["rewards"] = np.asarray(raw["rewards"])
+        if out["rewards"].dtype.kind not in "fiub":
+            raise UserError(f"{path}: rewards: numbers are needed, not {out['rewards'].dtype}")
     mask = next((np.asarray(raw[name]).astype(bool) for name in MASKS if name in raw), None)
-    ends = [np.asarray(raw[name]).astype(bool) for name in ENDS if name in raw]
+    ends = [_ends(raw[name], f"{path}: {name}", out["actions"]) for name in ENDS if name in raw]
     shapes = {name: array.shape for name, array in out.items()}
     lead = mask.ndim if mask is not None else ends[0].ndim if ends else 1
     size = out["actions"].shape[:lead]
@@ -274,6 +280,14 @@ def _one_part(raw: Mapping[str, np.ndarray], path: Path) -> Raw:
     out["ends"] = end
     out = {name: array.reshape(-1, *array.shape[lead:]) for name, array in out.items()}
     return out if mask is None else _without_masked(out, mask)
+
+
+def _ends(given: Any, where: str, actions: np.ndarray) -> np.ndarray:
+    """[B] or [E, T] bool; of steps one by one [B, 1] will do."""
+    array = np.asarray(given)
+    _finite(where, array)
+    is_column = array.shape[1:] == (1,) != actions.shape[1:2]
+    return array.reshape(-1 if is_column else array.shape).astype(bool)
 
 
 def _without_masked(rows: Raw, mask: np.ndarray) -> Raw:
@@ -289,9 +303,13 @@ def _without_masked(rows: Raw, mask: np.ndarray) -> Raw:
 
 
 def _finite(name: str, rows: np.ndarray) -> None:
-    if rows.dtype.kind == "f" and not np.isfinite(rows).all():
-        bad = np.flatnonzero(~np.isfinite(rows.reshape(len(rows), -1)).all(1))
-        raise UserError(f"{name}: {len(bad)} rows are not finite numbers (the first: row {bad[0]})")
+    with np.errstate(over="ignore"):
+        as_learned = rows.astype(np.float32) if rows.dtype.kind == "f" else rows
+    if rows.dtype.kind == "f" and rows.ndim and not np.isfinite(as_learned).all():
+        bad = np.flatnonzero(~np.isfinite(as_learned.reshape(len(rows), -1)).all(1))
+        raise UserError(
+            f"{name}: {len(bad)} rows are not finite numbers as float32 (the first: row {bad[0]})"
+        )
     if rows.dtype.kind not in "fiub":
         raise UserError(f"{name}: numbers are needed, not {rows.dtype}")
 
@@ -305,7 +323,13 @@ def _observations(rows: np.ndarray, space: gym.Space, precise: Sequence[str]) ->
     if rows.shape[1:] == tuple(encoder.shape):
         return rows.astype(encoder.dtype)
     if isinstance(space, gym.spaces.Discrete | gym.spaces.MultiDiscrete):
-        return np.stack([encoder.encode(row) for row in rows.astype(np.int64)])
+        whole = rows.astype(np.int64)
+        if (whole != rows).any():
+            raise UserError(f"observations: whole numbers are needed for {space}")
+        try:
+            return np.stack([encoder.encode(row) for row in whole])
+        except ValueError as error:
+            raise UserError(str(error)) from None
     size = int(np.prod(encoder.shape))
     if len(rows) and rows[0].size == size:
         return rows.reshape(-1, *encoder.shape).astype(encoder.dtype)

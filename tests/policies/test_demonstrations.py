@@ -116,6 +116,38 @@ def test_mistakes_are_told_in_one_line(tmp_path, fields, words):
     assert words in text and "\n" not in text and str(path) in text
 
 
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"rewards": np.array(["x"] * 20)}, "rewards: numbers are needed, not <U1"),
+        ({"rewards": np.zeros((20, 2))}, r"rewards: one number a step is needed, not \(20, 2\)"),
+        ({"dones": np.full(20, np.nan)}, "dones: 20 rows are not finite"),
+        ({"observations": np.full((20, 3), 1e300)}, "observations: 20 rows are not finite"),
+    ],
+)
+def test_fields_that_would_be_read_as_something_else_are_refused(tmp_path, fields, words):
+    usual = {"observations": np.zeros((20, 3)), "actions": np.zeros((20, 1))}
+    np.savez(tmp_path / "d.npz", **(usual | fields))
+    with pytest.raises(UserError, match=f"d.npz: {words}"):
+        read(tmp_path / "d.npz", OBS, BOX)
+
+
+@pytest.mark.parametrize(("obs", "words"), [(9, "but is 9"), (1.7, "whole numbers are needed")])
+def test_a_choice_that_is_none_is_no_observation(tmp_path, obs, words):
+    np.savez(tmp_path / "d.npz", observations=np.full(20, obs), actions=np.zeros((20, 1)))
+    with pytest.raises(UserError, match=f"d.npz: .*{words}"):
+        read(tmp_path / "d.npz", spaces.Discrete(4), BOX)
+
+
+def test_ends_and_rewards_may_be_columns(tmp_path):
+    data = made()
+    assert data.rewards is not None
+    np.savez(tmp_path / "d.npz", observations=data.obs, actions=np.tile(data.actions, 2),
+             dones=data.ends[:, None], rewards=data.rewards[:, None])  # fmt: skip
+    found = read(tmp_path / "d.npz", OBS, spaces.Box(-2, 2, (2,)))
+    assert np.array_equal(found.ends, data.ends) and np.array_equal(found.rewards, data.rewards)
+
+
 @pytest.mark.parametrize("ending", ["npz", "hdf5", "safetensors"])
 def test_a_file_of_noise_is_told_in_one_line(tmp_path, ending):
     path = tmp_path / f"d.{ending}"
