@@ -140,8 +140,9 @@ class WorkerProcess:
 
 
 def _end(process: subprocess.Popen, connection: Connection) -> None:
-    with contextlib.suppress(ProcessLookupError):
+    with contextlib.suppress(OSError):  # none is left of the group
         os.killpg(process.pid, signal.SIGKILL)  # with what its environments have started
+    process.kill()
     try:
         process.wait(CLOSE_SECONDS)
     except subprocess.TimeoutExpired:
