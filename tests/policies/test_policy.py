@@ -30,7 +30,7 @@ def run(folder, env, **more):
 @pytest.mark.parametrize(
     ("env", "more", "inputs"),
     [
-        (MASKED, {}, [(8,)]),
+        (MASKED, {}, [(5,), (3,)]),  # the masks, apart from the observation
         ("TMaze-v0", {"network__memory": "lstm"}, [(4,)]),
         ("TMaze-v0", {"network__memory": "gru", "network__shared_encoder": "false"}, [(4,)]),
         (PICTURE, {}, [(40, 48, 3)]),
