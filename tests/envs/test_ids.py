@@ -240,7 +240,6 @@ def test_environments_of_others_run_unchanged_and_resume_exactly(module, env_id,
             assert torch.equal(a.obs, b.obs) and torch.equal(a.rewards, b.rewards)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("module", "env_id", "kwargs", "shape"), THIRD_PARTY)
 def test_environments_of_others_run_in_workers(module, env_id, kwargs, shape):
     pytest.importorskip(module)

@@ -12,6 +12,7 @@ from ppo.core.errors import UserError
 from ppo.envs.changed import refuse_unlike
 from ppo.envs.factory import factory_of
 from ppo.envs.host.slot import Slot
+from ppo.envs.observations import without_text
 from ppo.envs.workers.rows import Rows
 
 
@@ -34,9 +35,10 @@ def check_slots(slots: Sequence[Slot]) -> None:
             f"env.id: {first.spec.id} gives one and the same instance again; a factory must make a "
             f"new one in every call, {factory_of(first.env)}"
         )
-    spaces = first.env.observation_space, first.env.action_space
-    for slot in others:
-        found = slot.env.observation_space, slot.env.action_space
+    spaces, *unlike = [
+        (without_text(slot.env.observation_space), slot.env.action_space) for slot in slots
+    ]
+    for slot, found in zip(others, unlike, strict=True):
         refuse_unlike(first.spec.id, spaces, found, (first.index, slot.index))
 
 

@@ -110,7 +110,7 @@ class AsyncEnvironments(HostEnvironments):
         made = self._ask(self._workers, self._send_make, self._reset_timeout, None, make_own)
         for worker, spaces in zip(self._workers, made, strict=True):
             numbers = self._first_index + worker.start, self._first_index
-            own_spaces = self._whole_space, self.action_space
+            own_spaces = self.observation_space, self.action_space
             refuse_unlike(self._spec.id, spaces, own_spaces, numbers)
         self._probed = self._own[0].probe() if self._own else self._probe_worker()
         self._adopt(self._probed)

@@ -26,6 +26,7 @@ from ppo.core.errors import EnvironmentFault, UserError
 from ppo.envs.host.mujoco import make_group
 from ppo.envs.host.slot import Probed, Task
 from ppo.envs.host.slot_group import SlotGroup
+from ppo.envs.observations import without_text
 from ppo.envs.portable import from_text
 from ppo.envs.spaces import describe
 from ppo.envs.workers.rows import Layout
@@ -126,10 +127,10 @@ class Worker:
         return json.dumps({"answer": answer, **told}).encode()
 
     def _make(self, spec: str, task: list, first: int, stop: int) -> list[dict[str, Any]]:
-        """Its spaces, described."""
+        """Its spaces but for text, described."""
         self._group = make_group(from_text(spec), Task(*task), range(first, stop))
         env = self._group.slots[0].env
-        return [describe(space) for space in (env.observation_space, env.action_space)]
+        return [describe(s) for s in (without_text(env.observation_space), env.action_space)]
 
     def _probe(self) -> list[Any]:
         return list(self.group.probe())
