@@ -175,6 +175,28 @@ def test_environments_of_unlike_spaces_are_refused(backend, name, space, message
         make(unlike, backend, num_envs=2, workers=2)
 
 
+class Words(gym.Space):
+    """Text of a space of its own, equal to no other, which a run folder cannot hold."""
+
+    def __init__(self) -> None:
+        super().__init__((), np.dtype(str))
+
+
+@pytest.mark.parametrize("backend", ["sync", "async"])
+def test_text_that_nobody_reads_makes_no_spaces_unlike(backend):
+    class Told(Numbered):
+        def __init__(self) -> None:
+            super().__init__(3)
+            shown = {"said": Words(), "x": Numbered.observation_space}
+            self.observation_space = gym.spaces.Dict(shown)
+
+        def reset(self, *, seed=None, options=None):
+            return {"said": "go", "x": np.full(1, 3, np.float32)}, {}
+
+    with make(Told, backend, num_envs=2, workers=2) as envs:
+        assert envs.reset().tolist() == [[3.0], [3.0]]
+
+
 def test_environments_whose_observations_have_other_bounds_are_taken():
     def bounded(index: int) -> gym.Env:
         env = Numbered(index)
