@@ -97,7 +97,7 @@ def _outer(mask: Any) -> list[Any]:
 
 
 def without_text(space: gym.Space) -> gym.Space:
-    """The space without the text entries of Dict and Tuple."""
+    """The space without the text entries of its Dicts."""
     if isinstance(space, spaces.Dict):
         parts = {k: without_text(v) for k, v in space.spaces.items() if not is_text(v)}
         same = all(parts.get(key) is part for key, part in space.spaces.items())
