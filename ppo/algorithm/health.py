@@ -15,7 +15,12 @@ from torch.func import functional_call, vjp
 
 from ppo.algorithm.optimizer import FlatParameters
 from ppo.core.data import Batch
-from ppo.functional.moments import explained_variance, masked_mean, masked_moments
+from ppo.functional.moments import (
+    explained_share,
+    explained_variance,
+    masked_mean,
+    masked_moments,
+)
 from ppo.functional.quantiles import spread_index
 from ppo.losses.base import Knobs
 from ppo.losses.objective import Objective
@@ -48,22 +53,21 @@ def probe_index(size: int, device: torch.device, limit: int = PROBE_SAMPLES) -> 
 
 
 def value_health(
-    batch: Batch, values: Tensor, scale: ValueScale, last_mean: Tensor
-) -> dict[str, Tensor]:
-    """The critic before its update.
+    batch: Batch, scale: ValueScale, last_mean: Tensor
+) -> tuple[dict[str, Tensor], Tensor]:
+    """The critic before its update, and the mean [K] of the batch's returns.
 
     Args:
-        values: [B, K] reward units, as predicted at collection.
         last_mean: [K] mean of the previous batch's returns (NaN at the first).
     """
-    returns, weights = batch.returns, batch.valid
+    returns, values, weights = batch.returns, batch.old_values, batch.valid
     total_return, total_value = returns.sum(-1, keepdim=True), values.sum(-1, keepdim=True)
     _, mean, variance = masked_moments(total_return, weights)
-    error = total_return - total_value
-    _, bias, error_variance = masked_moments(error, weights)
+    _, bias, error_variance = masked_moments(total_return - total_value, weights)
     mean_square = bias.square() + error_variance
     std = variance.sqrt()
     _, means, variances = masked_moments(returns, weights)
+    _, _, residuals = masked_moments(returns - values, weights)
     deviations = variances.sqrt()
     real = weights.bool().unsqueeze(-1)
     targets = scale.to_norm(returns)
@@ -72,9 +76,9 @@ def value_health(
     )
     infinity = torch.full_like(total_return, torch.inf)
     wide = torch.full_like(targets, torch.inf)
-    _, _, per_target_variance = masked_moments(targets, weights)
-    return {
-        "explained_variance": explained_variance(total_return, total_value, weights).squeeze(0),
+    _, _, target_variances = masked_moments(targets, weights)
+    found = {
+        "explained_variance": explained_share(variance, error_variance).squeeze(0),
         "bias_share": (bias.square() / mean_square).squeeze(0),
         "error_over_std": (mean_square.sqrt() / std).squeeze(0),
         "return_mean": mean.squeeze(0),
@@ -87,26 +91,22 @@ def value_health(
         "target_std": target_variance.sqrt().squeeze(0),
         "target_min": torch.where(real, targets, wide).amin(),
         "target_max": torch.where(real, targets, -wide).amax(),
-        "mean_target_variance": per_target_variance.mean(),
+        "mean_target_variance": target_variances.mean(),
         "largest_offset": (
             mean.squeeze(0) - masked_moments(total_value, weights)[1].squeeze(0)
         ).abs(),
     }
+    for k, explained in enumerate(explained_share(variances, residuals).unbind()):
+        found[f"component_explained_variance/{k}"] = explained
+    for k, wanted in enumerate(target_variances.unbind()):
+        found[f"component_target_variance/{k}"] = wanted
+    return found, means
 
 
 def _largest(distances: Tensor, deviations: Tensor) -> Tensor:
     """The largest of [K] distances in deviations; NaN where no component has any."""
     found = torch.where(deviations > 0, distances / deviations, -1.0).amax()
     return torch.where(found < 0, torch.nan, found)
-
-
-def component_health(batch: Batch, scale: ValueScale) -> dict[str, Tensor]:
-    """Per component: explained variance and variance of the targets, each [K]."""
-    _, _, variance = masked_moments(scale.to_norm(batch.returns), batch.valid)
-    return {
-        "explained_variance": explained_variance(batch.returns, batch.old_values, batch.valid),
-        "target_variance": variance,
-    }
 
 
 def reward_health(
@@ -144,15 +144,16 @@ def after_update(
     values = objective.value_scale.from_norm(prediction.values_norm)
     returns = few.returns.sum(-1, keepdim=True)
     features = prediction.features
-    largest = features.abs().amax().clamp(min=1e-12)
+    sizes = features.abs()
+    largest = sizes.amax().clamp(min=1e-12)
     # Adam moves an output by at most about lr * (1 + |h|_1) a step.
-    reach = learning_rate * (1.0 + features.abs().sum(-1).mean()) * steps
+    reach = learning_rate * (1.0 + sizes.sum(-1).mean()) * steps
     return {
         "explained_variance_after": explained_variance(
             returns, values.sum(-1, keepdim=True), few.valid
         ).squeeze(0),
         "critic_reach": reach,
-        "saturated_units": (features.abs() > 0.99).float().mean()
+        "saturated_units": (sizes > 0.99).float().mean()
         if objective.agent.bounded_features
         else features.new_full((), torch.nan),
         "dead_units": (features.std(0, correction=0) < 1e-3 * largest).float().mean(),

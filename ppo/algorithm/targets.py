@@ -22,7 +22,6 @@ from ppo.core.compiling import compiled, fix_addresses, keep
 from ppo.core.data import Batch, Rollout
 from ppo.core.errors import UserError
 from ppo.core.registry import nearest
-from ppo.functional.moments import masked_moments
 from ppo.functional.policy import normalize_advantages
 from ppo.functional.returns import generalized_advantages
 from ppo.losses.objective import Objective
@@ -160,10 +159,8 @@ class Prepare:
         first, layer = scale.update(
             batch.returns, batch.valid, self._output_layer(), batch.old_values
         )
-        found.update(health.value_health(batch, batch.old_values, scale, self.last_mean))
-        for name, values in health.component_health(batch, scale).items():
-            found.update({f"component_{name}/{k}": v for k, v in enumerate(values.unbind())})
-        _, means, _ = masked_moments(batch.returns, batch.valid)
+        values, means = health.value_health(batch, scale, self.last_mean)
+        found.update(values)
         self.last_mean.copy_(means)
         if scale.carries_back:
             batch = batch.but(old_values=torch.where(first, scale.offset, batch.old_values))

@@ -92,5 +92,9 @@ def explained_variance(targets: Tensor, predictions: Tensor, weights: Tensor) ->
     """
     _, _, target_variance = masked_moments(targets, weights)
     _, _, residual_variance = masked_moments(targets - predictions, weights)
-    explained = 1.0 - residual_variance / target_variance
-    return torch.where(target_variance > 0, explained, torch.nan).float()
+    return explained_share(target_variance, residual_variance)
+
+
+def explained_share(variance: Tensor, residual: Tensor) -> Tensor:
+    """`1 - residual / variance` [K] of two variances [K]; NaN where there is nothing to explain."""
+    return torch.where(variance > 0, 1.0 - residual / variance, torch.nan).float()

@@ -141,9 +141,9 @@ def test_a_wait_for_the_device_is_noticed(monkeypatch):
 
     usual = health.value_health
 
-    def waits(batch, values, *rest):
-        float(values.sum())
-        return usual(batch, values, *rest)
+    def waits(batch, *rest):
+        float(batch.old_values.sum())
+        return usual(batch, *rest)
 
     monkeypatch.setattr(health, "value_health", waits)
     with pytest.raises((RuntimeError, NotImplementedError), match="meta"):
