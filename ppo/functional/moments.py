@@ -27,15 +27,19 @@ def masked_moments(values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Ten
     """Count, mean and centered variance in float64 (two passes, so no cancellation).
 
     Args:
-        values: [B, K]. weights: [B] of 0 and 1.
+        values: [B] or [B, K]. weights: [B] of 0 and 1.
 
     Returns:
-        count [], mean [K], variance [K].
+        count [], mean and variance, [] or [K].
     """
     values, weights = values.double(), weights.double()
-    mean = masked_mean(values, weights)
-    variance = masked_mean((values - mean).square(), weights)
-    return weights.sum(), mean, variance
+    if values.dim() > weights.dim():
+        weights = weights.unsqueeze(-1)
+    count = weights.sum()
+    divisor = torch.clamp(count, min=1.0)
+    mean = (values * weights).sum(0) / divisor
+    variance = ((values - mean).square() * weights).sum(0) / divisor
+    return count, mean, variance
 
 
 def merge_moments(
