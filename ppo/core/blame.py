@@ -13,9 +13,10 @@ from typing import Any
 
 import gymnasium
 
-_OURS = str(Path(__file__).parents[1])
-_GYMNASIUM = str(Path(gymnasium.__file__).parent)
-_LIBRARIES = (sysconfig.get_paths()["stdlib"], *site.getsitepackages())
+# Folders; each ends in a separator, so that `ppo_envs.py` beside the package is not in it.
+_OURS = str(Path(__file__).parents[1]) + os.sep
+_GYMNASIUM = str(Path(gymnasium.__file__).parent) + os.sep
+_LIBRARIES = tuple(p + os.sep for p in (sysconfig.get_paths()["stdlib"], *site.getsitepackages()))
 
 
 def described(error: BaseException) -> str:
