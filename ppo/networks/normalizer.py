@@ -79,7 +79,7 @@ class ObservationNormalizer(nn.Module):
             self.register_buffer("noise", noise, persistent=False)
 
     def squashed(self, obs: Tensor) -> Tensor:
-        """Flat observations [..., D] after the optional symlog, which tames heavy tails."""
+        """The numbers [..., D] in rows [..., *row], after the optional symlog for heavy tails."""
         obs = self.read(obs)
         return obs.sign() * obs.abs().log1p() if self.squash == "symlog" else obs
 
@@ -91,14 +91,14 @@ class ObservationNormalizer(nn.Module):
 
     @torch.no_grad()
     def update(self, obs: Tensor, weights: Tensor) -> None:
-        """Learn from observations [B, D] with weights [B] of 0 and 1, over all ranks."""
+        """Learn from rows of observations [B, *row] with weights [B] of 0 and 1, over all ranks."""
         if not self.enabled:
             return
         obs = self.squashed(obs)
         seen = merge_over_ranks(*masked_moments(obs, weights))
-        count, mean, variance = merge_moments(
-            self.count, self.exact_mean, self.exact_variance, *seen
-        )
+        # To 0 a first variance of any size is added without a loss of digits, and not to 1.
+        known = self.exact_variance * (self.count > 0)
+        count, mean, variance = merge_moments(self.count, self.exact_mean, known, *seen)
         self.count.copy_(count)
         self.exact_mean.copy_(mean)
         self.exact_variance.copy_(variance)

@@ -53,6 +53,15 @@ def test_samples_in_parts_give_nearly_the_same():
     torch.testing.assert_close(parts.inverse_std, whole.inverse_std, rtol=0.02, atol=0.0)
 
 
+@pytest.mark.parametrize("tails", [False, True])
+def test_an_entry_of_any_size_is_seen_alike(tails):
+    samples = np.random.default_rng(4).standard_t(6, (64, 1)).astype(np.float32)
+    plain = taught(samples, tails, parts=2)(torch.from_numpy(samples))
+    for exponent in (-33, -27, 40):  # powers of two change no bit of the samples
+        small = samples * np.float32(2.0**exponent)
+        assert torch.equal(taught(small, tails, parts=2)(torch.from_numpy(small)), plain)
+
+
 def test_a_constant_entry_gives_zero():
     assert taught(np.full((100, 1), 5.0))(torch.tensor([[5.0], [6.0]])).tolist() == [[0.0], [0.0]]
 
