@@ -89,6 +89,15 @@ def test_target_variance_begins_where_a_loss_is_first_known():
     assert balancer(SIZES[:2])[1].tolist() == pytest.approx([1 / 4, 1 / 200])
 
 
+@pytest.mark.parametrize("size", [1e-12, 1e-3, 1e12])
+def test_target_variance_has_no_size_of_its_own(size):
+    balancer = REGISTRY.get("target_variance")(["a", "b"], [1.0, 1.0], [1, 1])
+    for variance in (1.0, 3.0):
+        balancer.observe(SIZES[:2], torch.tensor([variance * size, variance]), 0.0)
+        small, plain = balancer(SIZES[:2])[1].tolist()
+        assert small * size == pytest.approx(plain, rel=1e-5)
+
+
 def test_target_variance_reads_the_count_of_earlier_versions():
     balancer = REGISTRY.get("target_variance")(["a", "b"], [1.0, 1.0], [1, 1])
     balancer.load_state_dict({**balancer.state_dict(), "count": torch.tensor([7.0])})

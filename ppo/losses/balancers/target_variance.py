@@ -26,7 +26,6 @@ class TargetVariance(Balancer):
         super().__init__(names, weights, num_outputs)
         self.register_buffer("variance", torch.ones(len(names)))
         self.register_buffer("count", torch.zeros(len(names)))
-
         self.register_load_state_dict_pre_hook(self._fit_count)
 
     def weights(self, losses: Tensor) -> Tensor:
@@ -37,6 +36,7 @@ class TargetVariance(Balancer):
         known = torch.isfinite(variances) & (variances > 0)
         self.count.add_(known)
         moved = self.variance + (variances - self.variance) / self.count.clamp(min=1.0)
+        moved = torch.where(self.count > 1, moved, variances)  # 1 + (v - 1) is 0 for a small v
         self.variance.copy_(torch.where(known, moved, self.variance))
 
     def _fit_count(
