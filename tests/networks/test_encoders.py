@@ -115,7 +115,12 @@ def test_auto_takes_convolutions_where_an_image_is_large_enough(shape, kind):
 @pytest.mark.parametrize(
     ("kind", "space", "message"),
     [
-        ("nature_cnn", spaces.Box(0, 255, (7, 7, 3), np.uint8), "at least 36 pixels"),
+        (
+            "nature_cnn",
+            spaces.Box(0, 255, (7, 7, 3), np.uint8),
+            "at least 36 pixels.*write impala_cnn or mlp$",
+        ),
+        ("impala_cnn", spaces.Box(0, 255, (4, 4, 3), np.uint8), "at least 5 pixels.*write mlp$"),
         ("impala_cnn", spaces.Box(-1, 1, (4,)), "hold no image"),
     ],
 )

@@ -30,6 +30,7 @@ class Convolutional(Encoder):
 
     kind: str
     least_side: int  # pixels
+    instead: str  # what to write where images are smaller
     sees_images = True
 
     def __init__(self, layout: Layout, config: NetworkConfig, source: torch.Generator) -> None:
@@ -60,7 +61,7 @@ class Convolutional(Encoder):
         if min(height, width) < self.least_side:
             raise UserError(
                 f"network.encoder: {self.kind} needs images of at least {self.least_side} pixels "
-                f"on a side, these have {height} x {width}; write impala_cnn or mlp"
+                f"on a side, these have {height} x {width}; write {self.instead}"
             )
         layers = self.layers(image.channels, config, source)
         with torch.no_grad():

@@ -35,6 +35,7 @@ class ImpalaCNN(Convolutional):
 
     kind = "impala_cnn"
     least_side = 5
+    instead = "mlp"
 
     def layers(
         self, channels: int, config: NetworkConfig, source: torch.Generator

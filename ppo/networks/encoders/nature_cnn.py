@@ -19,6 +19,7 @@ class NatureCNN(Convolutional):
 
     kind = "nature_cnn"
     least_side = 36
+    instead = "impala_cnn or mlp"
 
     def layers(
         self, channels: int, config: NetworkConfig, source: torch.Generator
