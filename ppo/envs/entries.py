@@ -53,7 +53,7 @@ def image_of_floats(space: gym.Space, start: int, inside: bool) -> Image | None:
     shape = tuple(space.shape or ())
     if (
         not isinstance(space, spaces.Box)
-        or space.dtype.kind not in "fiu"
+        or space.dtype.kind not in "fiub"
         or len(shape) not in (2, 3)
     ):
         return None

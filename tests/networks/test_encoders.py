@@ -77,6 +77,18 @@ def test_the_order_of_an_images_axes_does_not_matter(kind):
     assert found.shape == (5, 16) and found.std(0).max() > 0
 
 
+def test_boards_of_bits_are_images():
+    """As MinAtar shows them."""
+    board = spaces.Box(0, 1, (10, 10, 4), np.bool_)
+    env = FrameStack(Numbers(board), 2)
+    made, layout = network("impala_cnn", env.observation_space)
+    assert made.columns[0][0].in_channels == 8
+    row = torch.from_numpy(ObservationEncoder(env.observation_space, "x").encode(env.reset()[0]))
+    assert row.shape == (800,) and row.dtype == torch.float32
+    numbers = packing.floats(row.unsqueeze(0), layout)
+    assert made(numbers, row.unsqueeze(0)).shape == (1, 16)
+
+
 def test_nature_cnn_has_the_parameters_of_the_paper():
     layout = layout_of(spaces.Box(0, 255, (4, 84, 84), np.uint8))
     made = encoders.REGISTRY.get("nature_cnn")(layout, NetworkConfig(), torch.Generator())

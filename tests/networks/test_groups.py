@@ -227,6 +227,7 @@ def test_each_key_has_the_encoder_of_its_kind():
         (spaces.Box(0, 1, (3, 40, 40), np.float64), True),
         (spaces.Box(0, 60_000, (40, 40), np.uint16), True),
         (spaces.Box(0, 255, (40, 40), np.uint8), True),
+        (spaces.Box(0, 1, (40, 40, 4), np.bool_), True),
         (spaces.Box(0, 1, (40, 35), np.float32), False),
         (spaces.Box(0, 1, (40,), np.float32), False),
         (spaces.Box(0, 1, (40, 40, 3, 2), np.float32), False),
