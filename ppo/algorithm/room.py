@@ -6,8 +6,7 @@ import math
 from itertools import pairwise
 
 from ppo.algorithm.eyes import encoder_kind
-from ppo.config import Config
-from ppo.config.options import NetworkConfig
+from ppo.config import Config, NetworkConfig
 from ppo.core.errors import UserError
 from ppo.core.figures import compact
 from ppo.core.layout import Layout

@@ -1,4 +1,4 @@
-"""The settings of learning: PPO, the balance of several losses, and auxiliary losses."""
+"""The settings of learning: the network, PPO, the balance of several losses, auxiliary losses."""
 
 from __future__ import annotations
 
@@ -17,6 +17,56 @@ from ppo.config.section import (
     Section,
     setting,
 )
+
+
+class NetworkConfig(Section):
+    shared_encoder: bool = setting(True, "one encoder for actor and critic", common=True, auto=True)
+    hidden_sizes: Annotated[list[Count], Field(min_length=1)] = setting(
+        [64, 64], "width of each hidden layer", common=True, auto=True
+    )
+    critic_hidden_sizes: Annotated[list[Count], Field(min_length=1)] | None = setting(
+        None, "width of each hidden layer of the critic (null = hidden_sizes)"
+    )
+    activation: Literal["tanh", "relu", "elu", "silu", "gelu"] = setting(
+        "tanh", "nonlinearity between layers: tanh, relu, elu, silu, gelu", common=True
+    )
+    layer_norm: bool = setting(
+        False, "layer normalization after each hidden layer", common=True, auto=True
+    )
+    encoder: Literal["auto", "mlp", "nature_cnn", "impala_cnn"] | OwnPart = setting(
+        "auto",
+        "mlp, nature_cnn, impala_cnn; auto: nature_cnn for images, else mlp",
+        common=True,
+        source="nature_cnn: Mnih et al. 2015; impala_cnn: Espeholt et al. 2018",
+        imports=True,
+    )
+    encoder_kwargs: Options = setting({}, "options of an encoder of your own")
+    image_features: Count = setting(512, "units of the last layer of a convolutional encoder")
+    images: Literal["any", "uint8"] = setting(
+        "any", "images that a convolutional encoder sees: of any type (floats, depth), or of uint8"
+    )
+    actor_keys: Annotated[list[str], Field(min_length=1)] | None = setting(
+        None, "entries of a Dict observation that the actor sees (null = all)"
+    )
+    critic_keys: Annotated[list[str], Field(min_length=1)] | None = setting(
+        None, "entries of a Dict observation that the critic sees (null = all)"
+    )
+    memory: Literal["none", "lstm", "gru"] | OwnPart = setting(
+        "none",
+        "none, lstm, gru; with memory a minibatch is whole environments",
+        common=True,
+        imports=True,
+    )
+    memory_kwargs: Options = setting({}, "options of a memory of your own")
+    memory_size: Count = setting(64, "units of the memory")
+    action_squash: Literal["clip", "tanh"] = setting(
+        "clip", "how Gaussian actions are brought into their bounds"
+    )
+    initial_log_std: Finite = setting(
+        0.0,
+        "log standard deviation of the policy at the start, in normalized action units",
+        auto=True,
+    )
 
 
 class PPOConfig(Section):

@@ -19,11 +19,10 @@ from ppo.config import automatic
 from ppo.config.automatic import AutoConfig
 from ppo.config.consistency import mismatches
 from ppo.config.file import build, plain, to_yaml
-from ppo.config.learning import AuxiliaryConfig, BalancingConfig, PPOConfig
+from ppo.config.learning import AuxiliaryConfig, BalancingConfig, NetworkConfig, PPOConfig
 from ppo.config.removed import complete, drop
 from ppo.config.section import (
     Count,
-    Finite,
     NonNegative,
     Options,
     OwnPart,
@@ -103,56 +102,6 @@ class EnvConfig(Section):
     )
     on_nonfinite: Literal["stop", "reset"] = setting(
         "stop", "NaN or infinity from an environment: stop the run, or cut the episode"
-    )
-
-
-class NetworkConfig(Section):
-    shared_encoder: bool = setting(True, "one encoder for actor and critic", common=True, auto=True)
-    hidden_sizes: Annotated[list[Count], Field(min_length=1)] = setting(
-        [64, 64], "width of each hidden layer", common=True, auto=True
-    )
-    critic_hidden_sizes: Annotated[list[Count], Field(min_length=1)] | None = setting(
-        None, "width of each hidden layer of the critic (null = hidden_sizes)"
-    )
-    activation: Literal["tanh", "relu", "elu", "silu", "gelu"] = setting(
-        "tanh", "nonlinearity between layers: tanh, relu, elu, silu, gelu", common=True
-    )
-    layer_norm: bool = setting(
-        False, "layer normalization after each hidden layer", common=True, auto=True
-    )
-    encoder: Literal["auto", "mlp", "nature_cnn", "impala_cnn"] | OwnPart = setting(
-        "auto",
-        "mlp, nature_cnn, impala_cnn; auto: nature_cnn for images, else mlp",
-        common=True,
-        source="nature_cnn: Mnih et al. 2015; impala_cnn: Espeholt et al. 2018",
-        imports=True,
-    )
-    encoder_kwargs: Options = setting({}, "options of an encoder of your own")
-    image_features: Count = setting(512, "units of the last layer of a convolutional encoder")
-    images: Literal["any", "uint8"] = setting(
-        "any", "images that a convolutional encoder sees: of any type (floats, depth), or of uint8"
-    )
-    actor_keys: Annotated[list[str], Field(min_length=1)] | None = setting(
-        None, "entries of a Dict observation that the actor sees (null = all)"
-    )
-    critic_keys: Annotated[list[str], Field(min_length=1)] | None = setting(
-        None, "entries of a Dict observation that the critic sees (null = all)"
-    )
-    memory: Literal["none", "lstm", "gru"] | OwnPart = setting(
-        "none",
-        "none, lstm, gru; with memory a minibatch is whole environments",
-        common=True,
-        imports=True,
-    )
-    memory_kwargs: Options = setting({}, "options of a memory of your own")
-    memory_size: Count = setting(64, "units of the memory")
-    action_squash: Literal["clip", "tanh"] = setting(
-        "clip", "how Gaussian actions are brought into their bounds"
-    )
-    initial_log_std: Finite = setting(
-        0.0,
-        "log standard deviation of the policy at the start, in normalized action units",
-        auto=True,
     )
 
 

@@ -14,8 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ppo.config import Config
-from ppo.config.options import EnvConfig
+from ppo.config import Config, EnvConfig
 from ppo.core.layout import Layout
 from ppo.envs.actions import ActionDecoder
 from ppo.envs.base import Environments

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
-from ppo.config.options import TrainConfig
+from ppo.config import TrainConfig
 from ppo.core import imports
 from ppo.core.errors import UserError, one_line
 from ppo.training.observers import Callback

@@ -16,8 +16,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ppo.config import Config
-from ppo.config.options import TrainConfig
+from ppo.config import Config, TrainConfig
 from ppo.core import imports
 from ppo.core.errors import RunError, UserError, one_line
 from ppo.core.registry import Part
