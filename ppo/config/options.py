@@ -32,6 +32,8 @@ from ppo.config.section import (
 )
 from ppo.config.shipped import find
 from ppo.config.source import Source, read_file
+from ppo.config.words import show
+from ppo.core.errors import UserError
 
 
 class EnvConfig(Section):
@@ -262,11 +264,22 @@ class Config(Section):
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], overrides: Iterable[str] = ()) -> Config:
-        """The configuration in nested dictionaries, such as `to_dict` gives."""
+        """The configuration in nested dictionaries, such as `to_dict` gives.
+
+        Raises:
+            UserError: one line for each mistake, naming the key.
+        """
+        if not isinstance(values, Mapping):
+            form = "nested dictionaries, such as {'ppo': {'gamma': 0.99}}"
+            raise UserError(f"settings: {show(values)}; must be {form}")
         return build(cls, Source(dict(values)), overrides)
 
     def with_overrides(self, overrides: Iterable[str]) -> Config:
-        """A copy with `key=value` settings replaced."""
+        """A copy with `key=value` settings replaced.
+
+        Raises:
+            UserError: one line for each mistake, naming the override.
+        """
         return self.from_dict(self.to_dict(), overrides)
 
     def chosen(self, values: Mapping[str, Any], steps: int) -> Config:
@@ -300,7 +313,11 @@ class Config(Section):
         return self.model_copy(update=update)
 
     def to_dict(self) -> dict[str, Any]:
-        """Every setting as plain nested values."""
+        """Every setting as plain nested values, those that are open as `auto`.
+
+        Raises:
+            UserError: one cannot be written, such as a function in env.kwargs.
+        """
         return plain(self)
 
     def to_yaml(self, common_only: bool = False) -> str:

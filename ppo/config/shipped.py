@@ -28,8 +28,13 @@ def find(given: str | Path, place: str = "") -> Path:
         place: what it was given to, for messages.
 
     Raises:
-        UserError: a single word that is neither.
+        UserError: a single word that is neither, or no path at all.
     """
+    if not isinstance(given, str | os.PathLike):
+        raise UserError(
+            f"{place}an object of type {type(given).__name__} is no path of a configuration file"
+            " (nested dictionaries: Config.from_dict)"
+        )
     path = Path(given)
     if path.suffix or len(path.parts) != 1 or os.path.exists(path):  # whatever its name
         return path

@@ -220,6 +220,10 @@ def suggestion(model: type[BaseModel], path: Path, value: Any = None) -> str:
     section = ".".join(str(part)[:80] for part in path[:-1]).lower()
     every = known_paths(model)
     known = {name: name for name, field in every.items() if not is_model(field.annotation)}
+    if not section and "." in leaf:  # `ppo.gamma: 0.9` in a file, which is one key to YAML
+        name, _, key = leaf.partition(".")
+        meant = suggestion(model, (name, key))
+        return f"; write {name}: {{{key}: {show(value)}}}" if leaf in known else meant
     if (ours := synonyms().get(leaf)) in known:
         return f"; did you mean {ours}?"
     leaf = leaf.lower()

@@ -312,6 +312,18 @@ def test_overrides_of_another_form_are_refused_in_one_line(overrides: Any, messa
         assert found.value.messages == [message]
 
 
+@pytest.mark.parametrize("values", [None, [1], "ppo.gamma=0.5", 3])
+def test_settings_that_are_no_dictionary_are_refused(values: Any) -> None:
+    with pytest.raises(UserError, match="^settings: .*; must be nested dictionaries, such as"):
+        Config.from_dict(values)
+
+
+@pytest.mark.parametrize("path", [{"ppo": {"gamma": 0.5}}, 5, b"config.yaml"])
+def test_what_is_no_path_of_a_file_is_refused(path: Any) -> None:
+    with pytest.raises(UserError, match=f"type {type(path).__name__} is no path.*from_dict"):
+        Config.load(path)
+
+
 def test_one_override_needs_no_list() -> None:
     assert Config.load(overrides="ppo.gamma=0.9").ppo.gamma == 0.9
     assert Config().with_overrides("ppo.gamma=0.9").ppo.gamma == 0.9

@@ -133,6 +133,15 @@ def test_an_override_in_a_section_that_is_none_does_not_hide_it(tmp_path: Path) 
     assert found == ["config.yaml:1 ppo: 3; must be a section of `key: value` lines"]
 
 
+def test_a_setting_that_is_written_beside_its_section_is_told_its_place(tmp_path: Path) -> None:
+    assert mistakes(tmp_path, "env.id: CartPole-v1\nppo.gama: 1") == [
+        "config.yaml:1 env.id: unknown; write env: {id: 'CartPole-v1'}",
+        "config.yaml:2 ppo.gama: unknown; did you mean ppo.gamma?",
+    ]
+    with pytest.raises(UserError, match=r"ppo.gamma: unknown; write ppo: \{gamma: 0.5\}"):
+        Config.from_dict({"ppo.gamma": 0.5})
+
+
 def test_loading_leaves_the_given_dictionary_alone() -> None:
     values = {"env": {"kwargs": {"a": [1]}}, "ppo": None}
     config = Config.from_dict(values, ["env.kwargs.b=2", "ppo.gamma=0.5"])
