@@ -50,7 +50,7 @@ class Environments(ABC):
         max_episode_steps: the time limit, or None.
         truncates: whether an episode may end by a time limit.
         run_seed: seed of all episodes that begin from now on; `reset` begins them all.
-        backend: sync, async, vector or torch.
+        backend: sync, async, vector, torch, or simulator.
         restore_level: the way in which `load_state_dict` restores.
             native, state: the state is part of `state_dict`.
             replay: the running episodes are played again from their seeds.
@@ -117,6 +117,8 @@ class Environments(ABC):
 
     def call(self, method: str, *args: Any) -> list[Any]:
         """Calls a method of each environment between two steps; what each of them gives.
+
+        That is numbers, strings, lists and dicts of them, and None in place of anything else.
 
         The calls are part of `state_dict`: they are made again, at the same steps, where a state is
         restored.

@@ -169,6 +169,8 @@ class Trainer(Loop):
     def call_envs(self, method: str, *args: Any) -> list[Any]:
         """Calls a method of every training environment of this process; what each gives.
 
+        That is numbers, strings, lists and dicts of them, and None in place of anything else.
+
         A resumed run makes all calls again, at the same steps; in `on_start` of a run that goes on
         nothing is called. Backends sync and async only.
 

@@ -38,6 +38,8 @@ def test_a_call_gives_what_each_environment_gives():
             envs.reset()
             assert envs.call("harder", 1.0) == [1.0, 1.0, 1.0]
             assert envs.call("harder", 1.0) == [1.9, 1.9, 1.9]
+            told = {"calls": 2, "level": 0.5, "place": [0, 1]}
+            assert envs.call("told") == [told] * 3, "numpy's numbers are numbers"
             assert envs.call("this") == [None, None, None], "what is not plain stays there"
 
 

@@ -31,6 +31,9 @@ class Curriculum(gym.Env):
     def this(self) -> Any:
         return self
 
+    def told(self) -> dict[str, Any]:
+        return {"calls": np.int64(self.calls), "level": np.float32(0.5), "place": np.arange(2)}
+
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
         self.place = self.np_random.normal(size=2) + self.level

@@ -82,11 +82,21 @@ def _number(found: Any) -> float | None:
 
 
 def plain(value: Any) -> Any:
-    """The value, or None where JSON cannot hold it."""
+    """The value, with numbers and lists for those of numpy; None where JSON cannot hold it."""
     try:
-        return json.loads(json.dumps(value))
+        return json.loads(json.dumps(value, default=_listed))
     except (TypeError, ValueError, RecursionError):
         return None
+
+
+def _listed(value: Any) -> Any:
+    """
+    Raises:
+        TypeError: it is none of numpy's.
+    """
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise TypeError(f"an object of type {type(value).__name__}")
 
 
 def first_nonfinite(observation: np.ndarray) -> str:
