@@ -33,7 +33,7 @@ def quantiles(values: Tensor, shares: Sequence[float], real: Tensor) -> Tensor:
         real: [B] bool, the rows that count.
 
     Returns:
-        [Q] or [Q, K]; infinite where no row counts.
+        [Q] or [Q, K]; NaN where no row counts.
     """
     counts = real if values.dim() == 1 else real.unsqueeze(-1)
     ordered = torch.where(counts, values, torch.inf).sort(dim=0).values

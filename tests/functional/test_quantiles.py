@@ -29,6 +29,11 @@ def test_of_some_rows_they_are_those_of_these_rows_alone(chosen):
     assert torch.equal(quantiles(values, shares, real), alone)
 
 
+def test_of_no_row_they_are_not_known():
+    nothing = torch.zeros(3, dtype=torch.bool)
+    assert quantiles(torch.rand(3, 2), [0.25, 1.0], nothing).isnan().all()
+
+
 def test_a_power_of_two_passes_through():
     values = torch.randn((100, 2), generator=torch.Generator().manual_seed(2))
     shares = [0.05, 0.31, 0.75]
