@@ -74,14 +74,22 @@ def refuse_keys(space: spaces.Dict) -> None:
             raise UserError(f"env.id: the key {key!r} of {space} is neither a word nor a number")
 
 
+def choices(space: gym.Space) -> tuple[list[int], list[int]]:
+    """Number of values of each choice, and its first one; none where these are no choices."""
+    if isinstance(space, spaces.Discrete):
+        return [int(space.n)], [int(space.start)]
+    if isinstance(space, spaces.MultiDiscrete):
+        return space.nvec.reshape(-1).tolist(), np.asarray(space.start).reshape(-1).tolist()
+    return [], []
+
+
 def num_categories(space: spaces.Discrete | spaces.MultiDiscrete, what: str, instead: str) -> int:
     """The values of all choices together, each of which takes an entry.
 
     Raises:
         UserError: no network has so many inputs or outputs.
     """
-    sizes = [space.n] if isinstance(space, spaces.Discrete) else space.nvec.reshape(-1)
-    count = sum(map(int, sizes))
+    count = sum(choices(space)[0])
     if count > MOST_CATEGORIES:
         raise UserError(
             f"{what}: {space} has {count:,} values, each of which would take an entry; {instead}"

@@ -32,70 +32,6 @@ def is_text(space: gym.Space) -> bool:
     return isinstance(space, spaces.Text) or space.dtype == np.dtype(str)
 
 
-def mask_size(space: gym.Space) -> int:
-    """M, entries of a mask of valid actions; 0 where actions cannot be masked.
-
-    As in sb3-contrib: one per action of Discrete; those of MultiDiscrete follow one another.
-    """
-    if isinstance(space, spaces.Discrete):
-        return int(space.n)
-    return int(space.nvec.sum()) if isinstance(space, spaces.MultiDiscrete) else 0
-
-
-def choices(space: gym.Space) -> tuple[list[int], list[int]]:
-    """Number of values of each choice, and its first one; none where these are no choices."""
-    if isinstance(space, spaces.Discrete):
-        return [int(space.n)], [int(space.start)]
-    if isinstance(space, spaces.MultiDiscrete):
-        return space.nvec.reshape(-1).tolist(), np.asarray(space.start).reshape(-1).tolist()
-    return [], []
-
-
-def flat_mask(space: gym.Space, mask: Any) -> np.ndarray:
-    """[M] bool: a mask of any of the forms in use; each choice has a valid action.
-
-    Args:
-        mask: one array of M entries in any shape, or a tuple or list with one for each choice, as
-            Gymnasium's `MultiDiscrete.sample(mask=...)` takes it.
-
-    Raises:
-        ValueError: it has another size, or leaves one of the choices nothing.
-    """
-    sizes, _ = choices(space)
-    parts = list(_mask_parts(mask))
-    flat = np.concatenate(parts) if parts else np.zeros(0)
-    valid = flat != 0
-    # What is added to logits, 0 and -inf, means the contrary.
-    if flat.dtype.kind not in "biuf" or flat.size != sum(sizes) or (flat != valid).any():
-        raise ValueError(f"the action mask must have {sum(sizes)} entries of 0 and 1, got {mask!r}")
-    if len(parts) == len(sizes) and [part.size for part in parts] != sizes:
-        raise ValueError(f"the masks of the choices must have {sizes} entries, got {mask!r}")
-    starts = np.cumsum([0, *sizes[:-1]])
-    left = np.logical_or.reduceat(valid, starts)
-    if not left.all():
-        which = f" in choice {int(np.argmin(left))}" if len(sizes) > 1 else ""
-        raise ValueError(f"the action mask leaves no action that is valid{which}")
-    return valid
-
-
-def _mask_parts(mask: Any) -> Iterator[np.ndarray]:
-    """Flat arrays, one for each innermost list."""
-    if isinstance(mask, tuple | list) and any(np.ndim(part) for part in _outer(mask)):
-        for part in mask:
-            yield from _mask_parts(part)
-        return
-    array = np.asarray(mask)
-    if array.dtype == object and array.ndim:  # of arrays of several sizes
-        yield from _mask_parts(array.tolist())
-        return
-    yield array.reshape(-1)
-
-
-def _outer(mask: Any) -> list[Any]:
-    """Entries, of which a list counts as an array whatever is in it."""
-    return [np.zeros(1) if isinstance(part, tuple | list) else part for part in mask]
-
-
 def without_text(space: gym.Space) -> gym.Space:
     """The space without the text entries of its Dicts."""
     if isinstance(space, spaces.Dict):
@@ -103,15 +39,6 @@ def without_text(space: gym.Space) -> gym.Space:
         same = all(parts.get(key) is part for key, part in space.spaces.items())
         return space if same else spaces.Dict(parts)
     return space
-
-
-def observation_size(space: gym.Space) -> int:
-    """D, entries of a flat observation.
-
-    Raises:
-        UserError: the space cannot be flattened to a fixed size.
-    """
-    return int(np.prod(ObservationEncoder(space, "the environment").shape))
 
 
 def layout_of(space: gym.Space, num_mask: int = 0, precise: Collection[str] = ()) -> Layout:
@@ -196,7 +123,7 @@ class ObservationEncoder:
         """Writes which actions are valid into a row.
 
         Args:
-            mask: [M], such as `flat_mask` gives.
+            mask: [M], such as `masks.flat` gives.
         """
         size, start = self.layout.num_mask, self.layout.mask_start
         row[start : start + size] = mask

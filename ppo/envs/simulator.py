@@ -20,7 +20,7 @@ from ppo.envs.at_once import REACHED, AtOnce
 from ppo.envs.given import saves_state
 from ppo.envs.host import masks
 from ppo.envs.host.slot import Task
-from ppo.envs.observations import ObservationEncoder, mask_size
+from ppo.envs.observations import ObservationEncoder
 from ppo.envs.precision import decide
 from ppo.envs.reports import DeviceReports
 from ppo.envs.simulator_rows import ActionCaster, RowMaker, form_of, is_on
@@ -128,12 +128,12 @@ class SimulatorEnvironments(AtOnce):
     def _find_properties(self, task: Task) -> None:
         """Masks and components, by a reset and a step; `reset` seeds all again."""
         obs, info = self._asked("reset", seed=self._seed_of(self._resets))
-        wants = task.action_masks != "never" and mask_size(self.action_space)
+        wants = task.action_masks != "never" and masks.size_of(self.action_space)
         observed = masks.in_observation(self.observation_space, self.action_space)
         self._mask = (
             ("info" if masks.KEY in info else "observation" if observed else "") if wants else ""
         )
-        count = mask_size(self.action_space) if self._mask else 0
+        count = masks.size_of(self.action_space) if self._mask else 0
         if self._mask and self._on_host:
             self._check_mask(info if self._mask == "info" else obs, count)
         encoder = ObservationEncoder(self.observation_space, self.env_id)

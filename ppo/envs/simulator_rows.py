@@ -14,8 +14,8 @@ from gymnasium import spaces
 from torch import Tensor
 
 from ppo.core.errors import UserError
-from ppo.envs.entries import Leaf, name_of
-from ppo.envs.observations import ObservationEncoder, choices
+from ppo.envs.entries import Leaf, choices, name_of
+from ppo.envs.observations import ObservationEncoder
 
 
 class RowMaker:

@@ -23,7 +23,7 @@ from ppo.envs.actions import ActionDecoder
 from ppo.envs.at_once import REACHED, AtOnce
 from ppo.envs.host import checks, masks
 from ppo.envs.host.slot import Task
-from ppo.envs.observations import ObservationEncoder, as_array, flat_mask, mask_size
+from ppo.envs.observations import ObservationEncoder, as_array
 from ppo.envs.precision import decide
 from ppo.envs.reports import numbers_of, of_one
 
@@ -56,7 +56,7 @@ class VectorEnvironments(AtOnce):
         self.max_episode_steps = task.kwargs.get("max_episode_steps", limit)
         self.decoder = ActionDecoder(self.action_space, env_id)
         self.masks = self._find_masks(task)
-        count = mask_size(self.action_space) if self.masks else 0
+        count = masks.size_of(self.action_space) if self.masks else 0
         precise, self.notes = self._find_precise(task.precise)
         self.encoder = ObservationEncoder(self.observation_space, env_id, count, precise=precise)
         self.layout = self.encoder.layout
@@ -78,7 +78,7 @@ class VectorEnvironments(AtOnce):
 
     def _find_masks(self, task: Task) -> bool:
         """Whether a reset gives masks. It is harmless: `reset` seeds the environments again."""
-        if task.action_masks == "never" or not mask_size(self.action_space):
+        if task.action_masks == "never" or not masks.size_of(self.action_space):
             return False
         _, infos = self._asked("reset", seed=self._seed_of(0))
         if hasattr(self.env.unwrapped, masks.METHOD):
@@ -121,7 +121,7 @@ class VectorEnvironments(AtOnce):
             if over is not None and over[env]:
                 continue
             try:
-                self.encoder.write_mask(flat_mask(self.action_space, mask), row)
+                self.encoder.write_mask(masks.flat(self.action_space, mask), row)
             except (ValueError, TypeError) as error:
                 number = self.first_index + env
                 raise UserError(f"environment {number} ({self.env_id}): {error}") from None

@@ -18,7 +18,8 @@ import numpy as np
 
 from ppo.core.errors import UserError
 from ppo.core.program import install
-from ppo.envs.observations import ObservationEncoder, choices
+from ppo.envs.entries import choices
+from ppo.envs.observations import ObservationEncoder
 from ppo.runs import files
 
 ENDS = ("episode_ends", "ends", "dones", "terminals", "timeouts", "terminations", "truncations")

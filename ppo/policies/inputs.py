@@ -10,9 +10,9 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from ppo.envs.entries import Leaf, name_of
+from ppo.envs.entries import Leaf, choices, name_of
 from ppo.envs.host import masks
-from ppo.envs.observations import ObservationEncoder, choices
+from ppo.envs.observations import ObservationEncoder
 from ppo.envs.simulator_rows import numbers_of, remainders_of
 from ppo.networks.groups import groups_of
 from ppo.policies.policy import Policy

@@ -17,7 +17,7 @@ from ppo.envs.actions import ActionDecoder
 from ppo.envs.changed import refuse_changes
 from ppo.envs.host import masks
 from ppo.envs.make import precise_of
-from ppo.envs.observations import ObservationEncoder, flat_mask, layout_of
+from ppo.envs.observations import ObservationEncoder, layout_of
 from ppo.envs.spaces import restore
 from ppo.networks.agent import Agent
 from ppo.policies.batches import is_of_reset, refuse_infinite, rows_of
@@ -120,7 +120,7 @@ class Policy:
         if num_mask and mask is None and self._masks_observed:
             mask = masks.of_observation(observation, self.action_space)
         if mask is not None:
-            mask = flat_mask(self.action_space, mask)
+            mask = masks.flat(self.action_space, mask)
         return self._encoder.encode(observation, mask)
 
     @functools.cached_property

@@ -16,9 +16,9 @@ from learner_tools import HOST, learner, records, settings
 
 from ppo import Trainer, load_policy
 from ppo.core.errors import UserError
+from ppo.envs.host import masks
 from ppo.envs.host.slot import Task
 from ppo.envs.make import make_environments
-from ppo.envs.observations import flat_mask
 from ppo.envs.vector import VectorEnvironments
 from ppo.networks import packing
 from ppo.networks.agent import RULED_OUT
@@ -211,23 +211,23 @@ def test_masks_of_every_form_are_one_and_a_choice_without_action_is_refused(draw
     ]  # fmt: skip
     for form in forms:
         if all(map(any, parts)):
-            assert flat_mask(space, form).tolist() == flat.tolist()
+            assert masks.flat(space, form).tolist() == flat.tolist()
         else:
             with pytest.raises(ValueError, match="no action that is valid"):
-                flat_mask(space, form)
+                masks.flat(space, form)
 
 
 @pytest.mark.parametrize("mask", [[1, 1], [[1, 1, 1], [1, 1]], "ab", None, [[1], [1, 1, 1, 1]]])
 def test_a_mask_of_another_size_is_refused(mask):
     with pytest.raises(ValueError, match="entries"):
-        flat_mask(spaces.MultiDiscrete([2, 3]), mask)
+        masks.flat(spaces.MultiDiscrete([2, 3]), mask)
 
 
 @pytest.mark.parametrize("mask", [[0.0, -np.inf], [1.0, np.nan], [2, 1], [-1, 0]])
 def test_what_is_no_mask_of_0_and_1_is_refused(mask):
     """What is added to logits, 0 and -inf, would be read as the contrary."""
     with pytest.raises(ValueError, match="must have 2 entries of 0 and 1"):
-        flat_mask(spaces.Discrete(2), np.array(mask))
+        masks.flat(spaces.Discrete(2), np.array(mask))
 
 
 @pytest.mark.parametrize("name", ["Property", "Anything"])

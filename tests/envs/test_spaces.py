@@ -21,7 +21,7 @@ from ppo.core.errors import UserError
 from ppo.envs.actions import ActionDecoder
 from ppo.envs.observations import (
     ObservationEncoder,
-    observation_size,
+    layout_of,
     without_text,
 )
 from ppo.envs.spaces import describe, restore
@@ -53,7 +53,7 @@ def test_observations_are_flattened_as_gymnasium_does(name):
         row = encoded(space, sample)
         assert row.dtype == np.float32
         np.testing.assert_array_equal(row, expected)
-    assert observation_size(space) == len(row)
+    assert layout_of(space).shape == row.shape
 
 
 def test_the_keys_of_a_dict_are_sorted_however_the_space_was_built():
@@ -105,7 +105,7 @@ def test_actions_of_every_space_arrive_in_it(action, backend):
         actions = torch.as_tensor(np.array(samples)).to(dtype).unflatten(0, (10, 3))
         steps = play(envs, list(actions))
         assert sum(int(s.terminated.sum()) for s in steps) == 3
-        assert steps[-1].obs.shape == (3, observation_size(envs.observation_space))
+        assert steps[-1].obs.shape == (3, *layout_of(envs.observation_space).shape)
 
 
 def test_text_is_left_out_of_a_dict_and_said_so():

@@ -8,13 +8,15 @@ what the policy observes.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
 from ppo.core.errors import UserError
-from ppo.envs.observations import choices, entry_at, flat_mask, mask_size
+from ppo.envs.entries import choices
+from ppo.envs.observations import entry_at
 
 KEY, METHOD = "action_mask", "action_masks"
 BITS = (gym.spaces.Box, gym.spaces.MultiBinary)
@@ -26,6 +28,59 @@ class Raised(Exception):
     def __init__(self, inner: BaseException) -> None:
         super().__init__(str(inner))
         self.inner = inner
+
+
+def size_of(space: gym.Space) -> int:
+    """M, entries of a mask of valid actions; 0 where actions cannot be masked.
+
+    As in sb3-contrib: one per action of Discrete; those of MultiDiscrete follow one another.
+    """
+    return sum(choices(space)[0])
+
+
+def flat(space: gym.Space, mask: Any) -> np.ndarray:
+    """[M] bool: a mask of any of the forms in use; each choice has a valid action.
+
+    Args:
+        mask: one array of M entries in any shape, or a tuple or list with one for each choice, as
+            Gymnasium's `MultiDiscrete.sample(mask=...)` takes it.
+
+    Raises:
+        ValueError: it has another size, or leaves one of the choices nothing.
+    """
+    sizes, _ = choices(space)
+    parts = list(_mask_parts(mask))
+    whole = np.concatenate(parts) if parts else np.zeros(0)
+    valid = whole != 0
+    # What is added to logits, 0 and -inf, means the contrary.
+    if whole.dtype.kind not in "biuf" or whole.size != sum(sizes) or (whole != valid).any():
+        raise ValueError(f"the action mask must have {sum(sizes)} entries of 0 and 1, got {mask!r}")
+    if len(parts) == len(sizes) and [part.size for part in parts] != sizes:
+        raise ValueError(f"the masks of the choices must have {sizes} entries, got {mask!r}")
+    starts = np.cumsum([0, *sizes[:-1]])
+    left = np.logical_or.reduceat(valid, starts)
+    if not left.all():
+        which = f" in choice {int(np.argmin(left))}" if len(sizes) > 1 else ""
+        raise ValueError(f"the action mask leaves no action that is valid{which}")
+    return valid
+
+
+def _mask_parts(mask: Any) -> Iterator[np.ndarray]:
+    """Flat arrays, one for each innermost list."""
+    if isinstance(mask, tuple | list) and any(np.ndim(part) for part in _outer(mask)):
+        for part in mask:
+            yield from _mask_parts(part)
+        return
+    array = np.asarray(mask)
+    if array.dtype == object and array.ndim:  # of arrays of several sizes
+        yield from _mask_parts(array.tolist())
+        return
+    yield array.reshape(-1)
+
+
+def _outer(mask: Any) -> list[Any]:
+    """Entries, of which a list counts as an array whatever is in it."""
+    return [np.zeros(1) if isinstance(part, tuple | list) else part for part in mask]
 
 
 def find_source(env: gym.Env, info: dict[str, Any], setting: str, env_id: str) -> str:
@@ -43,7 +98,7 @@ def find_source(env: gym.Env, info: dict[str, Any], setting: str, env_id: str) -
     source = "method" if has_method else "info" if KEY in info else "none"
     if source == "none" and in_observation(env.observation_space, env.action_space):
         return "observation"
-    if source != "none" and not mask_size(env.action_space):
+    if source != "none" and not size_of(env.action_space):
         raise UserError(
             f"env.action_masks: {env_id} gives masks for actions of {env.action_space}; only "
             "Discrete and MultiDiscrete actions can be masked; env.action_masks: never ignores them"
@@ -66,7 +121,7 @@ def sample(space: Any, valid: np.ndarray) -> Any:
 
 def in_observation(space: gym.Space, action_space: gym.Space) -> bool:
     """Whether an entry of the observation is a mask of these actions; it may be stacked."""
-    size = mask_size(action_space)
+    size = size_of(action_space)
     if not size or not isinstance(space, gym.spaces.Dict) or KEY not in space.spaces:
         return False
     part = space[KEY]
@@ -80,7 +135,7 @@ def of_observation(observation: Any, action_space: gym.Space) -> Any:
     Raises:
         ValueError: there is none.
     """
-    return np.ravel(entry_at(observation, (KEY,)))[-mask_size(action_space) :]
+    return np.ravel(entry_at(observation, (KEY,)))[-size_of(action_space) :]
 
 
 def read(env: gym.Env, observation: Any, info: dict[str, Any], source: str) -> np.ndarray:
@@ -102,4 +157,4 @@ def read(env: gym.Env, observation: Any, info: dict[str, Any], source: str) -> n
         raise ValueError(f"info[{KEY!r}] is missing, which the first reset gave")
     else:
         found = info[KEY]
-    return flat_mask(env.action_space, found)
+    return flat(env.action_space, found)

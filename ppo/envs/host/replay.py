@@ -17,9 +17,10 @@ from ppo.core.data import Step
 from ppo.core.errors import EnvironmentFault, UserError
 from ppo.envs.actions import ActionDecoder
 from ppo.envs.base import Environments
+from ppo.envs.host import masks
 from ppo.envs.host.slot import Call, Probed
 from ppo.envs.host.slot_group import SlotGroup
-from ppo.envs.observations import ObservationEncoder, mask_size, without_text
+from ppo.envs.observations import ObservationEncoder, without_text
 from ppo.envs.workers.rows import Layout, Rows
 
 
@@ -135,7 +136,7 @@ class HostEnvironments(Environments):
         """Takes over the results of a first reset; from here on rows have their final layout."""
         self.component_names = probed.component_names
         self.notes += probed.notes
-        count = mask_size(self.action_space) if probed.mask_source != "none" else 0
+        count = masks.size_of(self.action_space) if probed.mask_source != "none" else 0
         self.encoder = ObservationEncoder(
             self._whole_space, self._env_id, count, precise=probed.precise
         )

@@ -28,7 +28,7 @@ from ppo.envs.host.checks import (
 from ppo.envs.host.probing import probe
 from ppo.envs.host.row_checks import all_finite, check_slots, check_sums, first_outside
 from ppo.envs.host.slot import Call, Probed, Slot, Task
-from ppo.envs.observations import ObservationEncoder, mask_size
+from ppo.envs.observations import ObservationEncoder
 from ppo.envs.reports import numbers_of
 from ppo.envs.workers.rows import Rows
 
@@ -72,7 +72,7 @@ class SlotGroup:
         self._names = None if names == ("reward",) else names
         self._masks = probed.mask_source
         env = self.slots[0].env
-        count = mask_size(env.action_space) if self._masks != "none" else 0
+        count = masks.size_of(env.action_space) if self._masks != "none" else 0
         self.encoder = ObservationEncoder(
             env.observation_space, self.slots[0].spec.id, count, precise=probed.precise
         )
