@@ -18,10 +18,10 @@ from ppo.core.errors import EnvironmentFault, UserError
 from ppo.envs.actions import ActionDecoder
 from ppo.envs.base import Environments
 from ppo.envs.host import masks
+from ppo.envs.host.rows import Rows, Shapes
 from ppo.envs.host.slot import Call, Probed
 from ppo.envs.host.slot_group import SlotGroup
 from ppo.envs.observations import ObservationEncoder, without_text
-from ppo.envs.workers.rows import Layout, Rows
 
 
 class EpisodeLog:
@@ -156,8 +156,8 @@ class HostEnvironments(Environments):
         for report in group.reported:
             self.reports.add(report)
 
-    def _layout(self) -> Layout:
-        return Layout(
+    def _shapes(self) -> Shapes:
+        return Shapes(
             self.num_envs,
             self.decoder.shape,
             self.decoder.dtype.name,

@@ -11,9 +11,9 @@ import numpy as np
 from ppo.core.errors import UserError
 from ppo.envs.changed import refuse_unlike
 from ppo.envs.factory import factory_of
+from ppo.envs.host.rows import Rows
 from ppo.envs.host.slot import Slot
 from ppo.envs.observations import without_text
-from ppo.envs.workers.rows import Rows
 
 
 def all_finite(numbers: np.ndarray) -> bool:

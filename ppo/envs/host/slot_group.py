@@ -27,10 +27,10 @@ from ppo.envs.host.checks import (
 )
 from ppo.envs.host.probing import probe
 from ppo.envs.host.row_checks import all_finite, check_slots, check_sums, first_outside
+from ppo.envs.host.rows import Rows
 from ppo.envs.host.slot import Call, Probed, Slot, Task
 from ppo.envs.observations import ObservationEncoder
 from ppo.envs.reports import numbers_of
-from ppo.envs.workers.rows import Rows
 
 MAX_FAILURES_IN_A_ROW = 3
 

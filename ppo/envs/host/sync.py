@@ -32,8 +32,8 @@ class SyncEnvironments(HostEnvironments):
         self._describe(self._group.slots[0].env, spec.id, num_envs, task.run_seed)
         probed = self._group.probe()
         self._adopt(probed)
-        layout = self._layout()
-        self.rows = layout.rows(bytearray(layout.num_bytes()))
+        shapes = self._shapes()
+        self.rows = shapes.rows(bytearray(shapes.num_bytes()))
         self._group.attach(self.rows, probed)
 
     def _run_reset(self, episodes: list[int]) -> None:

@@ -114,11 +114,11 @@ class AsyncEnvironments(HostEnvironments):
             refuse_unlike(self._spec.id, spaces, own_spaces, numbers)
         self._probed = self._own[0].probe() if self._own else self._probe_worker()
         self._adopt(self._probed)
-        layout = self._layout()
+        shapes = self._shapes()
         assert self._memory is not None
-        os.ftruncate(self._memory, layout.num_bytes())
-        self._mapping = mmap.mmap(self._memory, layout.num_bytes())
-        self.rows = layout.rows(self._mapping)
+        os.ftruncate(self._memory, shapes.num_bytes())
+        self._mapping = mmap.mmap(self._memory, shapes.num_bytes())
+        self.rows = shapes.rows(self._mapping)
         self._ready = True
         for group in self._own:
             group.attach(self.rows.part(0, own), self._probed)
@@ -141,7 +141,7 @@ class AsyncEnvironments(HostEnvironments):
     def _send_attach(self, worker: WorkerProcess) -> None:
         worker.send(
             "attach",
-            layout=list(self._layout()),
+            shapes=list(self._shapes()),
             probed=list(self._probed),
             start=worker.start,
             stop=worker.stop,

@@ -24,12 +24,12 @@ import numpy as np
 
 from ppo.core.errors import EnvironmentFault, UserError
 from ppo.envs.host.mujoco import make_group
+from ppo.envs.host.rows import Shapes
 from ppo.envs.host.slot import Probed, Task
 from ppo.envs.host.slot_group import SlotGroup
 from ppo.envs.observations import without_text
 from ppo.envs.portable import from_text
 from ppo.envs.spaces import describe
-from ppo.envs.workers.rows import Layout
 
 STEP = (b"0", b"1")  # the commonest request: a step, and the parity of its observations
 DONE = b"k"  # the commonest answer
@@ -135,11 +135,11 @@ class Worker:
     def _probe(self) -> list[Any]:
         return list(self.group.probe())
 
-    def _attach(self, layout: list, probed: list, start: int, stop: int) -> None:
-        fields: Any = (tuple(item) if isinstance(item, list) else item for item in layout)
-        shape = Layout(*fields)
-        memory = mmap.mmap(self._memory, shape.num_bytes())
-        self.group.attach(shape.rows(memory).part(start, stop), Probed.of(probed))
+    def _attach(self, shapes: list, probed: list, start: int, stop: int) -> None:
+        fields: Any = (tuple(item) if isinstance(item, list) else item for item in shapes)
+        whole = Shapes(*fields)
+        memory = mmap.mmap(self._memory, whole.num_bytes())
+        self.group.attach(whole.rows(memory).part(start, stop), Probed.of(probed))
 
     def _reset(self, episodes: list[int], parity: int, run_seed: int) -> None:
         self.group.reset(episodes, parity, run_seed)

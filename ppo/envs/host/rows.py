@@ -36,7 +36,7 @@ class Rows(NamedTuple):
         return Rows(obs=self.obs[:, start:stop], **parts)
 
 
-class Layout(NamedTuple):
+class Shapes(NamedTuple):
     """The shapes of `Rows`."""
 
     num_envs: int
