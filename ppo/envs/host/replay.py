@@ -27,11 +27,12 @@ from ppo.envs.observations import ObservationEncoder, without_text
 class EpisodeLog:
     """The actions of all running episodes, for replay.
 
-    Whole steps are kept, [N, ...] each, back to the start of the oldest running episode.
+    Whole steps are kept, [N, *shape] each, back to the start of the oldest running episode.
     """
 
-    def __init__(self, num_envs: int) -> None:
+    def __init__(self, num_envs: int, shape: tuple[int, ...], dtype: np.dtype) -> None:
         self.episodes = np.zeros(num_envs, np.int64)
+        self._nothing = np.zeros((0, *shape), dtype)
         self._starts = np.zeros(num_envs, np.int64)
         self._base = 0  # number of the first step kept
         self._mark: tuple[np.ndarray, np.ndarray, int] | None = None  # episodes, starts, now
@@ -59,10 +60,8 @@ class EpisodeLog:
         self._starts[ended] = self.now
 
     def actions(self, env: int) -> np.ndarray:
-        """[L, ...] actions of one environment's running episode."""
-        start = int(self._starts[env]) - self._base
-        kept = [step[env] for step in self._steps[start:]]
-        return np.stack(kept) if kept else self._empty()
+        """[L, *shape] actions of one environment's running episode."""
+        return self._cut(env, int(self._starts[env]), self.now)
 
     def length(self, env: int) -> int:
         """Steps of the running episode of one environment."""
@@ -73,24 +72,20 @@ class EpisodeLog:
         self._mark = self.episodes.copy(), self._starts.copy(), self.now
 
     def marked(self) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Episodes [N] and, of each, the actions [L, ...] until the mark."""
+        """Episodes [N] and, of each, the actions [L, *shape] until the mark."""
         assert self._mark is not None, "mark() comes first"
         episodes, starts, now = self._mark
-        found = []
-        for env, start in enumerate((starts - self._base).tolist()):
-            kept = [step[env] for step in self._steps[start : now - self._base]]
-            found.append(np.stack(kept) if kept else self._empty())
-        return episodes, found
+        return episodes, [self._cut(env, start, now) for env, start in enumerate(starts.tolist())]
 
-    def _empty(self) -> np.ndarray:
-        return self._steps[0][:0] if self._steps else np.zeros(0)
+    def _cut(self, env: int, start: int, stop: int) -> np.ndarray:
+        kept = [step[env] for step in self._steps[start - self._base : stop - self._base]]
+        return np.stack(kept) if kept else self._nothing
 
-    def restore(self, episodes: np.ndarray, actions: list[np.ndarray], shape: tuple[int, ...],
-                dtype: np.dtype) -> None:  # fmt: skip
+    def restore(self, episodes: np.ndarray, actions: list[np.ndarray]) -> None:
         """Goes back to running episodes of known actions, one array [L_i, *shape] each."""
         lengths = np.array([len(item) for item in actions], np.int64)
         longest = int(lengths.max(initial=0))
-        steps = np.zeros((longest, len(actions), *shape), dtype)
+        steps = np.zeros((longest, len(actions), *self._nothing.shape[1:]), self._nothing.dtype)
         for env, item in enumerate(actions):
             steps[longest - len(item) :, env] = item
         self.episodes = episodes.astype(np.int64)
@@ -127,7 +122,7 @@ class HostEnvironments(Environments):
         self._parity = 0
         no = torch.zeros(num_envs, dtype=torch.bool)
         self._nothing = no, torch.full((num_envs,), torch.nan), ~no  # of steps that end no episode
-        self._log = EpisodeLog(num_envs)
+        self._log = EpisodeLog(num_envs, self.decoder.shape, self.decoder.dtype)
         self._fault: EnvironmentFault | None = None  # after which nothing can go on
         self._calls: list[Call] = []  # the step of the log before which each was made
         self._told_outside = False
@@ -175,8 +170,8 @@ class HostEnvironments(Environments):
         """One step from rows.actions; writes rows.obs[parity] and the rest."""
 
     @abstractmethod
-    def _run_replay(self, episodes: list[int], actions: list[np.ndarray]) -> list[bool]:
-        """Plays these unfinished episodes again; False where one ended early this time."""
+    def _run_replay(self) -> list[bool]:
+        """Plays the running episodes again; False where one ended early this time."""
 
     @abstractmethod
     def _run_call(self, method: str, args: list[Any]) -> list[Any]:
@@ -198,6 +193,12 @@ class HostEnvironments(Environments):
         self._calls.append((self._log.now, method, plain))
         return found
 
+    def _replay_in(self, group: SlotGroup, row: int) -> bool:
+        """Plays the running episode of an environment of this process again."""
+        episode, actions = int(self._log.episodes[row]), self._log.actions(row)
+        calls = self._calls_of(row)
+        return group.replay(row, episode, actions, self._parity, self.run_seed, calls)
+
     def _calls_of(self, env: int) -> list[Call]:
         """All calls, by the step of the environment's running episode; -1: before its reset."""
         start = self._log.now - self._log.length(env)
@@ -205,7 +206,7 @@ class HostEnvironments(Environments):
 
     def reset(self) -> Tensor:
         self.reports.take()  # those of episodes that are no longer wanted
-        self._log = EpisodeLog(self.num_envs)
+        self._log = EpisodeLog(self.num_envs, self.decoder.shape, self.decoder.dtype)
         self._calls = [(-1, method, args) for _, method, args in self._calls]
         self._parity = 0
         self._run_reset([0] * self.num_envs)
@@ -266,13 +267,11 @@ class HostEnvironments(Environments):
         calls: int,
     ) -> dict[str, Tensor]:
         lengths = [len(item) for item in actions]
-        shape, dtype = self.decoder.shape, self.decoder.dtype
-        joined = [item.reshape(-1, *shape).astype(dtype) for item in actions]
         digests = [digest(row) for row in obs]
         return {
             "episodes": torch.from_numpy(episodes.copy()),
             "lengths": torch.tensor(lengths, dtype=torch.int64),
-            "actions": torch.from_numpy(np.concatenate(joined)),
+            "actions": torch.from_numpy(np.concatenate(actions)),
             "digests": torch.tensor(digests, dtype=torch.int64),
             **self._called(now, calls),
         }
@@ -299,10 +298,10 @@ class HostEnvironments(Environments):
         cuts = np.cumsum(state["lengths"].numpy())[:-1]
         actions = np.split(state["actions"].numpy(), cuts)
         self._parity = 0
-        self._log.restore(episodes, actions, self.decoder.shape, self.decoder.dtype)
+        self._log.restore(episodes, actions)
         calls = json.loads(state["calls"].numpy().tobytes()) if "calls" in state else []
         self._calls = [(self._log.now - age, method, args) for age, method, args in calls]
-        complete = self._run_replay(episodes.tolist(), actions)
+        complete = self._run_replay()
         digests = [digest(row) for row in self.rows.obs[0]]
         for env, (whole, now, then) in enumerate(
             zip(complete, digests, state["digests"].tolist(), strict=True)

@@ -43,13 +43,8 @@ class SyncEnvironments(HostEnvironments):
         self._group.step(self._parity)
         self._hear(self._group)
 
-    def _run_replay(self, episodes: list[int], actions: list[np.ndarray]) -> list[bool]:
-        return [
-            self._group.replay(
-                row, episode, actions[row], self._parity, self.run_seed, self._calls_of(row)
-            )
-            for row, episode in enumerate(episodes)
-        ]
+    def _run_replay(self) -> list[bool]:
+        return [self._replay_in(self._group, row) for row in range(self.num_envs)]
 
     def _run_call(self, method: str, args: list[Any]) -> list[Any]:
         return self._group.call(method, args)

@@ -14,9 +14,9 @@ import subprocess
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
 from ppo.core.cores import num_cores
@@ -156,14 +156,12 @@ class AsyncEnvironments(HostEnvironments):
                 run_seed=self.run_seed,
             )
 
-        def recover(worker: WorkerProcess, why: str) -> None:
-            self._replace(worker, why, None)
-
         def reset_own() -> None:
             for group in self._own:
                 group.reset(episodes[: len(group.slots)], self._parity, self.run_seed)
 
         self._seed = self.run_seed
+        recover = partial(self._replace, parity=None)
         self._ask(self._workers, send, self._reset_timeout, recover, reset_own)
 
     def _run_step(self) -> None:
@@ -174,63 +172,52 @@ class AsyncEnvironments(HostEnvironments):
                 group.step(self._parity)
                 self._hear(group)
 
-        def recover(worker: WorkerProcess, why: str) -> None:
-            self._replace(worker, why, self._parity ^ 1)
-
+        recover = partial(self._replace, parity=self._parity ^ 1)
         self.rows.terminated[:] = self.rows.truncated[:] = False
         self._ask(
             self._workers, lambda w: w.send_raw(request), self._step_timeout, recover, step_own
         )
         self._steps += 1
 
-    def _run_replay(self, episodes: list[int], actions: list[np.ndarray]) -> list[bool]:
+    def _run_replay(self) -> list[bool]:
         self._seed = self.run_seed
         complete = [True] * self.num_envs
         for group in self._own:
             for row in range(len(group.slots)):
-                calls = self._calls_of(row)
-                complete[row] = group.replay(
-                    row, episodes[row], actions[row], self._parity, self._seed, calls
-                )
+                complete[row] = self._replay_in(group, row)
         for turn in range(max(w.stop - w.start for w in self._workers)):
             some = [w for w in self._workers if w.start + turn < w.stop]
 
             def send(worker: WorkerProcess, turn: int = turn) -> None:
-                env = worker.start + turn
-                self._send_replay(worker, env, episodes[env], actions[env], self._parity)
+                self._send_replay(worker, worker.start + turn, self._parity)
 
             for worker, whole in zip(some, self._ask(some, send, self._step_timeout), strict=True):
                 complete[worker.start + turn] = whole
         return complete
 
     def _run_call(self, method: str, args: list[Any]) -> list[Any]:
-        def recover(worker: WorkerProcess, why: str) -> None:
-            self._replace(worker, why, self._parity)
-
-        def send(worker: WorkerProcess) -> None:
-            worker.send("call", method=method, args=args)
-
+        recover = partial(self._replace, parity=self._parity)
         gave = [answer for group in self._own for answer in group.call(method, args)]
+        send = _to_call(method, args)
         parts = self._ask(self._workers, send, self._step_timeout, recover)
         for part in parts:
             if "message" in part:
                 raise (UserError if part["mistake"] else EnvironmentFault)(part["message"])
         return gave + [answer for part in parts for answer in part["gave"]]
 
-    def _send_replay(
-        self, worker: WorkerProcess, env: int, episode: int, actions: np.ndarray, parity: int
-    ) -> None:
+    def _send_replay(self, worker: WorkerProcess, env: int, parity: int) -> None:
+        actions = self._log.actions(env)
         worker.send(
             "replay",
             row=env - worker.start,
-            episode=episode,
+            episode=int(self._log.episodes[env]),
             parity=parity,
             run_seed=self._seed,
             calls=self._calls_of(env),
-            dtype=self.decoder.dtype.name,
-            shape=[len(actions), *self.decoder.shape],
+            dtype=actions.dtype.name,
+            shape=list(actions.shape),
         )
-        worker.send_raw(np.ascontiguousarray(actions, self.decoder.dtype).tobytes())
+        worker.send_raw(actions.tobytes())
 
     def _ask(
         self,
@@ -283,7 +270,7 @@ class AsyncEnvironments(HostEnvironments):
         """
         while True:
             worker.kill()
-            if len(self._deaths) > MAX_DEATHS - 1 and self._steps - self._deaths[0] < DEATH_WINDOW:
+            if len(self._deaths) == MAX_DEATHS and self._steps - self._deaths[0] < DEATH_WINDOW:
                 raise EnvironmentFault(
                     f"worker {worker.number} died ({why}); that is {MAX_DEATHS + 1} workers in "
                     f"{DEATH_WINDOW} steps. With env.backend: sync the fault shows in this process"
@@ -310,11 +297,7 @@ class AsyncEnvironments(HostEnvironments):
     def _call_again(self, worker: WorkerProcess) -> None:
         """All calls so far, in a new worker."""
         for _, method, args in self._calls:
-
-            def send(worker: WorkerProcess, method: str = method, args: Any = args) -> None:
-                worker.send("call", method=method, args=args)
-
-            self._ask([worker], send, self._step_timeout, _report)
+            self._ask([worker], _to_call(method, args), self._step_timeout, _report)
 
     def _replay_all(self, worker: WorkerProcess, before: int) -> int:
         """Plays the running episodes of a new worker; how many steps that took.
@@ -324,15 +307,13 @@ class AsyncEnvironments(HostEnvironments):
         """
         replayed = 0
         for env in range(worker.start, worker.stop):
-            actions = self._log.actions(env)
             there = self.rows.obs[before, env].copy()
 
-            def send(worker: WorkerProcess, env: int = env, actions: Any = actions) -> None:
-                episode = int(self._log.episodes[env])
-                self._send_replay(worker, env, episode, actions, before)
+            def send(worker: WorkerProcess, env: int = env) -> None:
+                self._send_replay(worker, env, before)
 
             whole = self._ask([worker], send, self._step_timeout, _report)[0]
-            replayed += len(actions)
+            replayed += self._log.length(env)
             if not whole or self.rows.obs[before, env].tobytes() != there.tobytes():
                 self.events.append(
                     f"environment {self._first_index + env} is not deterministic: after its "
@@ -357,6 +338,10 @@ class AsyncEnvironments(HostEnvironments):
         if self._memory is not None:
             os.close(self._memory)
             self._memory = None
+
+
+def _to_call(method: str, args: list[Any]) -> Callable[[WorkerProcess], None]:
+    return lambda worker: worker.send("call", method=method, args=args)
 
 
 def _report(worker: WorkerProcess, why: str) -> None:
