@@ -22,14 +22,14 @@ LOG_2PI = math.log(2.0 * math.pi)
 class Distribution(nn.Module):
     """Interface of every kind; `params` is [B, P], actions are [B, A]."""
 
-    num_params: int  # P
-    num_noise: int  # entries of noise per sample
+    num_params: int  # P, and entries of noise per sample
     num_actions: int  # A
     normal_noise: bool  # standard normal noise, else uniform in [0, 1)
     discrete: bool = True
     max_entropy: float | None = None  # entropy of the uniform policy; None where it is not bounded
 
     def sample(self, params: Tensor, noise: Tensor) -> Tensor:
+        """Actions drawn by noise [B, P]."""
         return self.draw(params, self.ready(noise))
 
     def ready(self, noise: Tensor) -> Tensor:
@@ -41,16 +41,19 @@ class Distribution(nn.Module):
         raise NotImplementedError
 
     def mode(self, params: Tensor) -> Tensor:
+        """The likeliest actions; of a normal distribution its mean."""
         raise NotImplementedError
 
     def log_prob(self, params: Tensor, actions: Tensor) -> Tensor:
+        """Logarithm of the probability, or of the density, of actions, in nats: [B]."""
         raise NotImplementedError
 
     def entropy(self, params: Tensor) -> Tensor:
+        """In nats, [B]."""
         raise NotImplementedError
 
     def to_env(self, actions: Tensor) -> Tensor:
-        """Actions in the environment's own units and dtype, [B, *space.shape]."""
+        """In the environment's own units, [B, *space.shape]: float32 for Box, else int64."""
         raise NotImplementedError
 
     def mean_std(self) -> Tensor | None:
@@ -94,7 +97,7 @@ class Gaussian(Distribution):
         center = np.where(bounded, (finite_high + finite_low) / 2, np.clip(0.0, low, high))
         half = np.where(bounded, (finite_high - finite_low) / 2, 1.0)
         self.num_actions = int(np.prod(space.shape))
-        self.num_params = self.num_noise = self.num_actions
+        self.num_params = self.num_actions
         self.shape = tuple(space.shape)
         self.squash = squash
         self.log_std = nn.Parameter(torch.full((self.num_actions,), float(initial_log_std)))
@@ -179,7 +182,7 @@ class Categorical(Distribution):
         self.sizes = sizes
         self.shape = shape
         self.num_actions = len(sizes)
-        self.num_params = self.num_noise = sum(sizes)
+        self.num_params = sum(sizes)
         self.max_entropy = sum(math.log(size) for size in sizes)
         offsets = torch.as_tensor(np.asarray(start), dtype=torch.int64).reshape(-1)
         self.register_buffer("start", offsets.clone(), persistent=False)
@@ -225,7 +228,7 @@ class Bernoulli(Distribution):
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__()
         self.shape = shape
-        self.num_params = self.num_noise = self.num_actions = int(np.prod(shape))
+        self.num_params = self.num_actions = int(np.prod(shape))
         self.max_entropy = self.num_actions * math.log(2.0)
 
     def draw(self, params: Tensor, ready: Tensor) -> Tensor:

@@ -156,7 +156,7 @@ class Policy:
             return distribution.to_env(distribution.mode(params))
         source = None if seed is None else torch.Generator().manual_seed(seed)
         draw = torch.randn if distribution.normal_noise else torch.rand
-        noise = draw(obs.shape[0], distribution.num_noise, generator=source).to(device)
+        noise = draw(obs.shape[0], distribution.num_params, generator=source).to(device)
         return distribution.to_env(distribution.sample(params, noise))
 
 

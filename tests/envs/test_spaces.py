@@ -225,7 +225,7 @@ def test_choices_of_every_shape_are_in_their_space(space, seed):
     distribution = distribution_for(space)
     source = torch.Generator().manual_seed(seed)
     params = torch.randn(3, distribution.num_params, generator=source)
-    noise = torch.rand(3, distribution.num_noise, generator=source).clamp(min=1e-6)
+    noise = torch.rand(3, distribution.num_params, generator=source).clamp(min=1e-6)
     actions = distribution.to_env(distribution.sample(params, noise)).numpy()
     for action in ActionDecoder(space, "generated").array(actions):
         assert space.contains(action), f"{action} is not in {space}"

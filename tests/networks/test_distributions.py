@@ -18,7 +18,7 @@ def params_for(d, size=64):
 
 def noise_for(d, size):
     g = torch.Generator().manual_seed(2)
-    return (torch.randn if d.normal_noise else torch.rand)(size, d.num_noise, generator=g)
+    return (torch.randn if d.normal_noise else torch.rand)(size, d.num_params, generator=g)
 
 
 def test_gaussian_equals_torch():

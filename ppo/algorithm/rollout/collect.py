@@ -159,7 +159,7 @@ class Collector:
         """
         distribution, count = self.agent.distribution, self.envs.num_envs
         # Of all processes' environments, so that each has the same however they are shared.
-        shape = (self.num_steps, parallel.world_size() * count, distribution.num_noise)
+        shape = (self.num_steps, parallel.world_size() * count, distribution.num_params)
         source = generator(self.device, self.run_seed, purpose, *counters, 0)
         draw = torch.randn if distribution.normal_noise else torch.rand
         white = draw(shape, generator=source, device=self.device)
