@@ -32,6 +32,7 @@ from ppo.config.words import (
     suggestion,
 )
 from ppo.core.errors import UserError, one_line
+from ppo.core.figures import written
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -269,9 +270,9 @@ def text_of(value: Any) -> str:
         return "{" + ", ".join(f"{text_of(k)}: {text_of(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(map(text_of, value)) + "]"
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, int | float):
+    if value is None or isinstance(value, bool | int):
+        return written(value)
+    if isinstance(value, float):
         return repr(value)
     if _PLAIN.fullmatch(value) and scalar(value) == value:
         return str(value)

@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 
 from ppo.core.elsewhere import OTHER_VALUES, synonyms
 from ppo.core.errors import one_line
+from ppo.core.figures import written
 from ppo.core.imports import is_path, with_colon
 from ppo.core.registry import nearest
 
@@ -275,7 +276,7 @@ def show(value: Any) -> str:
 
 def _shown(value: Any) -> str:
     if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
+        return written(value)
     if isinstance(value, float):
         return {"inf": ".inf", "-inf": "-.inf", "nan": ".nan"}.get(repr(value), repr(value))
     if isinstance(value, int):  # Python refuses to print integers of more than 4,300 digits
