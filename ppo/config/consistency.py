@@ -70,7 +70,7 @@ def _sequences(config: Any) -> Iterator[Mismatch]:
     num_envs, num_minibatches = config.env.num_envs, config.ppo.num_minibatches
     if config.network.memory == "none" or num_envs % num_minibatches == 0:
         return
-    near = [n for n in _nearest_divisors(num_envs, num_minibatches) if n <= num_envs]
+    near = _nearest_divisors(num_envs, num_minibatches)
     yield Mismatch(
         ["ppo.num_minibatches", "env.num_envs", "network.memory"],
         "with network.memory a minibatch is whole environments, and env.num_envs"

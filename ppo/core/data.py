@@ -122,14 +122,14 @@ class Batch(NamedTuple):
     def select(self, index: Tensor) -> Batch:
         """The sequences named by `index` [c]."""
         if self.length == 1:
-            return self._rows(index)
+            return self.alone(index)
         steps = torch.arange(self.length, device=index.device).unsqueeze(-1)
         rows = (steps * self.num_sequences + index).flatten()
-        return self._rows(rows)._replace(length=self.length)
+        return self.alone(rows)._replace(length=self.length)
 
     def alone(self, index: Tensor) -> Batch:
         """The samples named by `index` [b], each a sequence of one step from its own state."""
-        return self._rows(index)
+        return self.map(lambda rows: rows.index_select(0, index))  # faster than rows[index]
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
         """Every tensor changed, as single steps."""
@@ -141,9 +141,6 @@ class Batch(NamedTuple):
             elif name != "length":
                 found[name] = change(value)
         return Batch(**found)
-
-    def _rows(self, index: Tensor) -> Batch:
-        return self.map(lambda rows: rows.index_select(0, index))  # faster than rows[index]
 
 
 class Prediction(NamedTuple):

@@ -162,9 +162,7 @@ def say(text: str = "", file: TextIO | None = None) -> None:
     stream = sys.stdout if file is None else file
     try:
         print(text, file=stream, flush=True)
-    except BrokenPipeError:
-        _silence(stream)
-    except OSError:  # EIO: the terminal is gone
+    except OSError:  # a broken pipe; or EIO, where the terminal is gone
         _silence(stream)
     except ValueError:  # the stream was closed
         pass

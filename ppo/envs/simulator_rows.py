@@ -37,7 +37,7 @@ class RowMaker:
     ) -> None:
         self.encoder = ObservationEncoder(space, env_id, num_mask, precise=precise)
         self.layout = self.encoder.layout
-        self._space, self._env_id, self._device = space, env_id, device
+        self._env_id, self._device = env_id, device
         self._num_envs = num_envs
         self._images = self.encoder.image_leaves
         numbers = [leaf for leaf in self.encoder.leaves if leaf.path or not self._images]
