@@ -172,8 +172,10 @@ def build_auxiliary(config: AuxiliaryConfig, agent: Agent) -> list[AuxiliaryLoss
         options = config.losses_kwargs.get(path.partition(":")[2], {})
         part = losses.AUXILIARY.part(path, options)
         made = probes.check(probes.auxiliary, part, part(config, agent, *sizes))
-        if made.name in ("value", *(loss.name for loss in found)):
+        if made.name in (*losses.REGISTRY.names(), *(loss.name for loss in found)):
             raise part.error(f"its name {made.name!r} is that of another loss; write another one")
+        if hasattr(nn.ModuleDict(), made.name):  # which will hold its head under this name
+            raise part.error(f"its name {made.name!r} means something to torch; write another one")
         found.append(made)
     return found
 

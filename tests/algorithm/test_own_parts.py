@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 
+import own_parts
 import pytest
 import torch
 from learner_tools import settings
@@ -225,6 +226,23 @@ def test_a_mistake_is_one_line_with_key_value_and_place(key, value, kwargs, mess
         make_learner(*sets, "env.num_envs=6")
     (line,) = caught.value.messages
     assert line.startswith(f"{key}: {value}: ") and re.search(message, line), line
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("policy", "is that of another loss"),
+        ("value", "is that of another loss"),
+        ("entropy", "is that of another loss"),
+        ("success", "is that of another loss"),
+        ("forward", "means something to torch"),
+        ("values", "means something to torch"),
+    ],
+)
+def test_a_loss_of_ones_own_takes_no_other_s_name(name, message, monkeypatch) -> None:
+    monkeypatch.setattr(own_parts.NextReward, "name", name)
+    with pytest.raises(UserError, match=f"NextReward: its name '{name}' {message}"):
+        make_learner(LOSS, "auxiliary.success_weight=1", "env.num_envs=6")
 
 
 @pytest.mark.parametrize(

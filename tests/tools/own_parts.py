@@ -117,7 +117,7 @@ class NextReward(AuxiliaryLoss):
         last = torch.zeros_like(rollout.ended)
         last[-1] = True
         mask = (rollout.valid & ~rollout.ended & ~last).reshape(-1, 1)
-        return {"NextReward": target, "NextReward_mask": mask}
+        return {self.name: target, f"{self.name}_mask": mask}
 
     def errors(self, prediction: Any, batch: Any) -> Tensor:
-        return (self.head(prediction.features) - batch.targets["NextReward"]).square()
+        return (self.head(prediction.features) - batch.targets[self.name]).square()
