@@ -53,6 +53,13 @@ def test_each_reset_begins_other_episodes_until_the_seed_is_set():
     assert env.closings == 0, "it belongs to whoever made it"
 
 
+def test_seeds_have_31_bits():
+    env = Native(2)
+    with make_environments(EnvConfig(), env=env, run_seed=0, device=HOST) as envs:
+        envs.reset()
+    assert env.seeds[-1] == episode_seed(0, 0, 0) - SEEDS == episode_seed(0, 0, 0) % 2**31
+
+
 def test_a_simulator_that_was_made_here_is_closed_here():
     made = []
 

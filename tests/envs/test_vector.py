@@ -60,7 +60,8 @@ class Counting(VectorEnv):
         rewards = np.where(restarted, 99, reached[:, 0])
         if self.odd.get("column"):
             rewards = rewards[:, None]
-        return self.count[:, None].copy(), rewards, self.over, np.zeros(2, bool), infos
+        over = self.over | restarted if self.odd.get("lingers") else self.over
+        return self.count[:, None].copy(), rewards, over, np.zeros(2, bool), infos
 
 
 def counting(mode: AutoresetMode, *declared: Any, **odd: Any) -> VectorEnvironments:
@@ -98,14 +99,17 @@ def test_cartpole_goes_on_from_a_saved_state_with_the_same_bits():
     assert_same_bits(again, expected)
 
 
-def test_the_step_after_an_end_is_masked_under_next_step_autoreset():
-    envs = counting(AutoresetMode.NEXT_STEP)
+@pytest.mark.parametrize("lingers", [False, True])
+def test_the_step_after_an_end_is_masked_under_next_step_autoreset(lingers):
+    """Also where it says once more that the episode has ended."""
+    envs = counting(AutoresetMode.NEXT_STEP, lingers=lingers)
     envs.reset()
     steps = play(envs, [torch.zeros(2, 1)] * 6)
     assert [s.obs[0].item() for s in steps] == [1, 2, 3, 0, 1, 2]
     assert [bool(s.valid[0]) for s in steps] == [True, True, True, False, True, True]
     assert [bool(s.terminated[0]) for s in steps] == [False, False, True, False, False, False]
     assert [s.rewards[0, 0].item() for s in steps] == [1, 2, 3, 0, 1, 2]
+    assert not any(s.truncated.any() for s in steps)
     assert steps[2].success[0] == 1 and steps[2].success[1].isnan()
 
 
