@@ -252,6 +252,7 @@ def test_the_settings_follow_from_an_object():
     with pytest.raises(UserError, match="fills one slot, and env.num_envs is 256; give a factory"):
         settle(config, read(cartpole()))
     assert settle(Config(), read(cartpole()))[0].env.num_envs == 1
+    assert settle(Config(), read(CartPoleVectorEnv(8)), ranks=2)[0].env.num_envs == 16
 
 
 def test_what_an_import_finds_is_named_by_its_path():

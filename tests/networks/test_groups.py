@@ -268,6 +268,20 @@ def test_what_is_read_of_a_row_is_what_was_shown():
         )
 
 
+def test_each_of_two_cameras_is_seen_by_its_group():
+    cameras = {"left": (36, 40, 3), "right": (40, 36, 1)}
+    boxes = {key: spaces.Box(0, 255, shape, np.uint8) for key, shape in cameras.items()}
+    space = spaces.Dict({**boxes, "speed": spaces.Box(-1, 1, (2,))})
+    shown, layout = space.sample(), layout_of(space)
+    obs = torch.from_numpy(ObservationEncoder(space, "x").encode(shown)).unsqueeze(0)
+    groups = groups_of(layout, ["left"], ["right", "speed"])
+    for group, key in ((groups.actor, "left"), (groups.critic, "right")):
+        (image,) = packing.images(obs, group.layout)
+        np.testing.assert_array_equal(image[0], shown[key])
+        entries = group(packing.everything(obs, layout))
+        np.testing.assert_array_equal(entries[0, -shown[key].size :], shown[key].reshape(-1))
+
+
 def test_pixels_of_floats_are_normalized_by_their_channel():
     run = learner(VIEWS, **FEW)
     normalizer, layout = run.objective.agent.normalizer, run.objective.agent.layout
