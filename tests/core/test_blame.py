@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import gymnasium
 import pytest
+from gymnasium.envs.registration import EnvSpec
 
 import ppo
-from ppo.core.blame import cannot_unpack, is_raised_by_gymnasium, place_of
+from ppo.core.blame import cannot_unpack, described, is_raised_by_gymnasium, place_of
 
 ROOT = Path(ppo.__file__).parents[1]
 GYMNASIUM = Path(gymnasium.__file__).parent
@@ -44,3 +46,16 @@ def test_a_package_whose_name_begins_as_gymnasium_s_unpacks_for_itself() -> None
     body = "a, b = (1, 2, 3)"
     wrapper, other = GYMNASIUM / "core.py", GYMNASIUM.with_name("gymnasium_robotics") / "core.py"
     assert cannot_unpack(raised_in(wrapper, body)) and not cannot_unpack(raised_in(other, body))
+
+
+class Broken(gymnasium.Env):
+    def __init__(self) -> None:
+        raise TypeError("no goal")
+
+
+def test_the_line_is_that_of_the_environment_where_gymnasium_raises_its_error_again() -> None:
+    spec = EnvSpec("Broken-v0", Broken)
+    with pytest.raises(TypeError, match="no goal was raised from the environment creator") as found:
+        gymnasium.make(spec)
+    place = r"\([\w/]*test_blame.py:\d+ in __init__\)"
+    assert re.fullmatch(f"TypeError: no goal {place}", described(found.value))
