@@ -18,6 +18,8 @@ import sys
 import threading
 from typing import Any, BinaryIO
 
+from ppo.core.imports import search_path
+
 PROGRAM = """
 import json, sys
 sys.path[:] = json.loads(sys.stdin.buffer.readline())
@@ -45,7 +47,7 @@ class Companion:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        head = f"{json.dumps(sys.path)}\n{json.dumps([work, len(data)])}\n"
+        head = f"{json.dumps(search_path())}\n{json.dumps([work, len(data)])}\n"
         with contextlib.suppress(OSError):  # it has ended already
             assert self._process.stdin is not None
             self._process.stdin.write(head.encode() + data)

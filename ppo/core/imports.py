@@ -91,6 +91,11 @@ def search_here() -> None:
         sys.path.append(here)
 
 
+def search_path() -> list[str]:
+    """Where Python looks, for another process; what is no text in sys.path it passes over."""
+    return [place for place in sys.path if isinstance(place, str)]
+
+
 # ---- sources, found without running anything
 
 

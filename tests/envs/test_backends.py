@@ -239,6 +239,13 @@ def test_a_slow_worker_is_not_taken_for_a_stuck_one():
         assert envs.events == []
 
 
+def test_workers_start_with_a_path_that_is_no_text(tmp_path, monkeypatch):
+    """Python itself passes over it, too."""
+    monkeypatch.setattr(sys, "path", [*sys.path, tmp_path])
+    with make("CartPole-v1", "async", 2, workers=2) as envs:
+        assert envs.reset().shape == (2, 4)
+
+
 def test_a_time_limit_of_years_is_no_mistake():
     """poll takes no more than 2^31 milliseconds at once."""
     with make("CartPole-v1", "async", 2, workers=1, step_timeout=1e9, reset_timeout=1e9) as envs:

@@ -20,6 +20,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from ppo.core.errors import EnvironmentFault, UserError
+from ppo.core.imports import search_path
 from ppo.envs.workers.worker import DONE, LEFT_TO_TRAINER
 
 _START = (
@@ -53,7 +54,7 @@ class WorkerProcess:
         """Starts the process; does not wait for it."""
         self.connection, theirs = Pipe()
         arguments = {
-            "path": sys.path,
+            "path": search_path(),
             "pipe": theirs.fileno(),
             "memory": self._memory,
             "parent": os.getpid(),
