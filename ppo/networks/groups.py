@@ -23,8 +23,7 @@ class Group(NamedTuple):
         if self.spans is None:
             return entries
         size = entries.shape[-1]
-        inside = tuple((start, min(stop, size)) for start, stop in self.spans if start < size)
-        return packing.select(entries, inside)
+        return packing.select(entries, tuple(span for span in self.spans if span[0] < size))
 
 
 class Groups(NamedTuple):
