@@ -12,6 +12,11 @@ from ppo.networks.initialization import orthogonal_linear
 class Memory(nn.Module):
     """A state [B, S], updated by each observation's features [B, F]; zero starts an episode.
 
+    Args:
+        num_features: F.
+        size: `network.memory_size`.
+        source: generator of the random numbers that layers start from.
+
     Attributes:
         num_states: S; 0 without memory.
         num_features: entries of the output.

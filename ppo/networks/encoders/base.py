@@ -16,6 +16,13 @@ Read = Callable[[Tensor], Tensor]
 class Encoder(nn.Module):
     """Features [B, F] of normalized numbers [B, D] and of the rows [B, ...] they were read from.
 
+    `forward(numbers, obs)` gives them.
+
+    Args:
+        layout: of the rows.
+        network: section `network` of the configuration.
+        source: generator of the random numbers that layers start from.
+
     Attributes:
         num_features: F.
         bounded: whether features are in [-1, 1], so that a unit near the bounds is saturated.
