@@ -229,6 +229,15 @@ def test_a_hanging_environment_is_replaced_once(tmp_path):
         assert "step 3 of episode 0" in event and "gave no answer in 0.4 s" in event
 
 
+def test_an_environment_that_hangs_again_ends_the_run():
+    with make(
+        "sick_env:Sick-v0", "async", 2, workers=2, kwargs={"fault": "hang"}, step_timeout=0.3
+    ) as envs:  # fmt: skip
+        envs.reset()
+        with pytest.raises(EnvironmentFault, match="no answer in 0.3 s .env.step_timeout"):
+            play(envs, random_actions(envs, 3))
+
+
 def test_a_slow_worker_is_not_taken_for_a_stuck_one():
     kwargs = {"fault": "sleep", "at": 2}  # 0.2 s each, 4 in a row
     with make(

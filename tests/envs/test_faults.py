@@ -110,6 +110,23 @@ def test_an_environment_that_always_fails_is_not_restarted_for_ever():
     assert len(envs.events) == 3
 
 
+def test_faults_count_in_a_row_alone():
+    seeds = [episode_seed(7, 0, episode) for episode in (0, 2, 4, 6, 8)]
+    kwargs = {"fault": "raise", "seeds": seeds}
+    envs = make("sick_env:Sick-v0", "sync", 1, kwargs=kwargs, on_error="restart")
+    envs.reset()
+    steps = play(envs, random_actions(envs, 45))
+    assert len(envs.events) == sum(not step.valid for step in steps) == 5
+
+
+def test_a_cut_step_has_no_components():
+    envs = make("sick_env:Parts-v0", "sync", 1, kwargs={"wrong": "raise"}, on_error="restart")
+    envs.reset()
+    steps = play(envs, [torch.tensor([1])] * 4)
+    rewards = [step.rewards[0].tolist() for step in steps]
+    assert rewards == [[1.0, -0.5], [2.0, -0.5], [0.0, 0.0], [1.0, -0.5]]
+
+
 def test_an_error_says_which_setting_lets_the_run_go_on():
     for fault, key in [("raise", "env.on_error: restart"), ("nan_obs", "env.on_nonfinite: reset")]:
         envs = make("sick_env:Sick-v0", "sync", 1, kwargs={"fault": fault, "at": 1})

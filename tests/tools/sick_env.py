@@ -145,6 +145,8 @@ class Parts(gym.Env):
         reward = sum(parts.values())
         if self.wrong == "sum" and self.count == 3:
             reward += 1
+        if self.wrong == "raise" and self.count == 3:
+            raise RuntimeError("broken")
         if self.wrong == "missing" and self.count == 3:
             del parts["cost"]
         if self.wrong == "more" and self.count == 3:

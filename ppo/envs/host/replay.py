@@ -200,9 +200,9 @@ class HostEnvironments(Environments):
         return group.replay(row, episode, actions, self._parity, self.run_seed, calls)
 
     def _calls_of(self, env: int) -> list[Call]:
-        """All calls, by the step of the environment's running episode; -1: before its reset."""
+        """All calls, by the step of the running episode; below 0: before its reset."""
         start = self._log.now - self._log.length(env)
-        return [(max(step - start, -1), method, args) for step, method, args in self._calls]
+        return [(step - start, method, args) for step, method, args in self._calls]
 
     def reset(self) -> Tensor:
         self.reports.take()  # those of episodes that are no longer wanted
