@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from ppo.core import parallel, torch_internals
+from ppo.core.errors import RunError
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = [
@@ -130,6 +131,17 @@ def test_the_compiler_is_there_before_the_group_is(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(parallel.atexit, "register", lambda function: None)
     parallel.start(torch.device("cpu"))
     assert done == ["compiler", "group"]
+
+
+def test_a_rank_that_fails_ends_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[bool] = []
+    monkeypatch.setattr(parallel, "any_", lambda failed, device: told.append(failed) or True)
+    with pytest.raises(ZeroDivisionError), parallel.together(torch.device("cpu")):
+        raise ZeroDivisionError
+    with pytest.raises(RunError, match="another process could not go on"):
+        with parallel.together(torch.device("cpu")):
+            pass
+    assert told == [True, False], "all ranks ask, whether they have failed or not"
 
 
 @pytest.mark.slow
