@@ -5,9 +5,13 @@ from __future__ import annotations
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from gymnasium import spaces
 
+from ppo.config import EnvConfig
+from ppo.core.errors import UserError
 from ppo.envs.host.stacking import FrameStack
+from ppo.envs.make import make_environments
 
 NUMBERS = spaces.Box(0, 100, (1,), np.float32)
 IMAGE = spaces.Box(0, 255, (40, 40, 1), np.uint8)
@@ -51,3 +55,28 @@ def test_frames_of_an_environment_that_reuses_its_arrays_differ(name):
     for part in observation.values() if isinstance(observation, dict) else [observation]:
         if np.ndim(part):
             assert part.reshape(-1, 4)[0].tolist() == [2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("space", "observation", "message"),
+    [
+        (SHOWN["both"], np.zeros(1), "entry '.*' is missing from the observation"),
+        (SHOWN["both"], None, "entry '.*' is missing from the observation"),
+        (NUMBERS, 0.5, r"declared Box\(0.0, 100.0, \(2,\), float32\), but has shape \(\)"),
+        (NUMBERS, "words", "but has dtype <U5"),
+        (IMAGE, np.zeros((40, 40), np.uint8), r"but has shape \(40, 40\)"),
+    ],
+)
+def test_an_observation_that_cannot_be_stacked_is_described(space, observation, message):
+    class Other(OwnArrays):
+        def __init__(self):
+            super().__init__(space)
+
+        def step(self, action):
+            return observation, 0.0, False, False, {}
+
+    config = EnvConfig(num_envs=1, frame_stack=2)
+    with make_environments(config, run_seed=0, device=torch.device("cpu"), env=Other) as envs:
+        envs.reset()
+        with pytest.raises(UserError, match=f"step 1 of episode 0 .*{message}"):
+            envs.step(torch.zeros(1, dtype=torch.int64))

@@ -57,15 +57,21 @@ class FrameStack(gym.Wrapper):
         return spaces.Box(low, high, dtype=space.dtype)
 
     def _join(self, frames: list[Any], space: Any) -> np.ndarray:
+        """Frames of a shape that fits no stack are left as they are, for the encoder to report."""
         flat = len(space.shape) == 2
-        if flat and (space.dtype == np.uint8 or image_of_floats(space, 0, inside=True)):
-            return np.stack(frames)
-        return np.concatenate(frames, axis=_axis(space))
+        try:
+            if flat and (space.dtype == np.uint8 or image_of_floats(space, 0, inside=True)):
+                return np.stack(frames)
+            return np.concatenate(frames, axis=_axis(space))
+        except ValueError:
+            return frames[-1]
 
     def _observation(self) -> Any:
         space = self.env.observation_space
         if not isinstance(space, spaces.Dict):
             return self._join(list(self._frames), space)
+        if not isinstance(self._frames[-1], dict):
+            return self._frames[-1]
         last = dict(self._frames[-1])
         for key, part in space.items():
             if _stacks(part) and key in last:
@@ -77,6 +83,8 @@ class FrameStack(gym.Wrapper):
         space = self.env.observation_space
         if not isinstance(space, spaces.Dict):
             return np.array(as_array(observation))
+        if not isinstance(observation, dict):
+            return observation
         stacked = {key for key, part in space.items() if _stacks(part)}
         return {k: np.array(as_array(v)) if k in stacked else v for k, v in observation.items()}
 
