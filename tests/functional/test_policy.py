@@ -30,6 +30,12 @@ def test_constant_advantages_become_zero():
         assert torch.equal(out, torch.zeros(7))
 
 
+def test_advantages_that_differ_by_rounding_are_constant_and_by_more_are_not():
+    noise = torch.tensor([-1.0, 1.0, -1.0, 1.0]) * 2.0**-23  # the last bit of 1
+    assert not normalize_advantages(1.0 + noise, torch.ones(4)).any()
+    assert normalize_advantages(1.0 + 16 * noise, torch.ones(4)).abs().tolist() == [1.0] * 4
+
+
 def test_masked_samples_do_not_count():
     g = torch.Generator().manual_seed(0)
     a, w = torch.randn(100, generator=g), (torch.arange(100) < 60).float()

@@ -103,3 +103,11 @@ def test_of_long_lists_the_first_number_that_differs_is_shown():
     assert texts([2, 3, 4, 5, 6], [2, 3, 7, 8, 6]) == ["nvec [2] 4 -> 7"]
     assert texts([2, 3], [2, 4]) == ["nvec [2, 3] -> [2, 4]"]
     assert texts([2, 3, 4, 5, 6], [2, 3]) == ["nvec [2, 3, 4, 5, 6] -> [2, 3]"]
+
+
+def test_bounds_that_follow_from_another_shape_are_not_named() -> None:
+    from ppo.envs.changed import differences
+
+    highs = (np.arange(1, size + 1, dtype=np.float32) for size in (2, 3))
+    then, now = (spaces.Box(-high, high) for high in highs)
+    assert [found.text for found in differences(then, now)] == ["shape [2] -> [3]"]
