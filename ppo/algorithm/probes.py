@@ -124,6 +124,8 @@ def auxiliary(part: Part, made: Any) -> None:
     """A rollout -> targets and a mask [B, ...]; prediction and batch -> errors of its shape."""
     if not isinstance(made.name, str) or not made.name.isidentifier():
         raise part.error(f"its name {made.name!r} must be a word of letters, digits and _")
+    if hasattr(torch.nn.ModuleDict(), made.name):  # which holds its head under this name
+        raise part.error(f"its name {made.name!r} means something to torch; write another one")
     if not isinstance(getattr(made, "head", None), torch.nn.Module):
         raise part.error("make_head must give a module of torch")
     rollout = rollout_for(made.agent)
