@@ -186,7 +186,9 @@ class TensorBoard(Callback):
     def on_start(self, trainer: Any) -> None:
         logging = trainer.config.logging
         if logging.tensorboard or "tensorboard" in logging.trackers:
-            step = trainer.learner.counters["env_steps"] if trainer.resumed else None
+            counters = trainer.learner.counters
+            goes_on = trainer.resumed or counters["batch"]
+            step = counters["env_steps"] + 1 if goes_on else None  # those of this step stay
             self._log = TensorBoardLog(trainer.folder.path / "tensorboard", step)
 
     def on_batch(self, trainer: Any, record: dict[str, Any]) -> None:

@@ -55,6 +55,21 @@ def test_what_is_no_number_is_not_logged(tmp_path):
     assert "custom/wrong" not in records(tmp_path / "run0001")[0]
 
 
+def test_a_resumed_run_takes_back_in_tensorboard_what_is_played_again_and_no_more(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    more = config(logging__tensorboard="true")
+    with Trainer(more, tmp_path) as trainer:
+        trainer.train(batches=3)
+    for path in (tmp_path / "run0001" / "checkpoints").glob("batch_000003-*"):
+        path.unlink()  # as after a kill
+    with Trainer(more, tmp_path, resume="latest") as trainer:
+        trainer.train(batches=2)
+    shown = EventAccumulator(str(tmp_path / "run0001" / "tensorboard")).Reload()
+    assert [event.step for event in shown.Scalars("loss/total_loss")] == [64, 128, 192, 256]
+    assert [event.step for event in shown.Scalars("evaluation/mean_return")] == [128, 256]
+
+
 def test_what_is_logged_stands_in_the_record_and_in_tensorboard(tmp_path):
     class Log(Callback):
         def on_batch(self, trainer, record):
