@@ -75,12 +75,9 @@ class Loop:
         self.callbacks = Callbacks([*named(config.train), *callbacks])
         self.doctor = Doctor(config)
         self.trackers = Trackers(config.logging.trackers)
-        self.observers = [
-            *of_every_run(),
-            self.trackers,
-            *([console] if console else []),
-            Mirroring(),
-        ]
+        # The console comes last, since it prints what became of the others at the end.
+        self.observers = [*of_every_run(), self.trackers, Mirroring()]
+        self.observers += [console] if console else []
         self.recent: list[float] = []
         self.events: list[str] = []  # for the next record
         self.notes: list[str] = []

@@ -213,8 +213,8 @@ class TensorBoard(Callback):
 class Mirroring(Callback):
     """A copy of the run at `train.mirror`, brought up to date at each checkpoint and at the end.
 
-    An address that does not work at the start is the user's mistake; a fault later on is reported
-    once and ends nothing.
+    An address that does not work at the start is the user's mistake. A fault later on ends nothing;
+    it is reported once, and at the end again.
     """
 
     def __init__(self) -> None:
@@ -227,12 +227,13 @@ class Mirroring(Callback):
             self._mirror = Mirror(address, trainer.folder.path)
 
     def on_checkpoint(self, trainer: Any, path: Any) -> None:
-        self._push(trainer)
+        self._push(trainer, "training goes on")
 
     def on_end(self, trainer: Any, summary: dict[str, Any]) -> None:
-        self._push(trainer)
+        self._failed = False
+        self._push(trainer, "the run there is not whole")
 
-    def _push(self, trainer: Any) -> None:
+    def _push(self, trainer: Any, rest: str) -> None:
         if self._mirror is None:
             return
         try:
@@ -240,8 +241,7 @@ class Mirroring(Callback):
             self._failed = False
         except RunError as error:
             if not self._failed:
-                text = f"train.mirror: {self._mirror.address}: {error}; training goes on"
-                trainer.events.append(text)
+                trainer.events.append(f"train.mirror: {self._mirror.address}: {error}; {rest}")
             self._failed = True
 
 

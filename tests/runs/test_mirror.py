@@ -2,13 +2,15 @@
 
 import contextlib
 import errno
+import io
 import shutil
 
 import fsspec
 import pytest
 
-from ppo import Config, Trainer
+from ppo import Callback, Config, Trainer
 from ppo.cli import main
+from ppo.cli.console import Console
 from ppo.core.errors import RunError, UserError
 from ppo.runs.folder import RunFolder
 from ppo.runs.mirror import Mirror, local
@@ -151,6 +153,22 @@ def test_a_fault_of_the_address_is_told_once_and_ends_nothing(tmp_path, monkeypa
         assert summary["status"] == "finished"
         told = [e for r in trainer.folder.records() for e in r["events"] if "train.mirror" in e]
     assert len(told) == 1 and "training goes on" in told[0]
+
+
+def test_a_copy_that_is_not_whole_at_the_end_is_told_then(tmp_path, monkeypatch):
+    class Last(Callback):
+        def on_end(self, trainer, summary):
+            monkeypatch.setattr(Mirror, "push", refuse)
+
+    def refuse(self):
+        raise RunError("the copy failed (gone)")
+
+    shown, far = io.StringIO(), f"file://{tmp_path / 'far'}"
+    console = Console(shown)
+    with Trainer(config(far), tmp_path / "a", callbacks=Last(), console=console) as trainer:
+        trainer.train(batches=1)
+    told = " ".join(shown.getvalue().split())
+    assert f"{far}/run0001: the copy failed (gone); the run there is not whole" in told
 
 
 @pytest.mark.slow
