@@ -15,7 +15,6 @@ from ppo.config import Config
 from ppo.core import parallel
 from ppo.core.errors import Diverged, Dropped, RunError, UserError
 from ppo.core.signals import INTERRUPTED, SignalGuard
-from ppo.envs.base import Environments
 from ppo.insight.rules import Finding
 from ppo.runs import mirror, trust
 from ppo.runs.folder import RunFolder
@@ -59,6 +58,8 @@ class Loop:
         self.ranks = parallel.world_size()
         if parallel.rank() > 0:
             self.folder = None  # rank 0 alone reads and writes it
+        self.callbacks = Callbacks([*named(config.train), *callbacks])
+        self.trackers = Trackers(config.logging.trackers)
         config, self.given, env_notes = opening.settle_environment(config, env, self.ranks)
         self._waiting = console.waiting if console else lambda *_: contextlib.nullcontext()
         self.longest_evaluation = 0.0  # seconds, in this process
@@ -66,15 +67,22 @@ class Loop:
             config, self.choices = automatic.chosen(config, self.given, self.device)
         self.envs, self.device, line = build.place(config, self.device, env=self.given)
         self.choices += line
-        config = build.settled(config, self.envs)
-        self.learner = build.build_learner(config, self.envs, self.device, at_once=False)
+        held = contextlib.ExitStack()
+        held.callback(self.envs.close)
+        self._free = weakref.finalize(self, held.close)
+        try:
+            config = build.settled(config, self.envs)
+            self.learner = build.build_learner(config, self.envs, self.device, at_once=False)
+        except BaseException:  # which may be kept, and this trainer with it
+            self._free()
+            raise
         self.ahead = Ahead(self.learner)
         self.settings = Settings(config, self.learner)
         self.saves = Saves(self.learner, config.train.keep_checkpoints)
         self.evaluated = RunEvaluations(config, self.device, self.given)
-        self.callbacks = Callbacks([*named(config.train), *callbacks])
+        held.callback(self.evaluated.close)
+        held.callback(self.ahead.close)
         self.doctor = Doctor(config)
-        self.trackers = Trackers(config.logging.trackers)
         # The console comes last, since it prints what became of the others at the end.
         self.observers = [*of_every_run(), self.trackers, Mirroring()]
         self.observers += [console] if console else []
@@ -95,7 +103,6 @@ class Loop:
         self._restoring = False  # while callbacks begin whose state is loaded afterwards
         self._recalled: list[dict[str, Any]] | None = None  # the doctor's findings of before
         self._stop: str | None = None  # why a callback ends the run
-        self._free = weakref.finalize(self, _free, self.envs, self.evaluated, self.ahead)
 
     @property
     def config(self) -> Config:
@@ -401,8 +408,3 @@ class Loop:
             self.folder, self._how(), self.recent, self.evaluated, self.learner, self.doctor
         )
 
-
-def _free(envs: Environments, evaluated: RunEvaluations, ahead: Ahead) -> None:
-    ahead.close()
-    envs.close()
-    evaluated.close()

@@ -91,6 +91,8 @@ class Trainer(Loop):
             raise UserError(
                 f"train: this trainer has failed ({self.reason}); make another one, with resume"
             )
+        if not self._free.alive:
+            raise UserError("train: this trainer is closed; make another one, with resume")
 
     def _end_of(self, batches: int | None, total: int) -> Callable[[], bool]:
         counters = self.learner.counters
