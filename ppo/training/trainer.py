@@ -155,15 +155,25 @@ class Trainer(Loop):
             ) from None
 
     def set(self, key: str, value: Any) -> None:
-        """Moves a setting from the next batch on: see MOVABLE in ppo/training/settings.py.
+        """Moves a setting from the next batch on.
 
         It is recorded as an event and resumed exactly. In `on_start` of a run that goes on nothing
         moves: the checkpoint holds what is in force.
 
+        Args:
+            key: ppo.learning_rate, ppo.clip_epsilon, ppo.entropy_coefficient or
+                ppo.component_weights.
+
         Raises:
-            UserError: this setting cannot move, or not to this value.
+            UserError: this setting cannot move, or not to this value; or the run is resumed and its
+                checkpoint not yet loaded.
         """
         self._must_be_saved("set")
+        if self._event is None and not self.begun and (self.resumed or self.opened):
+            raise UserError(
+                f"set: {key}: train loads what the checkpoint holds; give the configuration another "
+                "value, or call it in on_batch"
+            )
         event = None if self._restoring else self.settings.set(key, value)
         if event:
             (self.events if self._record is None else self._record["events"]).append(event)

@@ -131,6 +131,20 @@ def test_a_setting_moves_from_the_next_batch_on_and_is_told(tmp_path):
     assert [r["events"] for r in batches[1:]] == [[f"ppo.learning_rate: {rates[0]:g} -> 1e-05"], []]
 
 
+def test_a_setting_that_the_checkpoint_would_undo_is_refused(tmp_path):
+    with Trainer(config(), tmp_path) as trainer:
+        trainer.set("ppo.learning_rate", 1e-5)
+        trainer.train(batches=1)
+    assert records(tmp_path / "run0001")[0]["learning_rate"] == 1e-5
+    with Trainer(config(), tmp_path, resume="latest") as trainer:
+        with pytest.raises(UserError, match="set: ppo.learning_rate: train loads what"):
+            trainer.set("ppo.learning_rate", 1e-4)
+        trainer.train(batches=1)
+        trainer.set("ppo.learning_rate", 1e-4)  # the run is there now
+        trainer.train(batches=1)
+    assert records(tmp_path / "run0001")[2]["learning_rate"] == 1e-4
+
+
 @pytest.mark.parametrize(("key", "value"), [("ppo.learning_rate", 0.0), ("ppo.clip_epsilon", 0.0),
                                             ("ppo.entropy_coefficient", 0.5)])  # fmt: skip
 def test_what_moves_has_its_effect(tmp_path, key, value):
