@@ -14,6 +14,17 @@ from ppo.policies.evaluate import render
 from ppo.training.observers import Callback
 
 
+def _check_whole(name: str, value: Any, least: int, most: int | None = None) -> None:
+    """
+    Raises:
+        UserError: it is no whole number from `least` to `most` (None: there is no most).
+    """
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not whole or value < least or (most is not None and value > most):
+        end = "or more" if most is None else f"to {most}"
+        raise UserError(f"{name}: {value!r}; allowed: a whole number, {least} {end}")
+
+
 class StopAtReturn(Callback):
     """Ends the run once the mean return is at least `value`.
 
@@ -24,8 +35,7 @@ class StopAtReturn(Callback):
     """
 
     def __init__(self, value: float, episodes: int = 100) -> None:
-        if not 1 <= episodes <= 100:
-            raise UserError(f"StopAtReturn: episodes: {episodes}; allowed: 1 to 100")
+        _check_whole("StopAtReturn: episodes", episodes, 1, 100)
         number: Any = value
         if not isinstance(number, numbers.Real) or not math.isfinite(number):
             raise UserError(f"StopAtReturn: value: {value!r}; allowed: a finite number")
@@ -48,8 +58,7 @@ class StopAtNoImprovement(Callback):
     """Ends the run after `evaluations` in a row that were not better than the best before."""
 
     def __init__(self, evaluations: int = 10) -> None:
-        if evaluations < 1:
-            raise UserError(f"StopAtNoImprovement: evaluations: {evaluations}; allowed: 1 or more")
+        _check_whole("StopAtNoImprovement: evaluations", evaluations, 1)
         self.evaluations = evaluations
         self.best: float | None = None
         self.since = 0  # evaluations since the best one
@@ -93,8 +102,8 @@ class RecordVideo(Callback):
     """
 
     def __init__(self, every: int = 100, seed: int = 0) -> None:
-        if every < 1:
-            raise UserError(f"RecordVideo: every: {every}; allowed: 1 or more")
+        _check_whole("RecordVideo: every", every, 1)
+        _check_whole("RecordVideo: seed", seed, 0)
         self.every, self.seed = every, seed
         self.cannot = False
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from types import SimpleNamespace
 
 import pytest
 from learner_tools import settings
 
-from ppo import Callback, Config, StopAtNoImprovement, StopAtReturn, Trainer
+from ppo import Callback, Config, RecordVideo, StopAtNoImprovement, StopAtReturn, Trainer
 from ppo.core.errors import UserError
 
 
@@ -35,6 +36,21 @@ def test_a_return_counts_once_so_many_episodes_have_it() -> None:
 def test_a_return_that_no_run_could_reach_is_refused(value) -> None:
     with pytest.raises(UserError, match=r"StopAtReturn: value: .*; allowed: a finite number"):
         StopAtReturn(value)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda value: StopAtReturn(1.0, value), "StopAtReturn: episodes: {}; allowed: a whole "),
+        (StopAtNoImprovement, "StopAtNoImprovement: evaluations: {}; allowed: a whole "),
+        (RecordVideo, "RecordVideo: every: {}; allowed: a whole "),
+        (lambda value: RecordVideo(1, value), "RecordVideo: seed: {}; allowed: a whole "),
+    ],
+)
+@pytest.mark.parametrize("value", ["5", 2.5, True, -1, None])
+def test_what_is_counted_is_a_whole_number(make, words: str, value) -> None:
+    with pytest.raises(UserError, match=re.escape(words.format(repr(value)))):
+        make(value)
 
 
 def test_a_return_of_an_evaluation_counts_too() -> None:
