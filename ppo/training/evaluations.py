@@ -111,9 +111,11 @@ class RunEvaluations:
         return self._envs
 
     def load(self, folder: RunFolder, before: int) -> None:
-        """Those in the run folder of batches up to `before`."""
+        """Those in the run folder of batches up to `before`; the others are no more of this run."""
         earlier = folder.read_json("evaluations.json") or []
         self.rows = [row for row in earlier if row["batch"] <= before]
+        if len(self.rows) < len(earlier):
+            folder.write_json("evaluations.json", self.rows)
 
     def close(self) -> None:
         if self._envs is not None:

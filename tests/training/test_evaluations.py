@@ -25,6 +25,20 @@ def test_the_best_is_the_highest_and_of_equals_the_newest(monkeypatch):
     assert found.best is found.rows[-1] and found.best["mean_return"] == 2.0
 
 
+def test_a_run_that_goes_on_from_an_earlier_batch_forgets_later_evaluations(tmp_path):
+    more = {"train__total_timesteps": 384, "train__checkpoint_interval": 2,
+            "evaluation__interval": 2}  # fmt: skip
+    with Trainer(settings("CartPole-v1", **more), tmp_path) as trainer:
+        trainer.train(batches=4)
+        folder = trainer.folder
+    for path in folder.checkpoints.glob("batch_000004-*"):
+        path.unlink()  # as after a kill
+    with Trainer(settings("CartPole-v1", **more), tmp_path, resume="latest") as trainer:
+        trainer.train(batches=1)  # the third, which has no evaluation
+        assert len(folder.records()) == 3
+    assert [row["batch"] for row in folder.read_json("evaluations.json")] == [2]
+
+
 @pytest.mark.parametrize("tried_again", [False, True])
 def test_the_batch_that_reaches_the_total_is_evaluated(tmp_path, monkeypatch, tried_again):
     """A batch that was tried again takes twice as many steps, which jump over the total."""
