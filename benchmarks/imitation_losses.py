@@ -48,7 +48,6 @@ def floors(config: Config) -> dict[str, float]:
     plan = optimal_plan(env.observe(state), NUM_STEPS)
     for control in plan.unbind(-1):
         state = env.dynamics(state, control.unsqueeze(-1))
-    assert again is not None
     return {"planned_once": float(final_error(state).mean()), "every_step": float(again.mean())}
 
 

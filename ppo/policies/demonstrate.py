@@ -18,11 +18,12 @@ from ppo.envs.make import make_environments
 from ppo.envs.precision import of_both_halves
 from ppo.policies.demonstrations import Demonstrations, write
 from ppo.policies.evaluate import on_variant
-from ppo.policies.play import longest
+from ppo.policies.play import longest, shares
 from ppo.policies.policy import load_policy
 
 PLAYED_ENVS = 64  # at most, whose episodes are recorded
-EXPERTS = {"DoubleIntegrator-v0": "the optimal control"}
+EXPERTS = ("DoubleIntegrator-v0",)
+REPORTS_ERROR = ("DoubleIntegrator-v0", "ThreeScales-v0")  # their observations say what is missing
 
 
 class Recording(NamedTuple):
@@ -32,12 +33,11 @@ class Recording(NamedTuple):
     components: np.ndarray  # [B, K] rewards
     final_obs: np.ndarray  # [E, D] the states that the episodes truly ended in
     successes: np.ndarray  # [E] 1, 0 or NaN
+    env_id: str = ""  # where it is known
 
     @property
-    def final_errors(self) -> np.ndarray | None:
-        """[E] distance from the target, in environments whose observations say it."""
-        if self.final_obs.shape[1] != 5:
-            return None
+    def final_errors(self) -> np.ndarray:
+        """[E] distance from the target; in environments of REPORTS_ERROR alone."""
         return np.hypot(self.final_obs[:, 2], self.final_obs[:, 3])
 
 
@@ -48,7 +48,7 @@ def record(
     forget: Callable[[Tensor | None], None] | None = None,
     max_steps: int | None = None,
 ) -> Recording:
-    """The first episodes of every environment, an equal number from each; without action masks.
+    """The first episodes of every environment, as `ppo.policies.play.shares` has them.
 
     Args:
         act: raw observations [N, ...] -> actions in the environment's units.
@@ -63,7 +63,7 @@ def record(
         raise UserError("--mode demonstrate: observations of images beside numbers have no file")
     forget = forget or (lambda which: None)
     forget(None)
-    each = -(-num_episodes // envs.num_envs)
+    each = shares(num_episodes, envs.num_envs)
     obs, columns = envs.reset(), []
     done, lengths = (torch.zeros(envs.num_envs, dtype=torch.long) for _ in range(2))
     while bool((done < each).any()):
@@ -171,6 +171,6 @@ def demonstrate(
     ) as envs:
         for note in policy.check_environments(envs, str(run)) if policy else ():
             print(f"note: {note}", file=sys.stderr)
-        recording = record(envs, act, num_episodes, forget, max_steps)
+        recording = record(envs, act, num_episodes, forget, max_steps)._replace(env_id=env.id)
     write(path, recording.steps)
     return recording

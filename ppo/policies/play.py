@@ -17,6 +17,14 @@ from ppo.functional.bootstrap import mean_interval
 EVALUATION_ENVS = 16  # played side by side, at most: others would meet other episodes
 
 
+def shares(episodes: int, num_envs: int) -> Tensor:
+    """[N] how many of the episodes each environment plays: numbers as equal as there can be.
+
+    Taking whichever episodes end first would favor short ones.
+    """
+    return episodes // num_envs + (torch.arange(num_envs) < episodes % num_envs).long()
+
+
 def play(
     envs: Environments,
     act: Callable[[Tensor], Tensor],
@@ -25,10 +33,9 @@ def play(
     poll: Callable[[], None] | None = None,
     max_steps: int | None = None,
 ) -> dict[str, np.ndarray]:
-    """The first episodes of every environment, as equal a number from each as there can be.
+    """The first episodes of every environment, as `shares` has them.
 
-    Taking whichever episodes end first would favor short ones. An episode that a fault cut has no
-    return; the one after it is played in its place.
+    An episode that a fault cut has no return; the one after it is played in its place.
 
     Args:
         forget: told before the first step (None), and then which environments [N] bool begin an
@@ -42,7 +49,7 @@ def play(
         went on.
     """
     n = envs.num_envs
-    each = episodes // n + (torch.arange(n) < episodes % n).long()
+    each = shares(episodes, n)
     obs = envs.reset()
     forget = forget or (lambda which: None)
     forget(None)

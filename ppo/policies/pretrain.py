@@ -17,7 +17,7 @@ from ppo.envs.base import Environments
 from ppo.envs.make import make_environments
 from ppo.envs.spaces import describe
 from ppo.envs.torch_env import TorchEnvironments
-from ppo.policies.demonstrate import PLAYED_ENVS, record
+from ppo.policies.demonstrate import PLAYED_ENVS, REPORTS_ERROR, record
 from ppo.policies.demonstrations import read
 from ppo.policies.imitation import Imitator
 from ppo.policies.play import evaluate
@@ -25,8 +25,6 @@ from ppo.policies.policy import Policy
 from ppo.runs import checkpoint, provenance, trust
 from ppo.runs.folder import RunFolder
 from ppo.runs.names import refuse_unwritable, results_folder
-
-REPORTS_ERROR = ("DoubleIntegrator-v0", "ThreeScales-v0")  # their observations say what is missing
 
 
 class Pretrained(NamedTuple):
@@ -66,7 +64,7 @@ def assess(config: Config, envs: Environments, policy: Policy, episodes: int) ->
     result = evaluate(envs, policy, episodes, config.system.seed, max_steps=limit, note=_tell)
     if config.env.id in REPORTS_ERROR:
         errors = record(envs, policy.act, episodes, policy.reset).final_errors
-        result["final_error"] = None if errors is None else float(errors.mean())
+        result["final_error"] = float(errors.mean())
     return result
 
 

@@ -165,8 +165,9 @@ def test_a_missing_file_and_an_unknown_ending_are_told(tmp_path, name):
 
 def test_the_command_writes_what_the_optimal_control_does(tmp_path, capsys):
     path = tmp_path / "d.npz"
-    assert main(["--mode", "demonstrate", "--episodes", "8", "--data", str(path), "--quiet"]) == 0
-    assert "8 episodes, 120 steps" in capsys.readouterr().out
+    assert main(["--mode", "demonstrate", "--episodes", "70", "--data", str(path), "--quiet"]) == 0
+    told = capsys.readouterr().out
+    assert "70 episodes, 1,050 steps" in told and "final error 0.00" in told
     from ppo.envs.native.double_integrator import optimal_control
     from ppo.envs.tasks.double_integrator import DoubleIntegratorEnv
 
@@ -180,6 +181,40 @@ def test_the_command_writes_what_the_optimal_control_does(tmp_path, capsys):
         env.state[:] = [obs[0, 0], obs[0, 1], obs[0, 0] + obs[0, 2], obs[0, 1] + obs[0, 3], 15]
         reached = [env.step(action)[0] for action in found.actions[steps]]
         np.testing.assert_allclose(reached[:-1], obs[1:], atol=1e-3)
+
+
+def test_a_final_error_is_told_where_there_is_one_alone(tmp_path, capsys, monkeypatch):
+    """A choice of five is five numbers of an observation, as many as DoubleIntegrator's."""
+    (tmp_path / "five.py").write_text(FIVE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    small = ["env.num_envs=2", "ppo.num_steps=8", "ppo.num_minibatches=1", "evaluation.env=off",
+             "env.id=five:Five"]  # fmt: skip
+    words = [word for setting in small for word in ("--set", setting)]
+    assert main(["--mode", "single_batch", "--quiet", *words]) == 0
+    assert main(["--mode", "demonstrate", "--run", "run0001", "--episodes", "3",
+                 "--data", "d.npz"]) == 0  # fmt: skip
+    told = capsys.readouterr().out
+    assert "wrote 3 episodes, 12 steps" in told and "final error" not in told
+
+
+FIVE = """
+import gymnasium
+
+
+class Five(gymnasium.Env):
+    observation_space = gymnasium.spaces.Discrete(5)
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.place = 0
+        return self.place, {}
+
+    def step(self, action):
+        self.place += 1
+        return self.place, 0.0, self.place == 4, False, {}
+"""
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from ppo.cli.flags import add_trust
 from ppo.core.figures import number
 
 COMMON = ("--config", "--set", "--results", "--seed", "--quiet")
-SETTINGS = ("env", "evaluation.max_steps", "system")
+SETTINGS = ("env", "evaluation.max_steps", "system.seed")
 
 
 def add_arguments(parser: Any) -> None:
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     of_run = [text for text in args.overrides if args.run and not text.startswith("system.")]
     args.overrides = [text for text in args.overrides if text not in of_run]
     config = load_config(args)
-    from ppo.policies.demonstrate import demonstrate
+    from ppo.policies.demonstrate import REPORTS_ERROR, demonstrate
     from ppo.policies.demonstrations import check_name
 
     check_name(args.data)
@@ -50,6 +50,6 @@ def run(args: argparse.Namespace) -> int:
     known = recording.successes[recording.successes == recording.successes]
     if len(known):
         print(f"success  {known.mean():.1%}")
-    if recording.final_errors is not None and config.env.id == "DoubleIntegrator-v0":
+    if recording.env_id in REPORTS_ERROR:
         print(f"final error {number(recording.final_errors.mean())}")
     return 0
