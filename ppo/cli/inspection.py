@@ -71,6 +71,9 @@ def _head(found: dict[str, Any]) -> Iterator[str]:
 
 def _entries(title: str, entries: list[dict[str, Any]]) -> Parts:
     yield ""
+    if not entries:
+        yield f"{title}: images alone, of which no numbers are listed"
+        return
     grid, words = [[title, "mean", "std", "min", "max", "kurtosis"]], [""]
     for i, entry in enumerate(entries[:SHOWN]):
         figures = [number(entry[key]) for key in ("mean", "std", "min", "max", "kurtosis")]
@@ -195,7 +198,8 @@ def _questions(found: dict[str, Any]) -> Iterator[str]:
     )  # fmt: skip
     yield from _ask("Are gradients cut, by how much?", _cut(found))
     yield from _ask("Is the action normalized?", _action_answer(found))
-    yield from _ask("Why are there values of 3 or 50 in normalized data?", _far(found))
+    if found["observations"]:  # nothing but images has no numbers to list
+        yield from _ask("Why are there values of 3 or 50 in normalized data?", _far(found))
     yield from _ask("Which inputs need work?", _inputs(found))
 
 

@@ -83,6 +83,33 @@ def test_the_report_answers_every_question_within_80_columns(env):
         assert "env.squash_observations symlog" in text
 
 
+class Screen(gym.Env):
+    """Shows an image and nothing else."""
+
+    observation_space = gym.spaces.Box(0, 255, (36, 36, 3), np.uint8)
+    action_space = gym.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self._shown(), {}
+
+    def step(self, action):
+        return self._shown(), 1.0, bool(self.np_random.random() < 0.1), False, {}
+
+    def _shown(self):
+        return self.np_random.integers(0, 256, self.observation_space.shape, np.uint8)
+
+
+gym.register("Screen-v0", Screen)
+
+
+def test_an_environment_of_images_is_reported_too():
+    found = inspect_environment(Config().with_overrides([*SMALL, "env.id=Screen-v0"]), 64)
+    text = text_of(found)
+    assert "observations: images alone" in text and text.count("?") == 6 and " nan" not in text
+    assert "Which inputs need work?\n    none" in text
+
+
 def test_the_entries_of_a_dict_have_its_keys():
     """As in ppo/envs/observations.py: by the names of the keys, an image behind all numbers."""
     config = Config().with_overrides([*SMALL, "env.id=groups_env:Keys-v0"])
