@@ -244,6 +244,12 @@ def test_a_sound_environment_passes():
     assert not [name for name in gym.registry if "CheckedWalk" in name]
 
 
+@pytest.mark.parametrize("env", ["masked_env:MaskedInfo-v0", "masked_env:MaskedMethod-v0"])
+def test_an_environment_is_asked_for_nothing_that_its_mask_rules_out(env):
+    """What these rule out raises."""
+    testing.check_environment(env, steps=50, nvec=[5])
+
+
 @pytest.mark.parametrize(
     ("env", "message"),
     [

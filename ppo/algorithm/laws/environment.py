@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import gymnasium as gym
-import numpy as np
 import torch
 
 from ppo.config import EnvConfig
 from ppo.core.errors import EnvironmentFault, UserError
-from ppo.envs.base import Environments
+from ppo.envs.look import random_actions
 from ppo.envs.make import make_environments
 
 STEPS, ENVS, SEED = 200, 2, 1
@@ -66,14 +65,12 @@ def _history(
     cpu = torch.device("cpu")
     with make_environments(config, run_seed=SEED, device=cpu) as envs:
         envs.action_space.seed(SEED)
-        found = [(envs.reset().clone(), torch.zeros(0), torch.zeros(0))]
+        obs = envs.reset()
+        found = [(obs.clone(), torch.zeros(0), torch.zeros(0))]
         for _ in range(steps):
-            step = envs.step(_actions(envs))
+            step = envs.step(random_actions(envs, obs))
+            obs = step.obs
             ends = step.terminated | step.truncated
-            found.append((step.obs.clone(), step.rewards.clone(), ends.clone()))
+            found.append((obs.clone(), step.rewards.clone(), ends.clone()))
     return found
 
-
-def _actions(envs: Environments) -> torch.Tensor:
-    drawn = np.stack([np.asarray(envs.action_space.sample()) for _ in range(envs.num_envs)])
-    return torch.as_tensor(drawn)
