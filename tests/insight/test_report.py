@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,12 @@ def test_an_interrupted_run_is_resumed_first(tmp_path: Path) -> None:
     text = _page(tmp_path / "run0001", status="interrupted", reason=None)
     commands = re.findall(r"<dd>(.*?)</dd>", text)
     assert commands[0].endswith("--mode train --resume run0001")
+
+
+def test_its_commands_are_those_of_the_program_that_trained(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["/opt/bin/ppo", "--mode", "train"])  # as pip installs it
+    commands = re.findall(r"<dd>(.*?)</dd>", _page(tmp_path / "run0001"))
+    assert len(commands) > 2 and all(line.startswith("ppo --mode ") for line in commands)
 
 
 @pytest.mark.parametrize(("high", "worse"), [(700.0, True), (770.0, False)])

@@ -19,6 +19,7 @@ from ppo.core.errors import Diverged
 from ppo.core.figures import compact, duration, number, written
 from ppo.core.metrics import clean
 from ppo.core.news import News
+from ppo.core.program import command
 from ppo.insight.comparison import curves, page
 from ppo.insight.comparison.compare import assemble
 from ppo.insight.comparison.run import load_run
@@ -139,26 +140,28 @@ def _typed(finding: Finding) -> str:
 
 def _go_on(ended: Ended) -> str:
     """Commands to copy: what suits the way in which the run ended comes first."""
-    run, start = shlex.quote(ended.place), "python train_cli.py --mode"
+    run = shlex.quote(ended.place)
     status, steps = ended.summary.get("status"), clean(ended.summary.get("env_steps"))
     lines: list[tuple[str, str]] = []
     diverged = ended.summary.get("exit_status") == Diverged.exit_status
     if status == "interrupted" or (status == "failed" and not diverged):
         what = "go on where it stopped" + (", once that is mended" if status == "failed" else "")
-        lines.append((what, f"{start} train --resume {run}"))
+        lines.append((what, command("train", "--resume", run)))
     findings = ended.verdict.findings if ended.verdict else []
     if findings and (typed := _typed(findings[0])):
         config = shlex.quote(str(ended.folder / "config.yaml"))
-        again = f"{start} train --config {config} --set {shlex.quote(typed)}"
+        again = command("train", "--config", config, "--set", shlex.quote(typed))
         lines.append(("train anew, as advised", again))
     if findings:
-        lines.append(("read all about the findings", f"{start} diagnose {run}"))
-    lines.append(("play the policy", f"{start} evaluate --run {run}"))
+        lines.append(("read all about the findings", command("diagnose", run)))
+    lines.append(("play the policy", command("evaluate", "--run", run)))
     if status == "finished" and steps is not None and not findings:
-        more = f"{start} train --resume {run} --set train.total_timesteps={2 * int(steps)}"
-        lines.append(("train on, to twice as many steps", more))
-    lines.append(("see it beside another run", f"{start} compare {run} OTHER_RUN --html page.html"))
-    items = (f"<dt>{what}</dt><dd>{page.escape(command)}</dd>" for what, command in lines)
+        more = f"train.total_timesteps={2 * int(steps)}"
+        again = command("train", "--resume", run, "--set", more)
+        lines.append(("train on, to twice as many steps", again))
+    beside = command("compare", run, "OTHER_RUN", "--html", "page.html")
+    lines.append(("see it beside another run", beside))
+    items = (f"<dt>{what}</dt><dd>{page.escape(words)}</dd>" for what, words in lines)
     return f'<h2>How to go on</h2><dl id="go_on">{"".join(items)}</dl>'
 
 
