@@ -15,6 +15,7 @@ from ppo.algorithm.automatic import chosen
 from ppo.cli.main import main
 from ppo.core.errors import UserError
 from ppo.insight.experiments import search as module
+from ppo.insight.experiments.findings import _ends, conclude
 from ppo.insight.experiments.launchers.base import LOST, Launcher
 from ppo.insight.experiments.search import Search, Tuner, moments, open_search, score
 from ppo.insight.experiments.space import Dimension, parse
@@ -158,8 +159,6 @@ def states(tuner):
 
 def test_bad_trials_are_pruned_and_the_best_is_a_file(tuned, monkeypatch):
     from ppo.insight.experiments import findings
-    from ppo.insight.experiments.findings import conclude
-
     tuner, folder, lines = tuned(Played(), trials=14)
     assert len(states(tuner)) == 14 and set(states(tuner)) == {"COMPLETE", "PRUNED"}
     assert sum("below the median" in line for line in lines) == states(tuner).count("PRUNED")
@@ -177,8 +176,6 @@ def test_bad_trials_are_pruned_and_the_best_is_a_file(tuned, monkeypatch):
 
 
 def test_a_picture_names_all_choices_and_the_ends_of_a_range():
-    from ppo.insight.experiments.findings import _ends
-
     assert _ends(parse("ppo.gamma=0.9,0.95,0.99")) == "0.9, 0.95, 0.99"
     assert _ends(parse("ppo.learning_rate=1e-5..1e-2 log")) == "1e-05 to 0.01 (log)"
 
@@ -354,6 +351,8 @@ def test_a_trial_that_is_lost_too_often_is_tried_again_at_the_next_start(tuned):
     launcher = Lost(4)
     tuner, _, lines = tuned(launcher, trials=1, jobs=1)
     assert states(tuner) == ["RUNNING"]
+    told = "1 trials: 0 finished, 0 pruned, 0 failed, 1 lost with their nodes;"
+    assert conclude(tuner).startswith(told)
     assert [line.endswith("the same command tries it again") for line in lines] == [True]
     again, _, lines = tuned(launcher, trials=1, jobs=1)
     assert states(again) == ["COMPLETE"] and len(lines) == 1

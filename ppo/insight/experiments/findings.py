@@ -23,10 +23,11 @@ def conclude(tuner: Tuner) -> str:
     trials = tuner.study.get_trials(deepcopy=False)
     state = tuner.optuna.trial.TrialState
     done = [t for t in trials if t.state == state.COMPLETE]
-    pruned = [t for t in trials if t.state == state.PRUNED]
+    pruned, failed = (sum(t.state == kind for t in trials) for kind in (state.PRUNED, state.FAIL))
+    left = len(trials) - len(done) - pruned - failed  # the same command goes on with them
     lines = [
-        f"{len(trials)} trials: {len(done)} finished, {len(pruned)} pruned, "
-        f"{len(trials) - len(done) - len(pruned)} failed; "
+        f"{len(trials)} trials: {len(done)} finished, {pruned} pruned, {failed} failed"
+        f"{f', {left} lost with their nodes' if left else ''}; "
         f"pruning saved {saved(tuner, trials):.0%} of the steps"
     ]
     if done:
