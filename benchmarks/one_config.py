@@ -281,15 +281,17 @@ def judgment(ours: list[float], theirs: list[float]) -> str:
     return "cannot tell"
 
 
-def cell(values: list[float]) -> str:
+def cell(values: list[float], runs: int) -> str:
+    """Interquartile mean, its interval and how many seeds it is of: x2 of 3 where one has none."""
     from ppo.insight.comparison.statistics import iqm, iqm_interval
 
+    count = f"x{len(values)}" + (f" of {runs}" if len(values) < runs else "")
     if not values:
-        return ""
+        return count if runs else ""
     digits = 0 if max(map(abs, values)) >= 100 else 2
     low, high = iqm_interval(values)
     interval = f" [{low:.{digits}f}, {high:.{digits}f}]" if len(values) > 1 else ""
-    return f"{iqm(values):,.{digits}f}{interval} x{len(values)}"
+    return f"{iqm(values):,.{digits}f}{interval} {count}"
 
 
 def table(runs: list[Run]) -> str:
@@ -306,7 +308,10 @@ def table(runs: list[Run]) -> str:
             for c in COLUMNS
         }
         published = TASKS[task].published
-        figures = {column: [r["evaluation"] for r in found] for column, found in of.items()}
+        figures = {  # a game of which no episode has ended has none
+            column: [r["evaluation"] for r in found if r["evaluation"] is not None]
+            for column, found in of.items()
+        }
         words = []
         for peer in counts:
             both = figures["ours"] and figures[peer]
@@ -321,7 +326,7 @@ def table(runs: list[Run]) -> str:
         successes = [r["success"] for r in of["ours"] if r.get("success") is not None]
         if successes:
             verdicts += f"; success {statistics.fmean(successes):.0%}"
-        cells = [cell(values) for values in figures.values()]
+        cells = [cell(values, len(of[column])) for column, values in figures.items()]
         rows.append([task, f"{steps:,}", *cells, published, *words, *seconds, verdicts])
     lines = [f"| {' | '.join(row)} |" for row in rows]
     lines.insert(1, "| " + " | ".join("---" for _ in rows[0]) + " |")
