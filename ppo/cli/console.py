@@ -145,7 +145,7 @@ class Console:
             "backend": trainer.envs.backend,
             "device": str(trainer.device),
             "threads": torch.get_num_threads(),
-            "parameters": trainer.num_parameters,
+            "parameters": trainer.learner.optimizer.flat.theta.numel(),
             "total_steps": config.train.total_timesteps,
             "length": self._batches(trainer) if self._health else None,
             "path": from_here(folder.path),
@@ -201,7 +201,7 @@ class Console:
                 for finding in verdict.findings
             }
         place = {"run": trainer.folder.name, "path": from_here(trainer.folder.path)}
-        self.end({**summary, **place, "return_episodes": len(trainer.recent)})
+        self.end({**summary, **place})
 
     def start(self, run: Any, config: Config, facts: Mapping[str, Any]) -> None:
         """Prints the header, at most five lines.

@@ -20,6 +20,8 @@ from ppo.policies.play import EVALUATION_ENVS, evaluate
 from ppo.policies.policy import Policy
 from ppo.runs.folder import RunFolder
 
+LONG = 20.0  # seconds without a word
+
 
 class RunEvaluations:
     """Evaluations of one run, oldest first.
@@ -29,10 +31,19 @@ class RunEvaluations:
 
     Args:
         given: the environment, where it was given as an object.
+        waiting: gives a context that shows a text after so many seconds.
     """
 
-    def __init__(self, config: Config, device: torch.device, given: Given | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        device: torch.device,
+        given: Given | None = None,
+        waiting: Callable[[str, float], Any] = lambda *_: contextlib.nullcontext(),
+    ) -> None:
         self.config, self.device, self._given = config, device, given
+        self._waiting = waiting
+        self._longest = 0.0  # seconds, in this process
         self.rows: list[dict[str, Any]] = []
         self.best: dict[str, Any] | None = None
         self.seconds = 0.0
@@ -46,10 +57,16 @@ class RunEvaluations:
             Dropped: `poll` says that there is no time to finish it.
         """
         started, self.notes = time.perf_counter(), []
+        most = self.config.evaluation.max_steps
+        text = f"an evaluation waits for its episodes to end, or for evaluation.max_steps={most}"
+        told = self._longest > LONG
         try:
-            self.rows.append(self._result(learner, poll))
+            with contextlib.nullcontext() if told else self._waiting(text, LONG):
+                self.rows.append(self._result(learner, poll))
         finally:
-            self.seconds += time.perf_counter() - started
+            spent = time.perf_counter() - started
+            self.seconds += spent
+            self._longest = max(self._longest, spent)
         if self.best is not None and self.rows[-1]["mean_return"] < self.best["mean_return"]:
             return False
         self.best = self.rows[-1]

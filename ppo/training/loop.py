@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 import weakref
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -22,13 +21,12 @@ from ppo.runs.names import results_folder
 from ppo.runs.summary import RECENT_EPISODES
 from ppo.training import ending, opening
 from ppo.training import state as saving
+from ppo.training.callback_calls import Callbacks, States, named
 from ppo.training.evaluations import RunEvaluations
-from ppo.training.observers import Callbacks, Doctor, Mirroring, named, of_every_run, tell
+from ppo.training.observers import Doctor, Mirroring, of_every_run, tell
 from ppo.training.saves import Saves
 from ppo.training.settings import Settings
 from ppo.training.trackers import Trackers
-
-LONG_EVALUATION = 20.0  # seconds without a word
 
 
 class Loop:
@@ -50,8 +48,7 @@ class Loop:
         self.folder = RunFolder.open(self.results, resume) if resume else None
         config = automatic.of_run(config, self.folder.path if self.folder else None)
         self.resumed = resume is not None
-        initial = config.train.initial_policy
-        self.initial_policy = None if resume else opening.initial_run(self.results, initial)
+        self.initial_policy = None if resume else opening.initial_run(self.results, config.train)
         config = automatic.of_run(config, self.initial_policy, automatic.LEARNED)
         self.device = build.prepare_torch(config)
         parallel.start(self.device)
@@ -60,36 +57,29 @@ class Loop:
             self.folder = None  # rank 0 alone reads and writes it
         self.callbacks = Callbacks([*named(config.train), *callbacks])
         self.trackers = Trackers(config.logging.trackers)
-        config, self.given, env_notes = opening.settle_environment(config, env, self.ranks)
+        config, self.given, self._notes = opening.settle_environment(config, env, self.ranks)
         self._waiting = console.waiting if console else lambda *_: contextlib.nullcontext()
-        self.longest_evaluation = 0.0  # seconds, in this process
         with self._waiting("the environment takes its time: random steps show what it is like"):
             config, self.choices = automatic.chosen(config, self.given, self.device)
         self.envs, self.device, line = build.place(config, self.device, env=self.given)
         self.choices += line
-        held = contextlib.ExitStack()
-        held.callback(self.envs.close)
-        self._free = weakref.finalize(self, held.close)
-        try:
+        with contextlib.ExitStack() as held:  # freed at once where the rest cannot be made
+            held.callback(self.envs.close)
             config = build.settled(config, self.envs)
             self.learner = build.build_learner(config, self.envs, self.device, at_once=False)
-        except BaseException:  # which may be kept, and this trainer with it
-            self._free()
-            raise
-        self.ahead = Ahead(self.learner)
+            self.evaluated = RunEvaluations(config, self.device, self.given, self._waiting)
+            held.callback(self.evaluated.close)
+            self.ahead = Ahead(self.learner)
+            held.callback(self.ahead.close)
+            self._free = weakref.finalize(self, held.pop_all().close)
         self.settings = Settings(config, self.learner)
         self.saves = Saves(self.learner, config.train.keep_checkpoints)
-        self.evaluated = RunEvaluations(config, self.device, self.given)
-        held.callback(self.evaluated.close)
-        held.callback(self.ahead.close)
         self.doctor = Doctor(config)
-        # The console comes last, since it prints what became of the others at the end.
         self.observers = [*of_every_run(), self.trackers, Mirroring()]
-        self.observers += [console] if console else []
+        self.observers += [console] if console else []  # last: at the end it prints their faults
         self.recent: list[float] = []
         self.events: list[str] = []  # for the next record
         self.notes: list[str] = []
-        self._env_notes = env_notes
         self.differs: dict[str, Any] = {}  # settings that changed, for the console
         self.evaluation_due = False
         self.begun = False  # whether the learner has a state to go on from
@@ -98,9 +88,6 @@ class Loop:
         self.status, self.exit_status = "running", 0
         self.reason: str | None = None
         self._guard: SignalGuard | None = None  # while it trains
-        self._event: str | None = None  # the event that callbacks are called for
-        self._record: dict[str, Any] | None = None  # the batch's, while they are
-        self._restoring = False  # while callbacks begin whose state is loaded afterwards
         self._recalled: list[dict[str, Any]] | None = None  # the doctor's findings of before
         self._stop: str | None = None  # why a callback ends the run
 
@@ -118,10 +105,6 @@ class Loop:
     def evaluations(self) -> list[dict[str, Any]]:
         """What evaluations.json holds."""
         return self.evaluated.rows
-
-    @property
-    def num_parameters(self) -> int:
-        return self.learner.optimizer.flat.theta.numel()
 
     def _run(self, end: Callable[[], Callable[[], bool]]) -> dict[str, Any]:
         """Trains until the end, which is computed once the first batch is known."""
@@ -192,8 +175,7 @@ class Loop:
         return bool(exit_status) or stopped
 
     def _agree(self, guard: SignalGuard) -> tuple[int, bool, bool]:
-        """Exit status where any rank has to stop, whether to save, whether a callback ends
-        the run: equal on all."""
+        """Exit status, whether to save, and whether a callback ends the run: equal on all ranks."""
         wishes = [guard.exit_status, guard.take_save_request(), self._stop is not None]
         exit_status, save, stopped = parallel.largest(wishes, self.device)
         if stopped and self._stop is None:
@@ -208,7 +190,7 @@ class Loop:
         states = self.callbacks.state() if goes_on else None
         if not goes_on and (self.resumed or self.opened):
             states = self._load()
-        limits = [*self._env_notes, *opening.limits(self.envs, self.config)]
+        limits = [*self._notes, *opening.limits(self.envs, self.config)]
         if states is None:
             events = [*self.envs.notes, *limits]
             events += opening.adopt_policy(self.learner, self.config, self.initial_policy)
@@ -232,53 +214,18 @@ class Loop:
                 self.evaluated.load(self.folder, before)
                 anew = ["the run had no checkpoint yet: it begins again with batch 0"]
                 self.notes = anew if self.resumed and states is None else []
-                self.notes += self.choices if states is None and not goes_on else []
+                self.notes += self.choices if states is None else []
                 self.notes += [*self.folder.warnings, *(limits if states and not goes_on else [])]
                 self._tell("on_start")
         self.opened = True
-        self._start_callbacks(states)
-
-    def _start_callbacks(self, states: saving.States | None) -> None:
-        self._restoring = states is not None
-        try:
-            self._call("on_start")
-        finally:
-            self._restoring = False
-        if states is not None:
-            self.events += self.callbacks.load(*states)
+        self.events += self.callbacks.begin(self, self._guard, states)
 
     def _tell(self, event: str, *args: Any) -> None:
         if self.folder is not None:
             tell(self.observers, event, self, *args)
 
-    def _call(self, event: str, *args: Any) -> None:
-        """Calls the user's callbacks, in every process, with the arguments of the first one.
-
-        Raises: the first fault of one of them, in every process.
-        """
-        fault = self._ask(event, *args)
-        if fault is not None:
-            raise fault
-
     def _ask(self, event: str, *args: Any) -> BaseException | None:
-        if not self.callbacks:
-            return None
-        fault = self._heard(event, *parallel.share_json(args, self.device))
-        if isinstance(fault, KeyboardInterrupt) and self._guard is not None:
-            self._guard.stop(INTERRUPTED)
-            fault = None
-        if parallel.any_(fault is not None, self.device):
-            return fault or RunError("another process could not go on; it says why")
-        if self.ranks > 1:
-            self.settings.load(parallel.share_json(self.settings.state(), self.device))
-        return None
-
-    def _heard(self, event: str, *args: Any) -> BaseException | None:
-        self._event, self._record = event, args[0] if event == "on_batch" else None
-        try:
-            return self.callbacks.tell(event, self, *args)
-        finally:
-            self._event = self._record = None
+        return self.callbacks.ask(self, self._guard, event, *args)
 
     def _write(self, record: dict[str, Any]) -> BaseException | None:
         """The doctor, the callbacks, then the files; returns what a callback raised."""
@@ -299,7 +246,9 @@ class Loop:
         if self.folder is not None:
             try:
                 with guard.grace.during("evaluation"):
-                    best = self._evaluate(guard.grace)
+                    best = self.evaluated.play(self.learner, guard.grace)
+                    self.events += self.evaluated.notes
+                    self._tell("on_evaluation", self.evaluated.rows[-1])
             except Dropped:
                 done = False
         self.evaluation_due = parallel.any_(not done, self.device)
@@ -313,18 +262,6 @@ class Loop:
                 raise
         if fault is not None:
             raise fault
-
-    def _evaluate(self, poll: Callable[[], None]) -> bool:
-        """Whether the current policy is the best so far."""
-        begun, most = time.monotonic(), self.config.evaluation.max_steps
-        text = f"an evaluation waits for its episodes to end, or for evaluation.max_steps={most}"
-        told = self.longest_evaluation > LONG_EVALUATION
-        with contextlib.nullcontext() if told else self._waiting(text, LONG_EVALUATION):
-            best = self.evaluated.play(self.learner, poll)
-        self.longest_evaluation = max(self.longest_evaluation, time.monotonic() - begun)
-        self.events += self.evaluated.notes
-        self._tell("on_evaluation", self.evaluated.rows[-1])
-        return best
 
     def _save(self, regular: bool, best: bool = False) -> None:
         """Every rank takes part; `regular`: a run that is never interrupted saves here too."""
@@ -343,9 +280,11 @@ class Loop:
         }
         path = self.saves.save(self.folder, meta, tensors, regular, best)
         self._tell("on_checkpoint", path)
-        self._call("on_checkpoint", path)
+        fault = self._ask("on_checkpoint", path)
+        if fault is not None:
+            raise fault
 
-    def _load(self) -> saving.States | None:
+    def _load(self) -> States | None:
         """Go to where the run stopped; the callbacks' states, None where it has no checkpoint."""
         loaded = self.saves.load(self.folder)
         if loaded is None:
@@ -384,7 +323,7 @@ class Loop:
 
     def _end(self) -> dict[str, Any]:
         summary, failed = self._summarize(), self.status == "failed"
-        fault = self._heard("on_end", summary)
+        fault = self.callbacks.tell("on_end", self, summary)
         if isinstance(fault, KeyboardInterrupt) and not failed:
             self.status, self.exit_status, fault = "interrupted", INTERRUPTED, None
             summary = self._summarize()
@@ -407,4 +346,3 @@ class Loop:
         return ending.summarize_run(
             self.folder, self._how(), self.recent, self.evaluated, self.learner, self.doctor
         )
-

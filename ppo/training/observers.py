@@ -8,18 +8,13 @@ the trainer and change nothing about the training.
 from __future__ import annotations
 
 import contextlib
-import traceback
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
-from ppo.config import Config, TrainConfig
-from ppo.core import imports
-from ppo.core.errors import RunError, UserError, one_line
-from ppo.core.registry import Part
+from ppo.config import Config
+from ppo.core.errors import RunError, one_line
 from ppo.insight.doctor import Verdict, Watch, judge
 from ppo.insight.logs.own import flatten
 from ppo.insight.rules import Finding
@@ -27,13 +22,8 @@ from ppo.runs.files import from_here
 from ppo.runs.folder import RunFolder
 from ppo.runs.mirror import Mirror
 from ppo.runs.tensorboard import TensorBoardLog
-from ppo.training.callback_state import pack, unpack
 
-SHOWN = (
-    "mean_return",
-    "mean_length",
-    "success_rate",
-)  # figures of an evaluation that TensorBoard shows
+SHOWN = ("mean_return", "mean_length", "success_rate")  # of an evaluation, in TensorBoard
 
 
 class Callback:
@@ -71,93 +61,6 @@ def tell(observers: Iterable[Any], event: str, *args: Any) -> None:
         method = getattr(observer, event, None)
         if method is not None:
             method(*args)
-
-
-def named(config: TrainConfig) -> list[Any]:
-    """The callbacks that `train.callbacks` names, with the arguments of `train.callbacks_kwargs`.
-
-    Raises:
-        UserError: one cannot be imported, or made with these arguments.
-    """
-    return [_named(spec, config) for spec in config.callbacks]
-
-
-def _named(spec: str, config: TrainConfig) -> Any:
-    kind = imports.load(spec, "train.callbacks")
-    kwargs = config.callbacks_kwargs.get(spec.partition(":")[2], {})
-    part = Part(f"train.callbacks: {spec}", kind, kwargs, own=True)
-    if not isinstance(kind, type):
-        raise part.error("must be a class")
-    return part()
-
-
-class Callbacks:
-    """The user's callbacks; their faults are raised under their names."""
-
-    def __init__(self, callbacks: Iterable[Any]) -> None:
-        self.named: dict[str, Any] = {}
-        for callback in callbacks:
-            if isinstance(callback, type):
-                raise UserError(
-                    f"callbacks: {callback.__name__} is a class; write {callback.__name__}(...)"
-                )
-            kind = type(callback).__name__
-            count = sum(type(other).__name__ == kind for other in self.named.values())
-            self.named[f"{kind}#{count + 1}" if count else kind] = callback
-
-    def __bool__(self) -> bool:
-        return bool(self.named)
-
-    def tell(self, event: str, *args: Any) -> BaseException | None:
-        """Calls the method of every callback, also after a fault; returns the first fault."""
-        faults = [self._call(name, event, *args)[1] for name in self.named]
-        return next((fault for fault in faults if fault is not None), None)
-
-    def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        """The state of each by its name, as JSON, and the tensors that are part of them.
-
-        Raises: what a callback's `state_dict` raises, as an error that names the callback.
-        """
-        tensors: dict[str, Tensor] = {}
-        found = {}
-        for name in self.named:
-            state, fault = self._call(name, "state_dict")
-            if fault is not None:
-                raise fault
-            found[name] = pack(state or {}, f"callback {name}: state_dict", tensors)
-        return found, tensors
-
-    def load(self, states: dict[str, Any], tensors: dict[str, Tensor]) -> list[str]:
-        """Takes over states; events for callbacks that come or go."""
-        for name in self.named.keys() & states.keys():
-            _, fault = self._call(name, "load_state_dict", unpack(states[name], tensors))
-            if fault is not None:
-                raise fault
-        gone = [name for name in states if name not in self.named]
-        new = [name for name in self.named if name not in states]
-        return [f"resumed without the callback {name}" for name in gone] + [
-            f"resumed with a new callback {name}" for name in new
-        ]
-
-    def _call(self, name: str, event: str, *args: Any) -> tuple[Any, BaseException | None]:
-        """What the method gave, and what it raised as an error to show to the user."""
-        method = getattr(self.named[name], event, None)
-        if method is None:
-            return None, None
-        try:
-            return method(*args), None
-        except KeyboardInterrupt as stop:
-            return None, stop
-        except UserError as error:
-            fault = UserError(*(f"callback {name}: {message}" for message in error.messages))
-            fault.__cause__ = error
-            return None, fault
-        except BaseException as error:
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            place = f"{Path(where.filename).name}:{where.lineno}"
-            told = RunError(f"callback {name}: {event} raised {error!r} ({place})")
-            told.__cause__ = error
-            return None, told
 
 
 class Files(Callback):

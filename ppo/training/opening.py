@@ -12,6 +12,7 @@ import torch
 from ppo.algorithm import automatic
 from ppo.algorithm.learner import Learner
 from ppo.config import Config
+from ppo.config.options import TrainConfig
 from ppo.core.errors import UserError
 from ppo.envs.base import Environments
 from ppo.envs.given import Given, read, settle
@@ -25,21 +26,21 @@ from ppo.training.fine_tuning import adopt_all
 
 
 class Opened(NamedTuple):
-    """A run's folder; `previous` and `differs`: settings since then; events of changed settings."""
+    """A run's folder; what differs, and from what, for the header; events of changed settings."""
 
     folder: RunFolder
     differs: dict[str, Any]
     events: list[str]
 
 
-def initial_run(results: Path, run: str | None) -> Path | None:
+def initial_run(results: Path, train: TrainConfig) -> Path | None:
     """The folder of the run that `train.initial_policy` names; None: it names none.
 
     Raises:
         UserError: there is no such run.
     """
     try:
-        return find_run(results, run) if run else None
+        return find_run(results, train.initial_policy) if train.initial_policy else None
     except UserError as error:
         raise UserError(f"train.initial_policy: {error}") from error
 

@@ -27,9 +27,6 @@ from ppo.runs.checkpoint import Checkpoint
 from ppo.runs.folder import RunFolder
 from ppo.runs.summary import changes_between
 
-States = tuple[
-    dict[str, Any], dict[str, Tensor]
-]  # states of callbacks: JSON, and the tensors in it
 # What the shapes of weights and of the critic's statistics follow from.
 SHAPING = ("network.", "auxiliary.", "balancing.", "ppo.value_", "ppo.return_", "ppo.normalize_r")
 SCHEDULES = {  # number in `ppo`: its schedule

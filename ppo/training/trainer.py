@@ -141,12 +141,13 @@ class Trainer(Loop):
         Raises:
             UserError: it is none, or there is no record.
         """
-        if self._record is None:
+        record = self.callbacks.record
+        if record is None:
             raise UserError(f"log: {name}: there is a record in on_batch alone")
         try:
             if isinstance(value, str | bytes):  # float("3.5") is a number
                 raise TypeError
-            self._record[f"custom/{name}"] = clean(value)
+            record[f"custom/{name}"] = clean(value)
         except (TypeError, ValueError, RuntimeError):  # the last of a tensor of several
             shown = one_line(repr(value))[:MAX_SHOWN]
             raise UserError(
@@ -169,14 +170,15 @@ class Trainer(Loop):
                 checkpoint not yet loaded.
         """
         self._must_be_saved("set")
-        if self._event is None and not self.begun and (self.resumed or self.opened):
+        if self.callbacks.event is None and not self.begun and (self.resumed or self.opened):
             raise UserError(
-                f"set: {key}: train loads what the checkpoint holds; give the configuration another "
-                "value, or call it in on_batch"
+                f"set: {key}: train loads what the checkpoint holds; write it into the "
+                "configuration, or call set in on_batch"
             )
-        event = None if self._restoring else self.settings.set(key, value)
+        event = None if self.callbacks.restoring else self.settings.set(key, value)
         if event:
-            (self.events if self._record is None else self._record["events"]).append(event)
+            record = self.callbacks.record
+            (self.events if record is None else record["events"]).append(event)
 
     def call_envs(self, method: str, *args: Any) -> list[Any]:
         """Calls a method of every training environment of this process; what each gives.
@@ -192,7 +194,7 @@ class Trainer(Loop):
         self._must_be_saved("call_envs")
         if not self.begun:
             raise UserError(f"call_envs: {method}: nothing has begun; call it in on_start")
-        return [] if self._restoring else self.envs.call(method, *args)
+        return [] if self.callbacks.restoring else self.envs.call(method, *args)
 
     def stop(self, reason: str) -> None:
         """Ends the run after this batch, with an evaluation; its status is then `finished`."""
@@ -201,8 +203,9 @@ class Trainer(Loop):
         self._stop = self._stop or str(reason)
 
     def _must_be_saved(self, name: str) -> None:
-        if self._event in ("on_checkpoint", "on_end"):
-            raise UserError(f"{name}: the checkpoint is written before {self._event}; use on_batch")
+        event = self.callbacks.event
+        if event in ("on_checkpoint", "on_end"):
+            raise UserError(f"{name}: the checkpoint is written before {event}; use on_batch")
 
 
 def _is_count(value: Any) -> bool:

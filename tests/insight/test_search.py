@@ -159,6 +159,7 @@ def states(tuner):
 
 def test_bad_trials_are_pruned_and_the_best_is_a_file(tuned, monkeypatch):
     from ppo.insight.experiments import findings
+
     tuner, folder, lines = tuned(Played(), trials=14)
     assert len(states(tuner)) == 14 and set(states(tuner)) == {"COMPLETE", "PRUNED"}
     assert sum("below the median" in line for line in lines) == states(tuner).count("PRUNED")

@@ -13,7 +13,7 @@ from learner_tools import settings
 from ppo import Trainer
 from ppo.algorithm import learner
 from ppo.cli.console import Console
-from ppo.training import loop
+from ppo.training import evaluations
 from ppo.training.evaluations import RunEvaluations
 
 
@@ -87,7 +87,7 @@ class Heard(Console):
 def test_an_evaluation_that_takes_long_tells_once_what_it_waits_for(
     tmp_path, monkeypatch, patience, times
 ):
-    monkeypatch.setattr(loop, "LONG_EVALUATION", patience)
+    monkeypatch.setattr(evaluations, "LONG", patience)
     config = settings("CartPole-v1", evaluation__interval=1, evaluation__max_steps=40)
     console = Heard()
     Trainer(config, tmp_path, console=console).train(batches=3)

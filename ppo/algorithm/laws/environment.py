@@ -73,4 +73,3 @@ def _history(
             ends = step.terminated | step.truncated
             found.append((obs.clone(), step.rewards.clone(), ends.clone()))
     return found
-
