@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vjp
 
 from ppo.algorithm.optimizer import FlatParameters
-from ppo.core.data import Batch
+from ppo.core.data import Batch, Rollout
 from ppo.functional.moments import (
     explained_share,
     explained_variance,
@@ -158,7 +158,7 @@ def after_update(
         else features.new_full((), torch.nan),
         "dead_units": (features.std(0, correction=0) < 1e-3 * largest).float().mean(),
         **_of_inputs(objective, few),
-        "action_out_of_bounds_share": _out_of_bounds(objective, few),
+        "action_out_of_bounds_share": out_of_bounds(objective, few),
     }
 
 
@@ -175,7 +175,8 @@ def _of_inputs(objective: Objective, few: Batch) -> dict[str, Tensor]:
     return {"obs_outlier_share": (inputs.abs() >= 10.0).float().mean(), "obs_std_ratio": ratio}
 
 
-def _out_of_bounds(objective: Objective, few: Batch) -> Tensor:
+def out_of_bounds(objective: Objective, few: Batch | Rollout) -> Tensor:
+    """The share of entries that lie outside -1 to 1 where they are bounded; NaN for choices."""
     distribution = objective.agent.distribution
     if distribution.discrete:
         return few.obs.new_full((), torch.nan, dtype=torch.float32)

@@ -24,12 +24,11 @@ from ppo.core.randomness import generator
 from ppo.envs.torch_env import TorchEnvironment
 from ppo.functional.moments import masked_moments
 from ppo.losses import balancers
+from ppo.policies.action_frame import ActionFrame
 from ppo.policies.demonstrations import Demonstrations, episodes
 
-HELD_SAMPLES = 1e7  # weight of the statistics of a policy to start from: they hardly move
 LAST_RATE = 0.1  # share of the learning rate at the end
 MIN_POLICY_STD = 0.1  # normalized action units, so that PPO has something to explore with
-NEAR_BOUND = 0.999  # largest size of a squashed action
 
 
 class Segments(NamedTuple):
@@ -59,48 +58,6 @@ def cut(demonstrations: Demonstrations, horizon: int) -> list[Segments]:
 
 def joined(parts: list[Segments]) -> Segments:
     return Segments(*(torch.cat(fields) for fields in zip(*parts, strict=True)))
-
-
-class ActionFrame:
-    """Between actions of the environment and what the actor's output layer gives.
-
-    The network learns standardized actions; `fold` puts their statistics into the output layer,
-    so that they are saved with the policy and used wherever it acts.
-    """
-
-    def __init__(self, distribution: Any, actions: Tensor) -> None:
-        self.distribution = distribution
-        self.discrete = bool(distribution.discrete)
-        if self.discrete:
-            return
-        self.squashed = distribution.bounded * (distribution.squash == "tanh")
-        inner = self.inner(actions)
-        self.mean, self.std = inner.mean(0), inner.std(0, correction=0)
-        self.std = torch.where(self.std > 0, self.std, torch.ones_like(self.std))
-        deviation = actions.std(0, correction=0)
-        self.deviation = torch.where(deviation > 0, deviation, torch.ones_like(deviation))
-
-    def inner(self, actions: Tensor) -> Tensor:
-        """What the distribution's mode must be, [..., A]."""
-        unit = (actions - self.distribution.center) / self.distribution.half_range
-        inside = unit.clamp(-NEAR_BOUND, NEAR_BOUND)
-        return torch.where(self.squashed > 0, inside.atanh(), unit)
-
-    def mode(self, output: Tensor) -> Tensor:
-        return self.mean + self.std * self.distribution.mode(output)
-
-    def to_env(self, output: Tensor) -> Tensor:
-        """Actions in the environment's units, not clipped: clipping would leave no gradient."""
-        mode = self.mode(output)
-        unit = torch.where(self.squashed > 0, mode.tanh(), mode)
-        return self.distribution.center + self.distribution.half_range * unit
-
-    @torch.no_grad()
-    def fold(self, layer: nn.Linear) -> None:
-        if not self.discrete:
-            size = len(self.mean)  # the rows after these hold standard deviations
-            layer.weight[:size].mul_(self.std.unsqueeze(-1))
-            layer.bias[:size].mul_(self.std).add_(self.mean)
 
 
 class Imitator:
@@ -152,7 +109,7 @@ class Imitator:
         self.records: list[dict[str, Any]] = []
         self.optimizer = torch.optim.Adam(
             [
-                {"params": self._parameters(), "factor": 1.0},
+                {"params": self.parameters(), "factor": 1.0},
                 {"params": list(self.balancer.parameters()), "factor": BALANCER_RATE},
             ],
             lr=self.settings.learning_rate,
@@ -190,7 +147,8 @@ class Imitator:
         learned = [parts[i] for i in order[held:]]
         return joined(learned), joined([parts[i] for i in order[:held]] or learned)
 
-    def _parameters(self) -> list[nn.Parameter]:
+    def parameters(self) -> list[nn.Parameter]:
+        """Those of the actor, which are all that is trained."""
         agent = self.agent
         encoder = agent.encoder if agent.shared else agent.actor_encoder
         return [*encoder.parameters(), *agent.actor.parameters()]
@@ -205,7 +163,7 @@ class Imitator:
             log_prob = self.agent.distribution.log_prob(output, batch.actions.flatten(0, 1))
             return (-(log_prob * mask.flatten()).sum() / mask.sum()).unsqueeze(0)
         actions = self.frame.to_env(output).unflatten(0, mask.shape)
-        error = (actions - batch.actions) / self._action_unit()
+        error = (actions - batch.actions) / self.action_unit()
         losses = [_masked(error.square(), mask)]
         if self.uses_trajectories:
             error = (
@@ -214,7 +172,8 @@ class Imitator:
             losses.append(_masked(error.square(), mask))
         return torch.stack(losses)
 
-    def _action_unit(self) -> Tensor:
+    def action_unit(self) -> Tensor:
+        """[A] what errors of actions are counted in."""
         unit = self.frame.deviation
         return unit if self.settings.unit == "deviation" else torch.ones_like(unit)
 
@@ -236,7 +195,7 @@ class Imitator:
             return torch.full((1,), torch.nan)
         batch, found = self.learning, []
         weights = batch.mask.flatten()
-        columns = [batch.actions / self._action_unit()]
+        columns = [batch.actions / self.action_unit()]
         if self.uses_trajectories:
             columns.append(self._unroll(batch, batch.actions) / self.obs_unit)
         for column in columns:
@@ -284,7 +243,7 @@ class Imitator:
             total, weights = self.balancer(losses)
             self.optimizer.zero_grad()
             total.backward()
-            norm = nn.utils.clip_grad_norm_(self._parameters(), self.settings.max_grad_norm)
+            norm = nn.utils.clip_grad_norm_(self.parameters(), self.settings.max_grad_norm)
             self.optimizer.step()
             rows.append(
                 torch.cat([losses.detach(), weights.detach() * losses.detach(), norm[None]])
@@ -293,7 +252,7 @@ class Imitator:
 
     def gradient_norms(self, terms: Any) -> Tensor:
         """[J] of the unweighted losses on the actor's parameters."""
-        return torch.stack([norm_of(term, self._parameters()) for term in terms])
+        return torch.stack([norm_of(term, self.parameters()) for term in terms])
 
     def _minibatches(self, epoch: int) -> Iterator[Tensor]:
         size, horizon = self.learning.mask.shape
@@ -348,28 +307,3 @@ def _check_network(config: Config, layout: Layout) -> None:
 def _masked(errors: Tensor, mask: Tensor) -> Tensor:
     """Mean over steps that are there and entries, of [S, H, E] with mask [S, H]."""
     return (errors * mask.unsqueeze(-1)).sum() / (mask.sum() * errors.shape[-1])
-
-
-@torch.no_grad()
-def adopt(agent: Any, other: Any, run: str) -> None:
-    """Gives `agent` the actor, the encoder and the observation statistics of `other`.
-
-    The statistics then count as many samples as no run sees: if they moved, so would the policy.
-
-    Raises:
-        UserError: the two networks differ.
-    """
-    fresh = ("critic.", "critic_encoder.", "critic_memory.", "value_head.")
-    own, taken = (
-        {k: v for k, v in whose.state_dict().items() if not k.startswith(fresh)}
-        for whose in (agent, other)
-    )
-    for name in {**own, **taken}:
-        shapes = [part[name].shape if name in part else None for part in (own, taken)]
-        if shapes[0] != shapes[1]:
-            raise UserError(
-                f"train.initial_policy: {run}: its network differs in {name}; "
-                "env and network must be as in that run"
-            )
-    agent.load_state_dict(taken, strict=False)
-    agent.normalizer.count.clamp_(min=HELD_SAMPLES)

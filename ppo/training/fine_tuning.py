@@ -1,9 +1,11 @@
-"""Fine-tuning: a run that begins with all that another one has learned."""
+"""Runs that begin with what another one has learned: its actor, or all of it."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ppo.algorithm.learner import Learner
@@ -13,6 +15,8 @@ from ppo.core.errors import UserError
 from ppo.policies.policy import checkpoint_of, load_policy
 from ppo.runs.folder import RunFolder
 
+HELD_SAMPLES = 1e7  # weight of the statistics of a policy to start from: they hardly move
+OF_THE_CRITIC = ("critic.", "critic_encoder.", "critic_memory.", "value_head.")
 LEARNED = ("objective.agent.", "objective.value_scale.", "discount.", "reward_scale.")
 OF_ENVIRONMENTS = ("reward_scale.carried",)  # discounted sums of episodes that are over
 # What gives the critic's output its meaning, beside the shapes of its tensors.
@@ -24,6 +28,24 @@ UNITS = (
     "reward_scaling",
     "gamma_schedule",
 )
+
+
+@torch.no_grad()
+def adopt_actor(agent: Any, other: Any, run: str) -> None:
+    """Gives `agent` the actor, the encoder and the observation statistics of `other`.
+
+    The statistics then count as many samples as no run sees: if they moved, so would the policy.
+
+    Raises:
+        UserError: the two networks differ.
+    """
+    own, taken = (
+        {k: v for k, v in whose.state_dict().items() if not k.startswith(OF_THE_CRITIC)}
+        for whose in (agent, other)
+    )
+    _refuse_others(own, taken, run, "network")
+    agent.load_state_dict(taken, strict=False)
+    agent.normalizer.count.clamp_(min=HELD_SAMPLES)
 
 
 def adopt_all(learner: Learner, config: Config, folder: Path, run: str) -> list[str]:
@@ -45,10 +67,15 @@ def adopt_all(learner: Learner, config: Config, folder: Path, run: str) -> list[
                 f"needs ppo.{name}={then}, or write train.initial_parts: actor"
             )
     own = nn.Module.state_dict(learner)
-    saved = checkpoint_of(RunFolder.open(folder.parent, str(folder)))
-    found = of_earlier_versions(saved.tensors, own)
-    _refuse_others(_learned(own), _learned(found), run)
-    nn.Module.load_state_dict(learner, _learned(found), strict=False)
+    saved = checkpoint_of(RunFolder(folder))
+    found = _learned(of_earlier_versions(saved.tensors, own))
+    if not any(name.startswith("objective.value_scale.") for name in saved.tensors):
+        raise UserError(
+            f"train.initial_parts: all: {run} comes from --mode pretrain and has no critic; "
+            "write train.initial_parts: actor"
+        )
+    _refuse_others(_learned(own), found, run, "network or critic")
+    nn.Module.load_state_dict(learner, found, strict=False)
     return [*events, f"actor, critic and statistics start from {run}"]
 
 
@@ -60,16 +87,15 @@ def _learned(state: dict[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def _refuse_others(own: dict[str, Tensor], found: dict[str, Tensor], run: str) -> None:
-    if not any(name.startswith("objective.value_scale.") for name in found):
-        raise UserError(
-            f"train.initial_parts: all: {run} comes from --mode pretrain and has no critic; "
-            "write train.initial_parts: actor"
-        )
+def _refuse_others(own: dict[str, Tensor], found: dict[str, Tensor], run: str, what: str) -> None:
+    """
+    Raises:
+        UserError: a tensor is missing on one side, or has another shape.
+    """
     for name in {**own, **found}:
         shapes = [part[name].shape if name in part else None for part in (own, found)]
         if shapes[0] != shapes[1]:
             raise UserError(
-                f"train.initial_policy: {run}: its network or critic differs in {name}; "
+                f"train.initial_policy: {run}: its {what} differs in {name}; "
                 "env and network must be as in that run"
             )

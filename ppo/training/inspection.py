@@ -142,7 +142,7 @@ def _actions(learner: Learner, rollout: Any) -> dict[str, Any]:
         found["center"] = distribution.center.tolist()
         found["squash"] = distribution.squash
         # As training reports it; it reads the actions alone, of a rollout as of a batch.
-        found["clipped_share"] = float(health._out_of_bounds(learner.objective, rollout))
+        found["clipped_share"] = float(health.out_of_bounds(learner.objective, rollout))
     return found
 
 
@@ -328,8 +328,8 @@ def _regression(
         imitator.frame.std = 1.0 / imitator.agent.distribution.half_range
     segments = imitator.learning.select(torch.arange(min(512, len(imitator.learning.mask))))
     losses = imitator.losses(segments)
-    parameters = imitator._parameters()
-    unit = torch.ones(1) if imitator.frame.discrete else imitator._action_unit()
+    parameters = imitator.parameters()
+    unit = torch.ones(1) if imitator.frame.discrete else imitator.action_unit()
     scaled = torch.as_tensor(data.actions).float() / unit
     mean = scaled.mean(0) if config.imitation.unit == "deviation" else torch.zeros(1)
     scaled = scaled - (0.0 if imitator.frame.discrete else mean)

@@ -22,7 +22,7 @@ from ppo.runs.folder import RunFolder
 from ppo.runs.names import find_run
 from ppo.runs.summary import changed_settings, keep_former_settings
 from ppo.training import state as saving
-from ppo.training.fine_tuning import adopt_all
+from ppo.training.fine_tuning import adopt_actor, adopt_all
 
 
 class Opened(NamedTuple):
@@ -56,11 +56,9 @@ def adopt_policy(learner: Learner, config: Config, folder: Path | None) -> list[
         return []
     if config.train.initial_parts == "all":
         return adopt_all(learner, config, folder, run)
-    from ppo.policies.imitation import adopt
-
     policy = load_policy(folder)
     events = policy.check_environments(learner.collector.envs, run)
-    adopt(learner.objective.agent, policy.agent, run)
+    adopt_actor(learner.objective.agent, policy.agent, run)
     return [*events, f"the actor starts from {run}; the critic is new"]
 
 

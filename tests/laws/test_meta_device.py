@@ -131,7 +131,7 @@ def test_every_encoder_of_pictures(encoder, numbers):
 
 
 def test_a_scalar_on_the_host_is_noticed(monkeypatch):
-    monkeypatch.setattr("ppo.algorithm.health._out_of_bounds", lambda *_: torch.full((), torch.nan))
+    monkeypatch.setattr("ppo.algorithm.health.out_of_bounds", lambda *_: torch.full((), torch.nan))
     with pytest.raises((RuntimeError, NotImplementedError), match="meta|device"):
         one_batch("env.id=CartPole-v1", "env.backend=torch")
 

@@ -16,9 +16,10 @@ from ppo.envs.native.double_integrator import DoubleIntegrator
 from ppo.losses.balancers import REGISTRY
 from ppo.policies.demonstrate import expert_of, record
 from ppo.policies.demonstrations import Demonstrations, write
-from ppo.policies.imitation import Imitator, adopt, cut
+from ppo.policies.imitation import Imitator, cut
 from ppo.policies.policy import Policy, load_policy
 from ppo.policies.pretrain import pretrain
+from ppo.training.fine_tuning import adopt_actor
 from ppo.training.opening import adopt_policy
 from ppo.training.trainer import Trainer
 
@@ -146,7 +147,7 @@ def test_another_network_is_refused(optimal, setting):
     agents = [imitator_of(optimal).agent, imitator_of(optimal, setting).agent]
     for agent, other in (agents, agents[::-1]):
         with pytest.raises(ValueError, match="its network differs in"):
-            adopt(agent, other, "run0001")
+            adopt_actor(agent, other, "run0001")
 
 
 def test_the_command_saves_a_run_that_evaluate_and_train_can_use(optimal, tmp_path, capsys):
