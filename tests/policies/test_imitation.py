@@ -11,6 +11,7 @@ from gymnasium import spaces
 from ppo.cli import main
 from ppo.config import Config
 from ppo.core import program
+from ppo.core.errors import UserError
 from ppo.envs.make import make_environments
 from ppo.envs.native.double_integrator import DoubleIntegrator
 from ppo.losses.balancers import REGISTRY
@@ -138,6 +139,9 @@ def test_ppo_starts_from_the_actor_and_not_from_the_critic(optimal, tmp_path):
     trainer.learner.step()
     moved = (agent.normalizer.mean - source.agent.normalizer.mean).abs()
     assert (moved < 1e-3 * source.agent.normalizer.exact_variance.sqrt()).all()
+    whole = trainer.config.with_overrides(["train.initial_parts=all"])
+    with pytest.raises(UserError, match="comes from --mode pretrain and has no critic"):
+        adopt_policy(trainer.learner, whole, trainer.initial_policy)
 
 
 @pytest.mark.parametrize(
