@@ -1,15 +1,11 @@
-"""Files of demonstrations: observations and actions that a policy can learn from.
+"""Demonstrations: observations and actions that a policy can learn from, checked as they are read.
 
-Formats by file name: .npz, .safetensors, .hdf5 or .h5 (needs the extra `demos`), and a Minari data
-set (its folder or its main_data.hdf5). Nothing in such a file is executed. docs/demonstrations.md
-describes the fields.
+docs/demonstrations.md describes the fields of their files, formats.py reads and writes these.
 """
 
 from __future__ import annotations
 
-import io
-import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,9 +13,10 @@ import gymnasium as gym
 import numpy as np
 
 from ppo.core.errors import UserError
-from ppo.core.program import install
 from ppo.envs.entries import choices
 from ppo.envs.observations import ObservationEncoder
+from ppo.policies import formats
+from ppo.policies.formats import Raw
 from ppo.runs import files
 
 ENDS = ("episode_ends", "ends", "dones", "terminals", "timeouts", "terminations", "truncations")
@@ -40,9 +37,6 @@ class Demonstrations(NamedTuple):
         return int(self.ends.sum())
 
 
-Raw = dict[str, np.ndarray]
-
-
 def read(
     path: str | Path,
     observation_space: gym.Space,
@@ -58,7 +52,7 @@ def read(
         UserError: the file cannot be read, lacks a field, or does not fit the environment.
     """
     path = Path(path)
-    raw = _flat_rows(_load(path), path)
+    raw = _flat_rows(formats.load(path), path)
     try:
         obs = _observations(raw["observations"], observation_space, precise)
         actions = _actions(raw["actions"], action_space)
@@ -90,11 +84,8 @@ def write(path: str | Path, demonstrations: Demonstrations) -> None:
     }
     if demonstrations.rewards is not None:
         arrays["rewards"] = demonstrations.rewards
-    writer = _WRITERS.get(path.suffix)
-    if writer is None:
-        raise UserError(f"--data {path}: unknown ending; allowed: {', '.join(sorted(_WRITERS))}")
     try:
-        files.atomic_write(path, writer(arrays))
+        files.atomic_write(path, formats.writer_of(path)(arrays))
     except OSError as error:
         raise UserError(f"--data {path}: cannot be written ({files.reason(error)})") from None
 
@@ -102,8 +93,7 @@ def write(path: str | Path, demonstrations: Demonstrations) -> None:
 def check_name(path: str | Path) -> None:
     """Refuses a name that `write` could not use, before any work is done."""
     path = Path(path)
-    if path.suffix not in _WRITERS:
-        raise UserError(f"--data {path}: unknown ending; allowed: {', '.join(sorted(_WRITERS))}")
+    formats.writer_of(path)
     if not path.absolute().parent.is_dir():
         raise UserError(f"--data {path}: there is no folder {path.absolute().parent}")
 
@@ -116,130 +106,6 @@ def episodes(demonstrations: Demonstrations) -> Iterator[slice]:
         start = int(end) + 1
     if start < len(demonstrations.obs):
         yield slice(start, len(demonstrations.obs))
-
-
-# ---- files
-
-
-def _load(path: Path) -> list[Raw]:
-    """The file's arrays: one dictionary, or one for each episode of a Minari data set."""
-    if path.is_dir():
-        path = _minari_file(path)
-    if not path.is_file():
-        raise UserError(f"{path}: there is no such file")
-    reader = _READERS.get(path.suffix)
-    if reader is None:
-        raise UserError(f"{path}: unknown ending; allowed: {', '.join(sorted(_READERS))}")
-    try:
-        return reader(path)
-    except UserError:
-        raise
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, RuntimeError) as error:
-        raise UserError(f"{path}: cannot be read ({_reason(error)})") from None
-    except Exception as error:
-        if type(error).__module__.partition(".")[0] == "safetensors":
-            raise UserError(f"{path}: cannot be read ({_reason(error)})") from None
-        raise
-
-
-def _minari_file(folder: Path) -> Path:
-    for name in ("data/main_data.hdf5", "main_data.hdf5"):
-        if (folder / name).is_file():
-            return folder / name
-    raise UserError(f"{folder}: no data/main_data.hdf5 in it; give a file or a Minari data set")
-
-
-def _reason(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return text[0][:160] if text else type(error).__name__
-
-
-def _read_npz(path: Path) -> list[Raw]:
-    with np.load(path, allow_pickle=False) as file:
-        return [{name: file[name] for name in file.files}]
-
-
-def _read_safetensors(path: Path) -> list[Raw]:
-    from safetensors.numpy import load_file
-
-    return [load_file(path)]
-
-
-def _h5py() -> Any:
-    try:
-        import h5py
-    except ImportError:
-        raise UserError(
-            f"--data: .hdf5 files need the package h5py; run: {install('demos')}"
-        ) from None
-    return h5py
-
-
-def _read_hdf5(path: Path) -> list[Raw]:
-    with _h5py().File(path, "r") as file:
-        names = [name for name in file if name.startswith("episode_") and _is_group(file[name])]
-        if names:
-            names.sort(key=lambda name: int(name[8:]) if name[8:].isdigit() else -1)
-            return [_minari_episode(file[name]) for name in names]
-        return [{name: _array(file[name]) for name in file}]
-
-
-def _is_group(node: Any) -> bool:
-    return hasattr(node, "keys")
-
-
-def _array(node: Any) -> np.ndarray:
-    """A data set, or a group of them side by side, in the order of their names."""
-    if not _is_group(node):
-        return np.asarray(node)
-    parts = [_array(node[name]) for name in sorted(node)]
-    return np.concatenate([part.reshape(len(part), -1) for part in parts], 1)
-
-
-def _minari_episode(group: Any) -> Raw:
-    """Minari keeps one observation more than actions: the last one is not acted on."""
-    fields = ("observations", "actions", "rewards")
-    found = {name: _array(group[name]) for name in fields if name in group}
-    if "observations" in found and "actions" in found:
-        found["observations"] = found["observations"][: len(found["actions"])]
-        ends = np.zeros(len(found["actions"]), bool)
-        ends[-1:] = True
-        found["episode_ends"] = ends
-    return found
-
-
-def _npz(arrays: Raw) -> bytes:
-    file = io.BytesIO()
-    np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-    return file.getvalue()
-
-
-def _safetensors(arrays: Raw) -> bytes:
-    from safetensors.numpy import save
-
-    return save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
-
-
-def _hdf5(arrays: Raw) -> bytes:
-    buffer = io.BytesIO()
-    with _h5py().File(buffer, "w") as file:
-        for name, array in arrays.items():
-            file.create_dataset(name, data=array)
-    return buffer.getvalue()
-
-
-_READERS: dict[str, Callable[[Path], list[Raw]]] = {
-    ".npz": _read_npz,
-    ".safetensors": _read_safetensors,
-    ".hdf5": _read_hdf5,
-    ".h5": _read_hdf5,
-}
-_WRITERS: dict[str, Callable[[Raw], bytes]] = {
-    ".npz": _npz,
-    ".safetensors": _safetensors,
-    ".hdf5": _hdf5,
-    ".h5": _hdf5,
-}
 
 
 # ---- from the file's arrays to rows

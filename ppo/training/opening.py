@@ -11,8 +11,7 @@ import torch
 
 from ppo.algorithm import automatic
 from ppo.algorithm.learner import Learner
-from ppo.config import Config
-from ppo.config.options import TrainConfig
+from ppo.config import Config, TrainConfig
 from ppo.core.errors import UserError
 from ppo.envs.base import Environments
 from ppo.envs.given import Given, read, settle
