@@ -115,11 +115,13 @@ def writer_of(path: Path) -> Callable[[Raw], bytes]:
     """What makes the content of a file of this name.
 
     Raises:
-        UserError: another ending.
+        UserError: another ending, or the package for it is missing.
     """
     writer = _WRITERS.get(path.suffix)
     if writer is None:
         raise UserError(f"--data {path}: unknown ending; allowed: {', '.join(sorted(_WRITERS))}")
+    if writer is _hdf5:
+        _h5py()
     return writer
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sys
 
 import h5py
 import numpy as np
@@ -181,6 +182,14 @@ def test_the_command_writes_what_the_optimal_control_does(tmp_path, capsys):
         env.state[:] = [obs[0, 0], obs[0, 1], obs[0, 0] + obs[0, 2], obs[0, 1] + obs[0, 3], 15]
         reached = [env.step(action)[0] for action in found.actions[steps]]
         np.testing.assert_allclose(reached[:-1], obs[1:], atol=1e-3)
+
+
+def test_a_package_that_is_missing_is_told_before_anything_is_played(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    monkeypatch.setattr("ppo.policies.demonstrate.record", lambda *_: pytest.fail("it played"))
+    words = ["--episodes", "8", "--data", str(tmp_path / "d.hdf5"), "--quiet"]
+    assert main(["--mode", "demonstrate", *words]) == 2
+    assert "need the package h5py" in capsys.readouterr().err
 
 
 def test_a_final_error_is_told_where_there_is_one_alone(tmp_path, capsys, monkeypatch):
