@@ -1,4 +1,4 @@
-"""What is printed around the batches: header, findings, health of a single batch, end."""
+"""What is printed below the batches: findings, the health of a single one, the end."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ppo.cli.columns import Record, figure
+from ppo.cli.header import LABEL, effective, labelled
 from ppo.config.units import REWARDS, value_loss_unit
 from ppo.core import program
 from ppo.core.errors import Diverged
@@ -22,131 +23,6 @@ if TYPE_CHECKING:
 HEALTHY = "healthy: no rule of --mode diagnose fired"
 USUAL_CUT = "A few times is usual; dozens mean that nothing else than the largest term is learned"
 NOTABLE = 0.05  # evaluations that take this share of the training's time are mentioned
-LABEL = 7  # run0042, differs, verdict: what stands before the bar
-
-# ---- the header
-
-
-def fixes(ppo: PPOConfig) -> list[str]:
-    """Which of the three cures of an exploding value loss are active."""
-    return [_value_clip(ppo), _return_standardization(ppo), _value_loss_weight(ppo)]
-
-
-def _value_clip(ppo: PPOConfig) -> str:
-    kind, width = ppo.value_clip_kind, ppo.value_clip_epsilon
-    if kind == "relative":
-        return f"relative value clipping: +-{width:,.1%} of the old value"
-    if kind == "sigma":
-        return f"value clipping: +-{width:g} standard deviations of the return"
-    if kind == "absolute":
-        unit = "of the standardized return" if ppo.normalize_returns else "in units of the reward"
-        return f"relative value clipping: off (absolute, +-{width:g} {unit})"
-    return "value clipping: off"
-
-
-def _return_standardization(ppo: PPOConfig) -> str:
-    if not ppo.normalize_returns:
-        return "return standardization: off"
-    if ppo.return_normalizer == "symlog":
-        return "return standardization: off (symlog)"
-    return f"return standardization: on (scale {ppo.return_scale}), {ppo.return_normalizer}"
-
-
-def _value_loss_weight(ppo: PPOConfig) -> str:
-    return f"value loss weight: {ppo.value_loss_weight:g}{_effective(ppo)}"
-
-
-def _effective(ppo: PPOConfig) -> str:
-    """In network units, errors of returns standardized to scale s grow with s squared."""
-    if not ppo.normalize_returns or ppo.value_loss_unit == "variance":
-        return ""
-    return f" (effective {ppo.value_loss_weight * ppo.return_scale**2:g})"
-
-
-def labelled(label: str, text: str, width: int = WIDTH) -> list[str]:
-    """`label   | text`, wrapped at words; a path or a command longer than a line stays whole."""
-    start = f"{label:<{LABEL}} | "
-    return wrapped(text, width, start, f"{'':<{LABEL}} | ")
-
-
-def packed(label: str, parts: list[str], width: int = WIDTH) -> list[str]:
-    """As few lines as hold `parts`, separated by bars."""
-    lines: list[str] = []
-    for part in parts:
-        if lines and len(lines[-1]) + 3 + len(part) <= width:
-            lines[-1] += f" | {part}"
-        else:
-            lines.append(f"{label if not lines else '':<{LABEL}} | {part}")
-    return lines
-
-
-def header(
-    run_name: str, config: Config, facts: Mapping[str, Any], width: int = WIDTH
-) -> list[str]:
-    """At most five lines on what starts, with which cures, and where it goes."""
-    threads, parameters = facts.get("threads"), facts.get("parameters")
-    device = str(facts.get("device", config.system.device))
-    steps = compact(facts.get("total_steps") or config.train.total_timesteps)
-    parts = [  # what matters less goes first where they do not fit into one line
-        f"{config.env.id} ({facts.get('backend', config.env.backend)}, {config.env.num_envs} envs)",
-        str(facts.get("length") or f"{steps} steps"),
-        f"seed {config.system.seed}",
-        device,
-        *([] if threads is None else [f"{threads} thread{'s' if threads != 1 else ''}"]),
-        *([] if parameters is None else [f"{compact(parameters)} parameters"]),
-    ]
-    fitting = (packed(run_name, parts[:count], width) for count in range(len(parts), 0, -1))
-    first = next(lines for lines in fitting if len(lines) == 1)
-    lines = [*first, *_cures(config.ppo, width)]
-    if facts.get("differs"):
-        text = _differs(facts["differs"], facts.get("previous"), width)
-        lines += labelled("differs", text, width)[:1]
-    if facts.get("path"):
-        lines.append(_output(str(facts["path"]), facts.get("batch"), width))
-    return lines[:5]
-
-
-def _cures(ppo: PPOConfig, width: int) -> list[str]:
-    """The fixes in two lines where they can be had."""
-    lines = packed("fixes", fixes(ppo), width)
-    if len(lines) > 2:
-        short = [text.replace(", popart", "") for text in fixes(ppo)]
-        lines = packed("fixes", short, width)
-    return lines
-
-
-def _output(path: str, batch: Any, width: int) -> str:
-    """The path, never cut, with what fits beside it."""
-    line = f"{'output':<{LABEL}} | {path}"
-    hints = ["Ctrl-C once: finish, save, report"]
-    if batch:
-        hints.insert(0, f"goes on at batch {batch}")
-    for hint in ("; ".join(hints), hints[0]):
-        if len(line) + 4 + len(hint) <= width:
-            return f"{line}    {hint}"
-    return line
-
-
-def _differs(changes: Any, previous: str | None, width: int) -> str:
-    """The settings that changed since another run, as many as fit."""
-    changes = [changes] if isinstance(changes, str) else list(changes)
-    room = width - LABEL - 3
-
-    def more(shown: int) -> str:
-        return f", and {len(changes) - shown} more" if shown < len(changes) else ""
-
-    start = f"from {previous}: " if previous else ""
-    forms = (start + changes[0], changes[0], changes[0].partition(" ")[0])
-    text = next((form for form in forms if len(form + more(1)) <= room), forms[-1])
-    for shown, change in enumerate(changes[1:], start=2):
-        if len(f"{text}, {change}{more(shown)}") > room:
-            return text + more(shown - 1)
-        text = f"{text}, {change}"
-    return text
-
-
-# ---- findings, the health of one batch, the end
-
 
 INDENT = 10  # of notes and findings below a batch
 
@@ -258,9 +134,9 @@ def _normal(record: Record, metric: Metric, ppo: PPOConfig) -> str:
     if metric.name == "entropy":
         coefficient = figure(record, "entropy_coefficient")
         return f"{text}; entropy loss: -{coefficient} x entropy"
-    effective = _effective(ppo).strip(" ()")
-    if metric.name == "value_loss_weight" and effective:
-        return f"{effective}: times ppo.return_scale squared"
+    weight = effective(ppo).strip(" ()")
+    if metric.name == "value_loss_weight" and weight:
+        return f"{weight}: times ppo.return_scale squared"
     named = metric.title if metric.column and metric.title != metric.column.title else ""
     return f"{named}: {text}" if named else text
 
@@ -319,8 +195,7 @@ def _final_return(summary: Mapping[str, Any], mean: float) -> str:
     low, high = (clean(end) for end in summary.get("final_return_ci95") or (None, None))
     if low is not None and high is not None:
         text += f" (95 % interval {number(low)} to {number(high)})"
-    success = clean(summary.get("success_rate"))
-    return text + (f", success {success:.0%}" if success is not None else "")
+    return text
 
 
 def _verdict(summary: Mapping[str, Any], told: Mapping[str, Mapping[str, Any]]) -> list[str]:

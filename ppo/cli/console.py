@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from ppo.cli import blocks
 from ppo.cli.columns import Record, batch_line, losses_line, table_header
+from ppo.cli.header import fixes, header
 from ppo.cli.marks import Marks, harmless_cut, legend
 from ppo.config.units import value_loss_unit, warnings
 from ppo.core import program, screen
@@ -203,20 +204,18 @@ class Console:
         place = {"run": trainer.folder.name, "path": from_here(trainer.folder.path)}
         self.end({**summary, **place})
 
-    def start(self, run: Any, config: Config, facts: Mapping[str, Any]) -> None:
+    def start(self, run: str, config: Config, facts: Mapping[str, Any]) -> None:
         """Prints the header, at most five lines.
 
         Args:
-            run: a run folder with `name` and `path`, or the name alone.
             facts: what the configuration cannot know; each may be missing: backend, device,
-                threads, parameters, batch (at which a resumed run goes on), previous (a run)
-                and differs (its settings that changed, as sentences).
+                threads, parameters, path, batch (at which a resumed run goes on), previous (a
+                run) and differs (its settings that changed, as sentences).
         """
         self._config = config
-        known = {"total_steps": self._total_steps, "path": getattr(run, "path", None)}
         if self._verbosity != "quiet":
-            name = str(getattr(run, "name", run))
-            self._print(*blocks.header(name, config, {**known, **facts}, self._width))
+            known = {"total_steps": self._total_steps, **facts}
+            self._print(*header(run, config, known, self._width))
         if self._live:
             self._bar = tqdm(
                 total=self._total_steps,
@@ -279,7 +278,7 @@ class Console:
     def single_batch(self, record: Record, config: Config) -> None:
         """The active fixes and the health of one batch, each figure with what is normal."""
         self.close()
-        self._print("active fixes", *(f"  {text}" for text in blocks.fixes(config.ppo)), "")
+        self._print("active fixes", *(f"  {text}" for text in fixes(config.ppo)), "")
         marked = Marks().of(record) if record is not self._record else self._marked
         self._print(*blocks.health_block(record, config, marked, self._width))
         warning = blocks.scale_warning(record, config, marked)
@@ -291,7 +290,7 @@ class Console:
 
         Args:
             summary: each may be missing: run, path, status (finished, interrupted, failed),
-                reason, env_steps, wall_time_s, final_return, final_return_ci95, success_rate,
+                reason, env_steps, wall_time_s, final_return, final_return_ci95,
                 best_evaluation (mean_return and batch), findings (names of illnesses), verdict
                 (null where nothing was asked) and verdict_text, time (seconds by name), next (a
                 command).

@@ -10,8 +10,9 @@ from types import SimpleNamespace
 import pytest
 from screens import HEALTHY, SICK, SUMMARY, make, shown_batches
 
-from ppo.cli.blocks import end_block, fixes, header, next_command, no_episode
+from ppo.cli.blocks import end_block, next_command, no_episode
 from ppo.cli.flags import again
+from ppo.cli.header import fixes, header
 from ppo.config import Config
 
 
