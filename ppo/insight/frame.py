@@ -64,5 +64,5 @@ def _row(record: dict[str, Any]) -> dict[str, Any]:
     nan = float("nan")
     flat = flatten({"components": record.get("components") or {}})
     flat = {name: nan if value is None else value for name, value in flat.items() if value != {}}
-    rest = {k: nan if v is None else v for k, v in record.items() if k not in ("components",)}
+    rest = {k: nan if v is None else v for k, v in record.items() if k != "components"}
     return rest | {"events": "; ".join(record.get("events") or [])} | flat

@@ -16,16 +16,11 @@ import pytest
 
 from ppo.config import Config
 from ppo.core.errors import UserError
+from ppo.insight.experiments.experiment import Experiment, command, open_experiment
 from ppo.insight.experiments.grid import Axis, Plan, parse_axis, validate
 from ppo.insight.experiments.launchers.base import environment, run_here
 from ppo.insight.experiments.launchers.local import LocalLauncher
-from ppo.insight.experiments.run import (
-    Experiment,
-    command,
-    open_experiment,
-    run_experiment,
-    run_grid_of,
-)
+from ppo.insight.experiments.run import run_experiment, run_grid_of
 from ppo.insight.experiments.tables import overview_line, report
 from ppo.runs.metrics_file import last_record
 
@@ -217,7 +212,8 @@ import sys
 sys.path[:0] = [{root!r}, {root!r} + "/tests/tools", {root!r} + "/tests/insight"]
 from pathlib import Path
 from test_experiments import StandIn, _plan
-from ppo.insight.experiments.run import open_experiment, run_experiment
+from ppo.insight.experiments.experiment import open_experiment
+from ppo.insight.experiments.run import run_experiment
 run_experiment(open_experiment(_plan("0.99", "0.9", seeds=3), Path({results!r})), StandIn(), jobs=2)
 """
 

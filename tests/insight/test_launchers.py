@@ -16,9 +16,10 @@ from stand_in_jobs import TRAINER, plan, standing_in, starts
 
 from ppo.core.errors import UserError
 from ppo.insight.experiments import launchers
+from ppo.insight.experiments.experiment import open_experiment
 from ppo.insight.experiments.launchers.base import FORCE, PATIENCE, run_here
 from ppo.insight.experiments.launchers.ray import RayLauncher, pack
-from ppo.insight.experiments.run import open_experiment, run_experiment, run_grid_of
+from ppo.insight.experiments.run import run_experiment, run_grid_of
 from ppo.runs.files import process_alive
 
 
@@ -215,7 +216,8 @@ import shutil, sys
 from pathlib import Path
 from ppo.insight.experiments.grid import Axis, Plan
 from ppo.insight.experiments.launchers.ray import RayLauncher
-from ppo.insight.experiments.run import open_experiment, run_experiment
+from ppo.insight.experiments.experiment import open_experiment
+from ppo.insight.experiments.run import run_experiment
 
 class StandIn(RayLauncher):
     def start(self, command, output):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from ppo.cli.flags import TRAINING
 from ppo.cli.modes._grid import GRID_FLAGS, add_jobs, going_on
@@ -31,23 +30,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Searches, and leaves the best settings and a page in the search's folder."""
     from ppo.config.shipped import find
-    from ppo.core.errors import UserError
     from ppo.core.screen import fold
     from ppo.insight.experiments import launchers
     from ppo.insight.experiments.findings import conclude
+    from ppo.insight.experiments.grid import check_jobs, file_of, seeds_of
     from ppo.insight.experiments.search import Search, Tuner, open_search
     from ppo.insight.experiments.space import parse
     from ppo.insight.experiments.study import optuna_of
 
     optuna_of()
-    if args.jobs < 0:
-        raise UserError(f"--jobs: {args.jobs}; allowed: 0 (as many as there is room for) or more")
-    if args.seeds < 1:
-        raise UserError(f"--seeds: {args.seeds}; allowed: 1 or more")
-    path = find(args.config) if args.config else "config.yaml"
-    config = str(Path(path).resolve()) if args.config or Path(path).exists() else None
-    first = 1 if args.seed is None else args.seed
-    seeds = tuple(range(first, first + args.seeds))
+    check_jobs(args.jobs)
+    seeds = seeds_of(args.seeds, args.seed)
+    config = file_of(args.config and find(args.config))
     space = tuple(parse(text) for text in args.vary)
     search = Search(space, args.trials, seeds, config, tuple(args.overrides))
     launcher = launchers.make(args.launcher, args.address, args.gpus_per_job)

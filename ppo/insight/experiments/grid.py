@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -106,6 +107,34 @@ def _parted(text: str) -> list[str]:
         else:
             parts[-1] += sign
     return parts
+
+
+def file_of(config: str | os.PathLike[str] | None) -> str | None:
+    """The absolute path of a configuration file; of config.yaml here, if there is one, for None."""
+    if not config and not Path("config.yaml").exists():
+        return None
+    return str(Path(config or "config.yaml").resolve())
+
+
+def seeds_of(count: int, first: int | None) -> tuple[int, ...]:
+    """So many seeds, from 1 where no first one is given.
+
+    Raises:
+        UserError: less than one.
+    """
+    if count < 1:
+        raise UserError(f"--seeds: {count}; allowed: 1 or more")
+    start = 1 if first is None else first
+    return tuple(range(start, start + count))
+
+
+def check_jobs(jobs: int) -> None:
+    """
+    Raises:
+        UserError: it is less than 0.
+    """
+    if jobs < 0:
+        raise UserError(f"--jobs: {jobs}; allowed: 0 (as many as there is room for) or more")
 
 
 def validate(plan: Plan) -> None:

@@ -22,9 +22,10 @@ from typing import Any
 from ppo.core.errors import UserError
 from ppo.insight.doctor import judge
 from ppo.insight.experiments import launchers
+from ppo.insight.experiments.experiment import folder_of, going_on, has_checkpoint
 from ppo.insight.experiments.held import held
 from ppo.insight.experiments.launchers.base import LOST, RESTARTS, Launcher
-from ppo.insight.experiments.run import _has_checkpoint, _orderly_stop, folder_of, going_on
+from ppo.insight.experiments.run import orderly_stop
 from ppo.insight.experiments.space import Dimension
 from ppo.insight.experiments.study import open_storage, open_study, optuna_of, running
 from ppo.insight.logs.own import read_records, read_summary
@@ -148,7 +149,7 @@ class Tuner:
             UserError: another process runs it.
         """
         active: list[Active] = []
-        with _orderly_stop(), held(self.folder):
+        with orderly_stop(), held(self.folder):
             try:
                 killed = running(self.optuna, self.storage, self.study)
                 while True:
@@ -205,7 +206,7 @@ class Tuner:
         place.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "ppo", "--mode", "train", "--quiet"]
         command += ["--results", str(place)]
-        if run is not None and _has_checkpoint(run):
+        if run is not None and has_checkpoint(run):
             self._wait_until_free(run)
             settings = [*self.search.overrides, *one.settings]
             command += going_on(run, self.search.config, settings)

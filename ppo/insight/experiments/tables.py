@@ -11,9 +11,9 @@ from ppo.core.figures import number
 from ppo.core.screen import width
 from ppo.insight.comparison.compare import Comparison, compare
 from ppo.insight.comparison.groups import Group
-from ppo.insight.comparison.page import page, table
+from ppo.insight.comparison.page import escape, page, table
 from ppo.insight.comparison.tables import fitting, headline, interval, lines_of, write_csv
-from ppo.insight.experiments.run import Experiment, Outcome
+from ppo.insight.experiments.experiment import Experiment, Outcome
 from ppo.runs import files
 from ppo.runs.metrics_file import last_record
 
@@ -160,11 +160,9 @@ def matrix(experiment: Experiment, comparison: Comparison) -> str:
 
 
 def _matrix_html(experiment: Experiment, comparison: Comparison) -> str:
-    import html
-
     heads, rows = _cells(experiment, comparison)
-    cells = [[html.escape(cell) for cell in row] for row in rows]
-    return "<h2>Matrix</h2>" + table([html.escape(head) for head in heads], cells, "matrix")
+    cells = [[escape(cell) for cell in row] for row in rows]
+    return "<h2>Matrix</h2>" + table([escape(head) for head in heads], cells, "matrix")
 
 
 def _grid(
@@ -188,8 +186,6 @@ def _grid(
 
 def heat_map(experiment: Experiment, comparison: Comparison) -> str:
     """Two settings as a colored table: the darker, the higher the return."""
-    import html
-
     heat = _grid(experiment, comparison)
     if heat is None:
         return ""
@@ -206,9 +202,9 @@ def heat_map(experiment: Experiment, comparison: Comparison) -> str:
             strength = round(8 + 62 * (cell - low) / span) if math.isfinite(cell) else 0
             color = f"background:color-mix(in srgb,var(--c0) {strength}%,transparent)"
             cells += f'<td style="{color}">{number(cell)}</td>'
-        body += f"<tr><th>{html.escape(value)}</th>{cells}</tr>"
-    head = "".join(f"<th>{html.escape(value)}</th>" for value in second.values)
-    corner = html.escape(f"{first.key} \\ {second.key}")
+        body += f"<tr><th>{escape(value)}</th>{cells}</tr>"
+    head = "".join(f"<th>{escape(value)}</th>" for value in second.values)
+    corner = escape(f"{first.key} \\ {second.key}")
     return (
         "<h2>Return over both settings</h2><div class='wide'><table class='heat' id='heat'>"
         f"<thead><tr><th>{corner}</th>{head}</tr></thead><tbody>{body}</tbody></table></div>"
