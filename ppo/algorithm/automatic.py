@@ -104,9 +104,8 @@ def of_run(config: Config, folder: Path | None, only: tuple[str, ...] = ("",)) -
         return config
     tree = run.to_dict()
     values = {name: tree[name.split(".")[0]][name.split(".")[1]] for name in names}
-    steps = (
-        config.auto.steps if only is LEARNED else run.auto.steps
-    )  # its own look is still to come
+    # Of a run that is started from, the look is its own; this one's is still to come.
+    steps = config.auto.steps if only == LEARNED else run.auto.steps
     return config.chosen(values, steps)
 
 

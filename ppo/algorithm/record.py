@@ -150,14 +150,12 @@ class EpisodeRows:
             "at_limit_share": float((self.lengths >= longest).mean()),
         }
 
-    def csv_rows(
-        self, batch: int, names: tuple[str, ...], first_env: int = 0
-    ) -> list[dict[str, Any]]:
-        """Rows for episodes.csv."""
+    def csv_rows(self, batch: int, names: tuple[str, ...]) -> list[dict[str, Any]]:
+        """Rows for episodes.csv, which the first process writes."""
         return [
             {
                 "batch": batch,
-                "env": env + first_env,
+                "env": env,
                 "return": float(self.returns[i]),
                 "length": int(self.lengths[i]),
                 "end": "truncated" if bool(self.truncated[i]) else "terminated",

@@ -21,6 +21,7 @@ from ppo.insight.rules import Finding
 from ppo.runs.files import from_here
 from ppo.runs.folder import RunFolder
 from ppo.runs.mirror import Mirror
+from ppo.runs.names import to_type
 from ppo.runs.tensorboard import TensorBoardLog
 
 SHOWN = ("mean_return", "mean_length", "success_rate")  # of an evaluation, in TensorBoard
@@ -160,14 +161,15 @@ class Report(Callback):
     def _write(self, trainer: Any, summary: dict[str, Any]) -> None:
         from ppo.insight.comparison.report import Ended, report  # not before there is a run to show
 
+        place = from_here(trainer.folder.path)
         ended = Ended(
             summary,
             trainer.doctor.verdict,
             flatten(trainer.settings.base.to_dict()),
             flatten(Config().to_dict()),
             trainer.evaluations,
-            _typed(trainer.folder.path),
-            Path(from_here(trainer.folder.path)),
+            to_type(trainer.folder.name, place),
+            Path(place),
         )
         trainer.folder.write_text("report.html", report(trainer.folder.path, ended))
 
@@ -175,12 +177,6 @@ class Report(Callback):
 def of_every_run() -> list[Callback]:
     """The observers that every run has; the report comes before the folder is closed."""
     return [Report(), Files(), TensorBoard()]
-
-
-def _typed(run: Path) -> str:
-    """A run as one types it: its name in the usual results folder, else its path."""
-    path = from_here(run)
-    return run.name if Path(path).parent == Path("training_results") else path
 
 
 class Doctor(Callback):

@@ -54,7 +54,7 @@ class Saves:
         if regular and self._restarts and self.restarted_at != batch:
             # Its state cannot be saved, so every run starts its episodes anew here: a resumed run
             # then equals one that was never stopped.
-            self.learner.collector.restart_episodes()
+            self.learner.collector.reset()
             self.restarted_at = batch
         exact = not self._restarts or self.restarted_at == batch
         meta = {**saving.facts(self.learner), **meta, "exact": exact}

@@ -36,9 +36,9 @@ def rows(terminated: list[int], truncated: list[int], success: list[float]) -> E
 
 def test_an_end_is_truncated_where_a_time_limit_alone_brought_it() -> None:
     found = rows([1, 0, 1, 0], [0, 1, 1, 0], [math.nan] * 4)
-    told = found.csv_rows(7, ("reward",), first_env=10)
+    told = found.csv_rows(7, ("reward",))
     assert [(row["env"], row["end"]) for row in told] == [
-        (10, "terminated"), (11, "truncated"), (12, "terminated"),
+        (0, "terminated"), (1, "truncated"), (2, "terminated"),
     ]  # fmt: skip
     assert [row["return"] for row in told] == [0.0, 1.0, 2.0] == [row["reward"] for row in told]
     assert {row["length"] for row in told} == {3} and {row["batch"] for row in told} == {7}

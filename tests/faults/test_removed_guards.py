@@ -81,7 +81,7 @@ MUTATIONS = {
         "go & torch.isfinite(norm)", "go & torch.ones_like(go)", "numerics", "skipped",
     ),
     "new episodes at each checkpoint where there is no state": (
-        "            self.learner.collector.restart_episodes()\n", "", "exact_resume",
+        "            self.learner.collector.reset()\n", "", "exact_resume",
         "without_a_state_a_killed",
     ),
 }  # fmt: skip

@@ -135,7 +135,7 @@ class Collector:
         return take_back
 
     def reset(self) -> None:
-        """Start episode 0 of every environment."""
+        """Begin a new episode in every environment."""
         self._rewound = None
         self.current = self.envs.reset().to(self.device, copy=True)
         self._begin()
@@ -144,10 +144,6 @@ class Collector:
         """Nothing has happened in the episodes that are running."""
         self.states = self.agent.initial_states(self.envs.num_envs)
         self.sums, self.lengths = torch.zeros_like(self.sums), torch.zeros_like(self.lengths)
-
-    def restart_episodes(self) -> None:
-        """Begin new episodes everywhere, for environments whose state cannot be saved."""
-        self.reset()
 
     def noise(self, *counters: int, share: float = 0.0, purpose: str = "actions") -> Tensor:
         """Noise of one rollout [T, N, P], from a counted generator; only normal noise can be pink.

@@ -44,7 +44,7 @@ class Ended:
         verdict: the doctor's; None: it was not asked.
         settings, shipped: of this run and of a run without any setting, with dotted keys.
         evaluations: rows of evaluations.json.
-        place, folder: the run and its folder, as a user types them.
+        place: names the run on the command line. folder: its path from here.
     """
 
     summary: Mapping[str, Any]
@@ -140,7 +140,7 @@ def _typed(finding: Finding) -> str:
 
 def _go_on(ended: Ended) -> str:
     """Commands to copy: what suits the way in which the run ended comes first."""
-    run = shlex.quote(ended.place)
+    run = ended.place
     status, steps = ended.summary.get("status"), clean(ended.summary.get("env_steps"))
     lines: list[tuple[str, str]] = []
     diverged = ended.summary.get("exit_status") == Diverged.exit_status
