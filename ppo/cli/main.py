@@ -158,7 +158,7 @@ def _unknown(word: str, mode: str, parser: Parser, argv: list[str]) -> str:
         return f"{flag}: --mode {mode} does not use it (see --mode {mode} --help)"
     owners = modes.owners(flag)
     if owners:
-        return f"{flag} belongs to --mode {' and '.join(owners)}, not to --mode {mode}"
+        return f"{flag} belongs to --mode {', '.join(owners)}, not to --mode {mode}"
     known = [name for name in parser.names() if name.startswith("--")]
     meant = nearest(flag, known)
     if "--set" in known and (setting := _setting(word, argv)):

@@ -189,6 +189,16 @@ def test_a_flag_of_another_mode_names_that_mode(
     assert capsys.readouterr().err == expected
 
 
+def test_a_flag_that_several_modes_share_belongs_to_each(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.main(["--mode", "train", "--jobs", "2", "--restarts=1"]) == 2
+    assert capsys.readouterr().err == (
+        "error: --jobs belongs to --mode ablate, sweep, tune, not to --mode train\n"
+        "error: --restarts belongs to --mode ablate, sweep, not to --mode train\n"
+    )
+
+
 def test_the_common_flags_reach_the_mode(probe: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--seed", "7", "--set", "ppo.gamma=0.5", "--results", "a b", "--verbose"]
     assert cli.main(["--mode", "probe", *arguments]) == 0

@@ -1,4 +1,4 @@
-"""One file per --mode. A mode is found by its file name and is imported only when it is chosen.
+"""One file per --mode. A mode is found by its file name and imported where it is chosen.
 
 A mode module has a docstring whose first line is its help text, `add_arguments(parser)` for its own
 flags, and `run(args) -> int` that returns the exit status. It imports torch inside `run` only, so
@@ -10,11 +10,13 @@ is refused.
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import importlib
 from pathlib import Path
 from types import ModuleType
 
+from ppo.cli.flags import Group, Parser
 from ppo.core.errors import UserError
 from ppo.core.registry import nearest
 
@@ -33,13 +35,11 @@ def summary(mode: str) -> str:
 
 
 def flags(mode: str) -> list[str]:
-    """The flags that a mode adds, read without importing it."""
-    found = []
-    for node in ast.walk(_tree(mode)):
-        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "add_argument":
-            words = [item.value for item in node.args if isinstance(item, ast.Constant)]
-            found += [word for word in words if isinstance(word, str) and word.startswith("-")]
-    return found
+    """The flags that a mode adds; none where it cannot be imported, which its own use tells."""
+    parser = Parser(add_help=False)
+    with contextlib.suppress(ImportError):
+        load(mode).add_arguments(Group(parser, parser))
+    return parser.names()
 
 
 def owners(flag: str) -> list[str]:
