@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import uuid
 from pathlib import Path
 from typing import Any
@@ -138,16 +139,19 @@ def local(run: str, results: Path) -> str:
 
 
 def _fetch(storage: Any, root: str, found: list[str], target: Path) -> None:
-    """All files, under a temporary name until they are complete."""
+    """All files, under a temporary name until they are complete; nothing where one is not there."""
     draft = files.temporary(target)
-    for path in found:
-        name = path[len(root) :].lstrip("/")
-        place = Path(os.path.normpath(draft / name))
-        if draft not in place.parents:
-            raise UserError(f"--resume: the copy holds a name that leads elsewhere: {name!r}")
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(storage.cat_file(path))
-    os.replace(draft, target)
+    try:
+        for path in found:
+            name = path[len(root) :].lstrip("/")
+            place = Path(os.path.normpath(draft / name))
+            if draft not in place.parents:
+                raise UserError(f"--resume: the copy holds a name that leads elsewhere: {name!r}")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(storage.cat_file(path))
+        os.replace(draft, target)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def _file_system(address: str, place: str) -> tuple[Any, str]:

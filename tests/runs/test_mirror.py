@@ -226,3 +226,20 @@ def test_what_cannot_be_fetched_is_one_line(tmp_path, capsys):
         assert main(argv) == 2
         said = capsys.readouterr().err.splitlines()
         assert len(said) == 1 and words in said[0], said
+
+
+def test_a_copy_that_breaks_off_leaves_nothing(tmp_path, address, monkeypatch):
+    with Trainer(config(address), tmp_path / "a") as trainer:
+        trainer.train(batches=1)
+    storage, _ = fsspec.core.url_to_fs(address)
+    read = type(storage).cat_file
+
+    def gone(self, path, **options):
+        if "checkpoints" in path:
+            raise OSError("the connection is gone")
+        return read(self, path, **options)
+
+    monkeypatch.setattr(type(storage), "cat_file", gone)
+    with pytest.raises(UserError, match="the connection is gone"):
+        local(f"{address}/run0001", tmp_path / "b")
+    assert not list((tmp_path / "b").iterdir())
