@@ -61,12 +61,17 @@ def evaluate(
         env: an environment in any form that `Trainer(..., env=...)` takes, whose observations and
             actions are those that the policy was trained with; None: the policy's own, with its
             arguments.
+        episodes: at most 16 environments play them side by side.
+        deterministic: the mode of the policy; otherwise its actions are sampled.
+        seed: of the episodes and of sampled actions; the same gives the same result.
 
     Returns:
-        mean_return, std_return, ci95, mean_length, success_rate, episodes.
+        mean_return, std_return and ci95, its 95 % interval, in the environment's own units;
+        mean_length in steps; success_rate from 0 to 1, None where none is reported; episodes.
 
     Raises:
         UserError: the policy does not fit the environment, or there is no such environment.
+        EnvironmentFault: the environment failed.
     """
     _check(episodes, seed)
     if not isinstance(policy, Policy | str | os.PathLike):

@@ -25,6 +25,8 @@ from ppo.runs import checkpoint
 from ppo.runs import trust as code
 from ppo.runs.folder import RunFolder
 
+MISFIT = "Error(s) in loading state_dict"  # what torch says of other shapes
+
 
 class Policy:
     """Acts for one environment or for several at once.
@@ -188,13 +190,15 @@ def load_policy(
         print(f"note: {folder.name} was trained with {note}", file=sys.stderr)
     try:
         policy = policy_of(loaded, config)
-    except RuntimeError:
-        if not notes:
+    except RuntimeError as error:
+        if notes:
+            why = f"this version cannot build its network, which was trained with {notes[0]}"
+        elif str(error).startswith(MISFIT):
+            why = "its checkpoint does not fit the network of its config.yaml; that, or code that "
+            why += "it names, was changed since; put back what it was"
+        else:
             raise
-        raise UserError(
-            f"{folder.name}: this version cannot build its network, which was trained with "
-            f"{notes[0]}"
-        ) from None
+        raise UserError(f"{folder.name}: {why}") from None
     kind = "best" if loaded.path.name.startswith("best") else "latest"
     policy.checkpoint = f"{kind} checkpoint, batch {loaded.batch}"
     return policy

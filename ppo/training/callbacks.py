@@ -55,7 +55,11 @@ class StopAtReturn(Callback):
 
 
 class StopAtNoImprovement(Callback):
-    """Ends the run after `evaluations` in a row that were not better than the best before."""
+    """Ends the run after some evaluations in a row that were not better than the best before.
+
+    Args:
+        evaluations: how many, each after `evaluation.interval` batches.
+    """
 
     def __init__(self, evaluations: int = 10) -> None:
         _check_whole("StopAtNoImprovement: evaluations", evaluations, 1)

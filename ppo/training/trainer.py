@@ -108,8 +108,11 @@ class Trainer(Loop):
 
         With `evaluation.env: same` in those of the training, whose episodes go on afterwards.
 
-        Returns:
-            mean_return, std_return, ci95, mean_length, success_rate, episodes.
+        Args:
+            episodes, deterministic, seed: as in `ppo.evaluate`, whose result it returns.
+
+        Raises:
+            UserError, EnvironmentFault: as there.
         """
         with self.evaluated.borrowed(self.learner) as envs:
             return evaluate_policy(

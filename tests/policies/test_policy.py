@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -72,6 +74,16 @@ def test_imitation_refuses_what_it_cannot_train(tmp_path):
     demonstrate(settings("TMaze-v0"), path, 4, "run0001", tmp_path)
     with pytest.raises(UserError, match="network.memory"):
         pretrain(settings("TMaze-v0", network__memory="lstm"), path, tmp_path)
+
+
+def test_a_configuration_that_was_edited_since_is_told(tmp_path):
+    run(tmp_path, "CartPole-v1")
+    path = tmp_path / "run0001" / "config.yaml"
+    former = path.read_text()
+    path.write_text(re.sub(r"  hidden_sizes: \[.*?\]", "  hidden_sizes: [3]", former))
+    assert path.read_text() != former
+    with pytest.raises(UserError, match="run0001: its checkpoint does not fit the network of its"):
+        load_policy(tmp_path / "run0001")
 
 
 def test_memory_and_masks_are_evaluated(tmp_path):
