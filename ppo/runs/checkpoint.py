@@ -81,6 +81,7 @@ def save(
 
     Raises:
         Diverged: a tensor holds NaN or infinity; nothing is written.
+        UserError: `meta` is too large; nothing is written.
         RunError: the file system refused; earlier checkpoints are intact.
     """
     assert keep >= 2, "one checkpoint is none while the next is written"
@@ -143,7 +144,12 @@ def _serialize(batch: int, tensors: Mapping[str, Tensor], meta: Mapping[str, Any
     content = {"schema_version": SCHEMA_VERSION, "batch": batch, "meta": meta}
     text = json.dumps(content, allow_nan=False, default=lambda number: number.item())
     data = safetensors.torch.save(plain, {KEY: text})
-    assert int.from_bytes(data[:8], "little") <= HEADER_LIMIT, "meta is too large: use tensors"
+    size = int.from_bytes(data[:8], "little")
+    if size > HEADER_LIMIT:  # of what it holds, states of callbacks alone have no bound
+        raise UserError(
+            f"checkpoint of batch {batch} refused: {size:,} bytes beside its tensors; allowed: up "
+            f"to {HEADER_LIMIT:,}; give tensors in place of long lists in state_dict of a callback"
+        )
     return data
 
 
