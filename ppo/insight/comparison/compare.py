@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from ppo.insight.comparison.groups import (
     RETURN,
     Group,
     differences,
+    group_alike,
     group_by,
     group_runs,
     is_told,
@@ -90,10 +91,21 @@ def compare(paths: Sequence[str | os.PathLike[str]], group: str | None = None) -
     return assemble(load_runs(list(places.values())), pattern)
 
 
-def assemble(runs: list[Run], pattern: re.Pattern[str] | None = None) -> Comparison:
-    """The comparison of runs that have been loaded, grouped by a pattern or by their settings."""
+def assemble(
+    runs: list[Run],
+    pattern: re.Pattern[str] | None = None,
+    keys: Sequence[Hashable] | None = None,
+) -> Comparison:
+    """The comparison of runs that have been loaded, grouped by their settings.
+
+    Args:
+        pattern: groups them by what it finds. keys: of each; equal ones are a group.
+    """
     tell_apart(runs)
-    groups = group_runs(runs) if pattern is None else group_by(pattern, runs)
+    if keys is not None:
+        groups = group_alike(runs, keys)
+    else:
+        groups = group_runs(runs) if pattern is None else group_by(pattern, runs)
     repeats = [line for group in groups for line in once(group)]
     firsts = [group.runs[0] for group in groups]
     writers = [run.writer if is_told(run) else "" for run in firsts]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,12 +49,20 @@ def group_runs(runs: list[Run]) -> list[Group]:
 
     A log without settings stands alone: nobody knows whether it differs in its seed only.
     """
-    groups: dict[str, list[Run]] = {}
+    keys = []
     for run in runs:
         known = relevant(run.settings) if is_told(run) else None
         key = f"path {run.path}"
         if known is not None:  # a run of two parts is none of its last settings alone
             key = repr((sorted(known.items(), key=str), run.parts))
+        keys.append(key)
+    return group_alike(runs, keys)
+
+
+def group_alike(runs: list[Run], keys: Sequence[Hashable]) -> list[Group]:
+    """Runs of equal keys together, in the order of the first of each."""
+    groups: dict[Hashable, list[Run]] = {}
+    for run, key in zip(runs, keys, strict=True):
         groups.setdefault(key, []).append(run)
     return [Group("", members) for members in groups.values()]
 

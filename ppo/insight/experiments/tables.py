@@ -9,9 +9,10 @@ from typing import Any
 
 from ppo.core.figures import number
 from ppo.core.screen import width
-from ppo.insight.comparison.compare import Comparison, compare
+from ppo.insight.comparison.compare import Comparison, assemble
 from ppo.insight.comparison.groups import Group
 from ppo.insight.comparison.page import escape, page, table
+from ppo.insight.comparison.run import load_runs
 from ppo.insight.comparison.tables import fitting, headline, interval, lines_of, write_csv
 from ppo.insight.experiments.experiment import Experiment, Outcome
 from ppo.runs import files
@@ -82,7 +83,9 @@ def report(experiment: Experiment) -> str:
     ]
     if not runs:
         return "\n".join(["no run has a record", *lines])
-    comparison = compare(runs)
+    # As planned: settings that change nothing that is learned, such as threads, are apart as well.
+    planned = {outcome.run: outcome.job.settings for outcome in outcomes}
+    comparison = assemble(load_runs(runs), keys=[planned[run] for run in runs])
     text = matrix(experiment, comparison)
     write_csv(comparison, experiment.folder / "results.csv")
     files.atomic_write(experiment.folder / "matrix.md", (text + "\n").encode())
