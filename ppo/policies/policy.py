@@ -208,8 +208,10 @@ def checkpoint_of(folder: RunFolder, which: str = "best") -> checkpoint.Checkpoi
     """The best checkpoint of a run, or the latest, also where none was the best yet.
 
     Raises:
-        UserError: it has none.
+        UserError: it has none, or `which` is another word.
     """
+    if which not in ("best", "latest"):
+        raise UserError(f"which: {which!r}; allowed: best, latest")
     loaded = (checkpoint.load_best if which == "best" else checkpoint.load_latest)(folder)
     if loaded is None:
         raise UserError(f"{folder.name} has no checkpoint yet")

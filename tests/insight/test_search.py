@@ -352,7 +352,7 @@ def test_a_trial_that_is_lost_too_often_is_tried_again_at_the_next_start(tuned):
     launcher = Lost(4)
     tuner, _, lines = tuned(launcher, trials=1, jobs=1)
     assert states(tuner) == ["RUNNING"]
-    told = "1 trials: 0 finished, 0 pruned, 0 failed, 1 lost with their nodes;"
+    told = "1 trial: 0 finished, 0 pruned, 0 failed, 1 lost with their nodes;"
     assert conclude(tuner).startswith(told)
     assert [line.endswith("the same command tries it again") for line in lines] == [True]
     again, _, lines = tuned(launcher, trials=1, jobs=1)

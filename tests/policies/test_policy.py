@@ -76,6 +76,13 @@ def test_imitation_refuses_what_it_cannot_train(tmp_path):
         pretrain(settings("TMaze-v0", network__memory="lstm"), path, tmp_path)
 
 
+def test_another_checkpoint_than_best_and_latest_is_refused(tmp_path):
+    run(tmp_path, "CartPole-v1")
+    assert load_policy(tmp_path / "run0001", which="latest").checkpoint.startswith("latest")
+    with pytest.raises(UserError, match="which: 'last'; allowed: best, latest"):
+        load_policy(tmp_path / "run0001", which="last")
+
+
 def test_a_configuration_that_was_edited_since_is_told(tmp_path):
     run(tmp_path, "CartPole-v1")
     path = tmp_path / "run0001" / "config.yaml"
