@@ -184,17 +184,6 @@ def test_a_job_of_a_cluster_runs_in_the_directory_of_its_experiment(
     assert [str(tmp_path / "relative"), "/absolute"] == paths[-2:]
 
 
-def test_a_setting_that_changes_nothing_learned_has_its_rows(tmp_path: Path) -> None:
-    """As a sweep over threads, for their speed: equal batches of equal seeds are no repetition."""
-    plan = dataclasses.replace(_plan(), axes=(Axis("system.threads", ("1", "2")),))
-    experiment = open_experiment(plan, tmp_path)
-    run_experiment(experiment, StandIn(), jobs=4)
-    report(experiment)
-    rows = (experiment.folder / "matrix.md").read_text().splitlines()[2:]
-    assert [row.split("|")[1:3] for row in rows] == [[" 1              ", " 2     "],
-                                                     [" 2              ", " 2     "]]  # fmt: skip
-
-
 def test_a_failure_stands_alone_and_is_retried_on_demand(tmp_path: Path) -> None:
     experiment = open_experiment(_plan("0.1", "0.2", "0.9", seeds=1), tmp_path)
     outcomes = run_experiment(experiment, StandIn(), jobs=2)

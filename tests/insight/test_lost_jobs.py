@@ -6,9 +6,10 @@ import pytest
 from stand_in_jobs import plan, standing_in
 
 from ppo.core.errors import UserError
+from ppo.insight.experiments.experiment import open_experiment
 from ppo.insight.experiments.launchers.base import LOST
 from ppo.insight.experiments.launchers.local import LocalLauncher
-from ppo.insight.experiments.run import open_experiment, run_experiment, run_grid_of
+from ppo.insight.experiments.run import run_experiment, run_grid_of
 from ppo.insight.experiments.tables import Overview
 
 

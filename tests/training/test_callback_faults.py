@@ -145,3 +145,16 @@ def test_a_callback_cannot_train(tmp_path):
 
     with pytest.raises(UserError, match="callback Train: train: it is being trained"):
         Trainer(config(), tmp_path, callbacks=[Train()]).train(batches=1)
+
+
+def test_a_state_that_is_too_long_for_a_checkpoint_is_refused_in_a_line(tmp_path):
+    class Long(Callback):
+        def state_dict(self):
+            return {"returns": [0.1234567890123] * 600_000}
+
+    with (
+        Trainer(config(), tmp_path, callbacks=[Long()]) as trainer,
+        pytest.raises(UserError, match="bytes beside its tensors; .*give tensors in place of long"),
+    ):
+        trainer.train(batches=2)
+    assert summary(tmp_path)["status"] == "failed"

@@ -131,19 +131,6 @@ def test_a_setting_moves_from_the_next_batch_on_and_is_told(tmp_path):
     assert [r["events"] for r in batches[1:]] == [[f"ppo.learning_rate: {rates[0]:g} -> 1e-05"], []]
 
 
-def test_a_state_that_is_too_long_for_a_checkpoint_is_refused_in_a_line(tmp_path):
-    class Long(Callback):
-        def state_dict(self):
-            return {"returns": [0.1234567890123] * 600_000}
-
-    with (
-        Trainer(config(), tmp_path, callbacks=[Long()]) as trainer,
-        pytest.raises(UserError, match="bytes beside its tensors; .*give tensors in place of long"),
-    ):
-        trainer.train(batches=2)
-    assert summary(tmp_path)["status"] == "failed"
-
-
 def test_a_setting_that_the_checkpoint_would_undo_is_refused(tmp_path):
     with Trainer(config(), tmp_path) as trainer:
         trainer.set("ppo.learning_rate", 1e-5)

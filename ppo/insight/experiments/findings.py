@@ -26,7 +26,8 @@ def conclude(tuner: Tuner) -> str:
     pruned, failed = (sum(t.state == kind for t in trials) for kind in (state.PRUNED, state.FAIL))
     left = len(trials) - len(done) - pruned - failed  # the same command goes on with them
     lines = [
-        f"{len(trials)} trial{'' if len(trials) == 1 else 's'}: {len(done)} finished, {pruned} pruned, {failed} failed"
+        f"{len(trials)} trial{'' if len(trials) == 1 else 's'}: {len(done)} finished, "
+        f"{pruned} pruned, {failed} failed"
         f"{f', {left} lost with their nodes' if left else ''}; "
         f"pruning saved {saved(tuner, trials):.0%} of the steps"
     ]
