@@ -203,6 +203,7 @@ def mark_phases(shared: Any) -> None:
     """Tell in shared memory what is being done, by wrapping the methods that do it."""
     from ppo.algorithm.rollout.players import HostPlayer, NativePlayer
     from ppo.algorithm.update import Update
+    from ppo.training.evaluations import RunEvaluations
     from ppo.training.trainer import Trainer
 
     def wrap(owner: Any, name: str, phase: str) -> None:
@@ -221,7 +222,7 @@ def mark_phases(shared: Any) -> None:
     for owner, name, phase in (
         (HostPlayer, "play", "collect"), (NativePlayer, "play", "collect"),
         (Update, "__call__", "update"), (Trainer, "_write", "metrics"),
-        (Trainer, "_save", "checkpoint"), (Trainer, "_evaluate", "evaluation"),
+        (Trainer, "_save", "checkpoint"), (RunEvaluations, "play", "evaluation"),
         (Trainer, "_end", "end"),
     ):  # fmt: skip
         wrap(owner, name, phase)
