@@ -166,7 +166,8 @@ def test_a_return_no_higher_than_some_of_its_first_is_not_yet_healthy() -> None:
     drawn = [26.4, 22.5, 20.1, 21.2, 20.1, 19.8, 20.7, 20.4, 22.5, 23.1, 21.5, 21.7, 21.2, 22, 22.7,
              23.3, 24, 23.1, 21.1, 21.9, 24.1, 24.7, 24, 25.5, 24.9, 23.7, 24.1, 23.9, 22.5, 23.2,
              25.1, 24.7]  # fmt: skip
-    log = foreign(32, "stable-baselines3", mean_episode_return=lambda done: np.array(drawn))
+    log = foreign(32, "stable-baselines3", mean_episode_return=lambda done: np.array(drawn),
+                  mean_episode_length=22.0)  # fmt: skip
     assert first(log) == "too_early"
     log.columns["mean_episode_return"][-8:] += 5
     assert first(log) == "healthy"

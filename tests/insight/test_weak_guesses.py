@@ -7,17 +7,48 @@ import pytest
 from made_logs import SHAPE, first, foreign, noisy, through
 
 from ppo.insight.doctor import diagnose
-from ppo.insight.rules._signs import gain, leans, rises
+from ppo.insight.rules._signs import batch_noise, leans, rises
 
 
-def test_a_mean_over_a_hundred_episodes_hides_nothing_where_more_end_in_a_batch() -> None:
-    returns = noisy(lambda done: done, 0.3)
-    few, many = (
-        foreign(70, "stable-baselines3", mean_episode_return=returns, mean_episode_length=length)
-        for length in (300.0, 3.0)
-    )
-    assert gain(many) == pytest.approx(3 * gain(few))
-    assert [rises(few), rises(many)] == [False, True]
+def last_hundred(episodes: np.ndarray, ended: int) -> np.ndarray:
+    """The mean of the last 100 episodes after each batch, in which `ended` episodes end."""
+    ends = range(ended, len(episodes) + 1, ended)
+    return np.array([np.mean(episodes[max(end - 100, 0) : end]) for end in ends])
+
+
+@pytest.mark.parametrize("writer", ["stable-baselines3", "rllib"])
+@pytest.mark.parametrize(("ended", "rows"), [(2, 250), (5, 100), (5, 250), (10, 250)])
+def test_a_mean_over_the_last_hundred_episodes_that_drifts_does_not_rise(
+    writer: str, ended: int, rows: int
+) -> None:
+    rose = 0
+    for seed in range(20):
+        episodes = np.random.default_rng(seed).normal(-180.0, 50.0, ended * rows)
+        log = foreign(rows, writer, mean_episode_length=1000.0 / ended)
+        log.columns["mean_episode_return"] = last_hundred(episodes, ended)
+        rose += rises(log)
+        assert first(log) in ("not_learning", "healthy")
+    assert rose <= 2
+
+
+@pytest.mark.parametrize("ended", [1, 3, 10, 40])
+def test_a_mean_over_the_last_hundred_episodes_rises_where_they_do(ended: int) -> None:
+    chance = np.random.default_rng(3).normal(0.0, 50.0, ended * 120)
+    for curve in (through((0, 0.0), (1, 1.0)), through((0, 0.0), (0.15, 1.0), (1, 1.0))):
+        episodes = -180.0 + 150.0 * curve(np.linspace(0, 1, len(chance))) + chance
+        log = foreign(120, "stable-baselines3", mean_episode_length=1000.0 / ended)
+        log.columns["mean_episode_return"] = last_hundred(episodes, ended)
+        assert rises(log) and first(log) == "healthy"
+
+
+def test_the_noise_of_a_batch_is_found_below_a_mean_over_many_episodes() -> None:
+    for ended in (2, 10, 50, 200):
+        episodes = np.random.default_rng(5).normal(0.0, 30.0, 300 * ended)
+        log = foreign(300, "stable-baselines3", mean_episode_length=1000.0 / ended)
+        log.columns["mean_episode_return"] = (
+            last_hundred(episodes, ended) if ended < 100 else episodes.reshape(300, -1).mean(axis=1)
+        )
+        assert batch_noise(log) == pytest.approx(30.0 / np.sqrt(ended), rel=0.3)
 
 
 def test_a_weak_guess_that_a_rising_return_would_refute_waits_for_one() -> None:

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from ppo.insight.logs.log import Column, MetricsLog
 
-SMOOTHED = 3.0  # a mean over 100 episodes hides that much of its noise (J)
-OVER = 100  # episodes, the last of which Stable-Baselines3's return is a mean of (S)
+SMOOTHED = 9.0  # rows of such a mean, where the log does not tell (J)
+OVER = 100  # episodes, the last of which such a return is a mean of (S)
+WINDOWED = ("stable-baselines3", "rllib", "rl_games")  # writers of such returns (S)
+BEND = 0.8  # quantile of a curve's bends that tells their size, as 1.28 standard deviations (S)
 LATE = 6  # batches that say where critic and policy have come to
 LAST = 3  # returns that say whether the end is still up
 SLIGHT = 0.02  # of a return that most first batches share, by which chance raises it (J)
@@ -103,18 +105,36 @@ def known(column: Column) -> tuple[NDArray[np.int64], Column]:
     return rows, column[rows]
 
 
-def smoothing(log: MetricsLog) -> float:
-    """By how much the returns of neighbouring batches differ less than their noise is.
+def window(log: MetricsLog) -> float:
+    """Rows whose episodes a return is the mean of.
 
-    Stable-Baselines3's are a mean over OVER episodes, of which fewer mostly end in a batch.
+    Some writers log the mean of the last OVER episodes, of which fewer mostly end in a batch.
     """
     returns = log.get("mean_episode_return")
-    if log.writer != "stable-baselines3" or np.array_equal(
+    if log.writer not in WINDOWED or np.array_equal(
         returns, log.get("evaluation_return"), equal_nan=True
     ):
         return 1.0
-    ended = median(log.batch_steps()[1:]) / median(log.get("mean_episode_length"))
-    return 1.0 if ended >= OVER else SMOOTHED
+    ended = log.per_row * median(log.batch_steps()[1:]) / median(log.get("mean_episode_length"))
+    if not np.isfinite(ended):
+        return SMOOTHED if log.writer == WINDOWED[0] else 1.0
+    return float(max(OVER / max(ended, 1e-300), 1.0))
+
+
+def batch_noise(log: MetricsLog) -> float:
+    """Standard deviation of a batch's return by chance, also where what is logged is a mean over
+    many: such a mean moves by a batch's share of it, and bends whether it rises or not."""
+    _, returns = known(log.get("mean_episode_return"))
+    if (rows := window(log)) == 1:
+        return float(np.std(np.diff(returns))) / np.sqrt(2)
+    moved = returns[np.append(True, np.diff(returns) != 0)]  # else no episode has ended
+    if len(moved) < 3:
+        return 0.0
+    rows = max(rows * len(moved) / len(returns), 1.0)
+    first = rows if begins_late(log) else 1.0  # a mean is of few episodes at first
+    batches = np.minimum(np.arange(len(moved) - 1) + first, rows)
+    bends = np.abs(np.diff(np.diff(moved) * batches))
+    return float(np.quantile(bends, BEND)) / 1.2816 / 2  # that of a normal; a crash is among few
 
 
 def gain(log: MetricsLog) -> float:
@@ -128,10 +148,8 @@ def gain(log: MetricsLog) -> float:
         return float("nan")
     quarter = max(len(returns) // 4, 2)
     early, late = returns[:quarter], returns[-quarter:]
-    noise = float(np.std(np.diff(returns))) / np.sqrt(2)
-    noise *= smoothing(log)
     rise = float(np.mean(late) - np.mean(early)) * np.sqrt(quarter)
-    spread = max(noise, 1e-9 * float(np.max(np.abs(returns))))
+    spread = max(batch_noise(log), 1e-9 * float(np.max(np.abs(returns))))
     if spread == 0:
         return 0.0
     return rise / spread
@@ -163,7 +181,8 @@ def at_once(log: MetricsLog) -> bool:
     if len(rest) < LAST:
         return False
     won = float(np.median(rest)) - returns[0]
-    return bool(returns[0] < rest.min() and won > QUICK * smoothing(log) * np.std(rest))
+    spread = np.std(rest) * min(np.sqrt(window(log)), np.sqrt(SMOOTHED))
+    return bool(returns[0] < rest.min() and won > QUICK * spread)
 
 
 def lucky(log: MetricsLog) -> bool:
@@ -193,7 +212,7 @@ def falls(log: MetricsLog) -> bool:
         return False
     early, late = returns[:part], returns[-part:]
     noise = np.sqrt((np.var(np.diff(early)) + np.var(np.diff(late))) / 4)
-    noise *= smoothing(log)
+    noise = batch_noise(log) if window(log) > 1 else noise
     fall = float(np.mean(early) - np.mean(late))
     spread = max(noise / np.sqrt(part), 1e-3 * abs(float(np.mean(early))))
     return bool(fall > FALLS * spread and late.max() < early.min())
@@ -215,7 +234,9 @@ def settled(log: MetricsLog) -> bool:
     early, before, late = returns[:quarter], returns[:-quarter], returns[-quarter:]
     level, spread = float(np.median(late)), float(np.std(late))
     won = level - float(np.min(early))
-    near = spread if smoothing(log) > 1 else 2 * spread  # level returns have a tenth 1.3 above
+    near = 2 * spread  # level returns have a tenth 1.3 above
+    if window(log) > 1:  # late ones drift together, and early ones are means of few episodes
+        near, spread = spread, max(spread, batch_noise(log) * RISES / DIPPED)
     best = level >= float(np.quantile(before, 0.9)) - max(near, LITTLE * won)
     return best and won > DIPPED * spread
 

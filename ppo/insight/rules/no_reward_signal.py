@@ -21,6 +21,8 @@ LONG = 20  # batches: ten of a slow game are too few (J)
 ZERO_SHARE = 0.999  # of the rewards (J)
 SAME = 0.01  # of its size, by which the mean episode return may differ (J)
 SAME_SHARE = 0.9  # of the batches from the start on
+FLOOR = 0.1  # of the batches, that share one return to the last digit: those of noise do not (J)
+NOISY = 0.5  # of the returns' whole range, that of their later half where they are noise (J)
 FLAT = 1e-9  # std of the return, as a share of the largest return
 LEARNED_AWAY = 0.01  # of its first root error: the critic has learned that there is nothing
 VANISHED = 0.1  # error left of the first, with a critic that never saw anything (J)
@@ -108,6 +110,9 @@ class NoRewardSignal(Rule):
             return None  # a return that stands may be all that there is to win
         near = np.abs(returns - usual) <= SAME * abs(usual)
         whole, later = np.ptp(returns), np.ptp(returns[len(returns) // 2 :])
+        shared = float(np.unique(returns, return_counts=True)[1].max())
+        if shared < FLOOR * len(returns) and later > NOISY * whole:
+            return None  # means of many episodes, which differ though these do not
         if rises(log) and whole > SAME / 2 * abs(usual) and later > LIVELY * whole:
             return None  # a small part that rises over a large constant
         if near.mean() >= SAME_SHARE and np.ptp(returns) <= 2 * SAME * abs(usual):

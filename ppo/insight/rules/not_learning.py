@@ -12,6 +12,7 @@ from ppo.insight.rules._signs import (
     LATE,
     SIGN,
     at_once,
+    batch_noise,
     begins_late,
     bottleneck,
     falls,
@@ -22,7 +23,6 @@ from ppo.insight.rules._signs import (
     median,
     opposed,
     rises,
-    smoothing,
 )
 
 LONG = 40  # updates (J)
@@ -54,8 +54,7 @@ class NotLearning(Rule):
             return None  # a quick rise, and a noise that rose with it
         size = len(returns) // PART
         stretches = returns[-size * PART :].reshape(PART, size).mean(axis=1)
-        noise = float(np.std(np.diff(returns))) / np.sqrt(size)  # of a difference of two
-        noise *= smoothing(log)
+        noise = batch_noise(log) * np.sqrt(2 / size)  # of a difference of two
         if float(np.max(stretches[1:]) - stretches[0]) > ROSE * noise and not lucky(log):
             return None
         evidence = f"return {number(stretches[0])} -> {number(stretches[-1])}"

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from ppo.core.figures import number
 from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
-from ppo.insight.rules._signs import begins_late, harder, known, median, smoothing
+from ppo.insight.rules._signs import batch_noise, begins_late, harder, known, median, window
 
 LOST = 0.25  # of the best gain, for good (J)
 HALF = 0.5  # of the best gain, for a time or again and again (J)
@@ -52,15 +52,16 @@ class PolicyCollapse(Rule):
             return found
         top = int(np.argmax(smooth))
         # the start is the lowest of the run up to the top: a first batch may be lucky
-        best, start = float(smooth[top]), float(np.min(smooth[: top + 1]))
+        lowest = int(np.argmin(smooth[: top + 1]))
+        best, start = float(smooth[top]), float(smooth[lowest])
         noise = _noise(log, returns)
         after = smooth[top:]
-        if best - start < CLEAR * noise or best - start <= 0 or len(after) < STAYS:
+        if best - start < CLEAR * noise[lowest] or best - start <= 0 or len(after) < STAYS:
             return self._at_the_end(log, rows, returns)
         gained, stays = best - start, max(STAYS, len(smooth) // 10)
         half = bool((after[-STAYS_HALF:] < best - HALF * gained).all())
         for_good = len(after) >= stays and bool((after[-stays:] < best - LOST * gained).all())
-        if not (half or for_good) or best - median(after[-STAYS_HALF:]) < FALLS * noise:
+        if not (half or for_good) or best - median(after[-STAYS_HALF:]) < FALLS * noise[-1]:
             return self._at_the_end(log, rows, returns)
         lost = LOST * gained
         fall = top + int(np.flatnonzero(after < best - lost)[0])
@@ -78,7 +79,7 @@ class PolicyCollapse(Rule):
         top = int(np.argmax(returns))
         best, start = float(returns[top]), float(np.min(returns[: top + 1]))
         noise = float(np.median(np.abs(np.diff(returns)))) * 1.5  # a crash is no noise
-        noise *= smoothing(log)
+        noise *= np.sqrt(window(log))
         gained = best - start
         lost = bool((returns[-CRASH:] < best - MOST * gained).all())
         if not lost or gained < 2 * CLEAR * noise or len(returns) - 1 - top < CRASH:
@@ -93,9 +94,11 @@ class PolicyCollapse(Rule):
         noise = _noise(log, returns)
         best = np.maximum.accumulate(smooth)
         tops = np.maximum.accumulate(np.where(smooth == best, np.arange(len(smooth)), 0))
-        start = np.minimum.accumulate(smooth)[tops]  # the lowest before the best, not after it
+        lowest = np.minimum.accumulate(smooth)
+        lows = np.maximum.accumulate(np.where(smooth == lowest, np.arange(len(smooth)), 0))[tops]
+        start = smooth[lows]  # the lowest before the best, not after it
         gained = best - start
-        low = (gained > 2 * CLEAR * noise) & (smooth < best - HALF * gained)
+        low = (gained > 2 * CLEAR * noise[lows]) & (smooth < best - HALF * gained)
         edges = np.flatnonzero(np.diff(np.concatenate([[0], low.astype(np.int64), [0]])))
         falls = [(a, b) for a, b in edges.reshape(-1, 2) if b - a >= SMOOTH]
         longest = max((b - a for a, b in falls), default=0)
@@ -122,18 +125,16 @@ def _plateau(smooth: Column) -> bool:
     return best - end < MUCH * abs(best)
 
 
-def _noise(log: MetricsLog, returns: Column) -> float:
-    """Standard deviation of the noise between batches.
+def _noise(log: MetricsLog, returns: Column) -> Column:
+    """Standard deviation of the noise of each smoothed return.
 
-    A mean over 100 episodes drifts by itself, and is so smooth that a crash or a steady rise would
-    be most of what seems its noise: the median bend of the curve knows neither.
+    A mean over many episodes drifts by itself, the more the fewer have ended so far.
     """
-    steps = np.diff(returns)
-    noise = float(np.mean(np.abs(steps))) * 1.25
-    if smoothing(log) == 1:
-        return noise
-    bends = float(np.median(np.abs(np.diff(steps)))) / (0.6745 * np.sqrt(2))  # of a random walk
-    return smoothing(log) * min(noise, bends)
+    whole = np.ones(len(returns) - SMOOTH + 1)
+    if (rows := window(log)) == 1:
+        return whole * float(np.mean(np.abs(np.diff(returns)))) * 1.25
+    batches = np.arange(len(whole)) + SMOOTH
+    return whole * batch_noise(log) / np.sqrt(np.minimum(batches, rows))
 
 
 def _first_mover(log: MetricsLog, top: int, fall: int) -> str:
