@@ -31,6 +31,7 @@ from ppo.insight.verdict import (
 MOST = 3  # findings that are reported; the first is the cause
 LATEST = 3  # evaluations
 FAR_APART = 0.5  # of the range of the returns in training (J)
+VAGUE = 0.5  # confidence of a mild finding that is less than that nothing is learned (J)
 TAGS = 8  # unknown tags that are named
 _RANK = {FATAL: 0, SEVERE: 1, MILD: 2}
 
@@ -73,8 +74,10 @@ def _check(some: Iterable[Rule], log: MetricsLog) -> list[Finding]:
                 finding = rule.check(log)
                 if finding is not None:
                     findings.append(finding)
+    # a return that stands still is named where nothing explains it, or a vague guess alone
     explained = [f for f in findings if f.illness != NOT_LEARNING]
-    return explained or findings  # a return that stands still is named where nothing explains it
+    vague = all(f.severity == MILD and f.confidence < VAGUE for f in explained)
+    return findings if vague else explained
 
 
 def rank(findings: list[Finding]) -> list[Finding]:

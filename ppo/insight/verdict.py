@@ -49,12 +49,11 @@ def _broken(log: MetricsLog, name: str) -> bool:
 
 
 def status(log: MetricsLog, findings: Sequence[Finding]) -> str:
-    """One of STATUSES; `findings` are all that the rules found."""
+    """One of STATUSES; `findings` are all that the rules found, the cause first."""
     if not is_read(log):
         return NOT_READ
-    illnesses = {finding.illness for finding in findings}
-    if illnesses:
-        return ILL if illnesses - {NOT_LEARNING} else NOT_LEARNING
+    if findings:
+        return NOT_LEARNING if findings[0].illness == NOT_LEARNING else ILL
     _, returns = known(log.get("mean_episode_return"))
     if rises(log):
         return HEALTHY

@@ -8,6 +8,7 @@ from made_logs import SHAPE, first, foreign, noisy, through
 
 from ppo.insight.doctor import diagnose
 from ppo.insight.rules._signs import batch_noise, leans, rises
+from ppo.insight.verdict import status
 
 
 def last_hundred(episodes: np.ndarray, ended: int) -> np.ndarray:
@@ -84,7 +85,7 @@ LEANING = through((0, 0.0), (0.25, 0.2), (1, 1.0))
     ("columns", "flat"),
     [
         ({}, "not_learning"),
-        ({"explained_variance": 0.01}, "critic_blind"),
+        ({"explained_variance": 0.01}, "not_learning"),  # of which a blind critic is no cause
         ({"approx_kl": 0.06, "clip_fraction": 0.2}, "learning_rate_too_high"),
     ],
 )
@@ -207,7 +208,7 @@ def test_a_slow_critic_is_not_judged_by_a_log_without_its_beginning(
     flat = noisy(lambda t: 200 + 0 * t, 5.0)
     log = foreign(60, "cleanrl", mean_episode_return=flat, learning_rate=3e-4, **columns)
     log.settings |= settings
-    assert first(log) == illness
+    assert illness in {f.illness for f in diagnose(log)}
     log.columns["env_steps"] = log.columns["env_steps"] + 1e6
     assert diagnose(log) == []
 
@@ -230,3 +231,65 @@ def test_a_value_loss_that_grows_as_the_reward_arrives_is_no_explosion() -> None
     assert first(log) == "healthy"
     flat = foreign(60, "rl_games", mean_episode_return=noisy(lambda t: 9 + 0 * t), value_rmse=grows)
     assert "value_loss_exploding" in {f.illness for f in diagnose(flat)}
+
+
+def test_a_return_that_does_not_rise_goes_before_a_vague_guess_and_behind_a_clear_one() -> None:
+    flat = {"mean_episode_return": noisy(lambda t: 200 + 0 * t, 5.0), "learning_rate": 3e-4}
+    blind = foreign(60, "stable-baselines3", explained_variance=0.02, **flat)
+    findings = diagnose(blind)
+    assert [f.illness for f in findings] == ["not_learning", "critic_blind"]
+    assert status(blind, findings) == "not_learning"
+    sunk = foreign(
+        30,
+        "stable-baselines3",
+        explained_variance=1e-5,
+        mean_episode_return=noisy(through((0, -340), (1, -730)), 5.0),
+    )
+    assert first(sunk) == "not_learning" and "it fell" in diagnose(sunk)[0].evidence
+    still = foreign(60, "stable-baselines3", approx_kl=1e-6, **flat)
+    assert [f.illness for f in diagnose(still)] == ["learning_rate_too_low"]
+
+
+@pytest.mark.parametrize("writer", ["stable-baselines3", "cleanrl"])
+def test_a_first_step_that_tears_the_policy_at_a_modest_rate_is_the_inputs_doing(
+    writer: str,
+) -> None:
+    """ReLU and observations times 1e4: HalfCheetah's KL is 2,000 and rises, CartPole's is 4."""
+    error = through((0, 5900), (0.1, 1100), (1, 300))
+    flat = {"mean_episode_return": noisy(through((0, -640), (1, -600)), 30.0)}
+    torn = foreign(30, writer, approx_kl=through((0, 2e3), (1, 2e5)), clip_fraction=0.99,
+                   explained_variance=-20.0, value_rmse=error, learning_rate=3e-4, **flat,
+    )  # fmt: skip
+    dead = foreign(40, writer, approx_kl=through((0, 0.09), (0.03, 3.7), (0.06, 0), (1, 0)),
+                   entropy_relative=through((0, 0.4), (0.05, 0.07), (0.2, 1e-3), (1, 1e-4)),
+                   explained_variance=-2.0, learning_rate=5e-4,
+                   mean_episode_return=noisy(through((0, 14), (0.1, 9.4), (1, 9.4)), 0.05),
+    )  # fmt: skip
+    for log in (torn, dead):
+        assert first(log) == "observations_unnormalized"
+        log.columns["learning_rate"] *= 50
+        assert first(log) == "learning_rate_too_high"
+
+
+def test_a_bonus_for_a_wide_policy_shows_at_a_lesser_pace_where_the_return_falls() -> None:
+    """Reacher at a coefficient of 0.3: std 1 to 1.8, return -60 to -78, at an uneven pace."""
+    wider = through((0, 1.03), (0.33, 1.26), (0.67, 1.43), (1, 1.77))
+    falling = noisy(through((0, -61), (1, -78)), 0.5)
+    sunk = foreign(
+        40, "stable-baselines3", policy_std=wider, mean_episode_return=falling,
+        explained_variance=-0.05,
+    )  # fmt: skip
+    assert first(sunk) == "entropy_coefficient_too_high"
+    sunk.columns["mean_episode_return"] = -sunk.columns["mean_episode_return"]
+    assert first(sunk) != "entropy_coefficient_too_high"
+
+
+def test_a_policy_that_got_sure_of_nothing_is_no_guess_about_its_inputs() -> None:
+    """Acrobot at a coefficient of -0.3: the critic learns the mean of returns that never differ."""
+    log = foreign(40, "stable-baselines3", mean_episode_return=-500.0, learning_rate=5e-4,
+                  entropy_relative=through((0, 1), (0.25, 0.7), (0.4, 0.03), (1, 6e-4)),
+                  approx_kl=through((0, 4e-3), (0.35, 0.04), (0.45, 0), (1, 0)),
+                  value_rmse=through((0, 14.8), (1, 4.9)),
+                  explained_variance=through((0, 0.01), (0.3, 1e-5), (1, 1e-5)))  # fmt: skip
+    assert {"entropy_collapse", "observations_unnormalized"} <= {f.illness for f in diagnose(log)}
+    assert first(log) == "entropy_collapse"

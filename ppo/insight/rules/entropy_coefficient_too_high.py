@@ -9,7 +9,7 @@ import numpy as np
 from ppo.core.figures import number, setting
 from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
-from ppo.insight.rules._signs import known, median, ordinary_rate, present, rises
+from ppo.insight.rules._signs import falls, known, median, ordinary_rate, present, rises
 
 KEY = "ppo.entropy_coefficient"
 UNIFORM = 0.98  # relative entropy (J)
@@ -28,6 +28,7 @@ SPREAD = 2.718  # growth of the policy's deviation since the start (S: log-std p
 RISING = 10  # batches in a row
 WIDER = 1.4  # growth that is suspect where its pace does not slow (M: sick 1.6, healthy 0.8)
 PACE = 0.8  # of the mean pace, in each third of the run (M: sick 0.9, healthy 0.2)
+WORSE = 0.5  # of that, where the return falls meanwhile (M: sick 0.6)
 
 
 @RULES.register("entropy_coefficient_too_high")
@@ -84,7 +85,8 @@ class EntropyCoefficientTooHigh(Rule):
         """A policy that widens at one pace all along, for a bonus that is heavy or not known."""
         light = present(log, KEY) <= HEAVY
         thirds = np.diff(np.log(deviation[np.linspace(0, len(deviation) - 1, 4).astype(int)]))
-        return len(log) >= LONG and not light and bool(thirds.min() > PACE * thirds.mean())
+        pace = PACE * (WORSE if falls(log) else 1.0)
+        return len(log) >= LONG and not light and bool(thirds.min() > pace * thirds.mean())
 
     def _stands_still(self, log: MetricsLog) -> bool:
         """A policy that is held near uniform, by a heavy bonus or though the critic sees better."""

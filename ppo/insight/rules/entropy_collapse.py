@@ -34,7 +34,13 @@ class EntropyCollapse(Rule):
     illness = "entropy_collapse"
     number = 13
     needs = (("entropy_relative",), ("policy_std",))
-    explains = ("policy_collapse", "no_reward_signal", "critic_blind", "learning_rate_too_low")
+    explains = (
+        "policy_collapse",
+        "no_reward_signal",
+        "critic_blind",
+        "learning_rate_too_low",
+        "observations_unnormalized",
+    )
     sources = ("andyljones.com/posts/rl-debugging.html: close to zero is collapsed",)
 
     def check(self, log: MetricsLog) -> Finding | None:
@@ -126,7 +132,6 @@ class EntropyCollapse(Rule):
                 *self.explains,
                 "learning_rate_too_high",
                 "too_many_epochs",
-                "observations_unnormalized",
             )
             return Finding(**{**vars(finding), "explains": more_explained})
         return finding

@@ -11,6 +11,7 @@ from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import RULES, SEVERE, Change, Finding, Rule
 from ppo.insight.rules._signs import (
     begins_late,
+    clip_range,
     first_finite,
     known,
     lasting,
@@ -35,6 +36,11 @@ SAW = 0.5  # at its best before, of one that inputs have not kept from seeing (J
 OFFSET_LEARNED = 0.7  # of its first root error
 ERRATIC = 0.55  # median change of log10 KL from batch to batch
 TRACES_EXPLAIN = ("critic_blind", "learning_rate_too_high", "learning_rate_too_low")
+TORN = 1.0  # KL of one of the first batches that no modest rate gives (M: 4 to 1e6)
+AT_FIRST = 5  # batches
+MODEST = 1e-3  # learning rate (J)
+FREE, MANY = 0.5, 40  # clip range, epochs: beyond them a policy goes far by itself (J)
+SHARP = 0.2  # std of a policy that steps of an ordinary size tear as well (J)
 UNMOVED = 0.03  # change of the policy's std or relative entropy
 QUIET = 1.5e-3  # KL, while it is erratic
 
@@ -68,8 +74,9 @@ class ObservationsUnnormalized(Rule):
             found = self._by_inputs(log)
             off = log.setting("env.normalize_observations") is False
             return found or (self._by_a_constant_critic(log) if off else None)
-        if (found := self._by_a_constant_critic(log)) is not None:
-            return found
+        for sign in (self._by_a_constant_critic, self._by_a_torn_policy):
+            if (found := sign(log)) is not None:
+                return found
         return self._by_traces(log) if log.writer == "stable-baselines3" else None
 
     def _by_inputs(self, log: MetricsLog) -> Finding | None:
@@ -119,6 +126,21 @@ class ObservationsUnnormalized(Rule):
         finding = self.found(log, int(rows[0]), evidence, changes, sure, SEVERE)
         explained = ("entropy_coefficient_too_high", "no_reward_signal", "policy_collapse")
         return replace(finding, explains=(*TRACES_EXPLAIN, *explained))
+
+    def _by_a_torn_policy(self, log: MetricsLog) -> Finding | None:
+        """A first step that leaves nothing of the policy, though all that sets its size is modest:
+        features are large."""
+        kl, rate = log.get("approx_kl"), median(log.get("learning_rate"))
+        torn = np.flatnonzero(kl[:AT_FIRST] > TORN)
+        free = clip_range(log) > FREE or log.number("ppo.num_epochs") >= MANY
+        sharp = first_finite(log.get("policy_std")) < SHARP
+        if not len(torn) or not rate <= MODEST or free or sharp or begins_late(log) or rises(log):
+            return None
+        evidence = f"KL {number(float(kl[torn[0]]))} in batch {log.batch(int(torn[0]))}, "
+        evidence += f"at a learning rate of {number(rate)} that moves no policy as far"
+        finding = self.found(log, int(torn[0]), evidence, self._changes(), 0.98, SEVERE)
+        explained = ("reward_scale_too_large", "too_many_epochs", "no_reward_signal")
+        return replace(finding, explains=(*self.explains, "policy_collapse", *explained))
 
     def _by_traces(self, log: MetricsLog) -> Finding | None:
         seen = log.has("mean_episode_return") and not begins_late(log)
