@@ -37,6 +37,7 @@ TABLES = (
     "history.json",
 )
 PREFERRED = ("progress", "metrics", "loss_metrics", "log", "result")
+BESIDE = "progress.csv"  # of Stable-Baselines3, which holds more than its event file (epochs)
 PACKED = (".gz", ".bz2", ".xz")
 LARGEST_TEXT = 100_000_000  # bytes of a text file that is searched for figures
 DEEPEST = 6  # folder levels below the given one that are searched for a log
@@ -177,6 +178,10 @@ def _read_files(files: list[Path]) -> MetricsLog:
         series = read_event_files(files)
         log = interpret(series)
         log.source = f"{files[0].parent}: {', '.join(series.files)}"
+        if (table := files[0].parent / BESIDE).exists():
+            fuller = _read_file(table)
+            if (fuller.writer, len(fuller)) == (log.writer, len(log)):
+                return fuller
         if series.runs > 1:
             log.source += f", the newest of {series.runs} runs"
         return log

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 import numpy as np
@@ -24,11 +25,12 @@ ALIASES = {
     "mean_episode_return": "ep_rew_mean ep_reward_mean episode_reward_mean eprewmean "
     "episodic_return episode_return episode_return_mean episodic_reward episode_reward "
     "mean_episode_reward average_episode_return average_episode_reward avg_episode_return "
-    "avg_episode_reward "
+    "avg_episode_reward returned_episode_return "
     "return_ep average_return undiscounted_return mean_return avg_reward mean_reward "
     "average_reward avg_return return reward average_score avg_score mean_score score",
     "mean_episode_length": "ep_len_mean eplenmean episode_len_mean episodic_length episode_length "
-    "average_episode_length avg_episode_length mean_length average_length avg_length ep_len",
+    "average_episode_length avg_episode_length returned_episode_length mean_length average_length "
+    "avg_length ep_len",
     "learning_rate": "lr cur_lr actual_lr last_lr",
     "policy_std": "std action_std mean_std mean_noise_std",
     "grad_norm": "gn gradient_norm grad_gnorm",
@@ -64,11 +66,14 @@ PREFIXES = 4  # levels in front of all tags that are taken off
 
 
 def leaf(tag: str) -> str:
-    """The last part of a tag, without case and without what is neither letter nor digit."""
+    """The last part of a tag, without case and without what is neither letter nor digit, nor over
+    how many episodes a mean is."""
     word = re.sub(r"[^a-z0-9]", "", tag.rsplit("/", 1)[-1].lower())
+    word = re.sub(r"(?<=.)(last|over)?(10|20|50|100)(eps?|episodes?)?$", "", word)
     return re.sub(r"^(training|train|rollout)(?=.)", "", word)
 
 
+@functools.cache
 def _words() -> dict[str, tuple[str, int]]:
     """Every known leaf: what it is called here, and its rank among the words for that."""
     words = {leaf(name): (name, 0) for name in _ours()}
@@ -78,9 +83,9 @@ def _words() -> dict[str, tuple[str, int]]:
     return words
 
 
-def known_leaves() -> set[str]:
-    """The leaves that say which figure a tag holds, without those of settings."""
-    return {word for word, (name, _) in _words().items() if name not in SETTINGS}
+def is_figure(tag: str) -> bool:
+    """Whether a tag has a well-known word for a figure, and not for steps or a setting."""
+    return meaning(tag) not in ("", "env_steps", *SETTINGS)
 
 
 def by_name(series: Series) -> MetricsLog:
@@ -114,9 +119,18 @@ def by_name(series: Series) -> MetricsLog:
 
 
 def _word(tag: str, words: dict[str, tuple[str, int]]) -> str:
-    """The known leaf of a tag, with or without a mean at its end; empty where there is none."""
+    """The known leaf of a tag, with or without a mean at its end, of one or of many; empty where
+    there is none."""
     whole = leaf(tag)
-    return next((w for w in (whole, re.sub("(mean|avg)$", "", whole)) if w in words), "")
+    forms = [whole, re.sub("(mean|avg)$", "", whole)]
+    forms += [re.sub("(?<=[^s])s$|(?<=ss)es$", "", re.sub("ies$", "y", form)) for form in forms]
+    return next((form for form in forms if form in words), "")
+
+
+def meaning(tag: str) -> str:
+    """What a figure is called here; empty where its tag has no well-known word."""
+    words = _words()
+    return words.get(_word(tag, words), ("", 0))[0]
 
 
 def _evaluated(

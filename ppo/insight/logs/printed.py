@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ppo.insight.logs.names import known_leaves, leaf
+from ppo.insight.logs.names import is_figure, leaf
 from ppo.insight.logs.series import Series
+from ppo.insight.logs.shapes import spread
 from ppo.insight.logs.tables import is_number, of_rows, plain_cell
 
 NUMBER = (
@@ -17,6 +18,10 @@ NUMBER = (
 NAME = r"[A-Za-z](?:[\w/%-]|\.(?=\w)| (?=\S))*"
 VALUE = re.compile(rf"[:=]\s*[\[(]*(?:0, ')?\s*({NUMBER})(?![\w.]*:\d)", re.I)
 BEFORE = re.compile(rf"(?<![\w.'])['\"]?({NAME})['\"]?\s*$")  # the name in front of a value
+LIST = re.compile(  # of at least 8 numbers
+    rf"[:=]\s*[\[(]*\s*((?:(?:{NUMBER})(?:\s*,\s*|\s+)){{7,}}(?:{NUMBER}))", re.I
+)
+BARE = re.compile(rf"(?<=[A-Za-z)])[ \t]+({NUMBER})(?![\w.%/:])", re.I)  # without a sign before it
 LONG = 1_000_000  # characters, in which a log has begun
 COLUMNS = 2  # signs between the cells of a table, at least
 RULED = re.compile(r"[-+|:= \t]+")  # a line between head and rows
@@ -88,16 +93,17 @@ def read_printed(text: str) -> Series | None:
     if unity is not None:
         return unity
     lines = SHORTENED.sub(r"\1", LEVEL.sub("|", text))
-    return _known(_grid(text)) or _known(_rows(lines))
+    for shape in (_grid, _lists, _rows, _words):
+        if (found := _known(shape(lines if shape is _rows else text))) is not None:
+            return found
+    return None
 
 
 def _known(printed: list[dict[str, Any]]) -> Series | None:
     """The rows that hold known figures as a log; None where there are too few of them."""
     rows = [_as_logged(row) for row in printed]
-    known = known_leaves() | {leaf(tag) for _, names in PRINTED for tag in names.values()}
-    counts = [
-        sum(leaf(name) in known for name in row if name not in STEPS.values()) for row in rows
-    ]
+    known = {tag for _, names in PRINTED for tag in names.values()} - set(STEPS.values())
+    counts = [sum(name in known or is_figure(name) for name in row) for row in rows]
     if max(counts, default=0) < ROWS and sum(count > 0 for count in counts) < ROWS:
         return None
     return of_rows([row for row, count in zip(rows, counts, strict=True) if count])
@@ -145,10 +151,30 @@ def _rows(text: str) -> list[dict[str, Any]]:
     return [row for row in rows if any(map(is_number, row.values()))]
 
 
-def _pairs(line: str) -> list[tuple[str, str]]:
+def _lists(text: str) -> list[dict[str, Any]]:
+    """Rows of lists of numbers with a name in front: `returns = [21.5, 23.0, ...]`, one a line."""
+    found: dict[str, list[str]] = {}
+    for name, values in _pairs(text, LIST):
+        name = re.sub(" per .*", "", name)
+        if name in found:
+            return []  # one of each batch: of something else
+        found[name] = re.split(r"[\s,]+", values.strip())
+    return spread(found)
+
+
+def _words(text: str) -> list[dict[str, Any]]:
+    """Rows of lines of names and numbers without a sign between them: `kl 0.01 | return 21.5`."""
+    rows = []
+    for line in text.splitlines():
+        pairs = {name: plain_cell(value, ",") for name, value in _pairs(line, BARE)}
+        rows += [pairs] if len(pairs) >= COLUMNS else []
+    return rows
+
+
+def _pairs(line: str, values: re.Pattern[str] = VALUE) -> list[tuple[str, str]]:
     """Names and numbers of a line; each name is looked for in front of its number."""
     pairs, end = [], 0
-    for value in VALUE.finditer(line):
+    for value in values.finditer(line):
         named = BEFORE.search(line, max(end, value.start() - LONGEST), value.start())
         if named:
             pairs.append((named[1].strip(), value[1]))

@@ -12,6 +12,7 @@ import numpy as np
 
 from ppo.insight.logs.log import to_float
 from ppo.insight.logs.series import Series, collect
+from ppo.insight.logs.shapes import bare, last_run, pivoted, spread
 
 STEP_NAMES = (
     "env_steps",
@@ -27,6 +28,8 @@ STEP_NAMES = (
     "misc/total_timesteps",
     "TotalEnvSteps",
     "num_steps",
+    "total_steps",
+    "timesteps",
     "timestep",
     "_step",
     "step",
@@ -37,7 +40,7 @@ STEP_NAMES = (
     "batch",
 )
 COUNTS = ("time/iterations", "iteration", "update", "epoch", "batch")  # the last of them
-UNSURE = ("timestep", "_step", "step")  # steps of an environment, or of the log
+UNSURE = ("timesteps", "timestep", "_step", "step")  # steps of an environment, or of the log
 FEWEST = 64  # steps that a batch has, by which lines are told from steps where the name does not
 CHART = ("Wall time", "Step", "Value")
 LONGEST_FIELD = 10_000_000
@@ -104,8 +107,7 @@ def _whole(text: str) -> list[dict[str, Any]]:
     columns = {str(name): values for name, values in tree.items() if isinstance(values, list)}
     if not columns:
         return [{**tree, **_nested(tree)}]  # wandb-summary.json: the last figures
-    length = max(map(len, columns.values()), default=0)
-    return [{k: v[i] for k, v in columns.items() if i < len(v)} for i in range(length)]
+    return spread(columns)
 
 
 def read_text(file: Path) -> str:
@@ -165,11 +167,13 @@ def is_number(cell: Any) -> bool:
 
 def of_rows(rows: list[dict[str, Any]]) -> Series:
     """Rows of named cells as series; the steps are those of the first known column of steps."""
+    rows = pivoted(rows, STEP_NAMES)
     names = {str(name) for row in rows for name in row if isinstance(name, str)}
-    lower = {name.strip().lower(): name for name in names}
-    axes = [lower[name.lower()] for name in STEP_NAMES if name.lower() in lower]
+    plain = {bare(name): name for name in names}
+    axes = [plain[bare(name)] for name in STEP_NAMES if bare(name) in plain]
     moving = (name for name in axes if len(rows) < 2 or len({row.get(name) for row in rows}) > 1)
     step_name = next(moving, None)
+    rows, note = last_run(rows, step_name) if step_name else (rows, "")
     found: dict[str, list[tuple[float, float]]] = {}
     for position, row in enumerate(rows):
         step = to_float(row.get(step_name)) if step_name else float(position)
@@ -180,6 +184,8 @@ def of_rows(rows: list[dict[str, Any]]) -> Series:
     points = {tag: p[np.argsort(p[:, 0], kind="stable")] for tag, p in collect(found).items()}
     series = Series(points=points)  # by step, in whichever order the rows were exported
     series.counted = _counts(step_name or "", [to_float(row.get(step_name or "")) for row in rows])
+    if note:
+        series.notes.append(note)
     if step_name is None and rows:
         series.notes.append("no column of steps: rows are counted")
     return series
