@@ -7,6 +7,7 @@ import pytest
 from made_logs import SHAPE, first, foreign, noisy, through
 
 from ppo.insight.doctor import diagnose
+from ppo.insight.logs import MetricsLog
 
 SB3 = "stable-baselines3"
 
@@ -223,3 +224,20 @@ def test_a_value_loss_of_a_hundred_times_its_weight_is_advised_the_usual_one() -
         finding = diagnose(log)[0]
         assert (finding.illness, finding.severity) == ("value_loss_dominates", severity)
         assert finding.remedy.startswith("vf-coef=0.5;")
+
+
+def test_a_goal_that_was_reached_once_is_no_broken_simulation() -> None:
+    """MountainCarContinuous by Stable-Baselines3: of costs, and once of a hundred for the goal."""
+
+    def log(jump: float) -> MetricsLog:
+        found = foreign(40, SB3, policy_std=through((0, 1), (1, 0.4)), value_rmse=0.1,
+                        mean_episode_return=through((0, -51.5), (1, -40.0)))  # fmt: skip
+        found.columns["value_rmse"][:6] = [0.41, 0.43, 0.37, 0.26, 0.19, 0.16]
+        found.columns["value_rmse"][11] = 7.7
+        found.columns["mean_episode_return"][11:] += jump
+        return found
+
+    (goal, *_), (fault, *_) = diagnose(log(11.0)), diagnose(log(-15.0))
+    assert (goal.illness, goal.severity) == ("reward_outlier", "mild")
+    assert "goal" in goal.remedy
+    assert (fault.illness, fault.severity) == ("reward_outlier", "severe")

@@ -7,7 +7,7 @@ import numpy as np
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import MILD, RULES, SEVERE, Change, Finding, Rule
-from ppo.insight.rules._signs import median, spikes, trifling
+from ppo.insight.rules._signs import HISTORY, known, median, spikes, trifling
 
 ROBUST_SIGMAS = 1e3  # of the rewards' interquartile scale (J; threads: 1e5)
 ABOVE = 3.0  # times the usual spread, that of later batches too (J)
@@ -68,6 +68,10 @@ class RewardOutlier(Rule):
         return self.found(log, row, evidence, changes, confidence=0.9)
 
     def _is_gain(self, log: MetricsLog, row: int) -> bool:
-        """Whether the returns of a batch reach far up, and not down."""
+        """Whether the returns of a batch reach far up, and not down; or that of its episodes does,
+        as never before."""
         high, low = log.get("return_max")[row], log.get("return_min")[row]
-        return bool(high > 0 and high > FAR * abs(min(low, 0.0)))
+        _, returns = known(log.get("mean_episode_return")[: row + 1])
+        moves = np.diff(returns)
+        up = len(moves) > HISTORY and moves[-1] > ABOVE * np.max(np.abs(moves[:-1]))
+        return bool(up if np.isnan(high) else high > 0 and high > FAR * abs(min(low, 0.0)))
