@@ -7,6 +7,7 @@ import pytest
 from made_logs import SHAPE, first, foreign, noisy, through
 
 from ppo.insight.doctor import diagnose
+from ppo.insight.rules._noise import drift
 from ppo.insight.rules._signs import batch_noise, leans, rises
 from ppo.insight.verdict import status
 
@@ -50,6 +51,36 @@ def test_the_noise_of_a_batch_is_found_below_a_mean_over_many_episodes() -> None
             last_hundred(episodes, ended) if ended < 100 else episodes.reshape(300, -1).mean(axis=1)
         )
         assert batch_noise(log) == pytest.approx(30.0 / np.sqrt(ended), rel=0.3)
+
+
+@pytest.mark.parametrize(("ended", "rows"), [(2, 150), (10, 80), (10, 300)])
+def test_a_log_of_anyone_shows_by_its_bends_that_its_returns_are_means_over_many(
+    ended: int, rows: int
+) -> None:
+    """A deque of 100 episodes, as most scripts have; nothing in the log tells of it."""
+    found = []
+    for seed in range(20):
+        episodes = np.random.default_rng(seed).normal(-180.0, 50.0, ended * rows)
+        log = foreign(rows, "unknown")
+        log.columns["mean_episode_return"] = last_hundred(episodes, ended)
+        found.append(first(log))
+    assert found.count("not_learning") >= 13 and found.count("policy_collapse") <= 3
+
+
+def test_neither_noise_nor_a_course_is_taken_for_a_mean_over_many() -> None:
+    courses = (
+        through((0, 0), (1, 0)), through((0, 0), (1, 1)), through((0, 0), (0.2, 1), (1, 1)),
+        through((0, 0), (0.6, 0), (1, 1)), through((0, 0), (0.5, 1), (0.52, 0), (1, 0)),
+    )  # fmt: skip
+    for rows in (60, 150, 400):
+        for course in courses:
+            curves = [course(np.linspace(0, 1, rows)) * size for size in (1.0, 10.0, 1e3)]
+            taken = [
+                drift(curve + np.random.default_rng(seed).normal(size=rows)) > 1
+                for curve in curves
+                for seed in range(10)
+            ]
+            assert sum(taken) <= 3
 
 
 def test_a_weak_guess_that_a_rising_return_would_refute_waits_for_one() -> None:

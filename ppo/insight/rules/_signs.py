@@ -8,12 +8,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ppo.insight.logs.log import Column, MetricsLog
+from ppo.insight.logs.log import UNKNOWN, Column, MetricsLog
+from ppo.insight.rules._noise import drift, noise_of
 
 SMOOTHED = 9.0  # rows of such a mean, where the log does not tell (J)
 OVER = 100  # episodes, the last of which such a return is a mean of (S)
 WINDOWED = ("stable-baselines3", "rllib", "rl_games")  # writers of such returns (S)
-BEND = 0.8  # quantile of a curve's bends that tells their size, as 1.28 standard deviations (S)
 LATE = 6  # batches that say where critic and policy have come to
 LAST = 3  # returns that say whether the end is still up
 SLIGHT = 0.02  # of a return that most first batches share, by which chance raises it (J)
@@ -106,35 +106,26 @@ def known(column: Column) -> tuple[NDArray[np.int64], Column]:
 
 
 def window(log: MetricsLog) -> float:
-    """Rows whose episodes a return is the mean of.
+    """Rows whose episodes a return is the mean of: as the writer has it, else as the curve shows.
 
     Some writers log the mean of the last OVER episodes, of which fewer mostly end in a batch.
     """
-    returns = log.get("mean_episode_return")
-    if log.writer not in WINDOWED or np.array_equal(
-        returns, log.get("evaluation_return"), equal_nan=True
+    _, returns = known(log.get("mean_episode_return"))
+    if log.writer in WINDOWED and not np.array_equal(
+        log.get("mean_episode_return"), log.get("evaluation_return"), equal_nan=True
     ):
-        return 1.0
-    ended = log.per_row * median(log.batch_steps()[1:]) / median(log.get("mean_episode_length"))
-    if not np.isfinite(ended):
-        return SMOOTHED if log.writer == WINDOWED[0] else 1.0
-    return float(max(OVER / max(ended, 1e-300), 1.0))
+        ended = log.per_row * median(log.batch_steps()[1:]) / median(log.get("mean_episode_length"))
+        untold = SMOOTHED if log.writer == WINDOWED[0] else 1.0
+        rows = OVER / max(ended, 1e-300) if np.isfinite(ended) else untold
+        return float(max(rows, 1.0))
+    return drift(returns) if log.writer == UNKNOWN else 1.0
 
 
 def batch_noise(log: MetricsLog) -> float:
     """Standard deviation of a batch's return by chance, also where what is logged is a mean over
-    many: such a mean moves by a batch's share of it, and bends whether it rises or not."""
+    many."""
     _, returns = known(log.get("mean_episode_return"))
-    if (rows := window(log)) == 1:
-        return float(np.std(np.diff(returns))) / np.sqrt(2)
-    moved = returns[np.append(True, np.diff(returns) != 0)]  # else no episode has ended
-    if len(moved) < 3:
-        return 0.0
-    rows = max(rows * len(moved) / len(returns), 1.0)
-    first = rows if begins_late(log) else 1.0  # a mean is of few episodes at first
-    batches = np.minimum(np.arange(len(moved) - 1) + first, rows)
-    bends = np.abs(np.diff(np.diff(moved) * batches))
-    return float(np.quantile(bends, BEND)) / 1.2816 / 2  # that of a normal; a crash is among few
+    return noise_of(returns, window(log), begins_late(log))
 
 
 def gain(log: MetricsLog) -> float:
@@ -181,7 +172,7 @@ def at_once(log: MetricsLog) -> bool:
     if len(rest) < LAST:
         return False
     won = float(np.median(rest)) - returns[0]
-    spread = np.std(rest) * min(np.sqrt(window(log)), np.sqrt(SMOOTHED))
+    spread = np.std(rest) * min(np.sqrt(window(log)), 3.0)
     return bool(returns[0] < rest.min() and won > QUICK * spread)
 
 
