@@ -188,6 +188,13 @@ def test_one_leap_at_a_rate_far_too_high_is_the_cause_whenever_it_comes() -> Non
     assert [f.illness for f in diagnose(leap)][:2] == ["learning_rate_too_high", "policy_collapse"]
     small = foreign(80, "stable-baselines3", approx_kl=_leap(0.01), **figures)
     assert first(small) == "policy_collapse", "inputs do not go off scale in the middle of a run"
+    back = noisy(through((0, -344), (0.6, -37), (0.75, -150), (1, -96)), 2.0)  # and above its start
+    torn = leap.columns | {"mean_episode_return": back(np.linspace(0, 1, 80))}
+    torn["entropy_relative"] = np.full(80, 0.9)
+    leap.columns = torn
+    assert first(leap) == "learning_rate_too_high"
+    leap.columns = torn | {"mean_episode_return": np.linspace(-344.0, -37.0, 80)}
+    assert first(leap) == "healthy"
 
 
 def _leap(size: float) -> SHAPE:

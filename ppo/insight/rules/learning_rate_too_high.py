@@ -72,8 +72,8 @@ class LearningRateTooHigh(Rule):
         high = bool(rate > ORDINARY_RATE[1])
         if row is None and high:
             row = onset(jumps[:EARLY], 2, 5)
-        if row is None and not rises(log):  # one leap may end it all
-            leaps = kl > LEAP
+        leaps = kl > LEAP
+        if row is None and (not rises(log) or self._hurts(log, leaps)):  # one leap may end it all
             leaps[EARLY:] &= log.get("learning_rate")[EARLY:] > ORDINARY_RATE[1]
             row = onset(leaps, 1, 1)
         if row is None:
@@ -81,7 +81,7 @@ class LearningRateTooHigh(Rule):
         then = median(log.get("learning_rate")[jumps])  # it may be another as a rule
         rate = then if np.isfinite(then) else rate
         fast = bool(rate > ORDINARY_RATE[1])
-        high |= fast and not rises(log)
+        high |= fast and (not rises(log) or self._hurts(log, leaps))
         leapt = bool((kl[:EARLY] > LEAP).any()) and not rises(log)
         violent = leapt or bool(np.nanquantile(np.where(np.isfinite(kl), kl, 0.0), 0.8) > VIOLENT)
         evidence = f"KL {number(median(kl[jumps]))} in {int(jumps.sum())} of {len(log)} batches"
@@ -97,6 +97,11 @@ class LearningRateTooHigh(Rule):
             return None
         severity = SEVERE if sure else MILD
         return self.found(log, row, evidence, self._changes(fast), 0.9 if sure else 0.5, severity)
+
+    def _hurts(self, log: MetricsLog, leaps: NDArray[np.bool_]) -> bool:
+        """Whether the returns after a leap are below those before it, however much they rose."""
+        returns, at = log.get("mean_episode_return"), int(np.argmax(leaps))
+        return bool(leaps.any() and median(returns[at + 1 :]) < median(returns[: at + 1][-EARLY:]))
 
     def _changes(self, fast: bool) -> list[Change]:
         third = Change("ppo.learning_rate", "", "a third of what it was", times=1 / 3)
