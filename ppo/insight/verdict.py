@@ -9,7 +9,7 @@ import numpy as np
 from ppo.core.figures import number
 from ppo.core.metrics import METRICS
 from ppo.insight.logs.log import UNKNOWN, MetricsLog
-from ppo.insight.rules import Finding, not_learning
+from ppo.insight.rules import EARLIEST, Finding, not_learning
 from ppo.insight.rules._signs import begins_late, known, leans, rises
 
 HEALTHY, TOO_EARLY, NOT_LEARNING, ILL, NOT_READ = STATUSES = (
@@ -63,7 +63,8 @@ def status(log: MetricsLog, findings: Sequence[Finding]) -> str:
     if log.updates() >= not_learning.LONG and not few:  # the rule was asked
         return TOO_EARLY if begins_late(log) else HEALTHY
     own = log.writer == "ppo" and len(returns) >= FEW
-    early = own or log.updates() < SHORT or not leans(log)
+    unasked = len(log) < EARLIEST  # whatever the rows stand for
+    early = own or unasked or log.updates() < SHORT or not leans(log)
     return TOO_EARLY if early else HEALTHY
 
 
