@@ -101,3 +101,16 @@ def test_a_value_loss_that_grows_with_the_returns_is_no_loss_that_stands_still()
     assert first(log) == "healthy"
     log.components["reward"]["loss"] = 1.0 + 0.1 * rows
     assert first(log) == "loss_imbalance"
+
+
+def test_a_narrow_clip_sets_the_pace_of_a_return_that_creeps() -> None:
+    """Pendulum at a clip of 0.01: -1,160 to -1,000, where 0.2 comes to -190."""
+    creeps = noisy(through((0, -1150), (0.3, -1150), (1, -980)), 20.0)
+    for clip, found in ((0.01, "learning_rate_too_low"), (0.2, "healthy")):
+        log = foreign(37, "ppo", approx_kl=6e-5, clip_fraction=0.17, explained_variance=0.9,
+                      mean_episode_return=creeps, policy_std=through((0, 1), (1, 0.97)),
+                      learning_rate=through((0, 3e-4), (1, 3e-5)))  # fmt: skip
+        log.settings["ppo.clip_epsilon"] = clip
+        assert first(log) == found
+    log.settings["ppo.clip_epsilon"] = 0.01
+    assert "ppo.clip_epsilon=0.2" in diagnose(log)[0].remedy

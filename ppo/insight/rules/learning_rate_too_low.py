@@ -107,7 +107,8 @@ class LearningRateTooLow(Rule):
         """A clip so narrow that most samples leave it at once: the return creeps, if it rises."""
         kl, clipped = log.get("approx_kl"), log.get("clip_fraction")
         few = LONG // 2  # a setting needs no time to show
-        row = lasting((clipped > HELD) & (np.abs(kl) < PACE), few - 2, few)
+        held = (clipped > HELD) & (np.abs(kl) < PACE) | (np.abs(kl) < KL) & (clipped > CLIPPED)
+        row = lasting(held, few - 2, few)
         if row is None or (rises(log) and not self._climbs(log)):
             return None
         share = number(100 * median(clipped[row:]))
