@@ -220,9 +220,10 @@ def test_a_return_on_its_way_to_what_counts_as_solved_is_not(ends: float, told: 
 
 
 def test_a_thinned_log_is_judged_by_what_its_rows_show() -> None:
-    """A log_interval of 5: sixteen rows of 80 updates are asked, four of 20 are too few."""
-    flat = foreign(16, "stable-baselines3", mean_episode_return=noisy(lambda t: 9.4 + 0 * t, 0.1))
+    """A log_interval of 5: of 100 updates in twenty rows it is told, of 80 or 20 in fewer not."""
+    less = foreign(16, "stable-baselines3", mean_episode_return=noisy(lambda t: 9.4 + 0 * t, 0.1))
+    flat = foreign(20, "stable-baselines3", mean_episode_return=noisy(lambda t: 9.4 + 0 * t, 0.1))
     few = foreign(4, "stable-baselines3", mean_episode_return=through((0, -322), (1, -255)))
-    for log, found in ((flat, "not_learning"), (few, "too_early")):
+    for log, found in ((flat, "not_learning"), (less, "too_early"), (few, "too_early")):
         log.per_row = 5.0
         assert first(log) == found

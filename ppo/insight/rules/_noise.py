@@ -7,7 +7,8 @@ import numpy as np
 from ppo.insight.logs.log import Column
 
 LEAST = 60  # returns, in which a drift can be told from noise (J)
-NEIGHBOURS = -0.58  # correlation of neighbouring bends: -2/3 for noise, -1/2 for a drift (S)
+NEIGHBOURS, ROUGH = -0.58, -0.63  # correlation of neighbouring bends: -2/3 for noise, -1/2 for a
+# drift (S); below the second it is hardly ever one
 LEAP = 3.0  # times the usual bend; what is larger is neither (J)
 ROWS = 4  # over which a drift bends twice as much as from row to row (S)
 LONGEST = 8  # times these rows that a curve must have (J)
@@ -36,21 +37,25 @@ def noise_of(returns: Column, rows: float, late: bool = False) -> float:
 def drift(returns: Column) -> float:
     """Rows over which a curve drifts as a mean of many does: 1 for noise, whether it rises or not.
 
-    Neighbouring bends of noise are correlated by -2/3, those of a drift by -1/2, and those over
-    more rows are larger.
+    The bends of a drift are larger over more rows.
     """
     if len(returns) < LEAST:
         return 1.0
-    limit = LEAP * _bend(returns, 1)
-    bends = np.clip(np.diff(returns, 2), -limit, limit)
-    size = float(np.mean(bends**2))
-    alike = size > 0 and float(np.mean(bends[1:] * bends[:-1])) > NEIGHBOURS * size
-    if not alike or not _drifts(returns, 1, ROWS):
+    if is_rough(returns) or not _drifts(returns, 1, ROWS):
         return 1.0
     rows = ROWS
     while LONGEST * rows <= len(returns) and _drifts(returns, rows, 2 * rows):
         rows *= 2
     return 2.0 * rows
+
+
+def is_rough(returns: Column, correlation: float = NEIGHBOURS) -> bool:
+    """Whether neighbouring bends are those of noise, in a curve that is long enough to tell."""
+    if len(returns) < LEAST:
+        return False
+    limit = LEAP * _bend(returns, 1)
+    bends = np.clip(np.diff(returns, 2), -limit, limit)
+    return bool(np.mean(bends[1:] * bends[:-1]) <= correlation * np.mean(bends**2))
 
 
 def _drifts(returns: Column, few: int, many: int) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ppo.insight.logs.log import UNKNOWN, Column, MetricsLog
-from ppo.insight.rules._noise import drift, noise_of
+from ppo.insight.rules._noise import ROUGH, drift, is_rough, noise_of
 
 SMOOTHED = 9.0  # rows of such a mean, where the log does not tell (J)
 OVER = 100  # episodes, the last of which such a return is a mean of (S)
@@ -115,7 +115,8 @@ def window(log: MetricsLog) -> float:
         log.get("mean_episode_return"), log.get("evaluation_return"), equal_nan=True
     ):
         ended = log.per_row * median(log.batch_steps()[1:]) / median(log.get("mean_episode_length"))
-        untold = SMOOTHED if log.writer == WINDOWED[0] else 1.0
+        smooth = log.writer == WINDOWED[0] and not is_rough(returns, ROUGH)
+        untold = SMOOTHED if smooth else 1.0
         rows = OVER / max(ended, 1e-300) if np.isfinite(ended) else untold
         return float(max(rows, 1.0))
     return drift(returns) if log.writer == UNKNOWN else 1.0

@@ -37,7 +37,7 @@ PART = 6  # stretches that a run is cut into
 class NotLearning(Rule):
     illness = "not_learning"
     number = 29
-    waits = RETURNS
+    waits = 18  # of which a clear fall can be seen
     needs = (("mean_episode_return",),)
     sources = ("calibrated here",)
 

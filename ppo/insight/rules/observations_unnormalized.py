@@ -37,7 +37,7 @@ OFFSET_LEARNED = 0.7  # of its first root error
 ERRATIC = 0.55  # median change of log10 KL from batch to batch
 TRACES_EXPLAIN = ("critic_blind", "learning_rate_too_high", "learning_rate_too_low")
 TORN = 1.0  # KL of one of the first batches that no modest rate gives (M: 4 to 1e6)
-AT_FIRST = 5  # batches
+AT_FIRST = 2  # batches: it may be torn later, by steps that add up (M: from the seventh on)
 MODEST = 1e-3  # learning rate (J)
 FREE, MANY = 0.5, 40  # clip range, epochs: beyond them a policy goes far by itself (J)
 SHARP = 0.2  # std of a policy that steps of an ordinary size tear as well (J)
@@ -130,11 +130,14 @@ class ObservationsUnnormalized(Rule):
     def _by_a_torn_policy(self, log: MetricsLog) -> Finding | None:
         """A first step that leaves nothing of the policy, though all that sets its size is modest:
         features are large."""
-        kl, rate = log.get("approx_kl"), median(log.get("learning_rate"))
-        torn = np.flatnonzero(kl[:AT_FIRST] > TORN)
+        kl = log.get("approx_kl")
+        torn = np.flatnonzero(kl[: max(int(AT_FIRST / log.per_row), 1)] > TORN)
         free = clip_range(log) > FREE or log.number("ppo.num_epochs") >= MANY
         sharp = first_finite(log.get("policy_std")) < SHARP
-        if not len(torn) or not rate <= MODEST or free or sharp or begins_late(log) or rises(log):
+        if not len(torn) or free or sharp or begins_late(log) or rises(log):
+            return None
+        rate = float(log.get("learning_rate")[torn[0]])
+        if not rate <= MODEST:
             return None
         evidence = f"KL {number(float(kl[torn[0]]))} in batch {log.batch(int(torn[0]))}, "
         evidence += f"at a learning rate of {number(rate)} that moves no policy as far"
