@@ -95,7 +95,7 @@ class EntropyCoefficientTooHigh(Rule):
         heavy = present(log, KEY) > HEAVY
         held = HEAVY_HELD if heavy else HELD
         if (
-            len(log) < 1.5 * LONG
+            len(log) < (LONG if heavy else 1.5 * LONG)
             or not log.has("mean_episode_return")
             or not float(np.nanmin(entropy, initial=1.0)) > held
         ):
