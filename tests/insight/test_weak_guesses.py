@@ -53,15 +53,16 @@ def test_the_noise_of_a_batch_is_found_below_a_mean_over_many_episodes() -> None
         assert batch_noise(log) == pytest.approx(30.0 / np.sqrt(ended), rel=0.3)
 
 
+@pytest.mark.parametrize("writer", ["unknown", "rsl_rl", "skrl"])
 @pytest.mark.parametrize(("ended", "rows"), [(2, 150), (10, 80), (10, 300)])
 def test_a_log_of_anyone_shows_by_its_bends_that_its_returns_are_means_over_many(
-    ended: int, rows: int
+    writer: str, ended: int, rows: int
 ) -> None:
     """A deque of 100 episodes, as most scripts have; nothing in the log tells of it."""
     found = []
     for seed in range(20):
         episodes = np.random.default_rng(seed).normal(-180.0, 50.0, ended * rows)
-        log = foreign(rows, "unknown")
+        log = foreign(rows, writer)
         log.columns["mean_episode_return"] = last_hundred(episodes, ended)
         found.append(first(log))
     assert found.count("not_learning") >= 13 and found.count("policy_collapse") <= 3

@@ -13,6 +13,7 @@ from ppo.insight.rules._noise import ROUGH, drift, is_rough, noise_of
 
 SMOOTHED = 9.0  # rows of such a mean, where the log does not tell (J)
 OVER = 100  # episodes, the last of which such a return is a mean of (S)
+UNTOLD = (UNKNOWN, "rsl_rl", "skrl")  # writers of whose returns and steps that is not known (S)
 WINDOWED = ("stable-baselines3", "rllib", "rl_games")  # writers of such returns (S)
 LATE = 6  # batches that say where critic and policy have come to
 LAST = 3  # returns that say whether the end is still up
@@ -119,7 +120,7 @@ def window(log: MetricsLog) -> float:
         untold = SMOOTHED if smooth else 1.0
         rows = OVER / max(ended, 1e-300) if np.isfinite(ended) else untold
         return float(max(rows, 1.0))
-    return drift(returns) if log.writer == UNKNOWN else 1.0
+    return drift(returns) if log.writer in UNTOLD else 1.0
 
 
 def batch_noise(log: MetricsLog) -> float:
