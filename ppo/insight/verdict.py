@@ -10,7 +10,7 @@ from ppo.core.figures import number
 from ppo.core.metrics import METRICS
 from ppo.insight.logs.log import UNKNOWN, MetricsLog
 from ppo.insight.rules import EARLIEST, Finding, not_learning
-from ppo.insight.rules._signs import begins_late, known, leans, rises
+from ppo.insight.rules._signs import begins_late, evaluations, known, leans, rises, solved_at
 
 HEALTHY, TOO_EARLY, NOT_LEARNING, ILL, NOT_READ = STATUSES = (
     "healthy",
@@ -88,28 +88,18 @@ def unsolved(log: MetricsLog) -> str:
 
     Returns:
         Words that go on a sentence; none where two more runs as long would do at the pace of the
-        last quarters, little is missing, or no number is known of the environment. One with
-        arguments of its own may pay other rewards.
+        last quarters, little is missing, or no number is known of the environment.
     """
-    threshold = None if log.setting("env.kwargs") else _threshold(log.setting("env.id"))
+    threshold = solved_at(log)
     _, returns = known(log.get("mean_episode_return"))
     if threshold is None or len(returns) < 2 * FEW:
         return ""
     quarter = len(returns) // 4
     before, late = returns[-2 * quarter : -quarter], returns[-quarter:]
-    _, played = known(log.get("evaluation_return"))
-    level = max([float(np.median(late)), *played[-1:]])
+    level = max([float(np.median(late)), *evaluations(log)[-1:]])
     least = float(np.min(returns[:quarter]))
     pace = 4 * float(np.mean(late) - np.mean(before))  # of a whole run
     if level - least >= NEAR * (threshold - least) or level + 2 * pace >= threshold:
         return ""
     name = log.setting("env.id")
     return f"; the return hardly leaves {number(level)}: {name} is solved at {number(threshold)}"
-
-
-def _threshold(env_id: object) -> float | None:
-    """The return at which Gymnasium counts an environment as solved, if it has one."""
-    import gymnasium
-
-    spec = gymnasium.registry.get(str(env_id))
-    return None if spec is None else spec.reward_threshold

@@ -125,3 +125,19 @@ def test_a_heavy_bonus_that_holds_the_policy_shows_within_twenty_batches() -> No
     assert diagnose(held)[0].remedy.startswith("ppo.entropy_coefficient=0.01")
     held.columns["entropy_coefficient"][:] = 0.0
     assert first(held) != "entropy_coefficient_too_high"
+
+
+def test_a_clip_that_holds_the_critic_is_no_illness_of_a_policy_that_solves_its_task() -> None:
+    """InvertedPendulum: 5 to 830 with the policy's noise within 50,000 steps, 1,000 without."""
+    log = foreign(25, "ppo", mean_episode_return=noisy(through((0, 5), (0.5, 200), (1, 830)), 60.0),
+                  explained_variance=0.1, value_clip_fraction=0.7, return_std=6.0,
+                  return_mean=through((0, 3), (1, 80)), value_rmse=12.0)  # fmt: skip
+    log.settings["env.id"] = "InvertedPendulum-v5"
+    for played, kwargs, found in (
+        (1000.0, {}, "healthy"),
+        (900.0, {}, "value_clip_too_tight"),
+        (1000.0, {"reset_noise_scale": 0.1}, "value_clip_too_tight"),
+    ):
+        log.settings["env.kwargs"] = kwargs
+        log.columns["played_return"] = np.where(np.arange(25) == 24, played, np.nan)
+        assert first(log) == found

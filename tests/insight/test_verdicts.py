@@ -182,6 +182,7 @@ def test_a_return_no_higher_than_some_of_its_first_is_not_yet_healthy() -> None:
         ("BipedalWalker-v3", {}, 7),
         ("BipedalWalker-v3", {}, 290),  # nearly there
         ("BipedalWalker-v3", {"evaluation_return": 301.0}, 7),
+        ("BipedalWalker-v3", {"played_return": 301.0}, 7),  # of a run of this trainer
         ("HalfCheetah-v5", {}, 7),
         ("Pendulum-v1", {}, 7),  # nobody says when it is solved
         ("MyOwn-v0", {}, 7),

@@ -16,6 +16,7 @@ from ppo.insight.rules._signs import (
     return_scale,
     rises,
     settled,
+    solved,
 )
 
 BLOCKED = 0.3  # share of samples without a value gradient (M: sick 0.86 to 0.98, healthy to 0)
@@ -40,7 +41,7 @@ class ValueClipTooTight(Rule):
         blind = (log.get("explained_variance") < BLIND) & ~near & ~alike(log)
         blocked = log.get("value_clip_fraction")
         row = lasting((blocked > BLOCKED) & blind, 8, 10, share=0.3)
-        if row is not None and not settled(log):
+        if row is not None and not settled(log) and not solved(log):
             held = number(100 * median(blocked[row:]))
             variance = number(median(log.get("explained_variance")[row:]))
             evidence = f"{held} % of the samples blocked, explained variance {variance}"
