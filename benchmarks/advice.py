@@ -37,7 +37,7 @@ QUIET = (
 SEEDS = (7, 8)  # chosen before anything was run
 TASKS = {  # configuration and budget of each task: about 40 batches
     "DoubleIntegrator": (None, ("env.num_envs=64", "train.total_timesteps=150000")),
-    "CartPole": ("configs/cartpole.yaml", ("train.total_timesteps=40000",)),
+    "CartPole": ("benchmarks/configs/cartpole.yaml", ("train.total_timesteps=40000",)),
 }
 _RAW = ("ppo.normalize_returns=false", "ppo.use_relative_value_clip=false")
 

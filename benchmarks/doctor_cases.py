@@ -175,7 +175,7 @@ class OwnCase:
 
 
 _RAW = ("ppo.normalize_returns=false", "ppo.use_relative_value_clip=false")
-_CART = "configs/cartpole.yaml"
+_CART = "benchmarks/configs/cartpole.yaml"
 _PEND, _ACRO = "benchmarks/configs/pendulum.yaml", "benchmarks/configs/acrobot.yaml"
 OWN_CASES = [
     OwnCase("healthy"),

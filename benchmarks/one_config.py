@@ -7,7 +7,7 @@
 Columns, at equal steps:
 
     ours      config.yaml with env.id and train.total_timesteps, and nothing else
-    special   the file of configs/ or benchmarks/configs/ that was made for the task, if any
+    special   the file of benchmarks/configs/ or configs/ that was made for the task, if any
     default   Stable-Baselines3 as it comes
     zoo       Stable-Baselines3 with the settings that rl-zoo tuned for the task (extra `bench`)
 
@@ -45,7 +45,7 @@ FRAMES = {"repeat_action_probability": 0.0, "img_height": 42, "img_width": 42}
 
 class Task(NamedTuple):
     steps: int
-    special: str = ""  # of configs/ or benchmarks/configs/
+    special: str = ""  # of benchmarks/configs/ or configs/
     published: str = ""  # rl-zoo's benchmark.md, commit 0088472: one run each, steps in brackets
     zoo: str = ""  # the name of its settings in rl-zoo, where that differs
     flat: bool = False  # rl-zoo flattens its observations
@@ -224,7 +224,7 @@ def of_zoo(task: str, seed: int, steps: int) -> Run:
 
 
 def special(name: str) -> Path:
-    places = (folder / "configs" / f"{name}.yaml" for folder in (ROOT, ROOT / "benchmarks"))
+    places = (folder / "configs" / f"{name}.yaml" for folder in (ROOT / "benchmarks", ROOT))
     return next(place for place in places if place.exists())
 
 

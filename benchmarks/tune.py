@@ -3,8 +3,8 @@
 python benchmarks/tune.py [--trials 30] [--steps 40000] [--folder DIR]
 
 Two trials at a time. After a third of the trials the search is killed by SIGKILL and started again
-by the same command. Then the best settings are trained with the budget of configs/cartpole.yaml and
-played for 100 episodes. Needs the extra "tune".
+by the same command. Then the best settings are trained with the budget of
+benchmarks/configs/cartpole.yaml and played for 100 episodes. Needs the extra "tune".
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ RANGES = [
     "ppo.num_minibatches=1,4,16",
     "ppo.entropy_coefficient=1e-4..1 log",
 ]
-CARTPOLE = Path(__file__).parents[1] / "configs" / "cartpole.yaml"
+CARTPOLE = Path(__file__).parent / "configs" / "cartpole.yaml"
 
 
 def trials_in(folder: Path) -> list[tuple[int, str, dict]]:
