@@ -74,7 +74,7 @@ MUTATIONS = {
         "os.register_at_fork(after_in_child=_forget_in_child)", "", "folder",
     ),
     "names that lead out": (
-        "real.parent != Path(os.path.realpath(results))", "False", "folder",
+        "real.parent != Path(os.path.realpath(results))", "False", "names",
     ),
     "digest": ("digest.hexdigest()[:16] != match[3]", "False", "checkpoint"),
     "limit of the header": (
