@@ -261,3 +261,11 @@ def test_a_leftover_of_a_dead_process_with_our_number_is_no_hindrance(folder):
     folder.truncate(1)
     assert len(strict_loads(text(folder))["batches"]) == 1
     assert not list(folder.path.glob(".*.tmp-*"))
+
+
+def test_what_the_kernel_takes_in_parts_is_written_whole(folder, monkeypatch):
+    pwrite = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda fd, data, at: pwrite(fd, bytes(data)[:5], at))
+    record = {"batch": 0, "policy_loss": 0.125}
+    folder.append(record)
+    assert read_records(folder.path) == [record]

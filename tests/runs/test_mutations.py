@@ -25,7 +25,7 @@ MUTATIONS = {
     ),
     "several writes where the kernel takes a part": (
         "        view, offset = view[written:], offset + written", "        break",
-        "kill_at_every_operation or run_folder",
+        "metrics_file",
     ),
     "exclusive mkdir": (
         "    except FileExistsError:\n        return False\n    try", "    except"
@@ -33,15 +33,15 @@ MUTATIONS = {
     ),
     "removal of a leftover temporary link": (
         "        os.unlink(draft)\n        os.link(source, draft)", "        pass",
-        "folder",
+        "metrics_file",
     ),
     "two copies: the public file written in place": (
         "            files.link_over(first, self.public)\n        except",
         "            raise OSError(errno.EPERM, '')\n        except",
-        "kill_at_every_operation or run_folder",
+        "kill_at_every_operation or metrics_file",
     ),
     "lines that the other copy lacks": (
-        "private.add([*self._behind, line])", "private.add([line])", "folder",
+        "private.add([*self._behind, line])", "private.add([line])", "metrics_file",
     ),
     "sync of the metrics before a checkpoint": (
         "        folder.sync()", "        pass", "power_loss",
