@@ -15,7 +15,8 @@ from ppo.insight.logs import MetricsLog, from_records
 from ppo.insight.logs.columns import entropy_relative
 from ppo.insight.logs.own import flatten, read_run
 from ppo.insight.rules import FATAL, MILD, RULES, SEVERE, Finding, Rule
-from ppo.insight.rules._signs import begins_late, evaluations, known, rises
+from ppo.insight.rules._signs import begins_late, known, rises
+from ppo.insight.rules._solved import evaluations
 from ppo.insight.verdict import (
     HEALTHY,
     NOT_LEARNING,

@@ -16,8 +16,8 @@ from ppo.insight.rules._signs import (
     return_scale,
     rises,
     settled,
-    solved,
 )
+from ppo.insight.rules._solved import solved
 
 BLOCKED = 0.3  # share of samples without a value gradient (M: sick 0.86 to 0.98, healthy to 0)
 BLIND = 0.5  # explained variance (J)
