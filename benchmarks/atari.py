@@ -2,7 +2,7 @@
 
     python benchmarks/atari.py [--which ppo sb3] [--steps 1000000] [--size 84] [--game Pong]
 
-Both step the same vectorized environment of ale-py with the settings of configs/pong.yaml, and
+Both step the same vectorized environment of ale-py with the settings of benchmarks/configs/pong.yaml, and
 train the same network (Mnih et al. 2015); --size 42 makes frames of 42 x 42, which cost a ninth as
 much. An interrupted run of this trainer continues from its last checkpoint; a run that is in
 benchmarks/results/atari.json is not repeated. That file holds the curves; atari.md is the table
@@ -36,7 +36,7 @@ def config_for(game: str, steps: int, size: int, seed: int) -> Config:
     """The committed configuration for this game, budget and size of frames."""
     kwargs = {"repeat_action_probability": 0.0, "img_height": size, "img_width": size}
     return Config.load(
-        ROOT / "configs" / "pong.yaml",
+        ROOT / "benchmarks" / "configs" / "pong.yaml",
         overrides=[
             f"env.id=ALE/{game}-v5",
             f"env.kwargs={json.dumps(kwargs)}",

@@ -204,7 +204,7 @@ def train_sb3(task: str, seed: int, steps: int, settings: dict[str, Any]) -> Run
 
 
 def play_atari(task: str, seed: int, steps: int) -> Run:
-    """rl-zoo's settings for Atari, which are those of configs/pong.yaml."""
+    """rl-zoo's settings for Atari, which are those of benchmarks/configs/pong.yaml."""
     import torch
     from atari import config_for, run_sb3
 
