@@ -100,6 +100,15 @@ def _mended(values: dict[str, Any]) -> dict[str, Any]:
     samples = values["env.num_envs"] * values["ppo.num_steps"]
     if samples % values["ppo.num_minibatches"]:
         values["ppo.num_minibatches"] = 1
+    if samples == values["ppo.num_minibatches"]:  # advantages of one sample are normalized to 0
+        values["ppo.num_steps"] *= 2
+    if values.get("ppo.learning_rate_schedule") == "kl":  # follows what former steps did
+        values["ppo.num_epochs"] = 2
+    for name in ("ppo.max_gamma", "ppo.max_gamma_contest"):
+        if values.get(name, 1) < values.get("ppo.gamma", 0.99):
+            del values[name]
+    if values.get("network.encoder", "auto") != "mlp":  # no observation here is an image
+        values["network.encoder"] = "auto"
     if values["env.backend"] == "vector" and values["env.id"] != "CartPole-v1":
         values["env.backend"] = "auto"
     if values["env.id"] == "DoubleIntegrator-v0":
