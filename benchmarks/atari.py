@@ -2,11 +2,11 @@
 
     python benchmarks/atari.py [--which ppo sb3] [--steps 1000000] [--size 84] [--game Pong]
 
-Both step the same vectorized environment of ale-py with the settings of benchmarks/configs/pong.yaml, and
-train the same network (Mnih et al. 2015); --size 42 makes frames of 42 x 42, which cost a ninth as
-much. An interrupted run of this trainer continues from its last checkpoint; a run that is in
-benchmarks/results/atari.json is not repeated. That file holds the curves; atari.md is the table
-and atari.png the picture, made anew each time.
+Both step the same vectorized environment of ale-py with the settings of
+benchmarks/configs/pong.yaml, and train the same network (Mnih et al. 2015); --size 42 makes frames
+of 42 x 42, which cost a ninth as much. An interrupted run of this trainer continues from its last
+checkpoint; a run that is in benchmarks/results/atari.json is not repeated. That file holds the
+curves; atari.md is the table and atari.png the picture, made anew each time.
 Needs the extras atari and, for sb3, bench.
 """
 
