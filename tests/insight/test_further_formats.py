@@ -82,6 +82,19 @@ def test_figures_stand_under_the_names_that_their_library_gives_them(
     assert status(log, diagnose(log)) == "healthy"
 
 
+def test_the_names_of_the_first_baselines_are_known(tmp_path: Path) -> None:
+    """OpenAI Baselines' PPO1, and what grew out of it."""
+    same = {"loss_kl": 0.01, "loss_vf_loss": 4.0, "loss_ent": 1.1, "loss_pol_surr": -0.1}
+    rows = [
+        {"TimestepsSoFar": step, "EpRewMean": rising(i), "ev_tdlam_before": 0.5, **same}
+        for i, step in enumerate(STEPS)
+    ]
+    (tmp_path / "progress.json").write_text("\n".join(map(json.dumps, rows)))
+    log = read_log(tmp_path / "progress.json")
+    assert not log.unknown_tags and log.get("env_steps").tolist() == STEPS
+    assert [log.get(n)[0] for n in ("approx_kl", "value_loss", "entropy")] == [0.01, 4.0, 1.1]
+
+
 @pytest.mark.parametrize(
     ("written", "words"),
     [(BRAX, "num_updates_per_batch"), (TORCHRL, "loss.ppo_epochs"),
@@ -175,10 +188,11 @@ def test_charts_downloaded_from_tensorboard_are_one_log(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("tag", "writer"),
     [("Environment_Cumulative Reward", "ml-agents"), ("charts_episodic_return (1)", "cleanrl"),
-     ("Train_mean_reward", "rsl_rl"), ("my reward", "unknown")],
+     ("Train_mean_reward", "rsl_rl"), ("eval_mean_reward", "unknown"), ("my reward", "unknown")],
 )  # fmt: skip
-def test_a_chart_is_named_by_its_file(tmp_path: Path, tag: str, writer: str) -> None:
-    name = f"run-some-tag-{tag}.csv"
+@pytest.mark.parametrize("before", ["run-some-tag-", "PPO_3_"])  # as downloaded, and by hand
+def test_a_chart_is_named_by_its_file(tmp_path: Path, tag: str, writer: str, before: str) -> None:
+    name = f"{before}{tag}.csv"
     chart(tmp_path, name, rising)
     log = read_log(tmp_path / name)
     assert log.writer in (writer, "unknown") and (writer == "unknown" or len(log))

@@ -155,6 +155,12 @@ def test_lines_of_figures_are_read_by_their_names(tmp_path: Path, writer: str, l
     assert log.get("env_steps").tolist() == [51_200.0 * i for i in range(1, 9)]
 
 
+def test_steps_that_are_printed_once_are_a_setting_and_no_axis(tmp_path: Path) -> None:
+    lines = "".join(f"  [eval @ {5000 * i:>7,}] reward= {i:+.2f}  done=0%\n" for i in range(1, 9))
+    log = read(tmp_path, "Total timesteps : 500,000\nn_envs=8\n" + lines)
+    assert log.get("mean_episode_return").tolist() == [float(i) for i in range(1, 9)]
+
+
 def test_a_mean_goes_before_the_reward_of_the_episode_beside_it(tmp_path: Path) -> None:
     line = "Episode: {}, Actions: 2351, reward: -18, Avg. reward: {}, Time: 4.28, T/A: 1.82ms\n"
     log = read(tmp_path, "".join(line.format(i, -20 + i) for i in range(1, 31)))

@@ -11,8 +11,11 @@ from ppo.insight.logs.columns import bridged
 from ppo.insight.logs.log import MetricsLog, derive
 from ppo.insight.logs.names import OF_EPISODES, OF_UPDATES, PREFIXES, by_name, tidy, without_prefix
 from ppo.insight.logs.series import Series
+from ppo.insight.logs.shapes import bare
 from ppo.insight.logs.tables import STEP_NAMES
 from ppo.insight.logs.writers import writers
+
+AXES = {bare(name) for name in STEP_NAMES}
 
 
 def interpret(series: Series) -> MetricsLog:
@@ -23,7 +26,7 @@ def interpret(series: Series) -> MetricsLog:
     log.unknown_tags = sorted(
         tag
         for tag in set(series.points) - series.used
-        if tag.lower() not in STEP_NAMES and tag[:5] != "time/"
+        if bare(tag) not in AXES and tag[:5] != "time/"
     )
     if not log.has("mean_episode_return") and log.has("evaluation_return"):
         log.columns["mean_episode_return"] = log.get("evaluation_return")

@@ -31,13 +31,17 @@ def downloads(tables: dict[str, Series]) -> Series | None:
 
 
 def _tag(written: str) -> str:
-    """The tag that a file was named after, in which a slash became another sign."""
-    return _tags().get(_plain(written), written)
+    """The tag that a file was named after, in which a slash became another sign; also the end of a
+    name that was given by hand."""
+    name = f"_{_plain(written)}"
+    ends = [plain for plain in _tags() if name.endswith(f"_{plain}")]
+    return _tags()[max(ends, key=len)] if ends else written
 
 
 def _tags() -> dict[str, str]:
     known = {tag for writer in writers() for names in writer.names for tag in names}
     known |= {"charts/episodic_return", "charts/episodic_length", "train/n_updates"}
+    known |= {"eval/mean_reward", "eval/mean_ep_length"}
     return {_plain(tag): tag for tag in known}
 
 

@@ -14,14 +14,15 @@ from ppo.insight.logs.series import Series
 
 # Ours -> words of others, the better first; compared without case, spaces and signs.
 ALIASES = {
-    "value_loss": "vf_loss critic_loss v_loss value_function_loss loss_critic loss_value loss_vf",
+    "value_loss": "vf_loss critic_loss v_loss value_function_loss loss_critic loss_value loss_vf "
+    "loss_vf_loss",
     "policy_loss": "pg_loss actor_loss policy_gradient_loss surrogate_loss loss_objective "
-    "loss_actor loss_policy loss_pi",
+    "loss_actor loss_policy loss_pi loss_pol_surr",
     "approx_kl": "kl mean_kl kl_div kl_divergence kl_mean kl_approx approximate_kullback_leibler "
-    "mean_kl_loss",
+    "mean_kl_loss loss_kl",
     "clip_fraction": "clipfrac clip_frac clip_factor fraction_clipped clipped_fraction",
     "explained_variance": "vf_explained_var ev explained_var exp_var var_explained ev_tdlam_before",
-    "entropy": "policy_entropy mean_entropy",
+    "entropy": "policy_entropy mean_entropy loss_ent",
     "mean_episode_return": "ep_rew_mean ep_reward_mean episode_reward_mean eprewmean "
     "episodic_return episode_return episode_return_mean episodic_reward episode_reward "
     "mean_episode_reward average_episode_return average_episode_reward avg_episode_return "

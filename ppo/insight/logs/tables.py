@@ -171,7 +171,8 @@ def of_rows(rows: list[dict[str, Any]]) -> Series:
     names = {str(name) for row in rows for name in row if isinstance(name, str)}
     plain = {bare(name): name for name in names}
     axes = [plain[bare(name)] for name in STEP_NAMES if bare(name) in plain]
-    moving = (name for name in axes if len(rows) < 2 or len({row.get(name) for row in rows}) > 1)
+    told = {name: [row[name] for row in rows if row.get(name) not in (None, "")] for name in axes}
+    moving = (name for name in axes if len(rows) < 2 or len(set(told[name])) > 1)  # else a setting
     step_name = next(moving, None)
     rows, note = last_run(rows, step_name) if step_name else (rows, "")
     found: dict[str, list[tuple[float, float]]] = {}
