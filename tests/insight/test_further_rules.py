@@ -241,3 +241,15 @@ def test_a_goal_that_was_reached_once_is_no_broken_simulation() -> None:
     assert (goal.illness, goal.severity) == ("reward_outlier", "mild")
     assert "goal" in goal.remedy
     assert (fault.illness, fault.severity) == ("reward_outlier", "severe")
+
+
+@pytest.mark.parametrize(("steps", "named"), [(100.0, True), (2000.0, False)])
+def test_an_error_as_large_as_what_a_step_brings_is_that_of_rewards(
+    steps: float, named: bool
+) -> None:
+    """As of a critic that is constant, under a reward that is nearly the same at each step."""
+    log = foreign(
+        60, mean_episode_return=noisy(lambda done: 500 - 200 * done, 9.0), explained_variance=0.0,
+        mean_episode_length=steps, value_rmse=lambda done: 30 * np.exp(-4 * done), approx_kl=0.01,
+    )  # fmt: skip
+    assert ("no_reward_signal" in [finding.illness for finding in diagnose(log)]) is named

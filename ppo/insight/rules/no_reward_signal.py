@@ -134,8 +134,11 @@ class NoRewardSignal(Rule):
         _, variance = known(log.get("explained_variance"))
         if len(errors) < LONG or len(variance) < LONG:
             return None, ""
-        left = float(np.median(errors[-5:])) / max(float(errors[0]), 1e-300)
+        error = float(np.median(errors[-5:]))
+        left = error / max(float(errors[0]), 1e-300)
         _, returns = known(log.get("mean_episode_return"))
+        if error > median(np.abs(log.get("mean_episode_return")) / log.get("mean_episode_length")):
+            return None, ""  # as large as what a step brings: rewards that hardly differ arrive
         if len(returns) and rises(log):
             shrunk = abs(float(returns[-1] / returns[0])) if returns[0] else np.inf
             if shrunk > 1:  # a gain that grows is a reward that arrives
