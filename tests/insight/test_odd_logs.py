@@ -195,3 +195,18 @@ def test_one_episode_without_a_return_leaves_the_others_of_its_batch() -> None:
     points = {"charts/episodic_return": np.stack([ends, returns], 1), "losses/value_loss": losses}
     log = interpret(Series(points | {"losses/clipfrac": losses}))
     assert log.writer == "cleanrl" and log.get("mean_episode_return").tolist() == [5.0] * 8
+
+
+@pytest.mark.parametrize(
+    ("std", "entropy", "narrow"),
+    [(0.037, -1.3, False),  # one action under gSDE: more than its std would have
+     (0.037, -1.9, True), (0.037, -5.6, True),  # one and three independent actions
+     (0.9, 1.2, False)],
+)  # fmt: skip
+def test_a_deviation_of_gsde_is_that_of_weights_and_no_narrow_policy(
+    std: float, entropy: float, narrow: bool
+) -> None:
+    spread = {"train/std": std, "train/entropy_loss": -entropy}
+    log = read(sb3(**{"rollout/ep_rew_mean": -100.0 + np.arange(ROWS) % 7}, **spread))
+    assert ("entropy_collapse" in [finding.illness for finding in diagnose(log)]) is narrow
+    assert any("gSDE" in note for note in log.notes) is (std < 0.1 and not narrow)

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from ppo.insight.logs.columns import entropy_relative, fill, rows_apart, start, task_level
+from ppo.insight.logs.columns import (
+    GAUSSIAN_ENTROPY,
+    entropy_relative,
+    fill,
+    rows_apart,
+    start,
+    task_level,
+)
 from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.logs.series import Series
 from ppo.insight.logs.writers import WRITERS, Writer
@@ -29,6 +36,7 @@ SB3_ROLLOUT = {
     "time/fps": "steps_per_second",
 }
 _SB3_ROW = ("rollout/ep_rew_mean", "rollout/ep_len_mean", "time/fps", "time/iterations")
+DOUBT = 0.2  # nats, by which an entropy changes while its batch is trained on (J)
 _SB3_OTHERS = {  # tags that its other algorithms write
     "train/critic_loss": "SAC, TD3 or DDPG",
     "rollout/exploration_rate": "DQN",
@@ -68,6 +76,7 @@ def _sb3(series: Series) -> MetricsLog:
         _one_late(log, series, steps)
     if "entropy" in log.columns:
         log.columns["entropy"] = -log.columns["entropy"]
+        _of_weights(log)
     if "value_loss" in log.columns:  # mean (v - R)^2 over all minibatches of all epochs
         log.columns["value_rmse"] = np.sqrt(np.abs(log.columns["value_loss"]))
     if log.has("clip_range_vf"):
@@ -84,6 +93,23 @@ def _sb3(series: Series) -> MetricsLog:
         "explained variance is before the update; value_loss is (v - R)^2 without a half"
     )
     return log
+
+
+def _of_weights(log: MetricsLog) -> None:
+    """With gSDE train/std is that of weights on features, and no deviation of an action.
+
+    Of independent actions the entropy is at most what their mean deviation makes of one of them,
+    where that is below 0; where it is more, the deviation is told as a share of its first.
+    """
+    if not log.has("policy_std"):
+        return
+    std = log.get("policy_std")
+    with np.errstate(invalid="ignore", divide="ignore"):
+        most = GAUSSIAN_ENTROPY + np.log(std)
+        above = (log.get("entropy") > most + DOUBT)[most < 0]
+    if len(above) and above.mean() > 0.5:
+        log.columns["policy_std"] = std / std[np.isfinite(std)][0]
+        log.notes.append("train/std is that of gSDE's weights: told as a share of its first")
 
 
 def _one_late(log: MetricsLog, series: Series, steps: Column) -> None:
