@@ -253,3 +253,10 @@ def test_an_error_as_large_as_what_a_step_brings_is_that_of_rewards(
         mean_episode_length=steps, value_rmse=lambda done: 30 * np.exp(-4 * done), approx_kl=0.01,
     )  # fmt: skip
     assert ("no_reward_signal" in [finding.illness for finding in diagnose(log)]) is named
+
+
+def test_a_policy_that_starts_narrow_has_large_gradients_and_not_the_reverse() -> None:
+    flat = {"mean_episode_return": noisy(lambda done: -1200 + 0 * done, 60.0), "approx_kl": 0.01}
+    large = {"grad_clip_factor": 199.0, "grad_clipped_fraction": 1.0, "explained_variance": 0.6}
+    assert first(foreign(40, "ppo", **flat, **large, policy_std=0.007)) == "entropy_collapse"
+    assert first(foreign(40, "ppo", **flat, **large, policy_std=0.5)) == "gradients_always_clipped"

@@ -132,6 +132,7 @@ class EntropyCollapse(Rule):
                 *self.explains,
                 "learning_rate_too_high",
                 "too_many_epochs",
+                "gradients_always_clipped",  # those of a mean grow as 1 over its deviation
             )
             return Finding(**{**vars(finding), "explains": more_explained})
         return finding
