@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from ppo.core.figures import number
-from ppo.insight.logs.log import MetricsLog
+from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
-from ppo.insight.rules._signs import alike, cut, lasting, median, rises
+from ppo.insight.rules._signs import alike, cut, lasting, median, return_scale, rises
 
 CUT = 30.0  # gradient norm over the clip (M: healthy to 19 with a narrow policy, sick to 8,500)
 BLIND = 0.5  # explained variance: a critic that works makes large gradients harmless (M)
@@ -26,7 +26,7 @@ class GradientsAlwaysClipped(Rule):
         times = cut(log)
         clipped = log.get("grad_clipped_fraction")
         often = (~np.isfinite(clipped) | (clipped > SHARE)) & ~alike(log)
-        blind = ~(log.get("explained_variance") > BLIND)
+        blind = ~(_explained(log) > BLIND)
         row = lasting((times > CUT) & often & blind, 5, 6, share=0.5)
         if row is None and not rises(log):
             row = lasting((times > CUT) & often, 5, 6, share=0.5)
@@ -46,3 +46,16 @@ class GradientsAlwaysClipped(Rule):
             Change("ppo.max_grad_norm", "1.0", "only after these"),
         ]
         return self.found(log, row, evidence, changes, confidence=0.8)
+
+
+def _explained(log: MetricsLog) -> Column:
+    """What the critic explains of the largest variance so far, or of the batch's if that is more.
+
+    Where a task is solved hardly any variance is left, and an error that is small explains none.
+    """
+    explained = log.get("explained_variance")
+    if not log.has("return_std"):
+        return explained
+    with np.errstate(invalid="ignore", divide="ignore"):
+        left = (log.get("return_std") / return_scale(log)) ** 2
+    return np.fmax(explained, 1 - (1 - explained) * left)
