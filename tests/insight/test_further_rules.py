@@ -260,3 +260,28 @@ def test_a_policy_that_starts_narrow_has_large_gradients_and_not_the_reverse() -
     large = {"grad_clip_factor": 199.0, "grad_clipped_fraction": 1.0, "explained_variance": 0.6}
     assert first(foreign(40, "ppo", **flat, **large, policy_std=0.007)) == "entropy_collapse"
     assert first(foreign(40, "ppo", **flat, **large, policy_std=0.5)) == "gradients_always_clipped"
+
+
+@pytest.mark.parametrize(("size", "named"), [(1.5e-3, True), (0.15, False)])
+def test_rewards_too_small_are_seen_by_the_returns_where_no_spread_is_logged(
+    size: float, named: bool
+) -> None:
+    log = foreign(
+        60, "stable-baselines3", mean_episode_return=noisy(lambda done: -size + 0 * done, size / 9),
+        explained_variance=-8.0, value_rmse=lambda done: size * np.exp(-done), approx_kl=0.005,
+        mean_episode_length=200.0,
+    )  # fmt: skip
+    assert (first(log) == "reward_scale_too_small") is named
+
+
+@pytest.mark.parametrize(("spread", "ill"), [(1.0, False), (16.0, True)])
+def test_a_solved_task_leaves_little_to_explain_and_its_gradients_are_no_illness(
+    spread: float, ill: bool
+) -> None:
+    log = foreign(
+        60, "ppo", mean_episode_return=noisy(through((0, 20), (0.3, 500), (1, 500)), 5.0),
+        explained_variance=through((0, 0.8), (0.25, 0.8), (0.3, 0.0), (1, 0.0)),
+        return_std=through((0, 9), (0.25, 16), (0.3, spread), (1, spread)), return_mean=70.0,
+        grad_clip_factor=90.0, grad_clipped_fraction=1.0, approx_kl=0.005,
+    )  # fmt: skip
+    assert (first(log) == "gradients_always_clipped") is ill
