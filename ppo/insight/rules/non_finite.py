@@ -43,9 +43,9 @@ class NonFinite(Rule):
         skipped = np.flatnonzero(log.get("skipped_minibatches") > 0)
         if len(skipped):
             first["skipped_minibatches"] = int(skipped[0])
-        for batch, event in log.events:
-            if "non-finite" in event.lower() or "nan" in event.lower().split():
-                first.setdefault("events", int(np.searchsorted(log.batches, batch)))
+        told = [(batch, event) for batch, event in log.events if _tells(event.lower())]
+        if told:
+            first["events"] = int(np.searchsorted(log.batches, told[0][0]))
         if not first:
             return None
         row = min(first.values())
@@ -53,9 +53,12 @@ class NonFinite(Rule):
         rewards = any(name in FROM_REWARDS for name in names)
         count = sum(int(_bad(log, name).sum()) for name in names)
         evidence = f"not finite first in {names[0]}, batch {log.batch(row)} ({max(count, 1)} times)"
+        if ended := names == ["events"] and "environment" in told[0][1]:
+            evidence, rewards = told[0][1], True
         changes = (
             [
                 Change("env.on_nonfinite", "stop", "names the environment; repair its reward"),
+                *([Change("env.on_nonfinite", "reset", "cuts such an episode")] if ended else []),
                 Change("", "", "bound the actions that reach the simulation"),
             ]
             if rewards
@@ -66,6 +69,10 @@ class NonFinite(Rule):
             ]
         )
         return self.found(log, row, evidence, changes, confidence=0.95)
+
+
+def _tells(event: str) -> bool:
+    return "non-finite" in event or "not finite" in event or "nan" in event.split()
 
 
 def _bad(log: MetricsLog, name: str) -> np.ndarray:
