@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from made_logs import first, foreign, noisy, through
 
 from ppo.insight.doctor import diagnose
+from ppo.insight.logs import read_log
 
 
 @pytest.mark.parametrize("writer", ["ppo", "stable-baselines3"])
@@ -141,3 +145,31 @@ def test_a_clip_that_holds_the_critic_is_no_illness_of_a_policy_that_solves_its_
         log.settings["env.kwargs"] = kwargs
         log.columns["played_return"] = np.where(np.arange(25) == 24, played, np.nan)
         assert first(log) == found
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "named"),
+    [("failed", "environment 3 (x), step 9: the observation is not finite: entry 0 is nan", True),
+     ("failed", "environment 3 (x): worker died", False), ("finished", "", False)],
+)  # fmt: skip
+def test_why_a_run_failed_is_part_of_its_log(
+    tmp_path: Path, status: str, reason: str, named: bool
+) -> None:
+    records = [{"batch": i, "env_steps": 99 * i, "mean_episode_return": 9.0 * i} for i in range(8)]
+    whole = {"schema_version": 1, "run": "run0001", "batches": records}
+    (tmp_path / "loss_metrics.json").write_text(json.dumps(whole))
+    (tmp_path / "summary.json").write_text(json.dumps({"status": status, "reason": reason}))
+    found = diagnose(read_log(tmp_path))
+    assert [finding.illness for finding in found] == ["non_finite"] * named
+    assert all("step 9" in f.evidence and "on_nonfinite=reset" in f.remedy for f in found)
+
+
+@pytest.mark.parametrize(("steps", "named"), [(50.0, "no_reward_signal"), (1000.0, "too_early")])
+def test_a_return_that_many_episodes_share_needs_no_twenty_batches(
+    steps: float, named: str
+) -> None:
+    log = foreign(15, "ppo", mean_episode_return=50.0, mean_episode_length=steps, approx_kl=0.01)
+    log.columns["env_steps"] *= 2
+    assert first(log) == named
+    log.columns["mean_episode_return"][7] += 0.01
+    assert first(log) == "too_early"

@@ -18,6 +18,7 @@ from ppo.insight.rules._signs import (
 )
 
 LONG = 20  # batches: ten of a slow game are too few (J)
+MANY = 300  # episodes, of which not one was another: fewer than 1 % are (S: the rule of three)
 ZERO_SHARE = 0.999  # of the rewards (J)
 SAME = 0.01  # of its size, by which the mean episode return may differ (J)
 SAME_SHARE = 0.9  # of the batches from the start on
@@ -36,7 +37,7 @@ COLLAPSED = 0.1  # relative entropy below which the lack of reward may be a cons
 class NoRewardSignal(Rule):
     illness = "no_reward_signal"
     number = 3
-    waits = LONG
+    waits = 10
     needs = (("return_std",), ("mean_episode_return",), ("reward_zero_share",))
     explains = (
         "learning_rate_too_low",
@@ -87,6 +88,11 @@ class NoRewardSignal(Rule):
         _, returns = known(log.get("mean_episode_return"))
         return bool(np.ptp(returns) <= FLAT * np.max(np.abs(returns))) if len(returns) else False
 
+    def _of_many(self, log: MetricsLog) -> bool:
+        """Whether many episodes have brought one and the same return."""
+        episodes = float(np.nansum(log.batch_steps())) / median(log.get("mean_episode_length"))
+        return episodes >= MANY and self._constant(log)
+
     def _by_rewards(self, log: MetricsLog) -> int | None:
         if not log.has("return_std"):
             return None
@@ -103,7 +109,7 @@ class NoRewardSignal(Rule):
 
     def _by_returns(self, log: MetricsLog) -> int | None:
         rows, returns = known(log.get("mean_episode_return"))
-        if len(returns) < LONG:
+        if len(returns) < LONG and not self._of_many(log):
             return None
         usual = float(np.median(returns))
         if usual > 0 and begins_late(log):
