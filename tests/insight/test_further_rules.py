@@ -285,3 +285,16 @@ def test_a_solved_task_leaves_little_to_explain_and_its_gradients_are_no_illness
         grad_clip_factor=90.0, grad_clipped_fraction=1.0, approx_kl=0.005,
     )  # fmt: skip
     assert (first(log) == "gradients_always_clipped") is ill
+
+
+@pytest.mark.parametrize(
+    ("error", "named"), [(1.0, "learning_rate_too_low"), (0.1, "no_reward_signal")]
+)
+def test_a_critic_that_learns_not_even_a_constant_return_tells_the_rate_from_the_reward(
+    error: float, named: str
+) -> None:
+    log = foreign(
+        40, "spinning-up", mean_episode_return=-500.0, mean_episode_length=500.0, approx_kl=1e-9,
+        value_rmse=through((0, 13.5), (1, 13.5 * error)), entropy_relative=1.0, clip_fraction=0.0,
+    )  # fmt: skip
+    assert first(log) == named

@@ -69,11 +69,13 @@ class LearningRateTooLow(Rule):
         if falls(log) or (rises(log) and not frozen):
             return self._held(log) if narrow else None
         rate = median(log.get("learning_rate"))
-        low = rate < ORDINARY_RATE[0]
+        idle = frozen and not np.isfinite(rate) and self._stands(log)
+        low = rate < ORDINARY_RATE[0] or idle
         evidence = f"KL {number(median(kl[row:]))} a batch"
         evidence += "" if rises(log) else ", return flat"
         if np.isfinite(rate):
             evidence += f", learning rate {number(rate)}"
+        evidence += ", the value error has not fallen" if idle else ""
         higher = "3e-4" if low or not np.isfinite(rate) else setting(3 * rate)
         limit = present(log, "ppo.max_grad_norm")
         check = Change("ppo.max_grad_norm", "", "check that gradients are not cut away")
@@ -99,6 +101,11 @@ class LearningRateTooLow(Rule):
         if narrow:  # a policy that is held comes to no reward that is seldom
             return Finding(**{**vars(finding), "explains": ("no_reward_signal",)})
         return finding
+
+    def _stands(self, log: MetricsLog) -> bool:
+        """Whether the critic has not even learned the mean of its targets, whatever the reward."""
+        _, errors = known(log.get("value_rmse"))
+        return len(errors) >= LONG and median(errors[-5:]) > LEARNS * median(errors[:5])
 
     def _wider(self, log: MetricsLog) -> Change:
         return Change("ppo.clip_epsilon", "0.2", f"the clip range is {number(clip_range(log))}")
