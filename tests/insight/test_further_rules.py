@@ -298,3 +298,17 @@ def test_a_critic_that_learns_not_even_a_constant_return_tells_the_rate_from_the
         value_rmse=through((0, 13.5), (1, 13.5 * error)), entropy_relative=1.0, clip_fraction=0.0,
     )  # fmt: skip
     assert first(log) == named
+
+
+@pytest.mark.parametrize(
+    ("left", "named"), [(1.0, "value_loss_weight_too_small"), (0.1, "no_reward_signal")]
+)
+def test_a_critic_without_weight_goes_before_a_reward_that_is_not_found_with_it(
+    left: float, named: str
+) -> None:
+    log = foreign(
+        40, "stable-baselines3", mean_episode_return=-500.0, mean_episode_length=500.0,
+        value_rmse=through((0, 0.6), (1, 0.6 * left)), value_loss=0.4, value_loss_weight=1e-4,
+        explained_variance=-4.0, approx_kl=4e-3, entropy_relative=through((0, 1), (1, 0.9)),
+    )  # fmt: skip
+    assert first(log) == named

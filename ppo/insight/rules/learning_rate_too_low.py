@@ -7,6 +7,7 @@ import numpy as np
 from ppo.core.figures import number, setting
 from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.rules import MILD, RULES, SEVERE, Change, Finding, Rule
+from ppo.insight.rules._critic import stands
 from ppo.insight.rules._signs import (
     FROZEN,
     NARROW_CLIP,
@@ -69,7 +70,7 @@ class LearningRateTooLow(Rule):
         if falls(log) or (rises(log) and not frozen):
             return self._held(log) if narrow else None
         rate = median(log.get("learning_rate"))
-        idle = frozen and not np.isfinite(rate) and self._stands(log)
+        idle = frozen and not np.isfinite(rate) and stands(log)
         low = rate < ORDINARY_RATE[0] or idle
         evidence = f"KL {number(median(kl[row:]))} a batch"
         evidence += "" if rises(log) else ", return flat"
@@ -101,11 +102,6 @@ class LearningRateTooLow(Rule):
         if narrow:  # a policy that is held comes to no reward that is seldom
             return Finding(**{**vars(finding), "explains": ("no_reward_signal",)})
         return finding
-
-    def _stands(self, log: MetricsLog) -> bool:
-        """Whether the critic has not even learned the mean of its targets, whatever the reward."""
-        _, errors = known(log.get("value_rmse"))
-        return len(errors) >= LONG and median(errors[-5:]) > LEARNS * median(errors[:5])
 
     def _wider(self, log: MetricsLog) -> Change:
         return Change("ppo.clip_epsilon", "0.2", f"the clip range is {number(clip_range(log))}")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
+from ppo.insight.rules._critic import stands
 from ppo.insight.rules._signs import (
     begins_late,
     first_finite,
@@ -30,6 +33,7 @@ VANISHED = 0.1  # error left of the first, with a critic that never saw anything
 SEES, BLIND = 0.4, 0.1  # explained variance, at its best and now (J)
 LIVELY = 0.02  # of the returns' whole range, that of their later half (J)
 SURE = 0.9  # relative entropy of the first batch of a policy that was trained before (J)
+OF_STEPS = ("learning_rate_too_low", "value_loss_weight_too_small")
 COLLAPSED = 0.1  # relative entropy below which the lack of reward may be a consequence
 
 
@@ -81,7 +85,11 @@ class NoRewardSignal(Rule):
             Change("ppo.entropy_coefficient", "0.01", "more exploration"),
             Change("ppo.num_steps", "", "four times as many steps a batch", times=4.0),
         ]
-        return self.found(log, row, evidence, changes, confidence)
+        finding = self.found(log, row, evidence, changes, confidence)
+        if stands(log):  # nor does it explain why a critic does not learn that there is none
+            explains = tuple(name for name in self.explains if name not in OF_STEPS)
+            return replace(finding, explains=explains)
+        return finding
 
     def _constant(self, log: MetricsLog) -> bool:
         """Whether all mean returns are one and the same."""

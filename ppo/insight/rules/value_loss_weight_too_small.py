@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import RULES, Change, Finding, Rule
+from ppo.insight.rules._critic import stands
 from ppo.insight.rules._signs import lasting, median, value_weight
 
 WEIGHT = 0.01  # value loss weight x return_scale^2 (J)
@@ -49,4 +52,7 @@ class ValueLossWeightTooSmall(Rule):
             Change("ppo.value_loss_weight", "0.25" if log.writer == "ppo" else "0.5"),
             Change("ppo.num_epochs", "", "more epochs for the critic", times=2.0),
         ]
-        return self.found(log, row, evidence, changes, confidence=0.8)
+        finding = self.found(log, row, evidence, changes, confidence=0.8)
+        if stands(log):  # a critic of chance hides the way to a reward that is seldom
+            return replace(finding, explains=(*self.explains, "no_reward_signal"))
+        return finding
