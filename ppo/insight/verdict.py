@@ -60,7 +60,7 @@ def status(log: MetricsLog, findings: Sequence[Finding]) -> str:
         return HEALTHY
     if not len(returns):
         return HEALTHY if log.writer != "ppo" and _decides(log) else TOO_EARLY
-    few = len(returns) < not_learning.RETURNS or len(log) < not_learning.NotLearning.waits
+    few = len(returns) < not_learning.RETURNS
     if log.updates() >= not_learning.LONG and not few:  # the rule was asked
         return TOO_EARLY if begins_late(log) else HEALTHY
     own = log.writer == "ppo" and len(returns) >= FEW

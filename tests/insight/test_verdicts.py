@@ -22,7 +22,7 @@ def evidence(log: MetricsLog) -> str:
 
 
 @pytest.mark.parametrize("writer", WRITERS)
-@pytest.mark.parametrize("rows", [20, 39, 60])
+@pytest.mark.parametrize("rows", [13, 20, 39, 60])
 def test_a_return_that_falls_is_named_and_no_higher_rate_advised(writer: str, rows: int) -> None:
     falling = foreign(rows, writer, mean_episode_return=noisy(lambda done: 390 - 360 * done, 3.0),
                       learning_rate=3e-4, approx_kl=1e-6, clip_fraction=0.0)  # fmt: skip
@@ -33,7 +33,7 @@ def test_a_return_that_falls_is_named_and_no_higher_rate_advised(writer: str, ro
 
 @pytest.mark.parametrize("writer", WRITERS)
 def test_a_fall_too_short_to_name_is_not_called_healthy(writer: str) -> None:
-    falling = foreign(13, writer, mean_episode_return=noisy(lambda done: 390 - 360 * done, 3.0))
+    falling = foreign(11, writer, mean_episode_return=noisy(lambda done: 390 - 360 * done, 3.0))
     assert first(falling) == "too_early"
 
 

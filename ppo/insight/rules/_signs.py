@@ -21,6 +21,7 @@ SLIGHT = 0.02  # of a return that most first batches share, by which chance rais
 QUICK = 6.0  # spreads of the later returns, by which the first is below them (J)
 LEANS = 3.0  # standard errors of a return that rises rather than not (J)
 FALLS = 6.0  # standard errors by which the last sixth is below the first (J)
+FEW = 2  # returns of a sixth, in which neighbours show no noise
 RISES = 5.0  # standard errors by which the last quarter's return must exceed the first's (J)
 LITTLE = 0.01  # of what was won, by which the end of a run may be below its best (J)
 DIPPED = 10.0  # spreads of the last quarter's returns, by which one of the first is below (J)
@@ -201,11 +202,11 @@ def falls(log: MetricsLog) -> bool:
     """
     _, returns = known(log.get("mean_episode_return"))
     part = len(returns) // 6
-    if part < 3:
+    if part < FEW:
         return False
     early, late = returns[:part], returns[-part:]
     noise = np.sqrt((np.var(np.diff(early)) + np.var(np.diff(late))) / 4)
-    noise = batch_noise(log) if window(log) > 1 else noise
+    noise = batch_noise(log) if window(log) > 1 or part == FEW else noise
     fall = float(np.mean(early) - np.mean(late))
     spread = max(noise / np.sqrt(part), 1e-3 * abs(float(np.mean(early))))
     return bool(fall > FALLS * spread and late.max() < early.min())

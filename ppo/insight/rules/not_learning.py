@@ -26,7 +26,7 @@ from ppo.insight.rules._signs import (
 )
 
 LONG = 40  # updates (J)
-RETURNS = 12  # of them with a return
+RETURNS = 18  # rows with a return, in which it would have risen (J)
 ROSE = 4.0  # standard errors by which any later stretch must exceed the first (J)
 FIRST = 3  # returns that by chance are hardly ever below all of the later half
 BY_BATCH = ("ppo", "cleanrl")  # writers whose returns are of one batch, so that chance is known
@@ -37,7 +37,7 @@ PART = 6  # stretches that a run is cut into
 class NotLearning(Rule):
     illness = "not_learning"
     number = 29
-    waits = 18  # of which a clear fall can be seen
+    waits = 12  # of which a clear fall can be seen
     needs = (("mean_episode_return",),)
     sources = ("calibrated here",)
 
