@@ -173,3 +173,29 @@ def test_a_return_that_many_episodes_share_needs_no_twenty_batches(
     assert first(log) == named
     log.columns["mean_episode_return"][7] += 0.01
     assert first(log) == "too_early"
+
+
+@pytest.mark.parametrize(("entropy", "named"), [(0.2, "healthy"), (0.66, "no_reward_signal")])
+def test_a_policy_that_was_trained_before_may_win_the_same_each_time(
+    entropy: float, named: str
+) -> None:
+    """Of Stable-Baselines3, which logs no more of the policy's past than its first entropy."""
+    log = foreign(
+        90, "stable-baselines3", mean_episode_return=500.0, mean_episode_length=500.0,
+        entropy=entropy, approx_kl=0.002, value_rmse=0.001,
+        explained_variance=noisy(lambda done: 0.5 + 0 * done, 0.4),
+    )  # fmt: skip
+    assert first(log) == named
+
+
+@pytest.mark.parametrize(
+    ("kl", "named"), [(0.0, "learning_rate_too_low"), (1e-3, "entropy_coefficient_too_high")]
+)
+def test_a_policy_that_does_not_move_at_all_is_not_held_by_a_bonus(kl: float, named: str) -> None:
+    log = foreign(
+        44, "stable-baselines3", mean_episode_return=noisy(lambda done: 22 + 0 * done, 1.0),
+        approx_kl=kl, clip_fraction=0.0, entropy_relative=1.0, learning_rate=3e-4,
+        explained_variance=0.6, value_rmse=through((0, 9.4), (1, 4.7)),
+    )  # fmt: skip
+    assert first(log) == named
+    assert ("parameters are trained" in diagnose(log)[0].remedy) is (kl == 0)

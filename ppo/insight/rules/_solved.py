@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ppo.insight.logs.log import Column, MetricsLog
-from ppo.insight.rules._signs import known
+from ppo.insight.rules._signs import ALIKE, first_finite, known
+
+SURE = 0.9  # relative entropy of the first batch of a policy that was trained before (J)
 
 
 def solved_at(log: MetricsLog) -> float | None:
@@ -27,3 +31,20 @@ def solved(log: MetricsLog) -> bool:
     """Whether the policy solves the environment in the last evaluation."""
     threshold, played = solved_at(log), evaluations(log)
     return threshold is not None and len(played) > 0 and bool(played[-1] >= threshold)
+
+
+def goes_on(log: MetricsLog) -> bool:
+    """Whether a policy that is sure of itself from the start wins something: it was trained before.
+
+    Of choices whose number is not told, it is surer than one of two that is fair.
+    """
+    sure = first_finite(log.get("entropy_relative")) < SURE
+    if not log.has("entropy_relative") and not log.has("policy_std"):
+        sure = 0 <= first_finite(log.get("entropy")) < SURE * np.log(2)
+    return sure and first_finite(log.get("mean_episode_return")) > 0
+
+
+def stays_solved(log: MetricsLog) -> bool:
+    """Whether such a policy reaches one and the same return every time."""
+    _, returns = known(log.get("mean_episode_return"))
+    return goes_on(log) and bool(np.ptp(returns) < ALIKE * np.max(np.abs(returns)))

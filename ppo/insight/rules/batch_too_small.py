@@ -9,7 +9,7 @@ import numpy as np
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import MILD, RULES, SEVERE, Change, Finding, Rule
-from ppo.insight.rules._signs import lasting, median, rises
+from ppo.insight.rules._signs import ALIKE, known, lasting, median, rises
 
 EPISODES = 5.0  # that end in a batch (J)
 UNSTEADY = 0.3  # std of explained variance over ten batches (J)
@@ -51,6 +51,9 @@ class BatchTooSmall(Rule):
         few = np.isfinite(episodes) & (episodes < EPISODES)
         row = lasting(few, WINDOW, WINDOW)
         recent = variance[-WINDOW:]
+        _, returns = known(log.get("mean_episode_return")[-WINDOW:])
+        if len(returns) and np.ptp(returns) < ALIKE * np.max(np.abs(returns)):
+            return None  # nothing is left to explain, so that what is explained says nothing
         if row is None or rises(log) or np.isfinite(recent).sum() < WINDOW - 1:
             return None
         unsteady = float(np.nanstd(recent))

@@ -94,6 +94,8 @@ class EntropyCoefficientTooHigh(Rule):
         entropy, quarter = log.get("entropy_relative")[half:], max(len(log) // 4, 2)
         heavy = present(log, KEY) > HEAVY
         held = HEAVY_HELD if heavy else HELD
+        if not heavy and median(np.abs(log.get("approx_kl"))) <= MOVES:
+            return False  # it is not the bonus that holds what does not move at all
         if (
             len(log) < (LONG if heavy else 1.5 * LONG)
             or not log.has("mean_episode_return")

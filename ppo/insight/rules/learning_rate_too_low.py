@@ -81,6 +81,9 @@ class LearningRateTooLow(Rule):
         limit = present(log, "ppo.max_grad_norm")
         check = Change("ppo.max_grad_norm", "", "check that gradients are not cut away")
         changes = [Change("ppo.learning_rate", higher), check]
+        if frozen and not low and not stands(log):
+            trained = "look whether the policy's parameters are trained: the critic's are"
+            changes.insert(0, Change("", "", trained))
         if limit < TIGHT:
             cut = f"gradients are cut at {number(limit)}"
             changes = [Change("ppo.max_grad_norm", "0.5", cut), changes[0]]

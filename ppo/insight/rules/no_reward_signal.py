@@ -19,6 +19,7 @@ from ppo.insight.rules._signs import (
     rises,
     spikes,
 )
+from ppo.insight.rules._solved import goes_on
 
 LONG = 20  # batches: ten of a slow game are too few (J)
 MANY = 300  # episodes, of which not one was another: fewer than 1 % are (S: the rule of three)
@@ -32,7 +33,6 @@ LEARNED_AWAY = 0.01  # of its first root error: the critic has learned that ther
 VANISHED = 0.1  # error left of the first, with a critic that never saw anything (J)
 SEES, BLIND = 0.4, 0.1  # explained variance, at its best and now (J)
 LIVELY = 0.02  # of the returns' whole range, that of their later half (J)
-SURE = 0.9  # relative entropy of the first batch of a policy that was trained before (J)
 OF_STEPS = ("learning_rate_too_low", "value_loss_weight_too_small")
 COLLAPSED = 0.1  # relative entropy below which the lack of reward may be a consequence
 
@@ -66,7 +66,7 @@ class NoRewardSignal(Rule):
         zero = median(log.get("reward_zero_share")[-LONG:]) > ZERO_SHARE
         evidence = "rewards are zero" if zero else "returns have no spread"
         if row is None:
-            row = None if self._goes_on(log) else self._by_returns(log)
+            row = None if goes_on(log) else self._by_returns(log)
             returns = first_finite(log.get("mean_episode_return"))
             count = int(np.isfinite(log.get("mean_episode_return")).sum())
             evidence = f"mean episode return stays at {number(returns)} in {count} batches"
@@ -165,11 +165,6 @@ class NoRewardSignal(Rule):
             return None, ""
         evidence = f"the value error vanished, to {number(100 * left)} % of its first"
         return int(rows[0]), evidence + ", though the critic explains nothing: no reward arrives"
-
-    def _goes_on(self, log: MetricsLog) -> bool:
-        """Whether a policy that is sure of itself from the start reaches the same every time."""
-        sure = first_finite(log.get("entropy_relative")) < SURE
-        return sure and first_finite(log.get("mean_episode_return")) > 0
 
     def _collapsed_first(self, log: MetricsLog) -> bool:
         early = log.get("entropy_relative")[: max(len(log) // 3, LONG)]

@@ -24,6 +24,7 @@ from ppo.insight.rules._signs import (
     opposed,
     rises,
 )
+from ppo.insight.rules._solved import stays_solved
 
 LONG = 40  # updates (J)
 RETURNS = 18  # rows with a return, in which it would have risen (J)
@@ -48,7 +49,7 @@ class NotLearning(Rule):
             return None if harder(log, best) else self._fallen(log, rows, returns)
         if log.updates() < LONG or len(returns) < RETURNS or rises(log) or leans(log):
             return None
-        if begins_late(log) or harder(log, int(rows[0])) or at_once(log):
+        if begins_late(log) or harder(log, int(rows[0])) or at_once(log) or stays_solved(log):
             return None  # what was won before is not seen; a harder task hides what is won
         if log.writer in BY_BATCH and returns[:FIRST].max() < returns[len(returns) // 2 :].min():
             return None  # a quick rise, and a noise that rose with it
