@@ -287,6 +287,19 @@ def test_a_solved_task_leaves_little_to_explain_and_its_gradients_are_no_illness
     assert (first(log) == "gradients_always_clipped") is ill
 
 
+@pytest.mark.parametrize(("late", "ill"), [(0.9, False), (0.0, True)])
+def test_raw_returns_that_a_critic_comes_to_see_are_no_illness(late: float, ill: bool) -> None:
+    """As of CartPole: at first the critic is blind, and its offset is what it has to learn."""
+    log = foreign(
+        14, "ppo", mean_episode_return=noisy(through((0, 20), (1, 200)), 5.0), approx_kl=0.005,
+        explained_variance=through((0, 0.0), (0.5, late / 2), (0.6, late), (1, late)),
+        return_std=through((0, 4), (1, 14)), return_mean=through((0, 9), (1, 54)), value_rmse=9.0,
+        grad_clip_factor=140.0, grad_clipped_fraction=1.0, bias_share=0.8, batches_to_reach=2.0,
+    )  # fmt: skip
+    log.settings["ppo.normalize_returns"] = False
+    assert (first(log) == "reward_scale_too_large") is ill and ill is not (first(log) == "healthy")
+
+
 @pytest.mark.parametrize(
     ("error", "named"), [(1.0, "learning_rate_too_low"), (0.1, "no_reward_signal")]
 )

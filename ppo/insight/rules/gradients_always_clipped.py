@@ -27,8 +27,9 @@ class GradientsAlwaysClipped(Rule):
         clipped = log.get("grad_clipped_fraction")
         often = (~np.isfinite(clipped) | (clipped > SHARE)) & ~alike(log)
         blind = ~(_explained(log) > BLIND)
-        row = lasting((times > CUT) & often & blind, 5, 6, share=0.5)
-        if row is None and not rises(log):
+        passes = rises(log)  # where a critic that has come to see was blind, and no more
+        row = lasting((times > CUT) & often & blind, 5, 6, share=0.0 if passes else 0.5)
+        if row is None and not passes:
             row = lasting((times > CUT) & often, 5, 6, share=0.5)
         if row is None:
             return None

@@ -24,6 +24,7 @@ from ppo.insight.rules._signs import (
 
 LARGE = 10.0  # reward units: value targets belong in [-10, 10] (S, Andy Jones); not unit-free
 BLIND = 0.1  # explained variance (J)
+SEES = 0.5  # explained variance, of a critic to which large gradients do no harm (M)
 ERROR = 0.9  # root error over the std of the return (J)
 LONG = 12  # batches before a moderate size is judged
 MODERATE = 100.0  # reward units, below which a run that rises is left in peace
@@ -76,7 +77,8 @@ class RewardScaleTooLarge(Rule):
             far = error / self._reach(log)
         biased = log.get("bias_share") > BIASED
         lost = (log.get("explained_variance") < BLIND) | (log.get("error_over_std") > ERROR)
-        lost |= cut(log) > CUT  # a critic that sees a little is still too far
+        sees = log.get("explained_variance") > SEES
+        lost |= (cut(log) > CUT) & ~sees  # a critic that sees a little is still too far
         if not log.has("explained_variance"):
             lost = error > STUCK * error[np.isfinite(error)][0]
         beyond = lost & (size > LARGE) & ((far > FAR) | biased)
