@@ -199,3 +199,20 @@ def test_a_policy_that_does_not_move_at_all_is_not_held_by_a_bonus(kl: float, na
     )  # fmt: skip
     assert first(log) == named
     assert ("parameters are trained" in diagnose(log)[0].remedy) is (kl == 0)
+
+
+@pytest.mark.parametrize(
+    ("loss", "left", "found"),
+    [(-0.015, 1.0, True), (0.3, 1.0, False), (-0.015, 0.5, False)],  # weights of 0.006 and 0.5
+)
+def test_a_weight_of_nothing_is_seen_of_normalized_returns_too(
+    loss: float, left: float, found: bool
+) -> None:
+    """CartPole with VecNormalize and vf_coef=0: the return rises, to a third of what it may be."""
+    log = foreign(
+        30, "stable-baselines3", mean_episode_return=through((0, 20), (0.4, 80), (1, 80)),
+        value_rmse=through((0, 0.9), (1, 0.9 * left)), value_loss=0.7, explained_variance=-1.0,
+        last_minibatch_loss=loss, policy_loss=-0.02, approx_kl=0.006,
+    )  # fmt: skip
+    named = [finding.illness for finding in diagnose(log)]
+    assert ("value_loss_weight_too_small" in named) is found

@@ -16,6 +16,7 @@ WEIGHT = 0.01  # value loss weight x return_scale^2 (J)
 NOTHING = 1e-3  # a weight that total losses imply, where none is logged
 FITS = 0.02  # explained variance after minus before the update (J)
 BLIND = 0.1  # explained variance
+RATHER = 0.1  # value loss, beside which a bonus is little, if the critic learns nothing (J)
 DRIFTS = 0.3  # explained variance that a critic without any weight may drift to (J)
 
 
@@ -29,13 +30,14 @@ class ValueLossWeightTooSmall(Rule):
     sources = ("calibrated here",)
 
     def check(self, log: MetricsLog) -> Finding | None:
-        weight = value_weight(log)
+        weight, limit = value_weight(log), WEIGHT if log.has("value_loss_weight") else NOTHING
+        if np.isfinite(implied := self._implied(log)):
+            weight, limit = implied, WEIGHT
         scale = log.number("ppo.return_scale")
         scaled = log.setting("ppo.normalize_returns") is True and np.isfinite(scale)
         share = weight * scale**2 if scaled else weight
         if log.has("effective_value_weight"):
             share = median(log.get("effective_value_weight"))
-        limit = WEIGHT if log.has("value_loss_weight") else NOTHING
         if not abs(share) < limit:
             return None
         variance = log.get("explained_variance")
@@ -56,3 +58,14 @@ class ValueLossWeightTooSmall(Rule):
         if stands(log):  # a critic of chance hides the way to a reward that is seldom
             return replace(finding, explains=(*self.explains, "no_reward_signal"))
         return finding
+
+    def _implied(self, log: MetricsLog) -> float:
+        """The weight that total losses imply of returns that are normalized, whose value loss is
+        small: told only of a critic that is worse than the mean and does not learn it."""
+        told = log.has("value_loss_weight") or np.isfinite(log.number("ppo.value_loss_weight"))
+        if told or not log.has("last_minibatch_loss", "policy_loss") or not stands(log):
+            return float("nan")
+        loss = log.get("value_loss")
+        share = (log.get("last_minibatch_loss") - log.get("policy_loss")) / loss
+        worse = median(log.get("explained_variance")) < 0
+        return median(share[loss > RATHER]) if worse else float("nan")
