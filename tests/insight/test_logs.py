@@ -237,7 +237,8 @@ def test_tables_of_any_bytes_never_crash(tmp_path_factory, data: bytes, name: st
     ("mark", "numbers"),
     [
         (";", ("-1482,25", "1.024,5", "0,01")), (",", ('"-1,482.25"', '"1,024.5"', "0.01")),
-        ("\t", ("-1482,25", "1024,5", "1,0e-2")),
+        ("\t", ("-1482,25", "1024,5", "1,0e-2")), (",", ('"-1482,25"', '"1.024,5"', '"0,010"')),
+        ("\t", ("-1,482.25", "1,024.5", "0.01")), (";", ("-1482,25", "1024,50", "0,010")),
     ],
 )  # fmt: skip
 def test_numbers_of_other_countries_are_read(
@@ -249,6 +250,26 @@ def test_numbers_of_other_countries_are_read(
     log = read_log(tmp_path)
     found = [log.get(name)[3] for name in ("mean_episode_return", "value_loss", "approx_kl")]
     assert found == [-1482.25, 1024.5, 0.01]
+
+
+@pytest.mark.parametrize(
+    ("head", "row"),
+    [
+        ("step;reward;value_loss", "{:,};20,5;0,010"),  # thousands by points, as decimals are not
+        ("step\treward\tvalue_loss", "{:,}\t20.5\t0.010"),
+        ("| step | reward | value_loss |", "| {:,} | 20.5 | 0.010 |"),
+    ],
+)
+def test_steps_in_groups_of_three_are_whole(tmp_path: Path, head: str, row: str) -> None:
+    """As decimals, 10,240 steps are ten: a batch would look tiny."""
+    rows = [row.format(10_240 * i) for i in range(1, 21)]
+    if ";" in head:
+        rows = [line.replace(",", ".", 1) for line in rows]
+    file = tmp_path / ("log.txt" if "|" in head else "log.csv")
+    file.write_text("\n".join([head, *rows]) + "\n")
+    log = read_log(file)
+    assert log.get("env_steps").tolist() == [10_240.0 * i for i in range(1, 21)]
+    assert log.get("value_loss")[3] == 0.01 and log.get("mean_episode_return")[3] == 20.5
 
 
 PACK = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}

@@ -50,5 +50,5 @@ def boxes(text: str) -> list[dict[str, Any]]:
             name = f"{folder}{name}" if indented else name
             if name in row:
                 rows, row = [*rows, row], {}
-            row[name] = plain_cell(value, ",")
+            row[name] = plain_cell(value)
     return rows

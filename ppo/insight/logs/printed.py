@@ -10,7 +10,7 @@ import numpy as np
 from ppo.insight.logs.names import is_figure, leaf
 from ppo.insight.logs.series import Series
 from ppo.insight.logs.shapes import spread
-from ppo.insight.logs.tables import is_number, of_rows, plain_cell
+from ppo.insight.logs.tables import is_number, of_rows, plain_cell, plain_rows
 
 NUMBER = (
     r"[-+]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf)\b"
@@ -122,11 +122,10 @@ def _grid(text: str) -> list[dict[str, Any]]:
         if not figures and not RULED.fullmatch(line):
             head = cells
         elif figures > 1 and len(cells) == len(head):
-            rows.append(
-                {name: plain_cell(cell, "|") for name, cell in zip(head, cells, strict=True)}
-            )
+            rows.append(dict(zip(head, cells, strict=True)))
     trials = [row.get("Trial name") for row in rows]
-    return [row for row, trial in zip(rows, trials, strict=True) if trial == trials[0]]
+    rows = [row for row, trial in zip(rows, trials, strict=True) if trial == trials[0]]
+    return plain_rows(rows, "|")
 
 
 def _rows(text: str) -> list[dict[str, Any]]:
@@ -147,7 +146,7 @@ def _rows(text: str) -> list[dict[str, Any]]:
             name = f"{path}{name}"
             if name in rows[-1]:
                 rows.append({})
-            rows[-1][name] = plain_cell(value, ",")
+            rows[-1][name] = plain_cell(value)
     return [row for row in rows if any(map(is_number, row.values()))]
 
 
@@ -166,7 +165,7 @@ def _words(text: str) -> list[dict[str, Any]]:
     """Rows of lines of names and numbers without a sign between them: `kl 0.01 | return 21.5`."""
     rows = []
     for line in text.splitlines():
-        pairs = {name: plain_cell(value, ",") for name, value in _pairs(line, BARE)}
+        pairs = {name: plain_cell(value) for name, value in _pairs(line, BARE)}
         rows += [pairs] if len(pairs) >= COLUMNS else []
     return rows
 

@@ -44,8 +44,9 @@ UNSURE = ("timesteps", "timestep", "_step", "step")  # steps of an environment, 
 FEWEST = 64  # steps that a batch has, by which lines are told from steps where the name does not
 CHART = ("Wall time", "Step", "Value")
 LONGEST_FIELD = 10_000_000
-CONTINENTAL = re.compile(r"[-+]?(\d{1,3}(\.\d{3})+|\d+),\d+([eE][-+]?\d+)?")
-THOUSANDS = re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?")
+CONTINENTAL = re.compile(r"[-+]?([1-9]\d{0,2}(\.\d{3})+|\d+)(,\d+([eE][-+]?\d+)?)?")  # 1.234,5
+THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(,\d{3})+(\.\d+)?")  # 1,234.5
+POINT = re.compile(r"[-+]?[\d,]*\.\d+([eE][-+]?\d+)?")
 
 
 def read_csv(file: Path) -> Series:
@@ -57,21 +58,36 @@ def read_csv(file: Path) -> Series:
     csv.field_size_limit(LONGEST_FIELD)
     try:
         mark = max(",\t;", key=lines[0].count) if lines else ","  # Spinning Up has tabs
-        reader = csv.DictReader(lines, delimiter=mark, skipinitialspace=True)
-        rows: list[dict[str, Any]] = [
-            {name: plain_cell(cell, mark) for name, cell in row.items()} for row in reader
-        ]
+        rows = list(csv.DictReader(lines, delimiter=mark, skipinitialspace=True))
     except csv.Error as fault:
         return Series(notes=[f"{file.name}: {fault}"])
-    return of_rows(rows)
+    quoted = mark == "," and '"' not in text  # else a cell may hold a comma
+    return of_rows(rows if quoted else plain_rows(rows, mark))
 
 
-def plain_cell(cell: Any, mark: str) -> Any:
-    """A cell whose number is written as 1.234,5 (where no comma parts the cells) or as 1,234.5, as
-    1234.5."""
-    if not isinstance(cell, str) or "," not in cell:
+def plain_rows(rows: list[dict[str, Any]], mark: str) -> list[dict[str, Any]]:
+    """Rows of cells that `mark` parts, whose numbers have a point and no sign between thousands."""
+    comma = _decimal_comma(rows, mark)
+    return [{name: plain_cell(cell, comma) for name, cell in row.items()} for row in rows]
+
+
+def _decimal_comma(rows: list[dict[str, Any]], mark: str) -> bool:
+    """Whether the numbers of a table have decimal commas, as the first cell shows that can be read
+    in one way only; where none does, they have unless commas part the cells."""
+    for row in rows:
+        for cell in map(str.strip, filter(lambda cell: isinstance(cell, str), row.values())):
+            if POINT.fullmatch(cell) and not CONTINENTAL.fullmatch(cell):
+                return False
+            if "," in cell and CONTINENTAL.fullmatch(cell) and not THOUSANDS.fullmatch(cell):
+                return True
+    return mark != ","
+
+
+def plain_cell(cell: Any, comma: bool = False) -> Any:
+    """A cell whose number is written as 1,234.5, or with a decimal comma as 1.234,5, as 1234.5."""
+    if not isinstance(cell, str):
         return cell
-    if mark != "," and CONTINENTAL.fullmatch(cell.strip()):
+    if comma and CONTINENTAL.fullmatch(cell.strip()):
         return cell.replace(".", "").replace(",", ".")
     return cell.replace(",", "") if THOUSANDS.fullmatch(cell.strip()) else cell
 
@@ -179,9 +195,8 @@ def of_rows(rows: list[dict[str, Any]]) -> Series:
     for position, row in enumerate(rows):
         step = to_float(row.get(step_name)) if step_name else float(position)
         for name, value in row.items():
-            if isinstance(name, str) and value not in (None, ""):
-                if is_number(value):
-                    found.setdefault(name, []).append((step, to_float(value)))
+            if isinstance(name, str) and value not in (None, "") and is_number(value):
+                found.setdefault(name, []).append((step, to_float(value)))
     points = {tag: p[np.argsort(p[:, 0], kind="stable")] for tag, p in collect(found).items()}
     series = Series(points=points)  # by step, in whichever order the rows were exported
     series.counted = _counts(step_name or "", [to_float(row.get(step_name or "")) for row in rows])

@@ -25,9 +25,7 @@ def _monitor(series: Series) -> MetricsLog:
     steps = np.ceil(np.linspace(0, ends[-1], bins + 1)[1:]) if len(ends) else np.zeros(0)
     log = MetricsLog(batches=np.arange(len(steps), dtype=np.int64), writer="monitor.csv")
     log.columns["env_steps"] = steps
-    binned = Series(
-        points={k: np.stack([ends, v], 1) for k, v in (("r", rewards), ("l", lengths))}
-    )
+    binned = Series(points={k: np.stack([ends, v], 1) for k, v in (("r", rewards), ("l", lengths))})
     between(log, binned, steps, {"r": "mean_episode_return", "l": "mean_episode_length"})
     series.used.add("t")
     log.notes.append(
