@@ -37,6 +37,14 @@ def test_a_table_with_a_row_for_each_figure_is_read_by_step(tmp_path: Path, name
     assert log.get("env_steps")[-1] == 40 * 2048 and log.has("approx_kl")
 
 
+def test_lines_that_were_cut_out_of_an_array_are_read(tmp_path: Path) -> None:
+    """As `tail -20 run0001/loss_metrics.json` prints them."""
+    lines = [json.dumps({"env_steps": 1000 * i, "reward": 1.0 * i, "kl": 0.01}) for i in range(20)]
+    log = log_of(tmp_path, "tail.jsonl", ",\n".join(lines) + "\n]}\n")
+    assert log.get("env_steps").tolist() == [1000.0 * i for i in range(20)]
+    assert log.get("mean_episode_return")[-1] == 19.0
+
+
 def test_lists_of_unequal_length_are_of_the_same_run(tmp_path: Path) -> None:
     """Returns of 400 episodes, and losses of 40 updates."""
     episodes = np.repeat(RETURNS, 10).tolist()

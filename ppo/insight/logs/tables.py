@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from array import array
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ def read_json_lines(file: Path) -> Series:
     rows = _whole(text)
     for line in [] if rows else text.splitlines():
         try:
-            row = json.loads(line)
+            row = json.loads(line.strip().removesuffix(","))  # a line out of an array has one
         except (ValueError, RecursionError):
             continue
         if isinstance(row, dict):
@@ -135,22 +136,20 @@ def read_text(file: Path) -> str:
 
 def read_monitors(files: list[Path]) -> Series:
     """Stable-Baselines3's monitor.csv, one or several: their episodes in the order they ended."""
-    rows: list[tuple[float, float, float]] = []
+    parts = [np.zeros((0, 3))]
     for file in files:
         head = re.search(r'"t_start": ([0-9.]+)', file.read_text(errors="replace")[:1000])
         begin = float(head.group(1)) if head else 0.0
-        points = read_csv(file).points
-        if {"r", "l", "t"} <= set(points):
-            file_rows = Series(points)
-            lines = file_rows.steps("t", "r", "l")
-            whole = np.stack([file_rows.at(name, lines) for name in ("t", "r", "l")], axis=1)
-            rows += [(begin + t, r, n) for t, r, n in whole[np.isfinite(whole).all(axis=1)]]
-    rows.sort()
-    table: dict[str, list[tuple[float, float]]] = {"t": [], "r": [], "l": []}
-    for position, figures in enumerate(rows):
-        for name, value in zip(table, figures, strict=True):
-            table[name].append((float(position), value))
-    return Series(points=collect(table))
+        series = read_csv(file)
+        if {"r", "l", "t"} <= set(series.points):
+            lines = series.steps("t", "r", "l")
+            whole = np.stack([series.at(name, lines) for name in ("t", "r", "l")], axis=1)
+            parts.append(whole[np.isfinite(whole).all(axis=1)] + [begin, 0.0, 0.0])
+    rows = np.concatenate(parts)
+    rows = rows[np.lexsort(rows.T[::-1])]  # by time
+    lines = np.arange(len(rows), dtype=np.float64)
+    columns = zip(("t", "r", "l"), rows.T, strict=True)
+    return Series({name: np.stack([lines, column], 1) for name, column in columns if len(rows)})
 
 
 def _nested(row: dict[str, Any]) -> dict[str, Any]:
@@ -191,12 +190,12 @@ def of_rows(rows: list[dict[str, Any]]) -> Series:
     moving = (name for name in axes if len(rows) < 2 or len(set(told[name])) > 1)  # else a setting
     step_name = next(moving, None)
     rows, note = last_run(rows, step_name) if step_name else (rows, "")
-    found: dict[str, list[tuple[float, float]]] = {}
+    found: dict[str, array[float]] = {}  # step, value, step, value, ...
     for position, row in enumerate(rows):
         step = to_float(row.get(step_name)) if step_name else float(position)
         for name, value in row.items():
             if isinstance(name, str) and value not in (None, "") and is_number(value):
-                found.setdefault(name, []).append((step, to_float(value)))
+                found.setdefault(name, array("d")).extend((step, to_float(value)))
     points = {tag: p[np.argsort(p[:, 0], kind="stable")] for tag, p in collect(found).items()}
     series = Series(points=points)  # by step, in whichever order the rows were exported
     series.counted = _counts(step_name or "", [to_float(row.get(step_name or "")) for row in rows])
