@@ -99,7 +99,7 @@ def load_run(path: Path, findings: list[Finding] | None = None) -> Run:
     if (path / "loss_metrics.json").exists():
         thin = read_thin(path / "loss_metrics.json", WHOLE)
         settings, summary = read_settings(path), read_summary(path)
-        log = from_records(thin.records, settings, "ppo", str(summary.get("status", "")))
+        log = from_records(thin.records, settings)
         whole, length = thin.columns, thin.length
         note = f"every {thin.every}th of {length} batches read" if thin.every > 1 else ""
     else:

@@ -38,7 +38,6 @@ class MetricsLog:
     nonfinite: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
     components: dict[str, dict[str, Column]] = field(default_factory=dict)
     events: list[tuple[int, str]] = field(default_factory=list)
-    status: str = ""
     algorithm: str = "PPO"  # or what the log shows to be something else: A2C, DQN
     source: str = ""  # which file or folder was read
     unknown_tags: list[str] = field(default_factory=list)
@@ -84,26 +83,20 @@ class MetricsLog:
 
 def to_float(value: Any) -> float:
     """A float of whatever a log holds: NaN for what is not a number."""
-    if isinstance(value, bool):
+    if not isinstance(value, (float, int, str)):  # a union would be made anew in each call
+        return float("nan")
+    try:
         return float(value)
-    if isinstance(value, int | float):
-        try:
-            return float(value)
-        except OverflowError:
-            return float("inf")
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return float("nan")
-    return float("nan")
+    except OverflowError:
+        return float("inf")
+    except ValueError:
+        return float("nan")
 
 
 def from_records(
     records: list[dict[str, Any]],
     settings: dict[str, Any] | None = None,
     writer: str = "ppo",
-    status: str = "",
 ) -> MetricsLog:
     """Our own batch records as a log.
 
@@ -122,7 +115,6 @@ def from_records(
         batches=np.asarray(batches, dtype=np.int64),
         writer=writer,
         settings=dict(settings or {}),
-        status=status,
     )
     names = {name for row in rows for name in row} - {"components", "events", "batch"}
     for name in names:
@@ -131,21 +123,19 @@ def from_records(
         log.columns[name] = np.where(np.isinf(column), np.nan, column)
     for name in (metric.name for metric in METRICS if metric.always):
         if name in log.columns:
-            missing = np.array([name in row and row[name] is None for row in rows], dtype=bool)
-            log.nonfinite[name] = (
-                log.nonfinite[name]
-                | missing
-                | np.array(
-                    [isinstance(row.get(name), float) and row[name] != row[name] for row in rows],
-                    dtype=bool,
-                )
-            )
+            log.nonfinite[name] |= np.array([_is_lost(row, name) for row in rows], dtype=bool)
     log.components = _components(rows)
     for batch, row in zip(batches, rows, strict=True):
         found = row.get("events")
         log.events += [(batch, str(event)) for event in (found if isinstance(found, list) else [])]
     derive(log)
     return log
+
+
+def _is_lost(row: dict[str, Any], name: str) -> bool:
+    """Whether a record says that a figure was no number."""
+    value = row.get(name, 0.0)
+    return value is None or (isinstance(value, float) and value != value)
 
 
 def _components(rows: list[dict[str, Any]]) -> dict[str, dict[str, Column]]:

@@ -131,9 +131,8 @@ def read_run(path: Path) -> MetricsLog:
     """A run folder, or its loss_metrics.json, as a log."""
     folder = path if path.is_dir() else path.parent
     summary = read_summary(folder)
-    status = str(summary.get("status", ""))
-    log = from_records(read_records(path), read_settings(folder), "ppo", status)
-    if status == "failed" and len(log):
+    log = from_records(read_records(path), read_settings(folder))
+    if summary.get("status") == "failed" and len(log):
         log.events.append((log.batch(len(log) - 1), str(summary.get("reason", ""))))
     _evaluations(log, folder)
     return log
