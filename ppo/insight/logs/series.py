@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 
 @dataclass
@@ -57,8 +58,8 @@ class Series:
             return np.where(count > 0, total / count, np.nan), count
 
 
-def collect(rows: dict[str, list[tuple[float, float]]]) -> dict[str, NDArray[np.float64]]:
-    """Lists of (step, value) as arrays, without the steps that are not numbers."""
+def collect(rows: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.float64]]:
+    """Steps and values in turn, or in pairs, as arrays without the steps that are not numbers."""
     points = {}
     for tag, pairs in rows.items():
         array = np.asarray(pairs, dtype=np.float64).reshape(-1, 2)
