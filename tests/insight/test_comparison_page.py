@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -17,19 +19,18 @@ from insight_runs import healthy, write_run
 
 from ppo.cli.main import main
 from ppo.core.figures import compact, number
+from ppo.core.metrics import compared
 from ppo.insight import comparison
 from ppo.insight.comparison.compare import compare
 from ppo.insight.comparison.curves import data
-from ppo.insight.comparison.page import page, write_html
+from ppo.insight.comparison.page import page
 from ppo.insight.comparison.statistics import iqm
-from ppo.insight.comparison.tables import write_csv
+from ppo.insight.comparison.tables import as_csv
 
 
 def test_csv_holds_every_run_and_metric(tmp_path: Path) -> None:
     found = compare(runs(tmp_path, {1e-3: 0.0, 1e-4: 5.0}, seeds=2))
-    write_csv(found, tmp_path / "out.csv")
-    with (tmp_path / "out.csv").open() as file:
-        rows = list(csv.DictReader(file))
+    rows = list(csv.DictReader(as_csv(found).splitlines()))
     returns = [row for row in rows if row["metric"] == "mean_episode_return"]
     assert len(returns) == 4
     finals = [float(row["final"]) for row in returns[:2]]
@@ -77,7 +78,7 @@ def test_the_page_writes_figures_as_the_terminal_does() -> None:
 def test_a_browser_draws_the_page_and_asks_for_nothing(tmp_path: Path) -> None:
     found = compare(runs(tmp_path / "runs", {1e-3: 0.0, 1e-4: 300.0}, seeds=3))
     file = tmp_path / "page.html"
-    write_html(found, file)
+    file.write_text(page(found))
     dom = drawn(file, tmp_path)
     shown = found.aggregate(found.groups[1], "mean_episode_return", "final")[0]
     cells = re.search(r'id="headline".*?</table>', dom, flags=re.DOTALL)
@@ -123,7 +124,7 @@ def test_no_two_of_many_groups_look_alike(tmp_path: Path) -> None:
     """There are eight colors."""
     rates = {(n + 1) * 1e-4: 10.0 * n for n in range(20)}
     file = tmp_path / "page.html"
-    write_html(compare(runs(tmp_path / "runs", rates, seeds=1)), file)
+    file.write_text(page(compare(runs(tmp_path / "runs", rates, seeds=1))))
     dom = drawn(file, tmp_path)
     chart = dom.split("<figure>")[1]
     strokes = re.findall(r'stroke="(var\(--c\d\))".*?stroke-dasharray="(.*?)"', chart)
@@ -132,3 +133,21 @@ def test_no_two_of_many_groups_look_alike(tmp_path: Path) -> None:
     assert len(set(swatches)) == 20
     style = (Path(comparison.__file__).parent / "page.css").read_text()
     assert all(f".{name}{{" in style for name in ("d1", "d2", "d3"))
+
+
+def test_files_are_whole_where_nobody_reads_the_tables_to_their_end(tmp_path: Path) -> None:
+    """Names need not be UTF-8."""
+    for seed in (1, 2):
+        run = write_run(tmp_path / f"run{seed}", healthy(20), seed=seed)
+    odd = os.fsencode(run) + b"\xff"
+    os.rename(run, odd)
+    words = [sys.executable, "-m", "ppo", "--mode", "compare", "run1", odd]
+    words += ["--csv", "out.csv", "--html", "page.html"]
+    read, write = os.pipe()
+    os.close(read)
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(words, stdout=write, stderr=subprocess.PIPE, cwd=tmp_path, env=env)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert (tmp_path / "out.csv").read_bytes().count(b"run2\xff") == len(compared())
+    assert b"run2\xff" in (tmp_path / "page.html").read_bytes()

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ppo.core.errors import UserError
-
-if TYPE_CHECKING:
-    from ppo.insight.comparison.compare import Comparison
 
 COMMON = ("--results",)
 
@@ -28,24 +23,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Prints the comparison and writes what is asked for."""
     from ppo.insight.comparison.compare import compare
-    from ppo.insight.comparison.tables import print_tables, write_csv
+    from ppo.insight.comparison.page import page
+    from ppo.insight.comparison.tables import as_csv, print_tables
     from ppo.insight.logs import find_run
 
     comparison = compare([find_run(name, args.results) for name in args.runs], args.group)
+    for file, text in ((args.csv, as_csv), (args.html, page)):
+        if file:  # before the tables, of which `| head` takes no more than it wants
+            _write(file, text(comparison))
     print_tables(comparison)
-    if args.csv:
-        _write(write_csv, comparison, args.csv)
     if args.html:
-        from ppo.insight.comparison.page import write_html
-
-        _write(write_html, comparison, args.html)
         print(f"page: {args.html}")
     return 0
 
 
-def _write(write: Callable[[Comparison, Path], None], comparison: Comparison, file: Path) -> None:
+def _write(file: Path, text: str) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        write(comparison, file)
+        file.write_bytes(text.encode(errors="surrogateescape"))  # of names of folders
     except OSError as fault:
         raise UserError(f"{file}: cannot be written ({fault.strerror or fault})") from None

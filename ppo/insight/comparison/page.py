@@ -10,7 +10,6 @@ from __future__ import annotations
 import html
 import json
 from importlib import resources
-from pathlib import Path
 from string import Template
 from typing import Any
 
@@ -39,12 +38,6 @@ NOT_SAFE_IN_SCRIPT = {
     "\u2028": "\\u2028",
     "\u2029": "\\u2029",
 }
-
-
-def write_html(comparison: Comparison, file: Path) -> None:
-    """Writes the page."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(page(comparison), encoding="utf-8")
 
 
 NOTE = (

@@ -6,7 +6,6 @@ import csv
 import io
 import math
 import statistics
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ppo.core.figures import number, written
@@ -49,8 +48,12 @@ def print_tables(comparison: Comparison, console: Console | None = None) -> None
     """Everything but the curves."""
     from rich.console import Console as RichConsole
 
+    class Screen(RichConsole):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # rich itself would end the program, with status 1
+
     if console is None:
-        console = RichConsole(highlight=False, width=width())
+        console = Screen(highlight=False, width=width())
 
     def say(text: str) -> None:
         console.print(fold(text, console.width), markup=False)
@@ -211,17 +214,18 @@ def _findings(comparison: Comparison) -> list[str]:
     ]
 
 
-def write_csv(comparison: Comparison, file: Path) -> None:
+def as_csv(comparison: Comparison) -> str:
     """One line per run and metric."""
-    with file.open("w", newline="", encoding="utf-8") as out:
-        writer = csv.writer(out)
-        writer.writerow(["run", "group", "seed", "status", "batches", "metric", *FIGURES])
-        for group in comparison.groups:
-            for run in group.runs:
-                for metric in compared():
-                    figures = run.figures.get(metric.name, Figures())
-                    cells = [getattr(figures, name) for name in FIGURES]
-                    writer.writerow(
-                        [run.name, group.label, run.seed, run.status, run.batches, metric.name]
-                        + ["" if math.isnan(cell) else repr(cell) for cell in cells]
-                    )
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(["run", "group", "seed", "status", "batches", "metric", *FIGURES])
+    for group in comparison.groups:
+        for run in group.runs:
+            for metric in compared():
+                figures = run.figures.get(metric.name, Figures())
+                cells = [getattr(figures, name) for name in FIGURES]
+                writer.writerow(
+                    [run.name, group.label, run.seed, run.status, run.batches, metric.name]
+                    + ["" if math.isnan(cell) else repr(cell) for cell in cells]
+                )
+    return out.getvalue()

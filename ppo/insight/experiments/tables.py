@@ -13,7 +13,7 @@ from ppo.insight.comparison.compare import Comparison, assemble
 from ppo.insight.comparison.groups import Group
 from ppo.insight.comparison.page import escape, page, table
 from ppo.insight.comparison.run import load_runs
-from ppo.insight.comparison.tables import fitting, headline, interval, lines_of, write_csv
+from ppo.insight.comparison.tables import as_csv, fitting, headline, interval, lines_of
 from ppo.insight.experiments.experiment import Experiment, Outcome
 from ppo.runs import files
 from ppo.runs.metrics_file import last_record
@@ -87,7 +87,7 @@ def report(experiment: Experiment) -> str:
     planned = {outcome.run: outcome.job.settings for outcome in outcomes}
     comparison = assemble(load_runs(runs), keys=[planned[run] for run in runs])
     text = matrix(experiment, comparison)
-    write_csv(comparison, experiment.folder / "results.csv")
+    files.atomic_write(experiment.folder / "results.csv", as_csv(comparison).encode())
     files.atomic_write(experiment.folder / "matrix.md", (text + "\n").encode())
     extra = heat_map(experiment, comparison) + _matrix_html(experiment, comparison)
     title = f"{experiment.folder.name}: {', '.join(axis.key for axis in experiment.plan.axes)}"
