@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 from compared_runs import cleanrl_run, runs, settings
-from insight_runs import healthy, write_run
+from insight_runs import event_file, healthy, write_run
 
 from ppo.insight.comparison.compare import compare
 from ppo.insight.comparison.page import page
 from ppo.insight.comparison.tables import print_tables
+from ppo.insight.logs import read_log
+from ppo.runs.folder import RunFolder
 
 SAMPLES = Path(__file__).parent / "samples"
 
@@ -24,7 +26,10 @@ def test_runs_on_different_environments_are_warned_of(tmp_path: Path) -> None:
 
 def test_one_run_with_no_batch_yet_is_no_error(tmp_path: Path) -> None:
     path = write_run(tmp_path / "run0001", [], status="running")
+    held = RunFolder(path)
+    held.lock()
     found = compare([path])
+    held.release()
     assert any("no batch yet" in warning for warning in found.warnings)
     print_tables(found)
     assert "run0001" in page(found)
@@ -56,8 +61,10 @@ def test_a_group_of_different_settings_is_noted(tmp_path: Path) -> None:
 def test_an_ended_run_without_a_readable_batch_has_none_to_wait_for(tmp_path: Path) -> None:
     paths = [write_run(tmp_path / f"run000{i}", healthy(20), seed=i) for i in (1, 2, 3)]
     (paths[1] / "loss_metrics.json").write_text("")
-    write_run(tmp_path / "run0004", [], status="running")
-    found = compare([*paths, tmp_path / "run0004"]).warnings
+    held = RunFolder(write_run(tmp_path / "run0004", [], status="running"))
+    held.lock()
+    found = compare([*paths, held.path]).warnings
+    held.release()
     assert "ended, and no batch can be read: run0002" in found
     assert "no batch yet: run0004" in found
 
@@ -76,3 +83,40 @@ def test_what_thinning_hides_is_not_counted_and_the_threshold_is_exact(tmp_path:
     assert shocks in short and shocks not in long
     assert long["worst drawdown, share of the gain"] == 1.0
     assert found.reach(found.groups[0])[1] == records[501]["env_steps"]
+
+
+def test_a_run_whose_process_was_killed_is_not_called_running(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        write_run(tmp_path / f"run000{seed}", healthy(9), status="running", seed=seed)
+    held = RunFolder(tmp_path / "run0002")
+    held.lock()
+    found = compare([tmp_path]).warnings
+    held.release()
+    assert "killed: run0001" in found and "running: run0002" in found
+
+
+def test_a_log_that_tells_no_steps_took_no_fewer_than_another(tmp_path: Path) -> None:
+    tags = ("Loss/value_function", "Loss/surrogate", "Train/mean_reward")
+    rows = [(i, float(i)) for i in range(40)]  # by iterations, as rsl_rl
+    log = event_file(tmp_path / "ant" / "events.out.tfevents.1.a", dict.fromkeys(tags, rows))
+    paths = [write_run(tmp_path / f"run000{i}", healthy(10 * i), seed=i) for i in (1, 2)]
+    (budgets,) = [w for w in compare([log.parent, *paths]).warnings if "budgets" in w]
+    assert "run0001 took fewer" in budgets and "ant" not in budgets
+
+
+def test_the_file_of_records_stands_for_its_run(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run0001", healthy(20), status="interrupted")
+    by_file, by_folder = compare([run / "loss_metrics.json"]), compare([run])
+    assert [r.name for r in by_file.runs] == ["run0001"]
+    assert by_file.warnings == by_folder.warnings == ["interrupted: run0001"]
+
+
+def test_a_folder_of_links_is_that_of_their_runs(tmp_path: Path) -> None:
+    """A choice of runs; links to what is there already count once."""
+    places = [write_run(tmp_path / f"all/run000{i}", healthy(9), seed=i) for i in (1, 2)]
+    chosen = tmp_path / "chosen"
+    chosen.mkdir()
+    for name, place in (("a", places[0]), ("again", places[0]), ("b", places[1]), ("up", chosen)):
+        (chosen / name).symlink_to(place)
+    assert len(compare([chosen]).runs) == 2 == len(compare([tmp_path]).runs)
+    assert read_log(chosen).source.endswith("the newest of 2 runs")

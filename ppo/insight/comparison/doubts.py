@@ -13,8 +13,12 @@ def doubts(groups: list[Group]) -> list[str]:
     """What makes the comparison itself doubtful."""
     found = []
     runs = [run for group in groups for run in group.runs]
-    steps = {run.name: float(np.nanmax(run.log.get("env_steps"), initial=0.0)) for run in runs}
-    longest = max(steps.values())
+    steps = {
+        run.name: float(np.nanmax(run.log.get("env_steps"), initial=0.0))
+        for run in runs
+        if run.log.has("env_steps") or not run.batches  # of some libraries none are known
+    }
+    longest = max(steps.values(), default=0.0)
     short = [name for name, taken in steps.items() if taken < 0.98 * longest]
     if short:
         found.append(f"unequal budgets: {_list(short)} took fewer than {longest:,.0f} steps")
@@ -29,7 +33,7 @@ def doubts(groups: list[Group]) -> list[str]:
             found.append(f"{group.label}: the same seed more than once, counted as if independent")
         if mixed := differences([run.settings for run in group.runs]):
             found.append(f"{group.label} pools runs that differ in {_list(list(mixed))}")
-    for word in ("running", "interrupted", "failed"):
+    for word in ("running", "interrupted", "killed", "failed"):
         names = [run.name for run in runs if run.status == word]
         if names:
             found.append(f"{word}: {_list(names)}")

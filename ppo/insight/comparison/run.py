@@ -18,10 +18,18 @@ from ppo.core.metrics import Better, compared
 from ppo.insight.comparison.relevant import relevant
 from ppo.insight.comparison.statistics import area, smooth_last
 from ppo.insight.doctor import diagnose
-from ppo.insight.logs import MetricsLog, from_records, read_log, read_settings, read_summary
+from ppo.insight.logs import (
+    OWN_LOG,
+    MetricsLog,
+    from_records,
+    read_log,
+    read_settings,
+    read_summary,
+)
 from ppo.insight.logs.log import Column
 from ppo.insight.logs.own import read_thin
 from ppo.insight.rules import Finding
+from ppo.runs.folder import RunFolder
 
 WHOLE = ("mean_episode_return", "env_steps", "wall_time_s")  # read of every batch of a long run
 MANY = 24  # runs from which on they are read in several processes
@@ -54,7 +62,7 @@ class Run:
     path: str
     writer: str
     settings: dict[str, Any]
-    status: str
+    status: str  # as in summary.json, or killed; empty where nothing tells it
     batches: int
     seed: int | None
     log: MetricsLog
@@ -96,10 +104,12 @@ def load_runs(paths: list[Path]) -> list[Run]:
 def load_run(path: Path, findings: list[Finding] | None = None) -> Run:
     """One run folder, or a log of another library; `findings` where they are known already."""
     whole: dict[str, Column] = {}
-    if (path / "loss_metrics.json").exists():
-        thin = read_thin(path / "loss_metrics.json", WHOLE)
+    status = ""
+    if (path / OWN_LOG).exists():
+        thin = read_thin(path / OWN_LOG, WHOLE)
         settings, summary = read_settings(path), read_summary(path)
         log = from_records(thin.records, settings)
+        status = RunFolder(path).status() if summary else ""
         whole, length = thin.columns, thin.length
         note = f"every {thin.every}th of {length} batches read" if thin.every > 1 else ""
     else:
@@ -113,7 +123,7 @@ def load_run(path: Path, findings: list[Finding] | None = None) -> Run:
         path=str(path),
         writer=log.writer,
         settings=as_asked(log.settings),
-        status=str(summary.get("status", "")),
+        status=status,
         batches=length,
         seed=seed if isinstance(seed, int) else None,
         log=log,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from ppo.core.errors import UserError, one_line
@@ -118,7 +119,11 @@ def _read_folder(folder: Path) -> MetricsLog:
 
 
 def runs_in(folder: Path) -> list[Path]:
-    """The runs that a folder stands for: itself, or all of ours below it, by their places."""
+    """The runs that a folder stands for: itself, or all of ours below it, by their places.
+
+    The file of a run's records stands for its folder.
+    """
+    folder = folder.parent if folder.name == OWN_LOG else folder
     below = _runs_below(folder) if folder.is_dir() and not (folder / OWN_LOG).exists() else []
     return sorted(below) or [folder]
 
@@ -126,13 +131,27 @@ def runs_in(folder: Path) -> list[Path]:
 def _runs_below(folder: Path) -> list[Path]:
     """Our own run folders below one, the newest first; those of imitation only where all are."""
     found: list[Path] = []
-    for place, folders, files in os.walk(folder):
+    for place, folders, files in _walk(folder):
         if OWN_LOG in files:
-            found.append(Path(place))
-        if OWN_LOG in files or len(Path(place).relative_to(folder).parts) >= DEEPEST:
+            found.append(place)
             folders.clear()
     trained = [run for run in found if not _imitates(run)]
     return sorted(trained or found, key=lambda r: (r / OWN_LOG).stat().st_mtime, reverse=True)
+
+
+def _walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """As os.walk, into linked folders too, but into none twice, and no deeper than DEEPEST."""
+    seen = set()
+    for name, folders, files in os.walk(folder, followlinks=True):
+        place, real = Path(name), os.path.realpath(name)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders.sort(key=lambda inner: (place / inner).is_symlink())  # by its own name, if it has
+        if len(place.relative_to(folder).parts) >= DEEPEST:
+            folders.clear()
+        yield place, folders, files
 
 
 def _by_folder(folder: Path) -> dict[Path, list[Path]]:
@@ -142,17 +161,15 @@ def _by_folder(folder: Path) -> dict[Path, list[Path]]:
     events: dict[Path, list[Path]] = {}
     tables: dict[Path, list[Path]] = {}
     printed: dict[Path, list[Path]] = {}
-    for place, folders, files in os.walk(folder):
-        if len(Path(place).relative_to(folder).parts) >= DEEPEST:
-            folders.clear()
+    for place, _, files in _walk(folder):
         for name in files:
-            file = Path(place) / name
+            file = place / name
             if "tfevents" in name:
-                events.setdefault(Path(place), []).append(file)
+                events.setdefault(place, []).append(file)
             elif name.endswith((".csv", ".jsonl")) or name in TABLES:
-                tables.setdefault(Path(place), []).append(file)
+                tables.setdefault(place, []).append(file)
             elif file.suffix in SUFFIXES:
-                printed.setdefault(Path(place), []).append(file)
+                printed.setdefault(place, []).append(file)
     return events or tables or _with_figures(printed)
 
 
