@@ -30,6 +30,7 @@ from ppo.insight.experiments.space import Dimension
 from ppo.insight.experiments.study import open_storage, open_study, optuna_of, running
 from ppo.insight.logs.own import read_records, read_summary
 from ppo.insight.rules import FATAL
+from ppo.runs import files
 from ppo.runs.folder import RunFolder
 from ppo.runs.names import results_folder, run_names
 
@@ -203,7 +204,6 @@ class Tuner:
 
     def _start(self, one: Active) -> None:
         place, run = self._place(one), self._run(one)
-        place.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "ppo", "--mode", "train", "--quiet"]
         command += ["--results", str(place)]
         if run is not None and has_checkpoint(run):
@@ -216,7 +216,9 @@ class Tuner:
             for setting in (*self.search.overrides, *one.settings):
                 command += ["--set", setting]
             command += ["--seed", str(self.search.seeds[one.seed_index])]
-        one.handle = self.launcher.start(command, place / "output.txt")
+        with files.reporting(place, "start a run there"):
+            place.mkdir(parents=True, exist_ok=True)
+            one.handle = self.launcher.start(command, place / "output.txt")
 
     def _wait_until_free(self, run: Path) -> None:
         """The process of a search that was killed may still save."""
