@@ -117,11 +117,11 @@ def test_a_run_of_another_plan_is_never_adopted(tmp_path: Path) -> None:
     experiment = open_experiment(_plan("0.99", "0.9", seeds=1), tmp_path / "own")
     shutil.copytree(other.folder / "jobs", experiment.folder / "jobs")
     assert [outcome.status for outcome in experiment.outcomes()] == ["waiting", "waiting"]
-    assert experiment.finished() == []
+    assert "no run has a record" in report(experiment)
     outcomes = run_experiment(experiment, StandIn(), jobs=2)
     assert [outcome.run.name for outcome in outcomes if outcome.run] == ["run0002", "run0002"]
-    assert [last_record(run)["mean_episode_return"] for run in experiment.finished()] != [
-        last_record(run)["mean_episode_return"] for run in other.finished()
+    assert [last_record(o.run)["mean_episode_return"] for o in outcomes] != [
+        last_record(o.run)["mean_episode_return"] for o in other.outcomes()
     ]
 
 

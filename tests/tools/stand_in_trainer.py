@@ -1,7 +1,8 @@
 """Stands for `python -m ppo --mode train` in tests of experiments: quick, and with faults.
 
-What it is told by ppo.gamma: 0.1 fails, 0.2 fails only the first time, 0.3 never ends. It writes
-its name into started.txt of its results folder at every start.
+What it is told by ppo.gamma: 0.1 fails, 0.2 fails only the first time, 0.3 never ends, 0.4 diverges
+in its first batch where the seed is 1. It writes its name into started.txt of its results folder at
+every start.
 """
 
 from __future__ import annotations
@@ -47,6 +48,10 @@ def main() -> int:
         folder = RunFolder.create(results, texts)
         folder.write_json("checkpoints/kept.json", [level, seed])
     folder.set_status("running")
+    if gamma == "0.4" and seed == 1:
+        folder.set_status("failed", exit_status=4, reason="batch 0: diverged")
+        print("error: batch 0: diverged\nerror: more: --mode diagnose run0001", file=sys.stderr)
+        return 4
     for record in healthy(20, seed=seed, level=level + seed)[len(folder.records()) :]:
         folder.append(record)
         time.sleep(0.02)

@@ -19,9 +19,10 @@ from typing import Any
 
 from ppo.core.errors import UserError
 from ppo.insight.experiments.grid import Job, Plan, validate
+from ppo.insight.logs import read_summary
 from ppo.runs import files
 from ppo.runs.folder import RunFolder
-from ppo.runs.metrics_file import finite, last_record
+from ppo.runs.metrics_file import finite
 from ppo.runs.names import results_folder, run_names, take_number
 
 STATE = "experiment.json"
@@ -70,7 +71,8 @@ class Experiment:
         run = next((run for run in reversed(runs) if run.status() == "finished"), runs[-1])
         status = "running" if run.is_alive() else run.status()
         run.release()
-        status, error = _standing(folder, status)
+        reason = str(read_summary(run.path).get("reason") or "")
+        status, error = _standing(folder, status, reason)
         return Outcome(job, folder, status, run.path, error)
 
     def _is_of(self, job: Job, run: Path) -> bool:
@@ -85,17 +87,17 @@ class Experiment:
         own = _settings(self, job)
         return words[-len(own) :] == own
 
-    def finished(self) -> list[Path]:
-        """The runs that there is something to compare of."""
-        return [o.run for o in self.outcomes() if o.run is not None and last_record(o.run)]
 
+def _standing(folder: Path, status: str, reason: str = "") -> tuple[str, str]:
+    """The status of a job and why: one that was lost with its node has not failed.
 
-def _standing(folder: Path, status: str) -> tuple[str, str]:
-    """The status of a job and the reason: one that was lost with its node has not failed."""
+    Args:
+        reason: that its run gives.
+    """
     error = _last_error(folder) if status in ("failed", "killed") else ""
     if error == NODE_LOST:
         return "killed", error
-    return status, error if status == "failed" else ""
+    return status, (reason or error) if status == "failed" else ""
 
 
 def _last_error(folder: Path) -> str:
@@ -202,7 +204,13 @@ def has_checkpoint(run: Path) -> bool:
         return False
 
 
-def note_failure(outcome: Outcome) -> None:
-    """For the next start: a process that was killed leaves no record itself."""
-    with (outcome.folder / "output.txt").open("a", encoding="utf-8") as file:
-        file.write(f"error: {outcome.error}\n")
+def note_failure(outcome: Outcome, error: str) -> None:
+    """For the next start: a process that was killed leaves no record itself.
+
+    Raises:
+        RunError: it cannot be written.
+    """
+    outcome.error = error
+    with files.reporting(outcome.folder, "write output.txt"):
+        with (outcome.folder / "output.txt").open("a", encoding="utf-8") as file:
+            file.write(f"error: {error}\n")

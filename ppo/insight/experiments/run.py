@@ -94,8 +94,9 @@ def _is_due(outcome: Outcome, retry_failed: bool) -> bool:
 
 
 def _start(experiment: Experiment, outcome: Outcome, launcher: Launcher) -> Any:
-    outcome.folder.mkdir(parents=True, exist_ok=True)
-    return launcher.start(command(experiment, outcome), outcome.folder / "output.txt")
+    with files.reporting(outcome.folder, "start a job there"):
+        outcome.folder.mkdir(parents=True, exist_ok=True)
+        return launcher.start(command(experiment, outcome), outcome.folder / "output.txt")
 
 
 def _collect(
@@ -129,11 +130,11 @@ def _collect(
                 now.status = "waiting"
                 again.append(number)
             elif now.status != "finished":
-                now.status = "failed"
-                now.error = now.error or f"the process ended with status {status}"
+                now.status = "killed" if status == LOST else "failed"
                 if status == LOST:
-                    now.status, now.error = "killed", NODE_LOST
-                note_failure(now)
+                    note_failure(now, NODE_LOST)
+                elif not now.error:
+                    note_failure(now, f"the process ended with status {status}")
         outcomes[place] = now
     return again
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from typing import Any
+from pathlib import Path
 
 from ppo.core.figures import number
 from ppo.core.screen import width
@@ -15,10 +15,14 @@ from ppo.insight.comparison.page import escape, page, table
 from ppo.insight.comparison.run import load_runs
 from ppo.insight.comparison.tables import as_csv, fitting, headline, interval, lines_of
 from ppo.insight.experiments.experiment import Experiment, Outcome
+from ppo.insight.experiments.grid import Axis, Plan
 from ppo.runs import files
 from ppo.runs.metrics_file import last_record
 
 ENDED = ("finished", "failed", "killed")
+Groups = dict[tuple[str, ...], Group]  # by the settings that were planned, in their order
+Cells = tuple[list[str], list[list[str]]]  # heads and rows
+Heat = tuple[Axis, Axis, list[list[float]]]
 STEADY = 30.0  # seconds between two lines of overview where the output is no terminal
 
 
@@ -73,37 +77,43 @@ def _progress(outcome: Outcome) -> str:
 
 
 def report(experiment: Experiment) -> str:
-    """Writes results.csv, matrix.md and report.html into the folder; returns what to print."""
-    outcomes = experiment.outcomes()
-    runs = experiment.finished()
-    failed = [o for o in outcomes if o.status != "finished"]
+    """Writes results.csv, matrix.md and report.html into the folder; returns what to print.
+
+    Raises:
+        RunError: they cannot be written.
+    """
+    outcomes, plan, folder = experiment.outcomes(), experiment.plan, experiment.folder
     lines = [
         f"not finished: {o.job.label} ({o.status}{': ' + o.error if o.error else ''})"
-        for o in failed
+        for o in outcomes
+        if o.status != "finished"
     ]
-    if not runs:
+    begun = {o.run: o.job.settings for o in outcomes if o.run is not None and last_record(o.run)}
+    if not begun:
         return "\n".join(["no run has a record", *lines])
+    # One that failed before its first record is a seed of its settings all the same.
+    planned = {
+        o.run: o.job.settings for o in outcomes if o.run in begun or o.run and o.status == "failed"
+    }
     # As planned: settings that change nothing that is learned, such as threads, are apart as well.
-    planned = {outcome.run: outcome.job.settings for outcome in outcomes}
-    comparison = assemble(load_runs(runs), keys=[planned[run] for run in runs])
-    text = matrix(experiment, comparison)
-    files.atomic_write(experiment.folder / "results.csv", as_csv(comparison).encode())
-    files.atomic_write(experiment.folder / "matrix.md", (text + "\n").encode())
-    extra = heat_map(experiment, comparison) + _matrix_html(experiment, comparison)
-    title = f"{experiment.folder.name}: {', '.join(axis.key for axis in experiment.plan.axes)}"
-    files.atomic_write(experiment.folder / "report.html", page(comparison, title, extra).encode())
+    comparison = assemble(load_runs(list(planned)), keys=list(planned.values()))
+    groups = {planned[Path(group.runs[0].path)]: group for group in comparison.groups}
+    cells, heat = _cells(plan, comparison, groups), _grid(plan, comparison, groups)
+    title = f"{folder.name}: {', '.join(axis.key for axis in plan.axes)}"
+    extra = heat_map(heat) + _matrix_html(cells)
+    with files.reporting(folder, "write the results"):
+        files.atomic_write(folder / "results.csv", as_csv(comparison).encode())
+        files.atomic_write(folder / "matrix.md", (matrix(cells, heat) + "\n").encode())
+        files.atomic_write(folder / "report.html", page(comparison, title, extra).encode())
     verdicts = [v.line() for v in comparison.verdicts if v.metric.name == "mean_episode_return"]
-    places = f"files: {files.from_here(experiment.folder)}/report.html, matrix.md, results.csv"
-    return "\n".join([*_on_screen(experiment, comparison), *verdicts, *lines, places])
+    places = f"files: {files.from_here(folder)}/report.html, matrix.md, results.csv"
+    return "\n".join([*_on_screen(len(plan.axes), cells, heat), *verdicts, *lines, places])
 
 
-def _on_screen(experiment: Experiment, comparison: Comparison) -> list[str]:
+def _on_screen(axes: int, cells: Cells, heat: Heat | None) -> list[str]:
     """The matrix, and that of two settings, in as many tables as it takes to fit the terminal."""
-    axes = len(experiment.plan.axes)
-    heads, rows = _cells(experiment, comparison)
-    grid = [[", ".join(row[:axes]), *row[axes:]] for row in (heads, *rows)]
+    grid = [[", ".join(row[:axes]), *row[axes:]] for row in (cells[0], *cells[1])]
     tables = fitting("interquartile mean [95 % interval] of the last tenth", grid, width())
-    heat = _grid(experiment, comparison)
     if heat is not None:
         first, second, values = heat
         grid = [[f"{first.key} \\ {second.key}", *second.values]]
@@ -113,37 +123,26 @@ def _on_screen(experiment: Experiment, comparison: Comparison) -> list[str]:
     return [line for table in tables for line in lines_of(table, width())]
 
 
-def _rows(experiment: Experiment, comparison: Comparison) -> list[tuple[tuple[str, ...], Group]]:
-    """Each combination of the plan with the group of its runs, in the order of the plan."""
-    by_path = {run.path: group for group in comparison.groups for run in group.runs}
-    rows: dict[tuple[str, ...], Group] = {}
-    for outcome in experiment.outcomes():
-        group = by_path.get(str(outcome.run))
-        if group is not None:
-            rows.setdefault(outcome.job.settings, group)
-    return list(rows.items())
-
-
-def _cells(experiment: Experiment, comparison: Comparison) -> tuple[list[str], list[list[str]]]:
-    axes = [axis.key for axis in experiment.plan.axes]
+def _cells(plan: Plan, comparison: Comparison, groups: Groups) -> Cells:
     columns = [*headline(), ("steps/s", "steps_per_second", "final")]
-    heads = [*axes, "seeds", *(head for head, _, _ in columns), "against the first"]
+    heads = [axis.key for axis in plan.axes]
+    heads += ["seeds", *(head for head, _, _ in columns), "against the first"]
     words = {
         id(v.group): v.short()
         for v in comparison.verdicts
         if v.metric.name == "mean_episode_return" and v.figure == "final"
     }
     rows = []
-    for settings, group in _rows(experiment, comparison):
+    for settings, group in groups.items():
         values = [setting.partition("=")[2] for setting in settings]
         figures = [interval(comparison, group, metric, figure) for _, metric, figure in columns]
         rows.append([*values, str(len(group.runs)), *figures, words.get(id(group), "")])
     return heads, rows
 
 
-def matrix(experiment: Experiment, comparison: Comparison) -> str:
+def matrix(cells: Cells, heat: Heat | None) -> str:
     """One row a combination, as a Markdown table; interquartile means with 95 % intervals."""
-    heads, rows = _cells(experiment, comparison)
+    heads, rows = cells
     widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]
     grid = [
         [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
@@ -151,7 +150,6 @@ def matrix(experiment: Experiment, comparison: Comparison) -> str:
     ]
     grid.insert(1, ["-" * width for width in widths])
     text = "\n".join("| " + " | ".join(row) + " |" for row in grid)
-    heat = _grid(experiment, comparison)
     if heat is None:
         return text
     first, second, values = heat
@@ -162,34 +160,29 @@ def matrix(experiment: Experiment, comparison: Comparison) -> str:
     return text + "\n\nreturn (interquartile mean of the last tenth):\n\n" + "\n".join(lines)
 
 
-def _matrix_html(experiment: Experiment, comparison: Comparison) -> str:
-    heads, rows = _cells(experiment, comparison)
-    cells = [[escape(cell) for cell in row] for row in rows]
-    return "<h2>Matrix</h2>" + table([escape(head) for head in heads], cells, "matrix")
+def _matrix_html(cells: Cells) -> str:
+    heads, *rows = ([escape(cell) for cell in row] for row in (cells[0], *cells[1]))
+    return "<h2>Matrix</h2>" + table(heads, rows, "matrix")
 
 
-def _grid(
-    experiment: Experiment, comparison: Comparison
-) -> tuple[Any, Any, list[list[float]]] | None:
+def _grid(plan: Plan, comparison: Comparison, groups: Groups) -> Heat | None:
     """Returns over two settings of a full design; None for any other experiment."""
-    axes = experiment.plan.axes
-    if len(axes) != 2 or experiment.plan.design != "full":
+    if len(plan.axes) != 2 or plan.design != "full":
         return None
-    found = dict(_rows(experiment, comparison))
+    one, two = plan.axes
     values = []
-    for one in axes[0].values:
+    for first in one.values:
         row = []
-        for two in axes[1].values:
-            group = found.get((f"{axes[0].key}={one}", f"{axes[1].key}={two}"))
+        for second in two.values:
+            group = groups.get((f"{one.key}={first}", f"{two.key}={second}"))
             score = comparison.aggregate(group, "mean_episode_return", "final") if group else None
             row.append(score[0] if score else math.nan)
         values.append(row)
-    return axes[0], axes[1], values
+    return one, two, values
 
 
-def heat_map(experiment: Experiment, comparison: Comparison) -> str:
+def heat_map(heat: Heat | None) -> str:
     """Two settings as a colored table: the darker, the higher the return."""
-    heat = _grid(experiment, comparison)
     if heat is None:
         return ""
     first, second, values = heat
