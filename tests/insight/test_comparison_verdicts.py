@@ -77,7 +77,7 @@ def test_a_group_is_not_called_better_for_the_runs_it_lost(tmp_path: Path) -> No
     lost = "3 of the 5 runs of learning_rate=0.0001 failed or have no such figure"
     assert lost in verdict.line() and verdict.short().startswith("open, runs lost")
     assert "no return in the log, not in its figures: run0008" in found.warnings
-    assert interval(found, found.groups[1], "mean_episode_return", "final").endswith(" (4 of 5)")
+    assert interval(found.groups[1], "mean_episode_return", "final").endswith(" (4 of 5)")
     print_tables(found)
     assert lost in page(found)
     against = compare([*paths[5:], *paths[:5]]).verdicts[0]  # the baseline lost them

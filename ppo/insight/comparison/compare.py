@@ -27,7 +27,7 @@ from ppo.insight.comparison.groups import (
     tell_apart,
 )
 from ppo.insight.comparison.run import Run, load_runs
-from ppo.insight.comparison.statistics import iqm, iqm_interval
+from ppo.insight.comparison.statistics import iqm
 from ppo.insight.comparison.verdicts import Verdict, judge
 from ppo.insight.logs import runs_in
 
@@ -47,11 +47,6 @@ class Comparison:
     @property
     def runs(self) -> list[Run]:
         return [run for group in self.groups for run in group.runs]
-
-    def aggregate(self, group: Group, metric: str, figure: str) -> tuple[float, float, float]:
-        """Interquartile mean of a group's figure, with its 95 % bootstrap interval."""
-        scores = group.scores(metric, figure)
-        return (iqm(scores), *iqm_interval(scores)) if scores else (float("nan"),) * 3
 
     def reach(self, group: Group) -> tuple[int, float, float]:
         """Runs that reach the threshold, and their median steps and seconds to it."""

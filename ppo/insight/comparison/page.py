@@ -19,6 +19,7 @@ from ppo.core.figures import number, written
 from ppo.core.metrics import compared
 from ppo.insight.comparison.compare import Comparison
 from ppo.insight.comparison.curves import data
+from ppo.insight.comparison.statistics import iqm
 from ppo.insight.comparison.tables import (
     DETAILED,
     FIGURES,
@@ -172,9 +173,7 @@ def _headline(comparison: Comparison) -> str:
     rows = []
     for index, group in enumerate(comparison.groups):
         count, steps, seconds = comparison.reach(group)
-        cells = [
-            escape(interval(comparison, group, name, figure)) for _, name, figure in headline()
-        ]
+        cells = [escape(interval(group, name, figure)) for _, name, figure in headline()]
         reached = f"{number(steps)} ({count} of {len(group.runs)})" if count else "-"
         rows.append(
             [
@@ -224,12 +223,12 @@ def _figures(comparison: Comparison) -> str:
     for index, group in enumerate(comparison.groups):
         for metric in compared():
             if group.scores(metric.name):
-                cells = [comparison.aggregate(group, metric.name, f)[0] for f in FIGURES]
+                means = [iqm(group.scores(metric.name, figure)) for figure in FIGURES]
                 name = metric.label
                 if metric.name == "value_loss":
                     name += f" (in {unit_of_value_loss(group)})"
                 head = f"{_swatch(index)}{escape(group.label)}: {escape(name)}"
-                rows.append([head, *map(number, cells)])
+                rows.append([head, *map(number, means)])
     head = "figure" if len(comparison.runs) == 1 else "interquartile mean of the seeds"
     heads = [head, *(HEADS[figure] for figure in FIGURES)]
     body = table(heads, rows, "figures")
@@ -265,7 +264,7 @@ def _cost(comparison: Comparison) -> str:
         spent = [
             float(np.median([run.time.get(name, 0.0) for run in group.runs])) for name in parts
         ]
-        speed = interval(comparison, group, "steps_per_second", "final")
+        speed = interval(group, "steps_per_second", "final")
         rows.append([_swatch(index) + escape(group.label), escape(speed), *map(number, spent)])
     heads = ["runs", "steps per second", *(f"{escape(name)}, seconds" for name in parts)]
     return "<h2>Cost</h2>" + table(heads, rows, "cost")

@@ -14,6 +14,7 @@ from ppo.core.screen import fold, width
 from ppo.insight.comparison.compare import Comparison
 from ppo.insight.comparison.groups import Group
 from ppo.insight.comparison.run import Figures
+from ppo.insight.comparison.statistics import iqm, iqm_interval
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,17 +26,18 @@ HEAD = 24  # characters up to which a group's label heads a column
 GAP = 3  # columns between two figures
 
 
-def interval(comparison: Comparison, group: Group, metric: str, figure: str) -> str:
+def interval(group: Group, metric: str, figure: str) -> str:
     """Interquartile mean and its interval; the mean alone where there is one run.
 
     Runs that lack the figure are counted behind it: (2 of 5) is of two runs out of five.
     """
-    mean, low, high = comparison.aggregate(group, metric, figure)
-    if not math.isfinite(mean):
+    scores, runs = group.scores(metric, figure), len(group.runs)
+    if not scores:
         return "-"
-    text = number(mean) if math.isnan(low) else f"{number(mean)} [{number(low)}, {number(high)}]"
-    known = len(group.scores(metric, figure))
-    return text if known == len(group.runs) else f"{text} ({known} of {len(group.runs)})"
+    text, (low, high) = number(iqm(scores)), iqm_interval(scores)
+    if not math.isnan(low):
+        text += f" [{number(low)}, {number(high)}]"
+    return text if len(scores) == runs else f"{text} ({len(scores)} of {runs})"
 
 
 def headline() -> list[tuple[str, str, str]]:
@@ -66,7 +68,7 @@ def print_tables(comparison: Comparison, console: Console | None = None) -> None
         console.print(table)
     if len(comparison.groups) <= DETAILED:
         for group in comparison.groups:
-            console.print(_details(comparison, group))
+            console.print(_details(group))
     for verdict in comparison.verdicts:
         say(verdict.line())
     if len(comparison.groups) == 1 and comparison.runs:
@@ -156,7 +158,7 @@ def _headline(comparison: Comparison, columns: int) -> list[Any]:
         reached.append(f"{number(steps)} ({count}/{len(group.runs)})" if count else "-")
     rows = [["seeds", *(str(len(group.runs)) for group in comparison.groups)]]
     for head, metric, figure in headline():
-        rows.append([head, *(interval(comparison, g, metric, figure) for g in comparison.groups)])
+        rows.append([head, *(interval(g, metric, figure) for g in comparison.groups)])
     rows.append(["steps to threshold", *reached])
     title = "interquartile mean [95 % bootstrap interval] of the last tenth of each run; "
     title += threshold_in_words(comparison)
@@ -170,12 +172,12 @@ def threshold_in_words(comparison: Comparison) -> str:
     return f"threshold: return {number(comparison.threshold)}, nine tenths of the baseline's rise"
 
 
-def _details(comparison: Comparison, group: Group) -> Any:
+def _details(group: Group) -> Any:
     table = _table(group.label, "figure", *(HEADS[name] for name in FIGURES))
     for metric in compared():
         if group.scores(metric.name):
-            cells = [comparison.aggregate(group, metric.name, figure)[0] for figure in FIGURES]
-            table.add_row(metric.label, *(number(cell) for cell in cells))
+            means = [iqm(group.scores(metric.name, figure)) for figure in FIGURES]
+            table.add_row(metric.label, *map(number, means))
     if group.scores("value_loss"):
         table.caption = f"value loss: unweighted, in {unit_of_value_loss(group)}"
         table.caption_justify = "left"

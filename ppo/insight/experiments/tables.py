@@ -10,9 +10,10 @@ from pathlib import Path
 from ppo.core.figures import number
 from ppo.core.screen import width
 from ppo.insight.comparison.compare import Comparison, assemble
-from ppo.insight.comparison.groups import Group
+from ppo.insight.comparison.groups import RETURN, Group
 from ppo.insight.comparison.page import escape, page, table
 from ppo.insight.comparison.run import load_runs
+from ppo.insight.comparison.statistics import iqm
 from ppo.insight.comparison.tables import as_csv, fitting, headline, interval, lines_of
 from ppo.insight.experiments.experiment import Experiment, Outcome
 from ppo.insight.experiments.grid import Axis, Plan
@@ -98,14 +99,14 @@ def report(experiment: Experiment) -> str:
     # As planned: settings that change nothing that is learned, such as threads, are apart as well.
     comparison = assemble(load_runs(list(planned)), keys=list(planned.values()))
     groups = {planned[Path(group.runs[0].path)]: group for group in comparison.groups}
-    cells, heat = _cells(plan, comparison, groups), _grid(plan, comparison, groups)
+    cells, heat = _cells(plan, comparison, groups), _grid(plan, groups)
     title = f"{folder.name}: {', '.join(axis.key for axis in plan.axes)}"
     extra = heat_map(heat) + _matrix_html(cells)
     with files.reporting(folder, "write the results"):
         files.atomic_write(folder / "results.csv", as_csv(comparison).encode())
         files.atomic_write(folder / "matrix.md", (matrix(cells, heat) + "\n").encode())
         files.atomic_write(folder / "report.html", page(comparison, title, extra).encode())
-    verdicts = [v.line() for v in comparison.verdicts if v.metric.name == "mean_episode_return"]
+    verdicts = [v.line() for v in comparison.verdicts if v.metric.name == RETURN]
     places = f"files: {files.from_here(folder)}/report.html, matrix.md, results.csv"
     return "\n".join([*_on_screen(len(plan.axes), cells, heat), *verdicts, *lines, places])
 
@@ -130,12 +131,12 @@ def _cells(plan: Plan, comparison: Comparison, groups: Groups) -> Cells:
     words = {
         id(v.group): v.short()
         for v in comparison.verdicts
-        if v.metric.name == "mean_episode_return" and v.figure == "final"
+        if v.metric.name == RETURN and v.figure == "final"
     }
     rows = []
     for settings, group in groups.items():
         values = [setting.partition("=")[2] for setting in settings]
-        figures = [interval(comparison, group, metric, figure) for _, metric, figure in columns]
+        figures = [interval(group, metric, figure) for _, metric, figure in columns]
         rows.append([*values, str(len(group.runs)), *figures, words.get(id(group), "")])
     return heads, rows
 
@@ -165,7 +166,7 @@ def _matrix_html(cells: Cells) -> str:
     return "<h2>Matrix</h2>" + table(heads, rows, "matrix")
 
 
-def _grid(plan: Plan, comparison: Comparison, groups: Groups) -> Heat | None:
+def _grid(plan: Plan, groups: Groups) -> Heat | None:
     """Returns over two settings of a full design; None for any other experiment."""
     if len(plan.axes) != 2 or plan.design != "full":
         return None
@@ -175,8 +176,7 @@ def _grid(plan: Plan, comparison: Comparison, groups: Groups) -> Heat | None:
         row = []
         for second in two.values:
             group = groups.get((f"{one.key}={first}", f"{two.key}={second}"))
-            score = comparison.aggregate(group, "mean_episode_return", "final") if group else None
-            row.append(score[0] if score else math.nan)
+            row.append(iqm(group.scores(RETURN)) if group else math.nan)
         values.append(row)
     return one, two, values
 
