@@ -133,6 +133,22 @@ class Played(Launcher):
         pass
 
 
+def test_a_run_is_read_once_in_each_tenth_of_it(tmp_path, monkeypatch):
+    """Its records are many megabytes, and it is looked at twice a second."""
+
+    class Lasting(Played):
+        def poll(self, handle):
+            looks.append(handle)
+            return None if len(looks) < 50 else handle
+
+    looks, reads = [], []
+    read = module.read_records
+    monkeypatch.setattr(module, "read_records", lambda run: [reads.append(run), read(run)][1])
+    asked = searching("ppo.gamma=0.5..1", trials=1)
+    Tuner(asked, open_search(asked, tmp_path), Lasting()).run()
+    assert len(looks) == 50 and len(reads) == 2, "once for what it has reached, once for its score"
+
+
 @pytest.fixture
 def tuned(tmp_path, monkeypatch):
     pytest.importorskip("optuna")

@@ -32,6 +32,7 @@ from ppo.insight.logs.own import read_records, read_summary
 from ppo.insight.rules import FATAL
 from ppo.runs import files
 from ppo.runs.folder import RunFolder
+from ppo.runs.metrics_file import last_record
 from ppo.runs.names import results_folder, run_names
 
 MOMENTS = 10  # of a run at which trials are compared
@@ -78,6 +79,7 @@ class Active:
     scores: list[float] = field(default_factory=list)  # of its seeds so far
     handle: Any = None
     restarts: int = RESTARTS  # that are left
+    reached: int = 0  # tenths of its run that were looked at
 
     @property
     def seed_index(self) -> int:
@@ -233,9 +235,7 @@ class Tuner:
     def _is_over(self, one: Active) -> bool:
         """Looks at a running trial; whether it has ended."""
         status = self.launcher.poll(one.handle)
-        run = self._run(one)
-        records = read_records(run) if run is not None else []
-        reason = self._reason_to_prune(one, run, records)
+        reason = self._reason_to_prune(one)
         if reason:
             self.launcher.stop(one.handle)
             self.launcher.wait(one.handle)
@@ -243,19 +243,24 @@ class Tuner:
             return True
         if status is None:
             return False
-        if self._finished(one) is None:
+        run = self._finished(one)
+        if run is None:
             return self._failed(one, status)
-        one.scores.append(score(records))
+        one.scores.append(score(read_records(run)))
         if one.seed_index < len(self.search.seeds):
             self._start(one)
             return False
         self._complete(one)
         return True
 
-    def _reason_to_prune(self, one: Active, run: Path | None, records: list[Any]) -> str:
-        """In words; empty where there is none."""
-        if run is None or not records or one.seed_index:
+    def _reason_to_prune(self, one: Active) -> str:
+        """In words; empty where there is none, and until a further tenth of the run is over."""
+        run = self._run(one)
+        last = last_record(run) if run is not None and not one.seed_index else None
+        if run is None or last is None or tenth(last, self.total) <= one.reached:
             return ""
+        records = read_records(run)
+        one.reached = tenth(records[-1], self.total)
         known = self.study.get_trials(deepcopy=False)[one.trial.number].intermediate_values
         new = [m for m in moments(records, self.total) if m[0] not in known]
         for moment, value in new:
@@ -305,9 +310,8 @@ class Tuner:
 
     def _steps(self, one: Active) -> int:
         run = self._run(one)
-        records = read_records(run) if run is not None else []
-        last = records[-1]["env_steps"] if records else 0
-        return int(last + one.seed_index * self.total)
+        last = last_record(run) if run is not None else None
+        return int((last["env_steps"] if last else 0) + one.seed_index * self.total)
 
     def _tell(self, one: Active, what: str) -> None:
         self.tell(f"trial {one.trial.number + 1}: {', '.join(one.settings)}: {what}")
@@ -327,8 +331,12 @@ def moments(records: list[dict[str, Any]], total: int) -> list[tuple[int, float]
     """The mean return in each tenth of the steps that is over, by its number."""
     found: dict[int, list[float]] = {}
     for record in records:
-        number = min(MOMENTS, int(MOMENTS * record["env_steps"] / total))
         if record["mean_episode_return"] is not None:
-            found.setdefault(number, []).append(record["mean_episode_return"])
-    reached = min(MOMENTS, int(MOMENTS * records[-1]["env_steps"] / total))
+            found.setdefault(tenth(record, total), []).append(record["mean_episode_return"])
+    reached = tenth(records[-1], total)
     return [(n, sum(v) / len(v)) for n, v in sorted(found.items()) if n < reached]
+
+
+def tenth(record: dict[str, Any], total: int) -> int:
+    """How many tenths of a run's steps are over."""
+    return min(MOMENTS, int(MOMENTS * record["env_steps"] / total))
