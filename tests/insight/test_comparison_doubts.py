@@ -8,6 +8,7 @@ import pytest
 from compared_runs import cleanrl_run, runs, settings
 from insight_runs import event_file, healthy, write_run
 
+from ppo.core.errors import UserError
 from ppo.insight.comparison.compare import compare
 from ppo.insight.comparison.page import page
 from ppo.insight.comparison.tables import print_tables
@@ -120,3 +121,14 @@ def test_a_folder_of_links_is_that_of_their_runs(tmp_path: Path) -> None:
         (chosen / name).symlink_to(place)
     assert len(compare([chosen]).runs) == 2 == len(compare([tmp_path]).runs)
     assert read_log(chosen).source.endswith("the newest of 2 runs")
+
+
+def test_a_link_to_nowhere_is_no_log(tmp_path: Path) -> None:
+    """Weights & Biases leaves one, when the run is deleted that its debug.log links to."""
+    run = write_run(tmp_path / "run0001", healthy(9))
+    for name in ("loss_metrics.json", "a.csv", "debug.log", "events.out.tfevents.9.a"):
+        (tmp_path / "gone").mkdir(exist_ok=True)
+        (tmp_path / "gone" / name).symlink_to("/nowhere")
+    assert [found.path for found in compare([tmp_path]).runs] == [str(run)]
+    with pytest.raises(UserError, match="gone: no loss_metrics.json"):
+        read_log(tmp_path / "gone")

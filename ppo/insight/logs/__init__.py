@@ -124,7 +124,7 @@ def runs_in(folder: Path) -> list[Path]:
     The file of a run's records stands for its folder.
     """
     folder = folder.parent if folder.name == OWN_LOG else folder
-    below = _runs_below(folder) if folder.is_dir() and not (folder / OWN_LOG).exists() else []
+    below = [] if (folder / OWN_LOG).exists() else _runs_below(folder)
     return sorted(below) or [folder]
 
 
@@ -132,7 +132,7 @@ def _runs_below(folder: Path) -> list[Path]:
     """Our own run folders below one, the newest first; those of imitation only where all are."""
     found: list[Path] = []
     for place, folders, files in _walk(folder):
-        if OWN_LOG in files:
+        if OWN_LOG in files and (place / OWN_LOG).exists():  # no broken link
             found.append(place)
             folders.clear()
     trained = [run for run in found if not _imitates(run)]
@@ -163,13 +163,15 @@ def _by_folder(folder: Path) -> dict[Path, list[Path]]:
     printed: dict[Path, list[Path]] = {}
     for place, _, files in _walk(folder):
         for name in files:
-            file = place / name
+            kind = None
             if "tfevents" in name:
-                events.setdefault(place, []).append(file)
+                kind = events
             elif name.endswith((".csv", ".jsonl")) or name in TABLES:
-                tables.setdefault(place, []).append(file)
-            elif file.suffix in SUFFIXES:
-                printed.setdefault(place, []).append(file)
+                kind = tables
+            elif name.endswith(SUFFIXES):
+                kind = printed
+            if kind is not None and (place / name).exists():  # no broken link
+                kind.setdefault(place, []).append(place / name)
     return events or tables or _with_figures(printed)
 
 
