@@ -37,6 +37,18 @@ def test_csv_holds_every_run_and_metric(tmp_path: Path) -> None:
     assert iqm(finals) == iqm(found.groups[0].scores("mean_episode_return"))
 
 
+def test_a_page_is_named_after_all_its_seeds_and_costs_are_of_runs_that_tell_theirs(
+    tmp_path: Path,
+) -> None:
+    paths = [write_run(tmp_path / f"run000{i}", healthy(9), seed=i) for i in (1, 2, 3)]
+    spent = {"status": "finished", "time": {"collect": 40.0, "update": 60.0}}
+    (paths[0] / "summary.json").write_text(json.dumps(spent))  # two others were killed
+    text = page(compare(paths))
+    assert "<h1>run0001 +2: Made-v0</h1>" in text
+    row = re.search(r'id="cost".*?<tbody>(.*?)</tbody>', text, flags=re.DOTALL)
+    assert row and row[1].endswith("<td>40</td><td>60</td></tr>")
+
+
 def test_names_from_a_run_cannot_break_out_of_the_page(tmp_path: Path) -> None:
     evil = "</script><script>alert(1)</script>"
     tree = settings(1e-3)

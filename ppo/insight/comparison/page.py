@@ -13,8 +13,6 @@ from importlib import resources
 from string import Template
 from typing import Any
 
-import numpy as np
-
 from ppo.core.figures import number, written
 from ppo.core.metrics import compared
 from ppo.insight.comparison.compare import Comparison
@@ -26,6 +24,7 @@ from ppo.insight.comparison.tables import (
     HEADS,
     headline,
     interval,
+    median,
     stability_of,
     threshold_in_words,
     unit_of_value_loss,
@@ -52,7 +51,8 @@ def page(comparison: Comparison, title: str = "", extra: str = "") -> str:
     """The page as text; `extra` is ready HTML that is put before the curves."""
     runs, groups = comparison.runs, len(comparison.groups)
     tasks = sorted({str(run.settings["env.id"]) for run in runs if "env.id" in run.settings})
-    title = title or f"{len(runs)} runs of {groups} settings" * (groups > 1) or runs[0].name
+    title = title or f"{len(runs)} runs of {groups} settings" * (groups > 1)
+    title = title or comparison.groups[0].label
     title += f": {', '.join(tasks)}" if 0 < len(tasks) < 4 else ""
     results = [section(comparison) for section in (_warnings, _differing, _headline, _verdicts)]
     return frame(
@@ -261,12 +261,11 @@ def _cost(comparison: Comparison) -> str:
     rows = []
     parts = sorted({name for run in comparison.runs for name in run.time})
     for index, group in enumerate(comparison.groups):
-        spent = [
-            float(np.median([run.time.get(name, 0.0) for run in group.runs])) for name in parts
-        ]
+        times = [run.time for run in group.runs if run.time]  # a killed run has none
+        spent = [median([time.get(part, 0.0) for time in times]) for part in parts]
         speed = interval(group, "steps_per_second", "final")
         rows.append([_swatch(index) + escape(group.label), escape(speed), *map(number, spent)])
-    heads = ["runs", "steps per second", *(f"{escape(name)}, seconds" for name in parts)]
+    heads = ["runs", "steps per second", *(f"{escape(part)}, seconds" for part in parts)]
     return "<h2>Cost</h2>" + table(heads, rows, "cost")
 
 

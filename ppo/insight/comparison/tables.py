@@ -202,7 +202,11 @@ def _stability(comparison: Comparison, columns: int) -> list[Any]:
 
 def stability_of(group: Group, name: str) -> float:
     """Median of one figure of stability over the seeds."""
-    values = [run.stability[name] for run in group.runs if name in run.stability]
+    return median([run.stability[name] for run in group.runs if name in run.stability])
+
+
+def median(values: list[float]) -> float:
+    """Of those that are numbers; NaN where none is."""
     finite = [value for value in values if math.isfinite(value)]
     return statistics.median(finite) if finite else math.nan
 
