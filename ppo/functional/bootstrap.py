@@ -14,13 +14,8 @@ RESAMPLES = 2000
 
 
 def resample(scores: Floats, count: int, draw: np.random.Generator) -> Floats:
-    """[count, runs, tasks] of scores [runs, tasks]: the runs of each task drawn anew.
-
-    Stratified: the tasks are drawn independently of each other.
-    """
-    runs, tasks = scores.shape
-    chosen = draw.integers(runs, size=(count, runs, tasks))
-    return scores[chosen, np.arange(tasks)]
+    """[count, runs] of scores [runs]: the runs drawn anew."""
+    return scores[draw.integers(len(scores), size=(count, len(scores)))]
 
 
 def percentiles(values: Floats) -> tuple[float, float]:

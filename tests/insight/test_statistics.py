@@ -40,28 +40,27 @@ def test_probability_of_improvement_counts_pairs(x: list[float], y: list[float])
 def test_figures_equal_those_of_rliable() -> None:
     metrics = pytest.importorskip("rliable.metrics")
     draw = np.random.default_rng(0)
-    for runs, tasks in [(3, 1), (5, 4), (10, 7)]:
-        x, y = draw.normal(size=(runs, tasks)), draw.normal(0.3, size=(runs + 2, tasks))
+    for runs in (3, 5, 10):
+        x, y = draw.normal(size=runs), draw.normal(0.3, size=runs + 2)
         assert iqm(x) == pytest.approx(metrics.aggregate_iqm(x), abs=1e-12)
-        expected = metrics.probability_of_improvement(x, y)
+        expected = metrics.probability_of_improvement(x[:, None], y[:, None])
         assert probability_of_improvement(x, y) == pytest.approx(expected, abs=1e-12)
 
 
 def _slow_interval(scores: np.ndarray, resamples: int) -> tuple[float, float]:
-    """The stratified bootstrap as a loop: each task's runs are drawn on their own."""
+    """The bootstrap as a loop."""
     draw = np.random.default_rng(1)
-    runs, tasks = scores.shape
     values = []
     for _ in range(resamples):
-        again = [scores[draw.integers(runs), task] for task in range(tasks) for _ in range(runs)]
+        again = [scores[draw.integers(len(scores))] for _ in scores]
         values.append(scipy.stats.trim_mean(again, 0.25))
     low, high = np.percentile(values, [2.5, 97.5])
     return float(low), float(high)
 
 
-@pytest.mark.parametrize(("runs", "tasks"), [(4, 1), (5, 3)])
-def test_the_bootstrap_interval_agrees_with_a_loop(runs: int, tasks: int) -> None:
-    scores = np.random.default_rng(2).normal(size=(runs, tasks)) + 10 * np.arange(tasks)
+@pytest.mark.parametrize("runs", [4, 15])
+def test_the_bootstrap_interval_agrees_with_a_loop(runs: int) -> None:
+    scores = np.random.default_rng(2).normal(size=runs)
     fast = iqm_interval(scores, resamples=8000)
     slow = _slow_interval(scores, 3000)
     width = slow[1] - slow[0]

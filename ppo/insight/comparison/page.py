@@ -185,7 +185,7 @@ def _headline(comparison: Comparison) -> str:
             ]
         )
     note = (
-        "Interquartile mean over seeds with 95 % stratified bootstrap interval, of the last tenth "
+        "Interquartile mean over seeds with 95 % bootstrap interval, of the last tenth "
         f"of each run; {threshold_in_words(comparison)} (from its first return to its last tenth)."
     )
     return f"<h2>Result</h2>{table(heads, rows, 'headline')}<p class='note'>{escape(note)}</p>"

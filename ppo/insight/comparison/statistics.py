@@ -1,9 +1,9 @@
-"""Statistics of few seeds: interquartile means, stratified bootstrap, probability of improvement.
+"""Statistics of few seeds: interquartile means, their bootstrap, probability of improvement.
 
-Scores are matrices [runs, tasks], as in Agarwal et al. 2021, "Deep Reinforcement Learning at the
-Edge of the Statistical Precipice" (NeurIPS 2021), whose figures these reproduce. One environment
-is one task. Tests of difference are Welch's and the paired t-test (Colas et al. 2018, "How Many
-Random Seeds?"): rank tests cannot reach 5 % with three seeds, whatever the difference.
+Scores are [runs], of one environment. The figures are those of Agarwal et al. 2021, "Deep
+Reinforcement Learning at the Edge of the Statistical Precipice" (NeurIPS 2021). Tests of difference
+are Welch's and the paired t-test (Colas et al. 2018, "How Many Random Seeds?"): rank tests cannot
+reach 5 % with three seeds, whatever the difference.
 """
 
 from __future__ import annotations
@@ -23,15 +23,9 @@ POWER = 0.8  # that "needs about N more seeds" plans for
 TRIM = 0.25  # cut from each end by the interquartile mean
 
 
-def as_scores(values: ArrayLike) -> Scores:
-    """A matrix [runs, tasks]; a plain list of scores is one task."""
-    scores = np.asarray(values, dtype=np.float64)
-    return scores[:, None] if scores.ndim == 1 else scores
-
-
 def iqm(scores: ArrayLike) -> float:
-    """Interquartile mean over runs and tasks: the mean without the lowest and highest quarter."""
-    values = np.sort(np.asarray(scores, dtype=np.float64), axis=None)
+    """Interquartile mean: the mean without the lowest and highest quarter."""
+    values = np.sort(np.asarray(scores, dtype=np.float64))
     return float(_trimmed(values[None, :])[0]) if len(values) else float("nan")
 
 
@@ -42,35 +36,32 @@ def _trimmed(values: Scores) -> Scores:
 
 
 def iqm_interval(scores: ArrayLike, resamples: int = RESAMPLES) -> tuple[float, float]:
-    """95 % percentile interval of the interquartile mean by the stratified bootstrap.
+    """95 % percentile interval of the interquartile mean by the bootstrap.
 
     NaN where there is only one run: one run says nothing about the next.
     """
-    matrix = as_scores(scores)
-    if len(matrix) < 2:
+    values = np.asarray(scores, dtype=np.float64)
+    if len(values) < 2:
         return float("nan"), float("nan")
-    draws = resample(matrix, resamples, np.random.default_rng(0))
-    return percentiles(_trimmed(np.sort(draws.reshape(resamples, -1), axis=1)))
+    draws = resample(values, resamples, np.random.default_rng(0))
+    return percentiles(_trimmed(np.sort(draws, axis=1)))
 
 
 def probability_of_improvement(x: ArrayLike, y: ArrayLike) -> float:
-    """P(a run of x scores higher than one of y), ties counted half, averaged over tasks."""
-    first, second = as_scores(x), as_scores(y)
-    assert first.shape[1] == second.shape[1], "the same tasks in both"
-    higher = first[:, None, :] > second[None, :, :]
-    equal = first[:, None, :] == second[None, :, :]
-    return float((higher + 0.5 * equal).mean())
+    """P(a run of x scores higher than one of y), ties counted half."""
+    first, second = np.asarray(x, dtype=np.float64)[:, None], np.asarray(y, dtype=np.float64)
+    return float(((first > second) + 0.5 * (first == second)).mean())
 
 
 def improvement_interval(x: ArrayLike, y: ArrayLike) -> tuple[float, float]:
     """95 % percentile interval of the probability of improvement; x and y drawn independently."""
-    first, second = as_scores(x), as_scores(y)
+    first, second = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     if len(first) < 2 or len(second) < 2:
         return float("nan"), float("nan")
     draw = np.random.default_rng(0)
-    one, two = resample(first, RESAMPLES, draw), resample(second, RESAMPLES, draw)
-    higher = (one[:, :, None, :] > two[:, None, :, :]).mean(axis=(1, 2, 3))
-    equal = (one[:, :, None, :] == two[:, None, :, :]).mean(axis=(1, 2, 3))
+    one = resample(first, RESAMPLES, draw)[:, :, None]
+    two = resample(second, RESAMPLES, draw)[:, None, :]
+    higher, equal = (one > two).mean(axis=(1, 2)), (one == two).mean(axis=(1, 2))
     return percentiles(higher + 0.5 * equal)
 
 
