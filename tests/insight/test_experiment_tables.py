@@ -7,19 +7,13 @@ import re
 from pathlib import Path
 
 import pytest
-from stand_in_jobs import plan, standing_in
+from stand_in_jobs import StandIn, plan
 
 from ppo.core.errors import RunError
 from ppo.insight.experiments.experiment import open_experiment
 from ppo.insight.experiments.grid import Axis
-from ppo.insight.experiments.launchers.local import LocalLauncher
 from ppo.insight.experiments.run import run_experiment
 from ppo.insight.experiments.tables import report
-
-
-class StandIn(LocalLauncher):
-    def start(self, command, output):
-        return super().start(standing_in(command), output)
 
 
 def test_a_setting_that_changes_nothing_learned_has_its_rows(tmp_path: Path) -> None:

@@ -13,36 +13,18 @@ import time
 from pathlib import Path
 
 import pytest
+from stand_in_jobs import StandIn, plan, standing_in, starts
 
 from ppo.config import Config
 from ppo.core.errors import UserError
 from ppo.insight.experiments.experiment import Experiment, command, open_experiment
 from ppo.insight.experiments.grid import Axis, Plan, parse_axis, validate
 from ppo.insight.experiments.launchers.base import environment, run_here
-from ppo.insight.experiments.launchers.local import LocalLauncher
 from ppo.insight.experiments.run import run_experiment, run_grid_of
 from ppo.insight.experiments.tables import overview_line, report
 from ppo.runs.metrics_file import last_record
 
 ROOT = Path(__file__).parents[2]
-TRAINER = ROOT / "tests" / "tools" / "stand_in_trainer.py"
-
-
-class StandIn(LocalLauncher):
-    """Starts tests/tools/stand_in_trainer.py in place of the real one."""
-
-    def start(self, command: list[str], output: Path) -> subprocess.Popen[bytes]:
-        assert command[1:3] == ["-m", "ppo"]
-        return super().start([command[0], str(TRAINER), *command[3:]], output)
-
-
-def _plan(*values: str, seeds: int = 2, design: str = "full") -> Plan:
-    return Plan((Axis("ppo.gamma", values),), design, tuple(range(1, seeds + 1)), None, ())
-
-
-def _starts(experiment: Experiment) -> list[list[str]]:
-    folders = sorted((experiment.folder / "jobs").iterdir())
-    return [(folder / "started.txt").read_text().split() for folder in folders]
 
 
 def test_an_axis_keeps_brackets_together() -> None:
@@ -70,7 +52,7 @@ def test_designs_hold_each_combination_once() -> None:
     assert one == [("a=2", "b=z"), ("a=1", "b=z"), ("a=2", "b=x"), ("a=2", "b=y")]
 
 
-def test_every_mistake_is_named_before_anything_starts(tmp_path: Path) -> None:
+def test_every_mistake_is_named_before_anythingstarts(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         run_grid_of(["ppo.gama=0.9,0.99"], results=tmp_path, overrides=["ppo.num_steps=none"])
     text = "\n".join(caught.value.messages)
@@ -79,7 +61,7 @@ def test_every_mistake_is_named_before_anything_starts(tmp_path: Path) -> None:
 
 
 def test_a_grid_is_trained_and_compared(tmp_path: Path) -> None:
-    experiment = open_experiment(_plan("0.99", "0.9"), tmp_path)
+    experiment = open_experiment(plan("0.99", "0.9", seeds=2), tmp_path)
     seen: list[str] = []
     outcomes = run_experiment(
         experiment, StandIn(), jobs=4, watch=lambda o: seen.append(overview_line(o))
@@ -100,21 +82,21 @@ def test_a_grid_is_trained_and_compared(tmp_path: Path) -> None:
 def test_finished_runs_are_not_repeated(tmp_path: Path, name: str) -> None:
     tmp_path /= name
     for _ in range(2):
-        experiment = open_experiment(_plan("0.99", "0.9", seeds=1), tmp_path)
+        experiment = open_experiment(plan("0.99", "0.9"), tmp_path)
         run_experiment(experiment, StandIn(), jobs=2)
     assert experiment.folder.name == "experiment0001"
-    assert _starts(experiment) == [["new"], ["new"]]
-    assert open_experiment(_plan("0.99", "0.8", seeds=1), tmp_path).folder.name == "experiment0002"
-    again = open_experiment(_plan("0.99", "0.9", seeds=1), tmp_path, fresh=True)
+    assert starts(experiment) == [["new"], ["new"]]
+    assert open_experiment(plan("0.99", "0.8"), tmp_path).folder.name == "experiment0002"
+    again = open_experiment(plan("0.99", "0.9"), tmp_path, fresh=True)
     assert again.folder.name == "experiment0003"
     assert "against the first" in report(experiment)
 
 
 def test_a_run_of_another_plan_is_never_adopted(tmp_path: Path) -> None:
     """Whatever brought it there: the same name of a folder on another machine, or a copy."""
-    other = open_experiment(_plan("0.8", "0.7", seeds=1), tmp_path / "other")
+    other = open_experiment(plan("0.8", "0.7"), tmp_path / "other")
     run_experiment(other, StandIn(), jobs=2)
-    experiment = open_experiment(_plan("0.99", "0.9", seeds=1), tmp_path / "own")
+    experiment = open_experiment(plan("0.99", "0.9"), tmp_path / "own")
     shutil.copytree(other.folder / "jobs", experiment.folder / "jobs")
     assert [outcome.status for outcome in experiment.outcomes()] == ["waiting", "waiting"]
     assert "no run has a record" in report(experiment)
@@ -128,7 +110,7 @@ def test_a_run_of_another_plan_is_never_adopted(tmp_path: Path) -> None:
 @pytest.mark.parametrize("change", ["", "--seed 1 -> --seed 2", "ppo.gamma=0.99 -> ppo.gamma=0.9"])
 def test_a_run_without_an_id_is_known_by_its_command(tmp_path: Path, change: str) -> None:
     """Those of earlier versions."""
-    experiment = open_experiment(_plan("0.99", "0.5", seeds=1), tmp_path)
+    experiment = open_experiment(plan("0.99", "0.5"), tmp_path)
     run_experiment(experiment, StandIn(), jobs=2)
     told = experiment.folder / "jobs" / "0001" / "run0001" / "command.txt"
     old, _, new = change.partition(" -> ")
@@ -139,7 +121,7 @@ def test_a_run_without_an_id_is_known_by_its_command(tmp_path: Path, change: str
 
 def test_a_job_leaves_with_absolute_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    experiment = open_experiment(_plan("0.99", "0.9", seeds=1), "results")
+    experiment = open_experiment(plan("0.99", "0.9"), "results")
     line = command(experiment, experiment.outcomes()[0])
     place = line[line.index("--results") + 1]
     assert place == str(tmp_path / "results" / "experiment0001" / "jobs" / "0001")
@@ -153,8 +135,8 @@ def test_a_job_that_goes_on_may_import_what_its_plan_names(
     tmp_path: Path, named: list[str], trusted: bool
 ) -> None:
     """The machine where it runs may have another state folder; a run without code needs nothing."""
-    plan = dataclasses.replace(_plan("0.99", seeds=1), overrides=tuple(named))
-    experiment = open_experiment(plan, tmp_path)
+    asked = dataclasses.replace(plan("0.99"), overrides=tuple(named))
+    experiment = open_experiment(asked, tmp_path)
     outcome = experiment.outcomes()[0]
     outcome.run = outcome.folder / "run0001"
     (outcome.run / "checkpoints").mkdir(parents=True)
@@ -185,36 +167,36 @@ def test_a_job_of_a_cluster_runs_in_the_directory_of_its_experiment(
 
 
 def test_a_failure_stands_alone_and_is_retried_on_demand(tmp_path: Path) -> None:
-    experiment = open_experiment(_plan("0.1", "0.2", "0.9", seeds=1), tmp_path)
+    experiment = open_experiment(plan("0.1", "0.2", "0.9"), tmp_path)
     outcomes = run_experiment(experiment, StandIn(), jobs=2)
     assert [outcome.status for outcome in outcomes] == ["failed", "failed", "finished"]
     assert outcomes[0].error == "out of luck"
     assert "not finished: gamma=0.1, seed 1 (failed: out of luck)" in report(experiment)
     run_experiment(experiment, StandIn(), jobs=2)
-    assert _starts(experiment) == [["new"]] * 3
+    assert starts(experiment) == [["new"]] * 3
     outcomes = run_experiment(experiment, StandIn(), jobs=2, retry_failed=True)
     assert [outcome.status for outcome in outcomes] == ["failed", "finished", "finished"]
 
 
 def test_a_folder_that_an_orphan_left_hides_no_finished_run(tmp_path: Path) -> None:
     """It is killed with its parent, when another process has begun the job anew."""
-    experiment = open_experiment(_plan("0.9", seeds=1), tmp_path)
+    experiment = open_experiment(plan("0.9"), tmp_path)
     (finished,) = run_experiment(experiment, StandIn())
     (finished.folder / "run0002").mkdir()
     (outcome,) = experiment.outcomes()
     assert (outcome.status, outcome.run) == ("finished", finished.run)
     run_experiment(experiment, StandIn())
-    assert _starts(experiment) == [["new"]]
+    assert starts(experiment) == [["new"]]
 
 
 DRIVER = """
 import sys
-sys.path[:0] = [{root!r}, {root!r} + "/tests/tools", {root!r} + "/tests/insight"]
+sys.path[:0] = [{root!r}, {root!r} + "/tests/tools"]
 from pathlib import Path
-from test_experiments import StandIn, _plan
+from stand_in_jobs import StandIn, plan
 from ppo.insight.experiments.experiment import open_experiment
 from ppo.insight.experiments.run import run_experiment
-run_experiment(open_experiment(_plan("0.99", "0.9", seeds=3), Path({results!r})), StandIn(), jobs=2)
+run_experiment(open_experiment(plan("0.99", "0.9", seeds=3), Path({results!r})), StandIn(), jobs=2)
 """
 
 
@@ -229,7 +211,7 @@ def test_after_a_kill_each_run_is_done_exactly_once(tmp_path: Path, number: sign
         driver.send_signal(number)
         driver.wait()
     subprocess.run([sys.executable, "-c", text], check=True, timeout=60)
-    experiment = open_experiment(_plan("0.99", "0.9", seeds=3), tmp_path)
+    experiment = open_experiment(plan("0.99", "0.9", seeds=3), tmp_path)
     outcomes = experiment.outcomes()
     assert [outcome.status for outcome in outcomes] == ["finished"] * 6
     for outcome in outcomes:
@@ -246,7 +228,7 @@ def test_children_do_not_outlive_a_killed_parent(tmp_path: Path) -> None:
         '"0.99", "0.9"', '"0.3", "0.9"'
     )
     driver = subprocess.Popen([sys.executable, "-c", text])
-    experiment = open_experiment(_plan("0.3", "0.9", seeds=3), tmp_path / "other")
+    experiment = open_experiment(plan("0.3", "0.9", seeds=3), tmp_path / "other")
     jobs = tmp_path / "experiment0001" / "jobs"
     deadline = time.monotonic() + 30
     while not list(jobs.glob("0002/run0001/summary.json")) and time.monotonic() < deadline:
@@ -317,12 +299,12 @@ def test_a_ray_cluster_of_two_nodes_trains_the_same_jobs(tmp_path: Path) -> None
 
     class StandInOnRay(RayLauncher):
         def start(self, command: list[str], output: Path) -> object:
-            return super().start([command[0], str(TRAINER), *command[3:]], output)
+            return super().start(standing_in(command), output)
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     try:
         cluster.add_node(num_cpus=1)
-        experiment = open_experiment(_plan("0.99", "0.9", "0.1"), tmp_path)
+        experiment = open_experiment(plan("0.99", "0.9", "0.1", seeds=2), tmp_path)
         outcomes = run_experiment(experiment, StandInOnRay(cluster.address), jobs=2)
         assert len(ray.nodes()) == 2
         assert [outcome.status for outcome in outcomes] == ["finished"] * 4 + ["failed"] * 2

@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from stand_in_jobs import plan, standing_in
+from stand_in_jobs import StandIn, plan
 
 from ppo.core.errors import UserError
 from ppo.insight.experiments.experiment import open_experiment
@@ -13,7 +13,7 @@ from ppo.insight.experiments.run import run_experiment, run_grid_of
 from ppo.insight.experiments.tables import Overview
 
 
-class Unreliable(LocalLauncher):
+class Unreliable(StandIn):
     """Loses a job the first so many times, once it has saved something."""
 
     def __init__(self, losses):
@@ -21,7 +21,7 @@ class Unreliable(LocalLauncher):
 
     def start(self, command, output):
         self.commands.append(command)
-        handle = super().start(standing_in(command), output)
+        handle = super().start(command, output)
         handle.folder = output.parent
         return handle
 
@@ -56,7 +56,7 @@ class LostAtOnce(LocalLauncher):
         if self.starts <= self.losses:
             output.write_text("warning: the error of rounding is larger here\n")
             return None
-        return super().start(standing_in(command), output)
+        return super().start(command, output)
 
     def poll(self, handle):
         return LOST if handle is None else super().poll(handle)

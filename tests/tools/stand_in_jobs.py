@@ -3,12 +3,19 @@
 from pathlib import Path
 
 from ppo.insight.experiments.grid import Axis, Plan
+from ppo.insight.experiments.launchers.local import LocalLauncher
 
 TRAINER = Path(__file__).with_name("stand_in_trainer.py")
 
 
 def standing_in(command):
+    assert command[1:3] == ["-m", "ppo"]
     return [command[0], str(TRAINER), *command[3:]]
+
+
+class StandIn(LocalLauncher):
+    def start(self, command, output):
+        return super().start(standing_in(command), output)
 
 
 def plan(*values, seeds=1):
