@@ -20,10 +20,9 @@ import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium import spaces
-from runs import FIXED, RESULTS, ResultsFile, mean, rounded, say, spread
+from runs import FIXED, RESULTS, ResultsFile, mean, parted, rounded, say, spread
 
 from ppo.config import Config
-from ppo.training.observers import Callback
 from ppo.training.trainer import Trainer
 
 STEPS, POINTS = 81_920, 4  # of a run; of a curve
@@ -78,28 +77,17 @@ if "HiddenGoal-v0" not in gym.registry:
     gym.register(id="HiddenGoal-v0", entry_point=HiddenGoal)
 
 
-class Keep(Callback):
-    """Keeps the records of all batches."""
-
-    def __init__(self) -> None:
-        self.records: list[dict[str, Any]] = []
-
-    def on_batch(self, trainer: Trainer, record: dict[str, Any]) -> None:
-        self.records.append(record)
-
-
 def run(overrides: list[str], seed: int, steps: int) -> dict[str, Any]:
     """One training run: its curves in quarters, and 400 episodes of the policy's mode."""
     more = [f"system.seed={seed}", f"train.total_timesteps={steps}"]
     config = Config.from_dict({}, [*FIXED, *COMMON, *overrides, *more])
     torch.set_num_threads(1)
-    kept, started = Keep(), time.process_time()
+    started = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(config, folder, callbacks=[kept])
+        trainer = Trainer(config, folder)
         trainer.train()
-    records = kept.records
-    cuts = [len(records) * i // POINTS for i in range(POINTS + 1)]
-    parts = [records[a:b] for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+        assert trainer.folder is not None
+        parts = parted(trainer.folder.records(), POINTS)
     return {
         "seed": seed,
         "steps": steps,

@@ -17,11 +17,10 @@ from typing import Any
 
 import gymnasium as gym
 import torch
-from runs import FIXED, RESULTS, ResultsFile, mean, rounded, say, spread
+from runs import FIXED, RESULTS, ResultsFile, mean, parted, rounded, say, spread
 
 from ppo.config import Config
 from ppo.networks import packing
-from ppo.training.observers import Callback
 from ppo.training.trainer import Trainer
 
 COMMON = [
@@ -55,29 +54,17 @@ class Invalid:
         return rollout, episodes
 
 
-class Keep(Callback):
-    """Keeps the records of all batches."""
-
-    def __init__(self) -> None:
-        self.records: list[dict[str, Any]] = []
-
-    def on_batch(self, trainer: Trainer, record: dict[str, Any]) -> None:
-        self.records.append(record)
-
-
 def run(overrides: list[str], seed: int) -> dict[str, Any]:
     """One training run: its curve, its evaluation, and how many invalid actions it took."""
     config = Config.from_dict({}, [*FIXED, *COMMON, *overrides, f"system.seed={seed}"])
     torch.set_num_threads(1)
-    kept = Keep()
     started = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(config, folder, callbacks=[kept])
+        trainer = Trainer(config, folder)
         counted = Invalid(trainer)
         trainer.train()
-    records = kept.records
-    cuts = [len(records) * i // POINTS for i in range(POINTS + 1)]
-    parts = [records[a:b] for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+        assert trainer.folder is not None
+        parts = parted(trainer.folder.records(), POINTS)
     return {
         "seed": seed,
         "env_steps": [part[-1]["env_steps"] for part in parts],

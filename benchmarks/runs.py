@@ -103,6 +103,12 @@ def last(records: Sequence[dict[str, Any]], field: str, window: int) -> float:
     return mean(record[field] for record in records[-window:])
 
 
+def parted(records: list[dict[str, Any]], count: int) -> list[list[dict[str, Any]]]:
+    """The records of a run in so many parts of equal length."""
+    cuts = [len(records) * i // count for i in range(count + 1)]
+    return [records[a:b] for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+
+
 def say(text: str) -> None:
     """Progress, at once, on stderr."""
     print(text, file=sys.stderr, flush=True)
