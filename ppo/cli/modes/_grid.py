@@ -49,7 +49,7 @@ def run_grid(args: argparse.Namespace, axes: list[str], design: str) -> int:
     from ppo.insight.experiments.run import run_grid_of
     from ppo.insight.experiments.tables import Overview, report
 
-    with going_on():
+    with going_on(), contextlib.closing(Overview(args.quiet)) as overview:
         experiment, outcomes = run_grid_of(
             axes,
             design,
@@ -66,7 +66,7 @@ def run_grid(args: argparse.Namespace, axes: list[str], design: str) -> int:
             fresh=args.fresh,
             retry_failed=args.retry,
             quiet=args.quiet,
-            watch=Overview(args.quiet),
+            watch=overview,
         )
     print(fold(report(experiment)))
     return 0 if all(outcome.status == "finished" for outcome in outcomes) else 1

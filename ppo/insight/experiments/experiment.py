@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ppo.core.errors import UserError
+from ppo.core.errors import UserError, one_line
 from ppo.insight.experiments.grid import Job, Plan, validate
 from ppo.insight.logs import read_summary
 from ppo.runs import files
@@ -28,6 +28,7 @@ from ppo.runs.names import results_folder, run_names, take_number
 STATE = "experiment.json"
 IDENTITY = "identity"  # its entry that names the plan
 EXPERIMENT = "--experiment"  # the last flag of a job's command line
+LONGEST = 200  # characters of an error
 NODE_LOST = "its node was lost"  # last in the output of a job that has not failed itself
 
 
@@ -71,7 +72,7 @@ class Experiment:
         run = next((run for run in reversed(runs) if run.status() == "finished"), runs[-1])
         status = "running" if run.is_alive() else run.status()
         run.release()
-        reason = str(read_summary(run.path).get("reason") or "")
+        reason = one_line(str(read_summary(run.path).get("reason") or ""))[:LONGEST]
         status, error = _standing(folder, status, reason)
         return Outcome(job, folder, status, run.path, error)
 
@@ -107,7 +108,7 @@ def _last_error(folder: Path) -> str:
     except OSError:
         return ""
     marked = [line for line in lines if "error" in line.lower()]
-    return marked[-1].removeprefix("error: ")[:200] if marked else ""
+    return marked[-1].removeprefix("error: ")[:LONGEST] if marked else ""
 
 
 def open_experiment(plan: Plan, results: str | os.PathLike[str], fresh: bool = False) -> Experiment:

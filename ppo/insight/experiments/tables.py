@@ -52,8 +52,14 @@ class Overview:
             self._last = now
             self._print(overview_line(outcomes), stay=not self._terminal)
 
+    def close(self) -> None:
+        """What is printed next begins a line."""
+        if self._terminal and self._last:
+            self._print("", stay=False)
+
     def _print(self, text: str, stay: bool = True) -> None:
         clear = "\r\x1b[K" if self._terminal else ""
+        text = text if stay else text[: width() - 1]  # of a line that wraps only the end is cleared
         print(clear + text, end="\n" if stay else "", file=sys.stderr, flush=True)
 
 
