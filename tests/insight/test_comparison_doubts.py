@@ -113,13 +113,15 @@ def test_the_file_of_records_stands_for_its_run(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_links_is_that_of_their_runs(tmp_path: Path) -> None:
-    """A choice of runs; links to what is there already count once."""
+    """A choice of runs; links to what is there already count once, and none leads further."""
+    write_run(tmp_path / "far/below/run0003", healthy(9), seed=3)
     places = [write_run(tmp_path / f"all/run000{i}", healthy(9), seed=i) for i in (1, 2)]
     chosen = tmp_path / "chosen"
     chosen.mkdir()
-    for name, place in (("a", places[0]), ("again", places[0]), ("b", places[1]), ("up", chosen)):
+    links = {"a": places[0], "again": places[0], "b": places[1], "up": chosen, "c": "../far"}
+    for name, place in links.items():
         (chosen / name).symlink_to(place)
-    assert len(compare([chosen]).runs) == 2 == len(compare([tmp_path]).runs)
+    assert len(compare([chosen]).runs) == 2 and len(compare([tmp_path]).runs) == 3
     assert read_log(chosen).source.endswith("the newest of 2 runs")
 
 

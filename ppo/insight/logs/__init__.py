@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -140,18 +141,20 @@ def _runs_below(folder: Path) -> list[Path]:
 
 
 def _walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """As os.walk, into linked folders too, but into none twice, and no deeper than DEEPEST."""
-    seen = set()
-    for name, folders, files in os.walk(folder, followlinks=True):
-        place, real = Path(name), os.path.realpath(name)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders.sort(key=lambda inner: (place / inner).is_symlink())  # by its own name, if it has
+    """As os.walk, no deeper than DEEPEST; then the folders that are linked, none twice, without
+    what is below them, as a link may lead anywhere."""
+    seen, links = set(), []
+    for name, folders, files in os.walk(folder):
+        place = Path(name)
+        seen.add(os.path.realpath(place))
+        links += [place / inner for inner in folders if (place / inner).is_symlink()]
         if len(place.relative_to(folder).parts) >= DEEPEST:
             folders.clear()
         yield place, folders, files
+    for link in links:
+        if (real := os.path.realpath(link)) not in seen:
+            seen.add(real)
+            yield from ((link, [], files) for _, _, files in itertools.islice(os.walk(link), 1))
 
 
 def _by_folder(folder: Path) -> dict[Path, list[Path]]:
