@@ -77,6 +77,16 @@ def test_figures_follow_a_change_of_units(scores: list[float], exponent: int) ->
     assert probability_of_improvement(moved, [0.0]) == probability_of_improvement(scores, [0.0])
 
 
+@pytest.mark.parametrize("exponent", [-800, 500, 900])
+def test_a_difference_of_any_size_is_tested_alike(exponent: int) -> None:
+    """Squares of returns that diverged are beyond all numbers."""
+    x, y = [1.0, 2.0, 4.0, 3.0], [2.0, 3.0, 5.0, 9.0]
+    plain = difference(x, y)
+    found = difference([math.ldexp(v, exponent) for v in x], [math.ldexp(v, exponent) for v in y])
+    assert (found.p_value, found.more_seeds) == (plain.p_value, plain.more_seeds)
+    assert found.low == math.ldexp(plain.low, exponent) and plain.more_seeds
+
+
 def test_one_run_has_no_interval() -> None:
     assert all(math.isnan(value) for value in iqm_interval([3.0]))
     assert math.isnan(difference([1.0], [2.0, 3.0]).p_value)

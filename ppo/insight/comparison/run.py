@@ -101,6 +101,7 @@ def load_runs(paths: list[Path]) -> list[Run]:
         return list(pool.map(load_run, paths, chunksize=4))
 
 
+@np.errstate(over="ignore", invalid="ignore")  # figures of a run that diverged
 def load_run(path: Path, findings: list[Finding] | None = None) -> Run:
     """One run folder, or a log of another library; `findings` where they are known already."""
     whole: dict[str, Column] = {}

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -88,8 +88,16 @@ def difference(x: ArrayLike, y: ArrayLike, paired: bool = False, tests: int = 1)
     With fewer than two runs on a side nothing can be told, nor how many would do: p is NaN. Without
     any spread a t-test would take two runs for proof; there the exact permutations count.
     """
-    first = np.asarray(x, dtype=np.float64).ravel()
-    second = np.asarray(y, dtype=np.float64).ravel()
+    first, second = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    # In a unit of the size of the scores, so that no square of theirs leaves the numbers.
+    largest = float(np.abs(np.concatenate([first, second])).max(initial=0.0))
+    unit = math.ldexp(0.5, math.frexp(largest)[1])
+    found = _difference(first / unit, second / unit, paired, LEVEL / tests)
+    ends = {name: unit * getattr(found, name) for name in ("mean", "low", "high")}
+    return replace(found, **ends)
+
+
+def _difference(first: Scores, second: Scores, paired: bool, planned: float) -> Difference:
     mean = float(first.mean() - second.mean()) if len(first) and len(second) else float("nan")
     if min(len(first), len(second)) < 2:
         return Difference(mean, float("nan"), float("nan"), float("nan"), paired, None)
@@ -101,9 +109,8 @@ def difference(x: ArrayLike, y: ArrayLike, paired: bool = False, tests: int = 1)
         error = math.sqrt(sum(float(side.var(ddof=1)) / len(side) for side in (first, second)))
     least = 1e-12 * max(abs(float(first.mean())), abs(float(second.mean())))  # rounding
     if error <= least:
-        return _without_spread(first, second, paired, LEVEL / tests, least)
+        return _without_spread(first, second, paired, planned, least)
     p_value, low, high = _t_test(first, second, paired)
-    planned = LEVEL / tests
     more = None if p_value < planned else _more_seeds(mean, variance, runs, paired, planned)
     return Difference(mean, low, high, p_value, paired, more)
 
