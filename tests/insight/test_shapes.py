@@ -37,6 +37,31 @@ def test_a_table_with_a_row_for_each_figure_is_read_by_step(tmp_path: Path, name
     assert log.get("env_steps")[-1] == 40 * 2048 and log.has("approx_kl")
 
 
+@pytest.mark.parametrize("lost", ["tag", "step", "value"])
+@pytest.mark.parametrize("left", [{}, None, [1, 2], {"a": 1}])
+def test_a_cell_that_is_missing_or_is_none_costs_its_row_alone(
+    tmp_path: Path, lost: str, left: object
+) -> None:
+    """Empty braces stand for no cell at all."""
+    lines = [{"tag": "reward", "step": 1000 * i, "value": value} for i, value in enumerate(RETURNS)]
+    lines[7] = {key: cell for key, cell in lines[7].items() if key != lost}
+    lines[7] |= {} if left == {} else {lost: left}
+    log = log_of(tmp_path, "log.jsonl", "\n".join(map(json.dumps, lines)))
+    assert log.get("mean_episode_return").tolist() == [*RETURNS[:7], *RETURNS[8:]]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"reward": [1, 2, 3], "step": [[1], [2], {"a": 3}]}',
+        "[[1, 2, 3], [4, 5, 6], [{}, [], null]]",
+        '[{"step": {"a": 1}, "reward": 2}, {"step": [1], "reward": 3}]',
+    ],
+)
+def test_lists_and_objects_in_place_of_numbers_are_no_figures(tmp_path: Path, text: str) -> None:
+    assert log_of(tmp_path, "log.json", text).writer == "unknown"
+
+
 def test_lines_that_were_cut_out_of_an_array_are_read(tmp_path: Path) -> None:
     """As `tail -20 run0001/loss_metrics.json` prints them."""
     lines = [json.dumps({"env_steps": 1000 * i, "reward": 1.0 * i, "kl": 0.01}) for i in range(20)]

@@ -34,10 +34,11 @@ def pivoted(rows: Rows, axes: tuple[str, ...]) -> Rows:
     found: dict[Any, dict[str, Any]] = {}
     counts: dict[Any, int] = {}
     for row, run in zip(rows, runs, strict=True):
-        if run == longest:
-            counts[row[name]] = counts.get(row[name], 0) + 1
-            step = row[axis] if axis is not None else counts[row[name]]
-            found.setdefault(step, {"step": step})[str(row[name])] = row[lower["value"]]
+        tag, value = row.get(name), row.get(lower["value"])
+        if run == longest and tag is not None and value is not None:
+            counts[tag] = counts.get(tag, 0) + 1
+            step = counts[tag] if axis is None else row.get(axis)
+            found.setdefault(step, {"step": step})[str(tag)] = value
     return list(found.values())
 
 

@@ -104,7 +104,7 @@ def read_json_lines(file: Path) -> Series:
         except (ValueError, RecursionError):
             continue
         if isinstance(row, dict):
-            rows.append({**row, **_nested(row)})
+            rows.append(_plain(row))
     return of_rows(rows)
 
 
@@ -117,14 +117,14 @@ def _whole(text: str) -> list[dict[str, Any]]:
     if isinstance(tree, list):
         chart = [row for row in tree if isinstance(row, list) and len(row) == len(CHART)]
         if chart and len(chart) == len(tree):  # one of TensorBoard's
-            return [dict(zip(CHART, row, strict=True)) for row in chart]
-        return [{**row, **_nested(row)} for row in tree if isinstance(row, dict)]
+            return [_plain(dict(zip(CHART, row, strict=True))) for row in chart]
+        return [_plain(row) for row in tree if isinstance(row, dict)]
     if not isinstance(tree, dict):
         return []
     columns = {str(name): values for name, values in tree.items() if isinstance(values, list)}
     if not columns:
-        return [{**tree, **_nested(tree)}]  # wandb-summary.json: the last figures
-    return spread(columns)
+        return [_plain(tree)]  # wandb-summary.json: the last figures
+    return list(map(_plain, spread(columns)))
 
 
 def read_text(file: Path) -> str:
@@ -152,9 +152,10 @@ def read_monitors(files: list[Path]) -> Series:
     return Series({name: np.stack([lines, column], 1) for name, column in columns if len(rows)})
 
 
-def _nested(row: dict[str, Any]) -> dict[str, Any]:
-    """Figures inside nested objects (RLlib's result.json), under their paths with slashes."""
-    flat: dict[str, Any] = {}
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    """A row without lists; figures inside nested objects (RLlib's result.json) stand under their
+    paths with slashes."""
+    flat = {name: cell for name, cell in row.items() if not isinstance(cell, dict | list)}
     waiting = [(str(k), v) for k, v in row.items() if isinstance(v, dict)]
     while waiting:
         path, tree = waiting.pop()
