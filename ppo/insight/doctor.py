@@ -131,6 +131,7 @@ def asked(log: MetricsLog) -> list[str]:
     return [rule.illness for rule in rules() if rule.applies(log)]
 
 
+@np.errstate(all="ignore")
 def to_json(log: MetricsLog, findings: list[Finding]) -> str:
     """The contract's JSON, at most three findings."""
     keys = ("illness", "severity", "since_batch", "evidence", "remedy")
@@ -153,6 +154,7 @@ def to_json(log: MetricsLog, findings: list[Finding]) -> str:
     return json.dumps(document)
 
 
+@np.errstate(all="ignore")
 def report(log: MetricsLog, findings: list[Finding], verbose: bool = False) -> str:
     """The verdict and the findings in words, for a terminal."""
     lines = [f"read {log.source}"] if log.source else []

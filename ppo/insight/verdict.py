@@ -49,6 +49,7 @@ def _broken(log: MetricsLog, name: str) -> bool:
     return marks is not None and bool(marks.any())
 
 
+@np.errstate(all="ignore")  # foreign figures overflow and divide by zero
 def status(log: MetricsLog, findings: Sequence[Finding]) -> str:
     """One of STATUSES; `findings` are all that the rules found, the cause first."""
     if not is_read(log):

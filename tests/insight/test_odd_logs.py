@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import math
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ import pytest
 from insight_runs import event_file
 from made_logs import first
 
-from ppo.insight.doctor import diagnose
+from ppo.insight.doctor import diagnose, report, to_json
 from ppo.insight.logs import MetricsLog, read_log
 from ppo.insight.logs.dialects import interpret
 from ppo.insight.logs.series import Series
@@ -154,6 +157,17 @@ def test_a_monitor_keeps_together_what_stands_in_one_line(tmp_path: Path, name: 
     assert any("97 episodes" in note for note in log.notes)
     assert np.isfinite(log.get("mean_episode_return")).all()
     assert log.get("mean_episode_return")[-1] == pytest.approx(97.0, abs=1.0)
+
+
+def test_figures_beyond_all_squares_warn_of_nothing(tmp_path: Path) -> None:
+    """A user reads the doctor's lines, not numpy's."""
+    steps = [1000.0 * i for i in range(1, 39)] + [math.inf, math.inf]
+    rows = [{"step": s, "reward": (-1) ** i * 1e300} for i, s in enumerate(steps)]
+    (tmp_path / "log.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        log = read_log(tmp_path)
+        assert "40 batches" not in report(log, diagnose(log)) and to_json(log, [])
 
 
 def test_a_negative_entropy_is_that_of_no_choice() -> None:

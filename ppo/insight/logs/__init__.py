@@ -7,6 +7,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
 from ppo.core.errors import UserError, one_line
 from ppo.insight.logs.event_files import read_event_files, time_in_name
 from ppo.insight.logs.log import MetricsLog, from_records
@@ -80,6 +82,7 @@ def _refuse_imitation(folder: Path) -> None:
         )
 
 
+@np.errstate(all="ignore")  # foreign figures overflow, and infinities are subtracted
 def read_log(path: str | os.PathLike[str]) -> MetricsLog:
     """A log of any kind, found in a folder or given as a file.
 
