@@ -99,6 +99,16 @@ def test_a_run_whose_steps_begin_anew_at_each_call_is_one_run(tmp_path: Path) ->
     assert log.get("env_steps").tolist() == [1000.0 * (i + 1) for i in range(40)]
 
 
+def test_a_row_without_a_step_stops_no_counting_on(tmp_path: Path) -> None:
+    """As one of an evaluation between two calls of `learn`."""
+    told = [{"total_timesteps": 1000 * (i % 10 + 1), "reward": r} for i, r in enumerate(RETURNS)]
+    told.insert(35, {"evaluation": 1.0})
+    told.insert(10, {"evaluation": 1.0})
+    log = log_of(tmp_path, "log.jsonl", "\n".join(map(json.dumps, told)))
+    assert log.get("mean_episode_return").tolist() == RETURNS
+    assert log.get("env_steps").tolist() == [1000.0 * (i + 1) for i in range(40)]
+
+
 def test_rows_that_were_done_again_after_a_resume_are_no_second_run(tmp_path: Path) -> None:
     text = "total timesteps,ep_rew_mean\n" + rows(RETURNS[:30]) + rows(RETURNS[20:], start=20)
     assert len(log_of(tmp_path, "progress.csv", text)) == 40

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ppo.insight.logs.columns import as_last_written
 from ppo.insight.logs.log import to_float
 from ppo.insight.logs.names import meaning
 
@@ -59,18 +60,19 @@ def last_run(rows: Rows, axis: str) -> tuple[Rows, str]:
     One that goes on where that before it ended is no run of its own: its steps are counted on.
     A table that falls back to a later step is one run, of which a part was done again.
     """
-    steps = np.array([to_float(row.get(axis)) for row in rows])
+    told = np.array([to_float(row.get(axis)) for row in rows])
+    known, steps = told[np.isfinite(told)], as_last_written(told)
     starts = [0, *(np.flatnonzero(np.diff(steps) < 0) + 1), len(rows)]
     parts = [rows[a:b] for a, b in zip(starts[:-1], starts[1:], strict=True)]
     anew = bool((steps[starts[1:-1]] <= steps[min(1, len(rows) - 1)]).all())
-    anew &= len(np.unique(steps)) < len(steps)  # else the rows of one run in another order
+    anew &= len(np.unique(known)) < len(known)  # else the rows of one run in another order
     if len(parts) == 1 or not anew or len(parts) * FEWEST > len(rows):
         return rows, ""
     runs = [parts[0]]
     for part in parts[1:]:
         if _goes_on(runs[-1], part):
-            before = to_float(runs[-1][-1][axis])
-            runs[-1] += [{**row, axis: before + to_float(row[axis])} for row in part]
+            before = np.nanmax([to_float(row.get(axis)) for row in runs[-1]])
+            runs[-1] += [{**row, axis: before + to_float(row.get(axis))} for row in part]
         else:
             runs.append(part)
     longest = max(map(len, runs))
