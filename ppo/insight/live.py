@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from ppo.core.elsewhere import settings_of
 from ppo.core.errors import UserError
 from ppo.insight.doctor import Watch
 from ppo.insight.logs.writers.stable_baselines3 import SB3_ROLLOUT, SB3_TRAIN
@@ -62,18 +63,7 @@ def stable_baselines3_callback() -> type:
 
 def settings(model: Any) -> dict[str, Any]:
     """A model's settings under our names, as far as it has them."""
-    theirs = {
-        "n_epochs": "ppo.num_epochs",
-        "n_steps": "ppo.num_steps",
-        "n_envs": "env.num_envs",
-        "gamma": "ppo.gamma",
-        "gae_lambda": "ppo.gae_lambda",
-        "ent_coef": "ppo.entropy_coefficient",
-        "vf_coef": "ppo.value_loss_weight",
-        "max_grad_norm": "ppo.max_grad_norm",
-        "target_kl": "ppo.target_kl",
-        "learning_rate": "ppo.learning_rate",
-    }
+    theirs = settings_of("stable-baselines3")
     found = {ours: getattr(model, name, None) for name, ours in theirs.items()}
     known = {key: value for key, value in found.items() if isinstance(value, int | float)}
     return known | {"ppo.normalize_returns": False}

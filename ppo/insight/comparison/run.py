@@ -18,16 +18,9 @@ from ppo.core.metrics import Better, compared
 from ppo.insight.comparison.relevant import relevant
 from ppo.insight.comparison.statistics import area, smooth_last
 from ppo.insight.doctor import diagnose
-from ppo.insight.logs import (
-    OWN_LOG,
-    MetricsLog,
-    from_records,
-    read_log,
-    read_settings,
-    read_summary,
-)
+from ppo.insight.logs import OWN_LOG, MetricsLog, from_records, read_log
 from ppo.insight.logs.log import Column
-from ppo.insight.logs.own import read_thin
+from ppo.insight.logs.own import read_settings, read_summary, read_thin
 from ppo.insight.rules import Finding
 from ppo.runs.folder import RunFolder
 
