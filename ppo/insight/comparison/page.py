@@ -137,11 +137,8 @@ def _group_heads(comparison: Comparison) -> list[str]:
 def _warnings(comparison: Comparison) -> str:
     if not comparison.warnings:
         return ""
-    return (
-        '<ul class="warn">'
-        + "".join(f"<li>{escape(w)}</li>" for w in comparison.warnings)
-        + "</ul>"
-    )
+    lines = "".join(f"<li>{escape(warning)}</li>" for warning in comparison.warnings)
+    return f'<ul class="warn">{lines}</ul>'
 
 
 def _differing(comparison: Comparison) -> str:
@@ -242,18 +239,9 @@ def _runs_table(comparison: Comparison) -> str:
         for run in group.runs:
             figures = run.figures.get("mean_episode_return")
             final, best = (number(figures.final), number(figures.best)) if figures else ("-", "-")
-            cells = [
-                _swatch(index) + escape(run.name),
-                escape("-" if run.seed is None else run.seed),
-            ]
-            cells += [
-                escape(run.status or "-"),
-                str(run.batches),
-                final,
-                best,
-                escape("; ".join(filter(None, (run.note, *run.parts))) or "-"),
-            ]
-            rows.append(cells)
+            cells = [_swatch(index) + escape(run.name), "-" if run.seed is None else str(run.seed)]
+            cells += [escape(run.status or "-"), str(run.batches), final, best]
+            rows.append([*cells, escape("; ".join(filter(None, (run.note, *run.parts))) or "-")])
     return table(heads, rows, "runs")
 
 

@@ -146,8 +146,6 @@ def validate(plan: Plan) -> None:
     from ppo.config import Config
 
     jobs = plan.jobs()
-    if not plan.seeds:
-        raise UserError("--seeds: at least 1")
     if len(jobs) > MOST_JOBS:
         raise UserError(f"{len(jobs)} runs; allowed: up to {MOST_JOBS}")
     mistakes: list[str] = []
