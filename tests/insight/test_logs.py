@@ -272,6 +272,17 @@ def test_steps_in_groups_of_three_are_whole(tmp_path: Path, head: str, row: str)
     assert log.get("value_loss")[3] == 0.01 and log.get("mean_episode_return")[3] == 20.5
 
 
+@pytest.mark.parametrize("mark", "\t;|")
+def test_points_in_a_table_without_a_comma_are_decimal(tmp_path: Path, mark: str) -> None:
+    """Also where each number has three decimals, which look like thousands."""
+    rows = [mark.join((str(1000 * i), f"{20 + i}.500", "1.250")) for i in range(1, 21)]
+    file = tmp_path / ("log.txt" if mark == "|" else "log.csv")
+    file.write_text("\n".join([mark.join(("step", "reward", "value_loss")), *rows]) + "\n")
+    log = read_log(file)
+    assert log.get("mean_episode_return").tolist() == [20.5 + i for i in range(1, 21)]
+    assert log.get("value_loss")[3] == 1.25
+
+
 PACK = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
 
 

@@ -74,14 +74,17 @@ def plain_rows(rows: list[dict[str, Any]], mark: str) -> list[dict[str, Any]]:
 
 def _decimal_comma(rows: list[dict[str, Any]], mark: str) -> bool:
     """Whether the numbers of a table have decimal commas, as the first cell shows that can be read
-    in one way only; where none does, they have unless commas part the cells."""
+    in one way only; where none does, they have if there is a comma and none parts the cells."""
+    seen = False
     for row in rows:
         for cell in map(str.strip, filter(lambda cell: isinstance(cell, str), row.values())):
             if POINT.fullmatch(cell) and not CONTINENTAL.fullmatch(cell):
                 return False
-            if "," in cell and CONTINENTAL.fullmatch(cell) and not THOUSANDS.fullmatch(cell):
+            number = "," in cell and CONTINENTAL.fullmatch(cell) is not None
+            if number and not THOUSANDS.fullmatch(cell):
                 return True
-    return mark != ","
+            seen = seen or number
+    return seen and mark != ","
 
 
 def plain_cell(cell: Any, comma: bool = False) -> Any:
