@@ -209,7 +209,7 @@ def test_the_t_maze_is_solved_with_memory_and_not_without(tmp_path):
         config = settings(
             "TMaze-v0", network__memory=kind, env__num_envs=16, ppo__num_steps=64,
             ppo__num_minibatches=4, ppo__num_epochs=4, network__memory_size=64,
-            ppo__entropy_coefficient=0.01, train__total_timesteps=60_000,
+            ppo__entropy_coefficient=0.01, ppo__learning_rate=1e-3, train__total_timesteps=60_000,
             network__hidden_sizes="[64, 64]", evaluation__interval=0, evaluation__episodes=200,
         )  # fmt: skip
         trainer = Trainer(config, tmp_path)
