@@ -186,6 +186,7 @@ def test_components_that_break_their_rules_are_refused(wrong, message):
         play(envs, [torch.tensor([0, 0])] * 3)
 
 
+        ("nested", "step 1 .*: the component 'cost' must be one number, got {'fuel'"),
 def test_rewards_of_any_scalar_kind_are_numbers():
     for reward in (1, True, np.float32(1), np.int64(1), np.array(1.0), np.array([1.0])):
         assert scalar(str, reward) == 1.0
@@ -211,3 +212,11 @@ def test_a_component_may_be_an_array_of_one_entry():
     envs = make("sick_env:Parts-v0", "sync", 1, kwargs={"wrong": "arrays"})
     envs.reset()
     assert envs.step(torch.tensor([1])).rewards.tolist() == [[1.0, -0.5]]
+@pytest.mark.parametrize("wrong", ["none", "alone"])
+def test_a_reward_without_further_parts_is_one_component(wrong):
+    envs = make("sick_env:Parts-v0", "sync", 1, kwargs={"wrong": wrong})
+    envs.reset()
+    assert envs.component_names == ("reward",)
+    assert envs.step(torch.tensor([1])).rewards.tolist() == [[0.5]]
+
+

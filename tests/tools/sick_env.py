@@ -153,9 +153,15 @@ class Parts(gym.Env):
             parts["bonus"] = 0.0
         if self.wrong == "arrays":  # which is not wrong
             parts["pace"] = np.array([parts["pace"]])
+        if self.wrong == "nested":
+            parts["cost"] = {"fuel": parts["cost"]}
+        if self.wrong == "alone":  # which is not wrong
+            parts = {"reward": reward}
         info: dict[str, Any] = {"reward_components": parts}
         if self.wrong == "late" and self.count == 1:
             info = {}
+        if self.wrong == "none":  # which is not wrong
+            info = {"reward_components": None}
         return np.zeros(1, np.float32), reward, False, False, info
 
 

@@ -30,13 +30,13 @@ def wrong_step(where: Callable[[], str], result: Any) -> UserError:
     )
 
 
-def scalar(where: Callable[[], str], reward: Any) -> float:
+def scalar(where: Callable[[], str], reward: Any, name: str = "the reward") -> float:
     """A reward as a Python float; numbers of any kind, and arrays and tensors of one entry pass."""
     if isinstance(reward, float | np.floating | np.bool_):
         return float(reward)
     number = _number(reward)
     if number is None:
-        raise UserError(f"{where()}: the reward must be one number, got {shortened(reward)}")
+        raise UserError(f"{where()}: {name} must be one number, got {shortened(reward)}")
     return number
 
 

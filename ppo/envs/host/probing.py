@@ -56,7 +56,7 @@ def _of_a_step(slot: Slot, observation: Any, info: dict[str, Any], source: str) 
 def _component_names(slot: Slot, info: dict[str, Any]) -> tuple[str, ...]:
     parts = info.get("reward_components")
     if parts is None:
-        return ("reward",)
+        return ()
     if not isinstance(parts, dict) or not parts or not all(isinstance(i, str) for i in parts):
         raise UserError(
             f"env.id: {slot.spec.id}: info['reward_components'] must be a dict from names to "

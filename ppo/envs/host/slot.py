@@ -50,7 +50,7 @@ def make_task_env(spec: EnvSpec | Factory, task: Task, index: int) -> gym.Env:
 class Probed(NamedTuple):
     """Properties of an environment, found by one reset and, where needed, one step."""
 
-    component_names: tuple[str, ...]
+    component_names: tuple[str, ...]  # none: it gives the reward alone
     mask_source: str  # none, info, method or observation
     precise: tuple[str, ...] = ()  # entries of observations whose remainders are kept
     notes: tuple[str, ...] = ()

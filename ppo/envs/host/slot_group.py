@@ -68,8 +68,7 @@ class SlotGroup:
     def attach(self, rows: Rows, probed: Probed) -> None:
         """Sets the rows to read and write, and the first environment's properties."""
         self.rows = rows
-        names = probed.component_names
-        self._names = None if names == ("reward",) else names
+        self._names = probed.component_names or None
         self._masks = probed.mask_source
         env = self.slots[0].env
         count = masks.size_of(env.action_space) if self._masks != "none" else 0
@@ -229,7 +228,7 @@ class SlotGroup:
             truncated = flag(slot.where, "truncated", truncated)
         if self._names is None:
             rows.rewards[row, 0] = reward
-            if "reward_components" in info:
+            if said("reward_components") is not None:
                 raise UserError(
                     f"{slot.where()}: info['reward_components'] is there now, but was not in the "
                     "first reset and the first step; give it in every step, with 0 for what there "
@@ -261,7 +260,8 @@ class SlotGroup:
         try:
             found = [parts[name] for name in self._names]
             self.rows.rewards[row] = [
-                part if type(part) is float else scalar(slot.where, part) for part in found
+                part if type(part) is float else scalar(slot.where, part, f"the component {name!r}")
+                for name, part in zip(self._names, found, strict=True)
             ]
             complete = len(parts) == len(self._names)
         except (TypeError, KeyError):
