@@ -7,7 +7,7 @@ import numpy as np
 from gymnasium import spaces
 
 from ppo.core.errors import UserError
-from ppo.envs.entries import num_categories
+from ppo.envs.entries import num_categories, refuse_bounds
 
 
 class ActionDecoder:
@@ -15,7 +15,7 @@ class ActionDecoder:
 
     Raises:
         UserError: the space is not Box, Discrete, MultiDiscrete or MultiBinary, has no entries,
-            or more values than a network can have outputs.
+            bounds that hold nothing, or more values than a network can have outputs.
     """
 
     def __init__(self, space: gym.Space, env_id: str) -> None:
@@ -30,6 +30,7 @@ class ActionDecoder:
             )
         if 0 in (space.shape or ()):
             raise UserError(f"env.id: {env_id}: the action space {space} has no entries")
+        refuse_bounds(space, f"env.id: {env_id}: the action space")
         if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
             where = f"env.id: {env_id}: the action"
             num_categories(space, where, "split it into several choices (MultiDiscrete)")

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import gymnasium as gym
 
 from ppo.core.errors import UserError
+from ppo.envs.observations import without_text
 from ppo.envs.spaces import describe, restore
 
 BOUNDS = ("low", "high")
@@ -76,6 +77,25 @@ def refuse_unlike(
                 f"env.id: {env_id}: the {name} space of environment {numbers[1]} differs from that "
                 f"of environment {numbers[0]} ({', '.join(item.text for item in found)}); make "
                 "all of them with the same spaces"
+            )
+
+
+def refuse_moved(env_id: str, made_with: Sequence[gym.Space], env: gym.Env) -> None:
+    """
+    Args:
+        made_with: observation and action space before the first reset.
+
+    Raises:
+        UserError: the reset has changed one, for which networks may be made already; bounds of what
+            is observed may change.
+    """
+    for name, then in zip(("observation", "action"), made_with, strict=True):
+        now = getattr(env, f"{name}_space")
+        found = [] if then == now else differences(without_text(then), without_text(now))
+        if any(name == "action" or not difference.is_bound for difference in found):
+            raise UserError(
+                f"env.id: {env_id}: reset has changed its {name} space "
+                f"({', '.join(item.text for item in found)}); let __init__ set the one that holds"
             )
 
 

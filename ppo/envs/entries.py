@@ -74,6 +74,17 @@ def refuse_keys(space: spaces.Dict) -> None:
             raise UserError(f"env.id: the key {key!r} of {space} is neither a word nor a number")
 
 
+def refuse_bounds(space: gym.Space, what: str) -> None:
+    """
+    Raises:
+        UserError: nothing lies between the bounds of a Box: one was moved, or is NaN.
+    """
+    if isinstance(space, spaces.Box) and not (space.low <= space.high).all():
+        entry = int(np.argmin((space.low <= space.high).reshape(-1)))
+        low, high = (side.reshape(-1)[entry] for side in (space.low, space.high))
+        raise UserError(f"{what}: entry {entry} has the bounds {low} to {high}, which hold nothing")
+
+
 def choices(space: gym.Space) -> tuple[list[int], list[int]]:
     """Number of values of each choice, and its first one; none where these are no choices."""
     if isinstance(space, spaces.Discrete):

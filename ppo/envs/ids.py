@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
-from ppo.core.blame import described
+from ppo.core.blame import described, raised
 from ppo.core.errors import UserError
 from ppo.core.imports import import_module, sources
 from ppo.core.program import install
@@ -274,10 +274,14 @@ def check_spaces(env: Any, env_id: str, names: Iterable[str]) -> None:
         UserError: an attribute is no space of Gymnasium, such as one of the old gym.
     """
     for name in names:
-        space = getattr(env, name, None)
-        if not isinstance(space, gym.Space):
+        try:
+            space = getattr(env, name)
             kind = f"{type(space).__module__}.{type(space).__qualname__}"
             found = "is missing" if space is None else f"is a {kind}"
+        except Exception as error:
+            absent = isinstance(error, AttributeError) and error.name == name
+            space, found = None, "is missing" if absent else raised(error)
+        if not isinstance(space, gym.Space):
             raise UserError(
                 f"env.id: {env_id}: its {name} {found}; it must be one of gymnasium.spaces (those "
                 "of the old package gym are others: import gymnasium as gym)"

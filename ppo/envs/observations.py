@@ -14,6 +14,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
+from ppo.core.blame import brief
 from ppo.core.errors import UserError
 from ppo.core.layout import Layout
 from ppo.envs.entries import (
@@ -22,6 +23,7 @@ from ppo.envs.entries import (
     is_large_image,
     layout_of_leaves,
     num_categories,
+    refuse_bounds,
     refuse_keys,
 )
 from ppo.envs.precision import halves, precise_leaves
@@ -150,6 +152,7 @@ class ObservationEncoder:
 
     def _size(self, space: gym.Space) -> int:
         if isinstance(space, spaces.Box | spaces.MultiBinary):
+            refuse_bounds(space, f"env.id: {self._env_id}: the observation space")
             return int(np.prod(space.shape))
         if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
             where = f"env.id: {self._env_id}: the observation"
@@ -283,6 +286,8 @@ def _checked(value: Any, space: gym.Space, path: tuple[Any, ...]) -> np.ndarray:
         array = np.asarray(as_array(value))
     except (ValueError, TypeError) as error:
         raise ValueError(f"{where} is not an array: {error}") from None
+    if array.dtype == object:  # None, a dict, a list of arrays
+        raise ValueError(f"{where} is declared {_brief(space)}, but is {brief(value, longest=120)}")
     if array.dtype.kind not in "fiub":
         raise ValueError(f"{where} is declared {_brief(space)}, but has dtype {array.dtype}")
     if array.dtype.kind == "f" and space.dtype == np.uint8:

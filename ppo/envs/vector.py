@@ -191,10 +191,10 @@ class VectorEnvironments(AtOnce):
         """[N] bool.
 
         Raises:
-            UserError: there is not one for each environment, or NaN.
+            UserError: there is not one for each environment, or another number than 0 and 1.
         """
         array = self._column(found, name)
-        if np.isnan(array).any():
+        if ((array != 0) & (array != 1)).any():
             raise UserError(f"{self.place}: {name} must be True or False, got {array}")
         return array.astype(bool)
 

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import torch
 from env_tools import assert_same_bits, make, play, random_actions
+from gymnasium import spaces
 
 from ppo.core.errors import EnvironmentFault, UserError
 from ppo.envs import episode_seed
-from ppo.envs.host.checks import scalar
+from ppo.envs.host.checks import bounds_of, scalar
+from ppo.envs.observations import ObservationEncoder
 
 FAULTS = {  # fault: (error, what the message says)
     "raise": (EnvironmentFault, "the simulator fell over"),
@@ -146,6 +148,13 @@ def test_leaving_the_observation_space_is_told_once(backend):
     assert steps[2].obs[0, 1] == 99
 
 
+@pytest.mark.filterwarnings("error")
+def test_bounds_beyond_float32_are_none():
+    space = spaces.Box(-1e300, 1e300, (2,), np.float64)
+    low, high = bounds_of(space, ObservationEncoder(space, "Wide-v0"))
+    assert np.isinf(low).all() and np.isinf(high).all()
+
+
 class LastFirst:
     """A `select.poll` that waits for all, and reports the last first."""
 
@@ -177,6 +186,7 @@ def test_what_workers_tell_does_not_depend_on_who_is_the_fastest(monkeypatch):
         ("sum", r"must sum to the reward.*the reward 4"),
         ("missing", "entries pace, cost in every"),
         ("more", "entries pace, cost in every step, got .*bonus"),
+        ("nested", "step 1 .*: the component 'cost' must be one number, got {'fuel'"),
     ],
 )
 def test_components_that_break_their_rules_are_refused(wrong, message):
@@ -186,7 +196,6 @@ def test_components_that_break_their_rules_are_refused(wrong, message):
         play(envs, [torch.tensor([0, 0])] * 3)
 
 
-        ("nested", "step 1 .*: the component 'cost' must be one number, got {'fuel'"),
 def test_rewards_of_any_scalar_kind_are_numbers():
     for reward in (1, True, np.float32(1), np.int64(1), np.array(1.0), np.array([1.0])):
         assert scalar(str, reward) == 1.0
@@ -208,10 +217,6 @@ def test_components_that_come_late_are_refused_and_not_lost():
         play(envs, random_actions(envs, 2))
 
 
-def test_a_component_may_be_an_array_of_one_entry():
-    envs = make("sick_env:Parts-v0", "sync", 1, kwargs={"wrong": "arrays"})
-    envs.reset()
-    assert envs.step(torch.tensor([1])).rewards.tolist() == [[1.0, -0.5]]
 @pytest.mark.parametrize("wrong", ["none", "alone"])
 def test_a_reward_without_further_parts_is_one_component(wrong):
     envs = make("sick_env:Parts-v0", "sync", 1, kwargs={"wrong": wrong})
@@ -220,3 +225,7 @@ def test_a_reward_without_further_parts_is_one_component(wrong):
     assert envs.step(torch.tensor([1])).rewards.tolist() == [[0.5]]
 
 
+def test_a_component_may_be_an_array_of_one_entry():
+    envs = make("sick_env:Parts-v0", "sync", 1, kwargs={"wrong": "arrays"})
+    envs.reset()
+    assert envs.step(torch.tensor([1])).rewards.tolist() == [[1.0, -0.5]]

@@ -52,7 +52,13 @@ MISTAKES = [
     ("panics", EnvironmentFault, r"step raised Panic\('in a library'\) \(.*in step\)"),
     ("long_error", EnvironmentFault, r"^.{,700}\.\.\. \(.*in step\); env.on_error"),
     ("column", UserError, r"the observation is declared Box.*, but has shape \(2, 1\)"),
-    ("nothing", UserError, "the observation is declared Box.*, but has dtype object"),
+    ("nothing", UserError, "the observation is declared Box.*, but is None"),
+    ("agents", UserError, r"observation is declared Box.*, but is {'walker_0': array\(\[0., 0"),
+    ("reward_ends", UserError, "terminated must be True or False, got -0.5"),
+    ("upside_down", UserError, "the action space: entry 1 has the bounds 2.0 to 1.0"),
+    ("nan_bounds", UserError, "the observation space: entry 1 has the bounds nan to 1.0"),
+    ("moved_space", UserError, r"reset has changed its observation space .*\[2\] -> \[3\]"),
+    ("moved_actions", UserError, r"reset has changed its action space \(n 2 -> 3\)"),
 ]
 
 
@@ -74,6 +80,24 @@ def test_workers_say_the_same(what, kind, message):
 def test_frames_of_an_environment_with_four_values_are_not_stacked_in_vain():
     with pytest.raises(UserError, match="step must return .*terminated, truncated"):
         five_steps("four_values", frame_stack=2)
+
+
+def test_bounds_of_what_is_observed_may_be_set_by_reset():
+    assert len(five_steps("moved_bounds")) == 5
+
+
+@pytest.mark.parametrize(("what", "error"), [("key_in_space", "KeyError"), ("", "AttributeError")])
+@pytest.mark.parametrize("name", ["Unready", "UnreadyLimit"])
+def test_a_space_that_is_not_there_yet_has_its_place(name, what, error):
+    message = rf"its observation_space raised {error}.*clumsy_env\.py:\d+ in "
+    with pytest.raises(UserError, match=message):
+        five_steps(what, name)
+
+
+def test_an_environment_that_finds_any_name_in_its_settings_is_told_what_it_was_asked():
+    with pytest.raises(UserError, match=rf"asked for action_masks, raised KeyError.*{THERE}"):
+        five_steps("", "Settings")
+    assert len(five_steps("", "Settings", action_masks="never")) == 5
 
 
 IN_MASKS = [

@@ -307,6 +307,7 @@ def test_tensors_with_gradients_are_numbers():
 
 WRONG = [
     (lambda o, r, e, c, i: (o, r, e * np.nan, c, i), "terminated must be True or False, got .nan"),
+    (lambda o, r, e, c, i: (o, r, r - 0.5, c, i), "terminated must be True or False, got .0.5"),
     (
         lambda o, r, e, c, i: (o, r, e, c, i | {"final_obs": np.zeros((2, 2))}),
         r"the observation is declared Box.*, but has shape \(2,\)",

@@ -42,6 +42,7 @@ SHOWN = {
     "doubles": np.zeros(2),
     "column": np.zeros((2, 1), np.float32),
     "nothing": None,
+    "agents": {"walker_0": np.zeros(2, np.float32)},
     "ragged": [[0.0], [0.0, 0.0]],
     "huge": np.full(2, 1e300),
     "converts": Converts(np.zeros(2, np.float32)),
@@ -68,6 +69,7 @@ ENDS = {
     "converts": Converts,
     "nan_ends": lambda end: np.array(np.nan),
     "text_ends": str,
+    "reward_ends": lambda end: -0.5 * (1 + end),  # reward and end in each other's place
 }
 
 
@@ -75,6 +77,26 @@ class Box:
     """Looks like a space, as those of the old gym do."""
 
     shape, dtype = (2,), np.dtype(np.float32)
+
+
+def box_of(low, high):
+    """A Box whose bounds were set after it was made, when nothing checks them."""
+    space = spaces.Box(-1, 1, (2,), np.float32)
+    space.low[1], space.high[1] = low, high
+    return space
+
+
+# Spaces that are wrong from the beginning, and those that the first reset brings.
+SPACES = {
+    "old_space": ("observation_space", Box()),
+    "upside_down": ("action_space", box_of(2, 1)),
+    "nan_bounds": ("observation_space", box_of(np.nan, 1)),
+}
+MOVED = {
+    "moved_space": ("observation_space", spaces.Box(-1, 1, (3,), np.float32)),
+    "moved_actions": ("action_space", spaces.Discrete(3)),
+    "moved_bounds": ("observation_space", spaces.Box(-2, 1, (2,), np.float32)),
+}
 
 
 class Clumsy(gym.Env):
@@ -99,8 +121,8 @@ class Clumsy(gym.Env):
             self._deeper(None, "goal")
         if what == "assert_in_init":
             assert not what, "the map must have a goal"
-        if what == "old_space":
-            self.observation_space = Box()
+        if what in SPACES:
+            setattr(self, *SPACES[what])
 
     def _deeper(self, table, key):
         return table[key]  # the line that is to be named
@@ -108,6 +130,8 @@ class Clumsy(gym.Env):
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
         self.count = 0
+        if self.what in MOVED:
+            setattr(self, *MOVED[self.what])
         if self.what == "key_in_reset":
             self._deeper({}, "start")
         shown = self._show()
@@ -162,6 +186,23 @@ class Choosing(Clumsy):
         if self.count == self.at and self.what == "value_in_masks":
             raise ValueError("no such choice")
         return np.ones(2, np.int8)
+
+
+class Unready(Clumsy):
+    """Has spaces after the first reset alone."""
+
+    @property
+    def observation_space(self):
+        return self._deeper({}, "space") if self.what == "key_in_space" else self.not_set
+
+
+class Settings(Clumsy):
+    """Names that it does not have are looked up in its settings."""
+
+    def __getattr__(self, name):
+        if name.startswith("_") or name == "what":
+            raise AttributeError(name)
+        return self._deeper({}, name)
 
 
 class Side(VectorEnv):
@@ -231,7 +272,7 @@ class Samples(Clumsy):
 
 if "Side-v0" not in gym.registry:
     gym.register("Side-v0", Clumsy, vector_entry_point="clumsy_env:Side")
-for _kind in (Clumsy, NoSeed, SeedAlone, Choosing, Samples, Narrow):
+for _kind in (Clumsy, Unready, Settings, NoSeed, SeedAlone, Choosing, Samples, Narrow):
     _name = _kind.__name__
     if f"{_name}-v0" not in gym.registry:
         gym.register(f"{_name}-v0", f"clumsy_env:{_kind.__name__}")

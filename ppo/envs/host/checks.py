@@ -45,9 +45,9 @@ def flag(where: Callable[[], str], name: str, found: Any) -> bool:
     if isinstance(found, bool | np.bool_):
         return bool(found)
     number = _number(found)
-    if number is None or math.isnan(number):
+    if number not in (0, 1):  # such as a reward in its place
         raise UserError(f"{where()}: {name} must be True or False, got {shortened(found)}")
-    return number != 0
+    return number == 1
 
 
 def success(where: Callable[[], str], found: Any) -> float:
@@ -118,4 +118,5 @@ def bounds_of(
     finite = np.isfinite(low) & np.isfinite(high)
     span = np.subtract(high, low, out=np.zeros_like(low), where=finite)
     room = 1e-5 * (1.0 + span)
-    return (low - room).astype(np.float32), (high + room).astype(np.float32)
+    with np.errstate(over="ignore"):  # bounds beyond float32 are none
+        return (low - room).astype(np.float32), (high + room).astype(np.float32)

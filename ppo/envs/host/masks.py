@@ -14,6 +14,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from ppo.core.blame import raised
 from ppo.core.errors import UserError
 from ppo.envs.entries import choices
 from ppo.envs.observations import entry_at
@@ -90,11 +91,17 @@ def find_source(env: gym.Env, info: dict[str, Any], setting: str, env_id: str) -
         info: what a reset gave. setting: `env.action_masks`.
 
     Raises:
-        UserError: it gives masks for actions that cannot be masked.
+        UserError: it gives masks for actions that cannot be masked, or cannot be asked.
     """
     if setting == "never":
         return "none"
-    has_method = env.has_wrapper_attr(METHOD) and env.get_wrapper_attr(METHOD) is not None
+    try:
+        has_method = env.has_wrapper_attr(METHOD) and env.get_wrapper_attr(METHOD) is not None
+    except Exception as error:
+        raise UserError(
+            f"env.action_masks: {env_id}, asked for {METHOD}, {raised(error)}; what it does not "
+            "have is an AttributeError; env.action_masks: never does not ask"
+        ) from error
     source = "method" if has_method else "info" if KEY in info else "none"
     if source == "none" and in_observation(env.observation_space, env.action_space):
         return "observation"

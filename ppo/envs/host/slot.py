@@ -16,6 +16,7 @@ from gymnasium.envs.registration import EnvSpec
 from ppo.core.blame import cannot_unpack, described, raised
 from ppo.core.errors import EnvironmentFault, UserError
 from ppo.envs.base import episode_seed
+from ppo.envs.changed import refuse_moved
 from ppo.envs.factory import Factory
 from ppo.envs.host.checks import shortened
 from ppo.envs.host.stacking import FrameStack
@@ -62,6 +63,7 @@ class Probed(NamedTuple):
         return cls(tuple(names), source, tuple(precise), tuple(notes))
 
 
+Spaces = tuple[gym.Space, gym.Space]  # of observations and of actions
 Call = tuple[int, str, list[Any]]  # before which step of the running episode, method, arguments
 
 
@@ -74,6 +76,7 @@ class Slot:
         self.run_seed = task.run_seed
         self.index = index  # over all processes
         self.env = make_task_env(spec, task, index)
+        self._made_with: Spaces | None = (self.env.observation_space, self.env.action_space)
         self.episode = 0
         self.steps = 0
         self.small_seeds = False  # none of 2^31 or more
@@ -115,6 +118,9 @@ class Slot:
             raise UserError(
                 f"{self.where()}: reset must return (observation, info), got {shortened(result)}"
             )
+        if self._made_with:
+            refuse_moved(self.spec.id, self._made_with, self.env)
+            self._made_with = None  # once is enough
         return result
 
     def _reset(self) -> Any:
