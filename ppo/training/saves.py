@@ -10,6 +10,7 @@ from torch import Tensor
 from ppo.algorithm import switch
 from ppo.algorithm.learner import Learner
 from ppo.core import parallel
+from ppo.core.errors import UserError
 from ppo.runs import checkpoint
 from ppo.runs.checkpoint import Checkpoint
 from ppo.runs.folder import RunFolder
@@ -69,6 +70,9 @@ class Saves:
 
         Returns:
             The checkpoint, and the tensors that were given to `save`.
+
+        Raises:
+            UserError: it had one, and it is gone.
         """
         found = None
         with parallel.together(self.device):
@@ -76,6 +80,13 @@ class Saves:
                 folder.lock()
                 folder.remove_stale()
                 found = saving.find(folder, self.learner)
+                # One that is killed may have none yet; these saved at their end.
+                if found is None and folder.status() in ("finished", "interrupted"):
+                    if number := len(folder.records()):
+                        raise UserError(
+                            f"--resume {folder.name}: its checkpoints are gone, without which its "
+                            f"{number} batches cannot go on; begin a new run"
+                        )
                 if found is not None and folder.status() == "finished":
                     found.meta["stop"] = None  # that a callback ended it: it is to go on now
                 checkpoint.tidy(folder, self.keep)

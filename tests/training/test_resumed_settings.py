@@ -9,6 +9,7 @@ from ppo import Config, Trainer
 from ppo.algorithm.automatic import chosen
 from ppo.cli import main
 from ppo.cli.console import Console
+from ppo.core.errors import UserError
 from ppo.insight.comparison.run import former_parts
 from ppo.insight.logs import read_settings
 
@@ -138,11 +139,38 @@ def test_a_run_that_begins_again_keeps_no_former_settings(tmp_path):
     first.train(batches=1)
     for path in (first.folder.path / "checkpoints").iterdir():
         path.unlink()
+    first.folder.write_json("summary.json", {"status": "running"})  # as one that was killed
     again = Trainer(config(LINEAR), tmp_path, resume="run0001")
     again.train(batches=1)
     assert again.notes == ["the run had no checkpoint yet: it begins again with batch 0"]
     assert not list(again.folder.path.glob("config.batch*"))
     assert not any("resumed with" in line for line in again.folder.records()[0]["events"])
+
+
+def test_a_run_whose_checkpoints_are_gone_keeps_its_records(tmp_path):
+    first = Trainer(config(), tmp_path)
+    first.train(batches=2)
+    first.close()
+    for path in (tmp_path / "run0001" / "checkpoints").iterdir():
+        path.unlink()
+    before = (tmp_path / "run0001" / "loss_metrics.json").read_bytes()
+    for _ in range(2):  # the first attempt has not made it a run that may begin again
+        with pytest.raises(UserError, match="run0001: its checkpoints are gone, .* its 2 batches"):
+            Trainer(config(), tmp_path, resume="run0001").train(batches=1)
+    assert (tmp_path / "run0001" / "loss_metrics.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("how", ["missing", "empty"])
+def test_a_run_without_its_settings_is_not_continued_with_the_shipped_ones(tmp_path, capsys, how):
+    Trainer(config(), tmp_path).train(batches=1)
+    (tmp_path / "run0001" / "config.yaml").unlink()
+    if how == "empty":
+        (tmp_path / "run0001" / "config.yaml").touch()
+    words = ["--mode", "train", "--resume", "run0001", "--results", str(tmp_path)]
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: --resume run0001: its config.yaml is {how}, which holds")
+    assert said.count("\n") == 1
 
 
 def test_a_run_that_has_done_all_its_steps_is_left_as_it_is(tmp_path, capsys):

@@ -109,9 +109,16 @@ def resumed_configuration(args: argparse.Namespace) -> tuple[str | None, Any]:
     if args.config is not None:
         return resume, load_config(args)
     folder = RunFolder.open(args.results, resume)
-    if not (folder.path / "config.yaml").exists():  # killed before it had one: nothing was trained
-        return resume, load_config(args)
-    config, notes = Config.load_run(folder.path / "config.yaml", overrides=overrides(args))
+    own = folder.path / "config.yaml"
+    if not own.exists() or not own.stat().st_size:
+        if any(folder.checkpoints.glob("*.safetensors")):
+            missing = "is empty" if own.exists() else "is missing"
+            raise UserError(
+                f"--resume {folder.name}: its config.yaml {missing}, which holds the settings that "
+                "it was trained with; put it back, or give them with --config"
+            )
+        return resume, load_config(args)  # killed before it had one: nothing was trained
+    config, notes = Config.load_run(own, overrides=overrides(args))
     if notes:
         raise UserError(*(f"--resume {folder.name}: it was trained with {note}" for note in notes))
     trust.check(config, folder, args.trust)
