@@ -78,7 +78,10 @@ def fault_of(values: dict[str, float]) -> str:
     if not values["finite"]:
         return "a parameter is not finite"
     if values["skipped_minibatches"] > 0.5 * values["num_minibatches"]:
-        return "more than half of the gradients are not finite"
+        text = "more than half of the gradients are not finite"
+        if not math.isfinite(values["return_min"] + values["return_max"]):
+            text += ", nor are the returns as float32; env.reward_scale makes large rewards smaller"
+        return text
     return ""
 
 

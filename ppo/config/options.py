@@ -200,7 +200,7 @@ class SystemConfig(Section):
         "numbers in which the encoders compute during training; bfloat16 pays on a GPU with wide "
         "layers",
     )
-    threads: Annotated[int, Field(ge=0)] = setting(
+    threads: Annotated[int, Field(ge=0, le=1024)] = setting(
         1, "CPU threads of torch (0 = torch's default)", common=True
     )
 

@@ -15,7 +15,7 @@ from torch import distributed as dist
 from torch.distributed.rendezvous import rendezvous
 
 from ppo.core import torch_internals
-from ppo.core.errors import RunError
+from ppo.core.errors import RunError, UserError
 
 
 def is_active() -> bool:
@@ -37,9 +37,20 @@ def start(device: torch.device) -> None:
     torchrun keeps one store over its restarts, where a rank that comes early finds the addresses
     of processes that are gone. So each restart has names of its own. The number of restarts is
     surely equal on all ranks where there is one node; for several see docs/distributed.md.
+
+    Raises:
+        UserError: the environment describes a part of a group.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) <= 1 or dist.is_initialized():
+    told = os.environ.get("WORLD_SIZE", "1")
+    if told in ("", "0", "1") or dist.is_initialized():
         return
+    missing = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
+    if missing or not told.isdecimal():
+        lacks = f" and {', '.join(missing)} not" if missing else ""
+        raise UserError(
+            f"WORLD_SIZE={told} is set in this shell{lacks}, as if torchrun had started one of "
+            "several processes; start them with torchrun, or unset WORLD_SIZE"
+        )
     # Imported while a group exists, it keeps that group and its threads for ever, and a process is
     # now and then aborted by them at its end, after all work is done.
     torch_internals.load_compiler()

@@ -25,6 +25,7 @@ def results_folder(results: str | os.PathLike[str]) -> Path:
     """
     text = os.fspath(results)
     if REMOTE.match(text):
+        text = text if "://" in text else text.replace(":/", "://", 1)  # of a Path
         raise UserError(
             f"--results {files.shown(text)}: remote addresses are not supported; give a folder, "
             f"and keep a copy there with train.mirror={text}"

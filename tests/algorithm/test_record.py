@@ -87,8 +87,12 @@ def test_a_batch_of_which_no_minibatch_ran_has_numbers_all_the_same() -> None:
 @pytest.mark.parametrize(("skipped", "wrong"), [(0, False), (2, False), (3, True), (4, True)])
 def test_an_update_is_unusable_where_more_than_half_of_it_was_skipped(skipped, wrong) -> None:
     values = {"finite": 1.0, "skipped_minibatches": skipped, "num_minibatches": 4.0}
+    values |= {"return_min": -1.0, "return_max": 2.0}
     assert bool(fault_of(values)) == wrong
     assert fault_of({**values, "finite": 0.0}) == "a parameter is not finite"
+    too_large = fault_of({**values, "return_max": float("inf")})
+    assert ("returns as float32; env.reward_scale" in too_large) == wrong
+    assert "returns" not in fault_of(values)
 
 
 def test_groups_that_are_clipped_one_by_one_are_cut_by_their_own_norms() -> None:

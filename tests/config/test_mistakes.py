@@ -176,6 +176,11 @@ def test_an_override_repairs_a_bad_value_in_the_file(tmp_path: Path) -> None:
         ("ppo.optim.lr=1", "--set ppo.optim.lr=1: unknown; did you mean ppo.learning_rate?"),
         ("ppo.x.gamma=1", "--set ppo.x.gamma=1: unknown; did you mean ppo.gamma?"),
         ("foo.bar.baz=1", "--set foo.bar.baz=1: unknown"),
+        # torch dies of so many, without a word
+        (
+            "system.threads=99999",
+            "--set system.threads=99999: must be a whole number from 0 to 1024",
+        ),
         (
             "network.hidden_sizes=64,64",
             "--set network.hidden_sizes=64,64: must be a list of whole numbers (each at least 1) "

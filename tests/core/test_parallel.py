@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from ppo.core import parallel, torch_internals
-from ppo.core.errors import RunError
+from ppo.core.errors import RunError, UserError
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = [
@@ -123,7 +123,8 @@ def test_forked_ranks_agree_bit_for_bit_after_every_batch(zygote: Any, tmp_path:
 def test_the_compiler_is_there_before_the_group_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forked ranks have it in any case, and so they cannot show what it would keep."""
     done: list[str] = []
-    monkeypatch.setenv("WORLD_SIZE", "2")
+    for name in ("WORLD_SIZE", "RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "2")
     monkeypatch.setattr(torch_internals, "load_compiler", lambda: done.append("compiler"))
     monkeypatch.setattr(parallel, "rendezvous", lambda url: iter([(None, 0, 2)]))
     monkeypatch.setattr(parallel.dist, "PrefixStore", lambda name, store: store)
@@ -131,6 +132,24 @@ def test_the_compiler_is_there_before_the_group_is(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(parallel.atexit, "register", lambda function: None)
     parallel.start(torch.device("cpu"))
     assert done == ["compiler", "group"]
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        ({"WORLD_SIZE": "2"}, "WORLD_SIZE=2 is set .* and RANK, MASTER_ADDR, MASTER_PORT not, as"),
+        ({"WORLD_SIZE": "two", "RANK": "0", "MASTER_ADDR": "a", "MASTER_PORT": "1"}, "=two is set"),
+    ],
+)
+def test_a_part_of_a_group_is_told_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, told: dict[str, str], message: str
+) -> None:
+    for name in ("WORLD_SIZE", "RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=message):
+        parallel.start(torch.device("cpu"))
 
 
 def test_a_rank_that_fails_ends_the_others(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,5 +72,7 @@ def test_a_remote_address_is_no_folder(elsewhere, name, capsys):
             Trainer(config(elsewhere), given)
     for mode in ("train", "evaluate", "diagnose x", "compare x y"):
         assert main(["--mode", *mode.split(), "--results", name]) == 2
-    assert capsys.readouterr().err.count("remote addresses are not supported") == 4
+    said = capsys.readouterr().err
+    assert said.count("remote addresses are not supported") == 4
+    assert said.count(f"keep a copy there with train.mirror={name}\n") == 4
     assert os.listdir() == []
