@@ -85,6 +85,21 @@ class AtOnce(Environments):
             )
         return found
 
+    def _whole(self, infos: dict[str, Any], key: str) -> Any:
+        """What infos hold of all environments, in one array or list or in a dict of these.
+
+        Raises:
+            UserError: not of each.
+        """
+        found = infos[key]
+        parts = found.values() if isinstance(found, dict) else [found]
+        if any(not hasattr(part, "__len__") or len(part) != self.num_envs for part in parts):
+            raise UserError(
+                f"{self.place}: infos[{key!r}] must hold one for each environment, "
+                f"{self.num_envs} in all, got {shortened(found)}"
+            )
+        return found
+
     def reset(self) -> Tensor:
         """Starts every environment; each call begins other episodes until `run_seed` is set."""
         seed = self._seed_of(self._resets)
@@ -121,3 +136,8 @@ class AtOnce(Environments):
         if self.closes and callable(getattr(self.env, "close", None)):
             with contextlib.suppress(Exception, SystemExit):
                 self.env.close()
+
+
+def one_of(found: Any, env: int) -> Any:
+    """What is there of one environment; all may be in a dict of arrays."""
+    return {k: v[env] for k, v in found.items()} if isinstance(found, dict) else found[env]

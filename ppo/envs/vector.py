@@ -20,7 +20,7 @@ from torch import Tensor
 from ppo.core.data import Step
 from ppo.core.errors import EnvironmentFault, UserError
 from ppo.envs.actions import ActionDecoder
-from ppo.envs.at_once import REACHED, AtOnce
+from ppo.envs.at_once import REACHED, AtOnce, one_of
 from ppo.envs.host import checks, masks
 from ppo.envs.host.slot import Task
 from ppo.envs.observations import ObservationEncoder, as_array
@@ -204,14 +204,16 @@ class VectorEnvironments(AtOnce):
         Where the state reached is told apart from the observation, the next episode has begun.
 
         Raises:
-            UserError: the next episode has begun and the state reached is not told.
+            UserError: the next episode has begun and the state reached is not told, or there is not
+                one for each environment.
         """
         key = next((key for key in REACHED if key in infos), None)
         if not ended.any() or (key is None and self._mode == AutoresetMode.NEXT_STEP):
             return encoded
         final = encoded.copy()
+        told = [None] * self.num_envs if key is None else self._whole(infos, key)
         for env in np.flatnonzero(ended).tolist():
-            reached = None if key is None else _entry(infos, key, env)
+            reached = one_of(told, env)
             if reached is None:
                 raise UserError(
                     f"{self.place} starts the next episode in the step that "
@@ -339,9 +341,3 @@ def _columns(told: Any) -> dict[str, Any]:
             column[env] = info.get(name, False)
         found[name], found[f"_{name}"] = column, np.array([name in info for info in infos])
     return found
-
-
-def _entry(infos: dict[str, Any], key: str, env: int) -> Any:
-    """What `infos[key]` holds of one environment; it may be batched as a dict of arrays."""
-    found = infos[key]
-    return {k: v[env] for k, v in found.items()} if isinstance(found, dict) else found[env]

@@ -45,7 +45,7 @@ def make_vector(spec: EnvSpec, task: Task, num_envs: int, first_index: int) -> E
     """Environments of the vectorized form of `spec`.
 
     Raises:
-        UserError: it has none, or its constructor refuses the arguments.
+        UserError: it has none, or its constructor refuses the arguments or makes another number.
     """
     kwargs = _arguments(spec, task)
     try:
@@ -55,6 +55,11 @@ def make_vector(spec: EnvSpec, task: Task, num_envs: int, first_index: int) -> E
             f"env.backend: vector: {spec.id} cannot be made with env.kwargs {task.kwargs}: "
             f"{described(error)}"
         ) from error
+    if envs.num_envs != num_envs:
+        raise UserError(
+            f"env.backend: vector: {spec.id} was asked for {num_envs} environments (env.num_envs) "
+            f"and made {envs.num_envs}"
+        )
     if isinstance(envs.unwrapped, CartPoleVectorEnv):
         return CartPoleVector(envs, spec.id, task, first_index)
     kind = AtariVector if spec.vector_entry_point == ATARI else VectorEnvironments

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import gymnasium as gym
@@ -283,6 +284,16 @@ def test_what_cannot_be_read_is_refused():
         played(counting(AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP))
 
 
+def test_another_number_than_was_asked_for_is_refused():
+    two = functools.partial(Counting, AutoresetMode.NEXT_STEP)
+    gym.register("Two-v0", Counting, vector_entry_point=lambda num_envs: two())
+    try:
+        with pytest.raises(UserError, match="Two-v0 was asked for 3 environments .* and made 2"):
+            make("Two-v0", "vector", 3)
+    finally:
+        gym.registry.pop("Two-v0")
+
+
 class Odd(Counting):
     """What `odd["change"]` makes of the values of a step."""
 
@@ -308,6 +319,14 @@ def test_tensors_with_gradients_are_numbers():
 WRONG = [
     (lambda o, r, e, c, i: (o, r, e * np.nan, c, i), "terminated must be True or False, got .nan"),
     (lambda o, r, e, c, i: (o, r, r - 0.5, c, i), "terminated must be True or False, got .0.5"),
+    (  # only those that ended
+        lambda o, r, e, c, i: (o, r, e, c, i | {"final_obs": o[:1]}),
+        r"infos\['final_obs'\] must hold one for each environment, 2 in all, got array",
+    ),
+    (
+        lambda o, r, e, c, i: (o, r, e, c, i | {"final_obs": None}),
+        "infos.* must hold one for each environment, 2 in all, got None",
+    ),
     (
         lambda o, r, e, c, i: (o, r, e, c, i | {"final_obs": np.zeros((2, 2))}),
         r"the observation is declared Box.*, but has shape \(2,\)",
