@@ -48,6 +48,12 @@ def tensor(part: Part, what: str, found: Any, *shape: int, floating: bool = True
     return found
 
 
+def single(part: Part, what: str, found: Tensor) -> None:
+    """Float32, as the layers behind it."""
+    if found.dtype != torch.float32:
+        raise part.error(f"{what} must give float32, not {found.dtype}")
+
+
 def count(part: Part, made: Any, name: str) -> int:
     """An attribute that is a whole number."""
     value = getattr(made, name, None)
@@ -62,8 +68,14 @@ def encoder(part: Part, made: Any, layout: Layout, size: int) -> None:
     features = count(part, made, "num_features")
     whole = layout.whole or layout
     rows = torch.zeros(SAMPLES, *whole.shape, dtype=getattr(torch, whole.dtype))
-    found = part.run("forward", made, torch.zeros(SAMPLES, size), rows)
-    tensor(part, "forward", found, SAMPLES, features)
+    with torch.enable_grad():
+        found = part.run("forward", made, torch.zeros(SAMPLES, size), rows)
+    single(part, "forward", tensor(part, "forward", found, SAMPLES, features))
+    if not found.requires_grad and any(p.requires_grad for p in made.parameters()):
+        raise part.error(
+            "forward gives features without a gradient (detach, no_grad or .data?), so its "
+            "parameters would never learn; requires_grad_(False) freezes them where that is meant"
+        )
 
 
 def memory(part: Part, made: Any, num_features: int) -> None:
@@ -74,18 +86,22 @@ def memory(part: Part, made: Any, num_features: int) -> None:
     if not isinstance(projected, Tensor) or projected.shape[:1] != (SAMPLES,):
         raise part.error(f"project must give a tensor [{SAMPLES}, ...] for {SAMPLES} samples")
     state = part.run("cell", made.cell, projected, torch.zeros(SAMPLES, states))
-    tensor(part, "cell", state, SAMPLES, states)
-    tensor(part, "read", part.run("read", made.read, state), SAMPLES, outputs)
+    single(part, "cell", tensor(part, "cell", state, SAMPLES, states))
+    output = part.run("read", made.read, state)
+    single(part, "read", tensor(part, "read", output, SAMPLES, outputs))
 
 
 def head(part: Part, made: Any) -> None:
     """Raw outputs [B, K, O] -> values [B, K] and losses [B, K]."""
     outputs = count(part, made, "num_outputs")
-    raw = torch.zeros(SAMPLES, COMPONENTS, outputs)
-    values = part.run("decode", made.decode, raw)
-    tensor(part, "decode", values, SAMPLES, COMPONENTS)
-    loss = part.run("loss", made.loss, raw, values, torch.ones(SAMPLES, COMPONENTS))
+    with torch.enable_grad():
+        raw = torch.zeros(SAMPLES, COMPONENTS, outputs, requires_grad=True) + 0.0
+        values = part.run("decode", made.decode, raw)
+        tensor(part, "decode", values, SAMPLES, COMPONENTS)
+        loss = part.run("loss", made.loss, raw, values, torch.ones(SAMPLES, COMPONENTS))
     tensor(part, "loss", loss, SAMPLES, COMPONENTS)
+    if not loss.requires_grad:
+        raise part.error("loss has no gradient (detach or no_grad?), so the critic would not learn")
 
 
 def scale(part: Part, made: Any, num_components: int) -> None:

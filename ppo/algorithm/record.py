@@ -80,7 +80,10 @@ def fault_of(values: dict[str, float]) -> str:
     if values["skipped_minibatches"] > 0.5 * values["num_minibatches"]:
         text = "more than half of the gradients are not finite"
         if not math.isfinite(values["return_min"] + values["return_max"]):
-            text += ", nor are the returns as float32; env.reward_scale makes large rewards smaller"
+            text += (
+                ", nor are the returns: rewards are too large for float32 (env.reward_scale), or "
+                "the network or a simulator gives NaN"
+            )
         return text
     return ""
 

@@ -202,12 +202,16 @@ def _say_missing(error: ModuleNotFoundError) -> int:
 
 
 def _say_unexpected(error: Exception) -> int:
-    """Trouble of the machine in one line; a mistake of ours with what helps to mend it."""
+    """Trouble of the machine or of the user's code in one line; ours with what helps to mend it."""
     if isinstance(error, OSError) and error.errno in _MACHINE:
         where = f"{error.filename}: " if error.filename else ""
         return _say(1, f"{where}{error.strerror}")
     if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):  # torch's words
         return _say(1, OUT_OF_MEMORY)
+    from ppo.core.blame import described, is_of_users  # takes a while
+
+    if is_of_users(error):
+        return _say(1, described(error))
     traceback.print_exception(error)
     print(f"internal error: {type(error).__name__}: {error}", file=sys.stderr)
     return 1

@@ -62,6 +62,14 @@ def place_of(error: BaseException) -> str:
     return f"{_short(frame.filename)}:{frame.lineno} in {frame.name}"
 
 
+def is_of_users(error: BaseException) -> bool:
+    """Whether the exception began in a user's own code, or in a library that this called."""
+    frames = [f.filename for f in traceback.extract_tb(error.__traceback__)]
+    while frames and (frames[-1].startswith(_LIBRARIES) or frames[-1][:1] == "<"):
+        frames.pop()
+    return bool(frames) and not frames[-1].startswith((_OURS, _GYMNASIUM))
+
+
 def place_of_class(kind: Any) -> str:
     """`file:line` where a class of the user's begins, or ""."""
     try:

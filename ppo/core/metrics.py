@@ -330,5 +330,5 @@ def clean(value: Any) -> float | None:
     """A finite number, or None, which JSON writes as null; None for what is no number."""
     if value is None or isinstance(value, str):
         return None
-    number = float(value)
+    number = float(value.detach() if hasattr(value, "detach") else value)
     return number if number - number == 0.0 else None

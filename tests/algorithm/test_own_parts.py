@@ -128,6 +128,25 @@ class Fails(Narrow):
     def forward(self, numbers, obs):
         return numbers @ torch.zeros(99, 3)
 
+class Fit(Narrow):
+    def __init__(self, layout, config, source):
+        super().__init__(layout, config, source)
+        self.layer = nn.Linear(self.numbers(layout)[0], 8)
+class Double(Fit):
+    def forward(self, numbers, obs):
+        return self.layer(numbers).double()
+class Cut(Fit):
+    def forward(self, numbers, obs):
+        return self.layer(numbers).detach()
+class Frozen(Fit):
+    def __init__(self, layout, config, source):
+        super().__init__(layout, config, source)
+        self.requires_grad_(False)
+
+class Flat(ValueHead):
+    def loss(self, output, values_norm, targets_norm):
+        return (values_norm - targets_norm).detach().square()
+
 class Mean(ValueHead):
     def loss(self, output, values_norm, targets_norm):
         return (values_norm - targets_norm).square().mean()
@@ -209,6 +228,9 @@ def here(folder, monkeypatch):
          r"Narrow\(width='wide'\) raised TypeError: .*\(wrong_parts.py:15 in __init__\)"),
         ("network.encoder", "wrong_parts:Fails", "",
          r"forward raised RuntimeError: .*\(wrong_parts.py:21 in forward\)"),
+        ("network.encoder", "wrong_parts:Double", "", "must give float32, not torch.float64"),
+        ("network.encoder", "wrong_parts:Cut", "", "forward gives features without a gradient"),
+        ("ppo.value_loss", "wrong_parts:Flat", "", "loss has no gradient .* would not learn"),
         ("network.memory", "wrong_parts:Forgets", "", r"cell must give a tensor \[6, 4\], not \[6"),
         ("ppo.value_loss", "wrong_parts:Mean", "", r"loss must give a tensor \[6, 2\], not \[\]"),
         ("ppo.return_normalizer", "wrong_parts:OnlyMean", "", "frame must give an offset and a si"),
@@ -226,6 +248,11 @@ def test_a_mistake_is_one_line_with_key_value_and_place(key, value, kwargs, mess
         make_learner(*sets, "env.num_envs=6")
     (line,) = caught.value.messages
     assert line.startswith(f"{key}: {value}: ") and re.search(message, line), line
+
+
+def test_an_encoder_may_be_frozen() -> None:
+    learner = make_learner("network.encoder=wrong_parts:Frozen", "env.num_envs=6")
+    assert not learner.objective.agent.encoder.layer.weight.requires_grad
 
 
 @pytest.mark.parametrize(

@@ -90,8 +90,9 @@ def test_an_update_is_unusable_where_more_than_half_of_it_was_skipped(skipped, w
     values |= {"return_min": -1.0, "return_max": 2.0}
     assert bool(fault_of(values)) == wrong
     assert fault_of({**values, "finite": 0.0}) == "a parameter is not finite"
-    too_large = fault_of({**values, "return_max": float("inf")})
-    assert ("returns as float32; env.reward_scale" in too_large) == wrong
+    for number in ("inf", "nan"):
+        found = fault_of({**values, "return_max": float(number)})
+        assert ("too large for float32 (env.reward_scale)" in found) == wrong
     assert "returns" not in fault_of(values)
 
 

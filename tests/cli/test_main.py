@@ -90,6 +90,7 @@ def script(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         ("interrupt", 130, ["error: interrupted"]),
         ("disk", 1, ["error: results: No space left on device"]),
         ("memory", 1, ["error: out of memory; smaller env.num_envs, ppo.num_steps or"]),
+        ("bug", 1, ["error: ZeroDivisionError: a bug (modes/probe.py:"]),  # the user's
         ("143", 143, []),
     ],
 )
@@ -116,12 +117,13 @@ def test_ctrl_c_in_a_grid_says_how_to_go_on(
     assert "the same command goes on" in capsys.readouterr().err
 
 
-def test_a_bug_is_reported_with_its_traceback(
-    probe: Path, capsys: pytest.CaptureFixture[str]
+def test_a_bug_of_ours_is_reported_with_its_traceback(
+    probe: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["--mode", "probe", "--ending", "bug"]) == 1
+    monkeypatch.setattr(sys.modules["ppo.cli.main"], "results_folder", None)
+    assert cli.main(["--mode", "probe"]) == 1
     error = capsys.readouterr().err
-    assert "Traceback" in error and error.endswith("internal error: ZeroDivisionError: a bug\n")
+    assert "Traceback" in error and "internal error: TypeError: 'NoneType' object is" in error
 
 
 @pytest.mark.parametrize(

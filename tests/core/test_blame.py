@@ -11,7 +11,7 @@ import pytest
 from gymnasium.envs.registration import EnvSpec
 
 import ppo
-from ppo.core.blame import cannot_unpack, described, is_raised_by_gymnasium, place_of
+from ppo.core.blame import cannot_unpack, described, is_of_users, is_raised_by_gymnasium, place_of
 
 ROOT = Path(ppo.__file__).parents[1]
 GYMNASIUM = Path(gymnasium.__file__).parent
@@ -34,6 +34,13 @@ def raised_in(file: Path, body: str = "raise KeyError('goal')") -> Exception:
 def test_a_file_beside_the_package_is_the_user_s(name: str, monkeypatch) -> None:
     monkeypatch.chdir(ROOT)
     assert place_of(raised_in(ROOT / name)) == f"{name}:2 in step"
+
+
+def test_what_a_user_s_code_asks_of_a_library_is_the_user_s(tmp_path: Path) -> None:
+    asked = raised_in(tmp_path / "nets.py", "import json; json.loads('{')")
+    assert is_of_users(asked) and is_of_users(raised_in(tmp_path / "nets.py"))
+    asked = raised_in(tmp_path / "nets.py", "from ppo import Config; Config.load('nowhere')")
+    assert not is_of_users(asked) and not is_of_users(raised_in(ROOT / "ppo/envs/base.py"))
 
 
 @pytest.mark.parametrize("file", [ROOT / "ppo/envs/base.py", GYMNASIUM / "core.py"])
