@@ -160,7 +160,7 @@ def _unknown(word: str, mode: str, parser: Parser, argv: list[str]) -> str:
     if owners:
         return f"{flag} belongs to --mode {', '.join(owners)}, not to --mode {mode}"
     known = [name for name in parser.names() if name.startswith("--")]
-    meant = nearest(flag, known)
+    meant = nearest(flag[2:], [name[2:] for name in known]).replace("you mean ", "you mean --")
     if "--set" in known and (setting := _setting(word, argv)):
         meant = f"; write --set {shlex.quote(setting)}"
     return f"{flag}: unknown flag{meant} (see --mode {mode} --help)"

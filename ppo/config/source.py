@@ -273,7 +273,7 @@ def _bytes_of(path: FilePath, name: str) -> bytes:
 def _yaml_nearby(path: FilePath) -> str:
     """The configuration files beside one that is missing."""
     try:
-        found = sorted(file.name for file in path.parent.glob("*.yaml"))[:5]
+        found = sorted(file.name for file in path.parent.glob("[!.]*.yaml"))[:5]
     except OSError:
         return ""
     return f" (in that folder: {one_line(', '.join(found))})" if found else ""

@@ -247,13 +247,15 @@ def suggestion(model: type[BaseModel], path: Path, value: Any = None) -> str:
 def flag_as_setting(model: type[BaseModel], flag: str, value: str | None) -> str:
     """`env.num_envs=8` of the words `--num-envs 8`, where they name a setting; or nothing.
 
+    Of settings with one name in several sections it is the first, such as `ppo.learning_rate`.
+
     Args:
         value: as it was typed; it is left open where another library means something else by it.
     """
     word = flag.lstrip("-").replace("-", "_")
     known = [name for name, field in known_paths(model).items() if not is_model(field.annotation)]
     named = [name for name in known if word in (name, name.rpartition(".")[2])]
-    key = synonyms().get(word) or (named[0] if len(named) == 1 else "")
+    key = synonyms().get(word) or (named[0] if named else "")
     if key not in known:
         return ""
     return f"{key}={'VALUE' if value is None or word in OTHER_VALUES else value}"

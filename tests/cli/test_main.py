@@ -145,6 +145,11 @@ def test_a_bug_of_ours_is_reported_with_its_traceback(
             ["--mode", "probe", "--lr", "3e-4"],
             "--lr: unknown flag; write --set ppo.learning_rate=3e-4 (see",
         ),
+        (  # imitation.learning_rate is another one
+            ["--mode", "probe", "--learning_rate", "3e-4"],
+            "--learning_rate: unknown flag; write --set ppo.learning_rate=3e-4 (see",
+        ),
+        (["--mode", "probe", "--wandb"], "--wandb: unknown flag (see"),  # nothing is like it
         (["--mode", "probe", "--gamma=0.9"], "--gamma: unknown flag; write --set ppo.gamma=0.9 ("),
         (
             ["--mode", "probe", "--network.hidden-sizes", "[64, 64]"],

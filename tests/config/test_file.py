@@ -262,6 +262,7 @@ def test_no_tag_is_acted_upon(tmp_path: Path, tag: str, monkeypatch: pytest.Monk
 def test_folders_pipes_and_missing_files_are_named(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "other.yaml").write_text("")
+    (tmp_path / ".pre-commit-config.yaml").write_text("")
     for name, reason in [
         (".", "is a folder"),
         ("pipe", "is not a regular file"),
