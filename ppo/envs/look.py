@@ -24,7 +24,7 @@ from ppo.envs.host import masks
 from ppo.envs.make import choose_backend, make_environments
 from ppo.envs.observations import ObservationEncoder, layout_of, without_text
 from ppo.envs.vector_make import is_open
-from ppo.envs.wrapping import make_single
+from ppo.envs.wrapping import closing, make_single
 
 STEPS, SHARE = 2000, 50  # of the look: at most so many, and one in so many of the run
 EPISODES = 20  # enough for a mean
@@ -92,7 +92,7 @@ def _of_spaces(section: EnvConfig, given: Given) -> Facts:
     """What the spaces say of an environment that is made and not played in."""
     with (
         contextlib.chdir("."),
-        contextlib.closing(make_single(section, given.source)) as env,
+        closing(make_single(section, given.source)) as env,
     ):
         shown = ObservationEncoder(without_text(env.observation_space), given.id).layout
         ActionDecoder(env.action_space, given.id)  # refuses what cannot be acted in

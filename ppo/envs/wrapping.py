@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
@@ -61,3 +62,13 @@ def make_single(config: EnvConfig, source: EnvSpec | Factory, **kwargs: Any) -> 
     """
     env = make_env(source, {**filled(config.kwargs, 0), **kwargs})
     return wrapped(env, wrappers_of(config))
+
+
+@contextlib.contextmanager
+def closing(env: gym.Env) -> Iterator[gym.Env]:
+    """An environment that is closed at the end; an error of its `close` takes nothing away."""
+    try:
+        yield env
+    finally:
+        with contextlib.suppress(Exception, SystemExit):
+            env.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import numbers
 import os
@@ -24,7 +23,7 @@ from ppo.envs.given import Given, read
 from ppo.envs.host import masks
 from ppo.envs.host.stacking import FrameStack
 from ppo.envs.ids import find_spec
-from ppo.envs.wrapping import make_single
+from ppo.envs.wrapping import closing, make_single
 from ppo.policies.pictures import picture
 from ppo.policies.play import EVALUATION_ENVS, longest
 from ppo.policies.play import evaluate as play_episodes
@@ -168,9 +167,10 @@ def render(policy: Policy, path: Path, seed: int, source: Any = None) -> Path:
     from PIL import Image
 
     env = _drawing(policy, source)
-    with contextlib.closing(env):
+    with closing(env):
         frames = _frames(env, policy, seed)
-        duration = 1000 / ((env.metadata or {}).get("render_fps") or 30)
+        told = (env.metadata or {}).get("render_fps")
+        duration = 1000 / (told if isinstance(told, int | float) and told > 0 else 30)
     images = [Image.fromarray(frame) for frame in frames]
     file = io.BytesIO()
     images[0].save(file, "GIF", save_all=True, append_images=images[1:], duration=duration, loop=0)
@@ -186,7 +186,7 @@ def refuse_undrawn(policy: Policy) -> None:
         EnvironmentFault: it failed when it was to.
     """
     name = policy.config.env.id
-    with contextlib.closing(_drawing(policy)) as env:
+    with closing(_drawing(policy)) as env:
         _asked(name, "reset", env.reset, seed=0)
         _drawn(name, env)
 
@@ -208,13 +208,14 @@ def _drawing(policy: Policy, source: Any = None) -> gym.Env:
         if made is None or made.render_mode != MODE:
             blind = made is not None and MODE not in (made.metadata or {}).get("render_modes", ())
             if made is not None:
-                made.close()
+                with closing(made):
+                    pass
             why = _declares_none(settings.id) if blind else UserError(f"--render: {error}")
             raise why from error
         env = made  # a factory's own choice
     if type(env.unwrapped).render is gym.Env.render:
-        env.close()
-        raise _declares_none(settings.id)
+        with closing(env):
+            raise _declares_none(settings.id)
     return FrameStack(env, settings.frame_stack) if settings.frame_stack > 1 else env
 
 

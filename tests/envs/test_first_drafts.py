@@ -12,9 +12,10 @@ import pytest
 import torch
 from env_tools import make
 
-from ppo import cli
+from ppo import Config, cli
 from ppo.core.errors import EnvironmentFault, RunError, UserError
 from ppo.envs.base import episode_seed
+from ppo.envs.look import facts_of
 
 LINES = inspect.getsource(clumsy_env).splitlines()
 DEEPER = 1 + next(i for i, line in enumerate(LINES) if "to be named" in line)
@@ -141,6 +142,15 @@ def test_an_error_in_a_vectorized_environment_has_its_place(what, kind, message)
     with pytest.raises(kind, match=message) as caught:
         five_steps(what, "Side", backend="vector")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("what", ["exit_in_close", "key_in_close"])
+@pytest.mark.parametrize("backend", ["sync", "async"])
+def test_an_environment_that_fails_to_close_has_given_all_it_had(backend, what):
+    assert len(five_steps(what, backend=backend)) == 5
+    sets = ["env.id=clumsy_env:Clumsy-v0", f"env.kwargs={{what: {what}}}", f"env.backend={backend}"]
+    config = Config.from_dict({}, [*sets, "env.num_envs=auto"])
+    assert facts_of(config, None, plays=False).action_entries == 0
 
 
 @pytest.mark.parametrize("name", ["NoSeed", "NoSeedLimit", "SeedAloneLimit"])

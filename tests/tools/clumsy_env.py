@@ -124,6 +124,12 @@ class Clumsy(gym.Env):
         if what in SPACES:
             setattr(self, *SPACES[what])
 
+    def close(self):
+        if self.what == "exit_in_close":
+            raise SystemExit(3)
+        if self.what == "key_in_close":
+            self._deeper({}, "window")
+
     def _deeper(self, table, key):
         return table[key]  # the line that is to be named
 

@@ -22,7 +22,7 @@ from ppo.envs.host.checks import shortened
 from ppo.envs.host.stacking import FrameStack
 from ppo.envs.ids import make_env
 from ppo.envs.numbered import filled
-from ppo.envs.wrapping import Wrapping, wrapped
+from ppo.envs.wrapping import Wrapping, closing, wrapped
 
 
 class Task(NamedTuple):
@@ -135,9 +135,7 @@ class Slot:
 
     def close(self) -> None:
         """Closes the environment and discards it, even after an error."""
-        try:
-            self.env.close()
-        except (Exception, SystemExit):
+        with closing(self.env):
             pass
 
     def restart(self) -> None:

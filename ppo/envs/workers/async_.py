@@ -38,6 +38,7 @@ from ppo.envs.workers.supervisor import (
     anonymous_memory,
 )
 from ppo.envs.workers.worker import STEP
+from ppo.envs.wrapping import closing
 
 MAX_DEATHS = 3  # of workers within
 DEATH_WINDOW = 200  # steps
@@ -82,9 +83,8 @@ class AsyncEnvironments(HostEnvironments):
         self._text = to_text(spec)
         self._seed = task.run_seed
         with contextlib.chdir("."):  # workers start from here, wherever it goes
-            env = make_task_env(spec, task, first_index)  # for its spaces; it is never stepped
-            self._describe(env, spec.id, num_envs, task.run_seed)
-            env.close()
+            with closing(make_task_env(spec, task, first_index)) as env:  # it is never stepped
+                self._describe(env, spec.id, num_envs, task.run_seed)
         self._memory: int | None = anonymous_memory()
         self._ready = False  # whether `rows` is there
         self._steps = 0

@@ -5,7 +5,6 @@ The data are the same either way, so that a measured time may decide.
 
 from __future__ import annotations
 
-import contextlib
 import statistics
 import time
 
@@ -16,6 +15,7 @@ from ppo.core.errors import UserError
 from ppo.envs.factory import Factory
 from ppo.envs.host.slot import Task, make_task_env
 from ppo.envs.portable import to_text
+from ppo.envs.wrapping import closing
 
 LEAST_STEP = 3e-4  # seconds; shorter steps on a busy machine look like this
 LEAST_SAVED = 1e-3  # seconds in a step of all environments; several times what processes cost in it
@@ -53,7 +53,7 @@ def seconds_of_a_step(spec: EnvSpec, task: Task, index: int) -> float:
     """Median time of a few steps with random actions; 0 where they cannot be made."""
     found: list[float] = []
     try:
-        with contextlib.closing(make_task_env(spec, task, index)) as env:
+        with closing(make_task_env(spec, task, index)) as env:
             env.reset(seed=task.run_seed)
             env.action_space.seed(0)
             end = time.perf_counter() + TRIAL_SECONDS
