@@ -15,11 +15,22 @@ from ppo.core.errors import UserError
 if TYPE_CHECKING:
     from ppo.config import Config
 
+
+class _Once(argparse.Action):
+    """A flag whose second value would replace the first, where others merge files."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option: Any = None) -> None:
+        if getattr(namespace, self.dest) is not None:
+            raise UserError(f"{option} {values}: given twice; put one file's lines into the other")
+        setattr(namespace, self.dest, values)
+
+
 DEFAULT_CONFIG = "config.yaml"
 # The common flags with their options; a mode that uses some of them only names these in `COMMON`.
 COMMON: dict[str, dict[str, Any]] = {
     "--config": {
         "metavar": "FILE",
+        "action": _Once,
         "help": f"settings ({DEFAULT_CONFIG} of this folder, if there)",
     },
     "--set": {

@@ -86,7 +86,10 @@ def import_module(module: str, place: str) -> Any:
 
 def search_here() -> None:
     """Let Python look in the working directory, behind all other places."""
-    here = os.getcwd()
+    try:
+        here = os.getcwd()
+    except OSError:  # it is gone: an environment went into a folder of its own and deleted it
+        return
     if here not in sys.path:  # a program's own folder stands there, or "", which may move
         sys.path.append(here)
 

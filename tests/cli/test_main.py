@@ -149,6 +149,10 @@ def test_a_bug_of_ours_is_reported_with_its_traceback(
             ["--mode", "probe", "--learning_rate", "3e-4"],
             "--learning_rate: unknown flag; write --set ppo.learning_rate=3e-4 (see",
         ),
+        (
+            ["--mode", "probe", "--config", "a.yaml", "--config", "b.yaml"],
+            "--config b.yaml: given twice; put one file's lines into the other",
+        ),
         (["--mode", "probe", "--wandb"], "--wandb: unknown flag (see"),  # nothing is like it
         (["--mode", "probe", "--gamma=0.9"], "--gamma: unknown flag; write --set ppo.gamma=0.9 ("),
         (
