@@ -9,10 +9,9 @@ from value_tools import make_learner
 GAMMA = 0.99
 TASKS = {
     "FrozenLake-v1": (30, "env.num_envs=16", "ppo.num_steps=128", "ppo.num_minibatches=8"),
-    "Taxi-v4": (20, "env.num_envs=16", "ppo.num_steps=128", "ppo.num_minibatches=8"),
+    "Taxi-v4": (40, "env.num_envs=16", "ppo.num_steps=128", "ppo.num_minibatches=8"),
 }
-# Explained variance and error wanted. Taxi's 500 states are far from settled after 40,000 steps.
-WANTED = {"FrozenLake-v1": (0.9, 0.3), "Taxi-v4": (0.3, 1.5)}
+LEAST_EXPLAINED, LARGEST_ERROR = 0.9, 0.3
 
 
 def true_values(table, policy):
@@ -26,6 +25,15 @@ def true_values(table, policy):
                 rewards[state] += weight * reward
                 transitions[state, after] += weight * (not ends)
     return np.linalg.solve(np.eye(size) - GAMMA * transitions, rewards)
+
+
+def inputs_of(env, size):
+    """What the networks see of each state [S, size]: which it is, and its mask if it has one."""
+    states = torch.eye(len(env.P))
+    if size == len(env.P):
+        return states
+    masks = np.stack([env.action_mask(state) for state in env.P])
+    return torch.cat([states, torch.from_numpy(masks).float()], -1)
 
 
 def judged(env_id, scale=1.0):
@@ -46,12 +54,14 @@ def judged(env_id, scale=1.0):
         learner.step()
     visited = learner.collector(batches)[0].obs.flatten(0, 1)
     agent, frame = learner.objective.agent, learner.objective.value_scale
+    env = gym.make(env_id).unwrapped
+    inputs = inputs_of(env, visited.shape[-1])
+    states = visited[:, : len(env.P)].argmax(-1)
+    assert torch.equal(inputs[states], visited)
     with torch.no_grad():
-        states = visited.argmax(-1).numpy()
-        eye = torch.eye(visited.shape[-1])
-        policy = torch.softmax(agent.policy_params(eye), -1).double().numpy()
-        values = frame.from_norm(agent.values_norm(eye))[:, 0].double().numpy() / scale
-    truth = true_values(gym.make(env_id).unwrapped.P, policy)
+        policy = torch.softmax(agent.policy_params(inputs), -1).double().numpy()
+        values = frame.from_norm(agent.values_norm(inputs))[:, 0].double().numpy() / scale
+    truth = true_values(env.P, policy)
     error = truth[states] - values[states]
     explained = 1 - error.var() / truth[states].var()
     return explained, np.sqrt(np.square(error).mean()) / (float(frame.std[0]) / scale)
@@ -62,6 +72,5 @@ def judged(env_id, scale=1.0):
 @pytest.mark.parametrize("env_id", TASKS)
 def test_values_of_a_table_are_the_true_ones(env_id, scale):
     explained, error_over_std = judged(env_id, scale)
-    least, most = WANTED[env_id]
-    assert explained > least
-    assert error_over_std < most
+    assert explained > LEAST_EXPLAINED
+    assert error_over_std < LARGEST_ERROR
