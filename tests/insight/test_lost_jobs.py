@@ -8,7 +8,6 @@ from stand_in_jobs import StandIn, plan
 from ppo.core.errors import UserError
 from ppo.insight.experiments.experiment import open_experiment
 from ppo.insight.experiments.launchers.base import LOST
-from ppo.insight.experiments.launchers.local import LocalLauncher
 from ppo.insight.experiments.run import run_experiment, run_grid_of
 from ppo.insight.experiments.tables import Overview
 
@@ -45,7 +44,7 @@ def test_a_job_that_is_lost_goes_on_where_it_was(tmp_path):
     assert resumed(launcher) == [False, True, True]
 
 
-class LostAtOnce(LocalLauncher):
+class LostAtOnce(StandIn):
     """The first starts are lost before there is a run, after a warning of some library."""
 
     def __init__(self, losses=1):

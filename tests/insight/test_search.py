@@ -141,8 +141,10 @@ def test_a_run_is_read_once_in_each_tenth_of_it(tmp_path, monkeypatch):
             looks.append(handle)
             return None if len(looks) < 50 else handle
 
+    pytest.importorskip("optuna")
     looks, reads = [], []
     read = module.read_records
+    monkeypatch.setattr(module, "POLL", 0.0)
     monkeypatch.setattr(module, "read_records", lambda run: [reads.append(run), read(run)][1])
     asked = searching("ppo.gamma=0.5..1", trials=1)
     Tuner(asked, open_search(asked, tmp_path), Lasting()).run()
