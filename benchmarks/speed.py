@@ -94,7 +94,7 @@ class Contestant(NamedTuple):
 def ours(work: Workload) -> Contestant:
     from ppo.algorithm import build
     from ppo.config import Config
-    from ppo.core.recording import CALLS, CHECKS
+    from ppo.core.recording import CHECKS, FEW
 
     settings = {
         "env.id": work.env_id,
@@ -102,6 +102,7 @@ def ours(work: Workload) -> Contestant:
         "env.backend": work.backend,
         "env.normalize_observations": str(work.normalize).lower(),
         "env.calibration_steps": 0,
+        "train.total_timesteps": 10**8,  # so that all that is recorded is recorded early
         "network.shared_encoder": "false",
         "ppo.num_steps": work.num_steps,
         "ppo.num_epochs": work.num_epochs,
@@ -120,8 +121,7 @@ def ours(work: Workload) -> Contestant:
     learner.step()
     startup = time.perf_counter() - begin
     if not work.compiles:  # until the functions that are called often are recorded
-        steps = min(work.num_steps, work.num_epochs * work.num_minibatches)
-        for _ in range((CALLS + CHECKS) // steps):
+        for _ in range(FEW + CHECKS):
             learner.step()
     return Contestant(learner.step, learner.steps_per_batch, startup)
 

@@ -1,6 +1,6 @@
 """After the update: the health of critic and network, and the observation statistics' lesson.
 
-One function of whole tensors, compiled where `system.compile` asks for it.
+One function of whole tensors, compiled where `system.compile` asks for it, and else recorded.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from ppo.algorithm.health import Numbers
 from ppo.algorithm.optimizer import FlatParameters
 from ppo.algorithm.update import UpdateTable
 from ppo.core import parallel
-from ppo.core.capturing import captured
-from ppo.core.compiling import compiled, keep
+from ppo.core.compiling import keep
 from ppo.core.data import Batch
+from ppo.core.recording import faster
 from ppo.losses.base import Knobs
 from ppo.losses.objective import Objective
 
@@ -24,22 +24,30 @@ class Examine:
     """Measures, then updates the observation normalizer: a batch uses one set of statistics.
 
     The gradients that reach a shared encoder are those before the update: `remember` takes them.
+
+    Args:
+        batches: that are computed eagerly in the whole run, as far as any are.
     """
 
     def __init__(
-        self, objective: Objective, flat: FlatParameters, device: torch.device, compile_it: bool
+        self,
+        objective: Objective,
+        flat: FlatParameters,
+        device: torch.device,
+        compile_it: bool,
+        batches: float,
     ) -> None:
         self.objective, self.flat = objective, flat
         self.shared = health.SharedGradients(objective, flat)
-        self.device = device
+        self.device, self.batches = device, batches
         self._shares = torch.full((2,), torch.nan, device=device)
         self.run_as(compile_it)
 
     def run_as(self, graphs: bool) -> None:
-        """From now on by compiled graphs, or eagerly."""
-        faster, alone = compiled if graphs else captured, not parallel.is_active()
-        self._examine = faster(self.examine, self.device) if alone else self.examine
-        self._measure = faster(self.shared.measure, self.device)
+        """From now on by compiled graphs, or eagerly and recorded."""
+        make, alone = faster(graphs, self.device, self.batches), not parallel.is_active()
+        self._examine = make(self.examine) if alone else self.examine
+        self._measure = make(self.shared.measure)
 
     def remember(self, batch: Batch, knobs: Knobs) -> None:
         """Call it before the update."""

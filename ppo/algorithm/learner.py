@@ -26,7 +26,7 @@ from ppo.algorithm.rollout.exploration import NoiseColor
 from ppo.algorithm.schedules import in_force
 from ppo.algorithm.snapshot import Snapshot, of_a_rank, of_earlier_versions
 from ppo.algorithm.stopwatch import Stopwatch
-from ppo.algorithm.switch import Switch
+from ppo.algorithm.switch import Switch, eager_batches
 from ppo.algorithm.targets import Prepare, TargetSettings, by_component, silence
 from ppo.algorithm.update import Update
 from ppo.config import Config
@@ -82,8 +82,9 @@ class Learner(nn.Module):
             "slow_until": 0,
         }
         self.discount, self.rewards, self.reward_scale = discount, rewards, rewards.scale
-        self.prepare = Prepare(objective, settings, rewards, self.last_mean, device, self.compiled)
-        self.examine = Examine(objective, optimizer.flat, device, self.compiled)
+        how = device, self.compiled, eager_batches(config, switch)
+        self.prepare = Prepare(objective, settings, rewards, self.last_mean, *how)
+        self.examine = Examine(objective, optimizer.flat, *how)
         self.grace = Grace()
         self._snapshot: Snapshot | None = None
         normal_noise = objective.agent.distribution.normal_noise

@@ -17,10 +17,10 @@ from ppo.algorithm import health
 from ppo.algorithm.health import Numbers
 from ppo.algorithm.rewards import Rewards
 from ppo.core import parallel
-from ppo.core.capturing import captured
-from ppo.core.compiling import compiled, fix_addresses, keep
+from ppo.core.compiling import fix_addresses, keep
 from ppo.core.data import Batch, Rollout
 from ppo.core.errors import UserError
+from ppo.core.recording import faster
 from ppo.core.registry import nearest
 from ppo.functional.policy import normalize_advantages
 from ppo.functional.returns import generalized_advantages
@@ -114,7 +114,9 @@ class Prepare:
 
     Args:
         last_mean: [K] mean of the previous batch's returns; kept up to date here.
-        compile_it: compile; several processes, whose statistics meet in the middle, do not.
+        compile_it: compile, otherwise it is recorded; several processes, whose statistics meet in
+            the middle, do neither.
+        batches: that are computed eagerly in the whole run, as far as any are.
     """
 
     def __init__(
@@ -125,18 +127,17 @@ class Prepare:
         last_mean: Tensor,
         device: torch.device,
         compile_it: bool,
+        batches: float,
     ) -> None:
         self.objective, self.settings, self.rewards = objective, settings, rewards
-        self.last_mean = last_mean
-        self.device = device
+        self.last_mean, self.device, self.batches = last_mean, device, batches
         fix_addresses(last_mean)
         self.run_as(compile_it)
 
     def run_as(self, graphs: bool) -> None:
-        """From now on by a compiled graph, or eagerly."""
-        faster = compiled if graphs else captured
-        alone = not parallel.is_active()
-        self._prepare = faster(self.prepare, self.device) if alone else self.prepare
+        """From now on by a compiled graph, or eagerly and recorded."""
+        make, alone = faster(graphs, self.device, self.batches), not parallel.is_active()
+        self._prepare = make(self.prepare) if alone else self.prepare
 
     @torch.no_grad()
     def __call__(self, rollout: Rollout) -> tuple[Batch, Numbers]:

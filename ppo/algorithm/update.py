@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any, NamedTuple
 
 import torch
@@ -13,10 +12,10 @@ from ppo.algorithm.optimizer import Adam
 from ppo.config import PPOConfig
 from ppo.core import parallel
 from ppo.core.arguments import settled
-from ppo.core.compiling import compiled, fix_addresses, keep
+from ppo.core.compiling import fix_addresses, keep
 from ppo.core.data import Batch
 from ppo.core.randomness import generator
-from ppo.core.recording import recorded
+from ppo.core.recording import faster
 from ppo.core.signals import Grace
 from ppo.losses.base import Knobs
 from ppo.losses.objective import Objective
@@ -77,13 +76,11 @@ class Update:
         self.compiles = graphs
         device = self.optimizer.flat.theta.device
         steps = self.batches * self.config.num_epochs * self.config.num_minibatches
-        faster: Any = functools.partial(recorded, device=device, expected=steps)
-        if graphs:
-            faster = functools.partial(compiled, device=device)
+        make: Any = faster(graphs, device, steps)
         # Gradients that ranks must average leave the graph half way; one process fuses it all.
         alone = not parallel.is_active()
-        self._gradient = self.gradient if alone else faster(self.gradient)
-        self._step = faster(self.step) if alone else self.step
+        self._gradient = self.gradient if alone else make(self.gradient)
+        self._step = make(self.step) if alone else self.step
 
     @torch.enable_grad()  # an environment with a network of its own may have turned it off
     def __call__(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -23,16 +23,34 @@ def operations(function: Callable[..., Any], tensors: Sequence[Tensor]) -> Graph
     the `meta` of a node is the result.
 
     Raises:
-        Exception: it cannot be recorded, since the host looks at a value.
+        Exception: it cannot be recorded, since the host looks at a value. What it had changed by
+            then is as before.
     """
     graph, module = Graph(), torch.nn.Module()
     seen = _Seen(graph, module)
     for index, tensor in enumerate(tensors):
         seen.result(graph.placeholder(f"arg{index}"), tensor)
-    with torch_internals.watching(seen.run):
-        found = function(*tensors)
+    try:
+        with torch_internals.watching(seen.run):
+            found = function(*tensors)
+    except BaseException:
+        seen.undo()
+        raise
     graph.output(map_aggregate(tuple(found), seen.node))
     return GraphModule(module, graph)
+
+
+def written(operation: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
+    """The tensors, or their nodes, among the arguments whose memory an operation changes."""
+    schema = getattr(operation, "_schema", None)
+    if schema is None or not schema.is_mutable:
+        return []
+    found: list[Any] = []
+    for place, declared in enumerate(schema.arguments):
+        if declared.alias_info is not None and declared.alias_info.is_write:
+            given = args[place] if place < len(args) else kwargs.get(declared.name)
+            found += given if isinstance(given, (list, tuple)) else [given]
+    return [part for part in found if part is not None]
 
 
 class _Seen:
@@ -41,17 +59,25 @@ class _Seen:
     def __init__(self, graph: Graph, module: torch.nn.Module) -> None:
         self.graph, self.module = graph, module
         self.nodes: dict[int, tuple[Node, Tensor]] = {}  # by id; tensors live as long
+        self.changed: list[tuple[Tensor, Tensor]] = []  # in place, with what each was
 
     def run(self, operation: Any, args: Any, kwargs: Any) -> Any:
         """The result of an operation that is called now."""
         if operation is aten.lift_fresh.default:  # what Python made: made again in each call
             operation = aten.clone.default
+        self.changed += [(tensor, tensor.clone()) for tensor in written(operation, args, kwargs)]
         found = operation(*args, **kwargs)
         node = self.graph.call_function(
             operation, map_aggregate(args, self.node), map_aggregate(kwargs, self.node)
         )
         self.result(node, found)
         return found
+
+    @torch.no_grad()
+    def undo(self) -> None:
+        """Puts back what was changed in place."""
+        for tensor, before in reversed(self.changed):
+            tensor.copy_(before)
 
     def node(self, value: Any) -> Any:
         """The node of a tensor; another value as it is."""

@@ -1,16 +1,18 @@
 """Eager functions replayed without Python, to the bit, where nothing is compiled.
 
 A gradient step of a small network is four hundred operations of a microsecond each, and Python and
-autograd take three times as long as the operations. So a function that is called often is recorded
-once, as the list of the operations that it runs (the backward pass among them), and the list is run
-by torch's own interpreter from then on. No compiler is needed. The same kernels run in the same
-order, so every number is that of the eager function: the first replays are compared with it bit by
-bit, and a function that differs, or that cannot be recorded, stays eager.
+autograd take three times as long as the operations; what is done once a batch is alike. So a
+function that is called often is recorded once, as the list of the operations that it runs (the
+backward pass among them), and the list is run by torch's own interpreter from then on. No compiler
+is needed. The same kernels run in the same order, so every number is that of the eager function:
+the first replays are compared with it bit by bit, and a function that differs, or that cannot be
+recorded, stays eager.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
@@ -21,21 +23,35 @@ from torch.fx import GraphModule, Node
 from ppo.core import torch_internals
 from ppo.core.arguments import ByLook, leaves, look, refill
 from ppo.core.capturing import captured
+from ppo.core.compiling import compiled
 from ppo.core.operations import operations
 from ppo.core.simplify import simplify
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-CALLS = 1000  # before a function is recorded, which takes as long as a thousand of them save
-FEW = 20  # the same where thousands are sure to come
+CALLS = 200  # before a function is recorded, which takes about as long as these save
+FEW = 20  # the same where more than twice CALLS are sure to come
 CHECKS = 3  # replays that are compared with the function
+LARGE = (
+    2**27
+)  # bytes of arguments: to copy them takes memory, and Python's share of the time is small
+
+
+def faster(graphs: bool, device: torch.device, calls: float) -> Callable[[F], F]:
+    """What makes a function faster: a compiled graph, or a record.
+
+    Args:
+        calls: that are to come where it is recorded.
+    """
+    if graphs:
+        return functools.partial(compiled, device=device)
+    return functools.partial(recorded, device=device, expected=calls)
 
 
 def recorded(function: F, device: torch.device, expected: float = 0.0) -> F:
     """`function`, replayed once it has been called often; on a GPU as a CUDA graph.
 
-    What it reads beside its arguments may change in place only, as with compiled functions, and
-    what it changes it changes last.
+    What it reads beside its arguments may change in place only, as with compiled functions.
 
     Args:
         expected: how many calls are to come. It decides when the function is recorded, which
@@ -55,7 +71,7 @@ class Recorded(ByLook):
 
     def __init__(self, function: Callable[..., Any], expected: float = 0.0) -> None:
         self._function = function
-        self._calls = min(FEW, CALLS) if expected > 3 * CALLS else CALLS
+        self._calls = min(FEW, CALLS) if expected > 2 * CALLS else CALLS
         self._records: dict[Any, _Record] = {}
 
     def graph(self, *args: Any) -> Callable[..., Any]:
@@ -85,6 +101,8 @@ class _Record:
         if self._calls_left > 0:
             return self._function(*args)
         self._run = self._function  # for good, should this raise an error
+        if sum(tensor.nbytes for tensor in leaves(args)) > LARGE:
+            return self._function(*args)
         try:
             graph, found = _trace(self._function, args)
         except Exception:  # a value is looked at by the host, or torch cannot record any more

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.fx import Graph, GraphModule, Node
-from torch.fx.node import map_arg
 
 from ppo.core import torch_internals
+from ppo.core.operations import written
 
 aten = torch.ops.aten
 WITH_A_NUMBER = ("mul", "add", "sub", "div", "eq", "ne", "lt", "le", "gt", "ge")
@@ -199,12 +199,4 @@ def _shares(node: Node) -> bool:
 
 def _written(node: Node) -> set[Node]:
     """Nodes whose memory an operation changes."""
-    schema = getattr(node.target, "_schema", None)
-    if schema is None or not schema.is_mutable:
-        return set()
-    found: set[Node] = set()
-    for place, declared in enumerate(schema.arguments):
-        if declared.alias_info is not None and declared.alias_info.is_write:
-            given = node.args[place] if place < len(node.args) else node.kwargs.get(declared.name)
-            map_arg(given, lambda part: found.add(_memory(part)))
-    return found
+    return {_memory(part) for part in written(node.target, node.args, node.kwargs)}

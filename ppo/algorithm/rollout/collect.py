@@ -22,11 +22,10 @@ from ppo.algorithm.rollout.players import (
     States,
 )
 from ppo.core import parallel
-from ppo.core.capturing import captured
 from ppo.core.compiling import compiled, keep
 from ppo.core.data import Cut, Rollout, begins_anew, is_end
 from ppo.core.randomness import generator
-from ppo.core.recording import recorded
+from ppo.core.recording import faster, recorded
 from ppo.envs.base import Environments
 from ppo.envs.simulator import SimulatorEnvironments
 from ppo.envs.torch_env import TorchEnvironments
@@ -105,7 +104,7 @@ class Collector:
                 ready = self.agent.distribution.ready
                 act = recorded(actor.act, device, self.batches * self.num_steps)
                 self.player = kind(act, envs, device, ready)
-        self._finish = (compiled if graphs else captured)(self.finish, device)
+        self._finish = faster(graphs, device, self.batches)(self.finish)
 
     def mark(self) -> Moment:
         """This moment, for `rewind`: an unfinished batch can be dropped without a trace."""
