@@ -10,11 +10,11 @@ import torch
 from trials import assert_same, result, settings
 
 from ppo import Config, Trainer
-from ppo.algorithm import build, examine, switch, targets, update
+from ppo.algorithm import build, switch
 from ppo.algorithm.ahead import Ahead, compile_all, request_of
 from ppo.algorithm.rollout import collect, players
 from ppo.algorithm.switch import Switch
-from ppo.core import compiling
+from ppo.core import compiling, recording
 from ppo.core.errors import Dropped
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
@@ -92,7 +92,7 @@ def graphs(monkeypatch) -> list[str]:
 
         return graph
 
-    for module in (collect, examine, players, targets, update):
+    for module in (collect, players, recording):
         monkeypatch.setattr(module, "compiled", compiled)
     monkeypatch.setattr(compiling, "obstacle", lambda device: None)
     monkeypatch.setattr(switch, "num_cores", lambda: 1)
@@ -199,7 +199,7 @@ def test_the_process_ahead_compiles_for_the_arguments_that_the_run_has(
 
         return graph
 
-    for module in (collect, examine, players, targets, update):
+    for module in (collect, players, recording):
         monkeypatch.setattr(module, "compiled", compiled)
     run = learner(*more)
     compile_all(request_of(run))

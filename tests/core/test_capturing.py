@@ -14,7 +14,7 @@ from torch import Tensor
 from ppo.algorithm import build, examine, targets, update
 from ppo.algorithm.rollout import collect, players
 from ppo.config import Config
-from ppo.core import torch_internals
+from ppo.core import recording, torch_internals
 from ppo.core.arguments import leaves, refill
 from ppo.core.capturing import Captured, fix_address, on_a_gpu
 from ppo.core.compiling import compiled
@@ -161,7 +161,7 @@ def both_ways(
         return made[-1]
 
     def records(faster: Any) -> list[dict[str, Any]]:
-        for module in (collect, examine, players, targets, update):
+        for module in (collect, examine, players, recording, targets, update):
             for name in (names | {"keep"}) & vars(module).keys():
                 monkeypatch.setattr(module, name, copies if name == "keep" else faster)
         config = Config.from_dict({}, [*SMALL, f"system.compile={compiles}", *more])

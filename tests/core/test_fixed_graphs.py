@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from ppo.algorithm import build, examine, targets, update
+from ppo.algorithm import build
 from ppo.algorithm.rollout import collect, players
 from ppo.config import Config
+from ppo.core import recording
 from ppo.core.arguments import look
 from ppo.core.compiling import FixedGraphs
 from ppo.losses.balancers import REGISTRY as BALANCERS
@@ -48,7 +49,7 @@ def test_nothing_changes_that_only_torch_itself_would_look_at(more: list[str], m
     def compiled(function: Any, device: Any, loops: bool = False) -> Any:
         return torch.compile(function, backend="eager", fullgraph=True, dynamic=False)
 
-    for module in (collect, examine, players, targets, update):
+    for module in (collect, players, recording):
         monkeypatch.setattr(module, "compiled", compiled)
     config = Config.from_dict({}, [*SMALL, *more])
     device = build.prepare_torch(config)

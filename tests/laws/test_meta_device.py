@@ -17,7 +17,7 @@ from simulators import Everything, Native
 from ppo.algorithm import build
 from ppo.algorithm.rollout import collect, players
 from ppo.config import Config
-from ppo.core import compiling, randomness
+from ppo.core import compiling, randomness, recording
 from ppo.losses import ADVANTAGES, balancers
 from ppo.networks import MEMORIES, encoders
 from ppo.values import CLIPS, HEADS, SCALES
@@ -43,8 +43,8 @@ def meta(monkeypatch):
     monkeypatch.setattr(randomness, "torch", OnTheHost())
     # A device other than the CPU compiles what plays on it, which the meta device cannot.
     monkeypatch.setattr(compiling, "compiled", lambda function, *_, **__: function)
-    for module in ("collect", "players"):
-        monkeypatch.setattr(f"ppo.algorithm.rollout.{module}.compiled", lambda f, *_, **__: f)
+    for module in (collect, players, recording):
+        monkeypatch.setattr(module, "compiled", lambda f, *_, **__: f)
 
 
 NEEDS = {"ppo.return_normalizer=symlog": "ppo.value_clip=none"}
