@@ -349,4 +349,6 @@ def test_a_record_may_hold_what_is_no_number(odd: Any) -> None:
     np.testing.assert_array_equal(log.get("kl"), [expected] * 3)
     endless = odd in (10**400, float("inf"))
     assert log.nonfinite["kl"].tolist() == [endless] * 3
+    alone = from_records([{"kl": odd}] * 2)
+    np.testing.assert_array_equal(alone.get("kl"), [expected] * 2)
     assert len(from_records([])) == 0
