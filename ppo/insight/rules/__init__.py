@@ -7,9 +7,9 @@ says so: a critic on raw rewards does depend on their scale.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 
@@ -24,6 +24,8 @@ RULES = Registry("ppo.insight.rules")
 FATAL, SEVERE, MILD = "fatal", "severe", "mild"
 LAST = 99  # number of a rule that claims no place
 EARLIEST = 5  # batches before which only fatal rules may speak (J)
+
+Kind = TypeVar("Kind", bound="type[Rule]")
 
 
 @dataclass(frozen=True)
@@ -55,9 +57,10 @@ class Finding:
 
 
 class Rule:
-    """A rule; see `ppo/insight/rules/learning_rate_too_high.py` for a plain one.
+    """A rule; see `ppo/insight/rules/critic_overfits.py` for a plain one.
 
     Attributes:
+        illness: what it finds, under which it is filed.
         number: place in the causal order; smaller is nearer to the cause. It decides between
             findings that `explains`, severity and the first batch leave level.
         needs: alternatives, each a tuple of metrics that must all be present.
@@ -103,6 +106,17 @@ class Rule:
             confidence,
             self.explains,
         )
+
+
+def rule(illness: str) -> Callable[[Kind], Kind]:
+    """Decorator that files a rule under the illness that it finds."""
+
+    def keep(kind: Kind) -> Kind:
+        kind.illness = illness
+        RULES.register(illness)(kind)
+        return kind
+
+    return keep
 
 
 def _typed(log: MetricsLog, changes: Sequence[Change]) -> list[Change]:

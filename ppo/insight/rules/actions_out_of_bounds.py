@@ -7,7 +7,7 @@ from scipy import special
 
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
-from ppo.insight.rules import MILD, RULES, SEVERE, Change, Finding, Rule
+from ppo.insight.rules import MILD, SEVERE, Change, Finding, Rule, rule
 from ppo.insight.rules._signs import first_finite, lasting, median, rises
 
 OUTSIDE = 0.3  # share of sampled actions (J)
@@ -17,9 +17,8 @@ LONG = 20  # batches before a share is judged; a start too wide shows itself soo
 MOST = 0.7  # share at which the gradient sees next to nothing
 
 
-@RULES.register("actions_out_of_bounds")
+@rule("actions_out_of_bounds")
 class ActionsOutOfBounds(Rule):
-    illness = "actions_out_of_bounds"
     number = 27
     waits = 10
     needs = (("action_out_of_bounds_share",), ("policy_std",))

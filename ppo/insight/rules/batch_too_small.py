@@ -8,7 +8,7 @@ import numpy as np
 
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
-from ppo.insight.rules import MILD, RULES, SEVERE, Change, Finding, Rule
+from ppo.insight.rules import MILD, SEVERE, Change, Finding, Rule, rule
 from ppo.insight.rules._signs import ALIKE, known, lasting, median, rises
 
 EPISODES = 5.0  # that end in a batch (J)
@@ -25,9 +25,8 @@ OF_TINY = (
 )
 
 
-@RULES.register("batch_too_small")
+@rule("batch_too_small")
 class BatchTooSmall(Rule):
-    illness = "batch_too_small"
     number = 26
     severity = MILD
     waits = 8

@@ -6,7 +6,7 @@ import numpy as np
 
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
-from ppo.insight.rules import MILD, RULES, SEVERE, Change, Finding, Rule
+from ppo.insight.rules import MILD, SEVERE, Change, Finding, Rule, rule
 from ppo.insight.rules._signs import (
     FROZEN,
     begins_late,
@@ -25,9 +25,8 @@ FITS = 0.02  # explained variance after minus before the update (J)
 WORKS = 0.02  # root error now over that of the first batch: nothing left to explain
 
 
-@RULES.register("critic_blind")
+@rule("critic_blind")
 class CriticBlind(Rule):
-    illness = "critic_blind"
     number = 15
     severity = MILD
     waits = LONG

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
-from ppo.insight.rules import RULES, Change, Finding, Rule
+from ppo.insight.rules import Change, Finding, Rule, rule
 from ppo.insight.rules._signs import lasting, median
 
 AFTER, BEFORE = 0.9, 0.3  # explained variance after and before the update (J)
 
 
-@RULES.register("critic_overfits")
+@rule("critic_overfits")
 class CriticOverfits(Rule):
-    illness = "critic_overfits"
     number = 16
     needs = (("explained_variance", "explained_variance_after"),)
     sources = ("calibrated here",)

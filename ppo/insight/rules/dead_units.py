@@ -8,7 +8,7 @@ import numpy as np
 
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
-from ppo.insight.rules import MILD, RULES, SEVERE, Change, Finding, Rule
+from ppo.insight.rules import MILD, SEVERE, Change, Finding, Rule, rule
 from ppo.insight.rules._signs import (
     begins_late,
     falls,
@@ -28,9 +28,8 @@ BIASES = 1e-4  # KL of a policy of which nothing else moves at an ordinary rate 
 SEEN = 20  # batches
 
 
-@RULES.register("dead_units")
+@rule("dead_units")
 class DeadUnits(Rule):
-    illness = "dead_units"
     number = 18
     severity = MILD
     needs = (("dead_units",), ("effective_rank",), ("explained_variance", "approx_kl"))

@@ -8,7 +8,7 @@ import numpy as np
 
 from ppo.core.figures import number, setting
 from ppo.insight.logs.log import Column, MetricsLog
-from ppo.insight.rules import RULES, Change, Finding, Rule
+from ppo.insight.rules import Change, Finding, Rule, rule
 from ppo.insight.rules._signs import falls, known, median, ordinary_rate, present, rises
 
 KEY = "ppo.entropy_coefficient"
@@ -31,9 +31,8 @@ PACE = 0.8  # of the mean pace, in each third of the run (M: sick 0.9, healthy 0
 WORSE = 0.5  # of that, where the return falls meanwhile (M: sick 0.6)
 
 
-@RULES.register("entropy_coefficient_too_high")
+@rule("entropy_coefficient_too_high")
 class EntropyCoefficientTooHigh(Rule):
-    illness = "entropy_coefficient_too_high"
     number = 14
     waits = RISING
     needs = (("entropy_relative",), ("policy_std",))

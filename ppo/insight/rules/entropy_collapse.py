@@ -6,7 +6,7 @@ import numpy as np
 
 from ppo.core.figures import number, setting
 from ppo.insight.logs.log import Column, MetricsLog
-from ppo.insight.rules import RULES, Change, Finding, Rule
+from ppo.insight.rules import Change, Finding, Rule, rule
 from ppo.insight.rules._signs import (
     SIGN,
     at_once,
@@ -29,9 +29,8 @@ SURE = 0.5  # of its spread, below which a policy was trained before the log beg
 NARROW = 0.05  # policy std in action units, where it starts there (J; not unit-free)
 
 
-@RULES.register("entropy_collapse")
+@rule("entropy_collapse")
 class EntropyCollapse(Rule):
-    illness = "entropy_collapse"
     number = 13
     needs = (("entropy_relative",), ("policy_std",))
     explains = (

@@ -6,7 +6,7 @@ import numpy as np
 
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
-from ppo.insight.rules import RULES, Change, Finding, Rule
+from ppo.insight.rules import Change, Finding, Rule, rule
 from ppo.insight.rules._signs import lasting, median, normalizes_returns, return_scale
 
 AGE = 3.0  # distance of the statistics from the batch (M: healthy to 1.3)
@@ -14,9 +14,8 @@ LONG = 25  # batches: at the start returns run away from any statistics (M)
 DRIFT = 1.0  # change of the returns' mean from batch to batch (M: healthy to 0.5)
 
 
-@RULES.register("frame_lag")
+@rule("frame_lag")
 class FrameLag(Rule):
-    illness = "frame_lag"
     number = 21
     waits = 30
     needs = (("frame_age",), ("return_drift",))

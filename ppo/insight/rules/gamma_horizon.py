@@ -9,7 +9,7 @@ import numpy as np
 from ppo.core.figures import number, setting
 from ppo.insight.logs.columns import as_last_written
 from ppo.insight.logs.log import MetricsLog
-from ppo.insight.rules import MILD, RULES, SEVERE, Change, Finding, Rule
+from ppo.insight.rules import MILD, SEVERE, Change, Finding, Rule, rule
 from ppo.insight.rules._signs import known, lasting, median, rises, settled
 
 FAR, NEAR = 10.0, 0.1  # horizon 1 / (1 - gamma) over the mean length of an episode (J)
@@ -19,9 +19,8 @@ LONG = 20  # batches
 BLIND = 0.3  # explained variance (J)
 
 
-@RULES.register("gamma_horizon")
+@rule("gamma_horizon")
 class GammaHorizon(Rule):
-    illness = "gamma_horizon"
     number = 25
     severity = MILD
     needs = (("mean_episode_length",),)

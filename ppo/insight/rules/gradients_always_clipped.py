@@ -6,7 +6,7 @@ import numpy as np
 
 from ppo.core.figures import number
 from ppo.insight.logs.log import Column, MetricsLog
-from ppo.insight.rules import RULES, Change, Finding, Rule
+from ppo.insight.rules import Change, Finding, Rule, rule
 from ppo.insight.rules._signs import alike, cut, lasting, median, return_scale, rises
 
 CUT = 30.0  # gradient norm over the clip (M: healthy to 19 with a narrow policy, sick to 8,500)
@@ -14,9 +14,8 @@ BLIND = 0.5  # explained variance: a critic that works makes large gradients har
 SHARE = 0.9  # of the steps
 
 
-@RULES.register("gradients_always_clipped")
+@rule("gradients_always_clipped")
 class GradientsAlwaysClipped(Rule):
-    illness = "gradients_always_clipped"
     number = 8
     needs = (("grad_clip_factor",), ("grad_norm",))
     explains = ("learning_rate_too_low",)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ppo.core.figures import number, setting
 from ppo.insight.logs.log import Column, MetricsLog
-from ppo.insight.rules import MILD, RULES, SEVERE, Change, Finding, Rule
+from ppo.insight.rules import MILD, SEVERE, Change, Finding, Rule, rule
 from ppo.insight.rules._signs import (
     NARROW_CLIP,
     ORDINARY_RATE,
@@ -36,9 +36,8 @@ USUAL = 3e-4  # learning rate (S: Stable-Baselines3)
 EARLY = 10  # batches within which a rate far above the usual shows itself
 
 
-@RULES.register("learning_rate_too_high")
+@rule("learning_rate_too_high")
 class LearningRateTooHigh(Rule):
-    illness = "learning_rate_too_high"
     number = 10
     needs = (("approx_kl",), ("clip_fraction",), ("learning_rate", "mean_episode_return"))
     explains = (

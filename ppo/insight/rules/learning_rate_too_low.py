@@ -6,7 +6,7 @@ import numpy as np
 
 from ppo.core.figures import number, setting
 from ppo.insight.logs.log import Column, MetricsLog
-from ppo.insight.rules import MILD, RULES, SEVERE, Change, Finding, Rule
+from ppo.insight.rules import MILD, SEVERE, Change, Finding, Rule, rule
 from ppo.insight.rules._critic import stands
 from ppo.insight.rules._signs import (
     FROZEN,
@@ -39,9 +39,8 @@ CLIMBS = 0.1  # of the return's range, from the third quarter to the last (J)
 PACE = 5e-4  # KL of a policy that is held there; an ordinary one moves ten times as far (J)
 
 
-@RULES.register("learning_rate_too_low")
+@rule("learning_rate_too_low")
 class LearningRateTooLow(Rule):
-    illness = "learning_rate_too_low"
     number = 12
     waits = EARLY
     needs = (

@@ -6,7 +6,7 @@ import numpy as np
 
 from ppo.core.figures import number
 from ppo.insight.logs.log import Column, MetricsLog
-from ppo.insight.rules import MILD, RULES, Change, Finding, Rule
+from ppo.insight.rules import MILD, Change, Finding, Rule, rule
 from ppo.insight.rules._signs import known, median, rises
 
 WINDOW = 20  # batches
@@ -14,9 +14,8 @@ STILL, LEARNS = 0.01, 0.2  # relative improvement (documented case: 0 against 44
 DONE = 0.1  # of its first loss, or unexplained share: a loss this small has nothing to learn
 
 
-@RULES.register("loss_imbalance")
+@rule("loss_imbalance")
 class LossImbalance(Rule):
-    illness = "loss_imbalance"
     number = 24
     severity = MILD  # a component may be noise, or come only once the task is solved
     waits = WINDOW

@@ -8,7 +8,7 @@ import numpy as np
 
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
-from ppo.insight.rules import RULES, Change, Finding, Rule
+from ppo.insight.rules import Change, Finding, Rule, rule
 from ppo.insight.rules._critic import stands
 from ppo.insight.rules._signs import (
     begins_late,
@@ -37,9 +37,8 @@ OF_STEPS = ("learning_rate_too_low", "value_loss_weight_too_small")
 COLLAPSED = 0.1  # relative entropy below which the lack of reward may be a consequence
 
 
-@RULES.register("no_reward_signal")
+@rule("no_reward_signal")
 class NoRewardSignal(Rule):
-    illness = "no_reward_signal"
     number = 3
     waits = 10
     needs = (("return_std",), ("mean_episode_return",), ("reward_zero_share",))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ppo.insight.logs.log import MetricsLog
-from ppo.insight.rules import FATAL, RULES, Change, Finding, Rule
+from ppo.insight.rules import FATAL, Change, Finding, Rule, rule
 
 ORDER = (  # where a bad number can enter, first to last
     "reward_nonfinite",
@@ -25,9 +25,8 @@ FROM_REWARDS = ORDER[:4]
 COUNTS = ("reward_nonfinite", "skipped_minibatches")  # the trainer's own counts of bad numbers
 
 
-@RULES.register("non_finite")
+@rule("non_finite")
 class NonFinite(Rule):
-    illness = "non_finite"
     number = 1
     severity = FATAL
     waits = 1

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ppo.core.figures import number
 from ppo.insight.logs.log import Column, MetricsLog
-from ppo.insight.rules import RULES, Change, Finding, Rule
+from ppo.insight.rules import Change, Finding, Rule, rule
 from ppo.insight.rules._signs import (
     LATE,
     SIGN,
@@ -34,9 +34,8 @@ BY_BATCH = ("ppo", "cleanrl")  # writers whose returns are of one batch, so that
 PART = 6  # stretches that a run is cut into
 
 
-@RULES.register("not_learning")
+@rule("not_learning")
 class NotLearning(Rule):
-    illness = "not_learning"
     number = 29
     waits = 12  # of which a clear fall can be seen
     needs = (("mean_episode_return",),)

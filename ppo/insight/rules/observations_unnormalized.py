@@ -8,7 +8,7 @@ import numpy as np
 
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
-from ppo.insight.rules import RULES, SEVERE, Change, Finding, Rule
+from ppo.insight.rules import SEVERE, Change, Finding, Rule, rule
 from ppo.insight.rules._signs import (
     begins_late,
     clip_range,
@@ -45,9 +45,8 @@ UNMOVED = 0.03  # change of the policy's std or relative entropy
 QUIET = 1.5e-3  # KL, while it is erratic
 
 
-@RULES.register("observations_unnormalized")
+@rule("observations_unnormalized")
 class ObservationsUnnormalized(Rule):
-    illness = "observations_unnormalized"
     number = 17
     waits = 10
     needs = (

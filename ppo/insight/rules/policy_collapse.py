@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ppo.core.figures import number
 from ppo.insight.logs.log import Column, MetricsLog
-from ppo.insight.rules import RULES, Change, Finding, Rule
+from ppo.insight.rules import Change, Finding, Rule, rule
 from ppo.insight.rules._signs import batch_noise, begins_late, harder, known, median, window
 
 LOST = 0.25  # of the best gain, for good (J)
@@ -33,9 +33,8 @@ MOVERS = (
 MOVED = 5.0  # times its own median
 
 
-@RULES.register("policy_collapse")
+@rule("policy_collapse")
 class PolicyCollapse(Rule):
-    illness = "policy_collapse"
     number = 19
     waits = 2 * STAYS
     needs = (("mean_episode_return",),)

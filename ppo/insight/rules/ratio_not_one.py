@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
-from ppo.insight.rules import RULES, Change, Finding, Rule
+from ppo.insight.rules import Change, Finding, Rule, rule
 from ppo.insight.rules._signs import lasting, median
 
 LARGEST = 1e-4  # max |ratio - 1| on the first minibatch (S: "if ratios are not 1, there is a bug")
 ROUNDED = 0.2  # with encoders in bfloat16, which round by the shape of a batch; seen: 0.075
 
 
-@RULES.register("ratio_not_one")
+@rule("ratio_not_one")
 class RatioNotOne(Rule):
-    illness = "ratio_not_one"
     number = 4
     needs = (("ratio_first",),)
     explains = ("learning_rate_too_high", "learning_rate_too_low")

@@ -6,7 +6,7 @@ import numpy as np
 
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
-from ppo.insight.rules import MILD, RULES, SEVERE, Change, Finding, Rule
+from ppo.insight.rules import MILD, SEVERE, Change, Finding, Rule, rule
 from ppo.insight.rules._signs import HISTORY, known, median, spikes, trifling
 
 ROBUST_SIGMAS = 1e3  # of the rewards' interquartile scale (J; threads: 1e5)
@@ -15,9 +15,8 @@ SOME = 0.01  # of the mean return, that the spread must be (J)
 FAR = 10.0  # times as far up as down (J)
 
 
-@RULES.register("reward_outlier")
+@rule("reward_outlier")
 class RewardOutlier(Rule):
-    illness = "reward_outlier"
     number = 2
     severity = SEVERE
     needs = (("reward_outlier",), ("return_std",), ("value_rmse",))

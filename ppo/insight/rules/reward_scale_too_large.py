@@ -8,7 +8,7 @@ import numpy as np
 
 from ppo.core.figures import number, setting
 from ppo.insight.logs.log import UNSURE_UNITS, Column, MetricsLog
-from ppo.insight.rules import MILD, RULES, Change, Finding, Rule
+from ppo.insight.rules import MILD, Change, Finding, Rule, rule
 from ppo.insight.rules._signs import (
     ORDINARY_RATE,
     begins_late,
@@ -40,9 +40,8 @@ LATE = 0.3  # of the run, after which a scale that was right can only have follo
 WEIGHTLESS = 1e-3  # a value loss weight below which the weight is the cause
 
 
-@RULES.register("reward_scale_too_large")
+@rule("reward_scale_too_large")
 class RewardScaleTooLarge(Rule):
-    illness = "reward_scale_too_large"
     number = 5
     needs = (("explained_variance", "value_rmse"), ("value_rmse", "mean_episode_return"))
     explains = (

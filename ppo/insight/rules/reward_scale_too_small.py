@@ -6,16 +6,15 @@ import numpy as np
 
 from ppo.core.figures import number, setting
 from ppo.insight.logs.log import Column, MetricsLog
-from ppo.insight.rules import RULES, Change, Finding, Rule
+from ppo.insight.rules import Change, Finding, Rule, rule
 from ppo.insight.rules._signs import known, lasting, median, normalizes_returns, rises
 
 SMALL = 1e-2  # std of returns that floors such as 1e-4 under a root already bend (S); a unit
 BONUS = 0.5  # entropy bonus over the std of raw advantages (J)
 
 
-@RULES.register("reward_scale_too_small")
+@rule("reward_scale_too_small")
 class RewardScaleTooSmall(Rule):
-    illness = "reward_scale_too_small"
     number = 6
     needs = (("return_std",), ("mean_episode_return", "explained_variance"))
     explains = ("observations_unnormalized", "entropy_coefficient_too_high", "critic_blind")

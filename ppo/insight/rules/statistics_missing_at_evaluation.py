@@ -6,7 +6,7 @@ import numpy as np
 
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
-from ppo.insight.rules import RULES, Change, Finding, Rule
+from ppo.insight.rules import Change, Finding, Rule, rule
 from ppo.insight.rules._signs import known, median
 
 LOST = 0.5  # of the gain since the start of training (J)
@@ -14,9 +14,8 @@ CLEAR = 5.0  # times the noise between batches that the gain must have been
 EVALUATIONS = 3
 
 
-@RULES.register("statistics_missing_at_evaluation")
+@rule("statistics_missing_at_evaluation")
 class StatisticsMissingAtEvaluation(Rule):
-    illness = "statistics_missing_at_evaluation"
     number = 28
     needs = (("evaluation_return", "mean_episode_return"),)
     sources = ("rl-zoo #275", "Stable-Baselines3 #870")

@@ -6,16 +6,15 @@ import numpy as np
 
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
-from ppo.insight.rules import RULES, Change, Finding, Rule
+from ppo.insight.rules import Change, Finding, Rule, rule
 from ppo.insight.rules._signs import first_finite, lasting, median, rises
 
 FIXED = 0.95  # share from the first batch on: a task of fixed length, if it is learned
 AT_LIMIT = 0.5  # share of episodes that end at one and the same greatest length (J)
 
 
-@RULES.register("time_limit_as_failure")
+@rule("time_limit_as_failure")
 class TimeLimitAsFailure(Rule):
-    illness = "time_limit_as_failure"
     number = 23
     waits = 20
     needs = (("at_limit_share", "timeout_share"),)

@@ -6,7 +6,7 @@ import numpy as np
 
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
-from ppo.insight.rules import MILD, RULES, SEVERE, Change, Finding, Rule
+from ppo.insight.rules import MILD, SEVERE, Change, Finding, Rule, rule
 from ppo.insight.rules._signs import lasting, median, ordinary_rate, rises
 
 GROWTH = 5.0  # KL of the last epoch over the first (J)
@@ -19,9 +19,8 @@ KL = 0.03  # of a log that has no KL by epoch (J)
 FAST_CRITIC = 0.35  # root error after over before the first batch: fitted within one batch (M)
 
 
-@RULES.register("too_many_epochs")
+@rule("too_many_epochs")
 class TooManyEpochs(Rule):
-    illness = "too_many_epochs"
     number = 11
     needs = (("approx_kl_first_epoch", "approx_kl_last_epoch"), ("approx_kl", "clip_fraction"))
     explains = (

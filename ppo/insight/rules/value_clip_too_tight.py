@@ -6,7 +6,7 @@ import numpy as np
 
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
-from ppo.insight.rules import RULES, Change, Finding, Rule
+from ppo.insight.rules import Change, Finding, Rule, rule
 from ppo.insight.rules._signs import (
     alike,
     begins_late,
@@ -27,9 +27,8 @@ LONG = 12  # batches before a width is judged by the error alone
 NARROW = 0.05  # width over root error: twenty batches to close the gap (J)
 
 
-@RULES.register("value_clip_too_tight")
+@rule("value_clip_too_tight")
 class ValueClipTooTight(Rule):
-    illness = "value_clip_too_tight"
     number = 7
     needs = (("value_clip_fraction",), ("value_rmse",))
     explains = ("critic_blind", "value_loss_weight_too_small", "value_loss_dominates")

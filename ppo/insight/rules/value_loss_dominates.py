@@ -6,7 +6,7 @@ import numpy as np
 
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
-from ppo.insight.rules import MILD, RULES, SEVERE, Change, Finding, Rule
+from ppo.insight.rules import MILD, SEVERE, Change, Finding, Rule, rule
 from ppo.insight.rules._signs import alike, cut, lasting, median, rises, value_weight
 
 RATIO = 100.0  # value over policy gradient on shared parameters (M: healthy 1 to 3, 100 converged)
@@ -15,9 +15,8 @@ SHARE = 0.99  # the same ratio as a share
 HEAVY = 5.0  # a value loss weight ten times the usual 0.5, where no gradient is logged (J)
 
 
-@RULES.register("value_loss_dominates")
+@rule("value_loss_dominates")
 class ValueLossDominates(Rule):
-    illness = "value_loss_dominates"
     number = 9
     needs = (
         ("value_to_policy_gradient", "grad_clip_factor"),

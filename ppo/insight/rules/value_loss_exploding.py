@@ -6,7 +6,7 @@ import numpy as np
 
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
-from ppo.insight.rules import RULES, Change, Finding, Rule
+from ppo.insight.rules import Change, Finding, Rule, rule
 from ppo.insight.rules._signs import known, median, return_scale, rises, trifling
 
 ERROR = 3.0  # root error over the largest std of the returns so far (J)
@@ -16,9 +16,8 @@ RETURNS = 1.5  # growth of the returns' std that would explain it (S: PantheonRL
 WINDOW = 10  # batches over which the growth is measured
 
 
-@RULES.register("value_loss_exploding")
+@rule("value_loss_exploding")
 class ValueLossExploding(Rule):
-    illness = "value_loss_exploding"
     number = 20
     waits = WINDOW
     needs = (

@@ -8,7 +8,7 @@ import numpy as np
 
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
-from ppo.insight.rules import RULES, Change, Finding, Rule
+from ppo.insight.rules import Change, Finding, Rule, rule
 from ppo.insight.rules._critic import stands
 from ppo.insight.rules._signs import lasting, median, value_weight
 
@@ -20,9 +20,8 @@ RATHER = 0.1  # value loss, beside which a bonus is little, if the critic learns
 DRIFTS = 0.3  # explained variance that a critic without any weight may drift to (J)
 
 
-@RULES.register("value_loss_weight_too_small")
+@rule("value_loss_weight_too_small")
 class ValueLossWeightTooSmall(Rule):
-    illness = "value_loss_weight_too_small"
     number = 22
     waits = 8
     needs = (("explained_variance", "value_loss"),)
