@@ -42,6 +42,9 @@ class Change:
     times: float = 0.0
 
 
+SLOWER = Change("ppo.learning_rate", "", "a third of what it was", times=1 / 3)
+
+
 @dataclass(frozen=True)
 class Finding:
     """What a rule found; `confidence` is from 0 to 1, `remedies` are best first."""
@@ -94,8 +97,13 @@ class Rule:
         changes: Sequence[Change],
         confidence: float = 0.8,
         severity: str | None = None,
+        explains: Sequence[str] | None = None,
     ) -> Finding:
-        """A finding of this rule, from row `row` of the log on."""
+        """A finding of this rule, from row `row` of the log on.
+
+        Args:
+            severity, explains: where they are not those of the rule.
+        """
         return Finding(
             self.illness,
             severity or self.severity,
@@ -104,7 +112,7 @@ class Rule:
             describe([(c.key, c.value, c.note) for c in _typed(log, changes)], log.writer),
             self.sources,
             confidence,
-            self.explains,
+            self.explains if explains is None else tuple(explains),
         )
 
 

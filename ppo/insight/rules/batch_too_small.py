@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from ppo.core.figures import number
@@ -23,6 +21,10 @@ OF_TINY = (
     "reward_scale_too_large",  # which estimates the critic's reach from the batch
     "reward_outlier",
 )
+CHANGES = (
+    Change("ppo.num_steps", "", "four times as many steps a batch", times=4.0),
+    Change("env.num_envs", "", "or as many more environments", times=4.0),
+)
 
 
 @rule("batch_too_small")
@@ -41,8 +43,8 @@ class BatchTooSmall(Rule):
         steps = log.batch_steps()
         if median(steps) < TINY:
             evidence = f"{number(median(steps))} steps a batch"
-            finding = self.found(log, 0, evidence, self._changes(), 0.7, SEVERE)
-            return replace(finding, explains=(*self.explains, *OF_TINY))
+            explained = (*self.explains, *OF_TINY)
+            return self.found(log, 0, evidence, CHANGES, 0.7, SEVERE, explained)
         if len(log) < 2 * WINDOW:
             return None
         episodes = steps / log.get("mean_episode_length")
@@ -62,10 +64,4 @@ class BatchTooSmall(Rule):
             f"{number(median(episodes[row:]))} episodes end in a batch, "
             f"explained variance moves by {number(unsteady)}"
         )
-        return self.found(log, row, evidence, self._changes(), confidence=0.4)
-
-    def _changes(self) -> list[Change]:
-        return [
-            Change("ppo.num_steps", "", "four times as many steps a batch", times=4.0),
-            Change("env.num_envs", "", "or as many more environments", times=4.0),
-        ]
+        return self.found(log, row, evidence, CHANGES, confidence=0.4)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
-from ppo.insight.rules import MILD, SEVERE, Change, Finding, Rule, rule
+from ppo.insight.rules import MILD, SEVERE, SLOWER, Change, Finding, Rule, rule
 from ppo.insight.rules._signs import (
     begins_late,
     falls,
@@ -26,6 +24,18 @@ RANK = 0.1  # effective rank over width (J)
 NOTHING = 1e-6  # explained variance of one value for all states, in 32 bits (M)
 BIASES = 1e-4  # KL of a policy of which nothing else moves at an ordinary rate (M: 1e-6)
 SEEN = 20  # batches
+CHANGES = (
+    Change("network.layer_norm", "true"),
+    SLOWER,
+    Change("ppo.num_epochs", "", "half as many epochs", times=0.5),
+)
+OF_ALL = (  # what units explain that are all dead
+    "policy_collapse",
+    "no_reward_signal",
+    "learning_rate_too_low",
+    "critic_blind",
+    "observations_unnormalized",
+)
 
 
 @rule("dead_units")
@@ -46,13 +56,13 @@ class DeadUnits(Rule):
         row = lasting(dead > DEAD, LONG - 5, LONG)
         if row is not None:
             evidence = f"{number(100 * median(dead[row:]))} % of the units are dead"
-            return self.found(log, int(rows[row]), evidence, self._changes(), confidence=0.6)
+            return self.found(log, int(rows[row]), evidence, CHANGES, confidence=0.6)
         rows, rank = known(log.get("effective_rank"))
         row = lasting((rank < RANK) & (rank <= 1), 3, 4) if len(log) >= LONG else None
         if row is None or not rank[-1] < 0.5 * np.max(rank):
             return None
         evidence = f"effective rank {number(100 * median(rank[row:]))} % of the width and falling"
-        return self.found(log, int(rows[row]), evidence, self._changes(), confidence=0.4)
+        return self.found(log, int(rows[row]), evidence, CHANGES, confidence=0.4)
 
     def _by_traces(self, log: MetricsLog) -> Finding | None:
         """One value for all states, and a policy that hardly moves although its rate is ordinary:
@@ -66,14 +76,5 @@ class DeadUnits(Rule):
         evidence = f"the critic has one value for all states in {len(variance)} batches, and KL is"
         evidence += f" {number(moves)} at an ordinary learning rate: only the last biases move"
         look = Change("", "", "look whether observations are all zero, or hidden units all dead")
-        changes = [look, Change("env.normalize_observations", "true"), *self._changes()]
-        found = self.found(log, int(rows[0]), evidence, changes, 0.97, SEVERE)
-        explained = ("no_reward_signal", "learning_rate_too_low", "critic_blind")
-        return replace(found, explains=(*self.explains, *explained, "observations_unnormalized"))
-
-    def _changes(self) -> list[Change]:
-        return [
-            Change("network.layer_norm", "true"),
-            Change("ppo.learning_rate", "", "a third of what it was", times=1 / 3),
-            Change("ppo.num_epochs", "", "half as many epochs", times=0.5),
-        ]
+        changes = [look, Change("env.normalize_observations", "true"), *CHANGES]
+        return self.found(log, int(rows[0]), evidence, changes, 0.97, SEVERE, OF_ALL)

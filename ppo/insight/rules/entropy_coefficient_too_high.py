@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from ppo.core.figures import number, setting
@@ -62,11 +60,10 @@ class EntropyCoefficientTooHigh(Rule):
             Change(KEY, lower, "" if is_known else "if it is not 0 already"),
             Change("ppo.normalize_returns", "true", "if advantages are not normalized"),
         ]
-        finding = self.found(log, row, evidence, changes, confidence=0.8 if is_known else 0.6)
-        if coefficient > HEAVY:  # no guess: such a policy leaves returns that no critic can tell
-            explained = (*self.explains, "value_clip_too_tight", "gamma_horizon")
-            finding = replace(finding, explains=explained)
-        return finding
+        sure = 0.8 if is_known else 0.6
+        # No guess: such a policy leaves returns that no critic can tell.
+        more = ("value_clip_too_tight", "gamma_horizon") if coefficient > HEAVY else ()
+        return self.found(log, row, evidence, changes, sure, explains=(*self.explains, *more))
 
     def _spreads(self, log: MetricsLog) -> tuple[int | None, str]:
         rows, deviation = known(log.get("policy_std"))

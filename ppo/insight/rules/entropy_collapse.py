@@ -6,7 +6,7 @@ import numpy as np
 
 from ppo.core.figures import number, setting
 from ppo.insight.logs.log import Column, MetricsLog
-from ppo.insight.rules import Change, Finding, Rule, rule
+from ppo.insight.rules import SLOWER, Change, Finding, Rule, rule
 from ppo.insight.rules._signs import (
     SIGN,
     at_once,
@@ -27,6 +27,11 @@ MOST = 0.6  # of that gain, where the rest came afterwards (J)
 DONE = 0.85  # of the run's whole gain: a policy that is this far may be sure of itself (J)
 SURE = 0.5  # of its spread, below which a policy was trained before the log begins (J)
 NARROW = 0.05  # policy std in action units, where it starts there (J; not unit-free)
+OF_NARROW = (  # a policy that starts narrow makes every step a jump
+    "learning_rate_too_high",
+    "too_many_epochs",
+    "gradients_always_clipped",  # those of a mean grow as 1 over its deviation
+)
 
 
 @rule("entropy_collapse")
@@ -116,7 +121,7 @@ class EntropyCollapse(Rule):
         more = setting(max(10 * coefficient, 0.01)) if np.isfinite(coefficient) else "0.01"
         changes = [
             Change("ppo.entropy_coefficient", more),
-            Change("ppo.learning_rate", "", "a third of what it was", times=1 / 3),
+            SLOWER,
         ]
         if not log.has("entropy_relative"):  # choices have no standard deviation
             wider = Change("network.initial_log_std", "0.0")
@@ -125,13 +130,7 @@ class EntropyCollapse(Rule):
             changes.insert(1, Change("", "", SIGN))
         if begins_late(log) and row == 0:  # what came before it is not seen
             return self.found(log, row, evidence, changes, confidence=0.55)
-        finding = self.found(log, row, evidence, changes, confidence=0.8 if row else 0.95)
-        if row == 0:  # a policy that starts narrow makes every step a jump
-            more_explained = (
-                *self.explains,
-                "learning_rate_too_high",
-                "too_many_epochs",
-                "gradients_always_clipped",  # those of a mean grow as 1 over its deviation
-            )
-            return Finding(**{**vars(finding), "explains": more_explained})
-        return finding
+        if row:
+            return self.found(log, row, evidence, changes)
+        explained = (*self.explains, *OF_NARROW)
+        return self.found(log, row, evidence, changes, confidence=0.95, explains=explained)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from ppo.core.figures import number, setting
@@ -17,6 +15,8 @@ BLINK, LONGER = 3.0, 3.0  # steps of a horizon that hides what follows in episod
 SAME = 0.01  # spread of the last returns beside their size, in a task that is solved (J)
 LONG = 20  # batches
 BLIND = 0.3  # explained variance (J)
+EXPLAINS = ("critic_blind", "loss_imbalance", "too_many_epochs", "entropy_coefficient_too_high")
+OF_BLINK = (*EXPLAINS, "no_reward_signal", "learning_rate_too_low", "policy_collapse")
 
 
 @rule("gamma_horizon")
@@ -24,7 +24,7 @@ class GammaHorizon(Rule):
     number = 25
     severity = MILD
     needs = (("mean_episode_length",),)
-    explains = ("critic_blind", "loss_imbalance", "too_many_epochs", "entropy_coefficient_too_high")
+    explains = EXPLAINS
     sources = ("andyljones.com/posts/rl-debugging.html: smaller discount or longer chunks",)
 
     def _solved(self, log: MetricsLog) -> bool:
@@ -57,7 +57,5 @@ class GammaHorizon(Rule):
         better = setting(1 - 1 / max(mean / 2, 2.0))
         change = [Change("ppo.gamma", better)]
         if blink[-1]:
-            finding = self.found(log, row, evidence, change, confidence=0.97, severity=SEVERE)
-            explained = ("no_reward_signal", "learning_rate_too_low", "policy_collapse")
-            return replace(finding, explains=(*self.explains, *explained))
+            return self.found(log, row, evidence, change, 0.97, SEVERE, OF_BLINK)
         return self.found(log, row, evidence, change, confidence=0.4)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ppo.core.figures import number, setting
 from ppo.insight.logs.log import Column, MetricsLog
-from ppo.insight.rules import MILD, SEVERE, Change, Finding, Rule, rule
+from ppo.insight.rules import MILD, SEVERE, SLOWER, Change, Finding, Rule, rule
 from ppo.insight.rules._signs import (
     NARROW_CLIP,
     ORDINARY_RATE,
@@ -103,9 +103,8 @@ class LearningRateTooHigh(Rule):
         return bool(leaps.any() and median(returns[at + 1 :]) < median(returns[: at + 1][-EARLY:]))
 
     def _changes(self, fast: bool) -> list[Change]:
-        third = Change("ppo.learning_rate", "", "a third of what it was", times=1 / 3)
         return [
-            Change("ppo.learning_rate", setting(USUAL)) if fast else third,
+            Change("ppo.learning_rate", setting(USUAL)) if fast else SLOWER,
             Change("ppo.target_kl", "0.01", "stops a batch's updates early"),
             Change("ppo.num_epochs", "", "half as many epochs", times=0.5),
         ]

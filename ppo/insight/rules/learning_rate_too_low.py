@@ -37,6 +37,15 @@ TIGHT = 0.05  # a gradient clip a tenth of the usual: Adam's floor then shortens
 HELD = 0.3  # share of samples outside a narrow clip that sets the pace (J)
 CLIMBS = 0.1  # of the return's range, from the third quarter to the last (J)
 PACE = 5e-4  # KL of a policy that is held there; an ordinary one moves ten times as far (J)
+OF_LOW = (  # a rate this small explains the critic as well
+    "reward_scale_too_large",
+    "critic_blind",
+    "value_loss_weight_too_small",
+    "value_clip_too_tight",
+    "entropy_coefficient_too_high",
+    "no_reward_signal",
+    "policy_collapse",
+)
 
 
 @rule("learning_rate_too_low")
@@ -56,9 +65,7 @@ class LearningRateTooLow(Rule):
         if not log.has("approx_kl") or one_step(log):
             return self._by_rate(log) or self._hardly(log)
         kl, clipped = log.get("approx_kl"), log.get("clip_fraction")
-        narrow = (
-            clip_range(log) < NARROW_CLIP
-        )  # in which the policy is held, however often it is cut
+        narrow = clip_range(log) < NARROW_CLIP  # it holds the policy, however often it is cut
         still = (np.abs(kl) < KL) & (narrow | ~(clipped > CLIPPED))
         row = self._early(log, kl) if len(log) < LONG else lasting(still, LONG - 2, LONG)
         if row is None or self._moved(log):
@@ -89,21 +96,8 @@ class LearningRateTooLow(Rule):
         if narrow:
             changes.insert(0, self._wider(log))
         sure = 0.97 if low or narrow else 0.5
-        finding = self.found(log, row, evidence, changes, confidence=sure)
-        if low:  # a rate this small explains the critic as well
-            explained = (
-                "reward_scale_too_large",
-                "critic_blind",
-                "value_loss_weight_too_small",
-                "value_clip_too_tight",
-                "entropy_coefficient_too_high",
-                "no_reward_signal",
-                "policy_collapse",
-            )
-            return Finding(**{**vars(finding), "explains": explained})
-        if narrow:  # a policy that is held comes to no reward that is seldom
-            return Finding(**{**vars(finding), "explains": ("no_reward_signal",)})
-        return finding
+        held = ("no_reward_signal",) if narrow else ()  # it comes to no reward that is seldom
+        return self.found(log, row, evidence, changes, sure, explains=OF_LOW if low else held)
 
     def _wider(self, log: MetricsLog) -> Change:
         return Change("ppo.clip_epsilon", "0.2", f"the clip range is {number(clip_range(log))}")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from ppo.core.figures import number
@@ -84,11 +82,10 @@ class NoRewardSignal(Rule):
             Change("ppo.entropy_coefficient", "0.01", "more exploration"),
             Change("ppo.num_steps", "", "four times as many steps a batch", times=4.0),
         ]
-        finding = self.found(log, row, evidence, changes, confidence)
-        if stands(log):  # nor does it explain why a critic does not learn that there is none
-            explains = tuple(name for name in self.explains if name not in OF_STEPS)
-            return replace(finding, explains=explains)
-        return finding
+        # Nor does it explain why a critic does not learn that there is none.
+        unexplained = OF_STEPS if stands(log) else ()
+        explained = [name for name in self.explains if name not in unexplained]
+        return self.found(log, row, evidence, changes, confidence, explains=explained)
 
     def _constant(self, log: MetricsLog) -> bool:
         """Whether all mean returns are one and the same."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ppo.insight.logs.log import MetricsLog
-from ppo.insight.rules import FATAL, Change, Finding, Rule, rule
+from ppo.insight.rules import FATAL, SLOWER, Change, Finding, Rule, rule
 
 ORDER = (  # where a bad number can enter, first to last
     "reward_nonfinite",
@@ -62,7 +62,7 @@ class NonFinite(Rule):
             ]
             if rewards
             else [
-                Change("ppo.learning_rate", "", "a third of what it was", times=1 / 3),
+                SLOWER,
                 Change("ppo.normalize_returns", "true"),
                 Change("ppo.max_grad_norm", "0.5"),
             ]

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ppo.core.figures import number
 from ppo.insight.logs.log import Column, MetricsLog
-from ppo.insight.rules import Change, Finding, Rule, rule
+from ppo.insight.rules import SLOWER, Change, Finding, Rule, rule
 from ppo.insight.rules._signs import (
     LATE,
     SIGN,
@@ -77,7 +77,7 @@ class NotLearning(Rule):
         evidence = f"return {number(float(np.mean(returns[:part])))} -> {number(low)}: it fell"
         changes = [
             Change("", "", "look what changes in the environment while training goes on"),
-            Change("ppo.learning_rate", "", "a third of what it was", times=1 / 3),
+            SLOWER,
         ]
         variance = median(log.get("explained_variance")[-LATE:])
         if opposed(log):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from ppo.core.figures import number
@@ -43,6 +41,12 @@ FREE, MANY = 0.5, 40  # clip range, epochs: beyond them a policy goes far by its
 SHARP = 0.2  # std of a policy that steps of an ordinary size tear as well (J)
 UNMOVED = 0.03  # change of the policy's std or relative entropy
 QUIET = 1.5e-3  # KL, while it is erratic
+CHANGES = (
+    Change("env.normalize_observations", "true"),
+    Change("env.observation_scale", "tails", "for entries that are seldom large"),
+    Change("env.squash_observations", "symlog", "for entries over many magnitudes"),
+    Change("ppo.learning_rate", "", "a third, if neither is possible", times=1 / 3),
+)
 
 
 @rule("observations_unnormalized")
@@ -104,7 +108,7 @@ class ObservationsUnnormalized(Rule):
                 parts.append(words.format(number(factor * median(column[row:]))))
         if not rows:
             return None
-        return self.found(log, min(rows), "; ".join(parts), self._changes(), 0.9, SEVERE)
+        return self.found(log, min(rows), "; ".join(parts), CHANGES, 0.9, SEVERE)
 
     def _by_a_constant_critic(self, log: MetricsLog) -> Finding | None:
         """From the first batch on one value for every state, though the policy is trained."""
@@ -120,11 +124,11 @@ class ObservationsUnnormalized(Rule):
         evidence = f"explained variance within {number(largest)} of 0 in {len(variance)} batches"
         evidence += f", though KL is {number(moves)}: all states look alike to the networks"
         look = "look for an entry of the observation that is huge and constant, or for tiny ones"
-        changes = [self._changes()[0], Change("", "", look)]
+        changes = [CHANGES[0], Change("", "", look)]
         sure = 0.97 if exactly else 0.65
-        finding = self.found(log, int(rows[0]), evidence, changes, sure, SEVERE)
-        explained = ("entropy_coefficient_too_high", "no_reward_signal", "policy_collapse")
-        return replace(finding, explains=(*TRACES_EXPLAIN, *explained))
+        more = ("entropy_coefficient_too_high", "no_reward_signal", "policy_collapse")
+        explained = (*TRACES_EXPLAIN, *more)
+        return self.found(log, int(rows[0]), evidence, changes, sure, SEVERE, explained)
 
     def _by_a_torn_policy(self, log: MetricsLog) -> Finding | None:
         """A first step that leaves nothing of the policy, though all that sets its size is modest:
@@ -140,9 +144,9 @@ class ObservationsUnnormalized(Rule):
             return None
         evidence = f"KL {number(float(kl[torn[0]]))} in batch {log.batch(int(torn[0]))}, "
         evidence += f"at a learning rate of {number(rate)} that moves no policy as far"
-        finding = self.found(log, int(torn[0]), evidence, self._changes(), 0.98, SEVERE)
-        explained = ("reward_scale_too_large", "too_many_epochs", "no_reward_signal")
-        return replace(finding, explains=(*self.explains, "policy_collapse", *explained))
+        more = ("policy_collapse", "reward_scale_too_large", "too_many_epochs")
+        explained = (*self.explains, *more, "no_reward_signal")
+        return self.found(log, int(torn[0]), evidence, CHANGES, 0.98, SEVERE, explained)
 
     def _by_traces(self, log: MetricsLog) -> Finding | None:
         seen = log.has("mean_episode_return") and not begins_late(log)
@@ -152,8 +156,7 @@ class ObservationsUnnormalized(Rule):
             row, evidence = trace(log)
             if row is not None:
                 evidence += " at an ordinary learning rate (weak: no figures on inputs in this log)"
-                finding = self.found(log, row, evidence, self._changes(), 0.4, SEVERE)
-                return replace(finding, explains=TRACES_EXPLAIN)
+                return self.found(log, row, evidence, CHANGES, 0.4, SEVERE, TRACES_EXPLAIN)
         return None
 
     def _jumps(self, log: MetricsLog) -> tuple[int | None, str]:
@@ -207,11 +210,3 @@ class ObservationsUnnormalized(Rule):
         spread = log.get("policy_std" if log.has("policy_std") else "entropy_relative")
         first = first_finite(spread)
         return not abs(median(spread[-5:]) / first - 1) < UNMOVED
-
-    def _changes(self) -> list[Change]:
-        return [
-            Change("env.normalize_observations", "true"),
-            Change("env.observation_scale", "tails", "for entries that are seldom large"),
-            Change("env.squash_observations", "symlog", "for entries over many magnitudes"),
-            Change("ppo.learning_rate", "", "a third, if neither is possible", times=1 / 3),
-        ]

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ppo.core.figures import number
 from ppo.insight.logs.log import Column, MetricsLog
-from ppo.insight.rules import Change, Finding, Rule, rule
+from ppo.insight.rules import SLOWER, Change, Finding, Rule, rule
 from ppo.insight.rules._signs import batch_noise, begins_late, harder, known, median, window
 
 LOST = 0.25  # of the best gain, for good (J)
@@ -31,6 +31,11 @@ MOVERS = (
     "grad_norm",
 )
 MOVED = 5.0  # times its own median
+CHANGES = (
+    SLOWER,
+    Change("ppo.target_kl", "0.01"),
+    Change("ppo.learning_rate_schedule", "linear", "and resume from the best checkpoint"),
+)
 
 
 @rule("policy_collapse")
@@ -69,7 +74,7 @@ class PolicyCollapse(Rule):
         moved = _first_mover(log, row, int(rows[fall]))
         if moved:
             evidence += f"; {moved} moved first"
-        return self.found(log, row, evidence, self._changes(), confidence=0.7)
+        return self.found(log, row, evidence, CHANGES, confidence=0.7)
 
     def _at_the_end(
         self, log: MetricsLog, rows: NDArray[np.int64], returns: Column
@@ -84,7 +89,7 @@ class PolicyCollapse(Rule):
         if not lost or gained < 2 * CLEAR * noise or len(returns) - 1 - top < CRASH:
             return None
         evidence = f"return {number(start)} -> {number(best)} -> {number(float(returns[-1]))}"
-        return self.found(log, int(rows[top]), evidence, self._changes(), confidence=0.6)
+        return self.found(log, int(rows[top]), evidence, CHANGES, confidence=0.6)
 
     def _in_between(
         self, log: MetricsLog, rows: NDArray[np.int64], returns: Column, smooth: Column
@@ -108,14 +113,7 @@ class PolicyCollapse(Rule):
         evidence += f" -> {number(float(np.min(smooth[at:])))}"
         evidence += f", {len(falls)} times" if len(falls) > 1 else ""
         row = int(rows[min(at + SMOOTH - 1, len(rows) - 1)])
-        return self.found(log, row, evidence, self._changes(), confidence=0.6)
-
-    def _changes(self) -> list[Change]:
-        return [
-            Change("ppo.learning_rate", "", "a third of what it was", times=1 / 3),
-            Change("ppo.target_kl", "0.01"),
-            Change("ppo.learning_rate_schedule", "linear", "and resume from the best checkpoint"),
-        ]
+        return self.found(log, row, evidence, CHANGES, confidence=0.6)
 
 
 def _plateau(smooth: Column) -> bool:

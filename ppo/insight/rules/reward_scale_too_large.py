@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from ppo.core.figures import number, setting
 from ppo.insight.logs.log import UNSURE_UNITS, Column, MetricsLog
-from ppo.insight.rules import MILD, Change, Finding, Rule, rule
+from ppo.insight.rules import MILD, SEVERE, Change, Finding, Rule, rule
 from ppo.insight.rules._signs import (
     ORDINARY_RATE,
     begins_late,
@@ -103,8 +101,8 @@ class RewardScaleTooLarge(Rule):
         seen = log.writer == "ppo" or (log.has("mean_episode_return") and not begins_late(log))
         if estimated and moderate and (rises(log) or len(log) < LONG or passed or not seen):
             return None
-        finding = self._report(log, row, size, far)
-        return replace(finding, severity=MILD) if estimated and moderate else finding
+        severity = MILD if estimated and moderate else SEVERE
+        return self._report(log, row, size, far, severity)
 
     def _reach(self, log: MetricsLog) -> Column:
         """Reward units by which the critic can move in a batch, as far as the log shows it."""
@@ -132,7 +130,9 @@ class RewardScaleTooLarge(Rule):
         largest = float(np.nanmax(np.abs(log.get("mean_episode_return")), initial=0.0))
         return median(size[row:]) / largest if largest else 0.0
 
-    def _report(self, log: MetricsLog, row: int, size: Column, far: Column) -> Finding:
+    def _report(
+        self, log: MetricsLog, row: int, size: Column, far: Column, severity: str
+    ) -> Finding:
         variance = median(log.get("explained_variance")[row:])
         evidence = (
             f"targets of size {number(median(size[row:]))}, about {number(median(far[row:]))}"
@@ -155,4 +155,4 @@ class RewardScaleTooLarge(Rule):
             Change("env.reward_scale", setting(1 / max(median(size[row:]), 1e-300))),
             Change("ppo.value_loss_weight", "0.25"),
         ]
-        return self.found(log, row, evidence, changes, confidence)
+        return self.found(log, row, evidence, changes, confidence, severity)

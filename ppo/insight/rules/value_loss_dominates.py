@@ -13,6 +13,11 @@ RATIO = 100.0  # value over policy gradient on shared parameters (M: healthy 1 t
 CUT = 5.0  # gradients cut, without which a large ratio is what a converged policy shows (M)
 SHARE = 0.99  # the same ratio as a share
 HEAVY = 5.0  # a value loss weight ten times the usual 0.5, where no gradient is logged (J)
+CHANGES = (
+    Change("ppo.value_loss_weight", "", "a tenth of what it is", times=0.1),
+    Change("ppo.normalize_returns", "true"),
+    Change("network.shared_encoder", "false"),
+)
 
 
 @rule("value_loss_dominates")
@@ -47,7 +52,7 @@ class ValueLossDominates(Rule):
                 )
             else:
                 evidence = f"value gradient is {number(100 * median(share[row:]))} %, " + evidence
-            return self.found(log, row, evidence, self._changes(), confidence=0.8)
+            return self.found(log, row, evidence, CHANGES, confidence=0.8)
         return self._by_weight(log)
 
     def _by_weight(self, log: MetricsLog) -> Finding | None:
@@ -57,16 +62,9 @@ class ValueLossDominates(Rule):
             return None
         evidence = f"value loss weight about {number(weight)} (usual: 0.5)"
         usual = Change("ppo.value_loss_weight", "0.5")
-        changes = [usual, *self._changes()[1:]]
+        changes = [usual, *CHANGES[1:]]
         guessed = not log.has(
             "value_loss_weight"
         )  # and networks of their own may learn all the same
         severity = MILD if guessed and rises(log) else SEVERE
         return self.found(log, 0, evidence, changes, confidence=0.6, severity=severity)
-
-    def _changes(self) -> list[Change]:
-        return [
-            Change("ppo.value_loss_weight", "", "a tenth of what it is", times=0.1),
-            Change("ppo.normalize_returns", "true"),
-            Change("network.shared_encoder", "false"),
-        ]

@@ -6,7 +6,7 @@ import numpy as np
 
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
-from ppo.insight.rules import Change, Finding, Rule, rule
+from ppo.insight.rules import SLOWER, Change, Finding, Rule, rule
 from ppo.insight.rules._signs import known, median, return_scale, rises, trifling
 
 ERROR = 3.0  # root error over the largest std of the returns so far (J)
@@ -14,6 +14,11 @@ GROWS = 5  # batches in a row, not counting single dips
 TIMES = 5.0  # growth of the value loss (J; a documented case: 36k -> 212k in ten batches)
 RETURNS = 1.5  # growth of the returns' std that would explain it (S: PantheonRL #5)
 WINDOW = 10  # batches over which the growth is measured
+CHANGES = (
+    Change("ppo.normalize_returns", "true"),
+    SLOWER,
+    Change("ppo.value_loss_weight", "0.1"),
+)
 
 
 @rule("value_loss_exploding")
@@ -51,7 +56,7 @@ class ValueLossExploding(Rule):
         evidence = (
             f"error {number(recent[0])} -> {number(recent[-1])} standard deviations of the return"
         )
-        return self.found(log, row, evidence, self._changes(), confidence=0.8)
+        return self.found(log, row, evidence, CHANGES, confidence=0.8)
 
     def _by_growth(self, log: MetricsLog) -> Finding | None:
         """Growth of the raw error within WINDOW batches, beyond all that was before."""
@@ -73,17 +78,10 @@ class ValueLossExploding(Rule):
         evidence = (
             f"value loss x{number(now / before)} in {WINDOW} batches, returns x{number(wider)}"
         )
-        return self.found(log, int(rows[-WINDOW]), evidence, self._changes(), confidence=0.6)
+        return self.found(log, int(rows[-WINDOW]), evidence, CHANGES, confidence=0.6)
 
     def _spread(self, log: MetricsLog) -> np.ndarray:
         """Deviation of the returns, or the size of the episode return where that is not logged."""
         if log.has("return_std"):
             return log.get("return_std")
         return np.abs(log.get("mean_episode_return"))
-
-    def _changes(self) -> list[Change]:
-        return [
-            Change("ppo.normalize_returns", "true"),
-            Change("ppo.learning_rate", "", "a third of what it was", times=1 / 3),
-            Change("ppo.value_loss_weight", "0.1"),
-        ]

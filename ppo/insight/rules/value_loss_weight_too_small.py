@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from ppo.core.figures import number
@@ -53,10 +51,9 @@ class ValueLossWeightTooSmall(Rule):
             Change("ppo.value_loss_weight", "0.25" if log.writer == "ppo" else "0.5"),
             Change("ppo.num_epochs", "", "more epochs for the critic", times=2.0),
         ]
-        finding = self.found(log, row, evidence, changes, confidence=0.8)
-        if stands(log):  # a critic of chance hides the way to a reward that is seldom
-            return replace(finding, explains=(*self.explains, "no_reward_signal"))
-        return finding
+        # A critic of chance hides the way to a reward that is seldom.
+        hidden = ("no_reward_signal",) if stands(log) else ()
+        return self.found(log, row, evidence, changes, explains=(*self.explains, *hidden))
 
     def _implied(self, log: MetricsLog) -> float:
         """The weight that total losses imply of returns that are normalized, whose value loss is
