@@ -23,7 +23,7 @@ import numpy as np
 
 from ppo.core.metrics import METRICS
 from ppo.insight.logs import MetricsLog
-from ppo.insight.rules import RULES, Rule, _signs
+from ppo.insight.rules import RULES, Rule, _critic, _signs
 
 TABLE = Path(__file__).parents[1] / "insight" / "borderlines.jsonl"
 Row = dict[str, Any]
@@ -156,7 +156,9 @@ class Search:
     def __init__(self, name: str, draw: random.Random) -> None:
         self.name, self.draw = name, draw
         rule = RULES.get(name)
-        source = "".join(Path(str(m.__file__)).read_text() for m in (module_of(rule), _signs))
+        source = "".join(
+            Path(str(m.__file__)).read_text() for m in (module_of(rule), _signs, _critic)
+        )
         words = set(re.findall(r'"([a-z_.]+)"', source))
         known = {metric.name for metric in METRICS} | {
             "value_rmse", "policy_std", "gamma", "last_minibatch_loss", "evaluation_return",

@@ -26,13 +26,10 @@ RISES = 5.0  # standard errors by which the last quarter's return must exceed th
 LITTLE = 0.01  # of what was won, by which the end of a run may be below its best (J)
 DIPPED = 10.0  # spreads of the last quarter's returns, by which one of the first is below (J)
 ALIKE = 1e-3  # largest std of the return over its mean in a task that is solved (J)
-TRIFLE = 0.1  # of an episode's return, below which an error of the critic is no matter (J)
-LARGE_VALUE_LOSS = 1.0
 JUMP = 10.0  # times all that came before, in std or root error (J)
 FALL_BACK = 3  # batches within which it must have passed
 HISTORY = 3  # batches before the first jump that can be judged
 ORDINARY_RATE = (1e-5, 2e-3)  # learning rates that PPO is commonly run with (J)
-
 NARROWEST = 2  # units of a layer through which hardly anything passes (M: CartPole learns with 4)
 HARDER = 0.1  # of the range of a curriculum's levels, that tells a step from its noise (J)
 MISSING = 5.0  # batches that a log must lack at its start to be called a part of one (J)
@@ -75,7 +72,7 @@ def lasting(mask: NDArray[np.bool_], k: int, n: int, share: float = 0.0) -> int 
 
 def median(column: Column) -> float:
     """Median of the finite values, NaN where there are none."""
-    finite = column[np.isfinite(column)]
+    _, finite = known(column)
     return float(np.median(finite)) if len(finite) else float("nan")
 
 
@@ -97,7 +94,7 @@ def spikes(scale: Column) -> list[int]:
 
 def first_finite(column: Column) -> float:
     """The first finite value, or NaN."""
-    finite = column[np.isfinite(column)]
+    _, finite = known(column)
     return float(finite[0]) if len(finite) else float("nan")
 
 
@@ -140,13 +137,16 @@ def gain(log: MetricsLog) -> float:
     _, returns = known(log.get("mean_episode_return"))
     if len(returns) < 8:
         return float("nan")
-    quarter = max(len(returns) // 4, 2)
-    early, late = returns[:quarter], returns[-quarter:]
-    rise = float(np.mean(late) - np.mean(early)) * np.sqrt(quarter)
+    early, late = _quarters(returns)
+    rise = float(np.mean(late) - np.mean(early)) * np.sqrt(len(early))
     spread = max(batch_noise(log), 1e-9 * float(np.max(np.abs(returns))))
-    if spread == 0:
-        return 0.0
-    return rise / spread
+    return rise / spread if spread else 0.0
+
+
+def _quarters(returns: Column) -> tuple[Column, Column]:
+    """The first and the last quarter of the returns, at least two of each."""
+    quarter = max(len(returns) // 4, 2)
+    return returns[:quarter], returns[-quarter:]
 
 
 def rises(log: MetricsLog) -> bool:
@@ -162,10 +162,9 @@ def leans(log: MetricsLog) -> bool:
     _, returns = known(log.get("mean_episode_return"))
     if len(returns) < 8:
         return len(returns) > 1 and bool(returns[-1] > returns[0])
-    quarter = max(len(returns) // 4, 2)
-    higher = bool(np.median(returns[-quarter:]) > np.max(returns[:quarter]))
-    higher = higher and not lucky(log)
-    return settled(log) or (higher and bool(gain(log) > LEANS and not _gone(log)))
+    early, late = _quarters(returns)
+    higher = np.median(late) > np.max(early) and not lucky(log)
+    return settled(log) or bool(higher and gain(log) > LEANS and not _gone(log))
 
 
 def at_once(log: MetricsLog) -> bool:
@@ -183,7 +182,7 @@ def lucky(log: MetricsLog) -> bool:
     """Whether the return left its floor, that of most first batches, by next to nothing: a few
     episodes among many ended otherwise."""
     _, returns = known(log.get("mean_episode_return"))
-    early, late = returns[: max(len(returns) // 4, 2)], returns[-max(len(returns) // 4, 2) :]
+    early, late = _quarters(returns)
     floor = median(early)
     won = float(np.mean(late)) - floor
     return bool(floor == np.min(early) and 0 <= won < SLIGHT * abs(floor))
@@ -192,7 +191,7 @@ def lucky(log: MetricsLog) -> bool:
 def _gone(log: MetricsLog) -> bool:
     """Whether the last returns are below those of the first quarter: whatever was won is lost."""
     _, returns = known(log.get("mean_episode_return"))
-    return bool(np.median(returns[-LAST:]) < np.mean(returns[: max(len(returns) // 4, 2)]))
+    return bool(np.median(returns[-LAST:]) < np.mean(_quarters(returns)[0]))
 
 
 def falls(log: MetricsLog) -> bool:
@@ -224,8 +223,8 @@ def settled(log: MetricsLog) -> bool:
     _, returns = known(log.get("mean_episode_return"))
     if len(returns) < 8:
         return False
-    quarter = len(returns) // 4
-    early, before, late = returns[:quarter], returns[:-quarter], returns[-quarter:]
+    early, late = _quarters(returns)
+    before = returns[: -len(late)]
     level, spread = float(np.median(late)), float(np.std(late))
     won = level - float(np.min(early))
     near = 2 * spread  # level returns have a tenth 1.3 above
@@ -235,55 +234,10 @@ def settled(log: MetricsLog) -> bool:
     return best and won > DIPPED * spread
 
 
-def trifling(log: MetricsLog, error: float) -> bool:
-    """Whether an error of the critic is little beside the return of an episode, so that it may
-    grow many times and yet be harmless: that of a task which is solved."""
-    return error < TRIFLE * median(np.abs(log.get("mean_episode_return")))
-
-
-def alike(log: MetricsLog) -> NDArray[np.bool_]:
-    """[batches] where all returns are the same return: noise is what is left of every loss."""
-    size = np.abs(log.get("return_mean"))
-    return (log.get("return_std") < ALIKE * size) & (size > 0)
-
-
-def normalizes_returns(log: MetricsLog) -> bool | None:
-    """Whether the critic is trained on normalized returns; None where the log does not show it."""
-    setting = log.setting("ppo.normalize_returns")
-    if isinstance(setting, bool):
-        return setting
-    if log.has("target_std", "return_std"):
-        ratio = median(log.get("target_std")) / max(median(log.get("return_std")), 1e-300)
-        return not 0.999 < ratio < 1.001
-    return None if log.writer == "ppo" else False
-
-
-def value_weight(log: MetricsLog) -> float:
-    """The value loss's weight: as logged, as set, or as SB3's total loss implies; else NaN.
-
-    SB3's train/loss is that of the last minibatch, so that the estimate is rough; its median over
-    the batches is within a factor of two on the runs that were tried.
-    """
-    for column in (log.get("value_loss_weight"), np.array([log.number("ppo.value_loss_weight")])):
-        if np.isfinite(column).any():
-            return median(column)
-    if log.has("last_minibatch_loss", "policy_loss", "value_loss"):
-        rest = log.get("last_minibatch_loss") - log.get("policy_loss")
-        with np.errstate(all="ignore"):
-            share = rest / log.get("value_loss")
-        rows = log.get("value_loss") > LARGE_VALUE_LOSS  # elsewhere the entropy term is in the way
-        return median(share[rows])
-    return float("nan")
-
-
-def return_scale(log: MetricsLog) -> Column:
-    """The largest standard deviation of the returns so far, the unit of this run.
-
-    A batch's own will not do: a policy that has solved its task leaves next to none, and
-    an error or a drift in units of that looks like a catastrophe.
-    """
-    spread = log.get("return_std")
-    return np.fmax.accumulate(spread) if len(spread) else spread
+def logged_or_set(log: MetricsLog, column: str, key: str) -> float:
+    """A figure as logged, in the median, else as set; NaN where neither is known."""
+    logged = median(log.get(column))
+    return logged if np.isfinite(logged) else log.number(key)
 
 
 def ordinary_rate(log: MetricsLog) -> bool:
@@ -311,8 +265,7 @@ def one_step(log: MetricsLog) -> bool:
 
 def clip_range(log: MetricsLog) -> float:
     """The policy's clip range, as logged or as set; NaN where neither is known."""
-    logged = median(log.get("clip_range"))
-    return logged if np.isfinite(logged) else log.number("ppo.clip_epsilon")
+    return logged_or_set(log, "clip_range", "ppo.clip_epsilon")
 
 
 def begins_late(log: MetricsLog) -> bool:

@@ -7,15 +7,8 @@ import numpy as np
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import MILD, SEVERE, Change, Finding, Rule, rule
-from ppo.insight.rules._signs import (
-    FROZEN,
-    begins_late,
-    bottleneck,
-    lasting,
-    leans,
-    median,
-    rises,
-)
+from ppo.insight.rules._critic import left
+from ppo.insight.rules._signs import FROZEN, begins_late, bottleneck, lasting, leans, median, rises
 
 BLIND = 0.1  # explained variance (J)
 LONG = 20  # batches
@@ -43,7 +36,7 @@ class CriticBlind(Rule):
         row = lasting(cannot, long - 2, long)
         if not log.has("mean_episode_return") and log.writer != "ppo":
             return None  # a critic that comes late is healthy where the return rises
-        if row is None or self._nothing_left(log):
+        if row is None or left(log.get("value_rmse")) < WORKS:
             return None
         frozen = units > 0 and median(np.abs(log.get("approx_kl"))) < FROZEN
         if (rises(log) or leans(log)) and not frozen:
@@ -67,8 +60,3 @@ class CriticBlind(Rule):
             return self.found(log, row, evidence, [changes[1]], confidence=0.9, severity=SEVERE)
         direct = log.has("explained_variance_after")
         return self.found(log, row, evidence, changes, confidence=0.7 if direct else 0.4)
-
-    def _nothing_left(self, log: MetricsLog) -> bool:
-        error = log.get("value_rmse")
-        finite = error[np.isfinite(error)]
-        return len(finite) > 0 and median(finite[-5:]) < WORKS * finite[0]

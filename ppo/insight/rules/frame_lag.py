@@ -7,7 +7,8 @@ import numpy as np
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import Change, Finding, Rule, rule
-from ppo.insight.rules._signs import lasting, median, normalizes_returns, return_scale
+from ppo.insight.rules._critic import normalizes_returns, return_scale
+from ppo.insight.rules._signs import lasting, median
 
 AGE = 3.0  # distance of the statistics from the batch (M: healthy to 1.3)
 LONG = 25  # batches: at the start returns run away from any statistics (M)

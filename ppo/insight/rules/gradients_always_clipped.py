@@ -7,7 +7,8 @@ import numpy as np
 from ppo.core.figures import number
 from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.rules import Change, Finding, Rule, rule
-from ppo.insight.rules._signs import alike, cut, lasting, median, return_scale, rises
+from ppo.insight.rules._critic import alike, return_scale
+from ppo.insight.rules._signs import cut, lasting, median, rises
 
 CUT = 30.0  # gradient norm over the clip (M: healthy to 19 with a narrow policy, sick to 8,500)
 BLIND = 0.5  # explained variance: a critic that works makes large gradients harmless (M)
@@ -56,6 +57,5 @@ def _explained(log: MetricsLog) -> Column:
     explained = log.get("explained_variance")
     if not log.has("return_std"):
         return explained
-    with np.errstate(invalid="ignore", divide="ignore"):
-        left = (log.get("return_std") / return_scale(log)) ** 2
+    left = (log.get("return_std") / return_scale(log)) ** 2
     return np.fmax(explained, 1 - (1 - explained) * left)

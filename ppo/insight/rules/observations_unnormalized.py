@@ -7,6 +7,7 @@ import numpy as np
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import SEVERE, Change, Finding, Rule, rule
+from ppo.insight.rules._critic import left
 from ppo.insight.rules._signs import (
     begins_late,
     clip_range,
@@ -182,15 +183,13 @@ class ObservationsUnnormalized(Rule):
 
     def _constant(self, log: MetricsLog) -> tuple[int | None, str]:
         """The critic learns the mean of the returns and nothing else."""
-        variance, error = log.get("explained_variance"), log.get("value_rmse")
+        variance = log.get("explained_variance")
         row = lasting(np.abs(variance) < DEAD_FEATURES, 8, 10)
-        finite = error[np.isfinite(error)]
-        if row is None or rises(log) or not len(finite):
+        if row is None or rises(log):
             return None, ""
         if np.nanmax(variance[:row], initial=-np.inf) > SAW:
             return None, ""  # something else broke it
-        fallen = median(finite[-5:]) / finite[0]
-        if not 0.02 < fallen < OFFSET_LEARNED:
+        if not 0.02 < left(log.get("value_rmse")) < OFFSET_LEARNED:
             return None, ""
         return row, "the critic learns the returns' mean only: its features are constant"
 

@@ -140,8 +140,7 @@ def _first_mover(log: MetricsLog, top: int, fall: int) -> str:
     for name in MOVERS:
         column: Column = log.get(name)
         usual = median(column[: top + 1])
-        with np.errstate(invalid="ignore"):
-            rows = np.flatnonzero(column[top : fall + 1] > MOVED * usual)
+        rows = np.flatnonzero(column[top : fall + 1] > MOVED * usual)
         if usual > 0 and len(rows):
             first[name] = int(rows[0])
     return min(first, key=lambda name: first[name]) if first else ""

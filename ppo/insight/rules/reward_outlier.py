@@ -7,7 +7,8 @@ import numpy as np
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import MILD, SEVERE, Change, Finding, Rule, rule
-from ppo.insight.rules._signs import HISTORY, known, median, spikes, trifling
+from ppo.insight.rules._critic import trifling
+from ppo.insight.rules._signs import HISTORY, known, median, spikes
 
 ROBUST_SIGMAS = 1e3  # of the rewards' interquartile scale (J; threads: 1e5)
 ABOVE = 3.0  # times the usual spread, that of later batches too (J)

@@ -7,17 +7,17 @@ import numpy as np
 from ppo.core.figures import number, setting
 from ppo.insight.logs.log import UNSURE_UNITS, Column, MetricsLog
 from ppo.insight.rules import MILD, SEVERE, Change, Finding, Rule, rule
+from ppo.insight.rules._critic import left, normalizes_returns, value_weight
 from ppo.insight.rules._signs import (
     ORDINARY_RATE,
     begins_late,
     cut,
     falls,
+    first_finite,
     gain,
     lasting,
     median,
-    normalizes_returns,
     rises,
-    value_weight,
 )
 
 LARGE = 10.0  # reward units: value targets belong in [-10, 10] (S, Andy Jones); not unit-free
@@ -77,7 +77,7 @@ class RewardScaleTooLarge(Rule):
         sees = log.get("explained_variance") > SEES
         lost |= (cut(log) > CUT) & ~sees  # a critic that sees a little is still too far
         if not log.has("explained_variance"):
-            lost = error > STUCK * error[np.isfinite(error)][0]
+            lost = error > STUCK * first_finite(error)
         beyond = lost & (size > LARGE) & ((far > FAR) | biased)
         row = lasting(beyond, 5, 6, share=0.5)
         if row is not None and self._moves(error, far):
@@ -117,8 +117,7 @@ class RewardScaleTooLarge(Rule):
 
     def _moves(self, error: Column, far: Column) -> bool:
         """Whether the critic is on its way and near enough to arrive."""
-        finite = error[np.isfinite(error)]
-        return bool(median(finite[-5:]) < STUCK * finite[0] and median(far[-5:]) < FAR)
+        return left(error) < STUCK and median(far[-5:]) < FAR
 
     def _other_cause(self, log: MetricsLog) -> bool:
         rate = median(log.get("learning_rate"))

@@ -7,8 +7,8 @@ import numpy as np
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import Change, Finding, Rule, rule
-from ppo.insight.rules._critic import stands
-from ppo.insight.rules._signs import lasting, median, value_weight
+from ppo.insight.rules._critic import stands, value_weight
+from ppo.insight.rules._signs import lasting, median
 
 WEIGHT = 0.01  # value loss weight x return_scale^2 (J)
 NOTHING = 1e-3  # a weight that total losses imply, where none is logged
