@@ -168,7 +168,7 @@ class Console:
         self._miss_episodes(trainer, record)
         run = to_type(trainer.folder.name, from_here(trainer.folder.path))
         for finding in trainer.doctor.new:
-            self.finding(finding.illness, finding.evidence, _best(finding), run)
+            self.finding(finding.illness, finding.evidence, finding.remedies[0], run)
         events = record["events"]
         for event in events if self._verbosity == "verbose" else self._news.of(events):
             self.note(event)
@@ -198,8 +198,8 @@ class Console:
             passed = [illness for illness in self._told if illness not in lasting]
             summary = {**summary, "verdict_text": verdict.text, "passed": passed}
             self._told = {
-                finding.illness: {"since_batch": finding.since_batch, "remedy": _best(finding)}
-                for finding in verdict.findings
+                found.illness: {"since_batch": found.since_batch, "remedy": found.remedies[0]}
+                for found in verdict.findings
             }
         place = {"run": trainer.folder.name, "path": from_here(trainer.folder.path)}
         self.end({**summary, **place})
@@ -341,8 +341,3 @@ class Console:
         if self._bar is not None:
             self._bar.refresh()
         self._stream.flush()
-
-
-def _best(finding: Any) -> str:
-    """The remedy to try first."""
-    return finding.remedy.split("; else ")[0]

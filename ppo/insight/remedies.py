@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ppo.core.elsewhere import ELSEWHERE, VALUES
 
+ELSE = "; else "  # between two remedies
 PYTHON = frozenset(ELSEWHERE) - {"ml-agents"}  # whose settings are typed as Python's words
 
 
@@ -13,7 +14,7 @@ def describe(changes: Sequence[tuple[str, str, str]], writer: str) -> str:
     """Changes (key, value, note) as one line; those without a counterpart are left out."""
     parts = [_part(*change, writer) for change in changes]
     told = list(dict.fromkeys(part for part in parts if part))
-    return "; else ".join(told or ["look at what reward and observation hold"])
+    return ELSE.join(told or ["look at what reward and observation hold"])
 
 
 def _part(key: str, value: str, note: str, writer: str) -> str:

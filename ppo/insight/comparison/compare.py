@@ -29,7 +29,9 @@ from ppo.insight.comparison.groups import (
 from ppo.insight.comparison.run import Run, load_runs
 from ppo.insight.comparison.statistics import iqm
 from ppo.insight.comparison.verdicts import Verdict, judge
+from ppo.insight.doctor import MOST
 from ppo.insight.logs import runs_in
+from ppo.insight.rules import Finding
 
 RUNS_AT_MOST = 1000
 
@@ -47,6 +49,15 @@ class Comparison:
     @property
     def runs(self) -> list[Run]:
         return [run for group in self.groups for run in group.runs]
+
+    @property
+    def tasks(self) -> list[str]:
+        """The environments, as far as the logs hold them."""
+        return sorted(set().union(*(group.tasks for group in self.groups)))
+
+    def findings(self) -> list[tuple[Run, Finding]]:
+        """What the doctor found, up to three of each run."""
+        return [(run, finding) for run in self.runs for finding in run.findings[:MOST]]
 
     def reach(self, group: Group) -> tuple[int, float, float]:
         """Runs that reach the threshold, and their median steps and seconds to it."""

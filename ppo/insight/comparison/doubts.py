@@ -45,7 +45,7 @@ def doubts(groups: list[Group]) -> list[str]:
     silent = [run.name for run in runs if run.batches and RETURN not in run.figures]
     if silent and len(silent) < len(runs):
         found.append(f"no return in the log, not in its figures: {_list(silent)}")
-    tasks = sorted({task for group in groups for task in group.tasks})
+    tasks = sorted(set().union(*(group.tasks for group in groups)))
     if len(tasks) > 1:
         found.append(
             "different environments, whose returns do not compare and are not judged: "

@@ -13,19 +13,21 @@ from importlib import resources
 from string import Template
 from typing import Any
 
-from ppo.core.figures import number, written
+from ppo.core.figures import number
 from ppo.core.metrics import compared
 from ppo.insight.comparison.compare import Comparison
 from ppo.insight.comparison.curves import data
-from ppo.insight.comparison.statistics import iqm
+from ppo.insight.comparison.groups import RETURN
 from ppo.insight.comparison.tables import (
-    DETAILED,
     FIGURES,
     HEADS,
+    by_group,
+    differing_rows,
     headline,
     interval,
+    means,
     median,
-    stability_of,
+    stability_rows,
     threshold_in_words,
     unit_of_value_loss,
 )
@@ -39,7 +41,7 @@ NOT_SAFE_IN_SCRIPT = {
     "\u2029": "\\u2029",
 }
 
-
+LISTED = 60  # findings
 NOTE = (
     "Thick: interquartile mean of the seeds with its 95 % interval, as far as all of them go; "
     "thin: single seeds; marks: findings of the doctor. Point at a curve to read it, press a name "
@@ -49,9 +51,8 @@ NOTE = (
 
 def page(comparison: Comparison, title: str = "", extra: str = "") -> str:
     """The page as text; `extra` is ready HTML that is put before the curves."""
-    runs, groups = comparison.runs, len(comparison.groups)
-    tasks = sorted({str(run.settings["env.id"]) for run in runs if "env.id" in run.settings})
-    title = title or f"{len(runs)} runs of {groups} settings" * (groups > 1)
+    groups, tasks = len(comparison.groups), comparison.tasks
+    title = title or f"{len(comparison.runs)} runs of {groups} settings" * (groups > 1)
     title = title or comparison.groups[0].label
     title += f": {', '.join(tasks)}" if 0 < len(tasks) < 4 else ""
     results = [section(comparison) for section in (_warnings, _differing, _headline, _verdicts)]
@@ -130,10 +131,6 @@ def _swatch(index: int) -> str:
     return f'<i class="swatch c{index % 8} d{index // 8 % 4}"></i>'
 
 
-def _group_heads(comparison: Comparison) -> list[str]:
-    return [f"{_swatch(i)}{escape(group.label)}" for i, group in enumerate(comparison.groups)]
-
-
 def _warnings(comparison: Comparison) -> str:
     if not comparison.warnings:
         return ""
@@ -149,19 +146,17 @@ def _differing(comparison: Comparison) -> str:
     rows = [
         [
             f"<code>{escape(key)}</code>",
-            *("-" if v is None else f"<code>{escape(written(v))}</code>" for v in values),
+            *(cell if cell == "-" else f"<code>{escape(cell)}</code>" for cell in cells),
         ]
-        for key, values in comparison.differing.items()
+        for key, *cells in differing_rows(comparison)
     ]
     return "<h2>What differs</h2>" + _by_group("setting", rows, comparison, "differing")
 
 
 def _by_group(head: str, rows: list[list[str]], comparison: Comparison, name: str) -> str:
-    """A table with a column for each group; with many groups, a row for each."""
-    grid = [[head, *_group_heads(comparison)], *rows]
-    if len(comparison.groups) > DETAILED:
-        grid = [list(column) for column in zip(*grid, strict=True)]
-    return table(grid[0], grid[1:], name)
+    groups = [f"{_swatch(i)}{escape(group.label)}" for i, group in enumerate(comparison.groups)]
+    heads, *cells = by_group(head, groups, rows)
+    return table(heads, cells, name)
 
 
 def _headline(comparison: Comparison) -> str:
@@ -196,21 +191,16 @@ def _verdicts(comparison: Comparison) -> str:
         items = (f'<li class="{v.word.split()[0]}">{escape(v.line())}</li>' for v in chosen)
         return f'<ul class="verdicts">{"".join(items)}</ul>'
 
-    first = [v for v in comparison.verdicts if v.metric.name == "mean_episode_return"]
-    rest = [v for v in comparison.verdicts if v.metric.name != "mean_episode_return"]
+    first = [v for v in comparison.verdicts if v.metric.name == RETURN]
+    rest = [v for v in comparison.verdicts if v.metric.name != RETURN]
     note = "Welch's or the paired t-test at 5 %, corrected for the number of groups (Holm)."
     more = f"<details><summary>Other verdicts</summary>{lines(rest)}</details>" if rest else ""
     return f'<div id="verdicts">{lines(first)}{more}</div><p class="note">{escape(note)}</p>'
 
 
 def _stability(comparison: Comparison) -> str:
-    names = sorted({name for run in comparison.runs for name in run.stability})
-    if not names:
+    if not (rows := stability_rows(comparison)):
         return ""
-    rows = [
-        [escape(name), *(number(stability_of(group, name)) for group in comparison.groups)]
-        for name in names
-    ]
     head = "figure" if len(comparison.runs) == 1 else "median of the seeds"
     return "<h2>Stability</h2>" + _by_group(head, rows, comparison, "stability")
 
@@ -220,12 +210,11 @@ def _figures(comparison: Comparison) -> str:
     for index, group in enumerate(comparison.groups):
         for metric in compared():
             if group.scores(metric.name):
-                means = [iqm(group.scores(metric.name, figure)) for figure in FIGURES]
                 name = metric.label
                 if metric.name == "value_loss":
                     name += f" (in {unit_of_value_loss(group)})"
                 head = f"{_swatch(index)}{escape(group.label)}: {escape(name)}"
-                rows.append([head, *map(number, means)])
+                rows.append([head, *means(group, metric.name)])
     head = "figure" if len(comparison.runs) == 1 else "interquartile mean of the seeds"
     heads = [head, *(HEADS[figure] for figure in FIGURES)]
     body = table(heads, rows, "figures")
@@ -237,7 +226,7 @@ def _runs_table(comparison: Comparison) -> str:
     rows = []
     for index, group in enumerate(comparison.groups):
         for run in group.runs:
-            figures = run.figures.get("mean_episode_return")
+            figures = run.figures.get(RETURN)
             final, best = (number(figures.final), number(figures.best)) if figures else ("-", "-")
             cells = [_swatch(index) + escape(run.name), "-" if run.seed is None else str(run.seed)]
             cells += [escape(run.status or "-"), str(run.batches), final, best]
@@ -258,15 +247,13 @@ def _cost(comparison: Comparison) -> str:
 
 
 def _findings(comparison: Comparison) -> str:
-    items = []
-    for run in comparison.runs:
-        for finding in run.findings[:3]:
-            text = f"{finding.illness} since batch {finding.since_batch}: {finding.evidence}; "
-            text += f"try {finding.remedy}"
-            items.append(f"<li><b>{escape(run.name)}</b> {escape(text)}</li>")
+    items = [
+        f"<li><b>{escape(run.name)}</b> {escape(finding.line)}</li>"
+        for run, finding in comparison.findings()[:LISTED]
+    ]
     if not items:
         return ""
-    return '<h2>Findings of the doctor</h2><ul id="findings">' + "".join(items[:60]) + "</ul>"
+    return f'<h2>Findings of the doctor</h2><ul id="findings">{"".join(items)}</ul>'
 
 
 def _asset(name: str) -> str:

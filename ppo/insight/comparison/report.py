@@ -22,12 +22,13 @@ from ppo.core.news import News
 from ppo.core.program import command
 from ppo.insight.comparison import curves, page
 from ppo.insight.comparison.compare import assemble
+from ppo.insight.comparison.groups import RETURN
 from ppo.insight.comparison.run import load_run
 from ppo.insight.doctor import Verdict
+from ppo.insight.remedies import ELSE
 from ppo.insight.rules import Finding
 from ppo.runs.summary import best_evaluation, which_episodes
 
-RETURN = "mean_episode_return"
 EVENTS = 40  # that are listed
 NOTE = (
     "Marks on the axis of the first chart are findings of the doctor. Point at a curve to read it, "
@@ -118,7 +119,7 @@ def _found(verdict: Verdict | None) -> str:
         return ""
     items = []
     for finding in verdict.findings[:3]:
-        first, *others = finding.remedy.split("; else ")
+        first, *others = finding.remedies
         what = page.escape(finding.illness.replace("_", " "))
         advice = page.escape(first)
         if _typed(finding):
@@ -126,7 +127,7 @@ def _found(verdict: Verdict | None) -> str:
         text = f"<b>{what}</b> ({finding.severity}) since batch {finding.since_batch}: "
         text += f"{page.escape(finding.evidence)}. Try {advice}"
         if others:
-            text += f", else {page.escape('; else '.join(others))}"
+            text += f", else {page.escape(ELSE.join(others))}"
         items.append(f"<li>{text}</li>")
     head = "<h2>Findings of the doctor</h2>"
     return f'{head}<ol id="findings">{"".join(items)}</ol>'
@@ -134,7 +135,7 @@ def _found(verdict: Verdict | None) -> str:
 
 def _typed(finding: Finding) -> str:
     """The KEY=VALUE that a finding advises first; empty where it is none that one can type."""
-    advice = finding.remedy.split("; else ")[0].split(" ")[0]
+    advice = finding.remedies[0].split(" ")[0]
     return advice if "=" in advice else ""
 
 

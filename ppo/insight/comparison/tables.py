@@ -62,9 +62,14 @@ def print_tables(comparison: Comparison, console: Console | None = None) -> None
 
     for warning in comparison.warnings:
         say(f"note: {warning}")
-    for table in _differences(comparison, console.width) if comparison.differing else ():
-        console.print(table)
-    for table in _headline(comparison, console.width):
+    heads = [_head(group) for group in comparison.groups]
+    if comparison.differing:
+        differing = by_group("setting", heads, differing_rows(comparison))
+        for table in fitting("what differs", differing, console.width):
+            console.print(table)
+    result = by_group("runs", heads, _headline(comparison))
+    title = "interquartile mean [95 % bootstrap interval] of the last tenth of each run; "
+    for table in fitting(title + threshold_in_words(comparison), result, console.width):
         console.print(table)
     if len(comparison.groups) <= DETAILED:
         for group in comparison.groups:
@@ -72,9 +77,10 @@ def print_tables(comparison: Comparison, console: Console | None = None) -> None
     for verdict in comparison.verdicts:
         say(verdict.line())
     if len(comparison.groups) == 1 and comparison.runs:
-        for text in _findings(comparison):
-            say(text)
-    for table in _stability(comparison, console.width):
+        for run, finding in comparison.findings():
+            say(f"{run.name}: {finding.line}")
+    stability = by_group("figure", heads, stability_rows(comparison))
+    for table in fitting("stability (median of the seeds)", stability, console.width):
         console.print(table)
 
 
@@ -105,22 +111,27 @@ def _text(value: Any) -> Any:
     return Text(str(value))
 
 
-def _differences(comparison: Comparison, columns: int) -> list[Any]:
-    rows = [
+def differing_rows(comparison: Comparison) -> list[list[str]]:
+    """The settings that differ, with the value of each group."""
+    return [
         [key, *("-" if value is None else written(value) for value in values)]
         for key, values in comparison.differing.items()
     ]
-    return _by_group("what differs", "setting", rows, comparison, columns)
 
 
-def _by_group(
-    title: str, head: str, rows: list[list[str]], comparison: Comparison, columns: int
-) -> list[Any]:
-    """A table with a column for each group; with many groups, a row for each."""
-    grid = [[head, *map(_head, comparison.groups)], *rows]
-    if len(comparison.groups) > DETAILED:
-        grid = [list(column) for column in zip(*grid, strict=True)]
-    return fitting(title, grid, columns)
+def stability_rows(comparison: Comparison) -> list[list[str]]:
+    """How steady the runs were: a name, and the median over the seeds of each group."""
+    names = sorted({name for run in comparison.runs for name in run.stability})
+    return [
+        [name, *(number(_stability_of(group, name)) for group in comparison.groups)]
+        for name in names
+    ]
+
+
+def by_group(head: str, groups: list[str], rows: list[list[str]]) -> list[list[str]]:
+    """A grid with a column for each group; with many groups, a row for each."""
+    grid = [[head, *groups], *rows]
+    return [list(c) for c in zip(*grid, strict=True)] if len(groups) > DETAILED else grid
 
 
 def fitting(title: str, grid: list[list[str]], columns: int) -> list[Any]:
@@ -151,7 +162,7 @@ def _head(group: Group) -> str:
     return group.label if more and len(group.label) <= max(HEAD, len(name)) else name
 
 
-def _headline(comparison: Comparison, columns: int) -> list[Any]:
+def _headline(comparison: Comparison) -> list[list[str]]:
     reached = []
     for group in comparison.groups:
         count, steps, _ = comparison.reach(group)
@@ -159,10 +170,7 @@ def _headline(comparison: Comparison, columns: int) -> list[Any]:
     rows = [["seeds", *(str(len(group.runs)) for group in comparison.groups)]]
     for head, metric, figure in headline():
         rows.append([head, *(interval(g, metric, figure) for g in comparison.groups)])
-    rows.append(["steps to threshold", *reached])
-    title = "interquartile mean [95 % bootstrap interval] of the last tenth of each run; "
-    title += threshold_in_words(comparison)
-    return _by_group(title, "runs", rows, comparison, columns)
+    return [*rows, ["steps to threshold", *reached]]
 
 
 def threshold_in_words(comparison: Comparison) -> str:
@@ -176,12 +184,16 @@ def _details(group: Group) -> Any:
     table = _table(group.label, "figure", *(HEADS[name] for name in FIGURES))
     for metric in compared():
         if group.scores(metric.name):
-            means = [iqm(group.scores(metric.name, figure)) for figure in FIGURES]
-            table.add_row(metric.label, *map(number, means))
+            table.add_row(metric.label, *means(group, metric.name))
     if group.scores("value_loss"):
         table.caption = f"value loss: unweighted, in {unit_of_value_loss(group)}"
         table.caption_justify = "left"
     return table
+
+
+def means(group: Group, metric: str) -> list[str]:
+    """The interquartile mean of each of FIGURES."""
+    return [number(iqm(group.scores(metric, figure))) for figure in FIGURES]
 
 
 def unit_of_value_loss(group: Group) -> str:
@@ -191,17 +203,7 @@ def unit_of_value_loss(group: Group) -> str:
     return run.value_loss_unit + (f", summed over {parts} components" if parts > 1 else "")
 
 
-def _stability(comparison: Comparison, columns: int) -> list[Any]:
-    names = sorted({name for run in comparison.runs for name in run.stability})
-    rows = [
-        [name, *(number(stability_of(group, name)) for group in comparison.groups)]
-        for name in names
-    ]
-    return _by_group("stability (median of the seeds)", "figure", rows, comparison, columns)
-
-
-def stability_of(group: Group, name: str) -> float:
-    """Median of one figure of stability over the seeds."""
+def _stability_of(group: Group, name: str) -> float:
     return median([run.stability[name] for run in group.runs if name in run.stability])
 
 
@@ -209,15 +211,6 @@ def median(values: list[float]) -> float:
     """Of those that are numbers; NaN where none is."""
     finite = [value for value in values if math.isfinite(value)]
     return statistics.median(finite) if finite else math.nan
-
-
-def _findings(comparison: Comparison) -> list[str]:
-    return [
-        f"{run.name}: {finding.illness} since batch {finding.since_batch}: "
-        f"{finding.evidence}; try {finding.remedy}"
-        for run in comparison.runs
-        for finding in run.findings[:3]
-    ]
 
 
 def as_csv(comparison: Comparison) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 from ppo.core.figures import setting
 from ppo.core.registry import Registry
 from ppo.insight.logs.log import MetricsLog, to_float
-from ppo.insight.remedies import describe
+from ppo.insight.remedies import ELSE, describe
 from ppo.insight.rules._signs import present
 
 RULES = Registry("ppo.insight.rules")
@@ -47,7 +47,7 @@ SLOWER = Change("ppo.learning_rate", "", "a third of what it was", times=1 / 3)
 
 @dataclass(frozen=True)
 class Finding:
-    """What a rule found; `confidence` is from 0 to 1, `remedies` are best first."""
+    """What a rule found; `confidence` is from 0 to 1, `remedy` holds the best first."""
 
     illness: str
     severity: str
@@ -57,6 +57,16 @@ class Finding:
     sources: tuple[str, ...] = ()
     confidence: float = 0.8
     explains: tuple[str, ...] = ()
+
+    @property
+    def remedies(self) -> list[str]:
+        """The remedy to try first, then the others."""
+        return self.remedy.split(ELSE)
+
+    @property
+    def line(self) -> str:
+        """All of it that a user needs, in one line."""
+        return f"{self.illness} since batch {self.since_batch}: {self.evidence}; try {self.remedy}"
 
 
 class Rule:
