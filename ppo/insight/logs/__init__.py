@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import itertools
+import lzma
 import os
+import shutil
+import tempfile
+import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ppo.core.errors import UserError, one_line
+from ppo.insight.logs.dialects import downloads, interpret
 from ppo.insight.logs.event_files import read_event_files, time_in_name
 from ppo.insight.logs.log import MetricsLog, from_records
+from ppo.insight.logs.names import scalar_files
 from ppo.insight.logs.own import read_records, read_run, read_settings, read_summary
-from ppo.insight.logs.series import Series
+from ppo.insight.logs.printed import SUFFIXES, read_console
+from ppo.insight.logs.tables import read_csv, read_json_lines, read_monitors
 from ppo.runs.names import RUN_NAME, run_names
 from ppo.runs.names import find_run as find_own_run
 
@@ -42,7 +53,8 @@ TABLES = (
 )
 PREFERRED = ("progress", "metrics", "loss_metrics", "log", "result")
 BESIDE = "progress.csv"  # of Stable-Baselines3, which holds more than its event file (epochs)
-PACKED = (".gz", ".bz2", ".xz")
+PACKED: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+MOST_TABLES = 200  # of one figure each
 LARGEST_TEXT = 100_000_000  # bytes of a text file that is searched for figures
 DEEPEST = 6  # folder levels below the given one that are searched for a log
 
@@ -54,7 +66,8 @@ def find_run(run: str, results: str | os.PathLike[str] = "training_results") -> 
         UserError: there is none.
     """
     if run == "latest":
-        trained = (name for name in reversed(run_names(results)) if not _imitates(results, name))
+        names = reversed(run_names(results))
+        trained = (name for name in names if not _imitates(Path(results, name)))
         run = next(trained, run)
     elif not RUN_NAME.fullmatch(run) or _is_only_here(run, results):
         if os.path.exists(run):
@@ -69,9 +82,9 @@ def _is_only_here(run: str, results: str | os.PathLike[str]) -> bool:
     return os.path.isdir(run) and not os.path.exists(os.path.join(results, run))
 
 
-def _imitates(*folder: str | os.PathLike[str]) -> bool:
+def _imitates(folder: Path) -> bool:
     """Whether a folder is a run of imitation, which has no batches."""
-    return os.path.exists(os.path.join(*folder, IMITATION))
+    return (folder / IMITATION).exists()
 
 
 def _refuse_imitation(folder: Path) -> None:
@@ -162,33 +175,22 @@ def _walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
 
 def _by_folder(folder: Path) -> dict[Path, list[Path]]:
     """Log files by the folder that holds them: event files, else tables, else printed text."""
-    from ppo.insight.logs.console import SUFFIXES
-
     events: dict[Path, list[Path]] = {}
     tables: dict[Path, list[Path]] = {}
     printed: dict[Path, list[Path]] = {}
     for place, _, files in _walk(folder):
-        for name in files:
-            kind = None
-            if "tfevents" in name:
-                kind = events
-            elif name.endswith((".csv", ".jsonl")) or name in TABLES:
-                kind = tables
-            elif name.endswith(SUFFIXES):
-                kind = printed
-            if kind is not None and (place / name).exists():  # no broken link
-                kind.setdefault(place, []).append(place / name)
+        for file in (place / name for name in files):
+            table = file.suffix in (".csv", ".jsonl") or file.name in TABLES
+            kind = events if "tfevents" in file.name else tables if table else printed
+            if (kind is not printed or file.suffix in SUFFIXES) and file.exists():  # no broken link
+                kind.setdefault(place, []).append(file)
     return events or tables or _with_figures(printed)
 
 
 def _with_figures(printed: dict[Path, list[Path]]) -> dict[Path, list[Path]]:
     """Of text files, those that hold what a trainer printed, where there is no other log."""
-    from ppo.insight.logs.console import read_console
-
     kept = {
-        folder: [
-            file for file in files if file.stat().st_size < LARGEST_TEXT and read_console(file)
-        ]
+        folder: [f for f in files if f.stat().st_size < LARGEST_TEXT and read_console(f)]
         for folder, files in printed.items()
     }
     return {folder: files for folder, files in kept.items() if files}
@@ -196,9 +198,6 @@ def _with_figures(printed: dict[Path, list[Path]]) -> dict[Path, list[Path]]:
 
 def _read_files(files: list[Path]) -> MetricsLog:
     """The log that the files of one folder hold: all event files, all monitors, or one table."""
-    from ppo.insight.logs.dialects import interpret
-    from ppo.insight.logs.tables import read_monitors
-
     if "tfevents" in files[0].name:
         series = read_event_files(files)
         log = interpret(series)
@@ -216,8 +215,9 @@ def _read_files(files: list[Path]) -> MetricsLog:
         log = interpret(read_monitors(monitors))
         log.source = f"{files[0].parent}: {len(monitors)} monitor files"
         return log
-    scalars = None if preferred or len(files) < 2 else _scalars(files)
-    if scalars is not None:
+    tables = [file for file in files if file.suffix == ".csv"][:MOST_TABLES]
+    single = {} if preferred or len(files) < 2 else {f.stem: read_csv(f) for f in tables}
+    if (scalars := scalar_files(single) or downloads(single)) is not None:
         log = interpret(scalars)
         log.source = f"{files[0].parent}: {len(files)} tables of one figure each"
         return log
@@ -228,22 +228,26 @@ def _read_files(files: list[Path]) -> MetricsLog:
     return log
 
 
-def _scalars(files: list[Path]) -> Series | None:
-    """The log of a folder that has a table of steps and values for each figure."""
-    from ppo.insight.logs.exports import downloads
-    from ppo.insight.logs.names import scalar_files
-    from ppo.insight.logs.tables import read_csv
-
-    tables = [file for file in files if file.suffix == ".csv"]
-    read = {file.stem: read_csv(file) for file in tables[:200]}
-    return (scalar_files(read) or downloads(read)) if read else None
-
-
 def _read_packed(file: Path) -> MetricsLog:
-    from ppo.insight.logs.packed import unpacked
+    """The log in a packed file, unpacked under the name that it had, as far as it is whole.
 
-    with unpacked(file) as inner:
-        log = _read_file(inner)
+    Raises:
+        UserError: it is damaged, or what reads the content refuses it; names the packed file.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        inner = Path(folder) / file.stem
+        try:
+            with PACKED[file.suffix](file) as packed, inner.open("wb") as out:
+                with suppress(EOFError):  # cut off: its last batches are missing
+                    shutil.copyfileobj(packed, out)
+        except (OSError, zlib.error, lzma.LZMAError) as fault:
+            why = getattr(fault, "strerror", None) or fault
+            raise UserError(f"{file}: cannot be unpacked ({why})") from None
+        try:
+            log = _read_file(inner)
+        except UserError as fault:
+            told = (message.replace(str(inner), str(file)) for message in fault.messages)
+            raise UserError(*told) from None
     log.source = str(file)
     return log
 
@@ -255,11 +259,6 @@ def _read_file(file: Path) -> MetricsLog:
 
 
 def _read_table(file: Path) -> MetricsLog:
-    from ppo.insight.logs.console import SUFFIXES, read_console
-    from ppo.insight.logs.dialects import interpret
-    from ppo.insight.logs.exports import downloads
-    from ppo.insight.logs.tables import read_csv, read_json_lines
-
     if "tfevents" in file.name or file.name.endswith("monitor.csv"):
         return _read_files([file])
     if file.suffix in SUFFIXES and (printed := read_console(file)) is not None:

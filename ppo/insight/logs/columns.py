@@ -143,17 +143,26 @@ def rows_apart(log: MetricsLog, counts: Column, per_update: float = 1.0) -> None
         log.per_row = apart
 
 
-def root_error(log: MetricsLog) -> None:
-    """The root error, of a value loss that is (v - R)^2 in reward units, without a half."""
+def root_error(log: MetricsLog, times: float = 1.0) -> None:
+    """The root error, where there is a value loss.
+
+    Args:
+        times: the loss is a mean of (v - R)^2: 2, where it is half of that.
+    """
     if "value_loss" in log.columns:
-        log.columns["value_rmse"] = np.sqrt(np.abs(log.columns["value_loss"]))
+        log.columns["value_rmse"] = np.sqrt(times * np.abs(log.columns["value_loss"]))
+
+
+def raw_error(log: MetricsLog) -> None:
+    """The root error, of returns that are not normalized."""
+    root_error(log)
+    if "value_loss" in log.columns:
         log.settings["ppo.normalize_returns"] = False
 
 
 def relative(log: MetricsLog, why: str) -> MetricsLog:
     """A root error that can be compared with itself only, and a note that says why."""
-    if "value_loss" in log.columns:
-        log.columns["value_rmse"] = np.sqrt(np.abs(log.columns["value_loss"]))
+    root_error(log)
     entropy_relative(log)
     log.notes.append(why)
     return log

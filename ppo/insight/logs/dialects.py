@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from ppo.insight.logs.tables import STEP_NAMES
 from ppo.insight.logs.writers import writers
 
 AXES = {bare(name) for name in STEP_NAMES}
+CHART = {"wall time", "value"}  # beside the step, which is the axis
 
 
 def interpret(series: Series) -> MetricsLog:
@@ -34,7 +35,7 @@ def interpret(series: Series) -> MetricsLog:
     _leave_gaps(log)
     for name in log.columns.keys() - {*OF_EPISODES, "evaluation_return"}:
         log.columns[name] = bridged(log.columns[name])
-    log.nonfinite.update(_infinite(log))
+    _mark_infinite(log)
     if not _counts_steps(log):
         log.columns.pop("env_steps")
         log.notes.append("the axis counts rows, updates or millions, and no single steps")
@@ -88,11 +89,51 @@ def _recognized(series: Series) -> tuple[Series, Callable[[Series], MetricsLog]]
     return series, by_name
 
 
-def _infinite(log: MetricsLog) -> dict[str, Any]:
-    marks = {}
+def _mark_infinite(log: MetricsLog) -> None:
     for name, column in log.columns.items():
         bad = np.isinf(column)
         if bad.any():
-            marks[name] = bad | log.nonfinite.get(name, np.zeros(len(log), dtype=bool))
+            log.nonfinite[name] = bad | log.nonfinite.get(name, False)
             log.columns[name] = np.where(bad, np.nan, column)
-    return marks
+
+
+def downloads(tables: dict[str, Series]) -> Series | None:
+    """Single charts as TensorBoard downloads them, a table for each tag, as the log of one run.
+
+    None where they are none. The tables are named as their files.
+    """
+    if not tables or not all(set(map(str.lower, s.points)) >= CHART for s in tables.values()):
+        return None
+    runs: dict[str, dict[str, Series]] = {}
+    for stem, series in tables.items():
+        run, _, tag = re.sub(r" ?\(\d+\)$", "", stem).rpartition("-tag-")
+        runs.setdefault(run, {})[_tag(tag)] = series
+    run = max(runs, key=lambda name: len(runs[name]))
+    charts = runs[run]
+    points = {
+        tag: next(values for name, values in series.points.items() if name.lower() == "value")
+        for tag, series in charts.items()
+    }
+    log = Series(points, counted=all(series.counted for series in charts.values()))
+    if len(runs) > 1:
+        log.notes.append(f"charts of {len(runs)} runs; {run} was read")
+    return log
+
+
+def _tag(written: str) -> str:
+    """The tag that a file was named after, in which a slash became another sign; also the end of a
+    name that was given by hand."""
+    name = f"_{_plain(written)}"
+    ends = [plain for plain in _tags() if name.endswith(f"_{plain}")]
+    return _tags()[max(ends, key=len)] if ends else written
+
+
+def _tags() -> dict[str, str]:
+    known = {tag for writer in writers() for names in writer.names for tag in names}
+    known |= {"charts/episodic_return", "charts/episodic_length", "train/n_updates"}
+    known |= {"eval/mean_reward", "eval/mean_ep_length"}
+    return {_plain(tag): tag for tag in known}
+
+
+def _plain(tag: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "_", tag)

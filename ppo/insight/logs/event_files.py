@@ -12,7 +12,7 @@ from ppo.insight.logs.series import Series, collect
 
 LONGEST_RECORD = 64 * 2**20  # bytes; a larger length field is damage, not data
 TEXT_LIMIT = 1_000_000
-
+FLOAT = 1  # the type of a tensor
 
 Rows = dict[str, list[tuple[float, float]]]
 
@@ -91,19 +91,13 @@ def _events(file: Path) -> Iterator[Any]:
         place = end + 4
 
 
-def _take(event: Any, rows: dict[str, list[tuple[float, float]]], texts: dict[str, str]) -> None:
+def _take(event: Any, rows: Rows, texts: dict[str, str]) -> None:
     for value in event.summary.value:
-        kind = value.WhichOneof("value")
-        if kind == "simple_value":
-            rows.setdefault(value.tag, []).append((float(event.step), float(value.simple_value)))
-        elif kind == "tensor":
-            tensor = value.tensor
-            if len(tensor.float_val) == 1:
-                rows.setdefault(value.tag, []).append(
-                    (float(event.step), float(tensor.float_val[0]))
-                )
-            elif tensor.dtype == 1 and len(tensor.tensor_content) == 4:
-                (number,) = struct.unpack("<f", tensor.tensor_content)
-                rows.setdefault(value.tag, []).append((float(event.step), number))
-            elif len(tensor.string_val) == 1 and len(tensor.string_val[0]) < TEXT_LIMIT:
-                texts[value.tag] = tensor.string_val[0].decode("utf-8", errors="replace")
+        kind, tensor = value.WhichOneof("value"), value.tensor
+        numbers = [value.simple_value] if kind == "simple_value" else list(tensor.float_val)
+        if tensor.dtype == FLOAT and len(tensor.tensor_content) == 4:
+            numbers = [*struct.unpack("<f", tensor.tensor_content)]
+        if len(numbers) == 1:
+            rows.setdefault(value.tag, []).append((float(event.step), float(numbers[0])))
+        elif len(tensor.string_val) == 1 and len(tensor.string_val[0]) < TEXT_LIMIT:
+            texts[value.tag] = tensor.string_val[0].decode("utf-8", errors="replace")

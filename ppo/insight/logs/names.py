@@ -8,7 +8,7 @@ import re
 import numpy as np
 
 from ppo.core.metrics import METRICS
-from ppo.insight.logs.columns import EPISODES, MOST_BINS, entropy_relative, fill, start
+from ppo.insight.logs.columns import EPISODES, MOST_BINS, entropy_relative, fill, root_error, start
 from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.logs.series import Series
 
@@ -107,7 +107,7 @@ def by_name(series: Series) -> MetricsLog:
     if rough:
         log.notes.append(f"{rough[0]} is taken for the return of an episode")
     if "value_loss" in log.columns and not log.has("value_rmse"):
-        log.columns["value_rmse"] = np.sqrt(np.abs(log.get("value_loss")))
+        root_error(log)
         log.notes.append("value_loss is taken for (v - R)^2 in reward units: its unit is not known")
     if not any(log.has(name) for name in OF_PPO):
         log.algorithm = other_algorithm(series) or log.algorithm

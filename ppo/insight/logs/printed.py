@@ -1,8 +1,12 @@
-"""Reads figures that trainers print as `name: value` or `name=value`: blocks and single lines."""
+"""Reads what a trainer prints, also among other text: boxes of names and values, or lines of them.
+
+A line has `name: value`, `name=value`, cells between bars, a list of numbers, or `name value`.
+"""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +14,11 @@ import numpy as np
 from ppo.insight.logs.names import is_figure, leaf
 from ppo.insight.logs.series import Series
 from ppo.insight.logs.shapes import spread
-from ppo.insight.logs.tables import is_number, of_rows, plain_cell, plain_rows
+from ppo.insight.logs.tables import is_number, of_rows, plain_cell, plain_rows, read_text
 
+SUFFIXES = (".txt", ".log", ".out", ".md")
+CELLS = re.compile(r"^[\s>]*\|([^|]*)\|([^|]*)\|\s*$")  # a quotation mark of a mail may be in front
+FIGURES = 2  # in a box, at least
 NUMBER = (
     r"[-+]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf)\b"
 )
@@ -82,6 +89,45 @@ PRINTED = (
     (("rew",), TIANSHOU),
     (("timestep",), PPO_PYTORCH),
 )
+
+
+def read_console(file: Path) -> Series | None:
+    """The boxes of a text file as a log, else its lines of figures; None where it has neither."""
+    text = read_text(file)
+    rows = _boxes(text)
+    return of_rows(rows) if rows else read_printed(text)
+
+
+def _boxes(text: str) -> list[dict[str, Any]]:
+    """One row for each box that Stable-Baselines3, Baselines or Spinning Up printed.
+
+    A line `| rollout/ | |` is the folder of the indented names below it. Text between the boxes
+    is left out, and empty lines within one (pasted as Markdown); so is a box that is cut off so
+    early that hardly a figure is left.
+    """
+    rows: list[dict[str, Any]] = []
+    row: dict[str, Any] = {}
+    folder = ""
+    lines = text.splitlines()
+    for number, line in enumerate([*lines, ""]):
+        cells = CELLS.match(line)
+        if cells is None and not line.strip(" >\t") and row and number < len(lines):
+            continue
+        if cells is None:
+            if sum(map(is_number, row.values())) >= FIGURES:
+                rows.append(row)
+            row, folder = {}, ""
+            continue
+        name, value = cells[1].strip(), cells[2].strip()
+        if not value and name.endswith("/"):
+            folder = name
+        elif name and value and not set(name) <= set("-: "):
+            indented = len(cells[1]) - len(cells[1].lstrip()) > 1
+            name = f"{folder}{name}" if indented else name
+            if name in row:
+                rows, row = [*rows, row], {}
+            row[name] = plain_cell(value)
+    return rows
 
 
 def read_printed(text: str) -> Series | None:

@@ -7,7 +7,7 @@ import re
 import numpy as np
 
 from ppo.core.elsewhere import settings_of
-from ppo.insight.logs.columns import begin, entropy_relative, fill, plain, rows_apart
+from ppo.insight.logs.columns import begin, entropy_relative, fill, plain, root_error, rows_apart
 from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.logs.names import in_parts
 from ppo.insight.logs.series import Series
@@ -57,8 +57,7 @@ def _cleanrl(series: Series) -> MetricsLog:
         log.columns["episodes_ended"] = count
         lengths, _ = series.mean_between("charts/episodic_length", steps)
         log.columns["mean_episode_length"] = lengths
-    if "value_loss" in log.columns:  # half of (v - R)^2, of the last minibatch only
-        log.columns["value_rmse"] = np.sqrt(2.0 * np.abs(log.columns["value_loss"]))
+    root_error(log, times=2.0)
     settings = _markdown_table(series.texts.get("hyperparameters/text_summary", ""))
     names = settings_of("cleanrl")
     for theirs, value in settings.items():
@@ -86,8 +85,7 @@ def _pufferlib(log: MetricsLog, series: Series, steps: Column) -> MetricsLog:
     if "environment/episode_return" in names:
         names.pop("environment/score", None)
     fill(log, series, steps, names)
-    if "value_loss" in log.columns:  # half of (v - R)^2
-        log.columns["value_rmse"] = np.sqrt(2.0 * np.abs(log.columns["value_loss"]))
+    root_error(log, times=2.0)
     entropy_relative(log)
     return log
 

@@ -10,7 +10,7 @@ from ppo.insight.logs.columns import (
     begin,
     entropy_relative,
     plain,
-    root_error,
+    raw_error,
     rows_apart,
     task_level,
 )
@@ -62,7 +62,7 @@ def _unity(series: Series) -> MetricsLog:
         if found:
             log.settings[ours] = plain(found.group(1))
     rows_apart(log, steps, log.number("ppo.num_steps"))
-    root_error(log)
+    raw_error(log)
     entropy_relative(log)
     log.notes.append("a batch is a line of its summary; no KL and no explained variance")
     return log

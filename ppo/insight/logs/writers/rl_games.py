@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from ppo.insight.logs.columns import begin, entropy_relative, is_raw
+from ppo.insight.logs.columns import begin, entropy_relative, is_raw, root_error
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.logs.series import Series
 from ppo.insight.logs.writers import WRITERS, Writer
@@ -37,7 +35,7 @@ def _rl_games(series: Series) -> MetricsLog:
         log.algorithm = "SAC"
     if is_raw(log.get("normalized_value_loss")):
         log.columns["value_loss"] = log.columns.pop("normalized_value_loss")
-        log.columns["value_rmse"] = np.sqrt(np.abs(log.columns["value_loss"]))
+        root_error(log)
         log.notes.append("c_loss begins too large for normalized returns: taken for (v - R)^2")
     else:
         log.settings["ppo.normalize_returns"] = True

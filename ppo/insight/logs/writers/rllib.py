@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from ppo.insight.logs.columns import begin, entropy_relative, root_error, rows_apart
+from ppo.insight.logs.columns import begin, entropy_relative, raw_error, rows_apart
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.logs.series import Series
 from ppo.insight.logs.writers import WRITERS, Writer
@@ -66,7 +66,7 @@ def _rllib(series: Series) -> MetricsLog:
         log.algorithm = "DQN or SAC"
     tag = next((t for t in series.points if t.rsplit("/", 1)[-1] == "training_iteration"), "")
     rows_apart(log, series.at(tag, steps))
-    root_error(log)
+    raw_error(log)
     _rllib_config(log, series)
     entropy_relative(log)
     log.notes.append("vf_loss is (v - R)^2, each at most vf_clip_param")

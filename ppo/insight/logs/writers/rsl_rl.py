@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ppo.insight.logs.columns import begin, task_level
+from ppo.insight.logs.columns import begin, root_error, task_level
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.logs.series import Series
 from ppo.insight.logs.writers import WRITERS, Writer
@@ -34,8 +34,7 @@ def _rsl_rl(series: Series) -> MetricsLog:
     log.columns.pop("env_steps", None)  # the axis is the iteration
     log.batches = steps.astype(np.int64)
     task_level(log, series, steps)
-    if "value_loss" in log.columns:  # mean of the pessimistic form, no half, reward units
-        log.columns["value_rmse"] = np.sqrt(np.abs(log.columns["value_loss"]))
+    root_error(log)  # of the pessimistic form
     log.settings["ppo.normalize_returns"] = False  # the library has no return normalizer
     log.notes.append(
         "rsl_rl logs no explained variance: the critic is judged by its loss only, weakly"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ppo.insight.logs.columns import begin, between, is_raw, root_error
+from ppo.insight.logs.columns import begin, between, is_raw, raw_error
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.logs.series import Series
 from ppo.insight.logs.writers import WRITERS, Writer
@@ -40,7 +40,7 @@ def _skrl(series: Series) -> MetricsLog:
     if series.has("Loss / Critic loss"):
         log.algorithm = "SAC, TD3 or DDPG"
     if is_raw(log.get("value_loss")):
-        root_error(log)
+        raw_error(log)
     else:
         log.notes.append("the value loss may be in normalized units: rules that need its unit pass")
     return log

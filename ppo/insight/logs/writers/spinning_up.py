@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ppo.insight.logs.columns import begin, entropy_relative, root_error
+from ppo.insight.logs.columns import begin, entropy_relative, raw_error
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.logs.series import Series
 from ppo.insight.logs.writers import WRITERS, Writer
@@ -27,7 +27,7 @@ def _spinning_up(series: Series) -> MetricsLog:
     if not series.has("ClipFrac"):
         off_policy = any(tag.startswith("LossQ") for tag in series.points)
         log.algorithm = "SAC, TD3 or DDPG" if off_policy else "VPG or TRPO"
-    root_error(log)
+    raw_error(log)
     entropy_relative(log)
     return log
 

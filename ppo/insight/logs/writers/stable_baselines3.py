@@ -8,6 +8,7 @@ from ppo.insight.logs.columns import (
     GAUSSIAN_ENTROPY,
     entropy_relative,
     fill,
+    root_error,
     rows_apart,
     start,
     task_level,
@@ -77,8 +78,7 @@ def _sb3(series: Series) -> MetricsLog:
     if "entropy" in log.columns:
         log.columns["entropy"] = -log.columns["entropy"]
         _of_weights(log)
-    if "value_loss" in log.columns:  # mean (v - R)^2 over all minibatches of all epochs
-        log.columns["value_rmse"] = np.sqrt(np.abs(log.columns["value_loss"]))
+    root_error(log)
     if log.has("clip_range_vf"):
         log.settings["ppo.value_clip"] = "absolute"
         log.settings["ppo.value_clip_epsilon"] = float(np.nanmedian(log.columns["clip_range_vf"]))
