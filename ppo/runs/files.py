@@ -237,8 +237,20 @@ def process_alive(pid: int) -> bool:
     except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
-        return True
+        pass
     return True
+
+
+def own_lock(fd: int) -> None:
+    """Note this process in a lock file that it holds."""
+    os.ftruncate(fd, 0)
+    write_all(fd, f"{os.getpid()}\n".encode(), 0)
+
+
+def lock_owner(fd: int) -> str:
+    """Which process holds a lock file, in words."""
+    pid = os.pread(fd, 32, 0).decode(errors="replace").strip()
+    return f"process {pid}" if pid.isdigit() else "another process"
 
 
 def boot_id() -> str:

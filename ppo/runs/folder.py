@@ -113,16 +113,14 @@ class RunFolder:
         with files.reporting(self.path, "lock the run"):
             fd = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         if not self._take(fd):
-            pid = os.pread(fd, 32, 0).decode(errors="replace").strip()
+            owner = files.lock_owner(fd)
             os.close(fd)
-            owner = f"process {pid}" if pid.isdigit() else "another process"
             raise UserError(
                 f"{files.shown(self.path)} is in use by {owner}; wait for it or stop it first"
             )
         self._lock = fd
         with files.reporting(self.path, "lock the run"):
-            os.ftruncate(fd, 0)
-            files.write_all(fd, f"{os.getpid()}\n".encode(), 0)
+            files.own_lock(fd)
 
     def _take(self, fd: int) -> bool:
         for attempt in range(LOCK_ATTEMPTS):

@@ -7,11 +7,13 @@ folder, so that a kill at any instant loses nothing.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -76,6 +78,10 @@ class Experiment:
         status, error = _standing(folder, status, reason)
         return Outcome(job, folder, status, run.path, error)
 
+    def asked(self, job: Job) -> tuple[str | None, list[str], int]:
+        """What determines a job: configuration file, settings and seed."""
+        return self.plan.config, [*self.plan.overrides, *job.settings], job.seed
+
     def _is_of(self, job: Job, run: Path) -> bool:
         """Whether this plan made the run: another one's is not reported, nor gone on with."""
         try:
@@ -85,7 +91,7 @@ class Experiment:
             return True  # killed before it had one: there is nothing in it
         if EXPERIMENT in words:
             return words[-1] == self.identity
-        own = _settings(self, job)
+        own = _determining(*self.asked(job))
         return words[-len(own) :] == own
 
 
@@ -155,22 +161,38 @@ def identity_in(folder: Path, key: str) -> str:
 
 def command(experiment: Experiment, outcome: Outcome) -> list[str]:
     """The command line that trains one job, or goes on with its half-done run."""
-    parts = [sys.executable, "-m", "ppo", "--mode", "train", "--quiet"]
-    parts += ["--results", str(outcome.folder)]
-    if outcome.run is not None and has_checkpoint(outcome.run):
-        plan, settings = experiment.plan, outcome.job.settings
-        return [*parts, *going_on(outcome.run, plan.config, [*plan.overrides, *settings])]
-    return [*parts, *_settings(experiment, outcome.job), EXPERIMENT, experiment.identity]
+    identity = (EXPERIMENT, experiment.identity)
+    asked = experiment.asked(outcome.job)
+    return train_command(outcome.folder, outcome.run, *asked, identity)
 
 
-def going_on(run: Path, config: str | None, settings: Sequence[str]) -> list[str]:
-    """The flags that go on with a half-done run of an experiment.
+def train_command(
+    place: Path,
+    run: Path | None,
+    config: str | None,
+    settings: Sequence[str],
+    seed: int,
+    identity: Sequence[str] = (),
+) -> list[str]:
+    """The command line that trains a run in `place`, or goes on with a half-done one.
 
     Args:
         config, settings: as the user gave them to the experiment.
+        identity: what the line of a new run ends with.
     """
+    parts = [sys.executable, "-m", "ppo", "--mode", "train", "--quiet", "--results", str(place)]
+    if run is None or not has_checkpoint(run):
+        return [*parts, *_determining(config, settings, seed), *identity]
     trust = ["--trust"] if _names_all_code(run, config, settings) else []
-    return ["--resume", run.name, *trust]
+    return [*parts, "--resume", run.name, *trust]
+
+
+def _determining(config: str | None, settings: Sequence[str], seed: int) -> list[str]:
+    """The part of a command line that determines what is trained."""
+    parts = [] if config is None else ["--config", config]
+    for setting in settings:
+        parts += ["--set", setting]
+    return [*parts, "--seed", str(seed)]
 
 
 def _names_all_code(run: Path, config: str | None, settings: Sequence[str]) -> bool:
@@ -187,22 +209,36 @@ def _names_all_code(run: Path, config: str | None, settings: Sequence[str]) -> b
     return bool(found) and set(found) <= set(named_code(given))
 
 
-def _settings(experiment: Experiment, job: Job) -> list[str]:
-    """The part of a job's command line that determines what is trained."""
-    parts = []
-    if experiment.plan.config is not None:
-        parts += ["--config", str(experiment.plan.config)]
-    for setting in (*experiment.plan.overrides, *job.settings):
-        parts += ["--set", setting]
-    return [*parts, "--seed", str(job.seed)]
-
-
 def has_checkpoint(run: Path) -> bool:
     """A run that was killed before its first checkpoint is begun again, under the next number."""
     try:
         return any(entry.is_file() for entry in os.scandir(run / "checkpoints"))
     except OSError:
         return False
+
+
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Holds an experiment's folder, until the end or the death of this process.
+
+    Raises:
+        UserError: another process has it; two would start each job twice.
+    """
+    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"{files.shown(folder)} is being run by {files.lock_owner(descriptor)}; wait for "
+                "it, or start a new one with --fresh"
+            ) from None
+        except OSError:
+            pass  # no locks on this file system
+        files.own_lock(descriptor)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def note_failure(outcome: Outcome, error: str) -> None:

@@ -22,11 +22,11 @@ from ppo.insight.experiments.experiment import (
     Experiment,
     Outcome,
     command,
+    held,
     note_failure,
     open_experiment,
 )
 from ppo.insight.experiments.grid import Plan, check_jobs, file_of, parse_axis, seeds_of
-from ppo.insight.experiments.held import held
 from ppo.insight.experiments.launchers.base import LOST, RESTARTS, Launcher
 from ppo.runs import files
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -22,8 +21,7 @@ from typing import Any
 from ppo.core.errors import UserError
 from ppo.insight.doctor import judge
 from ppo.insight.experiments import launchers
-from ppo.insight.experiments.experiment import folder_of, going_on, has_checkpoint
-from ppo.insight.experiments.held import held
+from ppo.insight.experiments.experiment import folder_of, has_checkpoint, held, train_command
 from ppo.insight.experiments.launchers.base import LOST, RESTARTS, Launcher
 from ppo.insight.experiments.run import orderly_stop
 from ppo.insight.experiments.space import Dimension
@@ -206,18 +204,11 @@ class Tuner:
 
     def _start(self, one: Active) -> None:
         place, run = self._place(one), self._run(one)
-        command = [sys.executable, "-m", "ppo", "--mode", "train", "--quiet"]
-        command += ["--results", str(place)]
         if run is not None and has_checkpoint(run):
             self._wait_until_free(run)
-            settings = [*self.search.overrides, *one.settings]
-            command += going_on(run, self.search.config, settings)
-        else:
-            if self.search.config is not None:
-                command += ["--config", self.search.config]
-            for setting in (*self.search.overrides, *one.settings):
-                command += ["--set", setting]
-            command += ["--seed", str(self.search.seeds[one.seed_index])]
+        settings = [*self.search.overrides, *one.settings]
+        seed = self.search.seeds[one.seed_index]
+        command = train_command(place, run, self.search.config, settings, seed)
         with files.reporting(place, "start a run there"):
             place.mkdir(parents=True, exist_ok=True)
             one.handle = self.launcher.start(command, place / "output.txt")

@@ -5,8 +5,6 @@ from __future__ import annotations
 from ppo.core.errors import UserError
 from ppo.insight.experiments.launchers.base import Launcher
 
-NAMES = ("local", "ray", "slurm")
-
 
 def make(name: str, address: str = "auto", gpus: float = 0.0) -> Launcher:
     """The launcher of a name.
