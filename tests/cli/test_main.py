@@ -111,7 +111,7 @@ def test_ctrl_c_in_a_grid_says_how_to_go_on(
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ppo.insight.experiments.run.run_grid_of", stop)
+    monkeypatch.setattr("ppo.insight.experiments.run.run_experiment", stop)
     monkeypatch.chdir(tmp_path)
     assert cli.main(["--mode", "sweep", "--vary", "ppo.learning_rate=1e-3,1e-4"]) == 130
     assert "the same command goes on" in capsys.readouterr().err

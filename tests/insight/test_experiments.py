@@ -18,9 +18,9 @@ from stand_in_jobs import StandIn, plan, standing_in, starts
 from ppo.config import Config
 from ppo.core.errors import UserError
 from ppo.insight.experiments.experiment import Experiment, command, open_experiment
-from ppo.insight.experiments.grid import Axis, Plan, parse_axis, validate
+from ppo.insight.experiments.grid import Axis, Plan, parse_axis, plan_of, validate
 from ppo.insight.experiments.launchers.base import environment, run_here
-from ppo.insight.experiments.run import run_experiment, run_grid_of
+from ppo.insight.experiments.run import run_experiment
 from ppo.insight.experiments.tables import overview_line, report
 from ppo.runs.metrics_file import last_record
 
@@ -52,9 +52,10 @@ def test_designs_hold_each_combination_once() -> None:
     assert one == [("a=2", "b=z"), ("a=1", "b=z"), ("a=2", "b=x"), ("a=2", "b=y")]
 
 
-def test_every_mistake_is_named_before_anythingstarts(tmp_path: Path) -> None:
+def test_every_mistake_is_named_before_anything_starts(tmp_path: Path) -> None:
+    plan = plan_of(["ppo.gama=0.9,0.99"], "full", (1,), None, ["ppo.num_steps=none"])
     with pytest.raises(UserError) as caught:
-        run_grid_of(["ppo.gama=0.9,0.99"], results=tmp_path, overrides=["ppo.num_steps=none"])
+        open_experiment(plan, tmp_path)
     text = "\n".join(caught.value.messages)
     assert "ppo.gama" in text and "num_steps" in text
     assert list(tmp_path.iterdir()) == []

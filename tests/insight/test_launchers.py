@@ -14,12 +14,13 @@ from types import SimpleNamespace
 import pytest
 from stand_in_jobs import TRAINER, plan, standing_in, starts
 
+from ppo.cli.main import main
 from ppo.core.errors import UserError
 from ppo.insight.experiments import launchers
 from ppo.insight.experiments.experiment import open_experiment
 from ppo.insight.experiments.launchers.base import FORCE, PATIENCE, run_here
 from ppo.insight.experiments.launchers.ray import RayLauncher, pack
-from ppo.insight.experiments.run import run_experiment, run_grid_of
+from ppo.insight.experiments.run import run_experiment
 from ppo.runs.files import process_alive
 
 
@@ -132,15 +133,11 @@ def test_a_ray_task_is_stopped_and_its_deaf_command_killed(tmp_path, monkeypatch
 
 
 @pytest.mark.slow
-def test_without_a_ray_cluster_nothing_is_left_behind(tmp_path):
+def test_without_a_ray_cluster_nothing_is_left_behind(tmp_path, capsys):
     pytest.importorskip("ray")
-    with pytest.raises(UserError, match="no cluster at"):
-        run_grid_of(
-            ["ppo.gamma=0.9,0.99"],
-            results=tmp_path / "runs",
-            launcher="ray",
-            address="127.0.0.1:1",
-        )
+    flags = ["--results", str(tmp_path / "runs"), "--launcher", "ray", "--address", "127.0.0.1:1"]
+    assert main(["--mode", "sweep", "--vary", "ppo.gamma=0.9,0.99", *flags]) == 2
+    assert "no cluster at" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
 
 

@@ -5,10 +5,11 @@ import os
 import pytest
 from stand_in_jobs import StandIn, plan
 
+from ppo.cli.main import main
 from ppo.core.errors import UserError
 from ppo.insight.experiments.experiment import open_experiment
 from ppo.insight.experiments.launchers.base import LOST
-from ppo.insight.experiments.run import run_experiment, run_grid_of
+from ppo.insight.experiments.run import run_experiment
 from ppo.insight.experiments.tables import Overview
 
 
@@ -106,14 +107,15 @@ def test_the_same_experiment_is_run_by_one_process_at_a_time(tmp_path):
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ({"gpus_per_job": 0.5}, "--gpus-per-job: 0.5: --launcher local hands out no GPUs"),
-        ({"gpus_per_job": -1.0}, "--gpus-per-job: -1; allowed: 0 or more"),
-        ({"restarts": -1}, "--restarts: -1; allowed: 0 or more"),
-        ({"launcher": "slurm"}, "--launcher slurm"),
+        (["--gpus-per-job", "0.5"], "--gpus-per-job: 0.5: --launcher local hands out no GPUs"),
+        (["--gpus-per-job=-1.0"], "--gpus-per-job: -1; allowed: 0 or more"),
+        (["--restarts=-1"], "--restarts: -1; allowed: 0 or more"),
+        (["--launcher", "slurm"], "--launcher slurm"),
     ],
 )
-def test_what_cannot_be_started_leaves_nothing_behind(tmp_path, monkeypatch, asked, words):
+def test_what_cannot_be_started_leaves_nothing_behind(tmp_path, monkeypatch, capsys, asked, words):
     monkeypatch.setenv("PATH", str(tmp_path / "nowhere"))
-    with pytest.raises(UserError, match=words):
-        run_grid_of(["ppo.gamma=0.9,0.99"], results=tmp_path / "runs", **asked)
+    flags = ["--results", str(tmp_path / "runs"), *asked]
+    assert main(["--mode", "sweep", "--vary", "ppo.gamma=0.9,0.99", *flags]) == 2
+    assert words in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()

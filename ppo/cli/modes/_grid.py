@@ -1,10 +1,18 @@
-"""What ablate and sweep share: their flags, and one call of the API."""
+"""What ablate and sweep share, and in part tune: their flags, and how a grid is run."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import sys
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ppo.core.errors import UserError
+from ppo.runs.files import from_here
+
+if TYPE_CHECKING:
+    from ppo.insight.experiments.launchers.base import Launcher
 
 GRID_FLAGS = ("--config", "--set", "--results", "--seed", "--quiet")
 
@@ -42,31 +50,40 @@ def going_on() -> Iterator[None]:
         ) from None
 
 
+def launcher_of(args: argparse.Namespace) -> tuple[Launcher, int]:
+    """What starts the jobs, and how many at a time.
+
+    Raises:
+        UserError: it cannot be used here; nothing is made.
+    """
+    from ppo.insight.experiments import launchers
+
+    if args.jobs < 0:
+        raise UserError(f"--jobs: {args.jobs}; allowed: 0 (as many as there is room for) or more")
+    launcher = launchers.make(args.launcher, args.address, args.gpus_per_job)
+    return launcher, args.jobs or launcher.capacity()
+
+
 def run_grid(args: argparse.Namespace, axes: list[str], design: str) -> int:
     """Trains the grid and prints its matrix; 1 where a run failed."""
     from ppo.config.shipped import find
     from ppo.core.screen import fold
-    from ppo.insight.experiments.run import run_grid_of
+    from ppo.insight.experiments.experiment import open_experiment
+    from ppo.insight.experiments.grid import file_of, plan_of, seeds_of
+    from ppo.insight.experiments.run import run_experiment
     from ppo.insight.experiments.tables import Overview, report
 
+    seeds, config = seeds_of(args.seeds, args.seed), file_of(args.config and find(args.config))
+    plan = plan_of(axes, design, seeds, config, args.overrides)
+    if args.restarts < 0:
+        raise UserError(f"--restarts: {args.restarts}; allowed: 0 or more")
+    launcher, jobs = launcher_of(args)
+    experiment = open_experiment(plan, args.results, args.fresh)
+    if not args.quiet:
+        runs = len(plan.jobs())
+        shape = f"{runs} runs of {runs // args.seeds} settings"
+        print(f"{from_here(experiment.folder)}: {shape}", file=sys.stderr)
     with going_on(), contextlib.closing(Overview(args.quiet)) as overview:
-        experiment, outcomes = run_grid_of(
-            axes,
-            design,
-            seeds=args.seeds,
-            first_seed=args.seed,
-            config=args.config and find(args.config),
-            overrides=args.overrides,
-            results=args.results,
-            jobs=args.jobs,
-            launcher=args.launcher,
-            address=args.address,
-            gpus_per_job=args.gpus_per_job,
-            restarts=args.restarts,
-            fresh=args.fresh,
-            retry_failed=args.retry,
-            quiet=args.quiet,
-            watch=overview,
-        )
+        outcomes = run_experiment(experiment, launcher, jobs, overview, args.retry, args.restarts)
     print(fold(report(experiment)))
     return 0 if all(outcome.status == "finished" for outcome in outcomes) else 1

@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from ppo.cli.flags import TRAINING
-from ppo.cli.modes._grid import GRID_FLAGS, add_jobs, going_on
+from ppo.cli.modes._grid import GRID_FLAGS, add_jobs, going_on, launcher_of
 
 COMMON, SETTINGS = GRID_FLAGS, TRAINING
 
@@ -31,20 +31,18 @@ def run(args: argparse.Namespace) -> int:
     """Searches, and leaves the best settings and a page in the search's folder."""
     from ppo.config.shipped import find
     from ppo.core.screen import fold
-    from ppo.insight.experiments import launchers
     from ppo.insight.experiments.findings import conclude
-    from ppo.insight.experiments.grid import check_jobs, file_of, seeds_of
+    from ppo.insight.experiments.grid import file_of, seeds_of
     from ppo.insight.experiments.search import Search, Tuner, open_search
     from ppo.insight.experiments.space import parse
     from ppo.insight.experiments.study import optuna_of
 
     optuna_of()
-    check_jobs(args.jobs)
     seeds = seeds_of(args.seeds, args.seed)
     config = file_of(args.config and find(args.config))
     space = tuple(parse(text) for text in args.vary)
     search = Search(space, args.trials, seeds, config, tuple(args.overrides))
-    launcher = launchers.make(args.launcher, args.address, args.gpus_per_job)
+    launcher, jobs = launcher_of(args)
     folder = open_search(search, args.results, args.fresh)
     quiet = args.verbosity == "quiet"
 
@@ -53,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
             print(line, file=sys.stderr, flush=True)
 
     tell(f"{folder}: {search.trials} trials")
-    tuner = Tuner(search, folder, launcher, args.jobs or launcher.capacity(), tell)
+    tuner = Tuner(search, folder, launcher, jobs, tell)
     with going_on():
         tuner.run()
     print(fold(conclude(tuner)))

@@ -128,13 +128,25 @@ def seeds_of(count: int, first: int | None) -> tuple[int, ...]:
     return tuple(range(start, start + count))
 
 
-def check_jobs(jobs: int) -> None:
-    """
+def plan_of(
+    axes: Sequence[str],
+    design: str,
+    seeds: tuple[int, ...],
+    config: str | None,
+    overrides: Sequence[str],
+) -> Plan:
+    """The plan of axes as they are typed.
+
     Raises:
-        UserError: it is less than 0.
+        UserError: one is not valid, or the same setting is there twice.
     """
-    if jobs < 0:
-        raise UserError(f"--jobs: {jobs}; allowed: 0 (as many as there is room for) or more")
+    parsed = tuple(parse_axis(axis) for axis in axes)
+    keys = [axis.key for axis in parsed]
+    if len(set(keys)) < len(keys):
+        raise UserError(f"the same setting twice: {', '.join(keys)}")
+    if "system.seed" in keys:
+        raise UserError("system.seed is varied by --seeds N")
+    return Plan(parsed, design, seeds, config, tuple(overrides))
 
 
 def validate(plan: Plan) -> None:

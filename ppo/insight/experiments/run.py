@@ -6,16 +6,13 @@ resumed.
 
 from __future__ import annotations
 
-import os
 import signal
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ppo.core.errors import UserError
 from ppo.insight.experiments import launchers
 from ppo.insight.experiments.experiment import (
     NODE_LOST,
@@ -24,9 +21,7 @@ from ppo.insight.experiments.experiment import (
     command,
     held,
     note_failure,
-    open_experiment,
 )
-from ppo.insight.experiments.grid import Plan, check_jobs, file_of, parse_axis, seeds_of
 from ppo.insight.experiments.launchers.base import LOST, RESTARTS, Launcher
 from ppo.runs import files
 
@@ -154,49 +149,3 @@ def orderly_stop() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def run_grid_of(
-    axes: Sequence[str],
-    design: str = "full",
-    *,
-    seeds: int = 3,
-    first_seed: int | None = None,
-    config: str | os.PathLike[str] | None = None,
-    overrides: Sequence[str] = (),
-    results: str | os.PathLike[str] = "training_results",
-    jobs: int = 0,
-    launcher: str = "local",
-    address: str = "auto",
-    gpus_per_job: float = 0.0,
-    restarts: int = RESTARTS,
-    fresh: bool = False,
-    retry_failed: bool = False,
-    quiet: bool = False,
-    watch: Watcher | None = None,
-) -> tuple[Experiment, list[Outcome]]:
-    """Plans, trains or continues a grid; `jobs` 0 is what the machine or cluster has room for.
-
-    Raises:
-        UserError: an axis or a setting is not valid; all of them are named.
-    """
-    parsed = tuple(parse_axis(axis) for axis in axes)
-    keys = [axis.key for axis in parsed]
-    if len(set(keys)) < len(keys):
-        raise UserError(f"the same setting twice: {', '.join(keys)}")
-    if "system.seed" in keys:
-        raise UserError("system.seed is varied by --seeds N")
-    check_jobs(jobs)
-    plan = Plan(parsed, design, seeds_of(seeds, first_seed), file_of(config), tuple(overrides))
-    if restarts < 0:
-        raise UserError(f"--restarts: {restarts}; allowed: 0 or more")
-    chosen = launchers.make(launcher, address, gpus_per_job)  # before a folder is made
-    experiment = open_experiment(plan, results, fresh)
-    if not quiet:
-        total = len(plan.jobs())
-        print(
-            f"{files.from_here(experiment.folder)}: {total} runs of {total // seeds} settings",
-            file=sys.stderr,
-        )
-    count = jobs or chosen.capacity()
-    return experiment, run_experiment(experiment, chosen, count, watch, retry_failed, restarts)
