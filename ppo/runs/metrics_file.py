@@ -66,15 +66,6 @@ def strict_loads(text: bytes | str) -> Any:
         raise ValueError("nested too deeply") from None
 
 
-def _header(run: str) -> bytes:
-    fields = json.dumps({"schema_version": SCHEMA_VERSION, "run": run, "batches": []})
-    return fields.removesuffix("]}").encode() + b"\n"
-
-
-def _document(run: str, lines: Sequence[bytes]) -> bytes:
-    return _header(run) + SEPARATOR.join(lines) + (END if lines else EMPTY_END)
-
-
 def tolerant_loads(text: bytes | str) -> Any:
     """As `strict_loads`, but NaN and Infinity are numbers: other programs write them.
 
@@ -88,6 +79,15 @@ def tolerant_loads(text: bytes | str) -> Any:
 
 
 Loads = Callable[[bytes], Any]
+
+
+def _header(run: str) -> bytes:
+    fields = json.dumps({"schema_version": SCHEMA_VERSION, "run": run, "batches": []})
+    return fields.removesuffix("]}").encode() + b"\n"
+
+
+def _document(run: str, lines: Sequence[bytes]) -> bytes:
+    return _header(run) + SEPARATOR.join(lines) + (END if lines else EMPTY_END)
 
 
 def _records(data: bytes, loads: Loads) -> Iterator[tuple[bytes, dict[str, Any]]]:
@@ -118,7 +118,7 @@ def _text(line: bytes) -> bytes:
     return line.strip().removesuffix(b",")
 
 
-def record_of(text: bytes, loads: Loads) -> dict[str, Any] | None:
+def record_of(text: bytes, loads: Loads = tolerant_loads) -> dict[str, Any] | None:
     """What a line holds; None for a torn one, and for the end of the document."""
     try:
         record = loads(text)
@@ -164,17 +164,17 @@ def complete_lines(data: bytes) -> list[bytes]:
     return [line for line, _ in _records(data, strict_loads)]
 
 
-def whole_lines(data: bytes, loads: Loads = strict_loads) -> list[bytes]:
+def whole_lines(data: bytes) -> list[bytes]:
     """As `complete_lines`, at the cost of parsing one line: for documents of many megabytes.
 
     The others are taken for whole by their braces; what tears a line leaves none behind it.
     """
     body = _body(data)
     if body is None:
-        return [line for line, _ in _reformatted(data, loads)]
+        return [line for line, _ in _reformatted(data, tolerant_loads)]
     texts = (_text(line).rstrip(b"\0") for line in body)
     lines = list(itertools.takewhile(lambda t: t[:1] == b"{" and t[-1:] == b"}", texts))
-    while lines and record_of(lines[-1], loads) is None:
+    while lines and record_of(lines[-1]) is None:
         lines.pop()
     return lines
 
@@ -201,13 +201,10 @@ def _read(folder: Path) -> bytes:
         return b""
 
 
-def read_records(path: str | os.PathLike[str], loads: Loads = strict_loads) -> list[dict[str, Any]]:
+def read_records(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """The batch records of a run folder or of a metrics file, oldest first.
 
     Safe at every moment, also while a trainer writes: what is not a complete line is left out.
-
-    Args:
-        loads: `tolerant_loads` where another program may have written the file.
 
     Raises:
         UserError: there is no such file or folder, it cannot be read, or it is of a later version.
@@ -218,7 +215,7 @@ def read_records(path: str | os.PathLike[str], loads: Loads = strict_loads) -> l
     except OSError as error:
         why = files.reason(error)
         raise UserError(f"{files.shown(path)}: cannot read metrics: {why}") from error
-    return [record for _, record in _records(data, loads)]
+    return [record for _, record in _records(data, tolerant_loads)]
 
 
 def last_record(folder: Path) -> dict[str, Any] | None:
@@ -233,7 +230,7 @@ def last_record(folder: Path) -> dict[str, Any] | None:
             first, *lines = file.read().split(b"\n")  # the first is the header, or half a line
     except OSError:
         return None
-    records = (record_of(_text(line).rstrip(b"\0"), strict_loads) for line in lines)
+    records = (record_of(_text(line).rstrip(b"\0")) for line in lines)
     whole = list(itertools.takewhile(lambda record: record is not None, records))
     whole = whole or list(read_records(folder))
     return whole[-1] if whole else None

@@ -143,7 +143,7 @@ def test_the_last_record_is_found_however_long_it_is(folder):
 def test_nan_of_another_program_is_a_number_to_the_doctor_and_the_end_to_the_trainer(tmp_path):
     path = tmp_path / "loss_metrics.json"
     path.write_text('{"schema_version": 1, "run": "a", "batches": [\n{"batch": 0},\n{"x": NaN}\n]}')
-    assert len(own.read_records(path)) == 2 and len(read_records(path)) == 1
+    assert len(read_records(path)) == 2 and len(RunFolder(tmp_path).records()) == 1
 
 
 @pytest.mark.parametrize(

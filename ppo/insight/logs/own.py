@@ -29,7 +29,7 @@ def read_records(path: Path) -> list[dict[str, Any]]:
     What follows the last complete line is dropped. A folder without the file has none yet.
     """
     with _named(path):
-        return metrics_file.read_records(path, metrics_file.tolerant_loads)
+        return metrics_file.read_records(path)
 
 
 @contextmanager
@@ -65,10 +65,10 @@ def read_thin(file: Path, names: tuple[str, ...], most: int = MOST) -> Thin:
         most: records that are parsed.
     """
     with _named(file):
-        lines = metrics_file.whole_lines(files.read_bytes(file), metrics_file.tolerant_loads)
+        lines = metrics_file.whole_lines(files.read_bytes(file))
     every = max(1, -(-len(lines) // most))
     chosen = sorted({*range(0, len(lines), every), len(lines) - 1} - {-1})
-    found = (metrics_file.record_of(lines[i], metrics_file.tolerant_loads) for i in chosen)
+    found = (metrics_file.record_of(lines[i]) for i in chosen)
     records = [record for record in found if record is not None]
     columns = {}
     if every > 1:
