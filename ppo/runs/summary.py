@@ -1,8 +1,8 @@
-"""A run's own account: summary.json at its end, and at its start the settings that are new."""
+"""A run's own account: its end in words, and at its start the settings that are new."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ppo.config import Config
@@ -21,43 +21,6 @@ class Former(NamedTuple):
 
     config: Config | None
     changes: list[str]
-
-
-def summarize(
-    *,
-    status: str,
-    exit_status: int,
-    reason: str | None,
-    final_return: float | None,
-    interval: Sequence[float | None],
-    best: dict[str, Any] | None,
-    counters: dict[str, int],
-    seconds: dict[str, float],
-    wall_time_s: float,
-) -> dict[str, Any]:
-    """Contents of summary.json, but for the doctor's verdict.
-
-    Args:
-        final_return, interval: mean and 95 % interval of the last episodes' returns.
-        best: row of the best evaluation.
-        seconds: spent on each part of the training.
-    """
-    return {
-        "status": status,
-        "exit_status": exit_status,
-        "reason": reason,
-        "final_return": final_return,
-        "final_return_ci95": list(interval),
-        "best_return": best["mean_return"] if best else None,
-        "best_evaluation": best,
-        "batches": counters["batch"],
-        "env_steps": counters["env_steps"],
-        "episodes": counters["episodes"],
-        "wall_time_s": wall_time_s,
-        "time": seconds,
-        "verdict": None,
-        "findings": [],
-    }
 
 
 def which_episodes(summary: Mapping[str, Any]) -> str:

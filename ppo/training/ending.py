@@ -14,7 +14,6 @@ from ppo.runs.files import from_here
 from ppo.runs.folder import RunFolder
 from ppo.runs.metrics_file import finite
 from ppo.runs.names import to_type
-from ppo.runs.summary import summarize
 from ppo.training.evaluations import RunEvaluations
 from ppo.training.observers import Doctor
 
@@ -44,16 +43,21 @@ def summarize_run(
     Args:
         how: status, exit_status and reason. recent: returns of the last episodes.
     """
-    returns = np.asarray(recent)
-    summary = summarize(
+    returns, best, counters = np.asarray(recent), evaluated.best, learner.counters
+    summary = {
         **how,
-        final_return=float(returns.mean()) if len(returns) else None,
-        interval=mean_interval(returns, 0),
-        best=evaluated.best,
-        counters=learner.counters,
-        seconds={**learner.timing, "evaluation": evaluated.seconds},
-        wall_time_s=learner.wall_time,
-    )
+        "final_return": float(returns.mean()) if len(returns) else None,
+        "final_return_ci95": list(mean_interval(returns, 0)),
+        "best_return": best["mean_return"] if best else None,
+        "best_evaluation": best,
+        "batches": counters["batch"],
+        "env_steps": counters["env_steps"],
+        "episodes": counters["episodes"],
+        "wall_time_s": learner.wall_time,
+        "time": {**learner.timing, "evaluation": evaluated.seconds},
+        "verdict": None,
+        "findings": [],
+    }
     written = folder.set_status(**summary)
     verdict = doctor.judge(folder)  # reads the disk: late, since it takes time
     if verdict is not None:

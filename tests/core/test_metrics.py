@@ -27,7 +27,7 @@ SPEAK_OF_METRICS = (
     "ppo.insight.rules.",  # each about figures of its own
     "ppo.insight.logs.writers.",  # the words of other libraries
     "ppo.insight.logs.names",
-    "ppo.runs.summary",  # fields of another file
+    "ppo.training.ending",  # fields of another file
 )
 FEW = 3  # names together that are a choice of figures and no table yet
 
