@@ -14,7 +14,7 @@ from ppo.core.metrics import clean
 from ppo.insight.logs import MetricsLog, from_records
 from ppo.insight.logs.columns import entropy_relative
 from ppo.insight.logs.own import flatten, read_run
-from ppo.insight.rules import FATAL, MILD, RULES, SEVERE, Finding, Rule
+from ppo.insight.rules import FATAL, LAST, MILD, RULES, SEVERE, Finding, Rule
 from ppo.insight.rules._signs import begins_late, known, rises
 from ppo.insight.rules._solved import evaluations
 from ppo.insight.verdict import (
@@ -84,17 +84,20 @@ def _check(some: Iterable[Rule], log: MetricsLog) -> list[Finding]:
 def rank(findings: list[Finding]) -> list[Finding]:
     """Causes before what they explain."""
     numbers = {rule.illness: rule.number for rule in rules()}
-    present = {finding.illness: finding for finding in findings}
+    present = {finding.illness for finding in findings}
 
     def effects(finding: Finding) -> set[str]:
-        names = set(present) if "*" in finding.explains else set(finding.explains)
-        return {name for name in names & set(present) if name != finding.illness}
+        explained = present if "*" in finding.explains else present & set(finding.explains)
+        return explained - {finding.illness}
+
+    def claim(finding: Finding) -> tuple[int, float, int]:  # of two that explain each other
+        return _RANK[finding.severity], -finding.confidence, numbers.get(finding.illness, LAST)
 
     def outranks(cause: Finding, effect: Finding) -> bool:
         if effect.illness not in effects(cause) or _RANK[cause.severity] > _RANK[effect.severity]:
             return False
         mutual = cause.illness in effects(effect)
-        return not mutual or _key(cause, numbers) < _key(effect, numbers)
+        return not mutual or claim(cause) < claim(effect)
 
     explained = {e.illness for e in findings for c in findings if outranks(c, e)}
     return sorted(
@@ -105,14 +108,9 @@ def rank(findings: list[Finding]) -> list[Finding]:
             _RANK[f.severity],
             not effects(f),
             f.since_batch,
-            numbers.get(f.illness, 99),
+            numbers.get(f.illness, LAST),
         ),
     )
-
-
-def _key(finding: Finding, numbers: dict[str, int]) -> tuple[int, float, int]:
-    """Which of two findings that explain each other is taken for the cause."""
-    return _RANK[finding.severity], -finding.confidence, numbers.get(finding.illness, 99)
 
 
 def unasked(log: MetricsLog) -> dict[str, tuple[str, ...]]:

@@ -20,13 +20,7 @@ HEALTHY, TOO_EARLY, NOT_LEARNING, ILL, NOT_READ = STATUSES = (
     "ill",
     "not_read",
 )
-WORDS = {
-    HEALTHY: "healthy",
-    TOO_EARLY: "too early to judge",
-    NOT_LEARNING: "not learning",
-    ILL: "ill",
-    NOT_READ: "not read",
-}
+WORDS = {name: name.replace("_", " ") for name in STATUSES} | {TOO_EARLY: "too early to judge"}
 SHORT = 12  # updates before which silence of the rules means nothing (J)
 SURER = 0.8  # times its first entropy (J)
 FEW = 8  # returns that show whether they rise

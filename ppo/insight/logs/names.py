@@ -91,8 +91,7 @@ def is_figure(tag: str) -> bool:
 
 def by_name(series: Series) -> MetricsLog:
     """Whatever has a name of the contract, or a well-known one."""
-    words = _words()
-    meant = {tag: words[word] for tag in series.points if (word := _word(tag, words))}
+    meant = {tag: _words()[word] for tag in series.points if (word := _word(tag))}
     known = sorted(meant, key=lambda tag: (_of_evaluation(tag), meant[tag][1], len(tag), tag))
     chosen: dict[str, str] = {}
     for tag in known:
@@ -119,19 +118,18 @@ def by_name(series: Series) -> MetricsLog:
     return log
 
 
-def _word(tag: str, words: dict[str, tuple[str, int]]) -> str:
+def _word(tag: str) -> str:
     """The known leaf of a tag, with or without a mean at its end, of one or of many; empty where
     there is none."""
     whole = leaf(tag)
     forms = [whole, re.sub("(mean|avg)$", "", whole)]
     forms += [re.sub("(?<=[^s])s$|(?<=ss)es$", "", re.sub("ies$", "y", form)) for form in forms]
-    return next((form for form in forms if form in words), "")
+    return next((form for form in forms if form in _words()), "")
 
 
 def meaning(tag: str) -> str:
     """What a figure is called here; empty where its tag has no well-known word."""
-    words = _words()
-    return words.get(_word(tag, words), ("", 0))[0]
+    return _words().get(_word(tag), ("", 0))[0]
 
 
 def _evaluated(
