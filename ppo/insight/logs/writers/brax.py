@@ -5,7 +5,7 @@ from __future__ import annotations
 from ppo.insight.logs.columns import begin, relative
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.logs.series import Series
-from ppo.insight.logs.writers import WRITERS, Writer
+from ppo.insight.logs.writers import reads
 
 _BRAX = {
     "eval/episode_reward": "mean_episode_return",
@@ -23,12 +23,13 @@ _BRAX_EPISODES = {  # where no evaluation is run
 }
 
 
-def _is_brax(series: Series) -> bool:
-    return series.has("training/v_loss") or (
-        series.has("eval/episode_reward") and any(t.startswith("training/") for t in series.points)
-    )
-
-
+@reads(
+    "brax",
+    12,
+    ("training/v_loss",),
+    ("eval/episode_reward", "training/"),
+    names=(_BRAX, _BRAX_EPISODES),
+)
 def _brax(series: Series) -> MetricsLog:
     evaluated = series.has("eval/episode_reward")
     names = _BRAX if evaluated else _BRAX | _BRAX_EPISODES
@@ -38,6 +39,3 @@ def _brax(series: Series) -> MetricsLog:
     return relative(
         log, "returns are those of evaluations; v_loss is a quarter of (v - R)^2 of scaled rewards"
     )
-
-
-WRITERS.register("brax")(Writer(12, _is_brax, _brax, (_BRAX, _BRAX_EPISODES)))

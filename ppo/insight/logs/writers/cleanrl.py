@@ -11,7 +11,7 @@ from ppo.insight.logs.columns import begin, entropy_relative, fill, plain, root_
 from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.logs.names import in_parts
 from ppo.insight.logs.series import Series
-from ppo.insight.logs.writers import WRITERS, Writer
+from ppo.insight.logs.writers import reads
 
 _CLEANRL = {
     "charts/learning_rate": "learning_rate",
@@ -33,17 +33,15 @@ _PUFFERLIB = {  # beside the losses, which have CleanRL's names
 }
 
 
-def _is_cleanrl(series: Series) -> bool:
-    return series.has("charts/episodic_return") or (
-        series.has("losses/value_loss")
-        and (
-            series.has("losses/clipfrac")
-            or series.has("charts/SPS")
-            or series.has("losses/old_approx_kl")
-        )
-    )
-
-
+@reads(
+    "cleanrl",
+    2,
+    ("charts/episodic_return",),
+    ("losses/value_loss", "losses/clipfrac"),
+    ("losses/value_loss", "charts/SPS"),
+    ("losses/value_loss", "losses/old_approx_kl"),
+    names=(_CLEANRL, _PUFFERLIB),
+)
 def _cleanrl(series: Series) -> MetricsLog:
     losses = [tag for tag in _CLEANRL if tag.startswith("losses/") and series.has(tag)]
     if not losses:
@@ -104,6 +102,3 @@ def _cleanrl_returns(series: Series) -> MetricsLog:
 def _markdown_table(text: str) -> dict[str, str]:
     rows = re.findall(r"^\|([^|\n]+)\|([^|\n]*)\|\s*$", text, flags=re.MULTILINE)
     return {key.strip(): value.strip() for key, value in rows}
-
-
-WRITERS.register("cleanrl")(Writer(2, _is_cleanrl, _cleanrl, (_CLEANRL, _PUFFERLIB)))

@@ -16,7 +16,7 @@ from ppo.insight.logs.columns import (
 )
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.logs.series import Series
-from ppo.insight.logs.writers import WRITERS, Writer
+from ppo.insight.logs.writers import reads
 
 _UNITY_LOSSES = {
     "Losses/Policy Loss": "policy_loss_size",  # its absolute value
@@ -36,10 +36,13 @@ _UNITY_OTHERS = {"Losses/Q1 Loss": "SAC", "Losses/Baseline Loss": "POCA"}
 _ELO = "Self-play/ELO"
 
 
-def _is_unity(series: Series) -> bool:
-    return any(series.has(tag) for tag in ("Environment/Cumulative Reward", "Losses/Policy Loss"))
-
-
+@reads(
+    "ml_agents",
+    5,
+    ("Environment/Cumulative Reward",),
+    ("Losses/Policy Loss",),
+    names=(_UNITY_LOSSES, _UNITY_SUMMARY),
+)
 def _unity(series: Series) -> MetricsLog:
     summary = [tag for tag in _UNITY_SUMMARY if series.has(tag)]
     log, steps = begin(
@@ -66,6 +69,3 @@ def _unity(series: Series) -> MetricsLog:
     entropy_relative(log)
     log.notes.append("a batch is a line of its summary; no KL and no explained variance")
     return log
-
-
-WRITERS.register("ml_agents")(Writer(5, _is_unity, _unity, (_UNITY_LOSSES, _UNITY_SUMMARY)))

@@ -7,13 +7,10 @@ import numpy as np
 from ppo.insight.logs.columns import EPISODES, MOST_BINS, between
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.logs.series import Series
-from ppo.insight.logs.writers import WRITERS, Writer
+from ppo.insight.logs.writers import reads
 
 
-def _is_monitor(series: Series) -> bool:
-    return series.has("r", "l") and "t" in series.points
-
-
+@reads("monitor", 10, ("r", "l", "t"))
 def _monitor(series: Series) -> MetricsLog:
     """Stable-Baselines3's monitor.csv: the steps are those of all files together."""
     lines = series.steps("r", "l")
@@ -33,6 +30,3 @@ def _monitor(series: Series) -> MetricsLog:
     )
     log.notes.append("returns alone: whether it was PPO that wrote them is not known")
     return log
-
-
-WRITERS.register("monitor")(Writer(10, _is_monitor, _monitor))

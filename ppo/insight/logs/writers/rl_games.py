@@ -5,7 +5,7 @@ from __future__ import annotations
 from ppo.insight.logs.columns import begin, entropy_relative, is_raw, root_error
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.logs.series import Series
-from ppo.insight.logs.writers import WRITERS, Writer
+from ppo.insight.logs.writers import reads
 
 _RL_GAMES = {
     "losses/a_loss": "policy_loss",
@@ -24,10 +24,7 @@ _RL_GAMES = {
 }
 
 
-def _is_rl_games(series: Series) -> bool:
-    return series.has("losses/a_loss") or series.has("losses/c_loss")
-
-
+@reads("rl_games", 3, ("losses/a_loss",), ("losses/c_loss",), names=(_RL_GAMES,))
 def _rl_games(series: Series) -> MetricsLog:
     losses = [t for t in _RL_GAMES if t.startswith(("losses/", "info/")) and series.has(t)]
     log, steps = begin(series, "rl_games", _RL_GAMES, losses)
@@ -42,6 +39,3 @@ def _rl_games(series: Series) -> MetricsLog:
         log.notes.append("c_loss is taken to be in normalized units (normalize_value, as usual)")
     entropy_relative(log)
     return log
-
-
-WRITERS.register("rl_games")(Writer(3, _is_rl_games, _rl_games, (_RL_GAMES,)))

@@ -9,7 +9,7 @@ import numpy as np
 from ppo.insight.logs.columns import begin, entropy_relative, raw_error, rows_apart
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.logs.series import Series
-from ppo.insight.logs.writers import WRITERS, Writer
+from ppo.insight.logs.writers import reads
 
 _RLLIB = {
     "episode_reward_mean": "mean_episode_return",
@@ -38,17 +38,11 @@ _RLLIB_CONFIG = {  # its words -> ours, of the configuration that result.json re
 }
 _VF_CLIP = 10.0  # its default of vf_clip_param, the largest squared error of a sample
 _AT_CLIP = 0.9  # of it, that most errors must be, for the default to show (J)
+_TAGS = r"info/learner/|learners/\w+/|env_runners/|^(ray/tune/)?episode_reward_mean$"
 _RLLIB_STEPS = ("num_env_steps_sampled_lifetime", "timesteps_total", "num_env_steps_sampled")
 
 
-def _is_rllib(series: Series) -> bool:
-    return any(
-        re.search(r"info/learner/|learners/\w+/|env_runners/", tag)
-        or tag.removeprefix("ray/tune/") == "episode_reward_mean"
-        for tag in series.points
-    )
-
-
+@reads("rllib", 7, pattern=_TAGS, names=(_RLLIB,))
 def _rllib(series: Series) -> MetricsLog:
     chosen: dict[str, str] = {}
     for tag in sorted(series.points, key=len):
@@ -89,6 +83,3 @@ def _rllib_config(log: MetricsLog, series: Series) -> None:
         return
     if 0 < clip < np.inf and np.nanmedian(loss[len(loss) // 2 :]) > _AT_CLIP * clip:
         log.columns["value_clip_fraction"] = np.clip(loss / clip, 0.0, 1.0)
-
-
-WRITERS.register("rllib")(Writer(7, _is_rllib, _rllib, (_RLLIB,)))

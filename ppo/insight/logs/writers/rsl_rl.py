@@ -7,7 +7,7 @@ import numpy as np
 from ppo.insight.logs.columns import begin, root_error, task_level
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.logs.series import Series
-from ppo.insight.logs.writers import WRITERS, Writer
+from ppo.insight.logs.writers import reads
 
 _RSL_RL = {
     "Loss/value": "value_loss",
@@ -24,11 +24,14 @@ _RSL_RL = {
 }
 
 
-def _is_rsl_rl(series: Series) -> bool:
-    value = series.has("Loss/value_function") or series.has("Loss/value")
-    return series.has("Loss/surrogate") or (value and series.has("Train/mean_reward"))
-
-
+@reads(
+    "rsl_rl",
+    4,
+    ("Loss/surrogate",),
+    ("Loss/value", "Train/mean_reward"),
+    ("Loss/value_function", "Train/mean_reward"),
+    names=(_RSL_RL,),
+)
 def _rsl_rl(series: Series) -> MetricsLog:
     log, steps = begin(series, "rsl_rl", _RSL_RL)
     log.columns.pop("env_steps", None)  # the axis is the iteration
@@ -40,6 +43,3 @@ def _rsl_rl(series: Series) -> MetricsLog:
         "rsl_rl logs no explained variance: the critic is judged by its loss only, weakly"
     )
     return log
-
-
-WRITERS.register("rsl_rl")(Writer(4, _is_rsl_rl, _rsl_rl, (_RSL_RL,)))

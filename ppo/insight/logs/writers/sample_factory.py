@@ -5,7 +5,7 @@ from __future__ import annotations
 from ppo.insight.logs.columns import begin, relative
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.logs.series import Series
-from ppo.insight.logs.writers import WRITERS, Writer
+from ppo.insight.logs.writers import reads
 
 _SAMPLE_FACTORY = {
     "reward/reward": "mean_episode_return",
@@ -20,20 +20,16 @@ _SAMPLE_FACTORY = {
 }
 
 
-def _is_sample_factory(series: Series) -> bool:
-    return series.has("train/fraction_clipped") or series.has(
-        "reward/reward", "train/kl_divergence"
-    )
-
-
+@reads(
+    "sample_factory",
+    14,
+    ("train/fraction_clipped",),
+    ("reward/reward", "train/kl_divergence"),
+    names=(_SAMPLE_FACTORY,),
+)
 def _sample_factory(series: Series) -> MetricsLog:
     names = {t: n for t, n in _SAMPLE_FACTORY.items() if series.has(t)}
     if "train/actual_lr" in names:  # what the schedule made of the rate
         names.pop("train/lr", None)
     log, _ = begin(series, "sample-factory", names)
     return relative(log, "value_loss is in normalized units (normalize_returns, as usual)")
-
-
-WRITERS.register("sample_factory")(
-    Writer(14, _is_sample_factory, _sample_factory, (_SAMPLE_FACTORY,))
-)

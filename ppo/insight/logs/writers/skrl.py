@@ -5,7 +5,7 @@ from __future__ import annotations
 from ppo.insight.logs.columns import begin, between, is_raw, raw_error
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.logs.series import Series
-from ppo.insight.logs.writers import WRITERS, Writer
+from ppo.insight.logs.writers import reads
 
 _SKRL_LOSSES = {
     "Loss / Policy loss": "policy_loss",
@@ -20,12 +20,7 @@ _SKRL_SUMMARY = {
 }
 
 
-def _is_skrl(series: Series) -> bool:
-    return any(" / " in tag for tag in series.points) and any(
-        tag.startswith(("Loss / ", "Reward / ")) for tag in series.points
-    )
-
-
+@reads("skrl", 6, pattern=r"^(Loss|Reward) / ", names=(_SKRL_LOSSES, _SKRL_SUMMARY))
 def _skrl(series: Series) -> MetricsLog:
     losses = [tag for tag in _SKRL_LOSSES if series.has(tag)]
     log, steps = begin(
@@ -44,6 +39,3 @@ def _skrl(series: Series) -> MetricsLog:
     else:
         log.notes.append("the value loss may be in normalized units: rules that need its unit pass")
     return log
-
-
-WRITERS.register("skrl")(Writer(6, _is_skrl, _skrl, (_SKRL_LOSSES, _SKRL_SUMMARY)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ppo.insight.logs.columns import begin, entropy_relative, raw_error
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.logs.series import Series
-from ppo.insight.logs.writers import WRITERS, Writer
+from ppo.insight.logs.writers import reads
 
 _SPINNING_UP = {
     "AverageEpRet": "mean_episode_return",
@@ -18,10 +18,7 @@ _SPINNING_UP = {
 }
 
 
-def _is_spinning_up(series: Series) -> bool:
-    return series.has("AverageEpRet")
-
-
+@reads("spinning_up", 9, ("AverageEpRet",), names=(_SPINNING_UP,))
 def _spinning_up(series: Series) -> MetricsLog:
     log, steps = begin(series, "spinning-up", _SPINNING_UP)
     if not series.has("ClipFrac"):
@@ -30,6 +27,3 @@ def _spinning_up(series: Series) -> MetricsLog:
     raw_error(log)
     entropy_relative(log)
     return log
-
-
-WRITERS.register("spinning_up")(Writer(9, _is_spinning_up, _spinning_up, (_SPINNING_UP,)))

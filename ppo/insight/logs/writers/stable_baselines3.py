@@ -15,7 +15,7 @@ from ppo.insight.logs.columns import (
 )
 from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.logs.series import Series
-from ppo.insight.logs.writers import WRITERS, Writer
+from ppo.insight.logs.writers import reads
 
 SB3_TRAIN = {
     "train/approx_kl": "approx_kl",
@@ -53,13 +53,15 @@ _SB3_PPO = (
 )
 
 
-def _is_sb3(series: Series) -> bool:
-    return any(
-        series.has(tag)
-        for tag in ("train/policy_gradient_loss", "train/clip_range", "rollout/ep_rew_mean")
-    ) or series.has("train/n_updates", "train/entropy_loss")
-
-
+@reads(
+    "stable_baselines3",
+    1,
+    ("train/policy_gradient_loss",),
+    ("train/clip_range",),
+    ("rollout/ep_rew_mean",),
+    ("train/n_updates", "train/entropy_loss"),
+    names=(SB3_TRAIN, SB3_ROLLOUT),
+)
 def _sb3(series: Series) -> MetricsLog:
     train = [tag for tag in SB3_TRAIN if series.has(tag)]
     rollout = [tag for tag in _SB3_ROW if series.has(tag)]
@@ -144,6 +146,3 @@ def _epochs(series: Series) -> int | None:
         steps = steps[told] / batches[told] if told.any() else steps
     largest = float(np.max(steps)) if len(steps) else 0.0
     return round(largest) if 1 <= largest <= 1e6 else None
-
-
-WRITERS.register("stable_baselines3")(Writer(1, _is_sb3, _sb3, (SB3_TRAIN, SB3_ROLLOUT)))

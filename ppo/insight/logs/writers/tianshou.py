@@ -7,7 +7,7 @@ import re
 from ppo.insight.logs.columns import begin, entropy_relative
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.logs.series import Series
-from ppo.insight.logs.writers import WRITERS, Writer
+from ppo.insight.logs.writers import reads
 
 _TIANSHOU = {
     "train/reward": "mean_episode_return",
@@ -26,12 +26,13 @@ _TIANSHOU_OTHERS = {
 }
 
 
-def _is_tianshou(series: Series) -> bool:
-    return series.has("train/reward", "train/length") or any(
-        "/returns_stat/" in tag for tag in series.points
-    )
-
-
+@reads(
+    "tianshou",
+    8,
+    ("train/reward", "train/length"),
+    pattern="/returns_stat/",
+    names=(_TIANSHOU, _TIANSHOU_OTHERS),
+)
 def _tianshou(series: Series) -> MetricsLog:
     log, steps = begin(series, "tianshou", _TIANSHOU)
     for tag in ("test/reward", "test/returns_stat/mean"):
@@ -55,6 +56,3 @@ def _tianshou(series: Series) -> MetricsLog:
     entropy_relative(log)
     log.notes.append("losses have an axis of their own and are used where they pair with batches")
     return log
-
-
-WRITERS.register("tianshou")(Writer(8, _is_tianshou, _tianshou, (_TIANSHOU, _TIANSHOU_OTHERS)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ppo.insight.logs.columns import begin, relative
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.logs.series import Series
-from ppo.insight.logs.writers import WRITERS, Writer
+from ppo.insight.logs.writers import reads
 
 _TORCHRL = {
     "train/reward": "mean_episode_return",
@@ -22,15 +22,15 @@ _TORCHRL = {
 }
 
 
-def _is_torchrl(series: Series) -> bool:
-    return series.has("train/loss_objective") or series.has("train/loss_critic", "train/reward")
-
-
+@reads(
+    "torchrl",
+    13,
+    ("train/loss_objective",),
+    ("train/loss_critic", "train/reward"),
+    names=(_TORCHRL,),
+)
 def _torchrl(series: Series) -> MetricsLog:
     rows = [t for t in ("train/loss_objective", "train/loss_critic") if series.has(t)]
     episodes = [t for t in ("train/reward", "train/episode_length") if series.has(t)]
     log, _ = begin(series, "torchrl", _TORCHRL, rows + episodes)
     return relative(log, "loss_critic has the weight of the critic in it, and may be smooth L1")
-
-
-WRITERS.register("torchrl")(Writer(13, _is_torchrl, _torchrl, (_TORCHRL,)))
