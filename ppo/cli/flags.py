@@ -155,9 +155,7 @@ def _setting(text: str) -> str:
 def add_trust(parser: Any) -> None:
     """The flag of modes that read the configuration of a run folder."""
     parser.add_argument(
-        "--trust",
-        action="store_true",
-        help="import the code that a run of somebody else names",
+        "--trust", action="store_true", help="import the code that a run of somebody else names"
     )
 
 

@@ -98,9 +98,7 @@ def compare(paths: Sequence[str | os.PathLike[str]], group: str | None = None) -
 
 
 def assemble(
-    runs: list[Run],
-    pattern: re.Pattern[str] | None = None,
-    keys: Sequence[Hashable] | None = None,
+    runs: list[Run], pattern: re.Pattern[str] | None = None, keys: Sequence[Hashable] | None = None
 ) -> Comparison:
     """The comparison of runs that have been loaded, grouped by their settings.
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ppo.insight.logs.log import LEVELS, Column, MetricsLog
 from ppo.insight.logs.series import Series
@@ -77,6 +78,12 @@ def as_last_written(column: Column) -> Column:
     rows = np.where(np.isfinite(column), np.arange(len(column)), -1)
     last = np.maximum.accumulate(rows) if len(rows) else rows
     return np.where(last >= 0, column[last], np.nan)
+
+
+def stretches(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Where the marked stretches begin, and the rows behind their ends."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(np.int64), [0]])))
+    return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
 
 
 def bridged(column: Column) -> Column:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ppo.insight.logs.columns import bridged
+from ppo.insight.logs.columns import bridged, stretches
 from ppo.insight.logs.log import MetricsLog, derive
 from ppo.insight.logs.names import OF_EPISODES, OF_UPDATES, PREFIXES, by_name, tidy, without_prefix
 from ppo.insight.logs.series import Series
@@ -67,8 +67,7 @@ def _leave_gaps(log: MetricsLog) -> None:
     for name, marks in log.nonfinite.items():
         told = np.flatnonzero(marks | np.isfinite(log.get(name)))
         nan = marks[told] & np.isnan(log.get(name)[told])
-        edges = np.flatnonzero(np.diff(np.concatenate([[0], nan.astype(np.int64), [0]])))
-        runs = [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
+        runs = stretches(nan)
         longest = max((b - a for a, b in runs[:-1]), default=0)
         for a, b in runs:
             alone = losses and b - a == 1 and bool(sound[told[a]])

@@ -104,9 +104,7 @@ def _floats(rows: list[list[Any]]) -> Column:
 
 
 def from_records(
-    records: list[dict[str, Any]],
-    settings: dict[str, Any] | None = None,
-    writer: str = "ppo",
+    records: list[dict[str, Any]], settings: dict[str, Any] | None = None, writer: str = "ppo"
 ) -> MetricsLog:
     """Our own batch records as a log.
 
@@ -122,9 +120,7 @@ def from_records(
     batches = sorted(by_batch)
     rows = [by_batch[batch] for batch in batches]
     log = MetricsLog(
-        batches=np.asarray(batches, dtype=np.int64),
-        writer=writer,
-        settings=dict(settings or {}),
+        batches=np.asarray(batches, dtype=np.int64), writer=writer, settings=dict(settings or {})
     )
     names = [*({name for row in rows for name in row} - {"components", "events", "batch"})]
     found = _floats([[row.get(name) for name in names] for row in rows])

@@ -43,13 +43,10 @@ class CriticBlind(Rule):
             return None
         if begins_late(log) and not units:
             return None  # a critic that comes late, and a return whose rise is not seen
-        evidence = (
-            f"explained variance {number(median(variance[row:]))} for {len(log) - row} batches"
-        )
-        if log.has("explained_variance_after"):
-            evidence += (
-                f", {number(median(log.get('explained_variance_after')[row:]))} after the update"
-            )
+        level, after = median(variance[row:]), median(log.get("explained_variance_after")[row:])
+        evidence = f"explained variance {number(level)} for {len(log) - row} batches"
+        if direct := log.has("explained_variance_after"):
+            evidence += f", {number(after)} after the update"
         changes = [
             Change("env.normalize_observations", "true"),
             Change("network.hidden_sizes", "[256, 256]"),
@@ -58,5 +55,4 @@ class CriticBlind(Rule):
         if units:
             evidence += f"; a layer of the network has {units} unit{'s' if units > 1 else ''}"
             return self.found(log, row, evidence, [changes[1]], confidence=0.9, severity=SEVERE)
-        direct = log.has("explained_variance_after")
         return self.found(log, row, evidence, changes, confidence=0.7 if direct else 0.4)

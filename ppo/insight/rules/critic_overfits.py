@@ -21,10 +21,8 @@ class CriticOverfits(Rule):
         row = lasting((after > AFTER) & (before < BEFORE), 9, 10)
         if row is None:
             return None
-        evidence = (
-            f"explained variance {number(median(before[row:]))} before the update, "
-            f"{number(median(after[row:]))} after"
-        )
+        evidence = f"explained variance {number(median(before[row:]))} before the update"
+        evidence += f", {number(median(after[row:]))} after"
         changes = [
             Change("ppo.num_epochs", "", "half as many epochs", times=0.5),
             Change("ppo.num_steps", "", "twice as many steps a batch", times=2.0),

@@ -121,10 +121,7 @@ class EntropyCoefficientTooHigh(Rule):
         if self._stands_still(log):
             half = len(log) // 2
             level = number(100 * median(entropy[half:]))
-            return (
-                half,
-                f"entropy stays at {level} % of its maximum, and the return stands",
-            )
+            return half, f"entropy stays at {level} % of its maximum, and the return stands"
         if len(log) < LONG or not median(late) > UNIFORM or not median(late[-5:]) > UNIFORM:
             return None, ""
         sees = bool(np.nanmax(log.get("explained_variance")[start:], initial=-1.0) > SEES)
@@ -135,7 +132,5 @@ class EntropyCoefficientTooHigh(Rule):
             return None, ""
         if rises(log) and self._fades(late):
             return None, ""
-        return (
-            start,
-            f"entropy is {number(100 * median(late))} % of its maximum after {len(log)} batches",
-        )
+        level = number(100 * median(late))
+        return start, f"entropy is {level} % of its maximum after {len(log)} batches"

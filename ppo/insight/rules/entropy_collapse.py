@@ -66,10 +66,9 @@ class EntropyCollapse(Rule):
         late = row > max(EARLY * len(log), SOON)
         if late and not self._sank(log) or self._succeeded(log, row, spread):
             return None
-        evidence = (
-            f"{what} fell to {number(100 * spread[row])} % of its maximum in {row + 1} batches"
-        )
-        return self._report(log, row, evidence + f", now {number(100 * median(spread[-5:]))} %")
+        fell, now = number(100 * spread[row]), number(100 * median(spread[-5:]))
+        evidence = f"{what} fell to {fell} % of its maximum in {row + 1} batches, now {now} %"
+        return self._report(log, row, evidence)
 
     def _may_have_all(self, log: MetricsLog) -> bool:
         """Whether the returns are a gain that lasts: maybe all that there is to win."""
@@ -106,9 +105,8 @@ class EntropyCollapse(Rule):
             return False
         best, start = float(np.max(returns)), float(returns[0])
         share = (float(before[-1]) - start) / (best - start) if best > start else 0.0
-        if (median(spread[-5:]) > GONE or share >= MOST) and self._went_on(
-            returns[rows > row], log
-        ):
+        enough = median(spread[-5:]) > GONE or share >= MOST
+        if enough and self._went_on(returns[rows > row], log):
             return True
         if best <= start:
             return False
@@ -119,10 +117,7 @@ class EntropyCollapse(Rule):
     def _report(self, log: MetricsLog, row: int, evidence: str) -> Finding:
         coefficient = median(log.get("entropy_coefficient"))
         more = setting(max(10 * coefficient, 0.01)) if np.isfinite(coefficient) else "0.01"
-        changes = [
-            Change("ppo.entropy_coefficient", more),
-            SLOWER,
-        ]
+        changes = [Change("ppo.entropy_coefficient", more), SLOWER]
         if not log.has("entropy_relative"):  # choices have no standard deviation
             wider = Change("network.initial_log_std", "0.0")
             changes.insert(len(changes) if row else 0, wider)  # first where it starts narrow

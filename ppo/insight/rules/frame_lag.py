@@ -34,9 +34,8 @@ class FrameLag(Rule):
         row = lasting(slow, LONG - 2, LONG)
         if row is None:
             return None
-        evidence = (
-            f"statistics are {number(median(age[row:]))} standard deviations behind the batch"
-        )
+        behind = number(median(age[row:]))
+        evidence = f"statistics are {behind} standard deviations behind the batch"
         if log.has("return_drift"):
             evidence += f", drift {number(median(drift[row:]))} a batch"
         changes = [

@@ -52,11 +52,7 @@ OF_LOW = (  # a rate this small explains the critic as well
 class LearningRateTooLow(Rule):
     number = 12
     waits = EARLY
-    needs = (
-        ("approx_kl",),
-        ("policy_std", "value_loss"),
-        ("learning_rate", "mean_episode_return"),
-    )
+    needs = (("approx_kl",), ("policy_std", "value_loss"), ("learning_rate", "mean_episode_return"))
     sources = ("andyljones.com/posts/rl-debugging.html",)
 
     def check(self, log: MetricsLog) -> Finding | None:
@@ -110,11 +106,9 @@ class LearningRateTooLow(Rule):
         row = lasting(held, few - 2, few)
         if row is None or (rises(log) and not self._climbs(log)):
             return None
-        share = number(100 * median(clipped[row:]))
-        evidence = (
-            f"{share} % of the samples leave the clip, though KL is {number(median(kl[row:]))}"
-        )
-        evidence += " a batch: the clip sets the pace"
+        share, moves = number(100 * median(clipped[row:])), number(median(kl[row:]))
+        evidence = f"{share} % of the samples leave the clip, though KL is {moves} a batch: "
+        evidence += "the clip sets the pace"
         severity = MILD if rises(log) else SEVERE
         return self.found(log, row, evidence, [self._wider(log)], 0.6, severity)
 

@@ -176,10 +176,8 @@ class ObservationsUnnormalized(Rule):
         far = median(kl[recent]) > FAR_JUMP or median(log.get("clip_fraction")[recent]) > CLIPPED
         if rises(log) and not far:
             return None, ""
-        return (
-            row,
-            f"KL {number(median(kl[row:]))}, {number(100 * late)} % of the std unexplained",
-        )
+        evidence = f"KL {number(median(kl[row:]))}, {number(100 * late)} % of the std unexplained"
+        return row, evidence
 
     def _constant(self, log: MetricsLog) -> tuple[int | None, str]:
         """The critic learns the mean of the returns and nothing else."""

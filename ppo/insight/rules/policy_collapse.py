@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ppo.core.figures import number
+from ppo.insight.logs.columns import stretches
 from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.rules import SLOWER, Change, Finding, Rule, rule
 from ppo.insight.rules._signs import batch_noise, begins_late, harder, known, median, window
@@ -103,8 +104,7 @@ class PolicyCollapse(Rule):
         start = smooth[lows]  # the lowest before the best, not after it
         gained = best - start
         low = (gained > 2 * CLEAR * noise[lows]) & (smooth < best - HALF * gained)
-        edges = np.flatnonzero(np.diff(np.concatenate([[0], low.astype(np.int64), [0]])))
-        falls = [(a, b) for a, b in edges.reshape(-1, 2) if b - a >= SMOOTH]
+        falls = [(a, b) for a, b in stretches(low) if b - a >= SMOOTH]
         longest = max((b - a for a, b in falls), default=0)
         if longest < max(2 * STAYS, AWHILE * len(smooth)) and len(falls) < AGAIN:
             return None

@@ -24,9 +24,8 @@ class RatioNotOne(Rule):
         row = lasting(ratio > (ROUNDED if rounds else LARGEST), 4, 5, share=0.5)
         if row is None:
             return None
-        evidence = (
-            f"ratio is off 1 by {number(median(ratio[row:]))} before the first step of a batch"
-        )
+        off = number(median(ratio[row:]))
+        evidence = f"ratio is off 1 by {off} before the first step of a batch"
         changes = [
             Change("", "", "update the observation statistics after the policy, not before"),
             Change("", "", "no dropout or batch normalization in the policy"),

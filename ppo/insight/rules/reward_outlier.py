@@ -47,9 +47,8 @@ class RewardOutlier(Rule):
             return None
         row = rows[0]
         what = "return deviation" if log.has("return_std") else "root of the value loss"
-        evidence = (
-            f"{what} {number(scale[row])} in batch {log.batch(row)}, {number(usual)} as a rule"
-        )
+        evidence = f"{what} {number(scale[row])} in batch {log.batch(row)}"
+        evidence += f", {number(usual)} as a rule"
         if np.isfinite(outlier[row]):
             evidence += f"; a reward {number(outlier[row])} robust standard deviations off"
         if len(rows) > 1:

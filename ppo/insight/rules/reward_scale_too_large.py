@@ -58,10 +58,7 @@ class RewardScaleTooLarge(Rule):
         "policy_collapse",
         "loss_imbalance",
     )
-    sources = (
-        "andyljones.com/posts/rl-debugging.html",
-        "RLlib: abs(reward) / vf_clip_param > 200",
-    )
+    sources = ("andyljones.com/posts/rl-debugging.html", "RLlib: abs(reward) / vf_clip_param > 200")
 
     def check(self, log: MetricsLog) -> Finding | None:
         if normalizes_returns(log) is not False:
@@ -80,7 +77,7 @@ class RewardScaleTooLarge(Rule):
             lost = error > STUCK * first_finite(error)
         beyond = lost & (size > LARGE) & ((far > FAR) | biased)
         row = lasting(beyond, 5, 6, share=0.5)
-        if row is not None and self._moves(error, far):
+        if left(error) < STUCK and median(far[-5:]) < FAR:  # on its way, and near enough to arrive
             row = None
         drowned = (log.get("value_to_policy_gradient") > RATIO) & (cut(log) > CUT)
         if row is None:
@@ -108,16 +105,11 @@ class RewardScaleTooLarge(Rule):
         """Reward units by which the critic can move in a batch, as far as the log shows it."""
         rate = median(log.get("learning_rate"))
         rate = rate if np.isfinite(rate) else 3e-4
-        epochs, minibatches = log.number("ppo.num_epochs"), log.number("ppo.num_minibatches")
-        steps = epochs * minibatches
+        steps = log.number("ppo.num_epochs") * log.number("ppo.num_minibatches")
         if not np.isfinite(steps):  # Stable-Baselines3's defaults: 10 epochs, minibatches of 64
             batch = median(log.batch_steps()[1:])
             steps = 10 * batch / 64 if np.isfinite(batch) else 300.0
         return np.full(len(log), max(rate * STEP * steps, 1e-300))
-
-    def _moves(self, error: Column, far: Column) -> bool:
-        """Whether the critic is on its way and near enough to arrive."""
-        return left(error) < STUCK and median(far[-5:]) < FAR
 
     def _other_cause(self, log: MetricsLog) -> bool:
         rate = median(log.get("learning_rate"))
@@ -133,10 +125,8 @@ class RewardScaleTooLarge(Rule):
         self, log: MetricsLog, row: int, size: Column, far: Column, severity: str
     ) -> Finding:
         variance = median(log.get("explained_variance")[row:])
-        evidence = (
-            f"targets of size {number(median(size[row:]))}, about {number(median(far[row:]))}"
-        )
-        evidence += " batches away for this learning rate"
+        evidence = f"targets of size {number(median(size[row:]))}, about "
+        evidence += f"{number(median(far[row:]))} batches away for this learning rate"
         ratio = median(log.get("value_to_policy_gradient")[row:])
         if ratio > RATIO:
             evidence += f"; value gradient {number(ratio)} times the policy's"

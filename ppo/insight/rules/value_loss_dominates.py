@@ -46,13 +46,10 @@ class ValueLossDominates(Rule):
         times = cut(log)
         row = lasting(heavy & (times > CUT) & ~alike(log), 5, 6, share=0.5)
         if row is not None:
-            evidence = f"gradients cut {number(median(times[row:]))} times"
+            evidence = f"value gradient is {number(100 * median(share[row:]))} %"
             if np.isfinite(median(ratio)):
-                evidence = (
-                    f"value gradient {number(median(ratio[row:]))} times the policy's, " + evidence
-                )
-            else:
-                evidence = f"value gradient is {number(100 * median(share[row:]))} %, " + evidence
+                evidence = f"value gradient {number(median(ratio[row:]))} times the policy's"
+            evidence += f", gradients cut {number(median(times[row:]))} times"
             return self.found(log, row, evidence, CHANGES, confidence=0.8)
         return self._by_weight(log)
 
@@ -62,10 +59,7 @@ class ValueLossDominates(Rule):
         if log.writer == "ppo" or not weight > HEAVY:
             return None
         evidence = f"value loss weight about {number(weight)} (usual: 0.5)"
-        usual = Change("ppo.value_loss_weight", "0.5")
-        changes = [usual, *CHANGES[1:]]
-        guessed = not log.has(
-            "value_loss_weight"
-        )  # and networks of their own may learn all the same
+        changes = [Change("ppo.value_loss_weight", "0.5"), *CHANGES[1:]]
+        guessed = not log.has("value_loss_weight")  # networks of their own may learn all the same
         severity = MILD if guessed and rises(log) else SEVERE
         return self.found(log, 0, evidence, changes, confidence=0.6, severity=severity)

@@ -15,11 +15,7 @@ GROWS = 5  # batches in a row, not counting single dips
 TIMES = 5.0  # growth of the value loss (J; a documented case: 36k -> 212k in ten batches)
 RETURNS = 1.5  # growth of the returns' std that would explain it (S: PantheonRL #5)
 WINDOW = 10  # batches over which the growth is measured
-CHANGES = (
-    Change("ppo.normalize_returns", "true"),
-    SLOWER,
-    Change("ppo.value_loss_weight", "0.1"),
-)
+CHANGES = (Change("ppo.normalize_returns", "true"), SLOWER, Change("ppo.value_loss_weight", "0.1"))
 
 
 @rule("value_loss_exploding")
@@ -50,13 +46,11 @@ class ValueLossExploding(Rule):
         if len(error) < GROWS + 1 or median(error[-3:]) < ERROR:
             return None
         recent = error[-GROWS - 1 :]
-        rising = (np.diff(recent) > 0).sum() >= GROWS - 1 and recent[-1] > 1.5 * recent[0]
-        if not rising:
+        if not ((np.diff(recent) > 0).sum() >= GROWS - 1 and recent[-1] > 1.5 * recent[0]):
             return None
         row = int(rows[np.flatnonzero(error > ERROR)[0]])
-        evidence = (
-            f"error {number(recent[0])} -> {number(recent[-1])} standard deviations of the return"
-        )
+        course = f"{number(recent[0])} -> {number(recent[-1])}"
+        evidence = f"error {course} standard deviations of the return"
         return self.found(log, row, evidence, CHANGES, confidence=0.8)
 
     def _by_growth(self, log: MetricsLog) -> Finding | None:
@@ -70,19 +64,13 @@ class ValueLossExploding(Rule):
             return None
         if not log.has("return_std") and (rises(log) or trifling(log, float(np.sqrt(now)))):
             return None  # it grows with the return
-        _, spread = known(self._spread(log))
+        size = log.get("mean_episode_return")  # where their deviation is not logged
+        _, spread = known(log.get("return_std") if log.has("return_std") else np.abs(size))
         if len(spread) < WINDOW + 3:
             return None
         wider = median(spread[-3:]) / max(median(spread[-WINDOW - 3 : -WINDOW]), 1e-300)
         if wider > RETURNS:
             return None
-        evidence = (
-            f"value loss x{number(now / before)} in {WINDOW} batches, returns x{number(wider)}"
-        )
+        evidence = f"value loss x{number(now / before)} in {WINDOW} batches"
+        evidence += f", returns x{number(wider)}"
         return self.found(log, int(rows[-WINDOW]), evidence, CHANGES, confidence=0.6)
-
-    def _spread(self, log: MetricsLog) -> np.ndarray:
-        """Deviation of the returns, or the size of the episode return where that is not logged."""
-        if log.has("return_std"):
-            return log.get("return_std")
-        return np.abs(log.get("mean_episode_return"))

@@ -69,11 +69,7 @@ def follow_parent() -> Callable[[], None] | None:
 
 
 def run_here(
-    command: list[str],
-    output: str,
-    path: str,
-    folder: str,
-    copies: dict[str, str] | None = None,
+    command: list[str], output: str, path: str, folder: str, copies: dict[str, str] | None = None
 ) -> int:
     """Runs a command on the node where this is called; a cancelled task signals it to save and end.
 

@@ -6,12 +6,7 @@ import subprocess
 from pathlib import Path
 
 from ppo.core.cores import num_cores
-from ppo.insight.experiments.launchers.base import (
-    Launcher,
-    end,
-    environment,
-    follow_parent,
-)
+from ppo.insight.experiments.launchers.base import Launcher, end, environment, follow_parent
 
 
 class LocalLauncher(Launcher):
