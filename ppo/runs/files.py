@@ -218,16 +218,13 @@ def discard(path: Path) -> None:
         os.unlink(path)
 
 
-def remove_stale(folder: Path) -> list[str]:
-    """Delete the temporary files that dead processes left in a folder; returns their names."""
-    removed = []
+def remove_stale(folder: Path) -> None:
+    """Delete the temporary files that dead processes left in a folder."""
     for name in sorted(os.listdir(folder)) if folder.is_dir() else []:
         match = TEMPORARY.fullmatch(name)
         # Our own number counts as dead: in a container every process may be number 7.
         if match and (int(match[1]) == os.getpid() or not process_alive(int(match[1]))):
             remove(folder / name)
-            removed.append(name)
-    return removed
 
 
 def process_alive(pid: int) -> bool:

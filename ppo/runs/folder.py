@@ -264,11 +264,12 @@ class RunFolder:
         status = str(self._summary().get("status", "unknown"))
         return "killed" if status == "running" and not self.is_alive() else status
 
-    def remove_stale(self) -> list[str]:
-        """Delete what killed processes left half written; returns the names."""
+    def remove_stale(self) -> None:
+        """Delete what killed processes left half written."""
         self.lock()
         with files.reporting(self.path, "remove stale temporary files"):
-            return files.remove_stale(self.path) + files.remove_stale(self.checkpoints)
+            files.remove_stale(self.path)
+            files.remove_stale(self.checkpoints)
 
     # ---- end
 

@@ -31,7 +31,6 @@ def collect(
     torch: ModuleType | None = None,
     device: Any = None,
     folder: str | os.PathLike[str] | None = None,
-    argv: list[str] | None = None,
 ) -> dict[str, Any]:
     """Everything that decides whether a run can be repeated bit by bit.
 
@@ -39,10 +38,9 @@ def collect(
         torch: the module, where the caller has it: adds threads, device name and CUDA versions.
         device: where the training runs.
         folder: whose git repository to ask; the working directory by default.
-        argv: the command line; that of this process by default.
     """
     return {
-        "command": shlex.join(sys.argv if argv is None else argv),
+        "command": shlex.join(sys.argv),
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "versions": versions(),

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import ast
-import io
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from insight_runs import SETTINGS, healthy, write_run
-from rich.console import Console
 from sources import Source, package
 
 from ppo.cli.blocks import health_block
@@ -84,16 +82,21 @@ def _compared(folder: Path) -> Comparison:
     return compare(paths)
 
 
-def test_a_new_metric_is_compared_judged_and_drawn(tmp_path: Path, brightness: Metric) -> None:
+def test_a_new_metric_is_compared_judged_and_drawn(
+    tmp_path: Path,
+    brightness: Metric,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     found = _compared(tmp_path)
     verdict = next(v for v in found.verdicts if v.metric is brightness)
     assert verdict.word == "worse" and "light & dark (last tenth)" in verdict.line()
     text = page(found)
     assert '{"name":"brightness","label":"light \\u0026 dark"}' in text  # a curve
     assert "<th>light &amp; dark</th>" in text  # a column of the result
-    screen = io.StringIO()
-    print_tables(found, Console(file=screen, width=120))
-    assert screen.getvalue().count("light & dark") >= 3  # the result and each group's details
+    monkeypatch.setenv("COLUMNS", "120")
+    print_tables(found)
+    assert capsys.readouterr().out.count("light & dark") >= 3  # the result and each group's details
 
 
 def test_a_new_metric_is_a_column_of_the_terminal_and_marked(brightness: Metric) -> None:

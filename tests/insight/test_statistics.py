@@ -11,15 +11,14 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ppo.insight.comparison.run import figures
 from ppo.insight.comparison.statistics import (
     area,
     difference,
     holm,
-    improvement_interval,
     iqm,
     iqm_interval,
     probability_of_improvement,
-    smooth_last,
 )
 
 SCORES = st.lists(st.floats(-1e3, 1e3).map(lambda v: round(v, 3)), min_size=1, max_size=20)
@@ -162,13 +161,6 @@ def test_pairs_that_all_differ_by_the_same_are_judged_by_their_signs(runs: int) 
     assert found.more_seeds == (6 - runs if runs < 6 else None)
 
 
-def test_the_interval_of_improvement_holds_its_estimate() -> None:
-    draw = np.random.default_rng(6)
-    x, y = draw.normal(1, 1, 8), draw.normal(0, 1, 8)
-    low, high = improvement_interval(x, y)
-    assert 0 <= low <= probability_of_improvement(x, y) <= high <= 1
-
-
 def test_holm_by_hand() -> None:
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     corrected = holm([float("nan"), 0.02])
@@ -178,8 +170,8 @@ def test_holm_by_hand() -> None:
 def test_area_and_last_tenth_by_hand() -> None:
     assert area([0, 1, 3], [0, 2, 2]) == pytest.approx((1 + 4) / 3)
     assert area([0, 1, 2], [1, float("nan"), 3]) == pytest.approx(2.0)
-    assert smooth_last(np.array([9.0] * 18 + [1.0, 3.0])) == 2.0
-    assert smooth_last(np.array([5.0])) == 5.0
+    assert figures(np.arange(20), np.array([9.0] * 18 + [1.0, 3.0]), "higher").final == 2.0
+    assert figures(np.zeros(1), np.array([5.0]), "higher").final == 5.0
 
 
 def test_the_seeds_it_asks_for_show_the_difference_among_several_groups_too() -> None:

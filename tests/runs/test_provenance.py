@@ -16,8 +16,9 @@ def git(folder, *arguments):
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
 
 
-def test_it_is_json_and_names_what_decides_the_bits():
-    found = provenance.collect(torch, device="cpu", argv=["train_cli.py", "--results", "a b"])
+def test_it_is_json_and_names_what_decides_the_bits(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["train_cli.py", "--results", "a b"])
+    found = provenance.collect(torch, device="cpu")
     assert json.loads(json.dumps(found)) == found
     assert found["versions"]["torch"] == torch.__version__.split("+")[0] or found["versions"][
         "torch"

@@ -16,7 +16,7 @@ from ppo.core.cores import num_cores
 from ppo.core.figures import written
 from ppo.core.metrics import Better, compared
 from ppo.insight.comparison.relevant import relevant
-from ppo.insight.comparison.statistics import area, smooth_last
+from ppo.insight.comparison.statistics import area
 from ppo.insight.doctor import diagnose
 from ppo.insight.logs import OWN_LOG, MetricsLog, from_records, read_log
 from ppo.insight.logs.log import Column
@@ -181,14 +181,14 @@ def figures(steps: Column, values: Column, better: Better) -> Figures:
     if not len(finite):
         return Figures()
     best = {"higher": finite.max(), "lower": finite.min(), "none": np.nan}[better]
-    tenth = finite[-max(len(finite) // 10, NOISY) :]
+    tenth, noisy = (finite[-max(len(finite) // 10, least) :] for least in (1, NOISY))
     return Figures(
         float(finite[0]),
         float(best),
         float(finite[-1]),
-        smooth_last(values),
+        float(tenth.mean()),
         area(steps, values),
-        float(tenth.std(ddof=1)) if len(tenth) > 1 else float("nan"),
+        float(noisy.std(ddof=1)) if len(noisy) > 1 else float("nan"),
     )
 
 

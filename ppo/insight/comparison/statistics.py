@@ -53,18 +53,6 @@ def probability_of_improvement(x: ArrayLike, y: ArrayLike) -> float:
     return float(((first > second) + 0.5 * (first == second)).mean())
 
 
-def improvement_interval(x: ArrayLike, y: ArrayLike) -> tuple[float, float]:
-    """95 % percentile interval of the probability of improvement; x and y drawn independently."""
-    first, second = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    if len(first) < 2 or len(second) < 2:
-        return float("nan"), float("nan")
-    draw = np.random.default_rng(0)
-    one = resample(first, RESAMPLES, draw)[:, :, None]
-    two = resample(second, RESAMPLES, draw)[:, None, :]
-    higher, equal = (one > two).mean(axis=(1, 2)), (one == two).mean(axis=(1, 2))
-    return percentiles(higher + 0.5 * equal)
-
-
 @dataclass(frozen=True)
 class Difference:
     """x minus y: the mean difference, its interval, and how likely chance alone makes it."""
@@ -194,9 +182,3 @@ def area(x: ArrayLike, y: ArrayLike) -> float:
     if len(up) == 1 or width <= 0:
         return float(up.mean())
     return float(np.sum(np.diff(across) * (up[1:] + up[:-1]) / 2) / width)
-
-
-def smooth_last(values: NDArray[np.float64]) -> float:
-    """Mean of the last tenth of the finite values, at least of one."""
-    finite = values[np.isfinite(values)]
-    return float(finite[-max(len(finite) // 10, 1) :].mean()) if len(finite) else float("nan")

@@ -6,7 +6,7 @@ import csv
 import io
 import math
 import statistics
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ppo.core.figures import number, written
 from ppo.core.metrics import METRICS, compared
@@ -15,9 +15,6 @@ from ppo.insight.comparison.compare import Comparison
 from ppo.insight.comparison.groups import Group
 from ppo.insight.comparison.run import Figures
 from ppo.insight.comparison.statistics import iqm, iqm_interval
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 FIGURES = ("first", "best", "last", "final", "auc")
 HEADS = {"first": "first", "best": "best", "last": "last", "final": "last tenth", "auc": "area"}
@@ -46,16 +43,15 @@ def headline() -> list[tuple[str, str, str]]:
     return [*columns[:1], ("area", columns[0][1], "auc"), *columns[1:]]
 
 
-def print_tables(comparison: Comparison, console: Console | None = None) -> None:
+def print_tables(comparison: Comparison) -> None:
     """Everything but the curves."""
-    from rich.console import Console as RichConsole
+    from rich.console import Console
 
-    class Screen(RichConsole):
+    class Screen(Console):
         def on_broken_pipe(self) -> None:
             raise BrokenPipeError  # rich itself would end the program, with status 1
 
-    if console is None:
-        console = Screen(highlight=False, width=width())
+    console = Screen(highlight=False, width=width())
 
     def say(text: str) -> None:
         console.print(fold(text, console.width), markup=False)

@@ -14,7 +14,6 @@ from ppo.insight.comparison.statistics import (
     Difference,
     difference,
     holm,
-    improvement_interval,
     probability_of_improvement,
 )
 
@@ -34,7 +33,6 @@ class Verdict:
     difference: Difference
     p_value: float  # corrected for the number of groups
     improvement: float
-    improvement_interval: tuple[float, float]
     word: str  # better, worse, higher, lower; CHANCE; ONE_SEED where that cannot be asked; OPEN
     # where the group that is ahead lost runs, so that only those that went well are counted
     noise: float = float("nan")  # of the batches of the last tenth: their standard deviation
@@ -118,7 +116,6 @@ def judge(metric: Metric, groups: list[Group]) -> list[Verdict]:
                     gap,
                     p_value,
                     probability_of_improvement(ours, theirs),
-                    improvement_interval(ours, theirs),
                     _word(metric, figure, gap, p_value, (group, groups[0])),
                 )
             )
@@ -134,7 +131,7 @@ def _undecided(
     noises = [run.figures[RETURN].noise for run in runs if np.isfinite(run.figures[RETURN].noise)]
     noise = float(np.sqrt(np.mean(np.square(noises)))) if noises else nan
     gap = difference(ours, theirs)
-    return Verdict(metric, "final", group, baseline, gap, nan, nan, (nan, nan), ONE_SEED, noise)
+    return Verdict(metric, "final", group, baseline, gap, nan, nan, ONE_SEED, noise)
 
 
 def _lost(metric: Metric, figure: str, group: Group) -> int:

@@ -14,7 +14,7 @@ import os
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,6 @@ class Experiment:
 
     folder: Path
     plan: Plan
-    runs: list[Outcome] = field(default_factory=list)
 
     @cached_property
     def identity(self) -> str:

@@ -114,9 +114,8 @@ def from_records(
     for position, record in enumerate(records):
         if isinstance(record, dict):
             number = to_float(record.get("batch", position))
-            by_batch[int(number) if np.isfinite(number) and abs(number) < 2**53 else position] = (
-                record
-            )
+            sound = np.isfinite(number) and abs(number) < 2**53
+            by_batch[int(number) if sound else position] = record
     batches = sorted(by_batch)
     rows = [by_batch[batch] for batch in batches]
     log = MetricsLog(
@@ -149,10 +148,6 @@ def _components(rows: list[dict[str, Any]]) -> dict[str, dict[str, Column]]:
     found: dict[str, dict[str, Column]] = {}
     for index, row in enumerate(rows):
         components = row.get("components")
-        if isinstance(components, list):
-            components = {
-                str(c.get("name", i)): c for i, c in enumerate(components) if isinstance(c, dict)
-            }
         if not isinstance(components, dict):
             continue
         for name, figures in components.items():
