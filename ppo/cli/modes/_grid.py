@@ -18,7 +18,6 @@ GRID_FLAGS = ("--config", "--set", "--results", "--seed", "--quiet")
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
-    """Flags of both modes."""
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds each (3)")
     add_jobs(parser)
     parser.add_argument(

@@ -11,7 +11,6 @@ COMMON = ("--results",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The mode's own flags."""
     parser.add_argument("runs", metavar="RUN", nargs="+", help="run0007, latest, paths, other logs")
     parser.add_argument(
         "--group", metavar="REGEX", help="runs in whose name it finds the same text are one group"

@@ -8,7 +8,6 @@ COMMON = ("--results", "--verbose")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The mode's own flags."""
     parser.add_argument("run", metavar="RUN_OR_FOLDER", help="run0007, latest, or any log")
     parser.add_argument("--json", action="store_true", help="findings as JSON on stdout")
 

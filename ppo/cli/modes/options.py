@@ -14,7 +14,6 @@ COMMON = ()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The mode's own flags."""
     parser.add_argument("word", metavar="WORD", nargs="?", help="part of a name or of a meaning")
     parser.add_argument("--json", action="store_true", help="a list of objects on stdout")
 

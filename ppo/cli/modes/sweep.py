@@ -11,7 +11,6 @@ COMMON, SETTINGS = GRID_FLAGS, TRAINING
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The mode's own flags."""
     parser.add_argument(
         "--vary",
         nargs="+",

@@ -69,10 +69,9 @@ class Experiment:
             status, error = _standing(folder, "failed" if _last_error(folder) else "waiting")
             return Outcome(job, folder, status, None, error)
         # A process whose parent was killed may still have made a folder beside a finished run's.
-        runs = [RunFolder.open(folder, name) for name in names]
+        runs = [RunFolder(folder / name) for name in names]
         run = next((run for run in reversed(runs) if run.status() == "finished"), runs[-1])
         status = "running" if run.is_alive() else run.status()
-        run.release()
         reason = one_line(str(read_summary(run.path).get("reason") or ""))[:LONGEST]
         status, error = _standing(folder, status, reason)
         return Outcome(job, folder, status, run.path, error)

@@ -183,24 +183,31 @@ class Tuner:
         except UserError as error:
             self._prune(one, f"does not fit: {error.messages[0]}")
             return None
+        return None if self._seeds_done(one) else one
+
+    def _seeds_done(self, one: Active) -> bool:
+        """Whether all seeds of a trial are trained, which ends it; else the next one is started."""
         while one.seed_index < len(self.search.seeds) and (run := self._finished(one)):
             one.scores.append(score(read_records(run)))
         if one.seed_index == len(self.search.seeds):
             self._complete(one)
-            return None
+            return True
         self._start(one)
-        return one
+        return False
 
     def _place(self, one: Active) -> Path:
         return one.folder / f"seed{self.search.seeds[one.seed_index]}"
 
+    def _runs(self, one: Active) -> list[Path]:
+        """Those of its seed, the newest first."""
+        return [self._place(one) / name for name in reversed(run_names(self._place(one)))]
+
     def _run(self, one: Active) -> Path | None:
-        names = run_names(self._place(one))
-        return self._place(one) / names[-1] if names else None
+        return next(iter(self._runs(one)), None)
 
     def _finished(self, one: Active) -> Path | None:
-        runs = [self._place(one) / name for name in reversed(run_names(self._place(one)))]
-        return next((run for run in runs if read_summary(run).get("status") == "finished"), None)
+        done = (run for run in self._runs(one) if read_summary(run).get("status") == "finished")
+        return next(done, None)
 
     def _start(self, one: Active) -> None:
         place, run = self._place(one), self._run(one)
@@ -216,10 +223,7 @@ class Tuner:
     def _wait_until_free(self, run: Path) -> None:
         """The process of a search that was killed may still save."""
         for _ in range(120):
-            folder = RunFolder.open(run.parent, run.name)
-            alive = folder.is_alive()
-            folder.release()
-            if not alive:
+            if not RunFolder(run).is_alive():
                 return
             time.sleep(POLL)
 
@@ -234,15 +238,7 @@ class Tuner:
             return True
         if status is None:
             return False
-        run = self._finished(one)
-        if run is None:
-            return self._failed(one, status)
-        one.scores.append(score(read_records(run)))
-        if one.seed_index < len(self.search.seeds):
-            self._start(one)
-            return False
-        self._complete(one)
-        return True
+        return self._seeds_done(one) if self._finished(one) else self._failed(one, status)
 
     def _reason_to_prune(self, one: Active) -> str:
         """In words; empty where there is none, and until a further tenth of the run is over."""
@@ -283,11 +279,8 @@ class Tuner:
         one.trial.set_user_attr("reason", reason)
         one.trial.set_user_attr("steps", self._steps(one))
         self.study.tell(one.trial, state=self.optuna.trial.TrialState.PRUNED)
-        run = self._run(one)
-        if run is not None:
-            folder = RunFolder.open(run.parent, run.name)
-            folder.set_status("pruned", reason=reason)
-            folder.release()
+        if (run := self._run(one)) is not None:
+            RunFolder(run).set_status("pruned", reason=reason)
         self._tell(one, f"pruned: {reason}")
 
     def _complete(self, one: Active) -> None:
