@@ -14,12 +14,8 @@ from ppo.insight.rules._signs import begins_late, known, leans, rises
 from ppo.insight.rules._solved import evaluations, solved_at
 
 HEALTHY, TOO_EARLY, NOT_LEARNING, ILL, NOT_READ = STATUSES = (
-    "healthy",
-    "too_early",
-    "not_learning",
-    "ill",
-    "not_read",
-)
+    "healthy", "too_early", "not_learning", "ill", "not_read",
+)  # fmt: skip
 WORDS = {name: name.replace("_", " ") for name in STATUSES} | {TOO_EARLY: "too early to judge"}
 SHORT = 12  # updates before which silence of the rules means nothing (J)
 SURER = 0.8  # times its first entropy (J)

@@ -15,15 +15,9 @@ from types import ModuleType
 from typing import Any
 
 PACKAGES = (
-    "ppo-stable-values",
-    "torch",
-    "gymnasium",
-    "numpy",
-    "safetensors",
-    "pydantic",
-    "mujoco",
+    "ppo-stable-values", "torch", "gymnasium", "numpy", "safetensors", "pydantic", "mujoco",
     "ale-py",
-)
+)  # fmt: skip
 GIT_TIMEOUT = 5.0  # seconds: a repository on a network disk must not hold up the start
 
 

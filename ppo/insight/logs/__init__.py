@@ -29,28 +29,16 @@ from ppo.runs.names import RUN_NAME, run_names
 from ppo.runs.names import find_run as find_own_run
 
 __all__ = [
-    "MetricsLog",
-    "find_run",
-    "from_records",
-    "read_log",
-    "read_records",
-    "read_run",
-    "read_settings",
-    "read_summary",
-    "runs_in",
-]
+    "MetricsLog", "find_run", "from_records", "read_log", "read_records", "read_run",
+    "read_settings", "read_summary", "runs_in",
+]  # fmt: skip
 
 OWN_LOG = "loss_metrics.json"
 IMITATION = "imitation.json"  # in a run of --mode pretrain
 TABLES = (
-    "progress.txt",
-    "progress.json",
-    "result.json",
-    "loss_metrics.json",
-    "log.json",
-    "metrics.json",
-    "history.json",
-)
+    "progress.txt", "progress.json", "result.json", "loss_metrics.json", "log.json",
+    "metrics.json", "history.json",
+)  # fmt: skip
 PREFERRED = ("progress", "metrics", "loss_metrics", "log", "result")
 BESIDE = "progress.csv"  # of Stable-Baselines3, which holds more than its event file (epochs)
 PACKED: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}

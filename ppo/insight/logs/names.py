@@ -53,13 +53,8 @@ OF_PPO = ("clip_fraction", "approx_kl")
 # Of the training of a language model, whose KL is one to a reference and summed over tokens.
 OF_TEXT = r"objective/(kl|rlhf_reward|scores)|(response|completion)_?length|completions/|tokens/"
 OF_UPDATES = (
-    "approx_kl",
-    "clip_fraction",
-    "explained_variance",
-    "value_loss",
-    "policy_loss",
-    "entropy",
-)
+    "approx_kl", "clip_fraction", "explained_variance", "value_loss", "policy_loss", "entropy",
+)  # fmt: skip
 SETTINGS = ("learning_rate", "entropy_coefficient", "value_loss_weight", "clip_range", "gamma")
 OF_EPISODES = ("mean_episode_return", "mean_episode_length", "success_rate")
 EPISODE = ("episode", "episodes", "ep", "episodenumber", "game")  # axes that count single episodes

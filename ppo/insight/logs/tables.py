@@ -16,30 +16,12 @@ from ppo.insight.logs.series import Series, collect
 from ppo.insight.logs.shapes import bare, last_run, pivoted, spread
 
 STEP_NAMES = (
-    "env_steps",
-    "time/total_timesteps",
-    "total_timesteps",
-    "global_step",
-    "num_env_steps",
-    "timesteps_total",
-    "num_env_steps_sampled_lifetime",
-    "agent_steps",
-    "TimestepsSoFar",
-    "TotalEnvInteracts",
-    "misc/total_timesteps",
-    "TotalEnvSteps",
-    "num_steps",
-    "total_steps",
-    "timesteps",
-    "timestep",
-    "_step",
-    "step",
-    "time/iterations",
-    "iteration",
-    "update",
-    "epoch",
+    "env_steps", "time/total_timesteps", "total_timesteps", "global_step", "num_env_steps",
+    "timesteps_total", "num_env_steps_sampled_lifetime", "agent_steps", "TimestepsSoFar",
+    "TotalEnvInteracts", "misc/total_timesteps", "TotalEnvSteps", "num_steps", "total_steps",
+    "timesteps", "timestep", "_step", "step", "time/iterations", "iteration", "update", "epoch",
     "batch",
-)
+)  # fmt: skip
 COUNTS = ("time/iterations", "iteration", "update", "epoch", "batch")  # the last of them
 UNSURE = ("timesteps", "timestep", "_step", "step")  # steps of an environment, or of the log
 FEWEST = 64  # steps that a batch has, by which lines are told from steps where the name does not

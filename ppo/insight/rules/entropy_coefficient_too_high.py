@@ -35,15 +35,10 @@ class EntropyCoefficientTooHigh(Rule):
     waits = RISING
     needs = (("entropy_relative",), ("policy_std",))
     explains = (
-        "learning_rate_too_low",
-        "learning_rate_too_high",
-        "too_many_epochs",
-        "actions_out_of_bounds",
-        "observations_unnormalized",
-        "policy_collapse",
-        "critic_blind",
+        "learning_rate_too_low", "learning_rate_too_high", "too_many_epochs",
+        "actions_out_of_bounds", "observations_unnormalized", "policy_collapse", "critic_blind",
         "loss_imbalance",
-    )
+    )  # fmt: skip
     sources = ("Stable-Baselines3 #2240", "rlpyt #124")
 
     def check(self, log: MetricsLog) -> Finding | None:

@@ -39,12 +39,9 @@ class EntropyCollapse(Rule):
     number = 13
     needs = (("entropy_relative",), ("policy_std",))
     explains = (
-        "policy_collapse",
-        "no_reward_signal",
-        "critic_blind",
-        "learning_rate_too_low",
+        "policy_collapse", "no_reward_signal", "critic_blind", "learning_rate_too_low",
         "observations_unnormalized",
-    )
+    )  # fmt: skip
     sources = ("andyljones.com/posts/rl-debugging.html: close to zero is collapsed",)
 
     def check(self, log: MetricsLog) -> Finding | None:

@@ -41,19 +41,11 @@ class LearningRateTooHigh(Rule):
     number = 10
     needs = (("approx_kl",), ("clip_fraction",), ("learning_rate", "mean_episode_return"))
     explains = (
-        "too_many_epochs",
-        "entropy_collapse",
-        "entropy_coefficient_too_high",
-        "critic_blind",
-        "policy_collapse",
-        "value_loss_exploding",
-        "no_reward_signal",
-        "dead_units",
-        "observations_unnormalized",
-        "learning_rate_too_low",
-        "actions_out_of_bounds",
+        "too_many_epochs", "entropy_collapse", "entropy_coefficient_too_high", "critic_blind",
+        "policy_collapse", "value_loss_exploding", "no_reward_signal", "dead_units",
+        "observations_unnormalized", "learning_rate_too_low", "actions_out_of_bounds",
         "time_limit_as_failure",
-    )
+    )  # fmt: skip
     sources = ("The 37 Implementation Details of PPO", "Stable-Baselines3: stop at 1.5 target_kl")
 
     def check(self, log: MetricsLog) -> Finding | None:

@@ -33,21 +33,12 @@ class NoRewardSignal(Rule):
     waits = 10
     needs = (("return_std",), ("mean_episode_return",), ("reward_zero_share",))
     explains = (
-        "learning_rate_too_low",
-        "entropy_coefficient_too_high",
-        "critic_blind",
-        "critic_overfits",
-        "reward_scale_too_small",
-        "batch_too_small",
-        "gamma_horizon",
-        "loss_imbalance",
-        "time_limit_as_failure",
-        "reward_scale_too_large",
-        "value_clip_too_tight",
-        "observations_unnormalized",
-        "value_loss_weight_too_small",
+        "learning_rate_too_low", "entropy_coefficient_too_high", "critic_blind",
+        "critic_overfits", "reward_scale_too_small", "batch_too_small", "gamma_horizon",
+        "loss_imbalance", "time_limit_as_failure", "reward_scale_too_large",
+        "value_clip_too_tight", "observations_unnormalized", "value_loss_weight_too_small",
         "policy_collapse",
-    )
+    )  # fmt: skip
     sources = ("Stable-Baselines3 #816",)
 
     def check(self, log: MetricsLog) -> Finding | None:

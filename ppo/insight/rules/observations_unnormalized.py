@@ -61,13 +61,9 @@ class ObservationsUnnormalized(Rule):
         ("explained_variance", "approx_kl"),
     )
     explains = (
-        "critic_blind",
-        "dead_units",
-        "gradients_always_clipped",
-        "learning_rate_too_high",
-        "learning_rate_too_low",
-        "entropy_collapse",
-    )
+        "critic_blind", "dead_units", "gradients_always_clipped", "learning_rate_too_high",
+        "learning_rate_too_low", "entropy_collapse",
+    )  # fmt: skip
     sources = ("VecNormalize clips at 10", "Andrychowicz et al. 2021, C64")
 
     def check(self, log: MetricsLog) -> Finding | None:

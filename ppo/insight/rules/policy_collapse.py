@@ -24,13 +24,8 @@ SMOOTH = 5  # batches
 MOST = 0.8  # of the best gain, in each of the last batches (J)
 CRASH = 3  # batches
 MOVERS = (
-    "approx_kl",
-    "value_rmse",
-    "error_over_std",
-    "return_drift",
-    "reward_outlier",
-    "grad_norm",
-)
+    "approx_kl", "value_rmse", "error_over_std", "return_drift", "reward_outlier", "grad_norm",
+)  # fmt: skip
 MOVED = 5.0  # times its own median
 CHANGES = (
     SLOWER,

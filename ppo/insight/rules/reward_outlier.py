@@ -22,14 +22,9 @@ class RewardOutlier(Rule):
     severity = SEVERE
     needs = (("reward_outlier",), ("return_std",), ("value_rmse",))
     explains = (
-        "reward_scale_too_large",
-        "gradients_always_clipped",
-        "value_loss_dominates",
-        "value_loss_exploding",
-        "frame_lag",
-        "policy_collapse",
-        "critic_blind",
-    )
+        "reward_scale_too_large", "gradients_always_clipped", "value_loss_dominates",
+        "value_loss_exploding", "frame_lag", "policy_collapse", "critic_blind",
+    )  # fmt: skip
     sources = ("unitree_rl_lab #13", "IsaacLab PR #2019")
 
     def check(self, log: MetricsLog) -> Finding | None:

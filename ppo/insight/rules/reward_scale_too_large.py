@@ -43,21 +43,11 @@ class RewardScaleTooLarge(Rule):
     number = 5
     needs = (("explained_variance", "value_rmse"), ("value_rmse", "mean_episode_return"))
     explains = (
-        "reward_scale_too_small",
-        "value_clip_too_tight",
-        "gradients_always_clipped",
-        "value_loss_dominates",
-        "learning_rate_too_low",
-        "no_reward_signal",
-        "entropy_collapse",
-        "entropy_coefficient_too_high",
-        "critic_blind",
-        "value_loss_weight_too_small",
-        "value_loss_exploding",
-        "observations_unnormalized",
-        "policy_collapse",
-        "loss_imbalance",
-    )
+        "reward_scale_too_small", "value_clip_too_tight", "gradients_always_clipped",
+        "value_loss_dominates", "learning_rate_too_low", "no_reward_signal", "entropy_collapse",
+        "entropy_coefficient_too_high", "critic_blind", "value_loss_weight_too_small",
+        "value_loss_exploding", "observations_unnormalized", "policy_collapse", "loss_imbalance",
+    )  # fmt: skip
     sources = ("andyljones.com/posts/rl-debugging.html", "RLlib: abs(reward) / vf_clip_param > 200")
 
     def check(self, log: MetricsLog) -> Finding | None:

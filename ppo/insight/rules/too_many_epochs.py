@@ -24,13 +24,9 @@ class TooManyEpochs(Rule):
     number = 11
     needs = (("approx_kl_first_epoch", "approx_kl_last_epoch"), ("approx_kl", "clip_fraction"))
     explains = (
-        "critic_blind",
-        "critic_overfits",
-        "learning_rate_too_high",
-        "entropy_collapse",
-        "observations_unnormalized",
-        "policy_collapse",
-    )
+        "critic_blind", "critic_overfits", "learning_rate_too_high", "entropy_collapse",
+        "observations_unnormalized", "policy_collapse",
+    )  # fmt: skip
     sources = ("baselines #975", "No Representation, No Trust (2024)")
 
     def check(self, log: MetricsLog) -> Finding | None:

@@ -31,12 +31,9 @@ class ValueLossDominates(Rule):
         ("value_loss_weight", "value_loss"),
     )
     explains = (
-        "critic_blind",
-        "entropy_collapse",
-        "learning_rate_too_low",
-        "gradients_always_clipped",
+        "critic_blind", "entropy_collapse", "learning_rate_too_low", "gradients_always_clipped",
         "entropy_coefficient_too_high",
-    )
+    )  # fmt: skip
     sources = ("RLlib: scaled vf_loss > 100 with shared layers", "Stable-Baselines3 #1533")
 
     def check(self, log: MetricsLog) -> Finding | None:

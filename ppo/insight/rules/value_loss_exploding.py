@@ -28,11 +28,8 @@ class ValueLossExploding(Rule):
         ("value_rmse", "mean_episode_return"),
     )
     explains = (
-        "critic_blind",
-        "gradients_always_clipped",
-        "policy_collapse",
-        "value_loss_dominates",
-    )
+        "critic_blind", "gradients_always_clipped", "policy_collapse", "value_loss_dominates",
+    )  # fmt: skip
     sources = ("PantheonRL #5: a rise with the reward is normal",)
 
     def check(self, log: MetricsLog) -> Finding | None:

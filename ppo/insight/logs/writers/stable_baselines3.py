@@ -46,11 +46,8 @@ _SB3_OTHERS = {  # tags that its other algorithms write
     "train/policy_objective": "TRPO",
 }
 _SB3_PPO = (
-    "train/policy_gradient_loss",
-    "train/approx_kl",
-    "train/clip_fraction",
-    "train/clip_range",
-)
+    "train/policy_gradient_loss", "train/approx_kl", "train/clip_fraction", "train/clip_range",
+)  # fmt: skip
 
 
 @reads(
