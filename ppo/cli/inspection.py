@@ -42,7 +42,9 @@ def text_of(found: dict[str, Any]) -> str:
         parts += [*_data(found)]
     else:
         parts += [*_rewards(found), *_losses(found)]
-    parts += ["", "Questions", *_questions(found)]
+    parts += ["", "Questions"]
+    for question, answer in _questions(found):
+        parts += [f"  {question}", f"    {answer}"]
     lines: list[str] = []
     for part in parts:
         if isinstance(part, Table):
@@ -76,7 +78,7 @@ def _entries(title: str, entries: list[dict[str, Any]]) -> Parts:
         return
     grid, words = [[title, "mean", "std", "min", "max", "kurtosis"]], [""]
     for i, entry in enumerate(entries[:SHOWN]):
-        figures = [number(entry[key]) for key in ("mean", "std", "min", "max", "kurtosis")]
+        figures = [*_spread(entry), number(entry["kurtosis"])]
         name = str(entry.get("name", ""))
         name = name if len(name) <= NAME else f"{name[: NAME - 1]}~"
         grid.append([f"entry {i}" + f" {name}" * bool(name), *figures])
@@ -104,13 +106,9 @@ def _rewards(found: dict[str, Any]) -> Parts:
     grid = [["rewards", "mean", "std", "min", "max", "zero"]]
     words = ["return: mean +- std"]
     for name, part in found["components"].items():
-        reward, total = part["reward"], part["return"]
-        figures = [number(reward[key]) for key in ("mean", "std", "min", "max")]
-        grid.append([name, *figures, f"{part['zero_share']:.0%}"])
-        words.append(f"{number(total['mean'])} +- {number(total['std'])}")
-    total = found["return"]
-    figures = [number(total[key]) for key in ("mean", "std", "min", "max")]
-    grid.append(["discounted return", *figures, ""])
+        grid.append([name, *_spread(part["reward"]), f"{part['zero_share']:.0%}"])
+        words.append(" +- ".join(_spread(part["return"])[:2]))
+    grid.append(["discounted return", *_spread(found["return"]), ""])
     yield Table(grid, [*words, ""])
     sizes = [p["return"]["std"] for p in found["components"].values() if p["return"]["std"] > 0]
     if len(sizes) > 1:
@@ -124,23 +122,19 @@ def _rewards(found: dict[str, Any]) -> Parts:
         yield f"  components' returns are {number(apart)} times apart: {advice}"
 
 
+def _spread(figures: dict[str, float]) -> list[str]:
+    return [number(figures[key]) for key in ("mean", "std", "min", "max")]
+
+
 def _losses(found: dict[str, Any]) -> Parts:
     losses = found["losses"]
     yield ""
     where = "shared gradient" if losses["shared_encoder"] else "gradient of all parameters"
     grid = [["loss terms", "loss", "weight", "share", "gradient", "share", "balancing"]]
     for name, term in losses["terms"].items():
-        grid.append(
-            [
-                name,
-                number(term["loss"]),
-                number(term["weight"]),
-                _percent(term["loss_share"]),
-                number(term["gradient_norm"]),
-                _percent(term["gradient_share"]),
-                number(term["balancing_weight"]),
-            ]
-        )
+        of_loss = [number(term["loss"]), number(term["weight"]), _percent(term["loss_share"])]
+        of_gradient = [number(term["gradient_norm"]), _percent(term["gradient_share"])]
+        grid.append([name, *of_loss, *of_gradient, number(term["balancing_weight"])])
     yield Table(grid, [])
     yield (
         f"  share: of the weighted loss, and of the {where}; balancing: the weight that would make "
@@ -187,25 +181,19 @@ def _cells(found: dict[str, Any], pick: Any) -> list[str]:
 # ---- the questions that every user of such data has asked
 
 
-def _questions(found: dict[str, Any]) -> Iterator[str]:
-    yield from _ask("Is my loss too big?", _too_big(found))
-    yield from _ask("What is good at this stage?", YARDSTICK)
-    yield from _ask(
-        "Averaged or summed?",
-        "averaged over active elements, so that masks, batch size and dimensions do not matter"
-        + ("; the critics' mean losses are summed over the reward components" * (
-            "components" in found)),
-    )  # fmt: skip
-    yield from _ask("Are gradients cut, by how much?", _cut(found))
-    yield from _ask("Is the action normalized?", _action_answer(found))
+def _questions(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "Is my loss too big?", _too_big(found)
+    yield "What is good at this stage?", YARDSTICK
+    averaged = "averaged over active elements, so that masks, batch size and dimensions do not "
+    averaged += "matter"
+    if "components" in found:
+        averaged += "; the critics' mean losses are summed over the reward components"
+    yield "Averaged or summed?", averaged
+    yield "Are gradients cut, by how much?", _cut(found)
+    yield "Is the action normalized?", _action_answer(found)
     if found["observations"]:  # nothing but images has no numbers to list
-        yield from _ask("Why are there values of 3 or 50 in normalized data?", _far(found))
-    yield from _ask("Which inputs need work?", _inputs(found))
-
-
-def _ask(question: str, answer: str) -> Iterator[str]:
-    yield f"  {question}"
-    yield f"    {answer}"
+        yield "Why are there values of 3 or 50 in normalized data?", _far(found)
+    yield "Which inputs need work?", _inputs(found)
 
 
 def _too_big(found: dict[str, Any]) -> str:

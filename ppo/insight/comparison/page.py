@@ -33,14 +33,6 @@ from ppo.insight.comparison.tables import (
 )
 from ppo.insight.comparison.verdicts import Verdict
 
-NOT_SAFE_IN_SCRIPT = {
-    "<": "\\u003c",
-    ">": "\\u003e",
-    "&": "\\u0026",
-    "\u2028": "\\u2028",
-    "\u2029": "\\u2029",
-}
-
 LISTED = 60  # findings
 NOTE = (
     "Thick: interquartile mean of the seeds with its 95 % interval, as far as all of them go; "
@@ -103,8 +95,8 @@ def escape(value: Any) -> str:
 
 def _json(value: Any) -> str:
     text = json.dumps(value, allow_nan=False, separators=(",", ":"))
-    for character, replacement in NOT_SAFE_IN_SCRIPT.items():
-        text = text.replace(character, replacement)
+    for sign in "<>&":  # not safe in a script; what is no ASCII is escaped already
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
     return text
 
 
@@ -167,15 +159,8 @@ def _headline(comparison: Comparison) -> str:
         count, steps, seconds = comparison.reach(group)
         cells = [escape(interval(group, name, figure)) for _, name, figure in headline()]
         reached = f"{number(steps)} ({count} of {len(group.runs)})" if count else "-"
-        rows.append(
-            [
-                _swatch(index) + escape(group.label),
-                str(len(group.runs)),
-                *cells,
-                reached,
-                number(seconds),
-            ]
-        )
+        name = _swatch(index) + escape(group.label)
+        rows.append([name, str(len(group.runs)), *cells, reached, number(seconds)])
     note = (
         "Interquartile mean over seeds with 95 % bootstrap interval, of the last tenth "
         f"of each run; {threshold_in_words(comparison)} (from its first return to its last tenth)."

@@ -62,9 +62,7 @@ class Difference:
     high: float
     p_value: float
     paired: bool
-    more_seeds: (
-        int | None
-    )  # per side, for this difference to show; None where it does already, or unknown
+    more_seeds: int | None  # a side, for it to show; None where it does already, or unknown
 
 
 def difference(x: ArrayLike, y: ArrayLike, paired: bool = False, tests: int = 1) -> Difference:

@@ -100,25 +100,15 @@ def judge(metric: Metric, groups: list[Group]) -> list[Verdict]:
         for group in comparable:
             ours, theirs, paired = _pairs(group, groups[0], metric.name, figure)
             if min(len(ours), len(theirs)) > 1:
-                rows.append(
-                    (group, ours, theirs, difference(ours, theirs, paired, tests=len(comparable)))
-                )
+                gap = difference(ours, theirs, paired, tests=len(comparable))
+                rows.append((group, ours, theirs, gap))
             elif ours and theirs and (metric.name, figure) == (RETURN, "final"):
                 verdicts.append(_undecided(metric, group, groups[0], ours, theirs))
         corrected = holm([row[3].p_value for row in rows])
         for (group, ours, theirs, gap), p_value in zip(rows, corrected, strict=True):
-            verdicts.append(
-                Verdict(
-                    metric,
-                    figure,
-                    group,
-                    groups[0],
-                    gap,
-                    p_value,
-                    probability_of_improvement(ours, theirs),
-                    _word(metric, figure, gap, p_value, (group, groups[0])),
-                )
-            )
+            sides, chance = (group, groups[0]), probability_of_improvement(ours, theirs)
+            word = _word(metric, figure, gap, p_value, sides)
+            verdicts.append(Verdict(metric, figure, *sides, gap, p_value, chance, word))
     return verdicts
 
 

@@ -13,17 +13,13 @@ from numpy.typing import NDArray
 from ppo.insight.logs.log import LEVELS, Column, MetricsLog
 from ppo.insight.logs.series import Series
 
-GAUSSIAN_ENTROPY = 0.5 * math.log(
-    2 * math.pi * math.e
-)  # nats, one dimension of standard deviation 1
+GAUSSIAN_ENTROPY = 0.5 * math.log(2 * math.pi * math.e)  # nats, one dimension of std 1
 RAW = 10.0  # value loss at first, that standardized returns cannot give: they give about 1 (J)
 MOST_BINS = 100  # into which a log of single episodes is cut
 EPISODES = 5  # of a bin, at least
 MOST_ACTIONS = 64  # more discrete actions than these are not guessed from an entropy
 LOG_TOLERANCE = 0.01
-UNIFORM_AT_FIRST = (
-    0.85  # of log(n): policies start nearly uniform, the first batch lowers it a little
-)
+UNIFORM_AT_FIRST = 0.85  # of log(n), where policies start, which the first batch lowers a little
 GAP = 2  # cells that are missing one after the other, in a figure that is told each batch (J)
 GAUSSIAN_TOLERANCE = 0.015  # narrower than the distance between log(4) and one Gaussian dimension
 

@@ -39,14 +39,8 @@ def _tianshou(series: Series) -> MetricsLog:
         if series.has(tag):
             log.columns["evaluation_return"] = series.mean_between(tag, steps)[0]
     for leaf, name in _TIANSHOU_LOSSES.items():
-        tag = next(
-            (
-                t
-                for t in series.points
-                if re.fullmatch(rf"(update/)?(loss/{leaf}|{leaf}_loss(/mean)?)", t)
-            ),
-            "",
-        )
+        form = rf"(update/)?(loss/{leaf}|{leaf}_loss(/mean)?)"
+        tag = next((tag for tag in series.points if re.fullmatch(form, tag)), "")
         if tag and len(series.points[tag]) == len(steps):  # its axis is the gradient step
             series.used.add(tag)
             log.columns[name] = series.points[tag][:, 1]
