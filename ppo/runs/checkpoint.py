@@ -154,11 +154,10 @@ def _serialize(batch: int, tensors: Mapping[str, Tensor], meta: Mapping[str, Any
 
 
 def _delete_old(newest: Path, keep: int) -> None:
-    kind = newest.name.split("_")[0]
-    others = [path for path in _list(newest.parent, kind) if path != newest]
-    earlier_tries = [path for path in others if _number(path) == _number(newest)]
-    rest = [path for path in others if _number(path) != _number(newest)]
-    for path in earlier_tries + rest[keep - 1 :]:
+    of_batch = newest.name.partition("-")[0]  # earlier tries of it
+    others = [path for path in _list(newest.parent, of_batch.split("_")[0]) if path != newest]
+    tries = [path for path in others if path.name.partition("-")[0] == of_batch]
+    for path in tries + [path for path in others if path not in tries][keep - 1 :]:
         files.remove(path)
 
 
@@ -267,12 +266,6 @@ def _list(checkpoints: Path, kind: str) -> list[Path]:
     matches = [match for name in names if (match := NAME.fullmatch(name)) and match[1] == kind]
     matches.sort(key=lambda match: (int(match[2]), match[0]), reverse=True)
     return [checkpoints / match[0] for match in matches]
-
-
-def _number(path: Path) -> int:
-    match = NAME.fullmatch(path.name)
-    assert match is not None
-    return int(match[2])
 
 
 def _told(path: Path, rejected: list[str]) -> bool:

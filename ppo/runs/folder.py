@@ -183,17 +183,12 @@ class RunFolder:
             self._episodes.append(list(rows))
 
     def truncate(self, num_batches: int) -> None:
-        """On resume: keep the first `num_batches` records. Costs O(n), once."""
+        """On resume: keep the first `num_batches` records and their episodes. Costs O(n), once."""
         assert num_batches >= 0
         self.lock()
         with files.reporting(self.path, "cut loss_metrics.json"):
             self._metrics.open(num_batches)
         self._note_missing_links()
-
-    def truncate_episodes(self, num_batches: int) -> None:
-        """On resume: keep the episodes whose `batch` is below `num_batches`."""
-        assert num_batches >= 0
-        self.lock()
         with files.reporting(self.path, "cut episodes.csv"):
             self._episodes.open(num_batches=num_batches)
 

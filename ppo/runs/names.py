@@ -109,7 +109,13 @@ def find_run(results: Path, run: str) -> Path:
             raise UserError(f"latest: no run in {files.shown(results)} yet")
         run = names[-1]
     if RUN_NAME.fullmatch(run):
-        return _find_by_name(results, run)
+        real = _real_folder(results / run)
+        if real is None or not _is_run_name(run):
+            raise UserError(_unknown(results, run))
+        if real.parent != Path(os.path.realpath(results)):
+            place = files.shown(results)
+            raise UserError(f"{run} in {place} links to another place; give that path")
+        return results / run
     real = _real_folder(Path(run)) if run else None
     if real is None:
         if os.path.isfile(run):
@@ -118,15 +124,6 @@ def find_run(results: Path, run: str) -> Path:
     if not any((real / mark).exists() for mark in MARKS):
         raise UserError(f"{run!r} is not a run folder: no loss_metrics.json or config.yaml in it")
     return real
-
-
-def _find_by_name(results: Path, run: str) -> Path:
-    real = _real_folder(results / run)
-    if real is None or not _is_run_name(run):
-        raise UserError(_unknown(results, run))
-    if real.parent != Path(os.path.realpath(results)):
-        raise UserError(f"{run} in {files.shown(results)} links to another place; give that path")
-    return results / run
 
 
 def _real_folder(path: Path) -> Path | None:

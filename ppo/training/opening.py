@@ -117,7 +117,6 @@ def open_folder(
     else:
         batch = learner.counters["batch"]
         folder.truncate(batch)
-        folder.truncate_episodes(batch)
         differs, events = _adopt_settings(folder, config, learner.counters)
         events += trust.check(config, folder, trust=True)
         folder.write_text("config.yaml", text)

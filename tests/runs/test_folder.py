@@ -90,7 +90,7 @@ def test_episodes_are_appended_and_cut_by_batch(folder):
     for batch in (0, 0, 1, 3):
         folder.append_episodes([episode(batch), episode(batch, float("nan"))])
     assert len(folder.episodes()) == 8
-    folder.truncate_episodes(2)
+    folder.truncate(2)
     assert [row["batch"] for row in folder.episodes()] == ["0"] * 4 + ["1"] * 2
     folder.append_episodes([episode(2, None)])
     lines = (folder.path / "episodes.csv").read_text().splitlines()

@@ -43,7 +43,6 @@ def train(results: Path, stop_after: int = NUM_BATCHES, close: bool = True) -> N
     done = found.batch if found else 0
     weights = found.tensors["weights"] if found else torch.zeros(4, dtype=torch.float64)
     folder.truncate(done)
-    folder.truncate_episodes(done)
     folder.write_text("config.yaml", "seed: 1\n")
     folder.set_status("running")
     for batch in range(done, stop_after):
