@@ -15,7 +15,7 @@ from ppo.insight.logs import MetricsLog, from_records
 from ppo.insight.logs.columns import entropy_relative
 from ppo.insight.logs.own import flatten, read_run
 from ppo.insight.rules import FATAL, LAST, MILD, RULES, SEVERE, Finding, Rule
-from ppo.insight.rules._signs import begins_late, known, rises
+from ppo.insight.rules._signs import begins_late, rises
 from ppo.insight.rules._solved import evaluations
 from ppo.insight.verdict import (
     HEALTHY,
@@ -190,7 +190,7 @@ def _return_line(log: MetricsLog) -> str:
 def _evaluation_line(log: MetricsLog) -> list[str]:
     """The return of the last evaluations, and whether it is far from that of training."""
     evaluated = evaluations(log)
-    _, trained = known(log.get("mean_episode_return"))
+    trained = log.returns()
     if not len(evaluated) or not len(trained):
         return []
     played, late = float(np.median(evaluated[-LATEST:])), trained[-10 * LATEST :]

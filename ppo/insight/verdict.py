@@ -46,7 +46,7 @@ def status(log: MetricsLog, findings: Sequence[Finding]) -> str:
         return NOT_READ
     if findings:
         return NOT_LEARNING if findings[0].illness == NOT_LEARNING else ILL
-    _, returns = known(log.get("mean_episode_return"))
+    returns = log.returns()
     if rises(log):
         return HEALTHY
     if not len(returns):
@@ -68,7 +68,7 @@ def _decides(log: MetricsLog) -> bool:
 
 def ends(log: MetricsLog) -> tuple[float, float] | None:
     """The mean episode return of the first and of the last tenth; None where none is logged."""
-    _, returns = known(log.get("mean_episode_return"))
+    returns = log.returns()
     if not len(returns):
         return None
     part = max(len(returns) // SHARE, 1)
@@ -83,7 +83,7 @@ def unsolved(log: MetricsLog) -> str:
         last quarters, little is missing, or no number is known of the environment.
     """
     threshold = solved_at(log)
-    _, returns = known(log.get("mean_episode_return"))
+    returns = log.returns()
     if threshold is None or len(returns) < 2 * FEW:
         return ""
     quarter = len(returns) // 4

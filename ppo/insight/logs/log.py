@@ -52,6 +52,11 @@ class MetricsLog:
         column = self.columns.get(name)
         return np.full(len(self), np.nan) if column is None else column
 
+    def returns(self) -> Column:
+        """The mean episode returns of the batches that have one."""
+        column = self.get("mean_episode_return")
+        return column[np.isfinite(column)]
+
     def has(self, *names: str) -> bool:
         """Whether every named column holds at least one finite value."""
         return all(

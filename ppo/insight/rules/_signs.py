@@ -109,23 +109,21 @@ def window(log: MetricsLog) -> float:
 
     Some writers log the mean of the last OVER episodes, of which fewer mostly end in a batch.
     """
-    _, returns = known(log.get("mean_episode_return"))
     if log.writer in WINDOWED and not np.array_equal(
         log.get("mean_episode_return"), log.get("evaluation_return"), equal_nan=True
     ):
         ended = log.per_row * median(log.batch_steps()[1:]) / median(log.get("mean_episode_length"))
-        smooth = log.writer == WINDOWED[0] and not is_rough(returns, ROUGH)
+        smooth = log.writer == WINDOWED[0] and not is_rough(log.returns(), ROUGH)
         untold = SMOOTHED if smooth else 1.0
         rows = OVER / max(ended, 1e-300) if np.isfinite(ended) else untold
         return float(max(rows, 1.0))
-    return drift(returns) if log.writer in UNTOLD else 1.0
+    return drift(log.returns()) if log.writer in UNTOLD else 1.0
 
 
 def batch_noise(log: MetricsLog) -> float:
     """Standard deviation of a batch's return by chance, also where what is logged is a mean over
     many."""
-    _, returns = known(log.get("mean_episode_return"))
-    return noise_of(returns, window(log), begins_late(log))
+    return noise_of(log.returns(), window(log), begins_late(log))
 
 
 def gain(log: MetricsLog) -> float:
@@ -134,7 +132,7 @@ def gain(log: MetricsLog) -> float:
     Unit-free: the noise is that of the differences between neighbouring batches. NaN where fewer
     than eight batches have a return.
     """
-    _, returns = known(log.get("mean_episode_return"))
+    returns = log.returns()
     if len(returns) < 8:
         return float("nan")
     early, late = _quarters(returns)
@@ -159,7 +157,7 @@ def rises(log: MetricsLog) -> bool:
 
 def leans(log: MetricsLog) -> bool:
     """Whether the episode return rises rather than not; also of returns too few for `rises`."""
-    _, returns = known(log.get("mean_episode_return"))
+    returns = log.returns()
     if len(returns) < 8:
         return len(returns) > 1 and bool(returns[-1] > returns[0])
     early, late = _quarters(returns)
@@ -169,7 +167,7 @@ def leans(log: MetricsLog) -> bool:
 
 def at_once(log: MetricsLog) -> bool:
     """Whether the first return is far below all that follow: a batch or two were enough."""
-    _, returns = known(log.get("mean_episode_return"))
+    returns = log.returns()
     rest = returns[LAST:]
     if len(rest) < LAST:
         return False
@@ -181,8 +179,7 @@ def at_once(log: MetricsLog) -> bool:
 def lucky(log: MetricsLog) -> bool:
     """Whether the return left its floor, that of most first batches, by next to nothing: a few
     episodes among many ended otherwise."""
-    _, returns = known(log.get("mean_episode_return"))
-    early, late = _quarters(returns)
+    early, late = _quarters(log.returns())
     floor = median(early)
     won = float(np.mean(late)) - floor
     return bool(floor == np.min(early) and 0 <= won < SLIGHT * abs(floor))
@@ -190,7 +187,7 @@ def lucky(log: MetricsLog) -> bool:
 
 def _gone(log: MetricsLog) -> bool:
     """Whether the last returns are below those of the first quarter: whatever was won is lost."""
-    _, returns = known(log.get("mean_episode_return"))
+    returns = log.returns()
     return bool(np.median(returns[-LAST:]) < np.mean(_quarters(returns)[0]))
 
 
@@ -199,7 +196,7 @@ def falls(log: MetricsLog) -> bool:
 
     Noise is that of neighbours within the two, so that the fall itself is none.
     """
-    _, returns = known(log.get("mean_episode_return"))
+    returns = log.returns()
     part = len(returns) // 6
     if part < FEW:
         return False
@@ -220,7 +217,7 @@ def opposed(log: MetricsLog) -> bool:
 
 def settled(log: MetricsLog) -> bool:
     """Whether the last quarter's returns are steady, the best, and above some of the first's."""
-    _, returns = known(log.get("mean_episode_return"))
+    returns = log.returns()
     if len(returns) < 8:
         return False
     early, late = _quarters(returns)

@@ -60,8 +60,6 @@ class BatchTooSmall(Rule):
         unsteady = float(np.nanstd(recent))
         if unsteady < UNSTEADY:
             return None
-        evidence = (
-            f"{number(median(episodes[row:]))} episodes end in a batch, "
-            f"explained variance moves by {number(unsteady)}"
-        )
+        evidence = f"{number(median(episodes[row:]))} episodes end in a batch, explained variance "
+        evidence += f"moves by {number(unsteady)}"
         return self.found(log, row, evidence, CHANGES, confidence=0.4)

@@ -69,14 +69,13 @@ class EntropyCollapse(Rule):
 
     def _may_have_all(self, log: MetricsLog) -> bool:
         """Whether the returns are a gain that lasts: maybe all that there is to win."""
-        _, returns = known(log.get("mean_episode_return"))
-        return median(returns) > 0 and not falls(log)
+        return median(log.returns()) > 0 and not falls(log)
 
     def _sank(self, log: MetricsLog) -> bool:
         """Whether the policy became sure of less than it began with, and never had much more."""
-        _, returns = known(log.get("mean_episode_return"))
         if not falls(log):
             return False
+        returns = log.returns()
         part = max(len(returns) // 6, 1)
         start, end = float(np.mean(returns[:part])), float(np.mean(returns[-part:]))
         return float(np.max(returns)) - start < start - end

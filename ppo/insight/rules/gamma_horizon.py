@@ -8,7 +8,7 @@ from ppo.core.figures import number, setting
 from ppo.insight.logs.columns import as_last_written
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import MILD, SEVERE, Change, Finding, Rule, rule
-from ppo.insight.rules._signs import known, lasting, median, rises, settled
+from ppo.insight.rules._signs import lasting, median, rises, settled
 
 FAR, NEAR = 10.0, 0.1  # horizon 1 / (1 - gamma) over the mean length of an episode (J)
 BLINK, LONGER = 3.0, 3.0  # steps of a horizon that hides what follows in episodes so much longer
@@ -29,7 +29,7 @@ class GammaHorizon(Rule):
 
     def _solved(self, log: MetricsLog) -> bool:
         """Whether the returns have come to one value: a limit that every episode reaches."""
-        _, returns = known(log.get("mean_episode_return"))
+        returns = log.returns()
         late = returns[-max(len(returns) // 4, 1) :]
         return settled(log) and bool(np.std(late) <= SAME * abs(np.median(late)))
 

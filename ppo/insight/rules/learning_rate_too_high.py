@@ -104,7 +104,7 @@ class LearningRateTooHigh(Rule):
     def _by_rate(self, log: MetricsLog) -> Finding | None:
         """A log of neither KL nor clip fraction: a rate that hardly any policy survives."""
         rows, rates = known(log.get("learning_rate"))
-        _, returns = known(log.get("mean_episode_return"))
+        returns = log.returns()
         rate = median(rates)
         if not rate > RECKLESS or len(returns) < EARLY or not np.ptp(returns) or leans(log):
             return None
@@ -115,16 +115,12 @@ class LearningRateTooHigh(Rule):
     def _dead(self, log: MetricsLog, kl: Column, rate: float) -> Finding | None:
         """A log that begins after the jumps: nothing moves at such a rate; returns differ."""
         rows, moves = known(np.abs(kl))
-        _, returns = known(log.get("mean_episode_return"))
+        returns = log.returns()
         moved = bool((moves > DEAD).any()) or bool((log.get("clip_fraction") > 0).any())
         sure = median(log.get("entropy_relative")[-LONG:]) < COLLAPSED and begins_late(log)
-        if (
-            len(moves) < LONG
-            or (moved and not sure)
-            or rises(log)
-            or not len(returns)
-            or not np.ptp(returns)
-        ):
+        if len(moves) < LONG or (moved and not sure) or rises(log):
+            return None
+        if not len(returns) or not np.ptp(returns):
             return None
         evidence = f"no batch moves the policy at a learning rate of {number(rate)}: it is stuck"
         if moved:

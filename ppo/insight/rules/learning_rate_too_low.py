@@ -114,7 +114,7 @@ class LearningRateTooLow(Rule):
 
     def _climbs(self, log: MetricsLog) -> bool:
         """Whether a return that rises is on its way still."""
-        _, returns = known(log.get("mean_episode_return"))
+        returns = log.returns()
         quarter = len(returns) // 4
         step = np.mean(returns[-quarter:]) - np.mean(returns[-2 * quarter : -quarter])
         return bool(step > CLIMBS * np.ptp(returns))
@@ -122,7 +122,7 @@ class LearningRateTooLow(Rule):
     def _by_rate(self, log: MetricsLog) -> Finding | None:
         """Without KL: a rate that is never in the common range, beside a return that stands."""
         rows, rates = known(log.get("learning_rate"))
-        _, returns = known(log.get("mean_episode_return"))
+        returns = log.returns()
         low = len(rates) > 0 and 0 < rates.max() < ORDINARY_RATE[0]
         if not low or len(returns) < LONG // 2 or leans(log) or falls(log):
             return None

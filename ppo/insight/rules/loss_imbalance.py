@@ -38,10 +38,8 @@ class LossImbalance(Rule):
         grows = improved[worst] < -LEARNS and rises(log)  # with the returns, as it may
         if improved[best] < LEARNS or improved[worst] > STILL or solved or grows:
             return None
-        evidence = (
-            f"{worst} improved {number(100 * improved[worst])} %, "
-            f"{best} {number(100 * improved[best])} % in {len(losses[worst])} batches"
-        )
+        evidence = f"{worst} improved {number(100 * improved[worst])} %, {best} "
+        evidence += f"{number(100 * improved[best])} % in {len(losses[worst])} batches"
         changes = [
             Change("balancing.kind", "uncertainty"),
             Change("balancing.kind", "running_mean", "with its sqrt(n) correction"),

@@ -72,7 +72,7 @@ class NoRewardSignal(Rule):
 
     def _constant(self, log: MetricsLog) -> bool:
         """Whether all mean returns are one and the same."""
-        _, returns = known(log.get("mean_episode_return"))
+        returns = log.returns()
         return bool(np.ptp(returns) <= FLAT * np.max(np.abs(returns))) if len(returns) else False
 
     def _of_many(self, log: MetricsLog) -> bool:
@@ -129,7 +129,7 @@ class NoRewardSignal(Rule):
             return None, ""
         error = float(np.median(errors[-5:]))
         left = error / max(float(errors[0]), 1e-300)
-        _, returns = known(log.get("mean_episode_return"))
+        returns = log.returns()
         if error > median(np.abs(log.get("mean_episode_return")) / log.get("mean_episode_length")):
             return None, ""  # as large as what a step brings: rewards that hardly differ arrive
         if len(returns) and rises(log):

@@ -35,13 +35,10 @@ class NonFinite(Rule):
 
     def check(self, log: MetricsLog) -> Finding | None:
         first = {}
-        for name in ORDER:
+        for name in (*ORDER, "skipped_minibatches"):
             rows = np.flatnonzero(_bad(log, name))
             if len(rows):
                 first[name] = int(rows[0])
-        skipped = np.flatnonzero(log.get("skipped_minibatches") > 0)
-        if len(skipped):
-            first["skipped_minibatches"] = int(skipped[0])
         told = [(batch, event) for batch, event in log.events if _tells(event.lower())]
         if told:
             first["events"] = int(np.searchsorted(log.batches, told[0][0]))
@@ -54,19 +51,14 @@ class NonFinite(Rule):
         evidence = f"not finite first in {names[0]}, batch {log.batch(row)} ({max(count, 1)} times)"
         if ended := names == ["events"] and "environment" in told[0][1]:
             evidence, rewards = told[0][1], True
-        changes = (
-            [
+        changes = [SLOWER, Change("ppo.normalize_returns", "true")]
+        changes.append(Change("ppo.max_grad_norm", "0.5"))
+        if rewards:
+            changes = [
                 Change("env.on_nonfinite", "stop", "names the environment; repair its reward"),
                 *([Change("env.on_nonfinite", "reset", "cuts such an episode")] if ended else []),
                 Change("", "", "bound the actions that reach the simulation"),
             ]
-            if rewards
-            else [
-                SLOWER,
-                Change("ppo.normalize_returns", "true"),
-                Change("ppo.max_grad_norm", "0.5"),
-            ]
-        )
         return self.found(log, row, evidence, changes, confidence=0.95)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from ppo.core.figures import number, setting
-from ppo.insight.logs.log import Column, MetricsLog
+from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import Change, Finding, Rule, rule
 from ppo.insight.rules._critic import normalizes_returns
-from ppo.insight.rules._signs import known, lasting, median, rises
+from ppo.insight.rules._signs import lasting, median, rises
 
 SMALL = 1e-2  # std of returns that floors such as 1e-4 under a root already bend (S); a unit
 BONUS = 0.5  # entropy bonus over the std of raw advantages (J)
@@ -25,7 +25,9 @@ class RewardScaleTooSmall(Rule):
         if normalizes_returns(log) is not False or rises(log):
             return None
         told = log.has("return_std")
-        spread = log.get("return_std") if told else _largest(log)
+        spread = log.get("return_std")
+        if not told:  # the largest mean return: that of rare rewards is a few times the usual
+            spread = np.full(len(log), np.max(np.abs(log.returns())))
         small = (spread < SMALL) & (spread > 0)
         blind = ~(log.get("explained_variance") > 0.5)
         row = lasting(small & blind, 8, 10)
@@ -42,8 +44,3 @@ class RewardScaleTooSmall(Rule):
             Change("env.reward_scale", setting(1 / max(median(spread[row:]), 1e-300))),
         ]
         return self.found(log, row, evidence, changes, confidence=0.6)
-
-
-def _largest(log: MetricsLog) -> Column:
-    """[batches] of the largest mean return: that of rare rewards is a few times the usual."""
-    return np.full(len(log), np.max(np.abs(known(log.get("mean_episode_return"))[1])))

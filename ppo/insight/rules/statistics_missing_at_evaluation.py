@@ -22,7 +22,7 @@ class StatisticsMissingAtEvaluation(Rule):
 
     def check(self, log: MetricsLog) -> Finding | None:
         rows, evaluated = known(log.get("evaluation_return"))
-        _, trained = known(log.get("mean_episode_return"))
+        trained = log.returns()
         if len(evaluated) < EVALUATIONS or len(trained) < 10:
             return None
         start, now = median(trained[:3]), median(trained[-5:])

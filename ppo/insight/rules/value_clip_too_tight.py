@@ -56,10 +56,8 @@ class ValueClipTooTight(Rule):
         row = lasting(never & blind, 5, 6, share=0.3)
         if row is None or (not plain and (rises(log) or begins_late(log))):
             return None
-        evidence = (
-            f"clip width {number(width)} against an error of {number(median(error[row:]))}: "
-            f"{number(median(batches[row:]))} batches to close it"
-        )
+        evidence = f"clip width {number(width)} against an error of {number(median(error[row:]))}"
+        evidence += f": {number(median(batches[row:]))} batches to close it"
         return self.found(log, row, evidence, self._changes(log), confidence=0.85)
 
     def _changes(self, log: MetricsLog) -> list[Change]:
