@@ -64,8 +64,6 @@ def finding_lines(found: str, remedy: str, run: str, width: int = WIDTH) -> list
         found: the illness and its evidence. remedy: the setting to try.
     """
     lines = note_lines(f"! {found}", width)
-    if not remedy:
-        return lines
     advice = f"try {remedy}        more: --mode diagnose {run}"
     indent = " " * (INDENT + 2)
     if len(indent + advice) <= width:

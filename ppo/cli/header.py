@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ppo.core.figures import compact
@@ -16,7 +16,8 @@ LABEL = 7  # run0042, differs, verdict: what stands before the bar
 
 def fixes(ppo: PPOConfig) -> list[str]:
     """Which of the three cures of an exploding value loss are active."""
-    return [_value_clip(ppo), _return_standardization(ppo), _value_loss_weight(ppo)]
+    weight = f"value loss weight: {ppo.value_loss_weight:g}{effective(ppo)}"
+    return [_value_clip(ppo), _return_standardization(ppo), weight]
 
 
 def _value_clip(ppo: PPOConfig) -> str:
@@ -37,10 +38,6 @@ def _return_standardization(ppo: PPOConfig) -> str:
     if ppo.return_normalizer == "symlog":
         return "return standardization: off (symlog)"
     return f"return standardization: on (scale {ppo.return_scale}), {ppo.return_normalizer}"
-
-
-def _value_loss_weight(ppo: PPOConfig) -> str:
-    return f"value loss weight: {ppo.value_loss_weight:g}{effective(ppo)}"
 
 
 def effective(ppo: PPOConfig) -> str:
@@ -96,10 +93,8 @@ def header(
 def _cures(ppo: PPOConfig, width: int) -> list[str]:
     """The fixes in two lines where they can be had."""
     lines = packed("fixes", fixes(ppo), width)
-    if len(lines) > 2:
-        short = [text.replace(", popart", "") for text in fixes(ppo)]
-        lines = packed("fixes", short, width)
-    return lines
+    short = [text.replace(", popart", "") for text in fixes(ppo)]
+    return lines if len(lines) <= 2 else packed("fixes", short, width)
 
 
 def _output(path: str, batch: Any, width: int) -> str:
@@ -114,9 +109,8 @@ def _output(path: str, batch: Any, width: int) -> str:
     return line
 
 
-def _differs(changes: Any, previous: str | None, width: int) -> str:
+def _differs(changes: Sequence[str], previous: str | None, width: int) -> str:
     """The settings that changed since another run, as many as fit."""
-    changes = [changes] if isinstance(changes, str) else list(changes)
     room = width - LABEL - 3
 
     def more(shown: int) -> str:

@@ -52,12 +52,10 @@ class Marks:
         if metric.name == CUT:
             return cause_of_cut(record) is not None
         if metric.name in _OF_VARIANCE:
-            share = self._share(record)
-            rest = 1.0 - value if metric.name == "explained_variance" else value
-            limit = metric.healthy[1]
+            rest, limit = value, metric.healthy[1]
             if metric.name == "explained_variance":
-                limit = 1.0 - metric.healthy[0]
-            return rest * share > limit
+                rest, limit = 1.0 - value, 1.0 - metric.healthy[0]
+            return rest * self._share(record) > limit
         return not metric.is_healthy(value)
 
     def _share(self, record: Record) -> float:

@@ -27,6 +27,12 @@ class Group:
     runs: list[Run]
     changes: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def name(self) -> str:
+        """Its first run, and how many there are beside it."""
+        more = len(self.runs) - 1
+        return self.runs[0].name + (f" +{more}" if more else "")
+
     def scores(self, metric: str, figure: str = "final") -> list[float]:
         """One figure of every run that has it."""
         values = [
@@ -148,16 +154,14 @@ def differences(
 
 def label(group: Group, groups: list[Group]) -> str:
     """What a group is called: by what differs, or by its first run."""
-    names = [run.name for run in group.runs]
-    name = names[0] if len(names) == 1 else f"{names[0]} +{len(names) - 1}"
     known = {key: value for key, value in group.changes.items() if key in group.runs[0].settings}
     ends = Counter(key.split(".")[-1] for key in known)
     short = {key: end if ends[end := key.split(".")[-1]] == 1 else key for key in known}
     changed = ", ".join(f"{short[key]}={written(value)}" for key, value in known.items())
     if len(groups) == 1 or not changed or len(changed) > LABEL:
-        return name
+        return group.name
     alone = sum(other.changes == group.changes for other in groups) == 1
-    return changed if len(names) > 1 and alone else f"{name} ({changed})"
+    return changed if len(group.runs) > 1 and alone else f"{group.name} ({changed})"
 
 
 def tell_apart(runs: list[Run]) -> None:

@@ -153,9 +153,8 @@ def fitting(title: str, grid: list[list[str]], columns: int) -> list[Any]:
 
 def _head(group: Group) -> str:
     """What the verdicts call the group, where that fits above a column."""
-    more = len(group.runs) - 1
-    name = group.runs[0].name + (f" +{more}" if more else "")
-    return group.label if more and len(group.label) <= max(HEAD, len(name)) else name
+    fits = len(group.runs) > 1 and len(group.label) <= max(HEAD, len(group.name))
+    return group.label if fits else group.name
 
 
 def _headline(comparison: Comparison) -> list[list[str]]:

@@ -55,19 +55,16 @@ def saved(tuner: Tuner, trials: list[Any]) -> float:
 
 
 def _importance(tuner: Tuner, done: int) -> list[str]:
-    if done < ENOUGH:
-        return [f"importance of the settings: from {ENOUGH} finished trials on"]
-    return [f"importance {share:.2f} {name}" for name, share in importance(tuner).items()]
-
-
-def importance(tuner: Tuner) -> dict[str, float]:
-    """Of each setting, its share in what tells good trials from others; empty for few trials."""
+    """A line for each setting: its share in what tells good trials from others."""
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
+    if done < ENOUGH:
+        return [f"importance of the settings: from {ENOUGH} finished trials on"]
     try:
-        return dict(get_param_importances(tuner.study, evaluator=PedAnovaImportanceEvaluator()))
+        shares = get_param_importances(tuner.study, evaluator=PedAnovaImportanceEvaluator())
     except (ValueError, RuntimeError):
-        return {}
+        return []
+    return [f"importance {share:.2f} {name}" for name, share in shares.items()]
 
 
 def _settings(tuner: Tuner, trial: Any) -> list[str]:

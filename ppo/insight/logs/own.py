@@ -118,12 +118,17 @@ def read_settings(folder: Path, name: str = "config.yaml") -> dict[str, Any]:
         return {}
 
 
+def _json(file: Path) -> Any:
+    """What a file holds; None where it cannot be read."""
+    try:
+        return metrics_file.tolerant_loads(file.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
 def read_summary(folder: Path) -> dict[str, Any]:
     """summary.json of a run folder, empty where it cannot be read."""
-    try:
-        found = metrics_file.tolerant_loads((folder / "summary.json").read_bytes())
-    except (OSError, ValueError):
-        return {}
+    found = _json(folder / "summary.json")
     return found if isinstance(found, dict) else {}
 
 
@@ -140,10 +145,7 @@ def read_run(path: Path) -> MetricsLog:
 
 def _evaluations(log: MetricsLog, folder: Path) -> None:
     """The returns of a run's evaluations, at the batches after which they were played."""
-    try:
-        rows = metrics_file.tolerant_loads((folder / EVALUATIONS).read_bytes())
-    except (OSError, ValueError):
-        return
+    rows = _json(folder / EVALUATIONS)
     column = np.full(len(log), np.nan)
     for row in rows if isinstance(rows, list) else []:
         told = row if isinstance(row, dict) else {}
