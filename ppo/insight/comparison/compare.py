@@ -133,8 +133,8 @@ def _threshold(baseline: Group) -> float:
 
 
 def _reached(run: Run, threshold: float) -> tuple[float, float] | None:
-    rows = np.flatnonzero(run.column(RETURN) >= threshold)
+    rows = np.flatnonzero(run.whole.get(RETURN) >= threshold)
     if not len(rows):
         return None
-    steps, seconds = run.column("env_steps"), run.column("wall_time_s")
+    steps, seconds = run.whole.get("env_steps"), run.whole.get("wall_time_s")
     return float(steps[rows[0]]), float(seconds[rows[0]])

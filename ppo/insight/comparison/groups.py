@@ -105,9 +105,9 @@ def _repeats(run: Run, longer: Run) -> bool:
         return False
     if relevant(run.settings) != relevant(longer.settings):
         return False
-    ours = run.column(RETURN)
+    ours = run.whole.get(RETURN)
     known = len(ours) == run.batches and bool(np.isfinite(ours).any())
-    return known and np.array_equal(ours, longer.column(RETURN)[: len(ours)], equal_nan=True)
+    return known and np.array_equal(ours, longer.whole.get(RETURN)[: len(ours)], equal_nan=True)
 
 
 def is_told(run: Run) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -64,17 +64,9 @@ class Run:
     version: str
     time: dict[str, float]
     stability: dict[str, float]
+    whole: MetricsLog  # WHOLE of every batch, where it could be read of a thinned run
     note: str = ""
-    whole: dict[str, Column] = field(default_factory=dict)  # of a thinned run: WHOLE, unthinned
     parts: tuple[str, ...] = ()  # what the batches before a resume were trained with otherwise
-
-    def column(self, name: str) -> Column:
-        """One figure of every batch of a thinned run, where it is one of WHOLE that could be read.
-
-        All of WHOLE are of one length.
-        """
-        known = len({len(column) for column in self.whole.values()}) == 1
-        return self.whole[name] if known and set(WHOLE) <= set(self.whole) else self.log.get(name)
 
     @property
     def value_loss_unit(self) -> str:
@@ -97,18 +89,19 @@ def load_runs(paths: list[Path]) -> list[Run]:
 @np.errstate(over="ignore", invalid="ignore")  # figures of a run that diverged
 def load_run(path: Path, findings: list[Finding] | None = None) -> Run:
     """One run folder, or a log of another library; `findings` where they are known already."""
-    whole: dict[str, Column] = {}
     status = ""
     if (path / OWN_LOG).exists():
         thin = read_thin(path / OWN_LOG, WHOLE)
         settings, summary = read_settings(path), read_summary(path)
-        log = from_records(thin.records, settings)
+        whole = log = from_records(thin.records, settings)
         status = RunFolder(path).status() if summary else ""
-        whole, length = thin.columns, thin.length
+        length = thin.length
+        if thin.columns:
+            whole = MetricsLog(thin.columns, np.arange(length, dtype=np.int64))
         note = f"every {thin.every}th of {length} batches read" if thin.every > 1 else ""
     else:
-        log, summary, note = read_log(path), {}, ""
-        length = len(log)
+        whole = log = read_log(path)
+        length, summary, note = len(log), {}, ""
     seed = log.settings.get("system.seed")
     git = summary.get("git")
     time = summary.get("time")
@@ -127,7 +120,7 @@ def load_run(path: Path, findings: list[Finding] | None = None) -> Run:
         time={str(k): float(v) for k, v in time.items() if isinstance(v, int | float)}
         if isinstance(time, dict)
         else {},
-        stability=stability(log, whole, length),
+        stability=stability(log, whole, len(log) < length),
         whole=whole,
         note=note,
         parts=former_parts(path, log.settings),
@@ -163,13 +156,12 @@ def _setting(key: str) -> str:
     return ".".join(key.split(".")[:2])
 
 
-def _all_figures(log: MetricsLog, whole: dict[str, Column]) -> dict[str, Figures]:
+def _all_figures(log: MetricsLog, whole: MetricsLog) -> dict[str, Figures]:
     found = {}
     for metric in compared():
-        steps = log.get("env_steps") if log.has("env_steps") else log.batches.astype(np.float64)
-        values = log.get(metric.name)
-        if metric.name in whole and len(whole.get("env_steps", ())) == len(whole[metric.name]):
-            steps, values = whole["env_steps"], whole[metric.name]
+        of = whole if metric.name in WHOLE else log
+        steps = of.get("env_steps") if of.has("env_steps") else of.batches.astype(np.float64)
+        values = of.get(metric.name)
         if np.isfinite(values).any():
             found[metric.name] = figures(steps, values, metric.better)
     return found
@@ -192,22 +184,19 @@ def figures(steps: Column, values: Column, better: Better) -> Figures:
     )
 
 
-def stability(log: MetricsLog, whole: dict[str, Column], length: int) -> dict[str, float]:
+def stability(log: MetricsLog, whole: MetricsLog, thinned: bool) -> dict[str, float]:
     """How steady a run was, in figures without a unit.
 
     Shocks are falls from one batch to the next, so a thinned run has none that can be counted.
-
-    Args:
-        whole: columns of all `length` batches, of which a thinned log holds every n-th.
     """
     found: dict[str, float] = {}
     variance = log.get("explained_variance")
     steps = log.get("env_steps")
     seen = np.isfinite(variance)
     if seen.any():
-        shocks = _shocks(variance) if len(log) == length else []
+        shocks = [] if thinned else _shocks(variance)
         span = float(np.nanmax(steps)) if np.isfinite(steps).any() else float("nan")
-        if len(log) == length:
+        if not thinned:
             rate = len(shocks) / span * 1e6 if span > 0 else np.nan
             found["value shocks per million steps"] = rate
         negative = float((variance[seen] < 0).mean())
@@ -216,8 +205,7 @@ def stability(log: MetricsLog, whole: dict[str, Column], length: int) -> dict[st
             found["batches to recover from a shock"] = float(
                 np.median([_recovery(variance, row) for row in shocks])
             )
-    returns = whole.get("mean_episode_return", log.get("mean_episode_return"))
-    returns = returns[np.isfinite(returns)]
+    returns = whole.returns()
     if len(returns) > 1:
         peak = np.maximum.accumulate(returns)
         gain = float(returns.max() - returns.min())

@@ -47,7 +47,7 @@ def _named(path: Path) -> Iterator[None]:
 
 @dataclass
 class Thin:
-    """`records` are every `every`-th of a run's `length`; `columns` are of all of them."""
+    """`records` are every `every`-th of a run's `length`; `columns`, if any, are of all of them."""
 
     records: list[dict[str, Any]]
     columns: dict[str, Column]
@@ -70,14 +70,10 @@ def read_thin(file: Path, names: tuple[str, ...], most: int = MOST) -> Thin:
     chosen = sorted({*range(0, len(lines), every), len(lines) - 1} - {-1})
     found = (metrics_file.record_of(lines[i]) for i in chosen)
     records = [record for record in found if record is not None]
-    columns = {}
-    if every > 1:
-        whole = b"\n".join(lines)
-        for name in names:
-            column = _column(whole, name, len(lines))
-            if column is not None:
-                columns[name] = column
-    return Thin(records, columns, len(lines), every)
+    whole = b"\n".join(lines) if every > 1 else b""
+    columns = {name: _column(whole, name, len(lines)) for name in names}
+    known = {name: column for name, column in columns.items() if column is not None}
+    return Thin(records, known if len(known) == len(names) else {}, len(lines), every)
 
 
 def _column(data: bytes, name: str, length: int) -> Column | None:
