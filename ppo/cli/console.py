@@ -118,8 +118,6 @@ class Console:
         self._record: Record = {}  # of the newest batch
         self._marked: frozenset[str] = frozenset()  # of its figures
         self._told: dict[str, Mapping[str, Any]] = {}  # every finding of the run, for the verdict
-        self._ill: set[str] = set()  # illnesses of this batch
-        self._ill_before: set[str] = set()  # and of the batch before
 
     def expect(self, total_steps: int) -> None:
         """The length of the progress bar, where it is known later than the rest."""
@@ -230,7 +228,6 @@ class Console:
 
     def batch(self, record: Record, eta_s: float | None = None) -> None:
         """One batch: always printed where a figure is outside its healthy range, else in time."""
-        self._ill_before, self._ill = self._ill, set()
         self._record = record
         self._last.append(record)
         self._marked = self._marks.of(record)
@@ -251,23 +248,20 @@ class Console:
             self._bar.update(record["env_steps"] - self._bar.n)
 
     def finding(self, illness: str, evidence: str, remedy: str, run: str) -> None:
-        """One finding of the batch just given; printed at its onset only.
-
-        It may be reported in every batch in which it holds: a batch without it ends it.
+        """One finding of the batch just given; the doctor names each illness once in a run.
 
         Args:
             remedy: the setting to try, as KEY=VALUE.
         """
-        new = illness not in self._ill_before | self._ill
-        self._ill.add(illness)
-        if illness not in self._told:
-            self._told[illness] = {"since_batch": self._record.get("batch"), "remedy": remedy}
-        if not new or self._verbosity == "quiet":
+        self._told[illness] = {"since_batch": self._record.get("batch"), "remedy": remedy}
+        if self._verbosity == "quiet":
             return
         self._show_batch(self._clock())
         head, remedy = one_line(f"{illness.replace('_', ' ')}: {evidence}"), one_line(remedy)
         lines = blocks.finding_lines(head, remedy, one_line(run), self._width)
-        self._print(*(self._colored(line, _YELLOW) for line in lines), safe=True)
+        if self._color:
+            lines = [f"{_YELLOW}{line}{_PLAIN}" for line in lines]
+        self._print(*lines, safe=True)
 
     def note(self, text: str) -> None:
         """Something that happened, indented and wrapped."""
@@ -327,10 +321,6 @@ class Console:
         self._skipped = []
         self._lines_since_header += 1
         self._last_line_at = now
-
-    def _colored(self, text: str, color: str) -> str:
-        text = one_line(text)
-        return f"{color}{text}{_PLAIN}" if self._color else text
 
     def _print(self, *lines: str, safe: bool = False) -> None:
         """Lines above the progress bar. Names from outside cannot steer the terminal."""
