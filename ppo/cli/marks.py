@@ -14,7 +14,7 @@ from ppo.core.figures import number
 from ppo.core.metrics import DECLARED, METRICS, Metric, clean
 from ppo.insight.rules import gradients_always_clipped as always
 from ppo.insight.rules import value_loss_dominates as dominates
-from ppo.insight.rules._signs import USUAL_CLIP
+from ppo.insight.rules._policy import USUAL_CLIP
 
 CUT = "grad_clip_factor"
 _OF_VARIANCE = ("explained_variance", "normalized_value_loss")

@@ -15,7 +15,7 @@ from ppo.insight.logs import MetricsLog, from_records
 from ppo.insight.logs.columns import entropy_relative
 from ppo.insight.logs.own import flatten, read_run
 from ppo.insight.rules import FATAL, LAST, MILD, RULES, SEVERE, Finding, Rule
-from ppo.insight.rules._signs import begins_late, rises
+from ppo.insight.rules._returns import begins_late, rises
 from ppo.insight.rules._solved import evaluations
 from ppo.insight.verdict import (
     HEALTHY,

@@ -10,7 +10,8 @@ from ppo.core.figures import number
 from ppo.core.metrics import METRICS
 from ppo.insight.logs.log import UNKNOWN, MetricsLog
 from ppo.insight.rules import EARLIEST, Finding, not_learning
-from ppo.insight.rules._signs import begins_late, known, leans, rises
+from ppo.insight.rules._returns import begins_late, leans, rises
+from ppo.insight.rules._signs import known
 from ppo.insight.rules._solved import evaluations, solved_at
 
 HEALTHY, TOO_EARLY, NOT_LEARNING, ILL, NOT_READ = STATUSES = (

@@ -11,7 +11,7 @@ from made_logs import SHAPE, first, foreign, noisy, through
 from ppo.insight.doctor import diagnose
 from ppo.insight.logs import MetricsLog
 from ppo.insight.rules import Change
-from ppo.insight.rules._signs import RISES, gain, rises
+from ppo.insight.rules._returns import RISES, gain, rises
 from ppo.insight.rules.not_learning import NotLearning
 from ppo.insight.verdict import status
 

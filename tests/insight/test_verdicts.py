@@ -8,7 +8,7 @@ from made_logs import first, foreign, noisy, through
 
 from ppo.insight.doctor import _verdict_line, diagnose
 from ppo.insight.logs import MetricsLog
-from ppo.insight.rules._signs import RISES, gain, leans, rises
+from ppo.insight.rules._returns import RISES, gain, leans, rises
 
 WRITERS = ["ppo", "cleanrl", "stable-baselines3"]
 

@@ -8,7 +8,7 @@ from made_logs import SHAPE, first, foreign, noisy, through
 
 from ppo.insight.doctor import diagnose
 from ppo.insight.rules._noise import drift
-from ppo.insight.rules._signs import batch_noise, leans, rises
+from ppo.insight.rules._returns import batch_noise, leans, rises
 from ppo.insight.verdict import status
 
 

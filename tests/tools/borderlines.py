@@ -23,8 +23,9 @@ import numpy as np
 
 from ppo.core.metrics import METRICS
 from ppo.insight.logs import MetricsLog
-from ppo.insight.rules import RULES, Rule, _critic, _signs
+from ppo.insight.rules import RULES, Rule, _critic, _policy, _returns, _signs
 
+SHARED = (_critic, _policy, _returns, _signs)
 TABLE = Path(__file__).parents[1] / "insight" / "borderlines.jsonl"
 Row = dict[str, Any]
 Threshold = tuple[str, int | None]  # name in its module, and place in a tuple; "waits" of the class
@@ -156,9 +157,7 @@ class Search:
     def __init__(self, name: str, draw: random.Random) -> None:
         self.name, self.draw = name, draw
         rule = RULES.get(name)
-        source = "".join(
-            Path(str(m.__file__)).read_text() for m in (module_of(rule), _signs, _critic)
-        )
+        source = "".join(Path(str(m.__file__)).read_text() for m in (module_of(rule), *SHARED))
         words = set(re.findall(r'"([a-z_.]+)"', source))
         known = {metric.name for metric in METRICS} | {
             "value_rmse", "policy_std", "gamma", "last_minibatch_loss", "evaluation_return",

@@ -17,7 +17,7 @@ from ppo.core.figures import setting
 from ppo.core.registry import Registry
 from ppo.insight.logs.log import MetricsLog, to_float
 from ppo.insight.remedies import ELSE, describe
-from ppo.insight.rules._signs import present
+from ppo.insight.rules._policy import present
 
 RULES = Registry("ppo.insight.rules")
 

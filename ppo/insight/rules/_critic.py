@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ppo.insight.logs.log import Column, MetricsLog
-from ppo.insight.rules._signs import ALIKE, first_finite, known, logged_or_set, median
+from ppo.insight.rules._policy import logged_or_set
+from ppo.insight.rules._returns import ALIKE
+from ppo.insight.rules._signs import first_finite, known, median
 
 TRIFLE = 0.1  # of an episode's return, below which an error of the critic is no matter (J)
 LARGE_VALUE_LOSS = 1.0

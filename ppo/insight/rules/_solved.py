@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ppo.insight.logs.log import Column, MetricsLog
-from ppo.insight.rules._signs import ALIKE, first_finite, known
+from ppo.insight.rules._returns import ALIKE
+from ppo.insight.rules._signs import first_finite, known
 
 SURE = 0.9  # relative entropy of the first batch of a policy that was trained before (J)
 

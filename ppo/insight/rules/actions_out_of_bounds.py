@@ -8,7 +8,8 @@ from scipy import special
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import MILD, SEVERE, Change, Finding, Rule, rule
-from ppo.insight.rules._signs import first_finite, lasting, median, rises
+from ppo.insight.rules._returns import rises
+from ppo.insight.rules._signs import first_finite, lasting, median
 
 OUTSIDE = 0.3  # share of sampled actions (J)
 BESIDE = 0.2  # share beside that of a policy whose mean is in the middle (J)

@@ -7,7 +7,8 @@ import numpy as np
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import MILD, SEVERE, Change, Finding, Rule, rule
-from ppo.insight.rules._signs import ALIKE, known, lasting, median, rises
+from ppo.insight.rules._returns import ALIKE, rises
+from ppo.insight.rules._signs import known, lasting, median
 
 EPISODES = 5.0  # that end in a batch (J)
 UNSTEADY = 0.3  # std of explained variance over ten batches (J)

@@ -8,7 +8,9 @@ from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import MILD, SEVERE, Change, Finding, Rule, rule
 from ppo.insight.rules._critic import left
-from ppo.insight.rules._signs import FROZEN, begins_late, bottleneck, lasting, leans, median, rises
+from ppo.insight.rules._policy import FROZEN, bottleneck
+from ppo.insight.rules._returns import begins_late, leans, rises
+from ppo.insight.rules._signs import lasting, median
 
 BLIND = 0.1  # explained variance (J)
 LONG = 20  # batches

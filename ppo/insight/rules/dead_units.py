@@ -7,15 +7,9 @@ import numpy as np
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import MILD, SEVERE, SLOWER, Change, Finding, Rule, rule
-from ppo.insight.rules._signs import (
-    begins_late,
-    falls,
-    known,
-    lasting,
-    median,
-    ordinary_rate,
-    rises,
-)
+from ppo.insight.rules._policy import ordinary_rate
+from ppo.insight.rules._returns import begins_late, falls, rises
+from ppo.insight.rules._signs import known, lasting, median
 
 LONG = 40  # batches: a policy that stands still makes units look dead for a while (M)
 DEAD = 0.25  # share of units (J)

@@ -7,7 +7,9 @@ import numpy as np
 from ppo.core.figures import number, setting
 from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.rules import Change, Finding, Rule, rule
-from ppo.insight.rules._signs import falls, known, median, ordinary_rate, present, rises
+from ppo.insight.rules._policy import ordinary_rate, present
+from ppo.insight.rules._returns import falls, rises
+from ppo.insight.rules._signs import known, median
 
 KEY = "ppo.entropy_coefficient"
 UNIFORM = 0.98  # relative entropy (J)

@@ -7,17 +7,8 @@ import numpy as np
 from ppo.core.figures import number, setting
 from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.rules import SLOWER, Change, Finding, Rule, rule
-from ppo.insight.rules._signs import (
-    SIGN,
-    at_once,
-    begins_late,
-    falls,
-    first_finite,
-    known,
-    median,
-    opposed,
-    rises,
-)
+from ppo.insight.rules._returns import SIGN, at_once, begins_late, falls, opposed, rises
+from ppo.insight.rules._signs import first_finite, known, median
 
 COLLAPSED = 0.1  # relative entropy that a fast collapse passes (S: falls by 90 %)
 GONE = 0.05  # relative entropy, or policy std over that of the start (J)

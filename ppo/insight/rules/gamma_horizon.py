@@ -8,7 +8,8 @@ from ppo.core.figures import number, setting
 from ppo.insight.logs.columns import as_last_written
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import MILD, SEVERE, Change, Finding, Rule, rule
-from ppo.insight.rules._signs import lasting, median, rises, settled
+from ppo.insight.rules._returns import rises, settled
+from ppo.insight.rules._signs import lasting, median
 
 FAR, NEAR = 10.0, 0.1  # horizon 1 / (1 - gamma) over the mean length of an episode (J)
 BLINK, LONGER = 3.0, 3.0  # steps of a horizon that hides what follows in episodes so much longer

@@ -8,7 +8,9 @@ from ppo.core.figures import number
 from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.rules import Change, Finding, Rule, rule
 from ppo.insight.rules._critic import alike, return_scale
-from ppo.insight.rules._signs import cut, lasting, median, rises
+from ppo.insight.rules._policy import cut
+from ppo.insight.rules._returns import rises
+from ppo.insight.rules._signs import lasting, median
 
 CUT = 30.0  # gradient norm over the clip (M: healthy to 19 with a narrow policy, sick to 8,500)
 BLIND = 0.5  # explained variance: a critic that works makes large gradients harmless (M)

@@ -8,19 +8,9 @@ from numpy.typing import NDArray
 from ppo.core.figures import number, setting
 from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.rules import MILD, SEVERE, SLOWER, Change, Finding, Rule, rule
-from ppo.insight.rules._signs import (
-    NARROW_CLIP,
-    ORDINARY_RATE,
-    begins_late,
-    clip_range,
-    known,
-    lasting,
-    leans,
-    median,
-    one_step,
-    onset,
-    rises,
-)
+from ppo.insight.rules._policy import NARROW_CLIP, ORDINARY_RATE, clip_range, one_step
+from ppo.insight.rules._returns import begins_late, leans, rises
+from ppo.insight.rules._signs import known, lasting, median, onset
 
 KL = 0.05  # k3 estimate, last epoch (S: "stays below 0.02"; adaptive rules act at 0.02)
 TARGETS = 4.0  # times the target KL (J)

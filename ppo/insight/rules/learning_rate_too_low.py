@@ -8,21 +8,17 @@ from ppo.core.figures import number, setting
 from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.rules import MILD, SEVERE, Change, Finding, Rule, rule
 from ppo.insight.rules._critic import stands
-from ppo.insight.rules._signs import (
+from ppo.insight.rules._policy import (
     FROZEN,
     NARROW_CLIP,
     ORDINARY_RATE,
     bottleneck,
     clip_range,
-    falls,
-    known,
-    lasting,
-    leans,
-    median,
     one_step,
     present,
-    rises,
 )
+from ppo.insight.rules._returns import falls, leans, rises
+from ppo.insight.rules._signs import known, lasting, median
 
 KL = 1e-4  # J
 CLIPPED = 0.005  # share of samples outside the clip (J)

@@ -7,7 +7,8 @@ import numpy as np
 from ppo.core.figures import number
 from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.rules import MILD, Change, Finding, Rule, rule
-from ppo.insight.rules._signs import known, median, rises
+from ppo.insight.rules._returns import rises
+from ppo.insight.rules._signs import known, median
 
 WINDOW = 20  # batches
 STILL, LEARNS = 0.01, 0.2  # relative improvement (documented case: 0 against 44 %)

@@ -8,7 +8,8 @@ from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import Change, Finding, Rule, rule
 from ppo.insight.rules._critic import stands
-from ppo.insight.rules._signs import begins_late, first_finite, known, median, onset, rises, spikes
+from ppo.insight.rules._returns import begins_late, rises
+from ppo.insight.rules._signs import first_finite, known, median, onset, spikes
 from ppo.insight.rules._solved import goes_on
 
 LONG = 20  # batches: ten of a slow game are too few (J)

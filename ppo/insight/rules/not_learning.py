@@ -8,22 +8,21 @@ from numpy.typing import NDArray
 from ppo.core.figures import number
 from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.rules import SLOWER, Change, Finding, Rule, rule
-from ppo.insight.rules._signs import (
+from ppo.insight.rules._policy import bottleneck
+from ppo.insight.rules._returns import (
     LATE,
     SIGN,
     at_once,
     batch_noise,
     begins_late,
-    bottleneck,
     falls,
     harder,
-    known,
     leans,
     lucky,
-    median,
     opposed,
     rises,
 )
+from ppo.insight.rules._signs import known, median
 from ppo.insight.rules._solved import stays_solved
 
 LONG = 40  # updates (J)

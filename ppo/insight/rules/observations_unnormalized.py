@@ -8,16 +8,9 @@ from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import SEVERE, Change, Finding, Rule, rule
 from ppo.insight.rules._critic import left
-from ppo.insight.rules._signs import (
-    begins_late,
-    clip_range,
-    first_finite,
-    known,
-    lasting,
-    median,
-    ordinary_rate,
-    rises,
-)
+from ppo.insight.rules._policy import clip_range, ordinary_rate
+from ppo.insight.rules._returns import begins_late, rises
+from ppo.insight.rules._signs import first_finite, known, lasting, median
 
 OUTLIERS = 0.01  # share of entries beyond ten standard deviations (S: the clip of VecNormalize)
 RATIO = 100.0  # raw std of the largest dimension over that of the smallest (J)

@@ -9,7 +9,8 @@ from ppo.core.figures import number
 from ppo.insight.logs.columns import stretches
 from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.rules import SLOWER, Change, Finding, Rule, rule
-from ppo.insight.rules._signs import batch_noise, begins_late, harder, known, median, window
+from ppo.insight.rules._returns import batch_noise, begins_late, harder, window
+from ppo.insight.rules._signs import known, median
 
 LOST = 0.25  # of the best gain, for good (J)
 HALF = 0.5  # of the best gain, for a time or again and again (J)

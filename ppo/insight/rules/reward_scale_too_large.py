@@ -8,17 +8,9 @@ from ppo.core.figures import number, setting
 from ppo.insight.logs.log import UNSURE_UNITS, Column, MetricsLog
 from ppo.insight.rules import MILD, SEVERE, Change, Finding, Rule, rule
 from ppo.insight.rules._critic import left, normalizes_returns, value_weight
-from ppo.insight.rules._signs import (
-    ORDINARY_RATE,
-    begins_late,
-    cut,
-    falls,
-    first_finite,
-    gain,
-    lasting,
-    median,
-    rises,
-)
+from ppo.insight.rules._policy import ORDINARY_RATE, cut
+from ppo.insight.rules._returns import begins_late, falls, gain, rises
+from ppo.insight.rules._signs import first_finite, lasting, median
 
 LARGE = 10.0  # reward units: value targets belong in [-10, 10] (S, Andy Jones); not unit-free
 BLIND = 0.1  # explained variance (J)

@@ -8,7 +8,8 @@ from ppo.core.figures import number, setting
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import Change, Finding, Rule, rule
 from ppo.insight.rules._critic import normalizes_returns
-from ppo.insight.rules._signs import lasting, median, rises
+from ppo.insight.rules._returns import rises
+from ppo.insight.rules._signs import lasting, median
 
 SMALL = 1e-2  # std of returns that floors such as 1e-4 under a root already bend (S); a unit
 BONUS = 0.5  # entropy bonus over the std of raw advantages (J)

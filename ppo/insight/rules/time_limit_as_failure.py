@@ -7,7 +7,8 @@ import numpy as np
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import Change, Finding, Rule, rule
-from ppo.insight.rules._signs import first_finite, lasting, median, rises
+from ppo.insight.rules._returns import rises
+from ppo.insight.rules._signs import first_finite, lasting, median
 
 FIXED = 0.95  # share from the first batch on: a task of fixed length, if it is learned
 AT_LIMIT = 0.5  # share of episodes that end at one and the same greatest length (J)

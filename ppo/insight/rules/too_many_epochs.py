@@ -7,7 +7,9 @@ import numpy as np
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import MILD, SEVERE, Change, Finding, Rule, rule
-from ppo.insight.rules._signs import lasting, median, ordinary_rate, rises
+from ppo.insight.rules._policy import ordinary_rate
+from ppo.insight.rules._returns import rises
+from ppo.insight.rules._signs import lasting, median
 
 GROWTH = 5.0  # KL of the last epoch over the first (J)
 CLIPPED = 0.2  # share of samples outside the clip, over all epochs (J)

@@ -8,7 +8,8 @@ from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import Change, Finding, Rule, rule
 from ppo.insight.rules._critic import alike, normalizes_returns, return_scale
-from ppo.insight.rules._signs import begins_late, lasting, median, rises, settled
+from ppo.insight.rules._returns import begins_late, rises, settled
+from ppo.insight.rules._signs import lasting, median
 from ppo.insight.rules._solved import solved
 
 BLOCKED = 0.3  # share of samples without a value gradient (M: sick 0.86 to 0.98, healthy to 0)

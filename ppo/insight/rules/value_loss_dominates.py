@@ -8,7 +8,9 @@ from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import MILD, SEVERE, Change, Finding, Rule, rule
 from ppo.insight.rules._critic import alike, value_weight
-from ppo.insight.rules._signs import cut, lasting, median, rises
+from ppo.insight.rules._policy import cut
+from ppo.insight.rules._returns import rises
+from ppo.insight.rules._signs import lasting, median
 
 RATIO = 100.0  # value over policy gradient on shared parameters (M: healthy 1 to 3, 100 converged)
 CUT = 5.0  # gradients cut, without which a large ratio is what a converged policy shows (M)

@@ -8,7 +8,8 @@ from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import SLOWER, Change, Finding, Rule, rule
 from ppo.insight.rules._critic import return_scale, trifling
-from ppo.insight.rules._signs import known, median, rises
+from ppo.insight.rules._returns import rises
+from ppo.insight.rules._signs import known, median
 
 ERROR = 3.0  # root error over the largest std of the returns so far (J)
 GROWS = 5  # batches in a row, not counting single dips

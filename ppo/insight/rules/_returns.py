@@ -1,0 +1,177 @@
+"""What the return of a run does, and how much of it is chance."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ppo.insight.logs.log import UNKNOWN, Column, MetricsLog
+from ppo.insight.rules._noise import ROUGH, drift, is_rough, noise_of
+from ppo.insight.rules._signs import first_finite, known, median
+
+SMOOTHED = 9.0  # rows of such a mean, where the log does not tell (J)
+OVER = 100  # episodes, the last of which such a return is a mean of (S)
+UNTOLD = (UNKNOWN, "rsl_rl", "skrl")  # writers of whose returns and steps that is not known (S)
+WINDOWED = ("stable-baselines3", "rllib", "rl_games")  # writers of such returns (S)
+LATE = 6  # batches that say where critic and policy have come to
+LAST = 3  # returns that say whether the end is still up
+SLIGHT = 0.02  # of a return that most first batches share, by which chance raises it (J)
+QUICK = 6.0  # spreads of the later returns, by which the first is below them (J)
+LEANS = 3.0  # standard errors of a return that rises rather than not (J)
+FALLS = 6.0  # standard errors by which the last sixth is below the first (J)
+FEW = 2  # returns of a sixth, in which neighbours show no noise
+RISES = 5.0  # standard errors by which the last quarter's return must exceed the first's (J)
+LITTLE = 0.01  # of what was won, by which the end of a run may be below its best (J)
+DIPPED = 10.0  # spreads of the last quarter's returns, by which one of the first is below (J)
+ALIKE = 1e-3  # largest std of the return over its mean in a task that is solved (J)
+HARDER = 0.1  # of the range of a curriculum's levels, that tells a step from its noise (J)
+MISSING = 5.0  # batches that a log must lack at its start to be called a part of one (J)
+SEES = 0.8  # explained variance of a critic that knows what it is trained on (J)
+SURER = 0.8  # of its first spread, below which a policy has made up its mind (J)
+SIGN = "look at the sign of the reward, and at what is done to it after the return is recorded"
+
+
+def window(log: MetricsLog) -> float:
+    """Rows whose episodes a return is the mean of: as the writer has it, else as the curve shows.
+
+    Some writers log the mean of the last OVER episodes, of which fewer mostly end in a batch.
+    """
+    if log.writer in WINDOWED and not np.array_equal(
+        log.get("mean_episode_return"), log.get("evaluation_return"), equal_nan=True
+    ):
+        ended = log.per_row * median(log.batch_steps()[1:]) / median(log.get("mean_episode_length"))
+        smooth = log.writer == WINDOWED[0] and not is_rough(log.returns(), ROUGH)
+        untold = SMOOTHED if smooth else 1.0
+        rows = OVER / max(ended, 1e-300) if np.isfinite(ended) else untold
+        return float(max(rows, 1.0))
+    return drift(log.returns()) if log.writer in UNTOLD else 1.0
+
+
+def batch_noise(log: MetricsLog) -> float:
+    """Standard deviation of a batch's return by chance, also where what is logged is a mean over
+    many."""
+    return noise_of(log.returns(), window(log), begins_late(log))
+
+
+def gain(log: MetricsLog) -> float:
+    """Rise of the episode return from the first to the last quarter, in standard errors.
+
+    Unit-free: the noise is that of the differences between neighbouring batches. NaN where fewer
+    than eight batches have a return.
+    """
+    returns = log.returns()
+    if len(returns) < 8:
+        return float("nan")
+    early, late = _quarters(returns)
+    rise = float(np.mean(late) - np.mean(early)) * np.sqrt(len(early))
+    spread = max(batch_noise(log), 1e-9 * float(np.max(np.abs(returns))))
+    return rise / spread if spread else 0.0
+
+
+def _quarters(returns: Column) -> tuple[Column, Column]:
+    """The first and the last quarter of the returns, at least two of each."""
+    quarter = max(len(returns) // 4, 2)
+    return returns[:quarter], returns[-quarter:]
+
+
+def rises(log: MetricsLog) -> bool:
+    """Whether the episode return clearly rises over the log, and is still up at its end.
+
+    False where none is logged.
+    """
+    return bool(gain(log) > RISES and not _gone(log) and not lucky(log)) or settled(log)
+
+
+def leans(log: MetricsLog) -> bool:
+    """Whether the episode return rises rather than not; also of returns too few for `rises`."""
+    returns = log.returns()
+    if len(returns) < 8:
+        return len(returns) > 1 and bool(returns[-1] > returns[0])
+    early, late = _quarters(returns)
+    higher = np.median(late) > np.max(early) and not lucky(log)
+    return settled(log) or bool(higher and gain(log) > LEANS and not _gone(log))
+
+
+def at_once(log: MetricsLog) -> bool:
+    """Whether the first return is far below all that follow: a batch or two were enough."""
+    returns = log.returns()
+    rest = returns[LAST:]
+    if len(rest) < LAST:
+        return False
+    won = float(np.median(rest)) - returns[0]
+    spread = np.std(rest) * min(np.sqrt(window(log)), 3.0)
+    return bool(returns[0] < rest.min() and won > QUICK * spread)
+
+
+def lucky(log: MetricsLog) -> bool:
+    """Whether the return left its floor, that of most first batches, by next to nothing: a few
+    episodes among many ended otherwise."""
+    early, late = _quarters(log.returns())
+    floor = median(early)
+    won = float(np.mean(late)) - floor
+    return bool(floor == np.min(early) and 0 <= won < SLIGHT * abs(floor))
+
+
+def _gone(log: MetricsLog) -> bool:
+    """Whether the last returns are below those of the first quarter: whatever was won is lost."""
+    returns = log.returns()
+    return bool(np.median(returns[-LAST:]) < np.mean(_quarters(returns)[0]))
+
+
+def falls(log: MetricsLog) -> bool:
+    """Whether every return of the last sixth is clearly below those of the first.
+
+    Noise is that of neighbours within the two, so that the fall itself is none.
+    """
+    returns = log.returns()
+    part = len(returns) // 6
+    if part < FEW:
+        return False
+    early, late = returns[:part], returns[-part:]
+    noise = np.sqrt((np.var(np.diff(early)) + np.var(np.diff(late))) / 4)
+    noise = batch_noise(log) if window(log) > 1 or part == FEW else noise
+    fall = float(np.mean(early) - np.mean(late))
+    spread = max(noise / np.sqrt(part), 1e-3 * abs(float(np.mean(early))))
+    return bool(fall > FALLS * spread and late.max() < early.min())
+
+
+def opposed(log: MetricsLog) -> bool:
+    """Whether the return falls, though the critic sees its targets and the policy grows surer."""
+    spread = log.get("policy_std" if log.has("policy_std") else "entropy_relative")
+    sees = median(log.get("explained_variance")[-LATE:]) > SEES
+    return falls(log) and sees and bool(median(spread[-LATE:]) < SURER * first_finite(spread))
+
+
+def settled(log: MetricsLog) -> bool:
+    """Whether the last quarter's returns are steady, the best, and above some of the first's."""
+    returns = log.returns()
+    if len(returns) < 8:
+        return False
+    early, late = _quarters(returns)
+    before = returns[: -len(late)]
+    level, spread = float(np.median(late)), float(np.std(late))
+    won = level - float(np.min(early))
+    near = 2 * spread  # level returns have a tenth 1.3 above
+    if window(log) > 1:  # late ones drift together, and early ones are means of few episodes
+        near, spread = spread, max(spread, batch_noise(log) * RISES / DIPPED)
+    best = level >= float(np.quantile(before, 0.9)) - max(near, LITTLE * won)
+    return best and won > DIPPED * spread
+
+
+def begins_late(log: MetricsLog) -> bool:
+    """Whether the log lacks the policy's beginning: its first steps are far more than those of a
+    batch, or the policy was trained before."""
+    if log.setting("train.initial_policy"):
+        return True
+    _, steps = known(log.get("env_steps"))
+    if not len(steps):
+        steps = log.batches.astype(np.float64)  # where the axis counts them
+    return len(steps) > 1 and bool(steps[0] > MISSING * median(np.diff(steps)))
+
+
+def harder(log: MetricsLog, since: int) -> bool:
+    """Whether the task is a harder one now than at a row: a curriculum went on since."""
+    rows, level = known(log.get("task_level"))
+    before = level[rows <= since]
+    if not len(before):
+        return False
+    return bool(median(level[-LAST:]) - before[-1] > HARDER * max(float(np.ptp(level)), 1e-300))
