@@ -11,7 +11,12 @@ NEWEST = "the newest of "  # in the source of a log that was chosen among severa
 
 def doubts(groups: list[Group]) -> list[str]:
     """What makes the comparison itself doubtful."""
-    found = []
+    found: list[str] = []
+
+    def note(what: str, names: list[str]) -> None:
+        if names:
+            found.append(f"{what}: {_list(names)}")
+
     runs = [run for group in groups for run in group.runs]
     steps = {
         run.name: float(np.nanmax(run.log.get("env_steps"), initial=0.0))
@@ -34,43 +39,31 @@ def doubts(groups: list[Group]) -> list[str]:
         if mixed := differences([run.settings for run in group.runs]):
             found.append(f"{group.label} pools runs that differ in {_list(list(mixed))}")
     for word in ("running", "interrupted", "killed", "failed"):
-        names = [run.name for run in runs if run.status == word]
-        if names:
-            found.append(f"{word}: {_list(names)}")
+        note(word, [run.name for run in runs if run.status == word])
     empty = [run for run in runs if not run.batches]
     for ended, what in ((False, "no batch yet"), (True, "ended, and no batch can be read")):
-        names = [run.name for run in empty if (run.status not in ("", "running")) == ended]
-        if names:
-            found.append(f"{what}: {_list(names)}")
+        note(what, [run.name for run in empty if (run.status not in ("", "running")) == ended])
     silent = [run.name for run in runs if run.batches and RETURN not in run.figures]
-    if silent and len(silent) < len(runs):
-        found.append(f"no return in the log, not in its figures: {_list(silent)}")
+    if len(silent) < len(runs):
+        note("no return in the log, not in its figures", silent)
     tasks = sorted(set().union(*(group.tasks for group in groups)))
     if len(tasks) > 1:
-        found.append(
-            "different environments, whose returns do not compare and are not judged: "
-            + _list(tasks)
-        )
-    unknown = [run.name for run in runs if "env.id" not in run.settings]
-    if unknown and len(runs) > 1:
-        found.append(
-            "no environment in the log, returns compare only if it is the same: " + _list(unknown)
-        )
+        note("different environments, whose returns do not compare and are not judged", tasks)
+    if len(runs) > 1:
+        unknown = [run.name for run in runs if "env.id" not in run.settings]
+        note("no environment in the log, returns compare only if it is the same", unknown)
     versions = {run.version for run in runs if run.version}
     if len(versions) > 1:
         found.append(f"made by different versions of the code: {', '.join(sorted(versions))}")
-    foreign = [run.name for run in runs if run.writer != "ppo"]
-    if foreign and len(runs) > 1:
-        found.append(f"logs of other libraries, units may differ: {_list(foreign)}")
+    if len(runs) > 1:
+        foreign = [run.name for run in runs if run.writer != "ppo"]
+        note("logs of other libraries, units may differ", foreign)
     found += [
         f"{run.name} was resumed with other settings: {part}" for run in runs for part in run.parts
     ]
     found += [f"{run.name}: read {run.log.source}" for run in runs if NEWEST in run.log.source]
     thinned = [run.name for run in runs if run.note]
-    if thinned:
-        found.append(
-            f"long runs, figures other than the return from a part of the batches: {_list(thinned)}"
-        )
+    note("long runs, figures other than the return from a part of the batches", thinned)
     return found
 
 

@@ -68,11 +68,7 @@ def _importance(tuner: Tuner, done: int) -> list[str]:
 
 
 def _settings(tuner: Tuner, trial: Any) -> list[str]:
-    return [f"{d.key}={_text(d, trial.params[d.key])}" for d in tuner.search.space]
-
-
-def _text(dimension: Dimension, value: Any) -> str:
-    return str(value) if dimension.choices or dimension.whole else repr(float(value))
+    return [f"{d.key}={d.typed(trial.params[d.key])}" for d in tuner.search.space]
 
 
 def page(tuner: Tuner, lines: list[str]) -> str:
@@ -87,9 +83,8 @@ def page(tuner: Tuner, lines: list[str]) -> str:
         last = max(t.number for t, _ in shown) or 1
         parts.append(_plot("return by trial", [(t.number / last, v, t) for t, v in shown]))
         for d in tuner.search.space:
-            found = [
-                (d.place(_text(d, t.params[d.key])), v, t) for t, v in shown if d.key in t.params
-            ]
+            known = [(t, v) for t, v in shown if d.key in t.params]
+            found = [(d.place(d.typed(t.params[d.key])), v, t) for t, v in known]
             parts.append(_plot(f"{d.key}: {_ends(d)}", found))
     rows = "".join(_row(t, v) for t, v in points)
     parts.append(

@@ -28,16 +28,20 @@ class Dimension:
     def suggest(self, trial: Any) -> str:
         """The value that an Optuna trial takes, as it is typed."""
         if self.choices:
-            return str(trial.suggest_categorical(self.key, list(self.choices)))
-        if self.whole:
-            return str(trial.suggest_int(self.key, int(self.low), int(self.high), log=self.log))
-        return repr(float(trial.suggest_float(self.key, self.low, self.high, log=self.log)))
+            return self.typed(trial.suggest_categorical(self.key, list(self.choices)))
+        suggest = trial.suggest_int if self.whole else trial.suggest_float
+        low, high = (int(v) if self.whole else v for v in (self.low, self.high))
+        return self.typed(suggest(self.key, low, high, log=self.log))
+
+    def typed(self, value: Any) -> str:
+        """A value of a trial, as it is typed."""
+        return str(value) if self.choices or self.whole else repr(float(value))
 
     def ends(self) -> list[str]:
         """Values that must be valid for all others to be."""
         if self.choices:
             return list(self.choices)
-        return [str(int(v)) if self.whole else repr(v) for v in (self.low, self.high)]
+        return [self.typed(int(v) if self.whole else v) for v in (self.low, self.high)]
 
     def place(self, value: str) -> float:
         """Where a value stands, from 0 to 1."""
