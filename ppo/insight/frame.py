@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ppo.config.automatic import as_asked
 from ppo.core.errors import UserError
+from ppo.core.program import install
 from ppo.insight.comparison.groups import differences
 from ppo.insight.logs import OWN_LOG, runs_in
 from ppo.insight.logs.own import flatten, read_records, read_settings
@@ -36,7 +37,7 @@ def read_runs(results: str | os.PathLike[str] = "training_results") -> DataFrame
     try:
         from pandas import DataFrame
     except ImportError:
-        raise UserError('read_runs needs the extra "pandas": pip install -e ".[pandas]"') from None
+        raise UserError(f'read_runs needs the extra "pandas": {install("pandas")}') from None
     root = results_folder(results)
     runs = runs_in(root)
     if not (runs[0] / OWN_LOG).exists():

@@ -40,7 +40,9 @@ def test_no_run_and_no_pandas_are_told_in_a_line(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="no run in it"):
         ppo.read_runs(tmp_path)
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(UserError, match=r'extra "pandas": pip install') as error:
+    monkeypatch.setattr("ppo.core.program.checkout", lambda: None)  # installed from a wheel
+    line = r'extra "pandas": pip install "ppo-stable-values\[pandas\]"'
+    with pytest.raises(UserError, match=line) as error:
         ppo.read_runs(tmp_path)
     assert len(error.value.messages) == 1
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ppo.core.errors import UserError
+from ppo.core.program import install
 
 STARTUP = 5  # trials that are not pruned by their return
 WARMUP = 2  # moments before which no run is
@@ -21,7 +22,7 @@ def optuna_of() -> Any:
     try:
         import optuna
     except ImportError:
-        raise UserError('--mode tune needs the extra "tune": pip install -e ".[tune]"') from None
+        raise UserError(f'--mode tune needs the extra "tune": {install("tune")}') from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna
 

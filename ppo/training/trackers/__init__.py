@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from ppo.core import imports
 from ppo.core.errors import UserError, one_line
+from ppo.core.program import install
 from ppo.core.registry import Part, nearest
 from ppo.insight.logs.own import flatten
 from ppo.runs.tensorboard import figures
@@ -77,9 +78,7 @@ def made(name: str) -> Any:
     try:
         return importlib.import_module(f"{__name__}.{name}_").Tracker()
     except ImportError:
-        raise UserError(
-            f'{place}: it needs the extra "{name}": pip install -e ".[{name}]"'
-        ) from None
+        raise UserError(f'{place}: it needs the extra "{name}": {install(name)}') from None
 
 
 class Trackers(Callback):
