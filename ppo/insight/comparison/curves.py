@@ -37,15 +37,8 @@ def data(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _axes(run: Run) -> tuple[np.ndarray, np.ndarray]:
-    steps = run.log.get("env_steps")
-    if not np.isfinite(steps).any():
-        steps = run.log.batches.astype(np.float64)
-    return steps, run.log.get("wall_time_s")
-
-
 def _run_data(run: Run, names: list[str], points: int) -> dict[str, Any]:
-    steps, seconds = _axes(run)
+    steps, seconds = run.log.steps(), run.log.get("wall_time_s")
     chosen = np.unique(np.linspace(0, max(len(run.log) - 1, 0), points).astype(int))
     chosen = chosen[chosen < len(run.log)]
     marks = []
@@ -78,8 +71,7 @@ def _band(group: Group, name: str) -> dict[str, list[float | None]]:
     """
     curves = []
     for run in group.runs:
-        steps, _ = _axes(run)
-        values = run.log.get(name)
+        steps, values = run.log.steps(), run.log.get(name)
         good = np.isfinite(steps) & np.isfinite(values)
         if good.any():
             curves.append((steps[good], values[good]))

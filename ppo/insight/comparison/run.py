@@ -160,10 +160,9 @@ def _all_figures(log: MetricsLog, whole: MetricsLog) -> dict[str, Figures]:
     found = {}
     for metric in compared():
         of = whole if metric.name in WHOLE else log
-        steps = of.get("env_steps") if of.has("env_steps") else of.batches.astype(np.float64)
         values = of.get(metric.name)
         if np.isfinite(values).any():
-            found[metric.name] = figures(steps, values, metric.better)
+            found[metric.name] = figures(of.steps(), values, metric.better)
     return found
 
 

@@ -74,6 +74,11 @@ class MetricsLog:
             return float("nan")
         return float(value)
 
+    def steps(self) -> Column:
+        """Steps of the environment until each row; the batches' numbers where none are known."""
+        known = self.has("env_steps")
+        return self.get("env_steps") if known else self.batches.astype(np.float64)
+
     def updates(self) -> float:
         """Updates of the policy over the log."""
         return self.per_row * len(self)

@@ -162,9 +162,7 @@ def begins_late(log: MetricsLog) -> bool:
     batch, or the policy was trained before."""
     if log.setting("train.initial_policy"):
         return True
-    _, steps = known(log.get("env_steps"))
-    if not len(steps):
-        steps = log.batches.astype(np.float64)  # where the axis counts them
+    _, steps = known(log.steps())
     return len(steps) > 1 and bool(steps[0] > MISSING * median(np.diff(steps)))
 
 
