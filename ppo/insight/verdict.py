@@ -29,15 +29,10 @@ SHARE = 10  # the return from and to are means of this part of the batches that 
 def is_read(log: MetricsLog) -> bool:
     """Whether the log holds figures that the rules are about, of PPO."""
     telling = [metric.name for metric in METRICS if metric.telling]
-    there = [name for name in telling if log.has(name) or _broken(log, name)]
+    there = [name for name in telling if log.has(name) or np.any(log.nonfinite.get(name, False))]
     wanted = TELLING if log.writer == UNKNOWN else 1
     enough = "mean_episode_return" in there or len(there) >= wanted
     return log.algorithm == "PPO" and enough
-
-
-def _broken(log: MetricsLog, name: str) -> bool:
-    marks = log.nonfinite.get(name)
-    return marks is not None and bool(marks.any())
 
 
 @np.errstate(all="ignore")  # foreign figures overflow and divide by zero

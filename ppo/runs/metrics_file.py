@@ -81,13 +81,10 @@ def tolerant_loads(text: bytes | str) -> Any:
 Loads = Callable[[bytes], Any]
 
 
-def _header(run: str) -> bytes:
-    fields = json.dumps({"schema_version": SCHEMA_VERSION, "run": run, "batches": []})
-    return fields.removesuffix("]}").encode() + b"\n"
-
-
 def _document(run: str, lines: Sequence[bytes]) -> bytes:
-    return _header(run) + SEPARATOR.join(lines) + (END if lines else EMPTY_END)
+    fields = json.dumps({"schema_version": SCHEMA_VERSION, "run": run, "batches": []})
+    header = fields.removesuffix("]}").encode() + b"\n"
+    return header + SEPARATOR.join(lines) + (END if lines else EMPTY_END)
 
 
 def _records(data: bytes, loads: Loads) -> Iterator[tuple[bytes, dict[str, Any]]]:

@@ -56,6 +56,7 @@ OF_UPDATES = (
     "approx_kl", "clip_fraction", "explained_variance", "value_loss", "policy_loss", "entropy",
 )  # fmt: skip
 SETTINGS = ("learning_rate", "entropy_coefficient", "value_loss_weight", "clip_range", "gamma")
+DERIVED = ("value_rmse", "evaluation_return", "clip_range")  # by readers, of what rules ask for
 OF_EPISODES = ("mean_episode_return", "mean_episode_length", "success_rate")
 EPISODE = ("episode", "episodes", "ep", "episodenumber", "game")  # axes that count single episodes
 PREFIXES = 4  # levels in front of all tags that are taken off
@@ -72,7 +73,8 @@ def leaf(tag: str) -> str:
 @functools.cache
 def _words() -> dict[str, tuple[str, int]]:
     """Every known leaf: what it is called here, and its rank among the words for that."""
-    words = {leaf(name): (name, 0) for name in _ours()}
+    figures = [metric.name for metric in METRICS] + [*DERIVED]
+    words = {leaf(name): (name, 0) for name in figures}
     for name, aliases in ALIASES.items():
         for rank, word in enumerate(aliases.split(), 1):
             words.setdefault(leaf(word), (name, rank))
@@ -189,11 +191,6 @@ def _cut(column: Column, parts: int) -> list[Column]:
 def _of_evaluation(tag: str) -> bool:
     """Whether a figure is that of an evaluation, which stands for training's only without one."""
     return bool(re.search(r"(?i)\b(eval|test)|evaluation", tag))
-
-
-def _ours() -> list[str]:
-    """Names of figures that rules ask for: those of our records, and what readers derive."""
-    return [metric.name for metric in METRICS] + ["value_rmse", "evaluation_return", "clip_range"]
 
 
 def other_algorithm(series: Series) -> str:

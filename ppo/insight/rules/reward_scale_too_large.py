@@ -64,8 +64,9 @@ class RewardScaleTooLarge(Rule):
         drowned = (log.get("value_to_policy_gradient") > RATIO) & (cut(log) > CUT)
         if row is None:
             row = lasting(drowned & (size > MODERATE), 5, 6, share=0.5)
-        if row is None or self._other_cause(log):
-            return None
+        rate, weight = median(log.get("learning_rate")), value_weight(log)
+        if row is None or rate < ORDINARY_RATE[0] or weight < WEIGHTLESS:
+            return None  # or another cause
         if row > LATE * len(log) and falls(log):
             return None  # it is the fall that made the targets large
         if not log.has("explained_variance"):
@@ -92,11 +93,6 @@ class RewardScaleTooLarge(Rule):
             batch = median(log.batch_steps()[1:])
             steps = 10 * batch / 64 if np.isfinite(batch) else 300.0
         return np.full(len(log), max(rate * STEP * steps, 1e-300))
-
-    def _other_cause(self, log: MetricsLog) -> bool:
-        rate = median(log.get("learning_rate"))
-        weight = value_weight(log)
-        return bool(rate < ORDINARY_RATE[0] or weight < WEIGHTLESS)
 
     def _beyond(self, log: MetricsLog, row: int, size: Column) -> float:
         """Size of the targets over the largest return of an episode, 0 where that is not known."""
