@@ -7,8 +7,7 @@ import pytest
 from made_logs import SHAPE, first, foreign, noisy, through
 
 from ppo.insight.doctor import diagnose
-from ppo.insight.rules._noise import drift
-from ppo.insight.rules._returns import batch_noise, leans, rises
+from ppo.insight.rules._returns import batch_noise, drift, leans, rises
 from ppo.insight.verdict import status
 
 
