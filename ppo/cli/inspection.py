@@ -17,6 +17,7 @@ WORDS = {
     "scale": "normalize",
     "fine": "fine as it is",
 }
+SHORT = {"heavy": "heavy: symlog", "scale": "normalize", "constant": "constant"}
 YARDSTICK = (
     "in variances of its target an untrained loss is about 1 (it predicts the mean); early 0.5 to "
     "1, good below 0.5, excellent below 0.1"
@@ -82,16 +83,12 @@ def _entries(title: str, entries: list[dict[str, Any]]) -> Parts:
         name = str(entry.get("name", ""))
         name = name if len(name) <= NAME else f"{name[: NAME - 1]}~"
         grid.append([f"entry {i}" + f" {name}" * bool(name), *figures])
-        words.append(_short(entry["verdict"]) if title == "observations" else "")
+        words.append(SHORT.get(entry["verdict"], "") if title == "observations" else "")
     yield Table(grid, words)
     if len(entries) > SHOWN:
         rest = [entry["verdict"] for entry in entries[SHOWN:]]
         counts = ", ".join(f"{rest.count(kind)} {kind}" for kind in WORDS if kind in rest)
         yield f"  and {len(rest)} more entries: {counts}"
-
-
-def _short(kind: str) -> str:
-    return {"heavy": "heavy: symlog", "scale": "normalize", "constant": "constant"}.get(kind, "")
 
 
 def _actions(found: dict[str, Any]) -> Parts:

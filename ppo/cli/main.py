@@ -93,21 +93,15 @@ def parse(argv: list[str], mode: str) -> tuple[argparse.Namespace, ModuleType]:
     module = modes.load(mode)
     parser = _parser(mode, getattr(module, "COMMON", tuple(COMMON)))
     module.add_arguments(Group(parser, parser.add_argument_group(f"flags of --mode {mode}")))
-    args, unknown = _parse(parser, argv)
-    if unknown:
+    args, extra = parser.parse_known_args(argv)
+    flags = [word for word in extra if word.startswith("-") and len(word) > 1]
+    if unknown := flags or extra:  # the value of a flag is not counted as a word of its own
         raise UserError(*(_unknown(word, mode, parser, argv) for word in unknown))
     results_folder(args.results)  # whatever the mode does first, an address is refused at once
     args.mode = mode
     refuse_settings(args, getattr(module, "SETTINGS", None))
     args.verbosity = "verbose" if args.verbose else "quiet" if args.quiet else "normal"
     return args, module
-
-
-def _parse(parser: Parser, argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
-    """Arguments, and the words that are too many (a flag's value is not counted as one)."""
-    args, extra = parser.parse_known_args(argv)
-    flags = [word for word in extra if word.startswith("-") and len(word) > 1]
-    return args, flags or extra
 
 
 def _parser(mode: str | None, used: Collection[str] = tuple(COMMON)) -> Parser:

@@ -63,10 +63,10 @@ def probe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (folder / "broken.py").write_text('"""cannot be imported"""\nimport no_such_package\n')
     monkeypatch.setattr(modes, "__path__", [str(folder)])
     monkeypatch.chdir(tmp_path)
-    modes._tree.cache_clear()
+    modes.summary.cache_clear()
     real = {name: sys.modules.pop(name) for name in loaded_modes()}
     yield folder
-    modes._tree.cache_clear()
+    modes.summary.cache_clear()
     for name in loaded_modes():
         del sys.modules[name]
     sys.modules.update(real)

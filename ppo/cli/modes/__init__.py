@@ -28,10 +28,11 @@ def names() -> list[str]:
     return sorted(_files(), key=lambda name: (name != DEFAULT, name))
 
 
+@functools.cache
 def summary(mode: str) -> str:
     """The first line of a mode's docstring, read without importing it."""
-    text = ast.get_docstring(_tree(mode)) or ""
-    return text.partition("\n")[0]
+    tree = ast.parse(_files()[mode].read_text(encoding="utf-8"))
+    return (ast.get_docstring(tree) or "").partition("\n")[0]
 
 
 def flags(mode: str) -> list[str]:
@@ -57,11 +58,6 @@ def load(mode: str) -> ModuleType:
     if mode not in known:
         raise UserError(f"--mode {mode}: unknown{nearest(mode, known)} (known: {', '.join(known)})")
     return importlib.import_module(f"{__name__}.{mode}")
-
-
-@functools.cache
-def _tree(mode: str) -> ast.Module:
-    return ast.parse(_files()[mode].read_text(encoding="utf-8"))
 
 
 def _files() -> dict[str, Path]:
