@@ -8,7 +8,7 @@ from ppo.config import Config
 from ppo.config.words import known_paths
 from ppo.core.elsewhere import ELSEWHERE, HABITS, VALUES, settings_of, synonyms
 from ppo.core.errors import UserError
-from ppo.insight.remedies import describe
+from ppo.insight.rules import Change, describe
 
 OURS = set(known_paths(Config))
 
@@ -51,10 +51,10 @@ def test_a_phrase_is_known_by_the_setting_in_it() -> None:
 
 
 def test_advice_speaks_the_language_of_the_log() -> None:
-    change = [("ppo.num_epochs", "5", "")]
+    change = [Change("ppo.num_epochs", "5")]
     assert describe(change, "ppo") == "ppo.num_epochs=5"
     assert describe(change, "cleanrl") == "update-epochs=5"
-    assert describe([("ppo.value_clip", "none", "")], "cleanrl") == "clip-vloss=False"
+    assert describe([Change("ppo.value_clip", "none")], "cleanrl") == "clip-vloss=False"
 
 
 def test_a_switch_is_typed_as_its_library_types_it() -> None:
@@ -68,11 +68,11 @@ def test_a_switch_is_typed_as_its_library_types_it() -> None:
         ("ml-agents", inputs, "network_settings normalize=true"),
         ("ppo", inputs, "env.normalize_observations=true"),
     ):
-        assert describe([(key, "true", "")], library) == words
+        assert describe([Change(key, "true")], library) == words
 
 
 def test_a_standard_deviation_is_advised_where_the_library_takes_no_logarithm() -> None:
-    start = [("network.initial_log_std", "0.0", "")]
+    start = [Change("network.initial_log_std", "0.0")]
     assert describe(start, "rsl_rl") == "init_noise_std=1.0"
     assert describe(start, "ppo-pytorch") == "action_std=1.0"
     assert describe(start, "skrl") == "initial_log_std=0.0"
@@ -80,8 +80,8 @@ def test_a_standard_deviation_is_advised_where_the_library_takes_no_logarithm() 
 
 def test_an_unknown_trainer_is_advised_what_some_other_has_too() -> None:
     """A setting of ours alone means nothing to its user."""
-    ours = ("env.on_nonfinite", "stop", "names the environment; repair its reward")
-    bound = ("", "", "bound the actions that reach the simulation")
-    assert describe([ours, bound], "unknown") == bound[2]
+    ours = Change("env.on_nonfinite", "stop", "names the environment; repair its reward")
+    bound = Change("", "", "bound the actions that reach the simulation")
+    assert describe([ours, bound], "unknown") == bound.note
     assert describe([ours], "ppo").startswith("env.on_nonfinite=stop")
-    assert describe([("ppo.target_kl", "0.01", "")], "unknown") == "target_kl=0.01"
+    assert describe([Change("ppo.target_kl", "0.01")], "unknown") == "target_kl=0.01"

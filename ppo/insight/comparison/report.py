@@ -25,8 +25,7 @@ from ppo.insight.comparison.compare import assemble
 from ppo.insight.comparison.groups import RETURN
 from ppo.insight.comparison.run import load_run
 from ppo.insight.doctor import Verdict
-from ppo.insight.remedies import ELSE
-from ppo.insight.rules import Finding
+from ppo.insight.rules import ELSE, Finding
 from ppo.runs.summary import best_evaluation, which_episodes
 
 EVENTS = 40  # that are listed

@@ -13,10 +13,10 @@ from typing import ClassVar, TypeVar
 
 import numpy as np
 
+from ppo.core.elsewhere import ELSEWHERE, VALUES
 from ppo.core.figures import setting
 from ppo.core.registry import Registry
 from ppo.insight.logs.log import MetricsLog, to_float
-from ppo.insight.remedies import ELSE, describe
 from ppo.insight.rules._policy import present
 
 RULES = Registry("ppo.insight.rules")
@@ -24,6 +24,8 @@ RULES = Registry("ppo.insight.rules")
 FATAL, SEVERE, MILD = "fatal", "severe", "mild"
 LAST = 99  # number of a rule that claims no place
 EARLIEST = 5  # batches before which only fatal rules may speak (J)
+ELSE = "; else "  # between two remedies
+PYTHON = frozenset(ELSEWHERE) - {"ml-agents"}  # whose settings are typed as Python's words
 
 Kind = TypeVar("Kind", bound="type[Rule]")
 
@@ -119,7 +121,7 @@ class Rule:
             severity or self.severity,
             log.batch(row),
             evidence,
-            describe([(c.key, c.value, c.note) for c in _typed(log, changes)], log.writer),
+            describe(_typed(log, changes), log.writer),
             self.sources,
             confidence,
             self.explains if explains is None else tuple(explains),
@@ -158,3 +160,36 @@ def _is_set(log: MetricsLog, change: Change) -> bool:
     same = np.isclose(to_float(change.value), present(log, change.key), rtol=1e-3, atol=0.0)
     told = str(log.settings.get(change.key, ""))  # a choice may be None
     return bool(same) or told.lower() == change.value.lower()
+
+
+def describe(changes: Sequence[Change], writer: str) -> str:
+    """Changes as one line, in the words of a library; those without a counterpart are left out."""
+    parts = [_part(change.key, change.value, change.note, writer) for change in changes]
+    told = list(dict.fromkeys(part for part in parts if part))
+    return ELSE.join(told or ["look at what reward and observation hold"])
+
+
+def _part(key: str, value: str, note: str, writer: str) -> str:
+    if not key:
+        return note
+    name = key
+    if writer != "ppo":
+        names = ELSEWHERE.get(writer)
+        common = any(key in words for words in ELSEWHERE.values())  # ours alone are of no use
+        name = names.get(key, "") if names else key.rpartition(".")[2] if common else ""
+        if not name:
+            return ""
+    value = VALUES.get((writer, key, value), value)
+    if value in ("true", "false") and writer in PYTHON:
+        value = value.capitalize()
+    what = f"{name}={value}" if value else name
+    if "..." in name:
+        what = name.replace("...", value)
+    elif "=" in name or " in the scene" in name or value == "True" and _is_wrapper(name):
+        what = name  # the value is in their words already
+    return f"{what} ({note})" if note else what
+
+
+def _is_wrapper(name: str) -> bool:
+    """Whether what is to be true is a class to put around the environment."""
+    return name.split()[0].rpartition(".")[2][:1].isupper()
