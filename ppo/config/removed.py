@@ -16,27 +16,24 @@ class Removed:
 
     neutral: Any  # its old default, or the value that stands in for a removed one
     why: str
-    instead: str  # what to write
+    instead: str = "leave it out"  # what to write
 
 
+_NOISE = "write ppo.noise: white, pink or contest"
 OPTIONS: dict[str, Removed] = {
-    "ppo.recompute_advantages": Removed(
-        False, "it made no difference beyond the spread of seeds", "leave it out"
-    ),
+    "ppo.recompute_advantages": Removed(False, "it made no difference beyond the spread of seeds"),
     "ppo.value_epochs": Removed(
         0, "it cost time and brought nothing measurable", "write a larger ppo.num_epochs"
     ),
-    "ppo.critic_weight_decay": Removed(0.0, "it did not help over several seeds", "leave it out"),
+    "ppo.critic_weight_decay": Removed(0.0, "it did not help over several seeds"),
     "ppo.adam_epsilon": Removed(
-        1e-05, "gradients have no units here, so the fixed 1e-5 suits every task", "leave it out"
+        1e-05, "gradients have no units here, so the fixed 1e-5 suits every task"
     ),
     "ppo.critic_gae_lambda": Removed(
         None, "a separate lambda for the critic brought nothing", "write ppo.gae_lambda"
     ),
-    "ppo.advantage_floor": Removed(0.0, "it helped one seed and not three", "leave it out"),
-    "ppo.feature_regularization": Removed(
-        0.0, "it cost a fifth of the speed and brought nothing", "leave it out"
-    ),
+    "ppo.advantage_floor": Removed(0.0, "it helped one seed and not three"),
+    "ppo.feature_regularization": Removed(0.0, "it cost a fifth of the speed and brought nothing"),
     "network.state_dependent_std": Removed(
         False, "it stopped HalfCheetah and Hopper early", "write network.initial_log_std"
     ),
@@ -44,38 +41,22 @@ OPTIONS: dict[str, Removed] = {
         1, "no configuration used it", "write network.image_features"
     ),
     "ppo.reward_outlier_limit": Removed(
-        1000.0, "nobody set it; the limit is 1000 robust standard deviations", "leave it out"
+        1000.0, "nobody set it; the limit is 1000 robust standard deviations"
     ),
-    "ppo.value_bins": Removed(101, "nobody set it; critics of bins have 101", "leave it out"),
-    "ppo.huber_delta": Removed(
-        1.0,
-        "nobody set it; it is 1 standard deviation of the target",
-        "leave it out",
-    ),
-    "balancing.bound": Removed(
-        100.0, "nobody set it; the largest ratio of weights is 100", "leave it out"
-    ),
+    "ppo.value_bins": Removed(101, "nobody set it; critics of bins have 101"),
+    "ppo.huber_delta": Removed(1.0, "nobody set it; it is 1 standard deviation of the target"),
+    "balancing.bound": Removed(100.0, "nobody set it; the largest ratio of weights is 100"),
     "imitation.min_policy_std": Removed(
-        0.1, "nobody set it; the smallest standard deviation afterwards is 0.1", "leave it out"
+        0.1, "nobody set it; the smallest standard deviation afterwards is 0.1"
     ),
     "ppo.episode_horizon": Removed(
         1.0, "horizons longer than an episode brought nothing", "write ppo.max_gamma"
     ),
-    "ppo.horizon_explained_variance": Removed(
-        0.9, "other limits than 0.9 brought nothing", "leave it out"
-    ),
-    "ppo.noise_color": Removed(
-        0.0, "one word names what brought something", "write ppo.noise: white, pink or contest"
-    ),
-    "ppo.noise_color_share": Removed(
-        1.0, "other shares than all brought nothing", "write ppo.noise: white, pink or contest"
-    ),
-    "ppo.noise_color_schedule": Removed(
-        "constant", "a linear one brought nothing", "write ppo.noise: white, pink or contest"
-    ),
-    "ppo.noise_color_when": Removed(
-        "always", "a contest always waits for survivors", "write ppo.noise: white, pink or contest"
-    ),
+    "ppo.horizon_explained_variance": Removed(0.9, "other limits than 0.9 brought nothing"),
+    "ppo.noise_color": Removed(0.0, "one word names what brought something", _NOISE),
+    "ppo.noise_color_share": Removed(1.0, "other shares than all brought nothing", _NOISE),
+    "ppo.noise_color_schedule": Removed("constant", "a linear one brought nothing", _NOISE),
+    "ppo.noise_color_when": Removed("always", "a contest always waits for survivors", _NOISE),
 }
 VALUES: dict[tuple[str, str], Removed] = {
     ("ppo.normalize_advantages", "percentile"): Removed(
@@ -91,20 +72,12 @@ VALUES: dict[tuple[str, str], Removed] = {
 FORMERLY: dict[str, Any] = {"network.images": "uint8", "env.double_precision": []}
 
 
-# What the four options of an old run must hold to mean a word of `ppo.noise`.
-_NOISES: dict[str, dict[str, Any]] = {
-    "white": {"noise_color": 0.0},
-    "pink": {
-        "noise_color": 1.0,
-        "noise_color_share": 1.0,
-        "noise_color_schedule": "constant",
-        "noise_color_when": "always",
-    },
-    "contest": {
-        "noise_color": 1.0,
-        "noise_color_schedule": "contest",
-        "noise_color_when": "survived",
-    },
+# What the four options of an old run must hold to mean a word of `ppo.noise`; None: anything.
+_NOISE_OPTIONS = ("noise_color", "noise_color_share", "noise_color_schedule", "noise_color_when")
+_NOISES: dict[str, tuple[Any, ...]] = {
+    "white": (0.0, None, None, None),
+    "pink": (1.0, 1.0, "constant", "always"),
+    "contest": (1.0, None, "contest", "survived"),
 }
 
 
@@ -159,15 +132,14 @@ def _translate_noise(ppo: Any) -> None:
 
     What was left out had its neutral value.
     """
-    names = list(_NOISES["pink"])
-    if not isinstance(ppo, dict) or not any(name in ppo for name in names):
+    if not isinstance(ppo, dict) or not any(name in ppo for name in _NOISE_OPTIONS):
         return
-    old = {name: ppo.get(name, OPTIONS[f"ppo.{name}"].neutral) for name in names}
-    if old["noise_color_share"] == 0.0:
-        old["noise_color"] = 0.0
+    old = [ppo.get(name, OPTIONS[f"ppo.{name}"].neutral) for name in _NOISE_OPTIONS]
+    if old[1] == 0.0:  # a share of none
+        old[0] = 0.0
     for word, meaning in _NOISES.items():
-        if all(old[name] == value for name, value in meaning.items()):
-            for name in names:
+        if all(wanted in (None, found) for wanted, found in zip(meaning, old, strict=True)):
+            for name in _NOISE_OPTIONS:
                 ppo.pop(name, None)
             ppo["noise"] = word
             return
