@@ -151,7 +151,6 @@ def _wrapped(config: Any) -> Iterator[Mismatch]:
             f"env.wrappers are around single environments, and env.backend {config.env.backend}"
             " steps all at once; write env.backend auto, sync or async",
         )
-    yield from _by_class(config.env, "env.wrappers")
 
 
 def _groups(config: Any) -> Iterator[Mismatch]:
@@ -197,26 +196,19 @@ def _options_of_own_parts(config: Any) -> Iterator[Mismatch]:
             )
 
 
-def _own_losses(config: Any) -> Iterator[Mismatch]:
-    yield from _by_class(config.auxiliary, "auxiliary.losses")
-
-
-def _callbacks(config: Any) -> Iterator[Mismatch]:
-    yield from _by_class(config.train, "train.callbacks")
-
-
-def _by_class(section: Any, key: str) -> Iterator[Mismatch]:
-    """A list of classes and their options, which are found by the name of the class."""
-    paths = getattr(section, key.partition(".")[2])
-    options = getattr(section, f"{key.partition('.')[2]}_kwargs")
-    names = [path.partition(":")[2] for path in paths]
-    for name in sorted({name for name in names if names.count(name) > 1}):
-        yield Mismatch([key], f"{key}: two of them are called {name}; rename one")
-    for name in options:
-        if name not in names:
+def _found_by_class(config: Any) -> Iterator[Mismatch]:
+    """Lists of classes, whose options are found by the name of the class."""
+    for section, key in (("env", "wrappers"), ("auxiliary", "losses"), ("train", "callbacks")):
+        place, settings = f"{section}.{key}", getattr(config, section)
+        names = [path.partition(":")[2] for path in getattr(settings, key)]
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            yield Mismatch([place], f"{place}: two of them are called {name}; rename one")
+        for name in getattr(settings, f"{key}_kwargs"):
+            if name in names:
+                continue
             yield Mismatch(
-                [f"{key}_kwargs", key],
-                f"{key}_kwargs: {name} is none of {key} (there: {', '.join(names) or 'none'})",
+                [f"{place}_kwargs", place],
+                f"{place}_kwargs: {name} is none of {place} (there: {', '.join(names) or 'none'})",
             )
 
 
@@ -231,8 +223,7 @@ CHECKS: tuple[Callable[[Any], Iterator[Mismatch]], ...] = (
     _wrapped,
     _groups,
     _options_of_own_parts,
-    _own_losses,
-    _callbacks,
+    _found_by_class,
 )
 
 
