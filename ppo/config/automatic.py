@@ -53,7 +53,7 @@ def _is_set(config: BaseModel, name: str) -> bool:
     return key in getattr(config, section).model_fields_set
 
 
-def leave_open(model: type[BaseModel], values: dict[str, Any], typed: Iterable[str] = ()) -> None:
+def leave_open(model: type[BaseModel], values: dict[str, Any], typed: Iterable[str]) -> None:
     """Takes what is `auto` out of settings as read, in place.
 
     Args:
@@ -61,37 +61,35 @@ def leave_open(model: type[BaseModel], values: dict[str, Any], typed: Iterable[s
             setting among them is no longer one that was chosen.
     """
     again = set(typed)
-    _reopen(values, again)
+    found = values.get("auto")
+    chosen: dict[str, Any] = found if isinstance(found, dict) else {}
+    if isinstance(taken := chosen.get("taken"), dict):  # what a run has shown is `auto` again
+        chosen["taken"] = {}
+        for name, value in taken.items():
+            part, key = _place(values, name)
+            if name not in again and part.get(key) == value:
+                part[key] = AUTO
     for name in names(model):
-        section, _, key = name.partition(".")
-        part = values.get(section)
-        if isinstance(part, dict) and part.get(key) == AUTO:
+        part, key = _place(values, name)
+        if part.get(key) == AUTO:
             del part[key]
             again.add(name)
-    chosen = values.get("auto")
-    if isinstance(chosen, dict) and isinstance(chosen.get("settings"), list):
+    if isinstance(chosen.get("settings"), list):
         chosen["settings"] = [name for name in chosen["settings"] if name not in again]
 
 
-def _reopen(values: dict[str, Any], typed: set[str]) -> None:
-    """`auto` again for what a run has shown of it, unless somebody wants a value there."""
-    chosen = values.get("auto")
-    taken = chosen.get("taken") if isinstance(chosen, dict) else None
-    if not isinstance(chosen, dict) or not isinstance(taken, dict):
-        return
-    chosen["taken"] = {}
-    for name, value in taken.items():
-        section, _, key = str(name).partition(".")
-        part = values.get(section)
-        if isinstance(part, dict) and name not in typed and part.get(key) == value:
-            part[key] = AUTO
+def _place(values: dict[str, Any], name: str) -> tuple[dict[str, Any], str]:
+    """The section of a dotted name, empty where there is none, and the key in it."""
+    section, _, key = name.partition(".")
+    part = values.get(section)
+    return (part if isinstance(part, dict) else {}), key
 
 
 def show_open(values: dict[str, Any], opened: Iterable[str]) -> dict[str, Any]:
     """Settings as they are written: `auto` for what is open; changes `values`."""
     for name in opened:
-        section, _, key = name.partition(".")
-        values[section][key] = AUTO
+        part, key = _place(values, name)
+        part[key] = AUTO
     return values
 
 

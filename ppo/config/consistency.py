@@ -46,11 +46,9 @@ def _minibatches(config: Any) -> Iterator[Mismatch]:
     arithmetic += f" = {_words(samples)} sample{'s' if samples > 1 else ''}"
     keys = ["ppo.num_minibatches", "ppo.num_steps", "env.num_envs"]
     if samples % ppo.num_minibatches:
-        near = _nearest_divisors(samples, ppo.num_minibatches)
         yield Mismatch(
             keys,
-            f"{arithmetic} cannot be cut into ppo.num_minibatches {_words(ppo.num_minibatches)}"
-            f" equal parts; nearest that fit: {' and '.join(map(_words, near))}",
+            f"{arithmetic} cannot be cut into {_parts(samples, ppo.num_minibatches)}",
         )
         return
     parts = {"minibatch": ppo.num_minibatches, "none": 0}.get(ppo.normalize_advantages, 1)
@@ -70,12 +68,10 @@ def _sequences(config: Any) -> Iterator[Mismatch]:
     num_envs, num_minibatches = config.env.num_envs, config.ppo.num_minibatches
     if config.network.memory == "none" or num_envs % num_minibatches == 0:
         return
-    near = _nearest_divisors(num_envs, num_minibatches)
     yield Mismatch(
         ["ppo.num_minibatches", "env.num_envs", "network.memory"],
         "with network.memory a minibatch is whole environments, and env.num_envs"
-        f" {_words(num_envs)} cannot be cut into ppo.num_minibatches {_words(num_minibatches)}"
-        f" equal parts; nearest that fit: {' and '.join(map(_words, near))}",
+        f" {_words(num_envs)} cannot be cut into {_parts(num_envs, num_minibatches)}",
     )
 
 
@@ -227,10 +223,12 @@ CHECKS: tuple[Callable[[Any], Iterator[Mismatch]], ...] = (
 )
 
 
-def _nearest_divisors(number: int, wanted: int) -> list[int]:
-    """The closest divisors of `number` below and above `wanted`, and 1 where none is near."""
-    if wanted > number:
-        return [number]
+def _parts(number: int, wanted: int) -> str:
+    """The parts that cannot be, and the closest divisors below and above, 1 where none is near."""
     below = next((n for n in range(wanted, max(wanted - SEARCHED, 1), -1) if number % n == 0), 1)
     above = next((n for n in range(wanted, wanted + SEARCHED) if number % n == 0), None)
-    return [below] if above is None else [below, above]
+    near = [number] if wanted > number else [below] if above is None else [below, above]
+    return (
+        f"ppo.num_minibatches {_words(wanted)} equal parts; nearest that fit: "
+        f"{' and '.join(map(_words, near))}"
+    )
