@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ppo.algorithm import probes
 from ppo.algorithm.laws import whole_runs
-from ppo.algorithm.laws.subject import compiles, demand, is_shipped, judge, part_of, same, saves
+from ppo.algorithm.laws.subject import compiles, is_shipped, judge, part_of, same, saves
 from ppo.config import AuxiliaryConfig
 from ppo.core.data import Rollout
 from ppo.losses import AUXILIARY
@@ -45,27 +45,22 @@ def check_balancer(balancer: Any, **kwargs: Any) -> None:
         total, weights = grown()(losses)
         total.backward()
         found = losses.grad if losses.grad is not None else torch.zeros(3)
-        demand(
-            part,
-            bool((found > 0).all()) and bool(torch.isfinite(found).all()),
-            f"a loss has lost its gradient, or its direction: {found.tolist()}",
-        )
-        demand(
-            part,
-            torch.allclose(found, weights),
-            "the weights that it gives are not the gradient of the total; use"
-            " losses.detach() for them",
-        )
+        if not ((found > 0).all() and torch.isfinite(found).all()):
+            raise part.error(f"a loss has lost its gradient, or its direction: {found.tolist()}")
+        if not torch.allclose(found, weights):
+            raise part.error(
+                "the weights that it gives are not the gradient of the total; use"
+                " losses.detach() for them"
+            )
 
     def nothing() -> None:
         made = part(NAMES, WEIGHTS, OUTPUTS)
         made.observe(torch.zeros(3), torch.full((3,), torch.nan), 0.0)
         total, weights = made(torch.zeros(3))
-        demand(
-            part,
-            bool(torch.isfinite(total)) and bool(torch.isfinite(weights).all()),
-            "losses of 0, whose targets have no known variance, give NaN or infinity",
-        )
+        if not (torch.isfinite(total) and torch.isfinite(weights).all()):
+            raise part.error(
+                "losses of 0, whose targets have no known variance, give NaN or infinity"
+            )
 
     judge(
         [
@@ -107,7 +102,8 @@ def check_auxiliary_loss(loss: Any, env: str = "DoubleIntegrator-v0", **kwargs: 
         return found
 
     def finite() -> None:
-        demand(part, bool(torch.isfinite(value(given))), "the loss is NaN or infinite")
+        if not torch.isfinite(value(given)):
+            raise part.error("the loss is NaN or infinite")
 
     def masked() -> None:
         target = given[name]
@@ -115,51 +111,41 @@ def check_auxiliary_loss(loss: Any, env: str = "DoubleIntegrator-v0", **kwargs: 
         # A whole number may be a class, so another sample's stands for it.
         other = target + 1e6 if target.is_floating_point() else target.roll(1, 0)
         spoiled = {**given, name: torch.where(hidden, other, target)}
-        demand(part, same(value(given), value(spoiled)), "targets that its mask rules out count")
+        if not same(value(given), value(spoiled)):
+            raise part.error("targets that its mask rules out count")
 
     def blind() -> None:
         larger = made.targets(rollout._replace(rewards=rollout.rewards * 2.0**20))
-        demand(
-            part,
-            all(same(larger[key], given[key]) for key in given),
-            "its targets depend on the size of the rewards: divide by a statistic of them, which"
-            " its head keeps",
-        )
+        if not all(same(larger[key], given[key]) for key in given):
+            raise part.error(
+                "its targets depend on the size of the rewards: divide by a statistic of them,"
+                " which its head keeps"
+            )
 
     def own_episode() -> None:
-        for shift in (100, -100):
-            own_episode_with(shift)
-
-    def own_episode_with(shift: int) -> None:
-        after = made.targets(_spoiled_after_the_end(rollout, shift))
         steps, envs = rollout.rewards.shape[:2]
         rows = torch.arange(steps * envs).view(steps, envs)[: steps // 2 + 1, 0]
         seen = given[f"{name}_mask"][rows]
-        kept = same(after[f"{name}_mask"][rows], seen)
-        wide = seen.bool() if seen.shape == given[name][rows].shape else None
-        pair = [found[name][rows] for found in (given, after)]
-        if wide is not None:
-            pair = [torch.where(wide, found, torch.zeros_like(found)) for found in pair]
-        demand(
-            part,
-            kept and same(*pair),
-            "targets of an episode depend on what came after its end: mask them, or stop there"
-            " (rollout.ended)",
-        )
+        for shift in (100, -100):
+            after = made.targets(_spoiled_after_the_end(rollout, shift))
+            pair = [found[name][rows] for found in (given, after)]
+            if seen.shape == pair[0].shape:
+                pair = [torch.where(seen.bool(), x, torch.zeros_like(x)) for x in pair]
+            if not (same(after[f"{name}_mask"][rows], seen) and same(*pair)):
+                raise part.error(
+                    "targets of an episode depend on what came after its end: mask them, or stop"
+                    " there (rollout.ended)"
+                )
 
     def learns() -> None:
         features = prediction.features.clone().requires_grad_()
         loss = made(prediction._replace(features=features), batch, None).loss
-        found = (
-            torch.autograd.grad(loss, features, allow_unused=True)[0]
-            if loss.requires_grad
-            else None
-        )
-        demand(
-            part,
-            found is not None,
-            "no gradient reaches prediction.features: the encoder learns nothing from it",
-        )
+        if loss.requires_grad:
+            loss.backward()
+        if features.grad is None:
+            raise part.error(
+                "no gradient reaches prediction.features: the encoder learns nothing from it"
+            )
 
     def compiled() -> None:
         compiles(

@@ -13,7 +13,6 @@ from ppo.algorithm import probes
 from ppo.algorithm.laws import whole_runs
 from ppo.algorithm.laws.subject import (
     compiles,
-    demand,
     is_shipped,
     judge,
     never_waits,
@@ -63,35 +62,33 @@ def check_encoder(
         obs = torch.zeros_like(obs)
     numbers = read(obs)
 
-    def used() -> None:
-        unused = _unused(first, first(numbers, obs))
-        demand(part, not unused, f"{', '.join(unused)}: no gradient comes there; it is not used")
-
     def alone() -> None:
         whole = first(numbers, obs)
         one = part.run("forward", first, numbers[:1], obs[:1])
-        demand(
-            part,
-            torch.allclose(whole[:1], one, rtol=1e-4, atol=1e-5),
-            "an observation's features depend on the others beside it (as with batch"
-            " normalization); rollout and update have different ones",
-        )
+        if not torch.allclose(whole[:1], one, rtol=1e-4, atol=1e-5):
+            raise part.error(
+                "an observation's features depend on the others beside it (as with batch"
+                " normalization); rollout and update have different ones"
+            )
 
     def again() -> None:
-        demand(
-            part,
-            same(first(numbers, obs), first(numbers, obs)),
-            "two calls give different features (as with dropout): the policy that acted and the"
-            " one that learns must be the same",
-        )
+        if not same(first(numbers, obs), first(numbers, obs)):
+            raise part.error(
+                "two calls give different features (as with dropout): the policy that acted and the"
+                " one that learns must be the same"
+            )
+
+    def waits() -> None:
+        module = made()
+        never_waits(part, module, module, numbers, obs)
 
     laws = [
-        used,
+        lambda: _refuse_unused(part, first, first(numbers, obs)),
         alone,
         again,
         lambda: saves(part, first, made(), lambda e: e(numbers, obs)),
         lambda: compiles(part, made(), numbers, obs),
-        lambda: _waits(part, made(), numbers, obs),
+        waits,
     ]
     judge(laws)
     if not is_shipped(encoder) and observation_space is NUMBERS:
@@ -131,45 +128,36 @@ def check_memory(memory: Any, **kwargs: Any) -> None:
             fresh = starts[step].unsqueeze(-1) & (step > 0)
             output, now = first.advance(features[step], now.masked_fill(fresh, 0.0))
             outputs.append(output)
-        demand(
-            part,
-            torch.allclose(torch.cat(outputs), whole(first), rtol=1e-4, atol=1e-5),
-            "a sequence gives other outputs than its steps one by one, with a zero state at the"
-            " start of each episode: the update would not see the policy that acted",
-        )
+        if not torch.allclose(torch.cat(outputs), whole(first), rtol=1e-4, atol=1e-5):
+            raise part.error(
+                "a sequence gives other outputs than its steps one by one, with a zero state at the"
+                " start of each episode: the update would not see the policy that acted"
+            )
 
     def alone() -> None:
         one = first.advance(features[0, :1], state[:1])
         every = first.advance(features[0], state)
-        demand(
-            part,
-            all(
-                torch.allclose(a[:1], b, rtol=1e-4, atol=1e-5)
-                for a, b in zip(every, one, strict=True)
-            ),
-            "an environment's memory depends on the others beside it",
-        )
+        for a, b in zip(every, one, strict=True):
+            if not torch.allclose(a[:1], b, rtol=1e-4, atol=1e-5):
+                raise part.error("an environment's memory depends on the others beside it")
 
     def remembers() -> None:
-        demand(
-            part,
-            not same(whole(first), whole(first, torch.zeros_like(state))),
-            "its output does not depend on its state: it remembers nothing",
-        )
+        if same(whole(first), whole(first, torch.zeros_like(state))):
+            raise part.error("its output does not depend on its state: it remembers nothing")
 
-    def used() -> None:
-        unused = _unused(first, whole(first))
-        demand(part, not unused, f"{', '.join(unused)}: no gradient comes there; it is not used")
+    def waits() -> None:
+        module = made()
+        never_waits(part, module, module.advance, features[0], state)
 
     judge(
         [
             steps,
             alone,
             remembers,
-            used,
+            lambda: _refuse_unused(part, first, whole(first)),
             lambda: saves(part, first, made(), whole),
             lambda: compiles(part, made().advance, features[0], state),
-            lambda: _waits(part, made(), features[0], state, name="advance"),
+            waits,
         ]
     )
     if not is_shipped(memory):
@@ -182,17 +170,14 @@ def _made(part: Part, *args: Any) -> Any:
         return part(*args)
 
 
-def _waits(part: Part, made: Any, *args: Tensor, name: str = "forward") -> None:
-    never_waits(part, made, getattr(made, name), *args)
-
-
-def _unused(module: Any, output: Tensor) -> list[str]:
-    """The parameters that the output does not depend on."""
-    named = [(name, value) for name, value in module.named_parameters() if value.requires_grad]
+def _refuse_unused(part: Part, module: Any, output: Tensor) -> None:
+    """Every parameter moves the output."""
+    named = {name: value for name, value in module.named_parameters() if value.requires_grad}
     if not named:
-        return []
-    demanded = [value for _, value in named]
-    if not output.requires_grad:
-        return [name for name, _ in named]
-    found = torch.autograd.grad(output.square().sum(), demanded, allow_unused=True)
-    return [name for (name, _), grad in zip(named, found, strict=True) if grad is None]
+        return
+    unused = list(named)
+    if output.requires_grad:
+        grads = torch.autograd.grad(output.square().sum(), [*named.values()], allow_unused=True)
+        unused = [name for name, grad in zip(named, grads, strict=True) if grad is None]
+    if unused:
+        raise part.error(f"{', '.join(unused)}: no gradient comes there; it is not used")

@@ -49,15 +49,6 @@ def judge(laws: Iterable[Law]) -> None:
         raise UserError(*broken)
 
 
-def demand(part: Part, holds: bool, text: str) -> None:
-    """
-    Raises:
-        UserError: the law does not hold.
-    """
-    if not holds:
-        raise part.error(text)
-
-
 def same(one: Any, other: Any) -> bool:
     """Whether two results are equal to the bit; NaN equals nothing."""
     if isinstance(one, torch.Tensor):
@@ -84,13 +75,12 @@ def never_waits(part: Part, module: nn.Module, function: Callable[..., Any], *ar
     Args:
         function: of the module, which is moved to the `meta` device, where there are no numbers.
     """
-    where = {name: value for name, value in vars(module).items() if isinstance(value, torch.Tensor)}
-    demand(
-        part,
-        not where,
-        f"self.{next(iter(where), '')} is a plain tensor, which neither moves to"
-        " the device nor is saved; use self.register_buffer",
-    )
+    for name, value in vars(module).items():
+        if isinstance(value, torch.Tensor):
+            raise part.error(
+                f"self.{name} is a plain tensor, which neither moves to the device nor is saved; "
+                "use self.register_buffer"
+            )
     module.to("meta")
     try:
         function(*(arg.to("meta") for arg in args))
@@ -107,9 +97,8 @@ def saves(part: Part, module: nn.Module, fresh: nn.Module, act: Callable[[Any], 
         fresh.load_state_dict(module.state_dict())
     except RuntimeError as error:
         raise part.error(f"its state_dict cannot be loaded: {described(error)[:200]}") from error
-    demand(
-        part,
-        same(act(module), act(fresh)),
-        "forgets something when it is saved: keep what it learns in parameters and what it "
-        "remembers in buffers (self.register_buffer)",
-    )
+    if not same(act(module), act(fresh)):
+        raise part.error(
+            "forgets something when it is saved: keep what it learns in parameters and what it "
+            "remembers in buffers (self.register_buffer)"
+        )

@@ -11,7 +11,6 @@ from ppo.algorithm import probes
 from ppo.algorithm.laws import whole_runs
 from ppo.algorithm.laws.subject import (
     compiles,
-    demand,
     is_shipped,
     judge,
     never_waits,
@@ -51,34 +50,30 @@ def check_value_loss(loss: Any, **kwargs: Any) -> None:
 
     def zero() -> None:
         values = head.decode(torch.zeros(4, 2, head.num_outputs))
-        demand(
-            part,
-            same(values, torch.zeros(4, 2)),
-            "decode must give exactly 0 for an output of 0: the critic starts there, whatever"
-            " the size of the rewards",
-        )
+        if not same(values, torch.zeros(4, 2)):
+            raise part.error(
+                "decode must give exactly 0 for an output of 0: the critic starts there, whatever"
+                " the size of the rewards"
+            )
 
     def finite() -> None:
-        demand(
-            part, bool(torch.isfinite(both(output, targets)).all()), "loss gives NaN or infinity"
-        )
+        if not torch.isfinite(both(output, targets)).all():
+            raise part.error("loss gives NaN or infinity")
 
     def alone() -> None:
-        demand(
-            part,
-            torch.allclose(both(output, targets)[:3], both(output[:3], targets[:3])),
-            "the loss of a sample depends on the others beside it; leave means to the trainer",
-        )
+        if not torch.allclose(both(output, targets)[:3], both(output[:3], targets[:3])):
+            raise part.error(
+                "the loss of a sample depends on the others beside it; leave means to the trainer"
+            )
 
     def reaches() -> None:
         wanted = torch.tensor([[-17.0, 3.0], [0.4, 31.0]])
         found = _descended(head, wanted)
-        demand(
-            part,
-            torch.allclose(found, wanted, atol=0.3, rtol=0),
-            f"600 steps of gradient descent on the loss lead to {_shown(found)}, the targets are"
-            f" {_shown(wanted)}",
-        )
+        if not torch.allclose(found, wanted, atol=0.3, rtol=0):
+            raise part.error(
+                f"600 steps of gradient descent on the loss lead to {_shown(found)}, the targets"
+                f" are {_shown(wanted)}"
+            )
 
     judge(
         [
@@ -130,12 +125,8 @@ def check_return_normalizer(normalizer: Any, **kwargs: Any) -> None:
         for seed in range(3):
             learn(scale, returns(seed), critic)
         values = returns(7)
-        back = scale.from_norm(scale.to_norm(values))
-        demand(
-            part,
-            torch.allclose(back, values, rtol=1e-5, atol=1e-3),
-            "from_norm(to_norm(values)) does not give the values back",
-        )
+        if not torch.allclose(scale.from_norm(scale.to_norm(values)), values, 1e-5, 1e-3):
+            raise part.error("from_norm(to_norm(values)) does not give the values back")
 
     def keeps_predictions() -> None:
         scale, critic = _scale(part)
@@ -144,49 +135,38 @@ def check_return_normalizer(normalizer: Any, **kwargs: Any) -> None:
         before = scale.from_norm(critic(features))
         learn(scale, returns(1, mean=-2000.0, std=40.0), critic)
         after = scale.from_norm(critic(features))
-        kept = torch.allclose(
-            before, after, rtol=1e-4, atol=1e-3 * float(before.detach().abs().max())
-        )
-        demand(
-            part,
-            kept == kind.preserves_outputs,
-            "its statistics moved and the critic's predictions in reward units "
-            + ("stayed" if kept else "changed")
-            + f"; preserves_outputs is {kind.preserves_outputs}",
-        )
+        kept = torch.allclose(before, after, 1e-4, 1e-3 * float(before.detach().abs().max()))
+        if kept != kind.preserves_outputs:
+            raise part.error(
+                "its statistics moved and the critic's predictions in reward units "
+                f"{'stayed' if kept else 'changed'}; preserves_outputs is {kind.preserves_outputs}"
+            )
 
     def blind() -> None:
         same_units = all(_sees_no_power(part, power) for power in POWERS)
-        demand(
-            part,
-            same_units or not kind.exact,
-            f"rewards times 2^{POWERS[1]} give other network units: it has a fixed number in"
-            " reward units, such as 1e-8 added to a standard deviation; set exact = False on the"
-            " class if that is meant",
-        )
-        demand(
-            part, not same_units or kind.exact, "it sees no reward scale; leave out exact = False"
-        )
+        if kind.exact and not same_units:
+            raise part.error(
+                f"rewards times 2^{POWERS[1]} give other network units: it has a fixed number in"
+                " reward units, such as 1e-8 added to a standard deviation; set exact = False on"
+                " the class if that is meant"
+            )
+        if same_units and not kind.exact:
+            raise part.error("it sees no reward scale; leave out exact = False")
 
     def waits_for_rewards() -> None:
         scale, critic = _scale(part)
         learn(scale, torch.zeros(16, COMPONENTS), critic)
-        demand(part, not bool(scale.ready.any()), "returns of nothing but 0 set its scale")
-        demand(
-            part,
-            bool(learn(scale, returns(0), critic).all()) and bool(scale.ready.all()),
-            "the first returns that are not 0 do not set its scale",
-        )
+        if scale.ready.any():
+            raise part.error("returns of nothing but 0 set its scale")
+        if not (learn(scale, returns(0), critic).all() and scale.ready.all()):
+            raise part.error("the first returns that are not 0 do not set its scale")
 
     def constant() -> None:
         scale, critic = _scale(part)
         learn(scale, torch.full((16, COMPONENTS), 5.0), critic)
         units = scale.to_norm(torch.full((1, COMPONENTS), 5.0))
-        demand(
-            part,
-            bool(torch.isfinite(units).all()) and bool((scale.size > 0).all()),
-            "returns that are all equal give NaN, infinity or a size of 0",
-        )
+        if not (torch.isfinite(units).all() and (scale.size > 0).all()):
+            raise part.error("returns that are all equal give NaN, infinity or a size of 0")
 
     def weights() -> None:
         one, critic = _scale(part)
@@ -194,11 +174,8 @@ def check_return_normalizer(normalizer: Any, **kwargs: Any) -> None:
         wanted, ones = returns(0), (torch.arange(256) < 200).float()
         learn(one, wanted, critic, ones)
         learn(other, torch.where(ones.unsqueeze(-1) > 0, wanted, 1e9), critic, ones)
-        demand(
-            part,
-            same(one.mean, other.mean) and same(one.std, other.std),
-            "returns of weight 0 move its statistics",
-        )
+        if not (same(one.mean, other.mean) and same(one.std, other.std)):
+            raise part.error("returns of weight 0 move its statistics")
 
     def saved() -> None:
         scale, critic = _scale(part)
@@ -267,17 +244,16 @@ def check_value_clip(clip: Any, **kwargs: Any) -> None:
     std, size = torch.tensor([300.0], dtype=torch.float64), torch.tensor([30.0])
 
     def positive() -> None:
-        width = made.width(old, std, size)
-        demand(part, bool((width >= 0).all()), "width gives NaN or a number below 0")
+        if not (made.width(old, std, size) >= 0).all():
+            raise part.error("width gives NaN or a number below 0")
 
     def blind() -> None:
         widths = [made.width(old * s, std * s, size * s) for s in (2.0**p for p in (0, *POWERS))]
-        demand(
-            part,
-            all(same(widths[0], width) for width in widths) or not made.exact,
-            f"rewards times 2^{POWERS[1]} give another width in network units; set exact = False"
-            " on the class if that is meant",
-        )
+        if made.exact and not all(same(widths[0], width) for width in widths):
+            raise part.error(
+                f"rewards times 2^{POWERS[1]} give another width in network units; set exact ="
+                " False on the class if that is meant"
+            )
 
     judge(
         [
