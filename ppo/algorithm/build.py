@@ -210,20 +210,9 @@ def build_learner(
     objective = build_objective(config, agent, scale).to(device)
     optimizer = build_optimizer(config, objective)
     how = switch.of_run(config, device, envs.backend == "torch", at_once)
-    compiled, eager = how.batch == 0, switch.eager_batches(config, how)
     seed = config.system.seed
     ppo, names = config.ppo, envs.component_names
-    collector = Collector(
-        agent,
-        scale,
-        envs,
-        ppo.num_steps,
-        config.env.reward_scale,
-        seed,
-        device,
-        compiled,
-        eager,
-    )
+    collector = Collector(agent, scale, envs, ppo.num_steps, config.env.reward_scale, seed, device)
     discount = Discount(ppo, names).to(device)
     settings = TargetSettings(
         gamma=discount.gamma,
@@ -232,7 +221,7 @@ def build_learner(
         normalize_components=normalizes_components(ppo, len(names)),
         over_ranks=ppo.normalize_advantages == "global",
     )
-    update = Update(objective, optimizer, ppo, seed, compiled, eager)
+    update = Update(objective, optimizer, ppo, seed)
     scales = ppo.reward_scaling == "return_std"
     reward_scale = RewardScale(envs.num_envs, discount.total, scales).to(device)
     rewards = Rewards(reward_scale, clips=ppo.reward_outlier == "clip")

@@ -24,28 +24,16 @@ class Examine:
     """Measures, then updates the observation normalizer: a batch uses one set of statistics.
 
     The gradients that reach a shared encoder are those before the update: `remember` takes them.
-
-    Args:
-        batches: that are computed eagerly in the whole run, as far as any are.
     """
 
-    def __init__(
-        self,
-        objective: Objective,
-        flat: FlatParameters,
-        device: torch.device,
-        compile_it: bool,
-        batches: float,
-    ) -> None:
+    def __init__(self, objective: Objective, flat: FlatParameters) -> None:
         self.objective, self.flat = objective, flat
         self.shared = health.SharedGradients(objective, flat)
-        self.device, self.batches = device, batches
-        self._shares = torch.full((2,), torch.nan, device=device)
-        self.run_as(compile_it)
+        self._shares = torch.full((2,), torch.nan, device=flat.theta.device)
 
-    def run_as(self, graphs: bool) -> None:
-        """From now on by compiled graphs, or eagerly and recorded."""
-        make, alone = faster(graphs, self.device, self.batches), not parallel.is_active()
+    def run_as(self, graphs: bool, batches: float) -> None:
+        """From now on by compiled graphs, or eagerly and recorded in so many batches of the run."""
+        make, alone = faster(graphs, self.flat.theta.device, batches), not parallel.is_active()
         self._examine = make(self.examine) if alone else self.examine
         self._measure = make(self.shared.measure)
 

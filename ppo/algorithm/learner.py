@@ -70,7 +70,7 @@ class Learner(nn.Module):
         super().__init__()
         self.config, self.objective, self.optimizer = config, objective, optimizer
         self.collector, self.update = collector, update
-        self.device, self.switch, self.compiled = device, switch, switch.batch == 0
+        self.device, self.switch = device, switch
         num_components = len(collector.envs.component_names)
         last_mean = torch.zeros(num_components, dtype=torch.float64, device=device)
         self.register_buffer("last_mean", last_mean)  # mean of the last batch's returns [K]
@@ -82,9 +82,9 @@ class Learner(nn.Module):
             "slow_until": 0,
         }
         self.discount, self.rewards, self.reward_scale = discount, rewards, rewards.scale
-        how = device, self.compiled, eager_batches(config, switch)
-        self.prepare = Prepare(objective, settings, rewards, self.last_mean, *how)
-        self.examine = Examine(objective, optimizer.flat, *how)
+        self.prepare = Prepare(objective, settings, rewards, self.last_mean)
+        self.examine = Examine(objective, optimizer.flat)
+        self._run_as(graphs=switch.batch == 0)
         self.grace = Grace()
         self._snapshot: Snapshot | None = None
         normal_noise = objective.agent.distribution.normal_noise
@@ -180,11 +180,14 @@ class Learner(nn.Module):
         """Eager functions before the batch of the switch, graphs from it on."""
         batch, first = self.counters["batch"], self.switch.batch
         wanted = first is not None and batch >= first
-        if wanted == self.compiled:
-            return
+        if wanted != self.compiled:
+            self._run_as(graphs=wanted)
+
+    def _run_as(self, graphs: bool) -> None:
+        eager = eager_batches(self.config, self.switch)
         for part in (self.collector, self.prepare, self.update, self.examine):
-            part.run_as(wanted)
-        self.compiled = wanted
+            part.run_as(graphs, eager)
+        self.compiled = graphs
 
     def _changed(self) -> list[str]:
         changes = self.switch.batch and self.counters["batch"] == self.switch.batch

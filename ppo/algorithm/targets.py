@@ -114,9 +114,6 @@ class Prepare:
 
     Args:
         last_mean: [K] mean of the previous batch's returns; kept up to date here.
-        compile_it: compile, otherwise it is recorded; several processes, whose statistics meet in
-            the middle, do neither.
-        batches: that are computed eagerly in the whole run, as far as any are.
     """
 
     def __init__(
@@ -125,18 +122,15 @@ class Prepare:
         settings: TargetSettings,
         rewards: Rewards,
         last_mean: Tensor,
-        device: torch.device,
-        compile_it: bool,
-        batches: float,
     ) -> None:
         self.objective, self.settings, self.rewards = objective, settings, rewards
-        self.last_mean, self.device, self.batches = last_mean, device, batches
+        self.last_mean = last_mean
         fix_addresses(last_mean)
-        self.run_as(compile_it)
 
-    def run_as(self, graphs: bool) -> None:
-        """From now on by a compiled graph, or eagerly and recorded."""
-        make, alone = faster(graphs, self.device, self.batches), not parallel.is_active()
+    def run_as(self, graphs: bool, batches: float) -> None:
+        """From now on by a compiled graph, or eagerly and recorded in so many batches of the run;
+        several processes, whose statistics meet in the middle, do neither."""
+        make, alone = faster(graphs, self.last_mean.device, batches), not parallel.is_active()
         self._prepare = make(self.prepare) if alone else self.prepare
 
     @torch.no_grad()

@@ -38,25 +38,13 @@ class UpdateTable(NamedTuple):
 
 
 class Update:
-    """Moves an objective's parameters by Adam on shuffled minibatches.
-
-    Args:
-        compile_it: compile the whole gradient step (losses, gradient, clipping, Adam) as one graph;
-            otherwise it is recorded.
-        batches: that are computed eagerly in the whole run, as far as any are.
-    """
+    """Moves an objective's parameters by Adam on shuffled minibatches."""
 
     def __init__(
-        self,
-        objective: Objective,
-        optimizer: Adam,
-        config: PPOConfig,
-        run_seed: int,
-        compile_it: bool,
-        batches: float,
+        self, objective: Objective, optimizer: Adam, config: PPOConfig, run_seed: int
     ) -> None:
         self.objective, self.optimizer, self.config = objective, optimizer, config
-        self.run_seed, self.batches = run_seed, batches
+        self.run_seed = run_seed
         self.names: list[str] = []  # names of a step's figures
         self.poll = Grace()  # polled between minibatches
         device = optimizer.flat.theta.device
@@ -69,13 +57,13 @@ class Update:
             torch.inf if limit is None else KL_STOP_FACTOR * limit, device=device
         )
         fix_addresses(*optimizer.buffers(), self.running)
-        self.run_as(compile_it)
 
-    def run_as(self, graphs: bool) -> None:
-        """From now on by compiled graphs, or eagerly and recorded."""
+    def run_as(self, graphs: bool, batches: float) -> None:
+        """From now on the whole gradient step (losses, gradient, clipping, Adam) is one compiled
+        graph, or it is eager and recorded in so many batches of the run."""
         self.compiles = graphs
         device = self.optimizer.flat.theta.device
-        steps = self.batches * self.config.num_epochs * self.config.num_minibatches
+        steps = batches * self.config.num_epochs * self.config.num_minibatches
         make: Any = faster(graphs, device, steps)
         # Gradients that ranks must average leave the graph half way; one process fuses it all.
         alone = not parallel.is_active()

@@ -60,9 +60,6 @@ class Collector:
         agent: its observation normalizer stands still during a rollout.
         value_scale: brings the critic's output into reward units.
         reward_factor: multiplies rewards; episode returns are reported without it.
-        compile_it: compile the policy step, together with environments that live on the device;
-            otherwise it is recorded.
-        batches: that are played eagerly in the whole run, as far as any are.
     """
 
     def __init__(
@@ -74,14 +71,11 @@ class Collector:
         reward_factor: float,
         run_seed: int,
         device: torch.device,
-        compile_it: bool,
-        batches: float,
     ) -> None:
         self.agent, self.value_scale, self.envs = agent, value_scale, envs
         self.num_steps, self.reward_factor = num_steps, reward_factor
         self.run_seed, self.device = run_seed, device
-        self.batches = batches
-        self.run_as(compile_it)
+        self.player: HostPlayer | NativePlayer
         n, k = envs.num_envs, len(envs.component_names)
         self.sums = torch.zeros(n, k, device=device)
         self.lengths = torch.zeros(n, 1, device=device)
@@ -89,10 +83,10 @@ class Collector:
         self.states: States = ()
         self._rewound: Moment | None = None
 
-    def run_as(self, graphs: bool) -> None:
-        """From now on by compiled graphs, or eagerly and recorded."""
+    def run_as(self, graphs: bool, batches: float) -> None:
+        """From now on by compiled graphs, those of environments on the device included; or else
+        eagerly and recorded, in so many batches of the run."""
         envs, device, actor = self.envs, self.device, Actor(self.agent)
-        self.player: HostPlayer | NativePlayer
         if isinstance(envs, TorchEnvironments) and (graphs or device.type != "cpu"):
             self.player = NativePlayer(actor, envs, graphs)
         else:
@@ -102,9 +96,9 @@ class Collector:
                 self.player = kind(compiled(actor.forward, device), envs, device)
             else:
                 ready = self.agent.distribution.ready
-                act = recorded(actor.act, device, self.batches * self.num_steps)
+                act = recorded(actor.act, device, batches * self.num_steps)
                 self.player = kind(act, envs, device, ready)
-        self._finish = faster(graphs, device, self.batches)(self.finish)
+        self._finish = faster(graphs, device, batches)(self.finish)
 
     def mark(self) -> Moment:
         """This moment, for `rewind`: an unfinished batch can be dropped without a trace."""
