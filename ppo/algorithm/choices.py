@@ -25,7 +25,6 @@ EPOCHS = {"wide": 5, "narrow": 10, "images": 4}
 WHOLE_EPISODES = 20  # between checkpoints that cut them
 EVALUATED = 2000  # steps of an episode that an evaluation waits for at least
 UNSEEN, UNENDED = 1000, 5  # steps of an episode nobody has seen; looks, of one that outlasts one
-SCHEDULE, ENTROPY = "ppo.learning_rate_schedule", "ppo.entropy_coefficient"
 IMAGES_ENTROPY = 0.01  # of choices: without a bonus a policy of images is sure too early
 CLIP, IMAGES_CLIP = 0.2, 0.1
 LONG = 50  # batches: in so many a rate that stays high undoes what it has learned
@@ -49,26 +48,33 @@ def choose(config: Config, facts: Facts, ranks: int = 1) -> list[Choice]:
     kind = _kind(config, facts, num_envs)
     num_steps, why_steps = _num_steps(config, facts, num_envs, kind)
     batches = config.train.total_timesteps // (num_envs * num_steps)
-    parts = _num_minibatches(num_envs, num_steps, ranks, kind, config)
-    found = {
-        "env.num_envs": Choice("env.num_envs", num_envs, why_envs),
-        "ppo.num_steps": Choice("ppo.num_steps", num_steps, why_steps),
-        "ppo.num_epochs": Choice("ppo.num_epochs", EPOCHS[kind]),
-        "ppo.num_minibatches": Choice("ppo.num_minibatches", parts),
-        **{name: Choice(name, value) for name, value in RECIPES[kind].items()},
-        **(_of_actions(facts.action_entries, num_envs // ranks) if kind == "narrow" else {}),
-        **({ENTROPY: Choice(ENTROPY, 0.0)} if facts.action_entries else {}),
-        **({SCHEDULE: Choice(SCHEDULE, "linear")} if batches >= LONG else {}),
-        **_beside(config, kind),
-        "train.checkpoint_interval": Choice(
-            "train.checkpoint_interval", _batches_between(facts, batches, num_steps)
-        ),
-        "evaluation.interval": Choice("evaluation.interval", max(10, batches // 4)),
-        "evaluation.max_steps": Choice("evaluation.max_steps", _longest_evaluated(config)),
+    found: dict[str, Any] = {
+        "env.num_envs": num_envs,
+        "ppo.num_steps": num_steps,
+        "ppo.num_epochs": EPOCHS[kind],
+        "ppo.num_minibatches": _num_minibatches(num_envs, num_steps, ranks, kind, config),
+        **RECIPES[kind],
+    }
+    if kind == "narrow":
+        found |= _of_actions(facts.action_entries, num_envs // ranks)
+    if facts.action_entries:
+        found["ppo.entropy_coefficient"] = 0.0
+    if batches >= LONG:
+        found["ppo.learning_rate_schedule"] = "linear"
+    found |= _beside(config, kind)
+    found |= {
+        "train.checkpoint_interval": _batches_between(facts, batches, num_steps),
+        "evaluation.interval": max(10, batches // 4),
+        "evaluation.max_steps": _longest_evaluated(config),
     }
     missing = config.open - found.keys()
     assert not missing, f"no rule for {sorted(missing)}"
-    return [choice for name, choice in found.items() if name in config.open]
+    reasons = {"env.num_envs": why_envs, "ppo.num_steps": why_steps}
+    return [
+        Choice(name, value, reasons.get(name, ""))
+        for name, value in found.items()
+        if name in config.open
+    ]
 
 
 def _kind(config: Config, facts: Facts, num_envs: int) -> str:
@@ -83,36 +89,29 @@ def _kind(config: Config, facts: Facts, num_envs: int) -> str:
 # What goes with a wide batch of few large gradient steps, with a narrow one of many, and with a
 # convolutional network, whose gradient steps are dear: the settings of PPO on Atari, see
 # docs/automatic.md.
+_WIDE: dict[str, Any] = {
+    "env.observation_scale": "deviation",
+    "network.shared_encoder": True,
+    "network.hidden_sizes": LAYERS,
+    "network.layer_norm": False,
+    "network.initial_log_std": 0.0,
+    "ppo.clip_epsilon": CLIP,
+    "ppo.learning_rate": 1e-3,
+    "ppo.learning_rate_schedule": "constant",
+    "ppo.entropy_coefficient": 0.0,
+    "ppo.gamma_schedule": "constant",
+    "ppo.noise": "white",
+    "ppo.target_kl": None,
+    "ppo.max_gamma": 0.999,
+}
 RECIPES: Mapping[str, dict[str, Any]] = {
-    "wide": {
-        "env.observation_scale": "deviation",
-        "network.shared_encoder": True,
-        "network.hidden_sizes": LAYERS,
-        "network.layer_norm": False,
-        "network.initial_log_std": 0.0,
-        "ppo.clip_epsilon": CLIP,
-        "ppo.learning_rate": 1e-3,
-        "ppo.learning_rate_schedule": "constant",
-        "ppo.entropy_coefficient": 0.0,
-        "ppo.gamma_schedule": "constant",
-        "ppo.noise": "white",
-        "ppo.target_kl": None,
-        "ppo.max_gamma": 0.999,
-    },
+    "wide": _WIDE,
     "images": {
-        "env.observation_scale": "deviation",
-        "network.shared_encoder": True,
-        "network.hidden_sizes": LAYERS,
-        "network.layer_norm": False,
-        "network.initial_log_std": 0.0,
+        **_WIDE,
         "ppo.clip_epsilon": IMAGES_CLIP,
         "ppo.learning_rate": 2.5e-4,
         "ppo.learning_rate_schedule": "linear",
         "ppo.entropy_coefficient": IMAGES_ENTROPY,
-        "ppo.gamma_schedule": "constant",
-        "ppo.noise": "white",
-        "ppo.target_kl": None,
-        "ppo.max_gamma": 0.999,
     },
     "narrow": {
         "env.observation_scale": "tails",
@@ -132,7 +131,7 @@ RECIPES: Mapping[str, dict[str, Any]] = {
 }
 
 
-def _of_actions(entries: int | None, num_envs: int) -> dict[str, Choice]:
+def _of_actions(entries: int | None, num_envs: int) -> dict[str, Any]:
     """What actions of numbers ask of a narrow batch: noise, and layers that can shape them.
 
     Args:
@@ -146,10 +145,10 @@ def _of_actions(entries: int | None, num_envs: int) -> dict[str, Choice]:
         log_std = round(max(LEAST_LOG_STD, 0.0 - 0.5 * math.log(entries)), 2)
         found["network.initial_log_std"] = log_std
         found["network.hidden_sizes"] = WIDE_LAYERS if entries >= MANY_NUMBERS else LAYERS
-    return {name: Choice(name, value) for name, value in found.items()}
+    return found
 
 
-def _beside(config: Config, kind: str) -> dict[str, Choice]:
+def _beside(config: Config, kind: str) -> dict[str, Any]:
     """What fits settings of the user's that exclude the usual choice."""
     found: dict[str, Any] = {}
     network, gamma = config.network, config.ppo.gamma
@@ -163,7 +162,7 @@ def _beside(config: Config, kind: str) -> dict[str, Choice]:
         found |= {"ppo.gamma_schedule": "constant", "ppo.max_gamma": max(gamma, 0.999)}
     if config.ppo.learning_rate_schedule == "kl" and RECIPES[kind]["ppo.target_kl"] is None:
         found["ppo.target_kl"] = FOLLOWED_KL
-    return {name: Choice(name, value) for name, value in found.items()}
+    return found
 
 
 def _num_envs(config: Config, facts: Facts, ranks: int) -> tuple[int, str]:
