@@ -18,7 +18,7 @@ from ppo.algorithm.discount import Discount
 from ppo.algorithm.eyes import build_eyes, encoder_parts
 from ppo.algorithm.learner import Learner
 from ppo.algorithm.optimizer import Adam, FlatParameters
-from ppo.algorithm.rewards import Rewards, RewardScale
+from ppo.algorithm.rewards import Rewards
 from ppo.algorithm.rollout.collect import Collector
 from ppo.algorithm.room import refuse_too_large
 from ppo.algorithm.targets import TargetSettings, by_component
@@ -223,8 +223,8 @@ def build_learner(
     )
     update = Update(objective, optimizer, ppo, seed)
     scales = ppo.reward_scaling == "return_std"
-    reward_scale = RewardScale(envs.num_envs, discount.total, scales).to(device)
-    rewards = Rewards(reward_scale, clips=ppo.reward_outlier == "clip")
+    clips = ppo.reward_outlier == "clip"
+    rewards = Rewards(envs.num_envs, discount.total, scales, clips).to(device)
     return Learner(
         config,
         objective,

@@ -81,7 +81,7 @@ class Learner(nn.Module):
             "rollbacks": 0,
             "slow_until": 0,
         }
-        self.discount, self.rewards, self.reward_scale = discount, rewards, rewards.scale
+        self.discount, self.reward_scale = discount, rewards
         self.prepare = Prepare(objective, settings, rewards, self.last_mean)
         self.examine = Examine(objective, optimizer.flat)
         self._run_as(graphs=switch.batch == 0)
@@ -277,7 +277,7 @@ class Learner(nn.Module):
         if values["reward_outliers"]:
             envs = self.collector.envs
             first_env = parallel.rank() * envs.num_envs
-            self.reports += self.rewards.report(rollout, envs.component_names, first_env)
+            self.reports += self.reward_scale.report(rollout, envs.component_names, first_env)
         self.reports += silence(values)
 
     def _record(

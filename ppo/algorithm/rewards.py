@@ -62,15 +62,18 @@ def clip_outliers(rewards: Tensor, valid: Tensor, center: tuple[Tensor, Tensor])
     return torch.where(valid.unsqueeze(-1), clipped, rewards)
 
 
-class RewardScale(nn.Module):
-    """`r / std(G)` with `G[t] = gamma * G[t-1] * (1 - ended) + r[t]`, one scale for all.
+class Rewards(nn.Module):
+    """Rewards of a rollout in the form that all later steps use: outliers clipped, then scaled.
+
+    Scaled: `r / std(G)` with `G[t] = gamma * G[t-1] * (1 - ended) + r[t]`, one scale for all.
 
     The statistic of Stable-Baselines3's VecNormalize and of Gymnasium's NormalizeReward, learned
     once a batch, without their absolute epsilon, prior and clip at 10: it keeps invariance to
     powers of two. Note that G sums past rewards, not future ones.
 
     Args:
-        gamma: [1] of the trainer, as it is then. enabled: otherwise rewards pass unchanged.
+        gamma: [1] of the trainer, as it is then.
+        scales: whether rewards are scaled. clips: whether outliers are, or only reported.
     """
 
     of_a_rank = ("carried",)  # it belongs to running episodes
@@ -80,9 +83,9 @@ class RewardScale(nn.Module):
     mean: Tensor  # [1] float64 of the discounted sums
     variance: Tensor  # [1] float64
 
-    def __init__(self, num_envs: int, gamma: Tensor, enabled: bool) -> None:
+    def __init__(self, num_envs: int, gamma: Tensor, scales: bool, clips: bool) -> None:
         super().__init__()
-        self.gamma, self.enabled = gamma, enabled
+        self.gamma, self.scales, self.clips = gamma, scales, clips
         self.register_buffer("carried", torch.zeros(num_envs))
         for name in ("count", "mean", "variance"):
             self.register_buffer(name, torch.zeros(1, dtype=torch.float64))
@@ -94,14 +97,24 @@ class RewardScale(nn.Module):
         Args:
             lengths: [N, 1] steps of the running episodes.
         """
-        if self.enabled:
+        if self.scales:
             self.carried.masked_fill_(lengths.squeeze(-1) == 0, 0.0)
 
     @torch.no_grad()
-    def forward(self, rewards: Tensor, ended: Tensor, valid: Tensor) -> Tensor:
+    def forward(self, rollout: Rollout) -> tuple[Tensor, dict[str, Tensor]]:
+        """Treated rewards [T, N, K], and figures of the rewards as they came."""
+        rewards, valid = rollout.rewards, rollout.valid
+        center = center_and_spread(rewards, valid)
+        found = reward_health(rewards, valid, center)
+        found["reward_outliers"] = find_outliers(rewards, valid, center).sum()
+        if self.clips:
+            rewards = clip_outliers(rewards, valid, center)
+        if self.scales:
+            rewards = self.scaled(rewards, rollout.ended, valid)
+        return rewards, found
+
+    def scaled(self, rewards: Tensor, ended: Tensor, valid: Tensor) -> Tensor:
         """Scaled rewards [T, N, K]; only steps that are valid [T, N] count in the statistic."""
-        if not self.enabled:
-            return rewards
         total = rewards.sum(-1)
         goes_on = torch.cat([torch.ones_like(ended[:1]), ~ended[:-1]]).to(total.dtype)
         first = total[0] + self.gamma * self.carried
@@ -116,27 +129,6 @@ class RewardScale(nn.Module):
         std = self.variance.sqrt()
         safe = torch.where(std > 0, std, torch.ones_like(std)).to(rewards.dtype)
         return rewards / safe
-
-
-class Rewards:
-    """Rewards of a rollout in the form that all later steps use.
-
-    Args:
-        scale: factor of all rewards. clips: outliers are clipped; else they are only reported.
-    """
-
-    def __init__(self, scale: RewardScale, clips: bool) -> None:
-        self.scale, self.clips = scale, clips
-
-    def __call__(self, rollout: Rollout) -> tuple[Tensor, dict[str, Tensor]]:
-        """Treated rewards [T, N, K], and figures of the rewards as they came."""
-        rewards, valid = rollout.rewards, rollout.valid
-        center = center_and_spread(rewards, valid)
-        found = reward_health(rewards, valid, center)
-        found["reward_outliers"] = find_outliers(rewards, valid, center).sum()
-        if self.clips:
-            rewards = clip_outliers(rewards, valid, center)
-        return self.scale(rewards, rollout.ended, valid), found
 
     def report(self, rollout: Rollout, names: tuple[str, ...], first_env: int) -> list[str]:
         """One sentence for each of the first few outliers: environment, step, component, size.

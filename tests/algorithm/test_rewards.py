@@ -6,7 +6,7 @@ import torch
 from value_tools import make_learner
 
 from ppo.algorithm.health import reward_health
-from ppo.algorithm.rewards import RewardScale, center_and_spread, clip_outliers, find_outliers
+from ppo.algorithm.rewards import Rewards, center_and_spread, clip_outliers, find_outliers
 from ppo.algorithm.snapshot import Snapshot
 
 OUTLIER = -65_882.0
@@ -131,7 +131,7 @@ def test_rewards_that_are_mostly_equal_have_no_outliers():
 def test_rewards_are_divided_by_the_deviation_of_their_discounted_sums():
     """As VecNormalize does, by a loop: sums of past rewards, from batch to batch."""
     draw = torch.Generator().manual_seed(0)
-    scale = RewardScale(3, torch.tensor([0.9]), enabled=True)
+    scale = Rewards(3, torch.tensor([0.9]), scales=True, clips=False)
     sums, seen = np.zeros(3), []
     for _ in range(3):
         rewards = torch.randn(20, 3, 2, generator=draw)
@@ -141,27 +141,27 @@ def test_rewards_are_divided_by_the_deviation_of_their_discounted_sums():
             sums = 0.9 * sums + rewards[t].sum(-1).double().numpy()
             seen += sums[valid[t].numpy()].tolist()
             sums[ended[t].numpy()] = 0.0
-        found = scale(rewards, ended, valid)
+        found = scale.scaled(rewards, ended, valid)
         torch.testing.assert_close(found, rewards / np.std(seen), rtol=1e-4, atol=1e-6)
 
 
 def test_a_reward_that_is_not_a_number_outlives_neither_its_batch_nor_a_rollback():
     """A simulator's; the batch itself is lost."""
-    scale = RewardScale(2, torch.tensor([0.9]), enabled=True)
+    scale = Rewards(2, torch.tensor([0.9]), scales=True, clips=False)
     rewards = torch.randn(20, 2, 1, generator=torch.Generator().manual_seed(0))
     ended, valid = torch.zeros(20, 2, dtype=torch.bool), torch.ones(20, 2, dtype=torch.bool)
-    scale(rewards, ended, valid)
+    scale.scaled(rewards, ended, valid)
     snapshot = Snapshot(scale)
     snapshot.take()
     kept = [scale.mean.clone(), scale.variance.clone(), scale.count.clone()]
     spoiled = rewards.clone()
     spoiled[7, 1] = torch.nan
-    scale(spoiled, ended, valid)
+    scale.scaled(spoiled, ended, valid)
     goes_on = scale.carried.clone()
     snapshot.roll_back()
     assert all(map(torch.equal, kept, [scale.mean, scale.variance, scale.count]))
     assert torch.equal(scale.carried, goes_on) and torch.isfinite(goes_on).all()
-    assert torch.isfinite(scale(rewards, ended, valid)).all()
+    assert torch.isfinite(scale.scaled(rewards, ended, valid)).all()
 
 
 def test_rows_that_are_no_steps_hide_no_outlier_and_make_none():
