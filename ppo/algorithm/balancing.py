@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from ppo.algorithm.gradients import norm_of, shared_parameters
 from ppo.algorithm.health import PROBE_SAMPLES, probe_index
 from ppo.algorithm.optimizer import FlatParameters
 from ppo.algorithm.update import UpdateTable
@@ -14,25 +15,39 @@ from ppo.core.data import Batch
 from ppo.losses.base import Knobs
 from ppo.losses.objective import Objective
 
+CRITIC_ENCODERS = ("agent.encoder.", "agent.critic_encoder.")
 
-def balanced_norms(
-    objective: Objective, flat: FlatParameters, batch: Batch, knobs: Knobs
-) -> Tensor:
-    """[J] gradient norms of the unweighted balanced losses, measured on a probe of the batch."""
+
+def shared_parameters(flat: FlatParameters) -> list[Tensor]:
+    """Parameters of the encoder whose features the critic and all auxiliary heads read."""
+    return [
+        parameter
+        for name, parameter in zip(flat.names, flat.parameters, strict=True)
+        if name.startswith(CRITIC_ENCODERS)
+    ]
+
+
+def norm_of(loss: Tensor, parameters: Sequence[Tensor]) -> Tensor:
+    """Norm of the gradient of `loss`; its graph is kept for the next loss."""
+    grads = torch.autograd.grad(
+        loss, parameters, retain_graph=True, allow_unused=True, materialize_grads=True
+    )
+    return torch.cat([grad.reshape(-1) for grad in grads]).norm()
+
+
+def show_gradients(objective: Objective, flat: FlatParameters, batch: Batch, knobs: Knobs) -> None:
+    """Let a balancer that goes by gradient norms learn those of a batch, before its update.
+
+    They are those of the unweighted balanced losses, measured on a probe of the batch.
+    """
+    if not objective.balancer.reads_gradients:
+        return
     parameters = shared_parameters(flat)
     limit = max(1, PROBE_SAMPLES // batch.length)  # with memory, whole sequences
     few = batch.select(probe_index(batch.num_sequences, batch.obs.device, limit))
     losses, _ = objective.terms(few, knobs)
-    return torch.stack(
-        [norm_of(losses[loss.name], parameters) for loss in objective.balanced_losses]
-    )
-
-
-def show_gradients(objective: Objective, flat: FlatParameters, batch: Batch, knobs: Knobs) -> None:
-    """Let a balancer that goes by gradient norms learn those of a batch, before its update."""
-    if objective.balancer.reads_gradients:
-        norms = parallel.mean_(balanced_norms(objective, flat, batch, knobs))
-        objective.balancer.observe_gradients(norms)
+    norms = [norm_of(losses[loss.name], parameters) for loss in objective.balanced_losses]
+    objective.balancer.observe_gradients(parallel.mean_(torch.stack(norms)))
 
 
 @torch.no_grad()

@@ -16,14 +16,13 @@ from ppo.algorithm import balancing
 from ppo.algorithm.discount import Discount
 from ppo.algorithm.examine import Examine
 from ppo.algorithm.health import Numbers
-from ppo.algorithm.kl_rate import KLRate
 from ppo.algorithm.optimizer import Adam
 from ppo.algorithm.record import EpisodeRows, Recorder, fault_of, reduce_table, to_host
 from ppo.algorithm.reported import Reported
 from ppo.algorithm.rewards import Rewards
 from ppo.algorithm.rollout.collect import Collector, Episodes
 from ppo.algorithm.rollout.exploration import NoiseColor
-from ppo.algorithm.schedules import in_force
+from ppo.algorithm.schedules import KLRate, in_force
 from ppo.algorithm.snapshot import Snapshot, of_a_rank, of_earlier_versions
 from ppo.algorithm.stopwatch import Stopwatch
 from ppo.algorithm.switch import Switch, eager_batches

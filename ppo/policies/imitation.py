@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ppo.algorithm.balancing import norm_of
 from ppo.algorithm.build import BALANCER_RATE, build_agent
 from ppo.algorithm.eyes import encoder_kind
-from ppo.algorithm.gradients import norm_of
 from ppo.config import Config
 from ppo.core.errors import UserError
 from ppo.core.layout import Layout

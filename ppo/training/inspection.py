@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from ppo.algorithm import health
 from ppo.algorithm.automatic import chosen
+from ppo.algorithm.balancing import norm_of, shared_parameters
 from ppo.algorithm.build import build_learner, place, prepare_torch
-from ppo.algorithm.gradients import norm_of, shared_parameters
 from ppo.algorithm.learner import Learner
 from ppo.config import Config
 from ppo.config.units import value_loss_unit

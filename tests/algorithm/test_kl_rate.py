@@ -7,7 +7,7 @@ import torch
 
 from ppo import Config
 from ppo.algorithm.build import build_environments, build_learner
-from ppo.algorithm.kl_rate import KLRate
+from ppo.algorithm.schedules import KLRate
 
 CPU = torch.device("cpu")
 TARGET = 0.01

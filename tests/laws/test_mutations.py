@@ -85,7 +85,7 @@ CHANGES = {
         "tests/algorithm/test_rewards.py",
     ),
     "the KL rate's factor missing from a checkpoint": (
-        "algorithm/kl_rate.py", "torch.ones((), dtype=torch.float64)",
+        "algorithm/schedules.py", "torch.ones((), dtype=torch.float64)",
         "torch.ones((), dtype=torch.float64), persistent=False", STATE,
     ),
     "the normalizer learns from rows that are no steps": (
