@@ -1,4 +1,4 @@
-"""The user's callbacks: made, called in every process alike, saved and resumed."""
+"""The user's callbacks: called in every process alike, saved and resumed."""
 
 from __future__ import annotations
 
@@ -9,32 +9,12 @@ from typing import Any
 
 from torch import Tensor
 
-from ppo.config import TrainConfig
-from ppo.core import imports, parallel
+from ppo.core import parallel
 from ppo.core.errors import RunError, UserError
-from ppo.core.registry import Part
 from ppo.core.signals import INTERRUPTED, SignalGuard
 from ppo.training.callback_state import pack, unpack
 
 States = tuple[dict[str, Any], dict[str, Tensor]]  # of callbacks: JSON, and the tensors in it
-
-
-def named(config: TrainConfig) -> list[Any]:
-    """The callbacks that `train.callbacks` names, with the arguments of `train.callbacks_kwargs`.
-
-    Raises:
-        UserError: one cannot be imported, or made with these arguments.
-    """
-    return [_named(spec, config) for spec in config.callbacks]
-
-
-def _named(spec: str, config: TrainConfig) -> Any:
-    kind = imports.load(spec, "train.callbacks")
-    kwargs = config.callbacks_kwargs.get(spec.partition(":")[2], {})
-    part = Part(f"train.callbacks: {spec}", kind, kwargs, own=True)
-    if not isinstance(kind, type):
-        raise part.error("must be a class")
-    return part()
 
 
 class Callbacks:
@@ -52,10 +32,6 @@ class Callbacks:
         self.record: dict[str, Any] | None = None
         self.restoring = False
         for callback in callbacks:
-            if isinstance(callback, type):
-                raise UserError(
-                    f"callbacks: {callback.__name__} is a class; write {callback.__name__}(...)"
-                )
             kind = type(callback).__name__
             count = sum(type(other).__name__ == kind for other in self.named.values())
             self.named[f"{kind}#{count + 1}" if count else kind] = callback

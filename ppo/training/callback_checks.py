@@ -1,4 +1,4 @@
-"""Whether callbacks can be called: one that no event reaches would be ignored without a word."""
+"""The callbacks of a run, each of which can be called: one that no event reaches is refused."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from ppo.config import TrainConfig
 from ppo.core import imports
 from ppo.core.errors import UserError, one_line
+from ppo.core.registry import Part
 from ppo.training.observers import Callback
 
 METHODS = (
@@ -44,31 +45,38 @@ def checked(callbacks: Any) -> list[Any]:
                 f"callbacks: {callback.__name__} is a function; write a class with "
                 f"on_batch(trainer, record) ({_methods()})"
             )
-        if not (isinstance(callback, type) or _answers(callback)):  # a class has its own message
+        if isinstance(callback, type):
+            raise UserError(
+                f"callbacks: {callback.__name__} is a class; write {callback.__name__}(...)"
+            )
+        if not _answers(callback):
             raise UserError(f"callbacks: {_name(callback)} {_none_of(callback)}")
     return found
 
 
-def check_named(config: TrainConfig) -> None:
-    """
+def named(config: TrainConfig) -> list[Any]:
+    """The callbacks that `train.callbacks` names, with the arguments of `train.callbacks_kwargs`.
+
     Raises:
-        UserError: a class that `train.callbacks` names lacks an argument, or has no method that is
-            ever called.
+        UserError: one cannot be imported or made, or has no method that is ever called.
     """
-    for spec in config.callbacks:
-        kind = imports.load(spec, "train.callbacks")
-        if not isinstance(kind, type):
-            continue  # refused where it is made
-        place = f"train.callbacks: {spec}"
-        name = spec.partition(":")[2]
-        given = config.callbacks_kwargs.get(name, {})
-        if needed := [word for word in _needed(kind) if word not in given]:
-            raise UserError(
-                f"{place}: it needs {', '.join(needed)}; write "
-                f"train.callbacks_kwargs.{name}.{needed[0]}=..."
-            )
-        if not (_answers(kind) or hasattr(kind, "__getattr__")):
-            raise UserError(f"{place}: {_none_of(kind)}")
+    return [_named(spec, config) for spec in config.callbacks]
+
+
+def _named(spec: str, config: TrainConfig) -> Any:
+    kind, name = imports.load(spec, "train.callbacks"), spec.partition(":")[2]
+    given = config.callbacks_kwargs.get(name, {})
+    part = Part(f"train.callbacks: {spec}", kind, given, own=True)
+    if not isinstance(kind, type):
+        raise part.error("must be a class")
+    if needed := [word for word in _needed(kind) if word not in given]:
+        raise UserError(
+            f"{part.place}: it needs {', '.join(needed)}; write "
+            f"train.callbacks_kwargs.{name}.{needed[0]}=..."
+        )
+    if not (_answers(kind) or hasattr(kind, "__getattr__")):
+        raise UserError(f"{part.place}: {_none_of(kind)}")
+    return part()
 
 
 def _answers(callback: Any) -> bool:

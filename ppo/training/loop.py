@@ -21,7 +21,8 @@ from ppo.runs.names import results_folder
 from ppo.runs.summary import RECENT_EPISODES
 from ppo.training import ending, opening
 from ppo.training import state as saving
-from ppo.training.callback_calls import Callbacks, States, named
+from ppo.training.callback_calls import Callbacks, States
+from ppo.training.callback_checks import named
 from ppo.training.evaluations import RunEvaluations
 from ppo.training.observers import Doctor, Mirroring, of_every_run, tell
 from ppo.training.saves import Saves

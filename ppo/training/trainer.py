@@ -14,7 +14,7 @@ from ppo.core.errors import UserError, one_line
 from ppo.core.metrics import clean
 from ppo.policies.evaluate import evaluate_policy
 from ppo.policies.policy import Policy
-from ppo.training.callback_checks import check_named, checked
+from ppo.training.callback_checks import checked
 from ppo.training.loop import Loop
 
 MAX_SHOWN = 60  # characters of a value in a message
@@ -54,7 +54,6 @@ class Trainer(Loop):
     ) -> None:
         _check_form(config)
         given = checked(callbacks)
-        check_named(config.train)
         run = None if resume is None else str(resume)
         super().__init__(config, results, env=env, callbacks=given, resume=run, console=console)
 
