@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,9 @@ from ppo.runs.summary import RECENT_EPISODES
 from ppo.training import ending, opening
 from ppo.training import state as saving
 from ppo.training.callback_calls import Callbacks, States
-from ppo.training.callback_checks import named
+from ppo.training.callback_checks import checked, named
 from ppo.training.evaluations import RunEvaluations
-from ppo.training.observers import Doctor, Mirroring, of_every_run, tell
+from ppo.training.observers import Doctor, Files, Mirroring, Report, TensorBoard
 from ppo.training.saves import Saves
 from ppo.training.settings import Settings
 from ppo.training.trackers import Trackers
@@ -39,12 +39,13 @@ class Loop:
         results: str | Path = "training_results",
         *,
         env: Any = None,
-        callbacks: Iterable[Any] = (),
-        resume: str | None = None,
+        callbacks: Any = (),
+        resume: str | Path | None = None,
         console: Any = None,
     ) -> None:
+        opening.check_form(config)
         self.results, self.here = results_folder(results), Path.cwd()
-        resume = mirror.local(resume, self.results) if resume else None
+        resume = mirror.local(str(resume), self.results) if resume else None
         mirror.check(config.train.mirror)
         self.folder = RunFolder.open(self.results, resume) if resume else None
         config = automatic.of_run(config, self.folder.path if self.folder else None)
@@ -56,7 +57,7 @@ class Loop:
         self.ranks = parallel.world_size()
         if parallel.rank() > 0:
             self.folder = None  # rank 0 alone reads and writes it
-        self.callbacks = Callbacks([*named(config.train), *callbacks])
+        self.callbacks = Callbacks([*named(config.train), *checked(callbacks)])
         self.trackers = Trackers(config.logging.trackers)
         config, self.given, self._notes = opening.settle_environment(config, env, self.ranks)
         self._waiting = console.waiting if console else lambda *_: contextlib.nullcontext()
@@ -76,7 +77,7 @@ class Loop:
         self.settings = Settings(config, self.learner)
         self.saves = Saves(self.learner, config.train.keep_checkpoints)
         self.doctor = Doctor(config)
-        self.observers = [*of_every_run(), self.trackers, Mirroring()]
+        self.observers: list[Any] = [Report(), Files(), TensorBoard(), self.trackers, Mirroring()]
         self.observers += [console] if console else []  # last: at the end it prints their faults
         self.recent: list[float] = []
         self.events: list[str] = []  # for the next record
@@ -200,13 +201,9 @@ class Loop:
         self.begun = True
         with parallel.together(self.device):
             if parallel.rank() == 0:
+                base = self.settings.base
                 self.folder, self.differs, changes = opening.open_folder(
-                    self.folder,
-                    self.results,
-                    self.settings.base,
-                    self.learner,
-                    self.here,
-                    self.given,
+                    self.folder, self.results, base, self.learner, self.here, self.given
                 )
                 self.events += changes
                 if not goes_on:
@@ -222,8 +219,9 @@ class Loop:
         self.events += self.callbacks.begin(self, self._guard, states)
 
     def _tell(self, event: str, *args: Any) -> None:
-        if self.folder is not None:
-            tell(self.observers, event, self, *args)
+        for observer in self.observers if self.folder is not None else ():
+            if method := getattr(observer, event, None):
+                method(self, *args)
 
     def _ask(self, event: str, *args: Any) -> BaseException | None:
         return self.callbacks.ask(self, self._guard, event, *args)

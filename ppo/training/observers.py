@@ -8,7 +8,6 @@ the trainer and change nothing about the training.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -54,14 +53,6 @@ class Callback:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes over what `state_dict` gave."""
-
-
-def tell(observers: Iterable[Any], event: str, *args: Any) -> None:
-    """Calls the method `event` of every observer that has one."""
-    for observer in observers:
-        method = getattr(observer, event, None)
-        if method is not None:
-            method(*args)
 
 
 class Files(Callback):
@@ -150,7 +141,7 @@ class Mirroring(Callback):
 
 
 class Report(Callback):
-    """report.html in the run folder. A fault in it is told and ends nothing."""
+    """report.html, before the folder is closed. A fault in it is told and ends nothing."""
 
     def on_end(self, trainer: Any, summary: dict[str, Any]) -> None:
         try:
@@ -172,11 +163,6 @@ class Report(Callback):
             Path(place),
         )
         trainer.folder.write_text("report.html", report(trainer.folder.path, ended))
-
-
-def of_every_run() -> list[Callback]:
-    """The observers that every run has; the report comes before the folder is closed."""
-    return [Report(), Files(), TensorBoard()]
 
 
 class Doctor(Callback):

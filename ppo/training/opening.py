@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
 from ppo.algorithm import automatic
 from ppo.algorithm.learner import Learner
 from ppo.config import Config, TrainConfig
-from ppo.core.errors import UserError
+from ppo.core.errors import UserError, one_line
 from ppo.envs.base import Environments
 from ppo.envs.given import Given, read, settle
 from ppo.policies.policy import load_policy
@@ -24,12 +25,24 @@ from ppo.training import state as saving
 from ppo.training.fine_tuning import adopt_actor, adopt_all
 
 
-class Opened(NamedTuple):
-    """A run's folder; what differs, and from what, for the header; events of changed settings."""
-
-    folder: RunFolder
-    differs: dict[str, Any]
-    events: list[str]
+def check_form(config: Any) -> None:
+    """
+    Raises:
+        UserError: it is no Config; says how to make one of it.
+    """
+    if isinstance(config, Config):
+        return
+    kind, make = f"a {type(config).__name__}", "load()"
+    if config is None:
+        kind = "None"
+    elif isinstance(config, type):
+        kind = f"the class {config.__name__}"
+    elif isinstance(config, str | Path):
+        kind = one_line(repr(str(config)))[:60]
+        make = f"load({kind})"
+    elif isinstance(config, Mapping):
+        make = "from_dict(...)"
+    raise UserError(f"Trainer: {kind} is no configuration; give a Config, such as Config.{make}")
 
 
 def initial_run(results: Path, train: TrainConfig) -> Path | None:
@@ -97,13 +110,16 @@ def open_folder(
     config: Config,
     learner: Learner,
     here: Path,
-    given: Given | None = None,
-) -> Opened:
+    given: Given | None,
+) -> tuple[RunFolder, dict[str, Any], list[str]]:
     """The run's folder, new or cut to the batches of the learner, and locked.
 
     Args:
         here: the folder in which the run was started.
         given: the environment, where it was given as an object.
+
+    Returns:
+        It; what differs, and from what, for the header; events of changed settings.
     """
     facts = provenance.collect(torch=torch, device=str(learner.device), folder=here)
     facts["code"] = trust.fingerprints(config)
@@ -122,7 +138,7 @@ def open_folder(
         folder.write_text("config.yaml", text)
     folder.write_json("provenance.json", facts)
     folder.set_status("running", **facts)
-    return Opened(folder, differs, events)
+    return folder, differs, events
 
 
 def _adopt_settings(

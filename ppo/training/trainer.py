@@ -5,16 +5,13 @@ from __future__ import annotations
 import copy
 import math
 import numbers
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-from ppo.config import Config
 from ppo.core.errors import UserError, one_line
 from ppo.core.metrics import clean
 from ppo.policies.evaluate import evaluate_policy
 from ppo.policies.policy import Policy
-from ppo.training.callback_checks import checked
 from ppo.training.loop import Loop
 
 MAX_SHOWN = 60  # characters of a value in a message
@@ -41,21 +38,6 @@ class Trainer(Loop):
         recent: returns of the last 100 episodes of training.
         notes: what the user should know at the start, in words.
     """
-
-    def __init__(
-        self,
-        config: Config,
-        results: str | Path = "training_results",
-        *,
-        env: Any = None,
-        callbacks: Any = (),
-        resume: str | Path | None = None,
-        console: Any = None,
-    ) -> None:
-        _check_form(config)
-        given = checked(callbacks)
-        run = None if resume is None else str(resume)
-        super().__init__(config, results, env=env, callbacks=given, resume=run, console=console)
 
     def train(
         self, batches: int | None = None, total_timesteps: int | None = None
@@ -214,23 +196,3 @@ def _is_count(value: Any) -> bool:
     """Whether it is a whole number from 1 on, such as 2e5."""
     is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     return is_number and math.isfinite(value) and value >= 1 and value == int(value)
-
-
-def _check_form(config: Any) -> None:
-    """
-    Raises:
-        UserError: it is no Config; says how to make one of it.
-    """
-    if isinstance(config, Config):
-        return
-    kind, make = f"a {type(config).__name__}", "load()"
-    if config is None:
-        kind = "None"
-    elif isinstance(config, type):
-        kind = f"the class {config.__name__}"
-    elif isinstance(config, str | Path):
-        kind = one_line(repr(str(config)))[:MAX_SHOWN]
-        make = f"load({kind})"
-    elif isinstance(config, Mapping):
-        make = "from_dict(...)"
-    raise UserError(f"Trainer: {kind} is no configuration; give a Config, such as Config.{make}")
