@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from gymnasium.envs.registration import EnvSpec
 
-from ppo.core.blame import raised
+from ppo.core.blame import brief, raised
 from ppo.core.errors import EnvironmentFault, UserError
 from ppo.envs.base import Environments
 from ppo.envs.factory import Factory
@@ -72,7 +72,6 @@ def evaluate(
         UserError: the policy does not fit the environment, or there is no such environment.
         EnvironmentFault: the environment failed.
     """
-    _check(episodes, seed)
     if not isinstance(policy, Policy | str | os.PathLike):
         raise UserError(
             f"evaluate: a {type(policy).__name__} is no policy; give a run folder or a Policy, "
@@ -100,7 +99,8 @@ def evaluate_policy(
     """
     from ppo.envs.make import make_environments
 
-    _check(episodes, seed)
+    check_whole("evaluate: episodes", episodes, 1)
+    check_whole("evaluate: seed", seed, 0)
     given = env if env is None or isinstance(env, Given) else read(env)
     fits = (given and given.num_envs) or EVALUATION_ENVS  # of an object that exists once
     count, cpu = min(episodes, EVALUATION_ENVS, fits), torch.device("cpu")
@@ -123,13 +123,15 @@ def evaluate_policy(
             played.close()
 
 
-def _check(episodes: Any, seed: Any) -> None:
-    for name, value, least in (("episodes", episodes, 1), ("seed", seed, 0)):
-        whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-        if not whole or value < least:
-            raise UserError(
-                f"evaluate: {name}: {value!r}; allowed: a whole number, {least} or more"
-            )
+def check_whole(name: str, value: Any, least: int, most: int | None = None) -> None:
+    """
+    Raises:
+        UserError: it is no whole number from `least` to `most` (None: there is no most).
+    """
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not whole or value < least or (most is not None and value > most):
+        end = "or more" if most is None else f"to {most}"
+        raise UserError(f"{name}: {brief(value)}; allowed: a whole number, {least} {end}")
 
 
 def _tell(note: str) -> None:

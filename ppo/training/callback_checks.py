@@ -9,7 +9,8 @@ from typing import Any
 
 from ppo.config import TrainConfig
 from ppo.core import imports
-from ppo.core.errors import UserError, one_line
+from ppo.core.blame import brief
+from ppo.core.errors import UserError
 from ppo.core.registry import Part
 from ppo.training.observers import Callback
 
@@ -28,7 +29,6 @@ ELSEWHERE = {  # of Stable-Baselines3
     "_on_training_start": "on_start",
     "_on_training_end": "on_end",
 }
-MAX_SHOWN = 60  # characters of an object
 
 
 def checked(callbacks: Any) -> list[Any]:
@@ -109,7 +109,7 @@ def _methods() -> str:
 def _name(callback: Any) -> str:
     """The class of a user's object; a plain value as it is."""
     if type(callback).__module__ == "builtins":
-        return one_line(repr(callback))[:MAX_SHOWN]
+        return brief(callback, longest=60)
     return type(callback).__name__
 
 

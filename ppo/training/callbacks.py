@@ -10,19 +10,8 @@ import numpy as np
 
 from ppo.core.errors import EnvironmentFault, UserError
 from ppo.insight.rules import FATAL
-from ppo.policies.evaluate import render
+from ppo.policies.evaluate import check_whole, render
 from ppo.training.observers import Callback
-
-
-def _check_whole(name: str, value: Any, least: int, most: int | None = None) -> None:
-    """
-    Raises:
-        UserError: it is no whole number from `least` to `most` (None: there is no most).
-    """
-    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if not whole or value < least or (most is not None and value > most):
-        end = "or more" if most is None else f"to {most}"
-        raise UserError(f"{name}: {value!r}; allowed: a whole number, {least} {end}")
 
 
 class StopAtReturn(Callback):
@@ -35,7 +24,7 @@ class StopAtReturn(Callback):
     """
 
     def __init__(self, value: float, episodes: int = 100) -> None:
-        _check_whole("StopAtReturn: episodes", episodes, 1, 100)
+        check_whole("StopAtReturn: episodes", episodes, 1, 100)
         number: Any = value
         if not isinstance(number, numbers.Real) or not math.isfinite(number):
             raise UserError(f"StopAtReturn: value: {value!r}; allowed: a finite number")
@@ -62,7 +51,7 @@ class StopAtNoImprovement(Callback):
     """
 
     def __init__(self, evaluations: int = 10) -> None:
-        _check_whole("StopAtNoImprovement: evaluations", evaluations, 1)
+        check_whole("StopAtNoImprovement: evaluations", evaluations, 1)
         self.evaluations = evaluations
         self.best: float | None = None
         self.since = 0  # evaluations since the best one
@@ -106,8 +95,8 @@ class RecordVideo(Callback):
     """
 
     def __init__(self, every: int = 100, seed: int = 0) -> None:
-        _check_whole("RecordVideo: every", every, 1)
-        _check_whole("RecordVideo: seed", seed, 0)
+        check_whole("RecordVideo: every", every, 1)
+        check_whole("RecordVideo: seed", seed, 0)
         self.every, self.seed = every, seed
         self.cannot = False
 

@@ -13,7 +13,8 @@ import torch
 from ppo.algorithm import automatic
 from ppo.algorithm.learner import Learner
 from ppo.config import Config, TrainConfig
-from ppo.core.errors import UserError, one_line
+from ppo.core.blame import brief
+from ppo.core.errors import UserError
 from ppo.envs.base import Environments
 from ppo.envs.given import Given, read, settle
 from ppo.policies.policy import load_policy
@@ -38,7 +39,7 @@ def check_form(config: Any) -> None:
     elif isinstance(config, type):
         kind = f"the class {config.__name__}"
     elif isinstance(config, str | Path):
-        kind = one_line(repr(str(config)))[:60]
+        kind = brief(str(config), longest=60)
         make = f"load({kind})"
     elif isinstance(config, Mapping):
         make = "from_dict(...)"

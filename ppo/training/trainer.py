@@ -8,13 +8,12 @@ import numbers
 from collections.abc import Callable
 from typing import Any
 
-from ppo.core.errors import UserError, one_line
+from ppo.core.blame import brief
+from ppo.core.errors import UserError
 from ppo.core.metrics import clean
 from ppo.policies.evaluate import evaluate_policy
 from ppo.policies.policy import Policy
 from ppo.training.loop import Loop
-
-MAX_SHOWN = 60  # characters of a value in a message
 
 
 class Trainer(Loop):
@@ -64,7 +63,7 @@ class Trainer(Loop):
             raise UserError("train: give batches or total_timesteps, not both")
         for name, value in (("batches", batches), ("total_timesteps", total_timesteps)):
             if value is not None and not _is_count(value):
-                shown = one_line(repr(value))[:MAX_SHOWN]
+                shown = brief(value, longest=60)
                 raise UserError(f"train: {name}: {shown}; allowed: a whole number, 1 or more")
         if self._guard is not None:
             raise UserError("train: it is being trained already; a callback cannot train")
@@ -133,10 +132,9 @@ class Trainer(Loop):
                 raise TypeError
             record[f"custom/{name}"] = clean(value)
         except (TypeError, ValueError, RuntimeError):  # the last of a tensor of several
-            shown = one_line(repr(value))[:MAX_SHOWN]
             raise UserError(
-                f"log: {name}: {shown} is not a number; allowed: int, float, bool, an array or a "
-                "tensor of one number, None"
+                f"log: {name}: {brief(value, longest=60)} is not a number; allowed: int, float, "
+                "bool, an array or a tensor of one number, None"
             ) from None
 
     def set(self, key: str, value: Any) -> None:
