@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +18,7 @@ from ppo.envs.precision import of_both_halves
 from ppo.policies.demonstrations import Demonstrations, write
 from ppo.policies.evaluate import on_variant
 from ppo.policies.play import longest, shares
-from ppo.policies.policy import load_policy
+from ppo.policies.policy import load_policy, say
 
 PLAYED_ENVS = 64  # at most, whose episodes are recorded
 EXPERTS = ("DoubleIntegrator-v0",)
@@ -170,7 +169,7 @@ def demonstrate(
         num_envs=min(num_episodes, PLAYED_ENVS),
     ) as envs:
         for note in policy.check_environments(envs, str(run)) if policy else ():
-            print(f"note: {note}", file=sys.stderr)
+            say(note)
         recording = record(envs, act, num_episodes, forget, max_steps)._replace(env_id=env.id)
     write(path, recording.steps)
     return recording

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import numbers
 import os
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from ppo.envs.wrapping import closing, make_single
 from ppo.policies.pictures import picture
 from ppo.policies.play import EVALUATION_ENVS, longest
 from ppo.policies.play import evaluate as play_episodes
-from ppo.policies.policy import Policy, load_policy
+from ppo.policies.policy import Policy, load_policy, say
 from ppo.runs import files
 from ppo.runs.summary import changes_between
 
@@ -113,10 +112,10 @@ def evaluate_policy(
     played.run_seed = seed
     try:
         for note in policy.check_environments(played, name):
-            _tell(note)
+            say(note)
         limit = longest(policy.config)
         return play_episodes(
-            played, policy, episodes, seed, deterministic, max_steps=limit, note=_tell
+            played, policy, episodes, seed, deterministic, max_steps=limit, note=say
         )
     finally:
         if envs is None:
@@ -132,10 +131,6 @@ def check_whole(name: str, value: Any, least: int, most: int | None = None) -> N
     if not whole or value < least or (most is not None and value > most):
         end = "or more" if most is None else f"to {most}"
         raise UserError(f"{name}: {brief(value)}; allowed: a whole number, {least} {end}")
-
-
-def _tell(note: str) -> None:
-    print(f"note: {note}", file=sys.stderr)
 
 
 def on_variant(policy: Policy, overrides: Sequence[str]) -> list[str]:

@@ -184,10 +184,10 @@ def load_policy(
     folder = RunFolder.open(Path(results), str(run))
     config, notes = Config.load_run(folder.path / "config.yaml")
     for changed in code.check(config, folder, trust):
-        print(f"note: {changed}", file=sys.stderr)
+        say(changed)
     loaded = checkpoint_of(folder, which)
     for note in notes:
-        print(f"note: {folder.name} was trained with {note}", file=sys.stderr)
+        say(f"{folder.name} was trained with {note}")
     try:
         policy = policy_of(loaded, config)
     except RuntimeError as error:
@@ -202,6 +202,11 @@ def load_policy(
     kind = "best" if loaded.path.name.startswith("best") else "latest"
     policy.checkpoint = f"{kind} checkpoint, batch {loaded.batch}"
     return policy
+
+
+def say(note: str) -> None:
+    """A line for the user beside what a mode prints."""
+    print(f"note: {note}", file=sys.stderr)
 
 
 def checkpoint_of(folder: RunFolder, which: str = "best") -> checkpoint.Checkpoint:

@@ -21,7 +21,7 @@ from ppo.policies.demonstrate import PLAYED_ENVS, REPORTS_ERROR, record
 from ppo.policies.demonstrations import read
 from ppo.policies.imitation import Imitator
 from ppo.policies.play import evaluate
-from ppo.policies.policy import Policy
+from ppo.policies.policy import Policy, say
 from ppo.runs import checkpoint, provenance, trust
 from ppo.runs.folder import RunFolder
 from ppo.runs.names import refuse_unwritable, results_folder
@@ -61,15 +61,11 @@ def imitator_for(config: Config, data: Path, envs: Environments) -> Imitator:
 def assess(config: Config, envs: Environments, policy: Policy, episodes: int) -> dict[str, Any]:
     """Return, success rate and, where observations say it, the mean final error."""
     limit = config.evaluation.max_steps
-    result = evaluate(envs, policy, episodes, config.system.seed, max_steps=limit, note=_tell)
+    result = evaluate(envs, policy, episodes, config.system.seed, max_steps=limit, note=say)
     if config.env.id in REPORTS_ERROR:
         errors = record(envs, policy.act, episodes, policy.reset).final_errors
         result["final_error"] = float(errors.mean())
     return result
-
-
-def _tell(note: str) -> None:
-    print(f"note: {note}", file=sys.stderr)
 
 
 def pretrain(config: Config, data: Path, results: Path, tell: Any = None) -> Pretrained:
