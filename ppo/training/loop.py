@@ -20,13 +20,12 @@ from ppo.runs.folder import RunFolder
 from ppo.runs.names import results_folder
 from ppo.runs.summary import RECENT_EPISODES
 from ppo.training import ending, opening
-from ppo.training import state as saving
 from ppo.training.callback_calls import Callbacks, States
 from ppo.training.callback_checks import checked, named
 from ppo.training.evaluations import RunEvaluations
 from ppo.training.observers import Doctor, Files, Mirroring, Report, TensorBoard
-from ppo.training.saves import Saves
 from ppo.training.settings import Settings
+from ppo.training.state import Saves, differences
 from ppo.training.trackers import Trackers
 
 
@@ -295,7 +294,7 @@ class Loop:
         self.evaluation_due = meta.get("evaluation_due", False)
         self._stop = meta.get("stop")
         self.events = [*meta.get("events", []), *found.rejected]
-        self.events += saving.differences(found, self.learner)
+        self.events += differences(found, self.learner)
         self.events += self.settings.load(meta.get("moved", {}))
         self._recalled = meta.get("findings")
         return meta.get("callbacks", {}), tensors

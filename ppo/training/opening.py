@@ -12,6 +12,7 @@ import torch
 
 from ppo.algorithm import automatic
 from ppo.algorithm.learner import Learner
+from ppo.algorithm.schedules import scheduled
 from ppo.config import Config, TrainConfig
 from ppo.core.blame import brief
 from ppo.core.errors import UserError
@@ -22,8 +23,12 @@ from ppo.runs import provenance, trust
 from ppo.runs.folder import RunFolder
 from ppo.runs.names import find_run
 from ppo.runs.summary import changed_settings, keep_former_settings
-from ppo.training import state as saving
 from ppo.training.fine_tuning import adopt_actor, adopt_all
+
+SCHEDULES = {  # number in `ppo`: its schedule
+    "learning_rate": "learning_rate_schedule",
+    "clip_epsilon": "clip_schedule",
+}
 
 
 def check_form(config: Any) -> None:
@@ -153,8 +158,28 @@ def _adopt_settings(
         return {}, []
     events = [f"resumed with {change}" for change in former.changes]
     if former.config is not None:
-        events += saving.jumps(former.config, config, counters)
+        events += _jumps(former.config, config, counters)
     return {"previous": f"batch {counters['batch']}", "differs": former.changes}, events
+
+
+def _jumps(former: Config, config: Config, counters: dict[str, int]) -> list[str]:
+    """What a schedule gives from now on, where the former settings would give something else."""
+    lines = []
+    for name, schedule in SCHEDULES.items():
+        kinds = {getattr(whose.ppo, schedule) for whose in (former, config)}
+        values = []
+        for whose in (former, config):
+            kind, start = getattr(whose.ppo, schedule), getattr(whose.ppo, name)
+            progress = min(1.0, counters["env_steps"] / whose.train.total_timesteps)
+            known = kind in ("constant", "linear")
+            values.append(scheduled(start, kind, progress) if known else None)
+        then, now = values
+        if kinds != {"constant"} and None not in values and then != now:
+            lines.append(
+                f"from batch {counters['batch']} on ppo.{name} is {now:.4g} "
+                f"({then:.4g} by the former settings)"
+            )
+    return lines
 
 
 def _checkpoint_size(learner: Learner) -> int:

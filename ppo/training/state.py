@@ -1,4 +1,4 @@
-"""What a checkpoint of a run holds, gathered from all processes, and the way back from it.
+"""Saving a run and finding it again: what its checkpoints hold, gathered from all processes.
 
 Parameters and statistics are equal on all ranks and saved once. Environments, running episodes and
 discounted sums belong to a rank: those of rank 1 are saved as `rank1.collector.sums` and so on.
@@ -7,6 +7,7 @@ discounted sums belong to a rank: those of rank 1 are saved as `rank1.collector.
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import safetensors.torch
@@ -15,7 +16,6 @@ from torch import Tensor
 
 from ppo.algorithm import switch
 from ppo.algorithm.learner import Learner
-from ppo.algorithm.schedules import scheduled
 from ppo.algorithm.snapshot import TENSORS_ADDED_LATER
 from ppo.config import Config
 from ppo.core import parallel
@@ -26,13 +26,97 @@ from ppo.runs import checkpoint
 from ppo.runs.checkpoint import Checkpoint
 from ppo.runs.folder import RunFolder
 from ppo.runs.summary import changes_between
+from ppo.training.callback_state import PREFIX
 
 # What the shapes of weights and of the critic's statistics follow from.
 SHAPING = ("network.", "auxiliary.", "balancing.", "ppo.value_", "ppo.return_", "ppo.normalize_r")
-SCHEDULES = {  # number in `ppo`: its schedule
-    "learning_rate": "learning_rate_schedule",
-    "clip_epsilon": "clip_schedule",
-}
+
+
+class Saves:
+    """Checkpoints of one run.
+
+    Args:
+        keep: how many of the newest stay.
+
+    Attributes:
+        restarted_at: batch at which environments without a state were started anew.
+    """
+
+    def __init__(self, learner: Learner, keep: int) -> None:
+        self.learner, self.keep = learner, keep
+        self.device = learner.device
+        self.restarted_at = -1
+
+    @property
+    def _restarts(self) -> bool:
+        return self.learner.collector.envs.restore_level == "boundary"
+
+    def save(
+        self,
+        folder: RunFolder | None,
+        meta: dict[str, Any],
+        tensors: dict[str, Tensor],
+        regular: bool,
+        best: bool = False,
+    ) -> Path | None:
+        """The checkpoint's path; None where this process has no folder.
+
+        Args:
+            meta, tensors: what there is beside the learner.
+            regular: a run that is never interrupted saves here too.
+        """
+        batch = self.learner.counters["batch"]
+        if regular and self._restarts and self.restarted_at != batch:
+            # Its state cannot be saved, so every run starts its episodes anew here: a resumed run
+            # then equals one that was never stopped.
+            self.learner.collector.reset()
+            self.restarted_at = batch
+        exact = not self._restarts or self.restarted_at == batch
+        meta = {**facts(self.learner), **meta, "exact": exact}
+        everything = gather(self.learner) | tensors
+        with parallel.together(self.device):
+            if folder is None:
+                return None
+            return checkpoint.save(folder, batch, everything, meta, keep=self.keep, best=best)
+
+    def load(self, folder: RunFolder | None) -> tuple[Checkpoint, dict[str, Tensor]] | None:
+        """The learner goes to where the run stopped; None where it has no checkpoint yet.
+
+        Returns:
+            The checkpoint, and the tensors that were given to `save`.
+
+        Raises:
+            UserError: it had one, and it is gone.
+        """
+        found = None
+        with parallel.together(self.device):
+            if folder is not None:
+                folder.lock()
+                folder.remove_stale()
+                found = find(folder, self.learner)
+                # One that is killed may have none yet; these saved at their end.
+                if found is None and folder.status() in ("finished", "interrupted"):
+                    if number := len(folder.records()):
+                        raise UserError(
+                            f"--resume {folder.name}: its checkpoints are gone, without which its "
+                            f"{number} batches cannot go on; begin a new run"
+                        )
+                if found is not None and folder.status() == "finished":
+                    found.meta["stop"] = None  # that a callback ended it: it is to go on now
+                checkpoint.tidy(folder, self.keep)
+        found = share(found, self.device)
+        if found is None:
+            return None
+        own = of_this_rank(found.tensors)
+        others = {name: own.pop(name) for name in list(own) if name.startswith(PREFIX)}
+        self.learner.load_state_dict(own)
+        self.learner.counters.update(found.meta["counters"])
+        self.learner.wall_time = found.meta["wall_time_s"]
+        self.learner.timing.update(found.meta.get("timing", {}))
+        saved, mine = found.meta.get("graphs"), self.learner.switch
+        self.learner.switch = switch.resumed(saved, mine, self.device)
+        self.restarted_at = found.batch if found.meta.get("exact", True) else -1
+        return found, others
 
 
 def gather(learner: Learner) -> dict[str, Tensor]:
@@ -170,26 +254,6 @@ def changes(found: Checkpoint, learner: Learner, name: str) -> list[str]:
         )
     trained = meta["observation_space"], meta["action_space"]
     return refuse_changes(trained, envs, name, meta.get("num_mask"))
-
-
-def jumps(former: Config, config: Config, counters: dict[str, int]) -> list[str]:
-    """What a schedule gives from now on, where the former settings would give something else."""
-    lines = []
-    for name, schedule in SCHEDULES.items():
-        kinds = {getattr(whose.ppo, schedule) for whose in (former, config)}
-        values = []
-        for whose in (former, config):
-            kind, start = getattr(whose.ppo, schedule), getattr(whose.ppo, name)
-            progress = min(1.0, counters["env_steps"] / whose.train.total_timesteps)
-            known = kind in ("constant", "linear")
-            values.append(scheduled(start, kind, progress) if known else None)
-        then, now = values
-        if kinds != {"constant"} and None not in values and then != now:
-            lines.append(
-                f"from batch {counters['batch']} on ppo.{name} is {now:.4g} "
-                f"({then:.4g} by the former settings)"
-            )
-    return lines
 
 
 def differences(found: Checkpoint, learner: Learner) -> list[str]:
