@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from ppo.config import Config
 from ppo.config.automatic import AUTO
 from ppo.core import parallel
 from ppo.core.errors import UserError
+from ppo.core.figures import written
 from ppo.envs.base import Environments
 from ppo.envs.given import Given
 from ppo.envs.look import Facts, facts_of
@@ -61,8 +63,8 @@ def lines(choices: list[Choice], config: Config, look: int) -> list[str]:
     if reasons:
         reasons += f" (a look of {look:,} steps)" if look else ""
         found.append(f"auto: {num_envs:,} environments x {num_steps:,} steps: {reasons}")
-    rest = [
-        f"{_short(choice.name)} {_text(choice.value)}"
+    rest = [  # without a section that goes without saying
+        f"{re.sub('^(ppo|network|env)[.]', '', choice.name)} {shown(choice.value)}"
         for choice in choices
         if choice.name not in ("env.num_envs", "ppo.num_steps")
     ]
@@ -71,17 +73,9 @@ def lines(choices: list[Choice], config: Config, look: int) -> list[str]:
     return found
 
 
-def _short(name: str) -> str:
-    """Without a section that goes without saying."""
-    return name.removeprefix("ppo.").removeprefix("network.").removeprefix("env.")
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def shown(value: Any) -> str:
+    """A value of a setting in a line for the user."""
+    return f"{value:g}" if isinstance(value, float) else written(value)
 
 
 LEARNED = ("network.", "ppo.gamma_schedule")  # what a policy that was learned is made of

@@ -167,14 +167,17 @@ def _jumps(former: Config, config: Config, counters: dict[str, int]) -> list[str
     lines = []
     for name, schedule in SCHEDULES.items():
         kinds = {getattr(whose.ppo, schedule) for whose in (former, config)}
-        values = []
-        for whose in (former, config):
-            kind, start = getattr(whose.ppo, schedule), getattr(whose.ppo, name)
-            progress = min(1.0, counters["env_steps"] / whose.train.total_timesteps)
-            known = kind in ("constant", "linear")
-            values.append(scheduled(start, kind, progress) if known else None)
-        then, now = values
-        if kinds != {"constant"} and None not in values and then != now:
+        if "linear" not in kinds or "kl" in kinds:
+            continue
+        then, now = (
+            scheduled(
+                getattr(whose.ppo, name),
+                getattr(whose.ppo, schedule),
+                min(1.0, counters["env_steps"] / whose.train.total_timesteps),
+            )
+            for whose in (former, config)
+        )
+        if then != now:
             lines.append(
                 f"from batch {counters['batch']} on ppo.{name} is {now:.4g} "
                 f"({then:.4g} by the former settings)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ppo.algorithm.automatic import shown
 from ppo.algorithm.learner import Learner
 from ppo.config import Config
 from ppo.core.errors import UserError
@@ -21,13 +22,16 @@ class Settings:
     """The settings in force.
 
     Attributes:
-        base: as the run was started or resumed; what its config.yaml holds.
-        config: `base` with what has moved since.
+        base: as the run was started or resumed; what its config.yaml holds. `config` is that with
+            what has moved since.
     """
 
     def __init__(self, config: Config, learner: Learner) -> None:
-        self.base = self.config = config
-        self._learner = learner
+        self.base, self._learner = config, learner
+
+    @property
+    def config(self) -> Config:
+        return self._learner.config
 
     def set(self, key: str, value: Any) -> str | None:
         """Moves a setting from the next batch on; returns the event, or None where nothing moved.
@@ -42,9 +46,8 @@ class Settings:
             )
         before = self._get(key)
         self._learner.take_over(self._with(key, _plain(value)))
-        self.config = self._learner.config
         now = self._get(key)
-        return None if now == before else f"{key}: {_text(before)} -> {_text(now)}"
+        return None if now == before else f"{key}: {shown(before)} -> {shown(now)}"
 
     def state(self) -> dict[str, Any]:
         """What has moved: its value at the start and now, by key."""
@@ -55,14 +58,13 @@ class Settings:
         """Moves on from the start; events for settings that the user has changed since."""
         events = []
         self._learner.take_over(self.base)
-        self.config = self.base
         for key, (start, value) in state.items():
             if self._get(key) == start:
                 self.set(key, value)
             else:
                 events.append(
-                    f"resumed with {key}={_text(self._get(key))}; it had moved from {_text(start)} "
-                    f"to {_text(value)}"
+                    f"resumed with {key}={shown(self._get(key))}; it had moved from {shown(start)} "
+                    f"to {shown(value)}"
                 )
         return events
 
@@ -82,7 +84,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _plain(number) for name, number in value.items()}
     return value.item() if hasattr(value, "item") else value
-
-
-def _text(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
