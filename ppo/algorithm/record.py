@@ -45,10 +45,9 @@ def reduce_table(table: UpdateTable, max_grad_norm: float) -> dict[str, float]:
             out[name] = _mean_weight(column[name][used], column[f"loss/{name[7:]}"][used])
     norms = column["grad_norm"]
     finite = used & np.isfinite(norms)
-    out["grad_norm"] = float(norms[finite].mean()) if finite.any() else math.nan
+    out["grad_norm"] = _mean(norms[finite])
     largest = column.get("largest_norm", norms)  # of the groups that are clipped one by one
-    cut = float(largest[finite].mean()) if finite.any() else math.nan
-    out["grad_clip_factor"] = cut / max_grad_norm
+    out["grad_clip_factor"] = _mean(largest[finite]) / max_grad_norm
     out["grad_clipped_fraction"] = float((largest[used] > max_grad_norm).mean())
     out["skipped_minibatches"] = float((running & (column["taken"] == 0)).sum())
     out["num_minibatches"] = float(running.sum())
@@ -137,23 +136,13 @@ class EpisodeRows:
 
     def summary(self, limit: int | None) -> dict[str, float]:
         """Means over the episodes; NaN where there are none."""
-        if not len(self):
-            names = (
-                "mean_episode_return",
-                "mean_episode_length",
-                "success_rate",
-                "timeout_share",
-                "at_limit_share",
-            )
-            return dict.fromkeys(names, math.nan)
-        known = self.success[~np.isnan(self.success)]
-        longest = float("inf") if limit is None else limit
+        longest = math.inf if limit is None else limit
         return {
-            "mean_episode_return": float(self.returns.mean()),
-            "mean_episode_length": float(self.lengths.mean()),
-            "success_rate": float(known.mean()) if known.size else math.nan,
-            "timeout_share": float(self.truncated.mean()),
-            "at_limit_share": float((self.lengths >= longest).mean()),
+            "mean_episode_return": _mean(self.returns),
+            "mean_episode_length": _mean(self.lengths),
+            "success_rate": _mean(self.success[~np.isnan(self.success)]),
+            "timeout_share": _mean(self.truncated),
+            "at_limit_share": _mean(self.lengths >= longest),
         }
 
     def csv_rows(self, batch: int, names: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -169,6 +158,10 @@ class EpisodeRows:
             }
             for i, env in enumerate(self.envs)
         ]
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if values.size else math.nan
 
 
 def component_values(

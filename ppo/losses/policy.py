@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from ppo.config import PPOConfig
 from ppo.core.data import Batch, Prediction
 from ppo.functional.moments import masked_mean
@@ -23,7 +21,9 @@ class PolicyLoss(Loss):
         self.per_minibatch = config.normalize_advantages == "minibatch"
 
     def __call__(self, prediction: Prediction, batch: Batch, knobs: Knobs) -> Term:
-        weights, advantages = batch.valid, self._advantages(batch)
+        weights, advantages = batch.valid, batch.advantages
+        if self.per_minibatch:
+            advantages = normalize_advantages(advantages, weights)
         log_prob = self.distribution.log_prob(prediction.policy, batch.actions)
         log_ratio = log_prob - batch.old_log_probs
         ratio = log_ratio.exp()
@@ -37,9 +37,3 @@ class PolicyLoss(Loss):
             "ratio_deviation": deviation,
         }
         return Term(loss, {name: value.detach() for name, value in metrics.items()})
-
-    def _advantages(self, batch: Batch) -> Tensor:
-        """[B], normalized over this minibatch if so set."""
-        if not self.per_minibatch:
-            return batch.advantages
-        return normalize_advantages(batch.advantages, batch.valid)

@@ -22,6 +22,7 @@ from ppo.envs.given import Given, read
 from ppo.envs.host import masks
 from ppo.envs.host.stacking import FrameStack
 from ppo.envs.ids import find_spec
+from ppo.envs.make import make_environments
 from ppo.envs.wrapping import closing, make_single
 from ppo.policies.pictures import picture
 from ppo.policies.play import EVALUATION_ENVS, longest
@@ -96,8 +97,6 @@ def evaluate_policy(
         env: other environments, in any form that `Trainer(..., env=...)` takes.
         envs: these, which stay open.
     """
-    from ppo.envs.make import make_environments
-
     check_whole("evaluate: episodes", episodes, 1)
     check_whole("evaluate: seed", seed, 0)
     given = env if env is None or isinstance(env, Given) else read(env)

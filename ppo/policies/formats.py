@@ -7,17 +7,20 @@ set (its folder or its main_data.hdf5). Nothing in such a file is executed.
 from __future__ import annotations
 
 import io
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
 
 from ppo.core.errors import UserError
 from ppo.core.program import install
 
 Raw = dict[str, np.ndarray]
+FAULTS = (OSError, ValueError, KeyError, EOFError, BadZipFile, RuntimeError, SafetensorError)
 
 
 def load(path: Path) -> list[Raw]:
@@ -37,12 +40,8 @@ def load(path: Path) -> list[Raw]:
         return reader(path)
     except UserError:
         raise
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, RuntimeError) as error:
+    except FAULTS as error:
         raise UserError(f"{path}: cannot be read ({_reason(error)})") from None
-    except Exception as error:
-        if type(error).__module__.partition(".")[0] == "safetensors":
-            raise UserError(f"{path}: cannot be read ({_reason(error)})") from None
-        raise
 
 
 def _minari_file(folder: Path) -> Path:
@@ -63,8 +62,6 @@ def _read_npz(path: Path) -> list[Raw]:
 
 
 def _read_safetensors(path: Path) -> list[Raw]:
-    from safetensors.numpy import load_file
-
     return [load_file(path)]
 
 
@@ -132,8 +129,6 @@ def _npz(arrays: Raw) -> bytes:
 
 
 def _safetensors(arrays: Raw) -> bytes:
-    from safetensors.numpy import save
-
     return save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
 
 

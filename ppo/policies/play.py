@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -111,7 +112,7 @@ def evaluate(
         poll, max_steps: as in `play`.
         note: told in a line that some episodes did not end.
     """
-    counter = iter(range(10**12))
+    counter = itertools.count()
 
     def act(obs: Tensor) -> Tensor:
         return policy.act(obs, deterministic, stream_seed(seed, "evaluation", next(counter)))

@@ -16,6 +16,7 @@ from ppo.config import Config
 from ppo.core.randomness import stream_seed
 from ppo.envs.base import Environments
 from ppo.envs.given import Given
+from ppo.envs.make import make_environments
 from ppo.policies.play import EVALUATION_ENVS, evaluate
 from ppo.policies.policy import Policy
 from ppo.runs.folder import RunFolder
@@ -38,8 +39,8 @@ class RunEvaluations:
         self,
         config: Config,
         device: torch.device,
-        given: Given | None = None,
-        waiting: Callable[[str, float], Any] = lambda *_: contextlib.nullcontext(),
+        given: Given | None,
+        waiting: Callable[[str, float], Any],
     ) -> None:
         self.config, self.device, self._given = config, device, given
         self._waiting = waiting
@@ -113,8 +114,6 @@ class RunEvaluations:
             put_back()
 
     def _environments(self, seed: int) -> Any:
-        from ppo.envs.make import make_environments
-
         count = min(self.config.evaluation.episodes, EVALUATION_ENVS)
         if self._envs is None:
             self._envs = make_environments(

@@ -18,7 +18,9 @@ from ppo.training.evaluations import RunEvaluations
 
 
 def test_the_best_is_the_highest_and_of_equals_the_newest(monkeypatch):
-    found = RunEvaluations(settings("CartPole-v1"), torch.device("cpu"))
+    found = RunEvaluations(
+        settings("CartPole-v1"), torch.device("cpu"), None, lambda *_: contextlib.nullcontext()
+    )
     returns = iter([-3.0, 1.0, 0.5, 1.0, -9.0, 2.0])
     monkeypatch.setattr(found, "_result", lambda *_: {"mean_return": next(returns)})
     assert [found.play(None, None) for _ in range(6)] == [True, True, False, True, False, True]
