@@ -51,11 +51,6 @@ FREE_LOSSES = ("policy", "entropy")
 AUXILIARY = ("trajectory", "time_to_end", "success")
 
 
-def normalizes_components(config: PPOConfig, num_components: int) -> bool:
-    """Whether advantages get standard deviation 1 by component; one alone is left as it is."""
-    return config.component_mixing == "normalized" and num_components > 1
-
-
 def build_agent(
     config: Config, observations: Layout | int, action_space: gym.Space, num_components: int
 ) -> tuple[Agent, ValueScale]:
@@ -218,7 +213,7 @@ def build_learner(
         gamma=discount.gamma,
         gae_lambda=ppo.gae_lambda,
         component_weights=by_component(names, ppo.component_weights, 1.0).to(device),
-        normalize_components=normalizes_components(ppo, len(names)),
+        normalize_components=ppo.component_mixing == "normalized" and len(names) > 1,
         over_ranks=ppo.normalize_advantages == "global",
     )
     update = Update(objective, optimizer, ppo, seed)

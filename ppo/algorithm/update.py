@@ -93,14 +93,16 @@ class Update:
                 self.poll()
                 step = step or settled(self._step, batch, index, knobs)
                 rows.append(keep(step(batch, index, knobs)))
-            if self._stopped_on_host():
+            # Only on a CPU: on a GPU the answer would cost a wait.
+            if self.stops and self.running.device.type == "cpu" and not self.running:
                 break
         return UpdateTable(self.names, torch.stack(rows), self.config.num_minibatches)
 
     def step(self, batch: Batch, index: Tensor, knobs: Knobs) -> Tensor:
         """One gradient step on the sequences of `index`; its metrics as one vector [M]."""
         grad, metrics = self._gradient(self.optimizer.flat.theta, batch.select(index), knobs)
-        return self.advance(grad, in_order(metrics), knobs)
+        row = torch.stack([metrics[name] for name in sorted(metrics)])
+        return self.advance(grad, row, knobs)
 
     def advance(self, grad: Tensor, row: Tensor, knobs: Knobs) -> Tensor:
         """Moves the parameters by a gradient [P]; its metrics and what became of it as one row."""
@@ -141,14 +143,3 @@ class Update:
             metrics = self.objective(batch.alone(few), knobs)[1]
         norms = ["grad_norm"] if self.optimizer.groups is None else ["grad_norm", "largest_norm"]
         self.names = [*sorted(metrics), *norms, "taken", "running"]
-
-    def _stopped_on_host(self) -> bool:
-        """Whether to leave early. Only on a CPU: on a GPU the answer would cost a wait."""
-        if not self.stops or self.running.device.type != "cpu":
-            return False
-        return not bool(self.running)
-
-
-def in_order(metrics: dict[str, Tensor]) -> Tensor:
-    """[M] sorted by name."""
-    return torch.stack([metrics[name] for name in sorted(metrics)])

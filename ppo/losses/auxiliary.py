@@ -82,12 +82,9 @@ class TrajectoryLoss(AuxiliaryLoss):
     def make_head(self, num_features: int, num_obs: int) -> nn.Module:
         horizon = self.config.trajectory_horizon
         self.num_outputs = horizon * num_obs
-        inputs = num_features + horizon * self._action_entries()
-        return nn.Linear(inputs, self.num_outputs)
-
-    def _action_entries(self) -> int:
         distribution = self.agent.distribution
-        return int(distribution.num_params if distribution.discrete else distribution.num_actions)
+        entries = distribution.num_params if distribution.discrete else distribution.num_actions
+        return nn.Linear(num_features + horizon * entries, self.num_outputs)
 
     def _encoded(self, actions: Tensor) -> Tensor:
         """Actions as inputs of the head: normalized units, or one-hot."""

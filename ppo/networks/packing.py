@@ -17,7 +17,7 @@ def floats(obs: Tensor, layout: Layout) -> Tensor:
     if not layout.is_bytes or obs.dtype != torch.uint8:
         return _first(obs, layout.num_floats)
     if not layout.num_floats:
-        return torch.zeros(*_leading(obs, layout), 0, device=obs.device)
+        return torch.zeros(*obs.shape[: -len(layout.shape)], 0, device=obs.device)
     return obs[..., : 4 * layout.num_floats].contiguous().view(torch.float32)
 
 
@@ -98,7 +98,3 @@ def mask(obs: Tensor, layout: Layout) -> Tensor | None:
 def _first(obs: Tensor, count: int) -> Tensor:
     """The first entries, float32; rows that are these alone are returned as they are."""
     return (obs if obs.shape[-1] == count else obs[..., :count]).float()
-
-
-def _leading(obs: Tensor, layout: Layout) -> tuple[int, ...]:
-    return tuple(obs.shape[: -len(layout.shape)])

@@ -30,6 +30,7 @@ from ppo.envs.actions import ActionDecoder
 from ppo.policies.inputs import Decoded, Input, Inputs, random_samples
 from ppo.policies.policy import Policy, load_policy
 from ppo.runs import files
+from ppo.runs.folder import RunFolder
 
 FORMATS = {"onnx": ".onnx", "torch_export": ".pt2"}
 INTEGERS = {name: getattr(torch, name) for name in ("uint8", "int8", "int16", "int32", "int64")}
@@ -105,7 +106,7 @@ def export(
         raise UserError(f"--format {kind}: unknown; allowed: {', '.join(FORMATS)}")
     policy = load_policy(run, results, which, trust=trust)
     _need(("onnx", "onnxscript") if kind == "onnx" else ())
-    path = path or _default_path(run, results, kind)
+    path = path or RunFolder.open(results, run).path / f"policy{FORMATS[kind]}"
     if path.suffix != FORMATS[kind]:
         raise UserError(f"--data {path}: --format {kind} writes files that end in {FORMATS[kind]}")
     if not path.absolute().parent.is_dir():
@@ -144,14 +145,14 @@ def _expected(policy: Policy, obs: Tensor, *states: Tensor) -> tuple[np.ndarray,
     return (decoded, *after)
 
 
-def _checked(path: Path, expected: tuple[np.ndarray, ...], found: Any) -> float:
+def _checked(path: Path, expected: tuple[np.ndarray, ...], found: tuple[np.ndarray, ...]) -> float:
     """The largest difference.
 
     Raises:
         RunError: it is more than rounding.
     """
     largest = 0.0
-    for one, other in zip(expected, _several(found), strict=True):
+    for one, other in zip(expected, found, strict=True):
         difference = _difference(one, other)
         if not difference <= (TIES if one.dtype.kind in "iu" else TOLERANCE):
             raise RunError(
@@ -160,19 +161,6 @@ def _checked(path: Path, expected: tuple[np.ndarray, ...], found: Any) -> float:
             )
         largest = max(largest, difference)
     return largest
-
-
-def _several(found: Any) -> tuple[np.ndarray, ...]:
-    """One output or several, as arrays."""
-    return (
-        tuple(map(np.asarray, found)) if isinstance(found, tuple | list) else (np.asarray(found),)
-    )
-
-
-def _default_path(run: str, results: Path, kind: str) -> Path:
-    from ppo.runs.folder import RunFolder
-
-    return RunFolder.open(results, run).path / f"policy{FORMATS[kind]}"
 
 
 def _need(needed: tuple[str, ...]) -> None:
@@ -212,20 +200,13 @@ def _difference(expected: np.ndarray, found: np.ndarray) -> float:
     return float(gap.max()) / size
 
 
-def _few(given: Given) -> Given:
-    return tuple(
-        {name: rows[:2] for name, rows in part.items()} if isinstance(part, dict) else part[:2]
-        for part in given
-    )
-
-
-def _dynamic(given: Given) -> Any:
-    batch = {0: torch.export.Dim("batch", min=1)}
-    return tuple(dict.fromkeys(part, batch) if isinstance(part, dict) else batch for part in given)
-
-
 def _program(module: nn.Module, given: Given) -> Any:
-    return torch.export.export(module, _few(given), dynamic_shapes=_dynamic(given))
+    batch, few, shapes = {0: torch.export.Dim("batch", min=1)}, [], []
+    for part in given:
+        named = isinstance(part, dict)
+        few.append({name: rows[:2] for name, rows in part.items()} if named else part[:2])
+        shapes.append(dict.fromkeys(part, batch) if named else batch)
+    return torch.export.export(module, tuple(few), dynamic_shapes=tuple(shapes))
 
 
 def _write_onnx(module: nn.Module, inputs: Inputs, given: Given, path: Path) -> None:
@@ -255,7 +236,8 @@ def _described(inputs: Inputs) -> dict[str, str]:
     }
 
 
-def _run_onnx(path: Path, *given: Any) -> Any:
+def _run_onnx(path: Path, *given: Any) -> tuple[np.ndarray, ...] | None:
+    """Actions, and with memory the states after; None where nothing here can run it."""
     if importlib.util.find_spec("onnxruntime") is None:
         return None
     import onnxruntime
@@ -264,16 +246,15 @@ def _run_onnx(path: Path, *given: Any) -> Any:
     flat = [p for part in given for p in (part.values() if isinstance(part, dict) else [part])]
     names = [item.name for item in session.get_inputs()]
     feeds = {name: rows.numpy() for name, rows in zip(names, flat, strict=True)}
-    found = session.run(None, feeds)
-    return found[0] if len(found) == 1 else tuple(found)
+    return tuple(session.run(None, feeds))
 
 
 def _write_program(module: nn.Module, inputs: Inputs, given: Given, path: Path) -> None:
     torch.export.save(_program(module, given), path, extra_files=_described(inputs))
 
 
-def _run_program(path: Path, *given: Any) -> Any:
+def _run_program(path: Path, *given: Any) -> tuple[np.ndarray, ...]:
     """Of a file that this process has just written, so reading it back is safe."""
     with torch.no_grad():
         found = torch.export.load(path).module()(*given)
-    return found.numpy() if isinstance(found, Tensor) else tuple(part.numpy() for part in found)
+    return tuple(part.numpy() for part in ([found] if isinstance(found, Tensor) else found))

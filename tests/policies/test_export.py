@@ -52,16 +52,16 @@ def test_the_file_acts_as_the_policy(results, run, kind):
     policy = load_policy(run, results)
     obs = policy.agent.normalizer.exact_mean.float() + torch.randn(7, *done.inputs[0].shape)
     if kind == "onnx":
-        found = exporting._run_onnx(done.path, obs)
+        (found,) = exporting._run_onnx(done.path, obs)
     else:
-        found = exporting._run_program(done.path, obs)
+        (found,) = exporting._run_program(done.path, obs)
     expected = policy.act(obs).numpy()
     assert found.shape == expected.shape and found.dtype == expected.dtype
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_a_file_that_acts_otherwise_is_deleted(results, monkeypatch):
-    monkeypatch.setattr(exporting, "_run_program", lambda path, obs: obs.numpy()[:, :1] + 1e3)
+    monkeypatch.setattr(exporting, "_run_program", lambda path, obs: (obs.numpy()[:, :1] + 1e3,))
     with pytest.raises(RuntimeError, match="differ from the policy"):
         export("run0001", results, "torch_export", results / "wrong.pt2")
     assert not (results / "wrong.pt2").exists()
@@ -107,7 +107,7 @@ def test_whole_numbers_are_those_that_predict_gives(whole, kind, number):
     policy = load_policy(run, whole)
     obs = 3 * torch.randn(50, 3, generator=torch.Generator().manual_seed(number))
     read = exporting._run_onnx if kind == "onnx" else exporting._run_program
-    found = read(done.path, obs)
+    (found,) = read(done.path, obs)
     expected = np.stack([policy.predict(row) for row in obs.numpy()])
     if "int32" in WHOLE[number]:  # a number of it has more digits than float32
         np.testing.assert_allclose(found.astype(float), expected, atol=2.0**31 * 1e-6)

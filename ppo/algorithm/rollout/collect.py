@@ -272,14 +272,11 @@ class Collector:
         at_limit = rollout.truncated[steps, envs].unsqueeze(-1)
         next_values = rollout.next_values
         # The memory of the episode's last step is not carried into the new one.
-        before = [states[steps, envs] for states in self._states_of(rollout)]
+        before = [rollout.context["states"][steps, envs]] if rollout.context else []
         _, *after = self.agent.act(rollout.obs[steps, envs], *before) if before else (None,)
         next_values[steps, envs] = torch.where(
             at_limit, self._values(reached, *after), next_values[steps, envs]
         )
-
-    def _states_of(self, rollout: Rollout) -> States:
-        return (rollout.context["states"],) if rollout.context else ()
 
     def _values(self, obs: Tensor, *states: Tensor) -> Tensor:
         """Values in reward units, [B, K]."""

@@ -83,12 +83,9 @@ class NoiseColor(nn.Module):
         found = torch.stack([(finished & ~terminated).sum(), finished.sum()]).double()
         remember(self.seen, parallel.sum_(found))
         self._compare(finished, returns.sum(-1).double())
-        if self.contest[0] == WAITING and (progress >= LATEST or self._survived()):
-            self.contest[0] = OVER if progress >= LATEST else GOING_ON
-
-    def _survived(self) -> bool:
         survived, count = self.seen.tolist()
-        return survived > count / 2
+        if self.contest[0] == WAITING and (progress >= LATEST or survived > count / 2):
+            self.contest[0] = OVER if progress >= LATEST else GOING_ON
 
     def _compare(self, finished: Tensor, returns: Tensor) -> None:
         """One round of the contest, by the share that this rollout had."""
