@@ -102,19 +102,22 @@ class Policy:
                 "observation, info = env.reset()"
             )
         several = rows_of(self.observation_space, observation)
+        alone = several is None
         if several is None:
-            row = np.asarray(self._encoded(observation, action_mask))[None]
-            refuse_infinite(self._encoder, row, alone=True)
-            action = self._actions(row, deterministic, seed)[0]
-            return action.item() if np.ndim(action) == 0 else action
-        given = [None] * len(several) if action_mask is None else action_mask
+            several, given = [observation], [action_mask]
+        else:
+            given = [None] * len(several) if action_mask is None else action_mask
         if len(given) != len(several):
             raise UserError(f"action_mask: {len(given)} masks for {len(several)} observations")
-        rows = [self._encoded(one, mask) for one, mask in zip(several, given, strict=True)]
-        none = np.zeros((0, *self._encoder.shape), self._encoder.dtype)
-        stacked = np.stack(rows) if rows else none
-        refuse_infinite(self._encoder, stacked)
-        return self._actions(stacked, deterministic, seed)
+        rows = np.zeros((len(several), *self._encoder.shape), self._encoder.dtype)
+        for row, one, mask in zip(rows, several, given, strict=True):
+            row[...] = self._encoded(one, mask)
+        refuse_infinite(self._encoder, rows, alone)
+        actions = self.act(torch.as_tensor(rows), deterministic, seed).numpy()
+        found = ActionDecoder(self.action_space, self.config.env.id).array(actions)
+        if not alone:
+            return found
+        return found[0].item() if np.ndim(found[0]) == 0 else found[0]
 
     def _encoded(self, observation: Any, mask: Any) -> np.ndarray:
         """The row that the network reads."""
@@ -132,11 +135,6 @@ class Policy:
         return ObservationEncoder(
             self.observation_space, "the environment", layout.num_mask, keys, precise
         )
-
-    def _actions(self, rows: np.ndarray, deterministic: bool, seed: int | None) -> np.ndarray:
-        """Environment actions [N, ...] for rows [N, ...]."""
-        actions = self.act(torch.as_tensor(rows), deterministic, seed)
-        return ActionDecoder(self.action_space, self.config.env.id).array(actions.numpy())
 
     @torch.no_grad()
     def act(
