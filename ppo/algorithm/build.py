@@ -52,15 +52,10 @@ AUXILIARY = ("trajectory", "time_to_end", "success")
 
 
 def build_agent(
-    config: Config, observations: Layout | int, action_space: gym.Space, num_components: int
+    config: Config, layout: Layout, action_space: gym.Space, num_components: int
 ) -> tuple[Agent, ValueScale]:
-    """The network and the critic's frame, on the CPU, from the run's seed alone.
-
-    Args:
-        observations: how rows are laid out; D, where they are D numbers.
-    """
+    """The network and the critic's frame, on the CPU, from the run's seed alone."""
     network, ppo = config.network, config.ppo
-    layout = Layout(observations) if isinstance(observations, int) else observations
     if network.images == "uint8":
         layout = layout._replace(images=layout.byte_images)
     normalizer_part = SCALES.part(ppo.value_scale_kind, ppo.return_normalizer_kwargs)
@@ -75,14 +70,11 @@ def build_agent(
         made = memory(features, network.memory_size, source)
         return probes.check(probes.memory, memory, made, features)
 
+    actions = distribution_for(action_space, network.action_squash, network.initial_log_std)
     with seeded(config.system.seed, 2):
         agent = Agent(
             layout,
-            distribution_for(
-                action_space,
-                network.action_squash,
-                network.initial_log_std,
-            ),
+            actions,
             num_components,
             normalizer,
             head,

@@ -32,8 +32,11 @@ def check(probe: Callable[..., None], part: Part, made: T, *args: Any) -> T:
     return made
 
 
-def tensor(part: Part, what: str, found: Any, *shape: int, floating: bool = True) -> Tensor:
+def tensor(part: Part, what: str, found: Any, *shape: int, single: bool = False) -> Tensor:
     """`found`, if it is a tensor of this shape.
+
+    Args:
+        single: it must be float32, as the layers behind it.
 
     Raises:
         UserError: it is not.
@@ -43,15 +46,11 @@ def tensor(part: Part, what: str, found: Any, *shape: int, floating: bool = True
         raise part.error(f"{wanted}, not {_kind(found)}")
     if tuple(found.shape) != shape:
         raise part.error(f"{wanted}, not {list(found.shape)}")
-    if floating and not found.is_floating_point():
+    if not found.is_floating_point():
         raise part.error(f"{what} must give floating point numbers, not {found.dtype}")
-    return found
-
-
-def single(part: Part, what: str, found: Tensor) -> None:
-    """Float32, as the layers behind it."""
-    if found.dtype != torch.float32:
+    if single and found.dtype != torch.float32:
         raise part.error(f"{what} must give float32, not {found.dtype}")
+    return found
 
 
 def count(part: Part, made: Any, name: str) -> int:
@@ -70,7 +69,7 @@ def encoder(part: Part, made: Any, layout: Layout, size: int) -> None:
     rows = torch.zeros(SAMPLES, *whole.shape, dtype=getattr(torch, whole.dtype))
     with torch.enable_grad():
         found = part.run("forward", made, torch.zeros(SAMPLES, size), rows)
-    single(part, "forward", tensor(part, "forward", found, SAMPLES, features))
+    tensor(part, "forward", found, SAMPLES, features, single=True)
     if not found.requires_grad and any(p.requires_grad for p in made.parameters()):
         raise part.error(
             "forward gives features without a gradient (detach, no_grad or .data?), so its "
@@ -86,9 +85,9 @@ def memory(part: Part, made: Any, num_features: int) -> None:
     if not isinstance(projected, Tensor) or projected.shape[:1] != (SAMPLES,):
         raise part.error(f"project must give a tensor [{SAMPLES}, ...] for {SAMPLES} samples")
     state = part.run("cell", made.cell, projected, torch.zeros(SAMPLES, states))
-    single(part, "cell", tensor(part, "cell", state, SAMPLES, states))
+    tensor(part, "cell", state, SAMPLES, states, single=True)
     output = part.run("read", made.read, state)
-    single(part, "read", tensor(part, "read", output, SAMPLES, outputs))
+    tensor(part, "read", output, SAMPLES, outputs, single=True)
 
 
 def head(part: Part, made: Any) -> None:
@@ -163,10 +162,10 @@ def _kind(value: Any) -> str:
     return "nothing" if value is None else f"a {type(value).__name__}"
 
 
-def rollout_for(agent: Any, num_steps: int = 5, num_envs: int = 3) -> Rollout:
+def rollout_for(agent: Any, num_steps: int = 5) -> Rollout:
     """A rollout of this agent's observations and actions, with an episode that ends in it."""
     source = torch.Generator().manual_seed(0)
-    shape = (num_steps, num_envs)
+    shape = (num_steps, 3)
     layout, components = agent.layout, agent.num_components
     obs = torch.randint(0, 2, (*shape, *layout.shape), generator=source)
     obs = obs.to(getattr(torch, layout.dtype))

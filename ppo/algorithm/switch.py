@@ -50,14 +50,7 @@ def of_run(
 
 
 def uses_compile(config: Config, device: torch.device, on_device: bool = False) -> bool:
-    """Whether `system.compile` means compiled graphs for a run of this length.
-
-    Args:
-        on_device: environments are torch functions.
-
-    Raises:
-        UserError: compiling is asked for and cannot be done here.
-    """
+    """Whether `system.compile` means compiled graphs for a run of this length; as `of_run`."""
     if config.system.compile == "never":
         return False
     if config.system.compile == "always":

@@ -42,13 +42,12 @@ class Objective(nn.Module):
         balanced_losses: list[Loss],
         balancer: Balancer,
         advantage_scale: AdvantageScale,
-        heads: nn.ModuleDict | None = None,
-        value_clip: ValueClip | None = None,
+        heads: nn.ModuleDict,
+        value_clip: ValueClip,
     ) -> None:
         super().__init__()
         self.agent, self.value_scale, self.balancer = agent, value_scale, balancer
-        self.advantage_scale, self.value_clip = advantage_scale, value_clip
-        self.heads = heads if heads is not None else nn.ModuleDict()
+        self.advantage_scale, self.value_clip, self.heads = advantage_scale, value_clip, heads
         self.free_losses, self.balanced_losses = free_losses, balanced_losses
 
     def predict(self, batch: Batch) -> Prediction:

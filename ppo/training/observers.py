@@ -23,8 +23,6 @@ from ppo.runs.mirror import Mirror
 from ppo.runs.names import to_type
 from ppo.runs.tensorboard import TensorBoardLog
 
-SHOWN = ("mean_return", "mean_length", "success_rate")  # of an evaluation, in TensorBoard
-
 
 class Callback:
     """Something of the user's that watches a training and may steer it; see docs/callbacks.md.
@@ -53,6 +51,12 @@ class Callback:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes over what `state_dict` gave."""
+
+
+def evaluated(row: dict[str, Any]) -> dict[str, float]:
+    """The figures of an evaluation that TensorBoard and trackers show."""
+    names = ("mean_return", "mean_length", "success_rate")
+    return {f"evaluation/{name}": row[name] for name in names if row[name] is not None}
 
 
 class Files(Callback):
@@ -92,8 +96,7 @@ class TensorBoard(Callback):
 
     def on_evaluation(self, trainer: Any, row: dict[str, Any]) -> None:
         if self._log is not None:
-            found = {f"evaluation/{name}": row[name] for name in SHOWN if row[name] is not None}
-            self._log.scalars(found, row["env_steps"])
+            self._log.scalars(evaluated(row), row["env_steps"])
 
     def on_end(self, trainer: Any, summary: dict[str, Any]) -> None:
         if self._log is None:

@@ -39,7 +39,7 @@ def measure(config: Config, seconds: float = 3.0) -> dict[str, Any]:
     """
     device, config = build.prepare_torch(config), chosen(config)[0]
     envs, device, _ = build.place(config, device)
-    try:
+    with envs:
         begin = time.perf_counter()
         learner = build.build_learner(config, envs, device)
         learner.start()
@@ -77,8 +77,6 @@ def measure(config: Config, seconds: float = 3.0) -> dict[str, Any]:
             "compiled": learner.compiled,
             "torch": torch.__version__,
         }
-    finally:
-        envs.close()
 
 
 def _seconds_each(function: Callable[[], Any], seconds: float, device: torch.device) -> float:

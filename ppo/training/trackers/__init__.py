@@ -18,7 +18,7 @@ from ppo.core.program import install
 from ppo.core.registry import Part, nearest
 from ppo.insight.logs.own import flatten
 from ppo.runs.tensorboard import figures
-from ppo.training.observers import SHOWN, Callback
+from ppo.training.observers import Callback, evaluated
 
 IN_RUN = "tensorboard"  # of the run itself, not of this folder
 KEY = "logging.trackers"
@@ -106,8 +106,7 @@ class Trackers(Callback):
             self._log(trainer, figures(record), record["env_steps"])
 
     def on_evaluation(self, trainer: Any, row: dict[str, Any]) -> None:
-        found = {f"evaluation/{name}": row[name] for name in SHOWN if row[name] is not None}
-        self._log(trainer, found, row["env_steps"])
+        self._log(trainer, evaluated(row), row["env_steps"])
 
     def on_end(self, trainer: Any, summary: dict[str, Any]) -> None:
         for name in sorted(self._begun):
