@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -121,5 +122,4 @@ def taken_with(
         "system.device": str(device),
         "system.compile": "always" if graphs else "never",
     }
-    was = {name: getattr(getattr(config, name.split(".")[0]), name.split(".")[1]) for name in found}
-    return {name: value for name, value in found.items() if was[name] == AUTO != value}
+    return {n: value for n, value in found.items() if attrgetter(n)(config) == AUTO != value}

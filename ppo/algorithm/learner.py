@@ -205,8 +205,7 @@ class Learner(nn.Module):
             knobs, numbers = self.knobs()
             with self.watch.part("collect", out_of="other"):
                 rollout, episodes = self._collect(attempt)
-            batch, before = self.prepare(rollout)
-            batch = self.with_targets(batch, rollout)
+            batch, before = self.batch_of(rollout)
             balancing.show_gradients(self.objective, self.optimizer.flat, batch, knobs)
             self.examine.remember(batch, knobs)
             with self.watch.part("update", out_of="other"):
@@ -243,9 +242,10 @@ class Learner(nn.Module):
         return found
 
     @torch.no_grad()
-    def with_targets(self, batch: Batch, rollout: Rollout) -> Batch:
-        """The batch with what auxiliary losses need of the rollout."""
-        return batch._replace(targets=self.objective.targets(rollout))
+    def batch_of(self, rollout: Rollout) -> tuple[Batch, Numbers]:
+        """All that an update learns from, and the numbers known already."""
+        batch, numbers = self.prepare(rollout)
+        return batch._replace(targets=self.objective.targets(rollout)), numbers
 
     def knobs(self) -> tuple[Knobs, dict[str, float]]:
         """What schedules have in force now: for the update, and for the record."""

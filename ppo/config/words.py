@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+from operator import attrgetter
 from typing import Any, cast
 
 from pydantic import BaseModel
@@ -99,9 +100,7 @@ def named_code(config: BaseModel) -> list[tuple[str, str]]:
     found = []
     for name, field in known_paths(type(config)).items():
         if not is_model(field.annotation) and extra(field, "imports"):
-            value: Any = config
-            for part in name.split("."):
-                value = getattr(value, part)
+            value: Any = attrgetter(name)(config)
             words = value if isinstance(value, list) else [value]
             found += [(name, word) for word in words if is_path(word)]
     return found

@@ -176,8 +176,7 @@ def _losses(learner: Learner, rollout: Any) -> dict[str, Any]:
     """Every term of the first update: its size, weight, and share of loss and of gradient."""
     objective, flat = learner.objective, learner.optimizer.flat
     with torch.no_grad():
-        batch, _ = learner.prepare(rollout)
-        batch = learner.with_targets(batch, rollout)
+        batch, _ = learner.batch_of(rollout)
         agent = objective.agent
         few = batch.alone(health.probe_index(batch.obs.shape[0], batch.obs.device))
         _open_output_layers(objective, learner.config.system.seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any
 
 from ppo.algorithm.automatic import shown
@@ -44,14 +45,17 @@ class Settings:
                 f"set: {key}: cannot be changed during a run{nearest(key, list(MOVABLE))} "
                 f"(allowed: {', '.join(MOVABLE)})"
             )
-        before = self._get(key)
-        self._learner.take_over(self._with(key, _plain(value)))
-        now = self._get(key)
+        before = attrgetter(key)(self.config)
+        section, name = key.split(".")
+        values = self.config.to_dict()
+        values[section][name] = _plain(value)
+        self._learner.take_over(Config.from_dict(values))
+        now = attrgetter(key)(self.config)
         return None if now == before else f"{key}: {shown(before)} -> {shown(now)}"
 
     def state(self) -> dict[str, Any]:
         """What has moved: its value at the start and now, by key."""
-        moved = {key: [self._get(key, self.base), self._get(key)] for key in MOVABLE}
+        moved = {key: [attrgetter(key)(self.base), attrgetter(key)(self.config)] for key in MOVABLE}
         return {key: values for key, values in moved.items() if values[0] != values[1]}
 
     def load(self, state: dict[str, Any]) -> list[str]:
@@ -59,24 +63,15 @@ class Settings:
         events = []
         self._learner.take_over(self.base)
         for key, (start, value) in state.items():
-            if self._get(key) == start:
+            now = attrgetter(key)(self.config)
+            if now == start:
                 self.set(key, value)
             else:
                 events.append(
-                    f"resumed with {key}={shown(self._get(key))}; it had moved from {shown(start)} "
+                    f"resumed with {key}={shown(now)}; it had moved from {shown(start)} "
                     f"to {shown(value)}"
                 )
         return events
-
-    def _get(self, key: str, config: Config | None = None) -> Any:
-        section, name = key.split(".")
-        return getattr(getattr(config or self.config, section), name)
-
-    def _with(self, key: str, value: Any) -> Config:
-        section, name = key.split(".")
-        values = self.config.to_dict()
-        values[section][name] = value
-        return Config.from_dict(values)
 
 
 def _plain(value: Any) -> Any:

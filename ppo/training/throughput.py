@@ -48,8 +48,7 @@ def measure(config: Config, seconds: float = 3.0) -> dict[str, Any]:
         startup = time.perf_counter() - begin
         steps = learner.steps_per_batch
         rollout, _ = learner.collector(0)
-        batch, _ = learner.prepare(rollout)
-        batch = learner.with_targets(batch, rollout)
+        batch, _ = learner.batch_of(rollout)
         # A rate of 0: the policy stays, so that no KL ends the update early.
         knobs = learner.knobs()[0]._replace(learning_rate=torch.zeros((), device=device))
         parts: dict[str, Callable[[], Any]] = {

@@ -60,8 +60,7 @@ def one_batch(*settings: str, env: Any = None) -> None:
     learner.kl_rate.factor = torch.ones(())  # the one state that the host reads
     knobs, _ = learner.knobs()
     rollout, _ = learner.collector(0)
-    batch, _ = learner.prepare(rollout)
-    batch = learner.with_targets(batch, rollout)
+    batch, _ = learner.batch_of(rollout)
     learner.examine.remember(batch, knobs)
     table = learner.update(batch, knobs, 0, 0)
     learner.examine(batch, knobs, table, 0)
