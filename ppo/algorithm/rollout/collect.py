@@ -181,41 +181,32 @@ class Collector:
         self.states = tuple(states[-1].clone() for states in played.states)
         return played
 
+    @torch.no_grad()
     def start(self, calibration: int, colored_share: float) -> list[str]:
         """First observations, and the statistics that make the first batch's inputs normal.
 
         Args:
-            calibration: steps of each environment; none are taken where statistics are known
-                already (those of a policy to start from), or not used.
+            calibration: steps of each environment, which are forgotten but for the statistics; none
+                are taken where these are known already (those of a policy to start from), or not
+                used.
 
         Returns:
             Notes for the user.
         """
+        self.reset()
         normalizer = self.agent.normalizer
         if bool(normalizer.count) or not (normalizer.enabled and calibration):
-            self.reset()
             return []
-        obs, valid = self.calibrate(calibration, colored_share)
-        normalizer.update(obs, valid.float())
+        seen, valid = [], []
+        for chunk in range(-(-calibration // self.num_steps)):
+            played = self._play(self.noise(chunk, share=colored_share, purpose="calibration"))
+            few = min(self.num_steps, calibration - chunk * self.num_steps)
+            seen.append(played.obs[:few].flatten(0, 1).clone())
+            valid.append(played.valid[:few].flatten().clone())
+        self.reset()
+        normalizer.update(torch.cat(seen), torch.cat(valid).float())
         steps = calibration * self.envs.num_envs * parallel.world_size()
         return [f"{steps:,} uncounted steps set the first observation statistics"]
-
-    @torch.no_grad()
-    def calibrate(self, num_steps: int, colored_share: float = 0.0) -> tuple[Tensor, Tensor]:
-        """A short rollout that is forgotten: only statistics remain.
-
-        Returns:
-            Raw observations [B, ...], and [B] bool: whether it is a step that may be learned from.
-        """
-        self.reset()
-        seen, valid = [], []
-        for chunk in range(-(-num_steps // self.num_steps)):
-            played = self._play(self.noise(chunk, share=colored_share, purpose="calibration"))
-            keep = min(self.num_steps, num_steps - chunk * self.num_steps)
-            seen.append(played.obs[:keep].flatten(0, 1).clone())
-            valid.append(played.valid[:keep].flatten().clone())
-        self.reset()
-        return torch.cat(seen), torch.cat(valid)
 
     def finish(
         self, played: Played, sums: Tensor, lengths: Tensor

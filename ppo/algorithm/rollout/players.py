@@ -151,18 +151,10 @@ class HostPlayer:
             return torch.empty(first, *like.shape, dtype=like.dtype, device=self.device)
 
         flags = torch.empty(n, dtype=torch.bool)
-        memory = {"states": empty(states[0], t + 1)} if states else {}
-        return {
-            **memory,
-            "obs": empty(obs, t + 1),
-            "params": empty(params, t),
-            "actions": empty(actions, t),
-            "rewards": empty(torch.empty(n, k), t),
-            "terminated": empty(flags, t),
-            "truncated": empty(flags, t),
-            "success": empty(torch.empty(n), t),
-            "valid": empty(flags, t),
-        }
+        rows = {"params": params, "actions": actions, "rewards": torch.empty(n, k)}
+        rows |= {"terminated": flags, "truncated": flags, "success": torch.empty(n), "valid": flags}
+        found = {name: empty(like, t) for name, like in rows.items()} | {"obs": empty(obs, t + 1)}
+        return found | ({"states": empty(states[0], t + 1)} if states else {})
 
 
 class DevicePlayer(HostPlayer):
