@@ -42,13 +42,7 @@ def windows(rows: Tensor, horizon: int) -> Tensor:
 def window_mask(ended: Tensor, horizon: int) -> Tensor:
     """[T, N, H] bool: row h of `windows` belongs to the same episode and lies in the rollout."""
     length = ended.shape[0]
-    alive = torch.ones_like(ended)
-    columns = []
-    for h in range(horizon):
-        shifted = torch.ones_like(ended)
-        if h < length:
-            shifted[: length - h] = ended[h:]
-        inside = torch.arange(length, device=ended.device) + h + 1 < length
-        alive = alive & ~shifted & inside.unsqueeze(-1)
-        columns.append(alive)
-    return torch.stack(columns, -1)
+    # Nothing follows the last row, as nothing follows the end of an episode.
+    padded = torch.cat([ended[:-1], torch.ones_like(ended[:1]).expand(horizon, -1)])
+    ends = torch.stack([padded[h : h + length] for h in range(horizon)], -1)
+    return ends.cumsum(-1) == 0

@@ -5,9 +5,10 @@ docs/demonstrations.md describes the fields of their files, formats.py reads and
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -99,13 +100,9 @@ def check_name(path: str | Path) -> None:
 
 
 def episodes(demonstrations: Demonstrations) -> Iterator[slice]:
-    """The steps of each episode; a last one that was not finished counts too."""
-    start = 0
-    for end in np.flatnonzero(demonstrations.ends):
-        yield slice(start, int(end) + 1)
-        start = int(end) + 1
-    if start < len(demonstrations.obs):
-        yield slice(start, len(demonstrations.obs))
+    """The steps of each episode."""
+    stops = np.flatnonzero(demonstrations.ends) + 1
+    return itertools.starmap(slice, itertools.pairwise([0, *stops.tolist()]))
 
 
 # ---- from the file's arrays to rows
@@ -128,12 +125,10 @@ def _one_part(raw: Mapping[str, np.ndarray], path: Path) -> Raw:
         if name not in raw:
             known = ", ".join(sorted(raw)) or "nothing"
             raise UserError(f"{path}: no field {name!r} (the file has: {known})")
-    out = {name: np.asarray(raw[name]) for name in ("observations", "actions")}
-    if "rewards" in raw:
-        out["rewards"] = np.asarray(raw["rewards"])
-        if out["rewards"].dtype.kind not in "fiub":
-            raise UserError(f"{path}: rewards: numbers are needed, not {out['rewards'].dtype}")
-    mask = next((np.asarray(raw[name]).astype(bool) for name in MASKS if name in raw), None)
+    out = {name: raw[name] for name in ("observations", "actions", "rewards") if name in raw}
+    if "rewards" in out and out["rewards"].dtype.kind not in "fiub":
+        raise UserError(f"{path}: rewards: numbers are needed, not {out['rewards'].dtype}")
+    mask = next((raw[name].astype(bool) for name in MASKS if name in raw), None)
     ends = [_ends(raw[name], f"{path}: {name}", out["actions"]) for name in ENDS if name in raw]
     shapes = {name: array.shape for name, array in out.items()}
     lead = mask.ndim if mask is not None else ends[0].ndim if ends else 1
@@ -149,9 +144,8 @@ def _one_part(raw: Mapping[str, np.ndarray], path: Path) -> Raw:
     return out if mask is None else _without_masked(out, mask)
 
 
-def _ends(given: Any, where: str, actions: np.ndarray) -> np.ndarray:
+def _ends(array: np.ndarray, where: str, actions: np.ndarray) -> np.ndarray:
     """[B] or [E, T] bool; of steps one by one [B, 1] will do."""
-    array = np.asarray(given)
     _finite(where, array)
     is_column = array.shape[1:] == (1,) != actions.shape[1:2]
     return array.reshape(-1 if is_column else array.shape).astype(bool)

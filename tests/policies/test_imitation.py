@@ -43,7 +43,7 @@ def imitator_of(data, *overrides):
 
 
 def test_segments_cover_every_step_once_and_stay_within_an_episode():
-    ends = np.array([0, 0, 1, 0, 0, 0, 0, 1, 0], bool)
+    ends = np.array([0, 0, 1, 0, 0, 0, 0, 1, 1], bool)
     steps = np.arange(9, dtype=np.float32)[:, None]
     parts = cut(Demonstrations(steps, steps, ends), 3)
     rows = [part.obs[..., 0][part.mask > 0].tolist() for part in parts]
