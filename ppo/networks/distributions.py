@@ -138,10 +138,8 @@ class Gaussian(Distribution):
 
     def to_env(self, actions: Tensor) -> Tensor:
         if self.squash == "tanh":
-            squashed = torch.where(self.bounded > 0, actions.tanh(), actions)
-        else:
-            squashed = actions
-        limited = torch.minimum(torch.maximum(squashed, self.low), self.high)
+            actions = torch.where(self.bounded > 0, actions.tanh(), actions)
+        limited = torch.minimum(torch.maximum(actions, self.low), self.high)
         scaled = self.center + self.half_range * limited
         if self.integral:
             scaled = scaled.round()

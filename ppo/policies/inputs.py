@@ -55,10 +55,8 @@ class Inputs:
         self.leaves = ObservationEncoder(space, env_id, num_mask).entries
         self.encoder = ObservationEncoder(space, env_id, num_mask, keys, precise)
         self.precise = set(precise)
-        self.all = self._named() if self.named else self._rows()
-
-    def _rows(self) -> tuple[Input, ...]:
-        return (Input("observations", self.layout.dtype, self.layout.shape),)
+        rows = Input("observations", self.layout.dtype, self.layout.shape)
+        self.all = self._named() if self.named else (rows,)
 
     def _named(self) -> tuple[Input, ...]:
         space, num_mask = self.policy.observation_space, self.layout.num_mask

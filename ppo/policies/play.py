@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -50,7 +51,7 @@ def play(
         went on.
     """
     n = envs.num_envs
-    each = shares(episodes, n)
+    each, most = shares(episodes, n), math.inf if max_steps is None else max_steps
     obs = envs.reset()
     forget = forget or (lambda which: None)
     forget(None)
@@ -70,20 +71,14 @@ def play(
             if done[i] < each[i]:
                 found.append((float(sums[i]), float(lengths[i]), float(step.success[i]), 1.0))
             done[i] += 1
-        for i in _endless(lengths, step.finished.cpu() | (done >= each), max_steps):
+        endless = (lengths >= most) & ~step.finished.cpu() & (done < each)
+        for i in endless.nonzero().squeeze(-1).tolist():
             found.append((float(sums[i]), float(lengths[i]), float("nan"), 0.0))
             done[i] = each[i]
         fresh = step.begins_anew.cpu()  # also after a cut, whose episode has no return
         sums, lengths = (held.masked_fill(fresh, 0.0) for held in (sums, lengths))
     names = ("returns", "lengths", "successes", "whole")
     return dict(zip(names, np.asarray(found).T, strict=True))
-
-
-def _endless(lengths: Tensor, settled: Tensor, max_steps: int | None) -> list[int]:
-    """The environments whose episode goes on after `max_steps`, of those that still count."""
-    if max_steps is None:
-        return []
-    return ((lengths >= max_steps) & ~settled).nonzero().squeeze(-1).tolist()
 
 
 def longest(config: Config) -> int:

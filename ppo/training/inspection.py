@@ -6,7 +6,6 @@ plain numbers; ppo/cli/inspection.py says them in words.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from pathlib import Path
 from typing import Any
@@ -19,11 +18,11 @@ from ppo.algorithm import health
 from ppo.algorithm.automatic import chosen
 from ppo.algorithm.balancing import norm_of, shared_parameters
 from ppo.algorithm.build import build_learner, place, prepare_torch
+from ppo.algorithm.laws.environment import history
 from ppo.algorithm.learner import Learner
 from ppo.config import Config
 from ppo.config.units import value_loss_unit
 from ppo.core.layout import Layout
-from ppo.envs.look import random_actions
 from ppo.envs.make import make_environments
 from ppo.envs.torch_env import TorchEnvironments
 from ppo.functional.returns import generalized_advantages
@@ -249,32 +248,10 @@ def _shares(
 
 def is_deterministic(config: Config) -> dict[str, Any]:
     """Two copies with one seed and the same actions: whether they ever differ."""
-    one, other = _played(config), _played(config)
+    copies = {"num_envs": COPIES, "offset": config.env.num_envs}
+    one, other = (history(config.env, config.system.seed, COPY_STEPS, **copies) for _ in range(2))
     differ = [step for step, pair in enumerate(zip(one, other, strict=True)) if pair[0] != pair[1]]
     return {"same": not differ, "differs_at_step": differ[0] if differ else None}
-
-
-def _played(config: Config) -> list[str]:
-    """A digest of what a copy shows at its start and after each step."""
-    seed, count = config.system.seed, config.env.num_envs
-    with make_environments(
-        config.env, run_seed=seed, device=torch.device("cpu"), num_envs=COPIES, offset=count
-    ) as envs:
-        envs.action_space.seed(seed)
-        obs = envs.reset()
-        seen = [_digest(obs)]
-        for _ in range(COPY_STEPS):
-            step = envs.step(random_actions(envs, obs))
-            obs = step.obs
-            seen.append(_digest(obs, step.rewards))
-    return seen
-
-
-def _digest(*tensors: Tensor) -> str:
-    found = hashlib.sha256()
-    for tensor in tensors:
-        found.update(tensor.contiguous().numpy().tobytes())
-    return found.hexdigest()
 
 
 # ---- a file of demonstrations

@@ -134,7 +134,9 @@ def open_folder(
     events: list[str] = []
     if folder is None:
         texts = {"config.yaml": text, "command.txt": shlex.join(sys.argv) + "\n"}
-        folder = RunFolder.create(results, texts, room=_checkpoint_size(learner))
+        # Of a checkpoint, so that a full disk shows now.
+        room = sum(value.nbytes for value in learner.state_dict().values())
+        folder = RunFolder.create(results, texts, room=room)
         differs = changed_settings(config, folder)
     else:
         batch = learner.counters["batch"]
@@ -183,8 +185,3 @@ def _jumps(former: Config, config: Config, counters: dict[str, int]) -> list[str
                 f"({then:.4g} by the former settings)"
             )
     return lines
-
-
-def _checkpoint_size(learner: Learner) -> int:
-    """Bytes of a checkpoint, reserved at the start so that a full disk shows then."""
-    return sum(value.numel() * value.element_size() for value in learner.state_dict().values())

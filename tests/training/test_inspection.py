@@ -143,12 +143,13 @@ class Drunk(NATIVE.get("DoubleIntegrator-v0")):
 
 
 def test_an_environment_that_no_seed_repeats_is_told(monkeypatch):
+    from ppo.algorithm.laws import environment
     from ppo.training import inspection
 
     def make(config, run_seed, device, num_envs, **_):
         return TorchEnvironments(Drunk(), num_envs, run_seed, device)
 
-    monkeypatch.setattr(inspection, "make_environments", make)
+    monkeypatch.setattr(environment, "make_environments", make)
     assert inspection.is_deterministic(Config()) == {"same": False, "differs_at_step": 0}
 
 
