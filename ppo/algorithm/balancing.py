@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ppo.algorithm.health import PROBE_SAMPLES, probe_index
+from ppo.algorithm.health import PROBE_SAMPLES
 from ppo.algorithm.optimizer import FlatParameters
 from ppo.algorithm.update import UpdateTable
 from ppo.core import parallel
 from ppo.core.data import Batch
+from ppo.functional.quantiles import spread_index
 from ppo.losses.base import Knobs
 from ppo.losses.objective import Objective
 
@@ -44,7 +45,7 @@ def show_gradients(objective: Objective, flat: FlatParameters, batch: Batch, kno
         return
     parameters = shared_parameters(flat)
     limit = max(1, PROBE_SAMPLES // batch.length)  # with memory, whole sequences
-    few = batch.select(probe_index(batch.num_sequences, batch.obs.device, limit))
+    few = batch.select(spread_index(batch.num_sequences, limit, batch.obs.device))
     losses, _ = objective.terms(few, knobs)
     norms = [norm_of(losses[loss.name], parameters) for loss in objective.balanced_losses]
     objective.balancer.observe_gradients(parallel.mean_(torch.stack(norms)))

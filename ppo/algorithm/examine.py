@@ -41,8 +41,7 @@ class Examine:
         """Call it before the update."""
         if not self.shared.applies:
             return
-        size, device = batch.obs.shape[0], batch.obs.device
-        few = batch.alone(health.probe_index(size, device, health.GRADIENT_SAMPLES))
+        few = health.probe(batch, health.GRADIENT_SAMPLES)
         self._shares = keep(self._measure(self.flat.theta, few, knobs)).detach()
 
     @torch.no_grad()

@@ -43,13 +43,9 @@ class Numbers(NamedTuple):
         return cls(tuple(scalars), torch.stack(columns))
 
 
-def probe_index(size: int, device: torch.device, limit: int = PROBE_SAMPLES) -> Tensor:
-    """Samples that the probes look at, spread over all steps and environments: [min(size, limit)].
-
-    Neighbors lie a golden section apart, so that no period of the batch (the number of
-    environments) is hit again and again.
-    """
-    return spread_index(size, limit, device)
+def probe(batch: Batch, limit: int = PROBE_SAMPLES) -> Batch:
+    """Samples that are looked at, each on its own, spread over all steps and environments."""
+    return batch.alone(spread_index(batch.obs.shape[0], limit, batch.obs.device))
 
 
 def value_health(
@@ -138,8 +134,7 @@ def after_update(
     Args:
         steps: scalar, gradient steps of the update.
     """
-    index = probe_index(batch.obs.shape[0], batch.obs.device)
-    few = batch.alone(index)
+    few = probe(batch)
     prediction = objective.predict(few)
     values = objective.value_scale.from_norm(prediction.values_norm)
     returns = few.returns.sum(-1, keepdim=True)
@@ -189,10 +184,8 @@ def out_of_bounds(objective: Objective, few: Batch | Rollout) -> Tensor:
 @torch.no_grad()
 def effective_rank(objective: Objective, batch: Batch) -> Tensor:
     """`exp(-sum p log p)` of the features' singular values, over their number (Roy 2007)."""
-    index = probe_index(batch.obs.shape[0], batch.obs.device)
-    features = objective.predict(batch.alone(index)).features
     # The squares of the singular values are the eigenvalues of a small matrix.
-    features = features.double()
+    features = objective.predict(probe(batch)).features.double()
     gram = features.mT @ features
     finite = torch.isfinite(gram).all()  # what is not is found by the learner, and rolled back
     gram = torch.where(finite, gram, torch.eye(gram.shape[0], dtype=gram.dtype, device=gram.device))

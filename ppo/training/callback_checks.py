@@ -14,15 +14,7 @@ from ppo.core.errors import UserError
 from ppo.core.registry import Part
 from ppo.training.observers import Callback
 
-METHODS = (
-    "on_start",
-    "on_batch",
-    "on_evaluation",
-    "on_checkpoint",
-    "on_end",
-    "state_dict",
-    "load_state_dict",
-)
+METHODS = tuple(name for name in vars(Callback) if not name.startswith("_"))
 ELSEWHERE = {  # of Stable-Baselines3
     "_on_step": "on_batch",
     "_on_rollout_end": "on_batch",

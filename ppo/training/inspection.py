@@ -177,7 +177,7 @@ def _losses(learner: Learner, rollout: Any) -> dict[str, Any]:
     with torch.no_grad():
         batch, _ = learner.batch_of(rollout)
         agent = objective.agent
-        few = batch.alone(health.probe_index(batch.obs.shape[0], batch.obs.device))
+        few = health.probe(batch)
         _open_output_layers(objective, learner.config.system.seed)
         policy = agent.policy_params(few.obs, few.context.get("states"))
         log_probs = agent.distribution.log_prob(policy, few.actions)
