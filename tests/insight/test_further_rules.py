@@ -325,3 +325,13 @@ def test_a_critic_without_weight_goes_before_a_reward_that_is_not_found_with_it(
         explained_variance=-4.0, approx_kl=4e-3, entropy_relative=through((0, 1), (1, 0.9)),
     )  # fmt: skip
     assert first(log) == named
+
+
+def test_a_network_that_nothing_passes_is_the_cause_of_all_that_stands_still() -> None:
+    figures = {"explained_variance": tiny(1e-8), "approx_kl": 1e-6, "learning_rate": 3e-4}
+    flat = noisy(through((0, 20), (1, 20)), 1.0)
+    findings = diagnose(foreign(60, SB3, **figures, clip_fraction=0.0, mean_episode_return=flat))
+    assert findings[0].illness == "dead_units"
+    assert {"learning_rate_too_low", "no_reward_signal", "critic_blind"} < {*findings[0].explains}
+    moves = {**figures, "approx_kl": 0.01}
+    assert first(foreign(60, SB3, **moves, mean_episode_return=flat)) != "dead_units"
