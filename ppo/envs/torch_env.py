@@ -88,19 +88,10 @@ def start(
     return Carry(state, torch.zeros_like(episodes), episodes)
 
 
-class _Moved(NamedTuple):
+def _move(
+    env: TorchEnvironment, carry: Carry, actions: Tensor, may_end: bool
+) -> tuple[Carry, Step]:
     """A step before anything is reset."""
-
-    state: Tensor
-    steps: Tensor
-    obs: Tensor
-    rewards: Tensor
-    terminated: Tensor
-    truncated: Tensor
-    success: Tensor
-
-
-def _move(env: TorchEnvironment, carry: Carry, actions: Tensor, may_end: bool) -> _Moved:
     state = env.dynamics(carry.state, actions)
     steps = carry.steps + 1
     if may_end:
@@ -116,36 +107,21 @@ def _move(env: TorchEnvironment, carry: Carry, actions: Tensor, may_end: bool) -
     success = torch.full_like(rewards[:, 0], torch.nan)
     if achieved is not None:
         success = torch.where(ended, achieved.to(success.dtype), success)
-    return _Moved(state, steps, env.observe(state), rewards, terminated, truncated, success)
-
-
-def _stay(carry: Carry, moved: _Moved) -> tuple[Carry, Step]:
-    """No episode ended."""
-    return Carry(moved.state, moved.steps, carry.episodes), _step(moved, moved.obs)
-
-
-def _step(moved: _Moved, obs: Tensor) -> Step:
-    return Step(
-        obs=obs,
-        rewards=moved.rewards,
-        terminated=moved.terminated,
-        truncated=moved.truncated,
-        final_obs=moved.obs,
-        success=moved.success,
-        valid=torch.ones_like(moved.terminated),
-    )
+    obs, valid = env.observe(state), torch.ones_like(terminated)
+    step = Step(obs, rewards, terminated, truncated, obs, success, valid)
+    return Carry(state, steps, carry.episodes), step
 
 
 def _restart(
-    env: TorchEnvironment, carry: Carry, moved: _Moved, env_ids: Tensor, run_seed: Tensor | int
+    env: TorchEnvironment, carry: Carry, step: Step, env_ids: Tensor, run_seed: Tensor | int
 ) -> tuple[Carry, Step]:
     """The next episode begins where one ended."""
-    ended = moved.terminated | moved.truncated
+    ended = step.terminated | step.truncated
     fresh = start(env, env_ids, carry.episodes + ended, run_seed)
-    state = torch.where(ended[:, None], fresh.state, moved.state)
-    obs = torch.where(ended[:, None], env.observe(fresh.state), moved.obs)
-    after = Carry(state, torch.where(ended, fresh.steps, moved.steps), fresh.episodes)
-    return after, _step(moved, obs)
+    state = torch.where(ended[:, None], fresh.state, carry.state)
+    obs = torch.where(ended[:, None], env.observe(fresh.state), step.obs)
+    after = Carry(state, torch.where(ended, fresh.steps, carry.steps), fresh.episodes)
+    return after, Step(obs, *step[1:])
 
 
 def advance(
@@ -173,10 +149,8 @@ def advance(
     Returns:
         Where they are now, and what the step gave.
     """
-    moved = _move(env, carry, actions, may_end)
-    if may_end:
-        return _restart(env, carry, moved, env_ids, run_seed)
-    return _stay(carry, moved)
+    carry, step = _move(env, carry, actions, may_end)
+    return _restart(env, carry, step, env_ids, run_seed) if may_end else (carry, step)
 
 
 class TorchEnvironments(Environments):
@@ -255,19 +229,17 @@ class TorchEnvironments(Environments):
 
     @torch.no_grad()
     def step(self, actions: Tensor) -> Step:
-        moved = _move(self.env, self.carry, actions, self.may_end())
-        if self._some_ended(moved):
-            carry, step = _restart(self.env, self.carry, moved, self.env_ids, self.seed)
-        else:
-            carry, step = _stay(self.carry, moved)
+        carry, step = _move(self.env, self.carry, actions, self.may_end())
+        if self._some_ended(step):
+            carry, step = _restart(self.env, carry, step, self.env_ids, self.seed)
         self.adopt(carry, 1)
         return step
 
-    def _some_ended(self, moved: _Moved) -> bool:
+    def _some_ended(self, step: Step) -> bool:
         """On the host it is cheap to look; on a device looking would mean waiting."""
         if self.device.type != "cpu" or not self.may_end():
             return self.may_end()
-        return bool((moved.terminated | moved.truncated).any())
+        return bool((step.terminated | step.truncated).any())
 
     def adopt(self, carry: Carry, num_steps: int) -> None:
         """Takes over where `num_steps` calls of `advance` have led."""
