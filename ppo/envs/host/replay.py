@@ -6,7 +6,7 @@ import hashlib
 import json
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -24,6 +24,14 @@ from ppo.envs.host.slot_group import SlotGroup
 from ppo.envs.observations import ObservationEncoder, without_text
 
 
+class Running(NamedTuple):
+    """The episodes that run at a moment."""
+
+    episodes: np.ndarray  # [N] their numbers
+    starts: np.ndarray  # [N] steps of the log before they began
+    now: int  # steps of the log
+
+
 class EpisodeLog:
     """The actions of all running episodes, for replay.
 
@@ -35,7 +43,7 @@ class EpisodeLog:
         self._nothing = np.zeros((0, *shape), dtype)
         self._starts = np.zeros(num_envs, np.int64)
         self._base = 0  # number of the first step kept
-        self._mark: tuple[np.ndarray, np.ndarray, int] | None = None  # episodes, starts, now
+        self._mark: Running | None = None
         self._steps: list[np.ndarray] = []
         self._trim_at = 256
 
@@ -49,7 +57,7 @@ class EpisodeLog:
         if len(self._steps) >= self._trim_at:
             oldest = int(self._starts.min())
             if self._mark is not None:
-                oldest = min(oldest, int(self._mark[1].min()))
+                oldest = min(oldest, int(self._mark.starts.min()))
             del self._steps[: oldest - self._base]
             self._base = oldest
             self._trim_at = 2 * len(self._steps) + 256
@@ -59,26 +67,24 @@ class EpisodeLog:
         self.episodes[ended] += 1
         self._starts[ended] = self.now
 
-    def actions(self, env: int) -> np.ndarray:
-        """[L, *shape] actions of one environment's running episode."""
-        return self._cut(env, int(self._starts[env]), self.now)
+    def running(self) -> Running:
+        """The episodes that run now."""
+        return Running(self.episodes.copy(), self._starts.copy(), self.now)
+
+    def mark(self) -> Running:
+        """The same, whose actions are kept until the next mark."""
+        self._mark = self.running()
+        return self._mark
 
     def length(self, env: int) -> int:
         """Steps of the running episode of one environment."""
         return self.now - int(self._starts[env])
 
-    def mark(self) -> None:
-        """Marks the running episodes, for `marked` after further steps."""
-        self._mark = self.episodes.copy(), self._starts.copy(), self.now
-
-    def marked(self) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Episodes [N] and, of each, the actions [L, *shape] until the mark."""
-        assert self._mark is not None, "mark() comes first"
-        episodes, starts, now = self._mark
-        return episodes, [self._cut(env, start, now) for env, start in enumerate(starts.tolist())]
-
-    def _cut(self, env: int, start: int, stop: int) -> np.ndarray:
-        kept = [step[env] for step in self._steps[start - self._base : stop - self._base]]
+    def actions(self, env: int, running: Running | None = None) -> np.ndarray:
+        """[L, *shape] actions of the episode of one environment that runs now, or ran then."""
+        _, starts, now = running or self.running()
+        steps = self._steps[int(starts[env]) - self._base : now - self._base]
+        kept = [step[env] for step in steps]
         return np.stack(kept) if kept else self._nothing
 
     def restore(self, episodes: np.ndarray, actions: list[np.ndarray]) -> None:
@@ -248,41 +254,26 @@ class HostEnvironments(Environments):
         episodes [N], lengths [N], actions [sum of lengths, ...], digests [N] of the observations;
         calls, where there were any.
         """
-        actions = [self._log.actions(env) for env in range(self.num_envs)]
-        obs, calls = self.rows.obs[self._parity], len(self._calls)
-        return self._state(self._log.episodes, actions, obs, self._log.now, calls)
+        obs = self.rows.obs[self._parity]
+        return self._state(self._log.running(), obs, len(self._calls))
 
     def mark(self) -> Callable[[], dict[str, Tensor]]:
-        self._log.mark()
-        obs, calls = self.rows.obs[self._parity].copy(), len(self._calls)
-        now = self._log.now
-        return lambda: self._state(*self._log.marked(), obs, now, calls)
+        running, obs, calls = self._log.mark(), self.rows.obs[self._parity].copy(), len(self._calls)
+        return lambda: self._state(running, obs, calls)
 
-    def _state(
-        self,
-        episodes: np.ndarray,
-        actions: list[np.ndarray],
-        obs: np.ndarray,
-        now: int,
-        calls: int,
-    ) -> dict[str, Tensor]:
-        lengths = [len(item) for item in actions]
-        digests = [digest(row) for row in obs]
-        return {
-            "episodes": torch.from_numpy(episodes.copy()),
-            "lengths": torch.tensor(lengths, dtype=torch.int64),
+    def _state(self, running: Running, obs: np.ndarray, num_calls: int) -> dict[str, Tensor]:
+        actions = [self._log.actions(env, running) for env in range(self.num_envs)]
+        state = {
+            "episodes": torch.from_numpy(running.episodes),
+            "lengths": torch.tensor([len(item) for item in actions], dtype=torch.int64),
             "actions": torch.from_numpy(np.concatenate(actions)),
-            "digests": torch.tensor(digests, dtype=torch.int64),
-            **self._called(now, calls),
+            "digests": torch.tensor([digest(row) for row in obs], dtype=torch.int64),
         }
-
-    def _called(self, now: int, count: int) -> dict[str, Tensor]:
-        """The first calls as JSON in bytes, each with the number of steps since; none: no entry."""
-        if not count:
-            return {}
-        calls = [[now - step, method, args] for step, method, args in self._calls[:count]]
-        data = json.dumps(calls).encode()
-        return {"calls": torch.from_numpy(np.frombuffer(data, np.uint8).copy())}
+        if num_calls:  # as JSON in bytes, each with the number of steps since
+            calls = [[running.now - step, *call] for step, *call in self._calls[:num_calls]]
+            data = np.frombuffer(json.dumps(calls).encode(), np.uint8)
+            state["calls"] = torch.from_numpy(data.copy())
+        return state
 
     def load_state_dict(self, state: dict[str, Tensor]) -> Tensor:
         """Plays the running episodes again.
