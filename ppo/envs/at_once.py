@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
@@ -113,13 +114,14 @@ class AtOnce(Environments):
     def _first(self, observations: Any, infos: dict[str, Any]) -> Tensor:
         """Rows [N, ...] of what a reset gave."""
 
-    def state_dict(self) -> dict[str, Tensor]:
+    def mark(self) -> Callable[[], dict[str, Tensor]]:
         """A reset, which is to be repeated: the last one and what it gave.
 
         After further steps it is the next one, as where the environments are cannot be found again.
         """
         told = {} if self._moved else {"begun": self._begun.detach().to("cpu", copy=True)}
-        return {"resets": torch.tensor(self._resets + self._moved), **told}
+        state = {"resets": torch.tensor(self._resets + self._moved), **told}
+        return lambda: state
 
     def load_state_dict(self, state: dict[str, Tensor]) -> Tensor:
         """Repeats the reset; an event where it does not give what it gave before."""

@@ -96,9 +96,9 @@ class Environments(ABC):
             EnvironmentFault: the environment failed; the message names it, its step and its seed.
         """
 
-    @abstractmethod
     def state_dict(self) -> dict[str, Tensor]:
         """The full state, to continue bit for bit, as host tensors."""
+        return self.mark()()
 
     @abstractmethod
     def load_state_dict(self, state: dict[str, Tensor]) -> Tensor:
@@ -134,13 +134,12 @@ class Environments(ABC):
             "write env.backend: sync or async"
         )
 
+    @abstractmethod
     def mark(self) -> Callable[[], dict[str, Tensor]]:
         """A function that gives what `state_dict` gives now, also after further steps.
 
         Made once a batch at next to no cost; it holds until the next one is made.
         """
-        state = self.state_dict()
-        return lambda: state
 
     @abstractmethod
     def close(self) -> None:

@@ -5,6 +5,7 @@ They keep their own state and random numbers. A step never waits for the device.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
@@ -275,21 +276,12 @@ class SimulatorEnvironments(AtOnce):
         self._untold = None
         return super().drain_events()
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """resets, and where the simulator can save its state, that and the observations.
-
-        Else it is the number of the next reset: where the environments are cannot be found again.
-        """
-        return {name: value.cpu() for name, value in self._state().items()}
-
-    def _state(self) -> dict[str, Tensor]:
+    def mark(self) -> Callable[[], dict[str, Tensor]]:
+        """resets, and where the simulator can save its state, that and the observations."""
         if self.restore_level == "boundary":
-            return super().state_dict()
+            return super().mark()
         state = {f"state.{name}": value for name, value in flat(self.env.state_dict()).items()}
-        return {"resets": torch.tensor(self._resets), "obs": self._obs.clone(), **state}
-
-    def mark(self) -> Any:
-        state = self._state()
+        state |= {"resets": torch.tensor(self._resets), "obs": self._obs.clone()}
         return lambda: {name: value.cpu() for name, value in state.items()}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> Tensor:

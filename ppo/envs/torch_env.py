@@ -247,11 +247,8 @@ class TorchEnvironments(Environments):
         if self._clock is not None:
             self._clock += num_steps
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """state [N, S], steps [N], episodes [N]."""
-        return {name: value.detach().cpu() for name, value in self.carry._asdict().items()}
-
     def mark(self) -> Callable[[], dict[str, Tensor]]:
+        """state [N, S], steps [N], episodes [N]."""
         carry = Carry(*(value.detach().clone() for value in self.carry))
         return lambda: {name: value.cpu() for name, value in carry._asdict().items()}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium as gym
@@ -176,14 +177,14 @@ class CartPoleVector(VectorEnvironments):
             valid=torch.ones(self.num_envs, dtype=torch.bool),
         )
 
-    def state_dict(self) -> dict[str, Tensor]:
+    def mark(self) -> Callable[[], dict[str, Tensor]]:
         """state [4, N] float64, steps [N], episodes [N]."""
         arrays = {
-            "state": self._cartpole.state,
-            "steps": self._cartpole.steps,
-            "episodes": self._episodes,
+            "state": self._cartpole.state.copy(),
+            "steps": self._cartpole.steps.copy(),
+            "episodes": self._episodes.copy(),
         }
-        return {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+        return lambda: {name: torch.from_numpy(array) for name, array in arrays.items()}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> Tensor:
         self._refuse_number(len(state["episodes"]))
