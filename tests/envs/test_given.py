@@ -289,9 +289,14 @@ def test_a_class_of_a_registration_travels_by_name_or_whole():
         pass
 
     spec = from_text(to_text(gym.envs.registration.EnvSpec("Other-v0", entry_point=Sick)))
-    assert spec.entry_point == "sick_env:Sick"
+    assert spec.entry_point is Sick
     spec = from_text(to_text(gym.envs.registration.EnvSpec("Local-v0", entry_point=Local)))
     assert spec.id == "Local-v0" and spec.entry_point.__name__ == "Local"
+
+
+def test_a_registration_with_arguments_of_any_kind_travels():
+    spec = gym.envs.registration.EnvSpec("Other-v0", "sick_env:Sick", kwargs={"shape": abs})
+    assert from_text(to_text(spec)) == spec
 
 
 def test_a_lambda_travels_with_what_it_needs():
