@@ -8,6 +8,7 @@ the records and of everything that is shown.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 Reduction = Literal["mean", "max", "none"]
@@ -52,12 +53,14 @@ class Metric(NamedTuple):
         return self.healthy[0] <= value <= self.healthy[1]
 
 
-def _declare(
-    group: str, unit: str, reduction: Reduction, **meanings: str | dict[str, Any]
-) -> list[Metric]:
-    """Metrics of one group, unit and reduction: name=meaning, or name=_shown(meaning, ...)."""
-    given = {name: _shown(m) if isinstance(m, str) else m for name, m in meanings.items()}
-    return [Metric(name, group, unit, reduction, **fields) for name, fields in given.items()]
+def _declare(group: str, unit: str, reduction: Reduction) -> Callable[..., list[Metric]]:
+    """A function that makes metrics of these of name=meaning, or name=_shown(meaning, ...)."""
+
+    def of(**meanings: str | dict[str, Any]) -> list[Metric]:
+        given = {name: _shown(m) if isinstance(m, str) else m for name, m in meanings.items()}
+        return [Metric(name, group, unit, reduction, **fields) for name, fields in given.items()]
+
+    return of
 
 
 def _shown(meaning: str, **where: Any) -> dict[str, Any]:
@@ -65,10 +68,7 @@ def _shown(meaning: str, **where: Any) -> dict[str, Any]:
 
 
 METRICS: list[Metric] = [
-    *_declare(
-        "counters",
-        "1",
-        "none",
+    *_declare("counters", "1", "none")(
         batch=_shown("number of the batch, from 0", column=Column("batch", 6, "count")),
         env_steps=_shown(
             "environment steps taken since the start, over all ranks",
@@ -76,11 +76,8 @@ METRICS: list[Metric] = [
         ),
         episodes="episodes finished since the start",
     ),
-    *_declare("counters", "s", "none", wall_time_s="seconds of training since the start"),
-    *_declare(
-        "episode",
-        "env reward",
-        "none",
+    *_declare("counters", "s", "none")(wall_time_s="seconds of training since the start"),
+    *_declare("episode", "env reward", "none")(
         mean_episode_return=_shown(
             "of episodes that ended in this batch, unscaled",
             label="return",
@@ -91,18 +88,12 @@ METRICS: list[Metric] = [
             telling=True,
         ),
     ),
-    *_declare(
-        "episode",
-        "steps",
-        "none",
+    *_declare("episode", "steps", "none")(
         mean_episode_length=_shown(
             "of episodes that ended in this batch", column=Column("length", 8, "number", 4)
         ),
     ),
-    *_declare(
-        "episode",
-        "1",
-        "none",
+    *_declare("episode", "1", "none")(
         success_rate=_shown(
             "share of ended episodes with is_success; null where it is not said",
             label="success",
@@ -114,10 +105,7 @@ METRICS: list[Metric] = [
         timeout_share="share of ended episodes that a time limit cut",
         at_limit_share="share of ended episodes as long as the longest allowed",
     ),
-    *_declare(
-        "value",
-        "1",
-        "none",
+    *_declare("value", "1", "none")(
         explained_variance=_shown(
             "of raw returns by raw values, before the update",
             label="explained variance",
@@ -139,10 +127,7 @@ METRICS: list[Metric] = [
         frame_age="distance of the frame's mean from this batch's, in standard deviations",
         effective_value_weight="value_loss_weight times the squared unit of the loss",
     ),
-    *_declare(
-        "policy",
-        "1",
-        "mean",
+    *_declare("policy", "1", "mean")(
         approx_kl=_shown(
             "E[(r - 1) - log r] of the policy's change within the batch",
             label="KL",
@@ -165,10 +150,7 @@ METRICS: list[Metric] = [
             telling=True,
         ),
     ),
-    *_declare(
-        "policy",
-        "1",
-        "none",
+    *_declare("policy", "1", "none")(
         approx_kl_first_epoch="approx_kl of the first epoch",
         approx_kl_last_epoch="approx_kl of the last epoch",
         ratio_first="largest |ratio - 1| of the first minibatch; 0 but for rounding",
@@ -181,10 +163,7 @@ METRICS: list[Metric] = [
         action_out_of_bounds_share="share of sampled action entries beyond their bounds",
         learning_rate=_shown("in force", column=Column("lr", 9, rank=7)),
     ),
-    *_declare(
-        "loss",
-        "1",
-        "mean",
+    *_declare("loss", "1", "mean")(
         total_loss=_shown(
             "policy_loss + value_loss_weight * value_loss - entropy_coefficient * entropy + others",
             label="total loss",
@@ -215,10 +194,7 @@ METRICS: list[Metric] = [
             column=Column("entropy", 9, rank=5),
         ),
     ),
-    *_declare(
-        "loss",
-        "1",
-        "none",
+    *_declare("loss", "1", "none")(
         normalized_value_loss=_shown(
             "squared error over the variance of the targets; 1 predicts the mean",
             label="normalized value loss",
@@ -233,38 +209,26 @@ METRICS: list[Metric] = [
         value_loss_weight=_shown("weight in force", normal="0.1 to 1"),
         entropy_coefficient="weight in force",
     ),
-    *_declare(
-        "value",
-        "1",
-        "mean",
+    *_declare("value", "1", "mean")(
         value_clip_fraction=_shown(
             "share of samples whose value gradient the clip removed",
             normal="samples that the clip holds back",
         ),
     ),
-    *_declare("value", "1", "max", max_sample_value_loss="largest loss of a single sample"),
-    *_declare(
-        "value",
-        "reward",
-        "none",
+    *_declare("value", "1", "max")(max_sample_value_loss="largest loss of a single sample"),
+    *_declare("value", "reward", "none")(
         return_mean=_shown("of the raw value targets", always=True),
         return_std=_shown("of the raw value targets", telling=True),
         return_min="of the raw value targets",
         return_max="of the raw value targets",
     ),
-    *_declare(
-        "value",
-        "network unit",
-        "none",
+    *_declare("value", "network unit", "none")(
         target_mean=_shown("of what the critic was trained on", always=True),
         target_std="of what the critic was trained on",
         target_min="of what the critic was trained on",
         target_max="of what the critic was trained on",
     ),
-    *_declare(
-        "gradient",
-        "1",
-        "none",
+    *_declare("gradient", "1", "none")(
         grad_norm=_shown("before clipping, mean over minibatches", always=True),
         grad_clip_factor=_shown(
             "grad_norm / max_grad_norm: how many times it is too long",
@@ -281,27 +245,18 @@ METRICS: list[Metric] = [
         value_to_policy_gradient="ratio of the two gradient norms on shared parameters",
         skipped_minibatches="minibatches left out for a non-finite gradient",
     ),
-    *_declare(
-        "network",
-        "1",
-        "none",
+    *_declare("network", "1", "none")(
         saturated_units="share of tanh features beyond 0.99",
         dead_units="share of features that do not vary over the batch",
         effective_rank="exp of the entropy of the features' singular values, over their number",
     ),
-    *_declare(
-        "data",
-        "1",
-        "none",
+    *_declare("data", "1", "none")(
         reward_outlier="largest distance of a reward from the median, in robust std",
         reward_zero_share="share of rewards that are exactly 0",
         obs_outlier_share="share of normalized observation entries beyond 10 standard deviations",
         obs_std_ratio="largest over smallest standard deviation of raw observation entries",
     ),
-    *_declare(
-        "counters",
-        "1/s",
-        "none",
+    *_declare("counters", "1/s", "none")(
         steps_per_second=_shown(
             "environment steps a second in this batch",
             label="steps per second",
