@@ -5,20 +5,38 @@ Arguments are tensors and constants in tuples, lists and dicts of any depth.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar, cast
 
+import torch
 from torch import Tensor
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class ByLook:
-    """A function that has something faster for arguments of each look."""
+class ByLook(ABC):
+    """A function of positional arguments that has something faster for those of each look."""
+
+    def __init__(self) -> None:
+        self._graphs: dict[Any, Callable[..., Any]] = {}
 
     def graph(self, *args: Any) -> Callable[..., Any]:
         """What is called for arguments of this look, for calls with nothing else."""
-        raise NotImplementedError
+        key = self._key(args)
+        if key not in self._graphs:
+            self._graphs[key] = self._made(args)
+        return self._graphs[key]
+
+    def __call__(self, *args: Any) -> Any:
+        return self.graph(*args)(*args)
+
+    def _key(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        return torch.is_grad_enabled(), look(args)
+
+    @abstractmethod
+    def _made(self, args: tuple[Any, ...]) -> Callable[..., Any]:
+        """What is faster for arguments that look like these."""
 
 
 def settled(function: F, *args: Any) -> F:

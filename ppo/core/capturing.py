@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ppo.core import torch_internals
-from ppo.core.arguments import ByLook, leaves, look, refill
+from ppo.core.arguments import ByLook, leaves, refill
 
 F = TypeVar("F", bound=Callable[..., Any])
 Outputs = list[Tensor]
@@ -71,7 +71,6 @@ class Captured(ByLook):
     that cannot be recorded, since it waits for the device, goes on as it is.
 
     Args:
-        function: takes positional arguments.
         capture: records what it is given without an effect; another one in tests.
     """
 
@@ -80,18 +79,15 @@ class Captured(ByLook):
         function: Callable[..., Any],
         capture: Callable[[Callable[[], Outputs]], tuple[Callable[[], None], Outputs]] = on_a_gpu,
     ) -> None:
+        super().__init__()
         self._function, self._capture = function, capture
-        self._captures: dict[Any, _Capture] = {}
 
-    def graph(self, *args: Any) -> Callable[..., Any]:
-        where = tuple(tensor.data_ptr() for tensor in leaves(args) if _is_fixed(tensor))
-        key = torch.is_grad_enabled(), look(args), where
-        if key not in self._captures:
-            self._captures[key] = _Capture(self._function, self._capture)
-        return self._captures[key]
+    def _key(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        where = (tensor.data_ptr() for tensor in leaves(args) if _is_fixed(tensor))
+        return *super()._key(args), *where
 
-    def __call__(self, *args: Any) -> Any:
-        return self.graph(*args)(*args)
+    def _made(self, args: tuple[Any, ...]) -> _Capture:
+        return _Capture(self._function, self._capture)
 
 
 class _Place(NamedTuple):

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from ppo.core import torch_internals
-from ppo.core.arguments import ByLook, leaves, look, refill
+from ppo.core.arguments import ByLook, leaves, refill
 from ppo.core.capturing import captured, fix_address
 from ppo.core.products import faster_products
 
@@ -32,10 +32,8 @@ RECOMPILE_LIMIT = 256
 
 LOOPS_IN_CPP = "2.13"  # before, the calls around a loop could be compiled on some inputs only
 
-MEASURED_ON = (
-    "x86_64",
-    "AMD64",
-)  # where ppo/core/products.py has found which library is the faster one
+# Where ppo/core/products.py has found which library is the faster one.
+MEASURED_ON = ("x86_64", "AMD64")
 
 
 def compiled(function: F, device: torch.device, loops: bool = False) -> F:
@@ -69,7 +67,6 @@ class FixedGraphs(ByLook):
     torch look), so that only the arguments need a look: their shapes, types and constants.
 
     Args:
-        function: takes positional arguments.
         options: of torch.compile.
         more: options that go, with a note, where this torch cannot compile with them.
     """
@@ -80,23 +77,10 @@ class FixedGraphs(ByLook):
         options: dict[str, Any],
         more: dict[str, Any] | None = None,
     ) -> None:
+        super().__init__()
         self._function, self._options, self._more = function, options, more or {}
-        self._graphs: dict[Any, Callable[..., Any]] = {}
 
-    def graph(self, *args: Any) -> Callable[..., Any]:
-        return self._graphs.get(self._key(args), self)
-
-    def _key(self, args: tuple[Any, ...]) -> Any:
-        return torch.is_grad_enabled(), look(args)
-
-    def __call__(self, *args: Any) -> Any:
-        key = self._key(args)
-        graph = self._graphs.get(key)
-        if graph is None:
-            graph = self._graphs[key] = self._compile(args)
-        return graph(*args)
-
-    def _compile(self, args: tuple[Any, ...]) -> Callable[..., Any]:
+    def _made(self, args: tuple[Any, ...]) -> Callable[..., Any]:
         """A graph for arguments of this look; by torch.compile alone where nothing else works."""
         options, errors = {**self._options, **self._more}, []
         for more in [self._more, {}] if self._more else [{}]:

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.fx import GraphModule, Node
 
 from ppo.core import torch_internals
-from ppo.core.arguments import ByLook, leaves, look, refill
+from ppo.core.arguments import ByLook, leaves, refill
 from ppo.core.capturing import captured
 from ppo.core.compiling import compiled
 from ppo.core.operations import operations
@@ -32,9 +32,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 CALLS = 200  # before a function is recorded, which takes about as long as these save
 FEW = 20  # the same where more than twice CALLS are sure to come
 CHECKS = 3  # replays that are compared with the function
-LARGE = (
-    2**27
-)  # bytes of arguments: to copy them takes memory, and Python's share of the time is small
+# Bytes of arguments: to copy them takes memory, and Python's share of the time is small.
+LARGE = 2**27
 
 
 def faster(graphs: bool, device: torch.device, calls: float) -> Callable[[F], F]:
@@ -63,26 +62,19 @@ def recorded(function: F, device: torch.device, expected: float = 0.0) -> F:
 
 
 class Recorded(ByLook):
-    """A function of positional arguments, with a record for each look of these.
+    """A function with a record for arguments of each look.
 
     Args:
         expected: how many calls are to come.
     """
 
     def __init__(self, function: Callable[..., Any], expected: float = 0.0) -> None:
+        super().__init__()
         self._function = function
         self._calls = min(FEW, CALLS) if expected > 2 * CALLS else CALLS
-        self._records: dict[Any, _Record] = {}
 
-    def graph(self, *args: Any) -> Callable[..., Any]:
-        """What is called for arguments of this look, for calls with nothing else."""
-        key = torch.is_grad_enabled(), look(args)
-        if key not in self._records:
-            self._records[key] = _Record(self._function, self._calls)
-        return self._records[key]
-
-    def __call__(self, *args: Any) -> Any:
-        return self.graph(*args)(*args)
+    def _made(self, args: tuple[Any, ...]) -> _Record:
+        return _Record(self._function, self._calls)
 
 
 class _Record:

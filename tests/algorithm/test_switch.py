@@ -15,6 +15,7 @@ from ppo.algorithm.ahead import Ahead, compile_all, request_of
 from ppo.algorithm.rollout import collect, players
 from ppo.algorithm.switch import Switch
 from ppo.core import compiling, recording
+from ppo.core.arguments import look
 from ppo.core.errors import Dropped
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
@@ -194,7 +195,7 @@ def test_the_process_ahead_compiles_for_the_arguments_that_the_run_has(
     def compiled(function: Any, *_: Any, **__: Any) -> Any:
         def graph(*args: Any) -> Any:
             name = getattr(function, "__qualname__", type(function).__name__)
-            looks[-1].add((name, torch.is_grad_enabled(), compiling.look(args)))
+            looks[-1].add((name, torch.is_grad_enabled(), look(args)))
             return function(*args)
 
         return graph

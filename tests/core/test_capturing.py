@@ -173,7 +173,7 @@ def both_ways(
     plain = records(lambda function, *_, **__: function)
     fast = records(capture)
     assert len(made) >= 5 and all(
-        graph._run == graph._again for one in made for graph in one._captures.values()
+        graph._run == graph._again for one in made for graph in one._graphs.values()
     )
     for one, other in zip(plain, fast, strict=True):
         differ = [name for name in one if repr(one[name]) != repr(other[name])]

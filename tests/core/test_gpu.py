@@ -129,5 +129,5 @@ def test_a_function_that_waits_leaves_the_device_as_it_was() -> None:
     double = Captured(lambda x: 2.0 * x)
     for number in range(4):
         assert double(ones * number).sum().item() == 6.0 * number
-    (capture,) = double._captures.values()
+    (capture,) = double._graphs.values()
     assert capture._run == capture._again

@@ -48,7 +48,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def is_replayed(function: Any) -> bool:
     """Whether every look of its arguments has a replay that stands."""
-    records = function._records.values()
+    records = function._graphs.values()
     return bool(records) and all(isinstance(r._run, recording._Replay) for r in records)
 
 
@@ -138,7 +138,7 @@ def test_arguments_of_another_look_have_a_record_of_their_own() -> None:
         for x in (torch.ones(2, 3), torch.ones(3, 3), torch.ones(2, 3).double()):
             for n in (2, 3):
                 assert torch.equal(fast(x, n), x.sum(0) * n)
-    assert len(fast._records) == 6 and is_replayed(fast)
+    assert len(fast._graphs) == 6 and is_replayed(fast)
 
 
 def test_what_was_computed_before_a_change_is_not_taken_for_what_is_computed_after() -> None:
@@ -214,7 +214,7 @@ def test_large_arguments_are_not_copied_for_a_record(monkeypatch) -> None:
     fast: Any = Recorded(lambda x: x + 1.0)
     for _ in range(6):
         assert fast(torch.zeros(3)).tolist() == [1.0] * 3 and fast(torch.zeros(2)).sum() == 2.0
-    few, many = sorted(fast._records.values(), key=lambda record: record._replay is None)
+    few, many = sorted(fast._graphs.values(), key=lambda record: record._replay is None)
     assert isinstance(few._run, recording._Replay) and many._replay is None
 
 

@@ -160,7 +160,7 @@ sets = ["env.num_envs=4", "ppo.num_steps=8", "train.total_timesteps=200", "syste
 sets += ["system.device=cpu", "logging.tensorboard=false", "evaluation.interval=0"]
 with Trainer(Config.load(None, sets), sys.argv[1]) as trainer:
     trainer.train()
-    records = trainer.learner.update._step._records.values()
+    records = trainer.learner.update._step._graphs.values()
     assert all(isinstance(record._run, recording._Replay) for record in records)
 print(sorted({"torch._dynamo", "torch._inductor", "sympy"} & set(sys.modules)))
 """
