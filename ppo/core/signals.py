@@ -15,18 +15,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from types import FrameType, TracebackType
 from typing import Any, TextIO
 
 from ppo.core.errors import Dropped
 
 INTERRUPTED = 130  # exit status after Ctrl-C
 TERMINATED = 143  # exit status after SIGTERM or SIGHUP
-STOPS = {
-    signal.SIGINT: INTERRUPTED,
-    signal.SIGTERM: TERMINATED,
-    signal.SIGHUP: TERMINATED,
-}
+STOPS = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED, signal.SIGHUP: TERMINATED}
 
 
 class Grace:
@@ -111,12 +106,7 @@ class SignalGuard:
         self._install(signal.SIGPIPE, signal.SIG_IGN)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for number, handler in self._previous.items():
             # None: a handler that was not set from Python cannot be put back.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
@@ -125,10 +115,10 @@ class SignalGuard:
     def _install(self, number: int, handler: Any) -> None:
         self._previous[number] = signal.signal(number, handler)
 
-    def _on_save(self, number: int, frame: FrameType | None) -> None:
+    def _on_save(self, *_: object) -> None:
         self._save_requested = True
 
-    def _on_stop(self, number: int, frame: FrameType | None) -> None:
+    def _on_stop(self, number: int, _: object) -> None:
         status = STOPS[signal.Signals(number)]
         if os.getpid() != self._pid:  # a forked worker: Ctrl-C reaches it too, its parent decides
             if number != signal.SIGINT:
