@@ -87,11 +87,7 @@ def _others() -> Iterator[None]:
 
 def mean_(tensor: Tensor) -> Tensor:
     """Mean over ranks, in place."""
-    if is_active():
-        with _others():
-            dist.all_reduce(tensor)
-        tensor.div_(world_size())
-    return tensor
+    return sum_(tensor).div_(world_size()) if is_active() else tensor
 
 
 def sum_(tensor: Tensor) -> Tensor:
@@ -145,18 +141,11 @@ def gather_bytes(data: bytes, device: torch.device) -> list[bytes]:
     """What every rank has given, in the order of ranks."""
     if not is_active():
         return [data]
-    sizes = [torch.zeros(1, dtype=torch.int64, device=device) for _ in range(world_size())]
-    with _others():
-        dist.all_gather(sizes, torch.tensor([len(data)], dtype=torch.int64, device=device))
-    lengths = [int(size) for size in sizes]
+    lengths = [int(size) for size in gather(torch.tensor([len(data)], device=device))]
     padded = data.ljust(max(1, *lengths), b"\0")
     mine = torch.frombuffer(bytearray(padded), dtype=torch.uint8).to(device)
-    found = [torch.empty_like(mine) for _ in lengths]
-    with _others():
-        dist.all_gather(found, mine)
-    return [
-        part.cpu().numpy().tobytes()[:length] for part, length in zip(found, lengths, strict=True)
-    ]
+    found = [part.cpu().numpy().tobytes() for part in gather(mine)]
+    return [part[:length] for part, length in zip(found, lengths, strict=True)]
 
 
 def share_json(value: Any, device: torch.device) -> Any:
