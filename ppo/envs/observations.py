@@ -7,7 +7,8 @@ does not depend on how the space was built.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection
+from itertools import accumulate
 from typing import Any
 
 import gymnasium as gym
@@ -82,23 +83,27 @@ class ObservationEncoder:
         size = self._collect(space, (), 0)
         images = self.image_leaves
         leaves = [] if is_image(space) else self.leaves
-        self._precise = precise_leaves(leaves, precise, env_id) if precise else []
-        self.layout = layout_of_leaves(space, leaves, images, num_mask, self._precise)
-        self._remainders = [*_places(self._precise, self.layout.num_floats)]
-        # What is written; an image alone is a row itself.
-        self._pixels = list(zip(self._images, self.layout.byte_images, strict=False))
-        self.entries = [*leaves, *images]  # in the order of `packing.everything`
-        if keys is not None:
-            self.entries = [leaf for leaf in self.entries if str(leaf.path[0]) in keys]
-            self.leaves = [leaf for leaf in self.leaves if str(leaf.path[0]) in keys]
-            self._pixels = [part for part in self._pixels if str(part[0].path[0]) in keys]
-            self._remainders = [p for p in self._remainders if str(p[0].path[0]) in keys]
+        halved = precise_leaves(leaves, precise, env_id) if precise else []
+        self.layout = layout_of_leaves(space, leaves, images, num_mask, halved)
+        places = accumulate((leaf.size for leaf in halved), initial=self.layout.num_floats)
+
+        def is_written(leaf: Leaf) -> bool:
+            return keys is None or str(leaf.path[0]) in keys
+
+        self.leaves = [*filter(is_written, self.leaves)]
+        self.entries = [*filter(is_written, (*leaves, *images))]  # as `packing.everything` has them
+        # Each with where its remainders begin; each with its place, but for an image alone.
+        self._remainders = [
+            pair for pair in zip(halved, places, strict=False) if is_written(pair[0])
+        ]
+        pixels = zip(self._images, self.layout.byte_images, strict=False)
+        self._pixels = [pair for pair in pixels if is_written(pair[0])]
         self.is_image = self.layout.is_plain_image
         self.shape: tuple[int, ...] = self.layout.shape
         self.dtype = np.dtype(self.layout.dtype)
         self._box_shape = space.shape
         self._same_shape = self.shape == space.shape
-        self._is_plain = not (self.layout.num_mask or self._precise)  # all of a row is numbers
+        self._is_plain = not (self.layout.num_mask or halved)  # all of a row is numbers
         self._seen_dtypes: set[np.dtype] = set()  # checked once, then passed
         if not size and not images:
             raise UserError(f"env.id: {env_id}: the observation space {space} has no entries")
@@ -187,7 +192,10 @@ class ObservationEncoder:
                 observation = _checked(observation, self.space, ())
                 if not self.is_image or observation.dtype == np.uint8:
                     self._seen_dtypes.add(observation.dtype)
-            self._write_box(observation, row)
+            if self._same_shape:
+                row[...] = observation
+            else:
+                row[: observation.size] = observation.reshape(-1)
             return
         numbers = self.floats(row)
         for path, start, stop, space in self.leaves:
@@ -217,21 +225,6 @@ class ObservationEncoder:
             high, low = halves(numbers[:, leaf.start : leaf.stop])
             rows[:, leaf.start : leaf.stop], rows[:, place : place + leaf.size] = high, low
         return rows
-
-    def _write_box(self, observation: np.ndarray, row: np.ndarray) -> None:
-        if self._same_shape:
-            row[...] = observation
-        elif self.layout.num_mask:
-            row[: self.layout.mask_start] = observation.reshape(-1)
-        else:
-            row[...] = observation.reshape(-1)
-
-
-def _places(leaves: Iterable[Leaf], start: int) -> Iterator[tuple[Leaf, int]]:
-    """Each leaf and where its remainders begin."""
-    for leaf in leaves:
-        yield leaf, start
-        start += leaf.size
 
 
 def entry_at(observation: Any, path: tuple[Any, ...]) -> Any:
