@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -25,23 +25,22 @@ def numbers_of(info: Mapping[Any, Any]) -> dict[str, float]:
 
     Arrays and tensors of one entry are numbers, too.
     """
-    found = dict(_finite(info))
-    inner = info.get(METRICS)
-    return found | dict(_finite(inner)) if isinstance(inner, Mapping) else found
-
-
-def _finite(values: Mapping[Any, Any]) -> list[tuple[str, float]]:
-    pairs = []
-    for name, value in values.items():
-        if not isinstance(name, str) or not name.isprintable() or name in KNOWN:
-            continue
+    found = {}
+    for name, value in _named(info):
         if (isinstance(value, np.ndarray) or is_tensor(value)) and math.prod(value.shape) == 1:
             value = as_array(value).reshape(-1)[0]
-        if isinstance(value, numbers.Real | np.bool_):
-            number = _float(value)
-            if math.isfinite(number):
-                pairs.append((name[:LONGEST], number))
-    return pairs
+        if isinstance(value, numbers.Real | np.bool_) and math.isfinite(number := _float(value)):
+            found[name] = number
+    return found
+
+
+def _named(info: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
+    """What may be a figure of a record, with its name there."""
+    inner = info.get(METRICS)
+    for values in (info, inner if isinstance(inner, Mapping) else {}):
+        for name, value in values.items():
+            if isinstance(name, str) and name.isprintable() and name not in KNOWN:
+                yield name[:LONGEST], value
 
 
 def _float(value: Any) -> float:
@@ -91,9 +90,7 @@ class DeviceReports(Reports):
 
     def gather(self, info: Mapping[str, Any], ended: Any) -> None:
         """Takes in the infos of the environments where an episode `ended` [N]."""
-        found = dict(_columns(info, ended))
-        inner = info.get(METRICS)
-        found |= dict(_columns(inner, ended)) if isinstance(inner, Mapping) else {}
+        found = {name: value for name, value in _named(info) if _is_column(value, ended)}
         if not found:
             return
         import torch
@@ -114,15 +111,7 @@ class DeviceReports(Reports):
         return {name: [total / count] for name, (total, count) in sums.items() if count}
 
 
-def _columns(info: Mapping[Any, Any], ended: Any) -> list[tuple[str, Any]]:
-    """The entries of an info with a number for each environment."""
-    return [
-        (name[:LONGEST], value)
-        for name, value in info.items()
-        if isinstance(name, str)
-        and name.isprintable()
-        and name not in KNOWN
-        and getattr(value, "shape", None) in (ended.shape, (*ended.shape, 1))
-        and value.device == ended.device
-        and not value.is_complex()
-    ]
+def _is_column(value: Any, ended: Any) -> bool:
+    """Whether it is a tensor with a number for each environment."""
+    fits = getattr(value, "shape", None) in (ended.shape, (*ended.shape, 1))
+    return fits and value.device == ended.device and not value.is_complex()
