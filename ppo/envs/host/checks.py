@@ -99,10 +99,12 @@ def _listed(value: Any) -> Any:
     raise TypeError(f"an object of type {type(value).__name__}")
 
 
-def first_nonfinite(observation: np.ndarray) -> str:
-    flat = observation.reshape(-1)
-    entry = int(np.flatnonzero(~np.isfinite(flat))[0])
-    return f"entry {entry} is {flat[entry]} (as float32)"
+def first_nonfinite(numbers: np.ndarray | None) -> str:
+    """The first that is not finite, in words; empty where all are, or there are none."""
+    if numbers is None or np.isfinite(numbers).all():
+        return ""
+    entry = int(np.flatnonzero(~np.isfinite(numbers))[0])
+    return f"entry {entry} is {numbers.reshape(-1)[entry]} (as float32)"
 
 
 def bounds_of(

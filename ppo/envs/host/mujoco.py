@@ -23,7 +23,7 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
 from ppo.envs.factory import Factory
-from ppo.envs.host.slot import Slot, Task
+from ppo.envs.host.slot import Task
 from ppo.envs.host.slot_group import SlotGroup
 from ppo.envs.reports import numbers_of
 
@@ -279,26 +279,15 @@ class MujocoGroup(SlotGroup):
         rows.truncated[:] = [slot.steps >= self._limit for slot in self.slots]
         rows.valid[:] = True
         for row in np.flatnonzero(rows.terminated | rows.truncated).tolist():
-            self._end(row, self.slots[row], parity)
+            rows.final_obs[row] = rows.obs[parity, row]
+            rows.success[row] = math.nan
+            self._end(row, self.slots[row], parity, functools.partial(self._bodies.info, row))
         with np.errstate(over="ignore", invalid="ignore"):
             self._check(parity)
 
     def _begin_step(self, row: int) -> None:
         self._mark(row)
         self.slots[row].steps += 1
-
-    def _end(self, row: int, slot: Slot, parity: int) -> None:
-        rows = self.rows
-        final = rows.final_obs[row]
-        final[...] = rows.obs[parity, row]
-        rows.success[row] = math.nan
-        if not (np.isfinite(final).all() and np.isfinite(rows.rewards[row]).all()):
-            self._on_nonfinite(row, slot, final, parity)
-            return
-        if self.task.report:
-            self.reported.append(numbers_of(self._bodies.info(row)))
-        slot.failures = 0
-        self._begin(row, slot, slot.episode + 1, parity)
 
 
 def _warn_once() -> None:

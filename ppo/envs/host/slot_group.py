@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -245,13 +245,17 @@ class SlotGroup:
         rows.terminated[row] = terminated
         rows.truncated[row] = truncated
         rows.success[row] = success(slot.where, said("is_success"))
-        final = rows.final_obs[row]
-        self._write(slot, observation, final, None)
-        if not (self._is_finite(final) and np.isfinite(rows.rewards[row]).all()):
+        self._write(slot, observation, rows.final_obs[row], None)
+        self._end(row, slot, parity, lambda: info)
+
+    def _end(self, row: int, slot: Slot, parity: int, info: Callable[[], Any]) -> None:
+        """Begins the next episode, where the last one ended in numbers."""
+        final = self.rows.final_obs[row]
+        if self._nonfinite(final) or not np.isfinite(self.rows.rewards[row]).all():
             self._on_nonfinite(row, slot, final, parity)
             return
         if self.task.report:
-            self.reported.append(numbers_of(info))
+            self.reported.append(numbers_of(info()))
         slot.failures = 0
         self._begin(row, slot, slot.episode + 1, parity)
 
@@ -291,28 +295,23 @@ class SlotGroup:
             if self.outside:
                 self._bounds = None  # once is enough
 
-    def _is_finite(self, row: np.ndarray) -> bool:
-        numbers = self.encoder.floats(row)
-        return numbers is None or bool(np.isfinite(numbers).all())
+    def _nonfinite(self, row: np.ndarray) -> str:
+        return first_nonfinite(self.encoder.floats(row))
 
     def _check_reset_rows(self, which: Any, parity: int) -> None:
         for row in which:
-            numbers = self.encoder.floats(self.rows.obs[parity, row])
-            if numbers is not None and not np.isfinite(numbers).all():
+            if found := self._nonfinite(self.rows.obs[parity, row]):
                 raise EnvironmentFault(
                     f"{self.slots[row].where()}: reset gave an observation that is not finite: "
-                    f"{first_nonfinite(numbers)}"
+                    f"{found}"
                 )
 
     # Reactions to faults.
 
     def _on_nonfinite(self, row: int, slot: Slot, reached: np.ndarray, parity: int) -> None:
-        numbers = self.encoder.floats(reached)
-        what = (
-            f"the observation is not finite: {first_nonfinite(numbers)}"
-            if numbers is not None and not np.isfinite(numbers).all()
-            else f"the reward is not finite (as float32): {self.rows.rewards[row].tolist()}"
-        )
+        what = f"the reward is not finite (as float32): {self.rows.rewards[row].tolist()}"
+        if found := self._nonfinite(reached):
+            what = f"the observation is not finite: {found}"
         if self.task.on_nonfinite == "stop":
             raise EnvironmentFault(
                 f"{slot.where()}: {what}; env.on_nonfinite: reset would cut such an episode"
