@@ -118,7 +118,6 @@ class SimulatorEnvironments(AtOnce):
         self.restore_level = "state" if saves_state(env) else "boundary"
         ActionDecoder(self.action_space, env_id)  # refuses what cannot be acted in
         self._cast = ActionCaster(self.action_space, self.device)
-        self._rows_of: RowMaker | None = None
         self._unknown = torch.full((self.num_envs,), torch.nan, device=self.device)
         self._valid = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
         self._none = ~self._valid
@@ -131,9 +130,8 @@ class SimulatorEnvironments(AtOnce):
         obs, info = self._asked("reset", seed=self._seed_of(self._resets))
         wants = task.action_masks != "never" and masks.size_of(self.action_space)
         observed = masks.in_observation(self.observation_space, self.action_space)
-        self._mask = (
-            ("info" if masks.KEY in info else "observation" if observed else "") if wants else ""
-        )
+        self._mask = "info" if masks.KEY in info else "observation" if observed else ""
+        self._mask = self._mask if wants else ""
         count = masks.size_of(self.action_space) if self._mask else 0
         if self._mask and self._on_host:
             self._check_mask(info if self._mask == "info" else obs, count)
@@ -171,7 +169,6 @@ class SimulatorEnvironments(AtOnce):
 
     def _rows(self, obs: Any, info: dict[str, Any] | None) -> Tensor:
         """Rows of our own memory; without info every action counts as valid."""
-        assert self._rows_of is not None
         mask = None
         if self._mask and info is not None:
             told = info if self._mask == "info" else obs

@@ -42,31 +42,30 @@ class RowMaker:
         self._images = self.encoder.image_leaves
         numbers = [leaf for leaf in self.encoder.leaves if leaf.path or not self._images]
         self._numbers = numbers
-        self._precise = [leaf for leaf in numbers if name_of(leaf) in precise]
-        self._precise_paths = {leaf.path for leaf in self._precise}
-        alone = len(numbers) == 1 and not (self._images or num_mask or precise)
+        self._precise_paths = {leaf.path for leaf in numbers if name_of(leaf) in precise}
         self._limited = [
             (leaf, limits)
             for leaf in (*numbers, *self._images)
             if device.type == "cpu" and (limits := _limits(leaf.space)) is not None
         ]
-        self._is_plain = alone and isinstance(numbers[0].space, spaces.Box)  # the commonest form
-        self._plain_shape = (
-            (num_envs, *(space.shape or ())) if isinstance(space, spaces.Box) else ()
-        )
+        plain = isinstance(space, spaces.Box) and not (self._images or num_mask or precise)
+        self._plain_shape = (num_envs, *(space.shape or ())) if plain else None
 
     def __call__(self, obs: Any, mask: Tensor | None = None) -> Tensor:
         """Rows of new memory; without a mask every action is valid."""
-        if self._is_plain and self._is_usual(obs):
+        if self._is_usual(obs):
             return obs.clone() if obs.dim() == 2 else obs.reshape(self._num_envs, -1).clone()
         images = [self._at(obs, leaf).to(torch.uint8) for leaf in self._images]
         if self.layout.is_plain_image:
             return images[0].clone()
-        if self._is_plain:
-            found = self._at(obs, self._numbers[0]).to(torch.float32, copy=True)
-            return found.reshape(self._num_envs, -1)
-        parts = [numbers_of(leaf.space, self._exact(obs, leaf)) for leaf in self._numbers]
-        parts += [remainders_of(self._exact(obs, leaf)) for leaf in self._precise]
+        parts, remainders = [], []
+        for leaf in self._numbers:
+            found = self._at(obs, leaf)
+            if leaf.path in self._precise_paths:
+                found = found.double()  # as the host's encoder has it
+                remainders.append(remainders_of(found))
+            parts.append(numbers_of(leaf.space, found))
+        parts += remainders
         if images and parts:
             parts = [torch.cat(parts, -1).view(torch.uint8)]
         whole = [*parts, *(image.flatten(1) for image in images)]
@@ -79,18 +78,13 @@ class RowMaker:
         return torch.cat(whole, -1)
 
     def _is_usual(self, obs: Any) -> bool:
-        """Whether it can be taken as it is."""
+        """Whether it can be taken as it is: the commonest form."""
         return (
             isinstance(obs, Tensor)
             and obs.dtype == torch.float32
             and obs.shape == self._plain_shape
             and obs.device == self._device
         )
-
-    def _exact(self, obs: Any, leaf: Leaf) -> Tensor:
-        """As `_at`, in float64 where remainders are kept, as the host's encoder has it."""
-        found = self._at(obs, leaf)
-        return found.double() if leaf.path in self._precise_paths else found
 
     def _mask(self, mask: Tensor | None, dtype: torch.dtype) -> Tensor:
         shape = (self._num_envs, self.layout.num_mask)
@@ -104,7 +98,7 @@ class RowMaker:
         Raises:
             UserError: it is missing, or no tensor of this shape and kind.
         """
-        found, name = obs, ".".join(map(str, leaf.path))
+        found = obs
         try:
             for key in leaf.path:
                 found = found[key]
@@ -113,10 +107,9 @@ class RowMaker:
         shape = [self._num_envs, *(leaf.space.shape or ())]
         fits = isinstance(found, Tensor) and list(found.shape) in (shape, [*shape, 1])
         if not fits or (_limits(leaf.space) is not None and found.is_floating_point()):
-            what = f"the observation's entry {name!r}" if name else "the observation"
             raise UserError(
-                f"env.id: {self._env_id}: {what} must be a tensor of {leaf.space.dtype} and shape "
-                f"{shape} on {self._device}, got {form_of(found)}"
+                f"env.id: {self._env_id}: {_words(leaf)} must be a tensor of {leaf.space.dtype} "
+                f"and shape {shape} on {self._device}, got {form_of(found)}"
             )
         if not is_on(found, self._device):
             raise UserError(
@@ -135,13 +128,14 @@ class RowMaker:
             found = self._at(obs, leaf)
             outside = (found < low) | (found > high)
             if outside.any():
-                what = "the observation"
-                if leaf.path:
-                    what += f"'s entry {'.'.join(map(str, leaf.path))!r}"
                 raise UserError(
-                    f"env.id: {self._env_id}: {what} is declared {leaf.space}, but holds "
+                    f"env.id: {self._env_id}: {_words(leaf)} is declared {leaf.space}, but holds "
                     f"{found[outside][0]}"
                 )
+
+
+def _words(leaf: Leaf) -> str:
+    return f"the observation's entry {name_of(leaf)!r}" if leaf.path else "the observation"
 
 
 def _limits(space: gym.Space) -> tuple[Tensor, Tensor] | None:
