@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -15,9 +16,7 @@ from ppo.envs.precision import decide
 PROBES = 10  # actions that an environment may refuse before its components are given up
 
 
-def probe(
-    slot: Slot, encoder: ObservationEncoder, task: Task, notes: tuple[str, ...] = ()
-) -> Probed:
+def probe(slot: Slot, encoder: ObservationEncoder, task: Task, notes: Sequence[str]) -> Probed:
     """The environment's reward components and source of masks, by a reset and a step.
 
     Args:
@@ -34,7 +33,7 @@ def probe(
             f"env.action_masks: {slot.spec.id} gives info[{masks.KEY!r}] with a step and not with "
             "reset, so no action is masked; let reset give it too"
         )
-    return Probed(_component_names(slot, told), source, precise, (*notes, *more))
+    return Probed(_component_names(slot, told), source, precise, [*notes, *more])
 
 
 def _of_a_step(slot: Slot, observation: Any, info: dict[str, Any], source: str) -> dict[str, Any]:

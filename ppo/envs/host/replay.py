@@ -135,7 +135,7 @@ class HostEnvironments(Environments):
 
     def _adopt(self, probed: Probed) -> None:
         """Takes over the results of a first reset; from here on rows have their final layout."""
-        self.component_names = probed.component_names or ("reward",)
+        self.component_names = tuple(probed.component_names) or ("reward",)
         self.notes += probed.notes
         count = masks.size_of(self.action_space) if probed.mask_source != "none" else 0
         self.encoder = ObservationEncoder(

@@ -51,16 +51,10 @@ def make_task_env(spec: EnvSpec | Factory, task: Task, index: int) -> gym.Env:
 class Probed(NamedTuple):
     """Properties of an environment, found by one reset and, where needed, one step."""
 
-    component_names: tuple[str, ...]  # none: it gives the reward alone
+    component_names: Sequence[str]  # none: it gives the reward alone
     mask_source: str  # none, info, method or observation
-    precise: tuple[str, ...] = ()  # entries of observations whose remainders are kept
-    notes: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, plain: list[Any]) -> Probed:
-        """From the lists of another process."""
-        names, source, precise, notes = plain
-        return cls(tuple(names), source, tuple(precise), tuple(notes))
+    precise: Sequence[str] = ()  # entries of observations whose remainders are kept
+    notes: Sequence[str] = ()
 
 
 Spaces = tuple[gym.Space, gym.Space]  # of observations and of actions

@@ -56,14 +56,14 @@ class SlotGroup:
         self.outside: str | None = None
         self.notes: list[str] = []
         self.reported: list[dict[str, float]] = []  # by episodes that ended in the last step
-        self._names: tuple[str, ...] | None = None
+        self._names: Sequence[str] | None = None
         self._masks = "none"
         self._begun = 0
         self._bounds = bounds_of(env.observation_space, self.encoder)
 
     def probe(self) -> Probed:
         """The first environment's reward components and source of masks."""
-        return probe(self.slots[0], self.encoder, self.task, tuple(self.notes))
+        return probe(self.slots[0], self.encoder, self.task, self.notes)
 
     def attach(self, rows: Rows, probed: Probed) -> None:
         """Sets the rows to read and write, and the first environment's properties."""

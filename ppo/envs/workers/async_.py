@@ -126,14 +126,14 @@ class AsyncEnvironments(HostEnvironments):
 
     def _probe_worker(self) -> Probed:
         first = self._workers[0]
-        return Probed.of(self._ask([first], lambda w: w.send("probe"), self._reset_timeout)[0])
+        return Probed(*self._ask([first], lambda w: w.send("probe"), self._reset_timeout)[0])
 
     def _send_make(self, worker: WorkerProcess) -> None:
         first = self._first_index
         worker.send(
             "make",
             spec=self._text,
-            task=list(self._task),
+            task=self._task,
             first=first + worker.start,
             stop=first + worker.stop,
         )
@@ -141,8 +141,8 @@ class AsyncEnvironments(HostEnvironments):
     def _send_attach(self, worker: WorkerProcess) -> None:
         worker.send(
             "attach",
-            shapes=list(self._shapes()),
-            probed=list(self._probed),
+            shapes=self._shapes(),
+            probed=self._probed,
             start=worker.start,
             stop=worker.stop,
         )

@@ -95,14 +95,10 @@ def _watch(pipe: int) -> None:
 class Worker:
     """The state of a worker between requests."""
 
+    group: SlotGroup  # from `make` on
+
     def __init__(self, memory: int) -> None:
         self._memory = memory
-        self._group: SlotGroup | None = None
-
-    @property
-    def group(self) -> SlotGroup:
-        assert self._group is not None, "make comes first"
-        return self._group
 
     def serve(self, request: bytes, connection: Connection) -> bytes | None:
         """The answer to one request; None: it was the last."""
@@ -116,8 +112,9 @@ class Worker:
         if message["do"] == "replay":
             raw = np.frombuffer(connection.recv_bytes(), message.pop("dtype"))
             message["actions"] = raw.reshape(message.pop("shape"))
-        answer = getattr(self, "_" + message.pop("do"))(**message)
-        return self._done(answer)
+        do = message.pop("do")
+        own: dict[str, Any] = {"make": self._make, "attach": self._attach, "call": self._call}
+        return self._done((own.get(do) or getattr(self.group, do))(**message))
 
     def _done(self, answer: Any = None, reported: Sequence[dict[str, float]] = ()) -> bytes:
         events, outside = self.group.take_events()
@@ -128,32 +125,14 @@ class Worker:
 
     def _make(self, spec: str, task: list, first: int, stop: int) -> list[dict[str, Any]]:
         """Its spaces but for text, described."""
-        self._group = make_group(from_text(spec), Task(*task), range(first, stop))
-        env = self._group.slots[0].env
+        self.group = make_group(from_text(spec), Task(*task), range(first, stop))
+        env = self.group.slots[0].env
         return [describe(s) for s in (without_text(env.observation_space), env.action_space)]
 
-    def _probe(self) -> list[Any]:
-        return list(self.group.probe())
-
     def _attach(self, shapes: list, probed: list, start: int, stop: int) -> None:
-        fields: Any = (tuple(item) if isinstance(item, list) else item for item in shapes)
-        whole = Shapes(*fields)
+        whole = Shapes(*shapes)
         memory = mmap.mmap(self._memory, whole.num_bytes())
-        self.group.attach(whole.rows(memory).part(start, stop), Probed.of(probed))
-
-    def _reset(self, episodes: list[int], parity: int, run_seed: int) -> None:
-        self.group.reset(episodes, parity, run_seed)
-
-    def _replay(
-        self,
-        row: int,
-        episode: int,
-        actions: np.ndarray,
-        parity: int,
-        run_seed: int,
-        calls: list[Any],
-    ) -> bool:
-        return self.group.replay(row, episode, actions, parity, run_seed, calls)
+        self.group.attach(whole.rows(memory).part(start, stop), Probed(*probed))
 
     def _call(self, method: str, args: list[Any]) -> dict[str, Any]:
         """An error is an answer here: the other workers are heard before it is raised."""
