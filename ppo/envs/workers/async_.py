@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import mmap
-import os
 import subprocess
 import time
 from collections import deque
@@ -85,7 +84,7 @@ class AsyncEnvironments(HostEnvironments):
         with contextlib.chdir("."):  # workers start from here, wherever it goes
             with closing(make_task_env(spec, task, first_index)) as env:  # it is never stepped
                 self._describe(env, spec.id, num_envs, task.run_seed)
-        self._memory: int | None = anonymous_memory()
+        self._memory = anonymous_memory()
         self._ready = False  # whether `rows` is there
         self._steps = 0
         try:
@@ -99,8 +98,7 @@ class AsyncEnvironments(HostEnvironments):
         parts = list(zip(bounds[:-1], bounds[1:], strict=True))
         own = parts.pop(0)[1] if shares else 0
         for number, (start, stop) in enumerate(parts):
-            assert self._memory is not None
-            self._workers.append(WorkerProcess(number, start, stop, self._memory))
+            self._workers.append(WorkerProcess(number, start, stop, self._memory.fileno()))
 
         def make_own() -> None:
             first = self._first_index
@@ -115,10 +113,8 @@ class AsyncEnvironments(HostEnvironments):
         self._probed = self._own[0].probe() if self._own else self._probe_worker()
         self._adopt(self._probed)
         shapes = self._shapes()
-        assert self._memory is not None
-        os.ftruncate(self._memory, shapes.num_bytes())
-        self._mapping = mmap.mmap(self._memory, shapes.num_bytes())
-        self.rows = shapes.rows(self._mapping)
+        self._memory.truncate(shapes.num_bytes())
+        self.rows = shapes.rows(mmap.mmap(self._memory.fileno(), shapes.num_bytes()))
         self._ready = True
         for group in self._own:
             group.attach(self.rows.part(0, own), self._probed)
@@ -335,9 +331,7 @@ class AsyncEnvironments(HostEnvironments):
         self._workers = []
         for group in self._own:
             group.close()
-        if self._memory is not None:
-            os.close(self._memory)
-            self._memory = None
+        self._memory.close()
 
 
 def _to_call(method: str, args: list[Any]) -> Callable[[WorkerProcess], None]:

@@ -17,7 +17,7 @@ import threading
 import weakref
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import IO, Any
 
 from ppo.core.errors import EnvironmentFault, UserError
 from ppo.core.imports import search_path
@@ -151,9 +151,8 @@ def _end(process: subprocess.Popen, connection: Connection) -> None:
     connection.close()
 
 
-def anonymous_memory() -> int:
-    """File descriptor of memory without a name: a killed trainer leaves nothing behind."""
+def anonymous_memory() -> IO[bytes]:
+    """Memory without a name: a killed trainer leaves nothing behind."""
     if hasattr(os, "memfd_create"):
-        return os.memfd_create("ppo-environments")
-    with tempfile.TemporaryFile() as file:
-        return os.dup(file.fileno())
+        return open(os.memfd_create("ppo-environments"), "r+b")
+    return tempfile.TemporaryFile()
