@@ -12,11 +12,17 @@ from ppo.core import imports
 from ppo.core.errors import UserError
 
 
+def alike(name: str, known: list[str], count: int, cutoff: float) -> list[str]:
+    """The known words that are most like this one, whatever its capitals."""
+    spelled = {word.casefold(): word for word in known}
+    found = difflib.get_close_matches(name.casefold(), list(spelled), n=count, cutoff=cutoff)
+    return [spelled[word] for word in found]
+
+
 def nearest(name: str, known: list[str]) -> str:
     """A hint that names the closest known word, or an empty string."""
-    spelled = {word.casefold(): word for word in known}
-    found = difflib.get_close_matches(name.casefold(), list(spelled), n=1, cutoff=0.5)
-    return f"; did you mean {spelled[found[0]]}?" if found else ""
+    found = alike(name, known, 1, 0.5)
+    return f"; did you mean {found[0]}?" if found else ""
 
 
 class Part:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import errno
 import functools
 import importlib.util
@@ -19,6 +18,7 @@ from ppo.core.blame import described, raised
 from ppo.core.errors import UserError
 from ppo.core.imports import import_module, sources
 from ppo.core.program import install
+from ppo.core.registry import alike
 from ppo.envs.factory import Factory
 
 
@@ -82,8 +82,13 @@ def find_spec(env_id: str) -> EnvSpec | Factory:
             found = _attribute(module, name)
             if isinstance(found, str):
                 return find_spec(found)
+            if callable(found):
+                return Factory(env_id, found)
             if found is not None:
-                return _factory(env_id, found)
+                raise UserError(
+                    f"env.id: {env_id} is an object of type {type(found).__name__}; name a class, "
+                    "an id, or a function that makes environments"
+                )
         env_id = name
     package = package_of(env_id)
     if package and package.registers and env_id not in gym.registry:
@@ -121,26 +126,13 @@ def _attribute(module: str, name: str) -> Any:
         return None
 
 
-def _factory(env_id: str, found: Any) -> Factory:
-    """
-    Raises:
-        UserError: it makes nothing.
-    """
-    if callable(found):
-        return Factory(env_id, found)
-    raise UserError(
-        f"env.id: {env_id} is an object of type {type(found).__name__}; name a class, an id, or a "
-        "function that makes environments"
-    )
-
-
 def _unknown_in(module: str, name: str, error: Exception) -> str:
     """What to say of a name that a module, which is imported, does not have."""
     kinds = _environments_of(module)
     every = [item for items in kinds.values() for item in items]
-    if near := _alike(name, every, 1, 0.7):
+    if near := alike(name, every, 1, 0.7):
         return f"the module {module} has no {name}; did you mean {module}:{near[0]}?"
-    if _alike(name, list(gym.registry), 1):
+    if alike(name, list(gym.registry), 1, 0.6):
         return _unknown(name, error)
     if not every:
         return (
@@ -176,13 +168,6 @@ def _comes_from(spec: EnvSpec, module: str) -> bool:
     return home == module or str(home).startswith(f"{module}.")
 
 
-def _alike(name: str, known: list[str], count: int, cutoff: float = 0.6) -> list[str]:
-    """The known names that are most like this one, whatever its capitals."""
-    folded = {item.lower(): item for item in known}
-    found = difflib.get_close_matches(name.lower(), list(folded), n=count, cutoff=cutoff)
-    return [folded[item] for item in found]
-
-
 def _unknown(env_id: str, error: Exception) -> str:
     module, dot, name = env_id.rpartition(".")
     if dot and all(part.isidentifier() for part in env_id.split(".")) and sources(module):
@@ -190,7 +175,7 @@ def _unknown(env_id: str, error: Exception) -> str:
             f"{env_id!r} is not known; a name in a module stands behind a colon; write "
             f"{module}:{name}"
         )
-    if found := _alike(env_id, sorted(gym.registry), 3):
+    if found := alike(env_id, sorted(gym.registry), 3, 0.6):
         return f"{env_id!r} is not known; did you mean {' or '.join(found)}?"
     reason = " ".join(str(error).split())
     return (
@@ -208,10 +193,13 @@ def make_env(spec: EnvSpec | Factory, kwargs: dict[str, Any], index: int = 0) ->
     Raises:
         UserError: the constructor refuses `kwargs`, or a package is missing.
     """
-    if isinstance(spec, Factory):
-        env = _made(spec.id, kwargs, lambda: spec.make(kwargs, index))
-    else:
-        env = _made(spec.id, kwargs, lambda: gym.make(spec, disable_env_checker=True, **kwargs))
+
+    def make() -> Any:
+        if isinstance(spec, Factory):
+            return spec.make(kwargs, index)
+        return gym.make(spec, disable_env_checker=True, **kwargs)
+
+    env = _made(spec.id, kwargs, make)
     if not isinstance(env, gym.Env):
         raise UserError(
             f"env.id: {spec.id} made an object of type {type(env).__name__}, which is no "
