@@ -21,10 +21,6 @@ def _axis(space: spaces.Box) -> int:
     return -1
 
 
-def _stacks(space: gym.Space) -> bool:
-    return isinstance(space, spaces.Box) and len(space.shape) >= 1
-
-
 class FrameStack(gym.Wrapper):
     """The last `count` observations, the oldest first; a first observation is repeated.
 
@@ -39,24 +35,24 @@ class FrameStack(gym.Wrapper):
     def __init__(self, env: gym.Env, count: int) -> None:
         super().__init__(env)
         self._count = count
-        self._frames: deque[Any] = deque(maxlen=count)
         space = env.observation_space
-        if isinstance(space, spaces.Dict) and any(_stacks(s) for s in space.values()):
-            parts = {k: self._stacked(v) if _stacks(v) else v for k, v in space.items()}
-            self.observation_space = spaces.Dict(parts)
-        elif _stacks(space):
-            self.observation_space = self._stacked(space)
-        else:
+        self._is_dict = isinstance(space, spaces.Dict)
+        parts: dict[Any, Any] = space.spaces if isinstance(space, spaces.Dict) else {None: space}
+        self._parts = {k: v for k, v in parts.items() if isinstance(v, spaces.Box) and v.shape}
+        if not self._parts:
             raise UserError(
                 f"env.frame_stack: observations of {space} cannot be stacked (Box and Dict can); "
                 "write 1"
             )
+        self._frames = {key: deque[np.ndarray](maxlen=count) for key in self._parts}
+        stacked = {key: self._stacked(part) for key, part in self._parts.items()}
+        self.observation_space = spaces.Dict(parts | stacked) if self._is_dict else stacked[None]
 
-    def _stacked(self, space: Any) -> spaces.Box:
+    def _stacked(self, space: spaces.Box) -> spaces.Box:
         low, high = (self._join([side] * self._count, space) for side in (space.low, space.high))
-        return spaces.Box(low, high, dtype=space.dtype)
+        return spaces.Box(low, high, dtype=space.dtype)  # type: ignore[arg-type]
 
-    def _join(self, frames: list[Any], space: Any) -> np.ndarray:
+    def _join(self, frames: list[np.ndarray], space: spaces.Box) -> np.ndarray:
         """Frames of a shape that fits no stack are left as they are, for the encoder to report."""
         flat = len(space.shape) == 2
         try:
@@ -66,34 +62,31 @@ class FrameStack(gym.Wrapper):
         except ValueError:
             return frames[-1]
 
-    def _observation(self) -> Any:
-        space = self.env.observation_space
-        if not isinstance(space, spaces.Dict):
-            return self._join(list(self._frames), space)
-        if not isinstance(self._frames[-1], dict):
-            return self._frames[-1]
-        last = dict(self._frames[-1])
-        for key, part in space.items():
-            if _stacks(part) and key in last:
-                last[key] = self._join([frame[key] for frame in self._frames], part)
-        return last
+    def _seen(self, observation: Any, times: int = 1) -> Any:
+        """With what was seen before; an observation of another kind is for the encoder to report.
 
-    def _kept(self, observation: Any) -> Any:
-        """A copy of what will be stacked: an environment may write its next frame over this one."""
-        space = self.env.observation_space
-        if not isinstance(space, spaces.Dict):
-            return np.array(as_array(observation))
+        Args:
+            times: that it is added to its stack.
+        """
+        if not self._is_dict:
+            return self._added(None, observation, times)
         if not isinstance(observation, dict):
             return observation
-        stacked = {key for key, part in space.items() if _stacks(part)}
-        return {k: np.array(as_array(v)) if k in stacked else v for k, v in observation.items()}
+        return {
+            key: self._added(key, value, times) if key in self._parts else value
+            for key, value in observation.items()
+        }
+
+    def _added(self, key: Any, value: Any, times: int) -> np.ndarray:
+        frames = self._frames[key]
+        # A copy: an environment may write its next frame over this one.
+        frames.extend([np.array(as_array(value))] * times)
+        return self._join([*frames], self._parts[key])
 
     def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
         observation, info = self.env.reset(**kwargs)
-        self._frames.extend([self._kept(observation)] * self._count)
-        return self._observation(), info
+        return self._seen(observation, self._count), info
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         observation, reward, terminated, truncated, info = self.env.step(action)
-        self._frames.append(self._kept(observation))
-        return self._observation(), reward, terminated, truncated, info
+        return self._seen(observation), reward, terminated, truncated, info
