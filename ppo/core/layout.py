@@ -168,18 +168,3 @@ def _merged(spans: list[Span]) -> tuple[Span, ...]:
 def _count(spans: tuple[Span, ...], limit: int) -> int:
     """How many entries of the spans lie before `limit`."""
     return sum(min(stop, limit) - start for start, stop in spans if start < limit)
-
-
-def packed(
-    num_floats: int,
-    shapes: list[tuple[int, ...]],
-    num_mask: int = 0,
-    precise: tuple[tuple[str, Span], ...] = (),
-) -> Layout:
-    """The layout of so many numbers and of images of bytes of these shapes."""
-    numbers = Layout(num_floats, (), num_mask, precise=precise)
-    images, start = [], 4 * numbers.num_stored
-    for shape in shapes:
-        images.append(Image(start, tuple(shape)))
-        start += images[-1].size
-    return numbers._replace(images=tuple(images))

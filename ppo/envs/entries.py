@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium import spaces
 
 from ppo.core.errors import UserError
-from ppo.core.layout import Image, Layout, Span, packed
+from ppo.core.layout import Image, Layout, Span
 
 # Sides from which on an entry beside others is an image for a convolutional network.
 MIN_IMAGE_SIDE = 36
@@ -38,10 +38,8 @@ def is_image(space: gym.Space) -> bool:
 
 def is_large_image(space: gym.Space) -> bool:
     """Whether an image is large enough for a convolutional network."""
-    if not is_image(space):
-        return False
-    image = packed(0, [space.shape or ()]).images[0]
-    return min(image.height_and_width) >= MIN_IMAGE_SIDE
+    shape = tuple(space.shape or ())
+    return is_image(space) and min(Image(0, shape).height_and_width) >= MIN_IMAGE_SIDE
 
 
 def image_of_floats(space: gym.Space, start: int, inside: bool) -> Image | None:
@@ -118,7 +116,7 @@ def layout_of_leaves(
     leaves: Sequence[Leaf],
     images: Sequence[Leaf],
     num_mask: int,
-    precise: Sequence[Leaf] = (),
+    precise: Sequence[Leaf],
 ) -> Layout:
     """The layout of a row of this space.
 
@@ -128,17 +126,18 @@ def layout_of_leaves(
     """
     size = leaves[-1].stop if leaves else 0
     halved = tuple((name_of(leaf), (leaf.start, leaf.stop)) for leaf in precise)
-    shapes = [tuple(leaf.space.shape or ()) for leaf in images]
-    found = packed(size, shapes, num_mask, halved)
+    numbers = Layout(size, num_mask=num_mask, precise=halved)
+    entries = [(leaf, (leaf.start, leaf.stop)) for leaf in leaves]
+    found, pixels = [], 0
+    for leaf in images:
+        found.append(Image(4 * numbers.num_stored + pixels, tuple(leaf.space.shape or ())))
+        entries.append((leaf, (size + pixels, size + pixels + leaf.size)))
+        pixels += leaf.size
     keys: dict[str, list[Span]] = {}
-    if isinstance(space, spaces.Dict):
-        for leaf in leaves:
-            keys.setdefault(str(leaf.path[0]), []).append((leaf.start, leaf.stop))
-        for leaf, image in zip(images, found.images, strict=True):
-            start = image.start - 4 * found.num_stored + size  # counted in entries
-            keys.setdefault(str(leaf.path[0]), []).append((start, start + image.size))
+    for leaf, span in entries if isinstance(space, spaces.Dict) else []:
+        keys.setdefault(str(leaf.path[0]), []).append(span)
     of_floats = [image_of_floats(leaf.space, leaf.start, bool(leaf.path)) for leaf in leaves]
-    return found._replace(
-        images=(*found.images, *(image for image in of_floats if image is not None)),
+    return numbers._replace(
+        images=(*found, *(image for image in of_floats if image is not None)),
         keys=tuple((key, tuple(keys[key])) for key in sorted(keys)),
     )
