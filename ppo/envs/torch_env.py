@@ -18,8 +18,8 @@ from torch import Tensor
 
 from ppo.core.data import Step
 from ppo.core.layout import Layout
+from ppo.core.randomness import uniforms
 from ppo.envs.base import Environments
-from ppo.envs.counted import uniforms
 
 
 class TorchEnvironment(ABC):

@@ -9,8 +9,8 @@ import torch
 from env_tools import HOST, assert_same_bits, make, play, random_actions
 
 from ppo.config import EnvConfig
+from ppo.core.randomness import uniforms
 from ppo.envs import make_environments
-from ppo.envs.counted import uniforms
 from ppo.envs.native import REGISTRY
 from ppo.envs.torch_env import Carry, advance, start
 
