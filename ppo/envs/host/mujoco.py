@@ -23,9 +23,10 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
 from ppo.envs.factory import Factory
-from ppo.envs.host.slot import Task
+from ppo.envs.host.slot import Task, make_task_env
 from ppo.envs.host.slot_group import SlotGroup
 from ppo.envs.reports import numbers_of
+from ppo.envs.wrapping import closing
 
 
 class State(NamedTuple):
@@ -67,14 +68,9 @@ def _inside(values: np.ndarray, bounds: tuple[float, float]) -> np.ndarray:
     return (bounds[0] < values) & (values < bounds[1])
 
 
-def _half_cheetah(state: State) -> Outcome:
+def _endless(left_out: int, state: State) -> Outcome:
     rewards = state.env._forward_reward_weight * _velocity(state)[:, 0] - _control_cost(state)
-    return Outcome(_observed(state, 1), rewards, np.zeros(len(rewards), bool))
-
-
-def _swimmer(state: State) -> Outcome:
-    rewards = state.env._forward_reward_weight * _velocity(state)[:, 0] - _control_cost(state)
-    return Outcome(_observed(state, 2), rewards, np.zeros(len(rewards), bool))
+    return Outcome(_observed(state, left_out), rewards, np.zeros(len(rewards), bool))
 
 
 def _upright(state: State) -> np.ndarray:
@@ -126,22 +122,19 @@ def _inverted_pendulum(state: State) -> Outcome:
 class Form(NamedTuple):
     """The formulas of a task."""
 
-    class_path: str
     compute: Callable[[State], Outcome]
     needs_forces: bool = False
     place: str = "qpos"  # source of forward velocity: qpos, or a body's place
 
 
+MODULES = "gymnasium.envs.mujoco"
 FORMS = {
-    form.class_path.partition(":")[2]: form
-    for form in (
-        Form("gymnasium.envs.mujoco.half_cheetah_v5:HalfCheetahEnv", _half_cheetah),
-        Form("gymnasium.envs.mujoco.hopper_v5:HopperEnv", _hopper),
-        Form("gymnasium.envs.mujoco.walker2d_v5:Walker2dEnv", _walker2d),
-        Form("gymnasium.envs.mujoco.swimmer_v5:SwimmerEnv", _swimmer),
-        Form("gymnasium.envs.mujoco.ant_v5:AntEnv", _ant, True, "body"),
-        Form("gymnasium.envs.mujoco.inverted_pendulum_v5:InvertedPendulumEnv", _inverted_pendulum),
-    )
+    f"{MODULES}.half_cheetah_v5:HalfCheetahEnv": Form(functools.partial(_endless, 1)),
+    f"{MODULES}.hopper_v5:HopperEnv": Form(_hopper),
+    f"{MODULES}.walker2d_v5:Walker2dEnv": Form(_walker2d),
+    f"{MODULES}.swimmer_v5:SwimmerEnv": Form(functools.partial(_endless, 2)),
+    f"{MODULES}.ant_v5:AntEnv": Form(_ant, True, "body"),
+    f"{MODULES}.inverted_pendulum_v5:InvertedPendulumEnv": Form(_inverted_pendulum),
 }
 PLAIN_WRAPPERS = {"TimeLimit", "OrderEnforcing", "PassiveEnvChecker"}
 TRIAL = 50  # steps: with random actions every task that can end has ended before
@@ -154,10 +147,7 @@ def form_of(env: gym.Env) -> Form | None:
         if type(layer).__name__ not in PLAIN_WRAPPERS:
             return None
         layer = layer.env
-    kind = type(layer)
-    form = FORMS.get(kind.__name__)
-    if form is None or form.class_path != f"{kind.__module__}:{kind.__name__}":
-        return None
+    form = FORMS.get(f"{type(layer).__module__}:{type(layer).__name__}")
     return form if layer.render_mode is None else None
 
 
@@ -308,15 +298,13 @@ def make_group(spec: EnvSpec | Factory, task: Task, indices: range) -> SlotGroup
     """The fastest group that gives the data of Gymnasium's `step`."""
     if isinstance(spec, Factory):
         return SlotGroup(spec, task, indices)
-    if str(spec.entry_point).startswith("gymnasium.envs.mujoco"):
+    if str(spec.entry_point).startswith(MODULES):
         _warn_once()
-    known = spec.entry_point in {form.class_path for form in FORMS.values()}
-    if not known or task.wrappers or task.kwargs.get("render_mode"):
+    if spec.entry_point not in FORMS or task.wrappers or task.kwargs.get("render_mode"):
         return SlotGroup(spec, task, indices)
-    group = SlotGroup(spec, task, range(indices.start, indices.start + 1))
-    form = form_of(group.slots[0].env)
-    found = misfit(form, group.slots[0].env) if form is not None else None
-    group.close()
+    with closing(make_task_env(spec, task, indices.start)) as env:
+        form = form_of(env)
+        found = misfit(form, env) if form is not None else None
     if form is not None and found is None:
         return MujocoGroup(spec, task, indices)
     group = SlotGroup(spec, task, indices)
