@@ -94,45 +94,34 @@ def make_environments(
         leaves = ObservationEncoder(native.observation_space, spec.id).leaves
         precise_leaves(leaves, task.precise or (), spec.id)  # it has none
         return TorchEnvironments(native, num_envs, run_seed, device, first_index)
-    if backend == "sync":
-        if measures and config.backend == "auto":
-            from ppo.envs.workers.choice import repaid
+    if backend == "vector":
+        from ppo.envs.vector_make import make_vector
 
-            why = repaid(spec, task, num_envs, first_index, config.workers)
-            if why is not None:
-                envs = _in_workers(config, spec, task, num_envs, first_index, shares=True)
-                envs.notes.append(why)
-                return envs
+        return make_vector(spec, task, num_envs, first_index)
+    why = None  # workers are taken unasked
+    if measures and backend == "sync" and config.backend == "auto":
+        from ppo.envs.workers.choice import repaid
+
+        why = repaid(spec, task, num_envs, first_index, config.workers)
+    if backend == "sync" and why is None:
         from ppo.envs.host.sync import SyncEnvironments
 
         return SyncEnvironments(spec, task, num_envs, first_index)
-    if backend == "async":
-        return _in_workers(config, spec, task, num_envs, first_index)
-    from ppo.envs.vector_make import make_vector
-
-    return make_vector(spec, task, num_envs, first_index)
-
-
-def _in_workers(
-    config: EnvConfig,
-    spec: EnvSpec | Factory,
-    task: Task,
-    num_envs: int,
-    first_index: int,
-    shares: bool = False,
-) -> Environments:
     from ppo.envs.workers.async_ import AsyncEnvironments
 
-    return AsyncEnvironments(
+    envs = AsyncEnvironments(
         spec,
         task,
         num_envs,
         first_index,
         workers=config.workers,
-        shares=shares,
+        shares=why is not None,
         step_timeout=config.step_timeout,
         reset_timeout=config.reset_timeout,
     )
+    if why is not None:
+        envs.notes.append(why)
+    return envs
 
 
 def precise_of(config: EnvConfig) -> tuple[str, ...] | None:
