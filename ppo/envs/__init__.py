@@ -6,6 +6,7 @@ This package imports no torch, so that worker processes start in a fraction of a
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
@@ -30,16 +31,7 @@ for _id, (_entry, _limit) in OWN.items():
 
 def __getattr__(name: str) -> Any:
     """What needs torch or has a base in it, imported when it is first asked for."""
-    if name == "make_environments":
-        from ppo.envs.make import make_environments
-
-        return make_environments
-    if name == "TorchVectorEnv":
-        from ppo.envs.simulator import TorchVectorEnv
-
-        return TorchVectorEnv
-    if name in ("Environments", "episode_seed"):
-        from ppo.envs import base
-
-        return getattr(base, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    homes = {"make_environments": "make", "TorchVectorEnv": "simulator"}
+    return getattr(import_module(f"{__name__}.{homes.get(name, 'base')}"), name)
