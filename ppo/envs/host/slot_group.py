@@ -111,17 +111,12 @@ class SlotGroup:
         return [plain(slot.call(method, args)) for slot in self.slots]
 
     def replay(
-        self,
-        row: int,
-        episode: int,
-        actions: np.ndarray,
-        parity: int,
-        run_seed: int,
-        calls: Sequence[Call] = (),
+        self, row: int, episode: int, actions: Any, parity: int, run_seed: int, calls: list[Call]
     ) -> bool:
         """Plays an unfinished episode again; False where it ended early this time.
 
         Args:
+            actions: [L, *shape], an array or lists; L may be 0.
             calls: in order; those before step 0 come before the reset.
         """
         slot = self.slots[row]
@@ -137,7 +132,8 @@ class SlotGroup:
 
         call_until(-1)
         observation, info = slot.reset(episode)
-        for step, action in enumerate(self.decoder.array(actions)):
+        taken = np.array(actions, self.decoder.dtype).reshape(-1, *self.decoder.shape)
+        for step, action in enumerate(self.decoder.array(taken)):
             call_until(step)
             self._mark(row)
             slot.steps += 1
@@ -154,7 +150,7 @@ class SlotGroup:
             ends = (("terminated", terminated), ("truncated", truncated))
             if any(flag(slot.where, name, found) for name, found in ends):
                 return False
-        call_until(len(actions))
+        call_until(len(taken))
         self._write_first(row, slot, observation, parity, info)
         return True
 

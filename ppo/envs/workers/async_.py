@@ -202,18 +202,15 @@ class AsyncEnvironments(HostEnvironments):
         return gave + [answer for part in parts for answer in part["gave"]]
 
     def _send_replay(self, worker: WorkerProcess, env: int, parity: int) -> None:
-        actions = self._log.actions(env)
         worker.send(
             "replay",
             row=env - worker.start,
             episode=int(self._log.episodes[env]),
+            actions=self._log.actions(env).tolist(),
             parity=parity,
             run_seed=self._seed,
             calls=self._calls_of(env),
-            dtype=actions.dtype.name,
-            shape=list(actions.shape),
         )
-        worker.send_raw(actions.tobytes())
 
     def _ask(
         self,

@@ -1,8 +1,8 @@
 """A worker process: some environments stepped on request, their rows in shared memory.
 
-It is started as a fresh interpreter and imports no torch. Requests and answers are JSON, arrays
-travel as raw bytes or in shared memory, errors as text. Only a class or a function that no import
-finds is unpickled, as the trainer pickled it.
+It is started as a fresh interpreter and imports no torch. Requests and answers are JSON, arrays of
+each step lie in shared memory, errors travel as text. Only what makes the environments is
+unpickled, as the trainer pickled it (ppo/envs/portable.py).
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ import traceback
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import Any
-
-import numpy as np
 
 from ppo.core.errors import EnvironmentFault, UserError
 from ppo.envs.host.mujoco import make_group
@@ -55,7 +53,7 @@ def main(pipe: int, memory: int, parent: int, tied: bool) -> None:
         except (EOFError, OSError):
             return
         try:
-            answer = worker.serve(request, connection)
+            answer = worker.serve(request)
         except (EnvironmentFault, UserError) as error:
             kind = "mistake" if isinstance(error, UserError) else "fault"
             answer = _failure(kind, str(error), error)
@@ -100,7 +98,7 @@ class Worker:
     def __init__(self, memory: int) -> None:
         self._memory = memory
 
-    def serve(self, request: bytes, connection: Connection) -> bytes | None:
+    def serve(self, request: bytes) -> bytes | None:
         """The answer to one request; None: it was the last."""
         if request in STEP:
             self.group.step(STEP.index(request))
@@ -109,9 +107,6 @@ class Worker:
         if message["do"] == "close":
             self.group.close()
             return None
-        if message["do"] == "replay":
-            raw = np.frombuffer(connection.recv_bytes(), message.pop("dtype"))
-            message["actions"] = raw.reshape(message.pop("shape"))
         do = message.pop("do")
         own: dict[str, Any] = {"make": self._make, "attach": self._attach, "call": self._call}
         return self._done((own.get(do) or getattr(self.group, do))(**message))
