@@ -255,7 +255,6 @@ class MujocoGroup(SlotGroup):
 
     def step(self, parity: int) -> None:
         rows, bound = self.rows, self._bodies.envs
-        self.reported.clear()
         if any(slot.env is not env for slot, env in zip(self.slots, bound, strict=True)):
             # An environment was built anew after a fault.
             self._bodies = Bodies(self._form, [slot.env for slot in self.slots])

@@ -143,18 +143,15 @@ class HostEnvironments(Environments):
         )
         self.layout = self.encoder.layout
 
-    def _tell(self, events: list[str], outside: str | None) -> None:
-        """Takes over events; observations outside their space are reported once a run."""
+    def _hear(
+        self, events: list[str], outside: str | None, reported: list[dict[str, float]]
+    ) -> None:
+        """Takes over what a group told; observations outside their space once a run."""
         self.events += events
         if outside and not self._told_outside:
             self._told_outside = True
             self.events.append(outside)
-
-    def _hear(self, group: SlotGroup) -> None:
-        """Takes over what a step of a group in this process had to tell."""
-        if group.events or group.outside:
-            self._tell(*group.take_events())
-        for report in group.reported:
+        for report in reported:
             self.reports.add(report)
 
     def _shapes(self) -> Shapes:

@@ -39,8 +39,8 @@ class SlotGroup:
     """Some environments stepped one after the other, each writing its row of `rows`.
 
     Attributes:
-        events: what happened since the last `take_events`, in words.
-        reported: numbers of each episode that ended in the last step, where they are gathered.
+        events: what happened since the last `take_told`, in words.
+        reported: numbers of each episode that ended since then, where they are gathered.
         outside: the first observation outside the space since then, in words.
         notes: on how these environments are stepped, in words.
     """
@@ -55,7 +55,7 @@ class SlotGroup:
         self.events: list[str] = []
         self.outside: str | None = None
         self.notes: list[str] = []
-        self.reported: list[dict[str, float]] = []  # by episodes that ended in the last step
+        self.reported: list[dict[str, float]] = []
         self._names: Sequence[str] | None = None
         self._masks = "none"
         self._begun = 0
@@ -90,7 +90,6 @@ class SlotGroup:
         rows.terminated[:] = False
         rows.truncated[:] = False
         rows.valid[:] = True
-        self.reported.clear()
         actions = self.decoder.array(rows.actions)
         # Values beyond float32 are reported as not finite.
         with np.errstate(over="ignore", invalid="ignore"):
@@ -98,10 +97,10 @@ class SlotGroup:
                 self._step(row, slot, actions[row], parity)
             self._check(parity)
 
-    def take_events(self) -> tuple[list[str], str | None]:
-        """`events` and `outside`, which are empty again after that."""
-        taken = self.events, self.outside
-        self.events, self.outside = [], None
+    def take_told(self) -> tuple[list[str], str | None, list[dict[str, float]]]:
+        """`events`, `outside` and `reported`, which are empty again after that."""
+        taken = self.events, self.outside, self.reported
+        self.events, self.outside, self.reported = [], None, []
         return taken
 
     def call(self, method: str, args: list[Any]) -> list[Any]:

@@ -41,7 +41,7 @@ class SyncEnvironments(HostEnvironments):
 
     def _run_step(self) -> None:
         self._group.step(self._parity)
-        self._hear(self._group)
+        self._hear(*self._group.take_told())
 
     def _run_replay(self) -> list[bool]:
         return [self._replay_in(self._group, row) for row in range(self.num_envs)]

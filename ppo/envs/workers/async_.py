@@ -31,7 +31,6 @@ from ppo.envs.portable import to_text
 from ppo.envs.workers.inquiry import Recover, Watch, ask
 from ppo.envs.workers.supervisor import (
     CLOSE_SECONDS,
-    NOTHING,
     WorkerDied,
     WorkerProcess,
     anonymous_memory,
@@ -166,7 +165,7 @@ class AsyncEnvironments(HostEnvironments):
         def step_own() -> None:
             for group in self._own:
                 group.step(self._parity)
-                self._hear(group)
+                self._hear(*group.take_told())
 
         recover = partial(self._replace, parity=self._parity ^ 1)
         self.rows.terminated[:] = self.rows.truncated[:] = False
@@ -227,11 +226,7 @@ class AsyncEnvironments(HostEnvironments):
         watch = Watch(self._begun, self._doing)
         answers = ask(workers, send, timeout, watch, recover, meanwhile)
         for answer in answers:
-            if answer is NOTHING:
-                continue
-            self._tell(answer["events"], answer["outside"])
-            for report in answer["reported"]:
-                self.reports.add(report)
+            self._hear(*answer["told"])
         return [answer["answer"] for answer in answers]
 
     def _begun(self, worker: WorkerProcess) -> int:
@@ -274,9 +269,10 @@ class AsyncEnvironments(HostEnvironments):
             try:
                 self._ask([worker], self._send_make, self._reset_timeout, _report)
                 self._ask([worker], self._send_attach, self._reset_timeout, _report)
-                replayed = 0
                 if parity is None:
-                    self._call_again(worker)
+                    replayed = 0
+                    for _, method, args in self._calls:
+                        self._ask([worker], _to_call(method, args), self._step_timeout, _report)
                 else:
                     replayed = self._replay_all(worker, parity)
             except WorkerDied as death:
@@ -286,11 +282,6 @@ class AsyncEnvironments(HostEnvironments):
                 f"worker {worker.number} died ({why}), replaced, {replayed} steps replayed"
             )
             return
-
-    def _call_again(self, worker: WorkerProcess) -> None:
-        """All calls so far, in a new worker."""
-        for _, method, args in self._calls:
-            self._ask([worker], _to_call(method, args), self._step_timeout, _report)
 
     def _replay_all(self, worker: WorkerProcess, before: int) -> int:
         """Plays the running episodes of a new worker; how many steps that took.

@@ -29,7 +29,7 @@ _START = (
 )
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 CLOSE_SECONDS = 2.0
-NOTHING: dict[str, Any] = {"answer": None, "events": [], "outside": None, "reported": []}
+NOTHING: dict[str, Any] = {"answer": None, "told": ([], None, [])}
 
 
 class WorkerDied(Exception):
@@ -97,7 +97,7 @@ class WorkerProcess:
             raise WorkerDied(self.cause()) from None
 
     def receive(self) -> dict[str, Any]:
-        """The answer that has come: {"answer", "events", "outside", "reported"}.
+        """The answer that has come: {"answer", "told"}, the latter as `SlotGroup.take_told` has it.
 
         Raises:
             WorkerDied: in place of an answer.

@@ -16,7 +16,6 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -102,7 +101,7 @@ class Worker:
         """The answer to one request; None: it was the last."""
         if request in STEP:
             self.group.step(STEP.index(request))
-            return self._done(reported=self.group.reported)
+            return self._done()
         message = json.loads(request)
         if message["do"] == "close":
             self.group.close()
@@ -111,12 +110,11 @@ class Worker:
         own: dict[str, Any] = {"make": self._make, "attach": self._attach, "call": self._call}
         return self._done((own.get(do) or getattr(self.group, do))(**message))
 
-    def _done(self, answer: Any = None, reported: Sequence[dict[str, float]] = ()) -> bytes:
-        events, outside = self.group.take_events()
-        if answer is None and not events and not outside and not reported:
+    def _done(self, answer: Any = None) -> bytes:
+        told = self.group.take_told()
+        if answer is None and not any(told):
             return DONE
-        told = {"events": events, "outside": outside, "reported": [*reported]}
-        return json.dumps({"answer": answer, **told}).encode()
+        return json.dumps({"answer": answer, "told": told}).encode()
 
     def _make(self, spec: str, task: list, first: int, stop: int) -> list[dict[str, Any]]:
         """Its spaces but for text, described."""
