@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import weakref
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -90,11 +90,25 @@ class Captured(ByLook):
         return _Capture(self._function, self._capture)
 
 
-class _Place(NamedTuple):
-    """Where a graph reads an argument."""
+class _Place:
+    """Where a graph reads an argument, the one of this number among the tensors given."""
 
-    argument: int  # of the tensors in the arguments
-    tensor: Tensor
+    def __init__(self, argument: int, tensor: Tensor) -> None:
+        self._argument = argument
+        self.tensor = torch.empty_strided(
+            tensor.shape, tensor.stride(), dtype=tensor.dtype, device=tensor.device
+        )
+        self.tensor.requires_grad_(tensor.requires_grad)
+        self._last: Callable[[], Tensor | None] = lambda: None  # what was copied,
+        self._changes: int | None = None  # and how often it had changed
+
+    def fill(self, given: list[Tensor]) -> None:
+        """Copies the argument, unless it is that of the last call and has not changed since."""
+        tensor = given[self._argument]
+        changes = torch_internals.changes(tensor)
+        if self._last() is not tensor or self._changes != changes or changes is None:
+            _span(self.tensor).copy_(_span(tensor), non_blocking=True)
+            self._last, self._changes = weakref.ref(tensor), changes
 
 
 class _Capture:
@@ -104,7 +118,6 @@ class _Capture:
         self._function, self._capture = function, capture
         self._run = self._first
         self._places: list[_Place] = []
-        self._copied: list[tuple[Callable[[], Tensor | None], int | None]] = []  # what is there now
         self._replay: Callable[[], None] = lambda: None
         self._result: Any = None
 
@@ -123,13 +136,8 @@ class _Capture:
                 continue
             seen[id(tensor)] = tensor
             if not _is_fixed(tensor):
-                place = torch.empty_strided(
-                    tensor.shape, tensor.stride(), dtype=tensor.dtype, device=tensor.device
-                )
-                place.requires_grad_(tensor.requires_grad)
-                self._places.append(_Place(number, place))
-                seen[id(tensor)] = place
-        self._copied = [(_nothing, 0)] * len(self._places)
+                self._places.append(_Place(number, tensor))
+                seen[id(tensor)] = self._places[-1].tensor
         inputs = refill(args, iter([seen[id(tensor)] for tensor in given]))
         form: Any = None
 
@@ -157,22 +165,12 @@ class _Capture:
         return self._result
 
     def _fill(self, given: list[Tensor]) -> None:
-        """Copies the arguments that are not those of the last call, or have changed since."""
-        for number, (argument, place) in enumerate(self._places):
-            tensor = given[argument]
-            last, before = self._copied[number]
-            now = torch_internals.changes(tensor)
-            if last() is not tensor or before != now or now is None:
-                _span(place).copy_(_span(tensor), non_blocking=True)
-                self._copied[number] = (weakref.ref(tensor), now)
+        for place in self._places:
+            place.fill(given)
 
 
 def _is_fixed(tensor: Tensor) -> bool:
     return isinstance(tensor, nn.Parameter) or hasattr(tensor, FIXED)
-
-
-def _nothing() -> None:
-    return None
 
 
 def _span(tensor: Tensor) -> Tensor:
