@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ppo.core.errors import UserError
 from ppo.envs.entries import Leaf, choices, name_of
-from ppo.envs.observations import ObservationEncoder
+from ppo.envs.observations import ObservationEncoder, entry_at
 
 
 class RowMaker:
@@ -98,11 +98,9 @@ class RowMaker:
         Raises:
             UserError: it is missing, or no tensor of this shape and kind.
         """
-        found = obs
         try:
-            for key in leaf.path:
-                found = found[key]
-        except (KeyError, IndexError, TypeError):
+            found = entry_at(obs, leaf.path)
+        except ValueError:
             found = None
         shape = [self._num_envs, *(leaf.space.shape or ())]
         fits = isinstance(found, Tensor) and list(found.shape) in (shape, [*shape, 1])

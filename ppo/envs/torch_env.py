@@ -158,14 +158,15 @@ class TorchEnvironments(Environments):
 
     Attributes:
         env: the pure functions.
-        carry: where they are; a compiled rollout may call `advance` itself and put the carry
-            back, best with `adopt`, which keeps count of when episodes end.
+        carry: where they are, from `reset` on; a compiled rollout may call `advance` itself and
+            gives the carry back to `adopt`, which keeps count of when episodes end.
         env_ids: [N] int64 on the device.
         seed: run_seed as int64 on the device, no axes.
     """
 
     backend = "torch"
     restore_level = "native"
+    carry: Carry
 
     def __init__(
         self,
@@ -188,7 +189,6 @@ class TorchEnvironments(Environments):
         self.notes: list[str] = []
         self.env_ids = torch.arange(first_index, first_index + num_envs, device=self.device)
         self.truncates = env.max_episode_steps is not None
-        self._carry: Carry | None = None
         self._clock: int | None = None  # steps of all running episodes, where they go in step
 
     @property
@@ -200,20 +200,6 @@ class TorchEnvironments(Environments):
     def run_seed(self, value: int) -> None:
         self._run_seed = value
         self.seed = torch.tensor(value, dtype=torch.int64, device=self.device)
-
-    @property
-    def carry(self) -> Carry:
-        """Where the environments are."""
-        assert self._carry is not None, "reset() comes first"
-        return self._carry
-
-    @carry.setter
-    def carry(self, carry: Carry) -> None:
-        self._carry, self._clock = carry, None
-
-    def advance(self, carry: Carry, actions: Tensor, may_end: bool = True) -> tuple[Carry, Step]:
-        """`advance` with these environments' identities; changes nothing here."""
-        return advance(self.env, carry, actions, self.env_ids, self.seed, may_end)
 
     def may_end(self, ahead: int = 0) -> bool:
         """Whether an episode may end in the step after the next `ahead` ones; known on the host."""
@@ -243,7 +229,7 @@ class TorchEnvironments(Environments):
 
     def adopt(self, carry: Carry, num_steps: int) -> None:
         """Takes over where `num_steps` calls of `advance` have led."""
-        self._carry = carry
+        self.carry = carry
         if self._clock is not None:
             self._clock += num_steps
 
