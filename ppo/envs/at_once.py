@@ -94,7 +94,11 @@ class AtOnce(Environments):
         """
         found = infos[key]
         parts = found.values() if isinstance(found, dict) else [found]
-        if any(not hasattr(part, "__len__") or len(part) != self.num_envs for part in parts):
+        try:
+            counts = {len(part) for part in parts}
+        except TypeError:  # a single number, or nothing
+            counts = set()
+        if counts != {self.num_envs}:
             raise UserError(
                 f"{self.place}: infos[{key!r}] must hold one for each environment, "
                 f"{self.num_envs} in all, got {shortened(found)}"

@@ -134,10 +134,8 @@ class VectorEnvironments(AtOnce):
         encoded = self._encode(observations)
         # A dummy step ends nothing, whatever is said of it: see ppo/core/data.py.
         valid = ~self._ended
-        terminated, truncated = (
-            self._flags(flags, name) & valid
-            for flags, name in ((terminated, "terminated"), (truncated, "truncated"))
-        )
+        terminated = self._flags(terminated, "terminated") & valid
+        truncated = self._flags(truncated, "truncated") & valid
         ended = terminated | truncated
         final = self._reached(encoded, ended, infos)
         if self.masks:
@@ -150,8 +148,12 @@ class VectorEnvironments(AtOnce):
             said = self._said_at_end(infos)
             for env in np.flatnonzero(ended).tolist():
                 self.reports.add(numbers_of(of_one(said, env, self.num_envs)))
-        if "reward_components" in infos:
-            self._tell_of_components()
+        if "reward_components" in infos and not self._told_components:
+            self._told_components = True
+            self.events.append(
+                f"env.backend: vector: infos['reward_components'] of {self.env_id} are not read, "
+                "and the reward is learned as one; with env.backend: sync they are"
+            )
         rewards = np.where(valid, self._column(rewards, "rewards"), 0).astype(np.float32)
         self._check(final, rewards)
         return Step(
@@ -163,15 +165,6 @@ class VectorEnvironments(AtOnce):
             success=torch.from_numpy(self._success(infos, ended)),
             valid=torch.from_numpy(valid),
         )
-
-    def _tell_of_components(self) -> None:
-        """Once a run: they are read from single environments only."""
-        if not self._told_components:
-            self._told_components = True
-            self.events.append(
-                f"env.backend: vector: infos['reward_components'] of {self.env_id} are not read, "
-                "and the reward is learned as one; with env.backend: sync they are"
-            )
 
     def _column(self, found: Any, name: str) -> np.ndarray:
         """[N] of what may have come as [N, 1]; [N, 1] beside [N] would become [N, N].
@@ -283,10 +276,10 @@ class VectorEnvironments(AtOnce):
 
     def _check(self, reached: np.ndarray, rewards: np.ndarray) -> None:
         numbers = self.encoder.floats(reached)
-        if np.isfinite(rewards).all() and (numbers is None or np.isfinite(numbers).all()):
-            return
         flat = np.zeros((self.num_envs, 1)) if numbers is None else numbers
         fine = np.isfinite(rewards) & np.isfinite(flat).all(axis=1)
+        if fine.all():
+            return
         env = int(np.flatnonzero(~fine)[0])
         raise EnvironmentFault(
             f"environment {self.first_index + env} ({self.env_id}): the observation or the reward "
@@ -303,14 +296,10 @@ class VectorEnvironments(AtOnce):
     def _success(self, infos: dict[str, Any], ended: np.ndarray) -> np.ndarray:
         success, said = np.full(self.num_envs, np.nan, np.float32), self._said_at_end(infos)
         if "is_success" in said:
-            if len(np.atleast_1d(np.asarray(said["is_success"], object))) != self.num_envs:
-                raise UserError(
-                    f"{self.place}: infos['is_success'] must hold one for each environment, "
-                    f"{self.num_envs} in all, got {checks.shortened(said['is_success'])}"
-                )
+            found = self._whole(said, "is_success")
             for env in np.flatnonzero(ended & np.asarray(said.get("_is_success", True))):
                 place = f"environment {self.first_index + env} ({self.env_id})"
-                success[env] = checks.success(partial(str, place), said["is_success"][env])
+                success[env] = checks.success(partial(str, place), found[env])
         return success
 
 

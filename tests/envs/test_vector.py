@@ -236,6 +236,10 @@ WRONG = [
         "infos.* must hold one for each environment, 2 in all, got None",
     ),
     (
+        lambda o, r, e, c, i: (o, r, e, c, i | {"final_obs": np.array(1.0)}),
+        "infos.* must hold one for each environment, 2 in all, got array",
+    ),
+    (
         lambda o, r, e, c, i: (o, r, e, c, i | {"final_obs": np.zeros((2, 2))}),
         r"the observation is declared Box.*, but has shape \(2,\)",
     ),
