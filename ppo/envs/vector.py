@@ -117,7 +117,8 @@ class VectorEnvironments(AtOnce):
                 f"env.id: {self.env_id}: infos[{masks.KEY!r}] is missing, which the first reset "
                 "gave; env.action_masks: never ignores masks"
             )
-        for env, (row, mask) in enumerate(zip(rows, told[masks.KEY], strict=True)):
+        every = self._whole(told, masks.KEY)
+        for env, (row, mask) in enumerate(zip(rows, every, strict=True)):
             if over is not None and over[env]:
                 continue
             try:

@@ -90,6 +90,15 @@ def test_vectorized_environments_tell_the_masks_of_their_single_form(mode):
         obs = step.obs
 
 
+def test_masks_of_fewer_environments_are_refused():
+    inner = SyncVectorEnv([lambda: masked_env.MaskedInfo(length=4)] * 3)
+    envs = VectorEnvironments(inner, "Masked", Task({}, 0), 0)
+    observations, infos = inner.reset(seed=0)
+    inner.reset = lambda **_: (observations, infos | {"action_mask": infos["action_mask"][:2]})
+    with pytest.raises(UserError, match="infos.'action_mask'. must hold one for each environment"):
+        envs.reset()
+
+
 def test_the_masked_policy_is_the_policy_over_what_is_left():
     agent = learner(METHOD, env__kwargs="{nvec: [3, 1, 4]}").objective.agent
     distribution, sizes = agent.distribution, [3, 1, 4]
