@@ -6,7 +6,7 @@ Arguments are tensors and constants in tuples, lists and dicts of any depth.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar, cast
 
 import torch
@@ -67,11 +67,9 @@ def leaves(value: Any) -> list[Tensor]:
     """The tensors in tuples, lists and dicts, in order."""
     if isinstance(value, Tensor):
         return [value]
-    parts: Iterable[Any] = ()
-    if isinstance(value, (tuple, list)):
-        parts = value
-    elif isinstance(value, dict):
-        parts = value.values()
+    if isinstance(value, dict):
+        value = [*value.values()]
+    parts = value if isinstance(value, (tuple, list)) else []
     return [leaf for part in parts for leaf in leaves(part)]
 
 
