@@ -68,20 +68,16 @@ def flat(space: gym.Space, mask: Any) -> np.ndarray:
 
 def _mask_parts(mask: Any) -> Iterator[np.ndarray]:
     """Flat arrays, one for each innermost list."""
-    if isinstance(mask, tuple | list) and any(np.ndim(part) for part in _outer(mask)):
-        for part in mask:
-            yield from _mask_parts(part)
-        return
+    if isinstance(mask, tuple | list):
+        if any(isinstance(part, tuple | list) or np.ndim(part) for part in mask):
+            for part in mask:
+                yield from _mask_parts(part)
+            return
     array = np.asarray(mask)
     if array.dtype == object and array.ndim:  # of arrays of several sizes
         yield from _mask_parts(array.tolist())
         return
     yield array.reshape(-1)
-
-
-def _outer(mask: Any) -> list[Any]:
-    """Entries, of which a list counts as an array whatever is in it."""
-    return [np.zeros(1) if isinstance(part, tuple | list) else part for part in mask]
 
 
 def find_source(env: gym.Env, info: dict[str, Any], setting: str, env_id: str) -> str:
