@@ -98,17 +98,17 @@ def _arguments(spec: EnvSpec, task: Task) -> dict[str, Any]:
     Raises:
         UserError: frames are to be stacked, and only Atari's vectorized form does that itself.
     """
-    atari = spec.vector_entry_point == ATARI
-    if task.frame_stack > 1 and not atari:
+    stacks = task.frame_stack > 1
+    if spec.vector_entry_point == ATARI:
+        stacking = {"stack_num": task.frame_stack} if stacks else {}
+        # No step is lost to a reset then, and the state reached is known.
+        return {"autoreset_mode": "SameStep", **stacking, **task.kwargs}
+    if stacks:
         raise UserError(
             f"env.backend: vector: {spec.id} cannot stack observations there; write "
             "env.frame_stack 1, or env.backend sync"
         )
-    if not atari:
-        return task.kwargs
-    stacking = {"stack_num": task.frame_stack} if task.frame_stack > 1 else {}
-    # No step is lost to a reset then, and the state reached is known.
-    return {"autoreset_mode": "SameStep", **stacking, **task.kwargs}
+    return task.kwargs
 
 
 class AtariVector(VectorEnvironments):
