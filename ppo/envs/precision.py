@@ -9,7 +9,7 @@ subtracts the mean and only then rounds, so that what varies reaches the network
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -71,13 +71,18 @@ def decide(
         for leaf, part in zip(leaves, parts, strict=True)
         if (found := _large(leaf, part))
     }
-    if wanted is not None:
-        names = tuple(name_of(leaf) for leaf in precise_leaves(leaves, wanted, env_id))
-        return names, _noted(env_id, names, large)
-    chosen = [leaf for leaf in leaves if _can_be(leaf) and _decided(leaf, large)]
-    names = tuple(name_of(leaf) for leaf in chosen)
-    notes = _noted(env_id, names, large)
-    if names:
+    if wanted is None:
+        chosen = [leaf for leaf in leaves if _can_be(leaf) and _decided(leaf, large)]
+    else:
+        chosen = precise_leaves(leaves, wanted, env_id)
+    names, notes = tuple(map(name_of, chosen)), []
+    if coarse := [text for name, text in large.items() if name not in names]:
+        notes.append(
+            f"env.id: {env_id}: the observation has numbers beyond 16,777,216, between which "
+            f"float32 holds no fractions and then not every whole number: {', '.join(coarse)}; let "
+            "the environment give what matters, such as a difference"
+        )
+    if names and wanted is None:
         reasons = ", ".join(large.get(name, f"{name} by its bounds") for name in names)
         notes.append(
             f"env.double_precision: [{', '.join(names)}]: {env_id} may show numbers beyond "
@@ -90,18 +95,6 @@ def decide(
 def _decided(leaf: Leaf, large: Collection[str]) -> bool:
     said = _by_space(leaf.space)
     return name_of(leaf) in large if said is None else said
-
-
-def _noted(env_id: str, names: Collection[str], large: Mapping[str, str]) -> list[str]:
-    """Entries that float32, in which they are learned from, rounds."""
-    coarse = [text for name, text in large.items() if name not in names]
-    if not coarse:
-        return []
-    return [
-        f"env.id: {env_id}: the observation has numbers beyond 16,777,216, between which float32 "
-        f"holds no fractions and then not every whole number: {', '.join(coarse)}; let the "
-        "environment give what matters, such as a difference"
-    ]
 
 
 def halves(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
