@@ -6,7 +6,6 @@ Numbers, text and lists in it travel as JSON in one tensor of bytes.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,7 @@ def flat(state: Any) -> dict[str, Tensor]:
         UserError: it holds something else.
     """
     tensors: list[Tensor] = []
-    rest = _plain(state, tensors, "state_dict()")
+    rest = _plain(state, tensors)
     data = np.frombuffer(json.dumps(rest).encode(), np.uint8).copy()
     return {str(i): tensor for i, tensor in enumerate(tensors)} | {REST: torch.from_numpy(data)}
 
@@ -35,39 +34,29 @@ def nested(tensors: dict[str, Tensor], device: torch.device) -> Any:
     return _whole(json.loads(tensors[REST].cpu().numpy().tobytes()), tensors, device)
 
 
-def _plain(value: Any, tensors: list[Tensor], place: str) -> Any:
+def _plain(value: Any, tensors: list[Tensor]) -> Any:
     """What JSON can hold: lists for tuples, and for a tensor its number and where it was."""
-    if isinstance(value, Tensor | np.ndarray):
-        kind = (
-            "array"
-            if isinstance(value, np.ndarray)
-            else "cpu"
-            if value.device.type == "cpu"
-            else "own"
-        )
-        copied = torch.from_numpy(value.copy()) if isinstance(value, np.ndarray) else value.detach()
-        tensors.append(copied.clone())
+    if isinstance(value, np.ndarray):
+        tensors.append(torch.from_numpy(value.copy()))
+        return {"tensor": len(tensors) - 1, "kind": "array"}
+    if isinstance(value, Tensor):
+        tensors.append(value.detach().clone())
+        kind = "cpu" if value.device.type == "cpu" else "own"
         return {"tensor": len(tensors) - 1, "kind": kind}
     if isinstance(value, dict):
-        return {
-            "dict": [[key, _plain(part, tensors, place)] for key, part in _entries(value, place)]
-        }
+        for key in value:
+            if not isinstance(key, str | int):
+                raise UserError(f"env: state_dict() of the simulator has the key {key!r}; use text")
+        return {"dict": [[key, _plain(part, tensors)] for key, part in value.items()]}
     if isinstance(value, list | tuple):
         kind = "tuple" if isinstance(value, tuple) else "list"
-        return {kind: [_plain(part, tensors, place) for part in value]}
+        return {kind: [_plain(part, tensors) for part in value]}
     if value is None or isinstance(value, bool | int | float | str):
         return {"value": value}
     raise UserError(
-        f"env: {place} of the simulator holds an object of type {type(value).__name__}; allowed: "
-        "tensors, arrays, numbers, text, and dicts, lists and tuples of them"
+        f"env: state_dict() of the simulator holds an object of type {type(value).__name__}; "
+        "allowed: tensors, arrays, numbers, text, and dicts, lists and tuples of them"
     )
-
-
-def _entries(value: dict[Any, Any], place: str) -> Iterator[tuple[Any, Any]]:
-    for key, part in value.items():
-        if not isinstance(key, str | int):
-            raise UserError(f"env: {place} of the simulator has the key {key!r}; use text")
-        yield key, part
 
 
 def _whole(told: dict[str, Any], tensors: dict[str, Tensor], device: torch.device) -> Any:
