@@ -16,7 +16,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from ppo.core.errors import UserError
 from ppo.envs.factory import Factory, Once, factory_of
-from ppo.envs.ids import find_spec
+from ppo.envs.ids import find_spec, named_in
 
 if TYPE_CHECKING:
     from ppo.config import Config
@@ -148,10 +148,7 @@ def _importable_name(made: Any) -> str | None:
     module, name = getattr(made, "__module__", None), getattr(made, "__qualname__", "<")
     if module in (None, "__main__") or "<" in name or module not in sys.modules:
         return None
-    found: Any = sys.modules[module]
-    for part in name.split("."):
-        found = getattr(found, part, None)
-    return f"{module}:{name}" if found is made else None
+    return f"{module}:{name}" if named_in(module, name) is made else None
 
 
 def _bracketed(made: Any) -> str:

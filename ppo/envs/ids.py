@@ -79,7 +79,7 @@ def find_spec(env_id: str) -> EnvSpec | Factory:
         _check_form(module, name, env_id)
         import_module(module, f"env.id: {env_id}")
         if name not in gym.registry:
-            found = _attribute(module, name)
+            found = named_in(module, name)
             if isinstance(found, str):
                 return find_spec(found)
             if callable(found):
@@ -118,8 +118,8 @@ def _check_form(module: str, name: str, env_id: str) -> None:
     raise UserError(f"env.id: {env_id}: a module is named by its dotted path; {hint}")
 
 
-def _attribute(module: str, name: str) -> Any:
-    """What a module has under a name, dots included; None: nothing."""
+def named_in(module: str, name: str) -> Any:
+    """What a module, which is imported, has under a name, dots included; None: nothing."""
     try:
         return functools.reduce(getattr, name.split("."), sys.modules[module])
     except AttributeError:
