@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
 from ppo.envs.factory import Factory
@@ -48,10 +47,6 @@ class SyncEnvironments(HostEnvironments):
 
     def _run_call(self, method: str, args: list[Any]) -> list[Any]:
         return self._group.call(method, args)
-
-    def render(self) -> np.ndarray:
-        """[H, W, 3] uint8: the first environment, if made with render_mode rgb_array."""
-        return self._group.slots[0].env.render()  # type: ignore[return-value]
 
     def close(self) -> None:
         self._group.close()
