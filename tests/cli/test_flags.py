@@ -120,3 +120,11 @@ def test_a_variant_that_cannot_be_played_is_refused(
     assert main(words) == 2
     err = capsys.readouterr().err
     assert reason in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("flag", "least"), [("--jobs", "0 (as many as"), ("--restarts", "0 or")])
+def test_a_count_of_jobs_is_not_negative(flag, least, tmp_path, capsys) -> None:
+    grid = ["--mode", "sweep", "--vary", "ppo.gamma=0.9,0.99", "--results", str(tmp_path)]
+    assert main([*grid, f"{flag}=-1"]) == 2
+    assert f"error: {flag}: -1; allowed: {least}" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -210,14 +210,6 @@ def test_a_flag_that_several_modes_share_belongs_to_each(
     )
 
 
-@pytest.mark.parametrize(("flag", "least"), [("--jobs", "0 (as many as"), ("--restarts", "0 or")])
-def test_a_count_of_jobs_is_not_negative(flag, least, tmp_path, capsys) -> None:
-    grid = ["--mode", "sweep", "--vary", "ppo.gamma=0.9,0.99", "--results", str(tmp_path)]
-    assert cli.main([*grid, f"{flag}=-1"]) == 2
-    assert f"error: {flag}: -1; allowed: {least}" in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())
-
-
 def test_the_common_flags_reach_the_mode(probe: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--seed", "7", "--set", "ppo.gamma=0.5", "--results", "a b", "--verbose"]
     assert cli.main(["--mode", "probe", *arguments]) == 0

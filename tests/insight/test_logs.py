@@ -9,7 +9,6 @@ import lzma
 import math
 import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +19,7 @@ from insight_runs import event_file, healthy, write_run
 from ppo.core.errors import UserError
 from ppo.insight.comparison.compare import compare
 from ppo.insight.doctor import diagnose, report, to_json
-from ppo.insight.logs import find_run, from_records, read_log, read_records
+from ppo.insight.logs import find_run, read_log, read_records
 
 SAMPLES = Path(__file__).parent / "samples"
 
@@ -335,20 +334,3 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, broken: str) -> Non
     for read in (lambda: compare([run]), lambda: read_records(run), lambda: read_log(run)):
         with pytest.raises(UserError, match="run0007"):
             read()
-
-
-@pytest.mark.parametrize(
-    "odd",
-    [None, "1.5", "x", [1, 2], {"a": 1}, True, pytest.param(10**400, id="huge"), float("inf")],
-)
-def test_a_record_may_hold_what_is_no_number(odd: Any) -> None:
-    figures = [odd, 2.0, odd]
-    log = from_records([{"batch": i, "value_loss": v, "kl": odd} for i, v in enumerate(figures)])
-    expected = {"1.5": 1.5, "True": 1.0}.get(str(odd), np.nan)
-    np.testing.assert_array_equal(log.get("value_loss"), [expected, 2.0, expected])
-    np.testing.assert_array_equal(log.get("kl"), [expected] * 3)
-    endless = odd in (10**400, float("inf"))
-    assert log.nonfinite["kl"].tolist() == [endless] * 3
-    alone = from_records([{"kl": odd}] * 2)
-    np.testing.assert_array_equal(alone.get("kl"), [expected] * 2)
-    assert len(from_records([])) == 0

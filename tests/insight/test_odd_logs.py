@@ -14,7 +14,7 @@ from insight_runs import event_file
 from made_logs import first
 
 from ppo.insight.doctor import diagnose, report, to_json
-from ppo.insight.logs import MetricsLog, read_log
+from ppo.insight.logs import MetricsLog, from_records, read_log
 from ppo.insight.logs.dialects import interpret
 from ppo.insight.logs.series import Series
 from ppo.insight.verdict import status
@@ -226,3 +226,20 @@ def test_a_deviation_of_gsde_is_that_of_weights_and_no_narrow_policy(
     log = read(sb3(**{"rollout/ep_rew_mean": -100.0 + np.arange(ROWS) % 7}, **spread))
     assert ("entropy_collapse" in [finding.illness for finding in diagnose(log)]) is narrow
     assert any("gSDE" in note for note in log.notes) is (std < 0.1 and not narrow)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [None, "1.5", "x", [1, 2], {"a": 1}, True, pytest.param(10**400, id="huge"), float("inf")],
+)
+def test_a_record_may_hold_what_is_no_number(odd: Any) -> None:
+    figures = [odd, 2.0, odd]
+    log = from_records([{"batch": i, "value_loss": v, "kl": odd} for i, v in enumerate(figures)])
+    expected = {"1.5": 1.5, "True": 1.0}.get(str(odd), np.nan)
+    np.testing.assert_array_equal(log.get("value_loss"), [expected, 2.0, expected])
+    np.testing.assert_array_equal(log.get("kl"), [expected] * 3)
+    endless = odd in (10**400, float("inf"))
+    assert log.nonfinite["kl"].tolist() == [endless] * 3
+    alone = from_records([{"kl": odd}] * 2)
+    np.testing.assert_array_equal(alone.get("kl"), [expected] * 2)
+    assert len(from_records([])) == 0
