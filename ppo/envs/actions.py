@@ -50,7 +50,7 @@ class ActionDecoder:
             return actions.astype(self._env_dtype)
         if self._env_dtype.kind == "f":
             # In the space's own dtype: a bound that float32 does not hold is not overstepped.
-            return np.clip(actions.astype(self._env_dtype), *self._bounds)
+            return actions.astype(self._env_dtype).clip(*self._bounds)
         return self._integers(np.rint(actions.astype(np.float64)))
 
     def _integers(self, wanted: np.ndarray) -> np.ndarray:

@@ -139,12 +139,12 @@ class Gaussian(Distribution):
     def to_env(self, actions: Tensor) -> Tensor:
         if self.squash == "tanh":
             actions = torch.where(self.bounded > 0, actions.tanh(), actions)
-        limited = torch.minimum(torch.maximum(actions, self.low), self.high)
+        limited = torch.clamp(actions, self.low, self.high)
         scaled = self.center + self.half_range * limited
         if self.integral:
             scaled = scaled.round()
         # Center and half range are rounded, so that their sum may lie a rounding step outside.
-        inside = torch.minimum(torch.maximum(scaled, self.env_low), self.env_high)
+        inside = torch.clamp(scaled, self.env_low, self.env_high)
         return inside.reshape(-1, *self.shape)
 
     def mean_std(self) -> Tensor | None:
