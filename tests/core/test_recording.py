@@ -141,6 +141,15 @@ def test_arguments_of_another_look_have_a_record_of_their_own() -> None:
     assert len(fast._graphs) == 6 and is_replayed(fast)
 
 
+def test_calls_with_gradients_have_a_record_of_their_own() -> None:
+    weight = torch.nn.Parameter(torch.ones(2))
+    fast: Any = Recorded(lambda x: x * weight)
+    with torch.no_grad():
+        for _ in range(7):
+            fast(torch.ones(2))
+    assert is_replayed(fast) and fast(torch.ones(2)).requires_grad
+
+
 def test_what_was_computed_before_a_change_is_not_taken_for_what_is_computed_after() -> None:
     state = torch.tensor([1.0, 2.0])
     rows = state.view(2, 1)
