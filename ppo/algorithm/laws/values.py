@@ -125,7 +125,8 @@ def check_return_normalizer(normalizer: Any, **kwargs: Any) -> None:
         for seed in range(3):
             learn(scale, returns(seed), critic)
         values = returns(7)
-        if not torch.allclose(scale.from_norm(scale.to_norm(values)), values, 1e-5, 1e-3):
+        back = scale.from_norm(scale.to_norm(values))
+        if not torch.allclose(back, values, rtol=1e-5, atol=1e-3):
             raise part.error("from_norm(to_norm(values)) does not give the values back")
 
     def keeps_predictions() -> None:
@@ -135,7 +136,8 @@ def check_return_normalizer(normalizer: Any, **kwargs: Any) -> None:
         before = scale.from_norm(critic(features))
         learn(scale, returns(1, mean=-2000.0, std=40.0), critic)
         after = scale.from_norm(critic(features))
-        kept = torch.allclose(before, after, 1e-4, 1e-3 * float(before.detach().abs().max()))
+        size = float(before.detach().abs().max())
+        kept = torch.allclose(before, after, rtol=1e-4, atol=1e-3 * size)
         if kept != kind.preserves_outputs:
             raise part.error(
                 "its statistics moved and the critic's predictions in reward units "
