@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import special
 
 from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
@@ -35,6 +34,10 @@ class ActionsOutOfBounds(Rule):
             evidence = f"policy std {number(wide)} from the start, in units of the actions"
             narrower = [Change("network.initial_log_std", "0.0")]
             return self.found(log, 0, evidence, narrower, confidence=0.5, severity=SEVERE)
+        if not log.has("action_out_of_bounds_share"):
+            return None
+        from scipy import special  # imported here: runs of choices do without it
+
         noise = special.erfc(1.0 / (np.sqrt(2.0) * log.get("policy_std")))  # outside by itself
         row = lasting(outside > np.fmax(OUTSIDE, noise + BESIDE), 9, 10)
         if row is None or len(log) < LONG:
