@@ -30,7 +30,7 @@ from ppo.core.simplify import simplify
 F = TypeVar("F", bound=Callable[..., Any])
 
 CALLS = 200  # before a function is recorded, which takes about as long as these save
-FEW = 20  # the same where more than twice CALLS are sure to come
+FEW = 20  # the same where more than CALLS are to come after these
 CHECKS = 3  # replays that are compared with the function
 # Bytes of arguments: to copy them takes memory, and Python's share of the time is small.
 LARGE = 2**27
@@ -71,7 +71,7 @@ class Recorded(ByLook):
     def __init__(self, function: Callable[..., Any], expected: float = 0.0) -> None:
         super().__init__()
         self._function = function
-        self._calls = min(FEW, CALLS) if expected > 2 * CALLS else CALLS
+        self._calls = min(FEW, CALLS) if expected > FEW + CALLS else CALLS
 
     def _made(self, args: tuple[Any, ...]) -> _Record:
         return _Record(self._function, self._calls)
