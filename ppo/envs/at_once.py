@@ -7,6 +7,7 @@ can save its state, found again at a reset only.
 from __future__ import annotations
 
 import contextlib
+import functools
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ppo.core.blame import described, raised
+from ppo.core.data import Step
 from ppo.core.errors import EnvironmentFault, UserError
 from ppo.envs.base import Environments, RestoreLevel, episode_seed
 from ppo.envs.host.checks import shortened
@@ -37,6 +39,7 @@ class AtOnce(Environments):
     place: str  # what a message about it begins with
     returns: ClassVar[dict[str, str]]  # what each method must return
     restore_level: RestoreLevel = "boundary"
+    device = torch.device("cpu")
 
     def __init__(self, env: Any, env_id: str, task: Task, first_index: int, closes: bool) -> None:
         self.env, self.env_id, self.first_index, self.closes = env, env_id, first_index, closes
@@ -49,6 +52,17 @@ class AtOnce(Environments):
         self.events, self.notes = [], []
         self._report = task.report
         self._moved = False  # since the last reset
+
+    @functools.cached_property
+    def _nothing(self) -> tuple[Tensor, Tensor, Tensor]:
+        """terminated or truncated, success and valid [N] where no episode ends."""
+        valid = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
+        return ~valid, torch.full((self.num_envs,), torch.nan, device=self.device), valid
+
+    def _uneventful(self, obs: Tensor, rewards: Tensor) -> Step:
+        """A step in which no episode ended."""
+        no, unknown, yes = self._nothing
+        return Step(obs, rewards, no, no, obs, unknown, yes, uneventful=True)
 
     @property
     def run_seed(self) -> int:  # type: ignore[override]

@@ -118,9 +118,6 @@ class SimulatorEnvironments(AtOnce):
         self.restore_level = "state" if saves_state(env) else "boundary"
         ActionDecoder(self.action_space, env_id)  # refuses what cannot be acted in
         self._cast = ActionCaster(self.action_space, self.device)
-        self._unknown = torch.full((self.num_envs,), torch.nan, device=self.device)
-        self._valid = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
-        self._none = ~self._valid
         self._on_host = self.device.type == "cpu"
         self._untold: Tensor | None = None  # an episode was cut without its last observation
         self._find_properties(task)
@@ -191,11 +188,10 @@ class SimulatorEnvironments(AtOnce):
         rows, parts = self._rows(obs, info), self._rewards(rewards, info)
         self._obs = rows
         if self._none_ended(ends, limits):
-            none, unknown, valid = self._none, self._unknown, self._valid
-            return Step(rows, parts, none, none, rows, unknown, valid, uneventful=True)
+            return self._uneventful(rows, parts)
         ended = torch.logical_or(ends, limits)
         reached = self._reached(rows, ended, limits, info)
-        success = self._unknown
+        _, success, valid = self._nothing
         if SUCCESS in info:
             success = torch.where(ended, self._column(info[SUCCESS], SUCCESS).float(), success)
         if self._report:
@@ -207,7 +203,7 @@ class SimulatorEnvironments(AtOnce):
             truncated=limits != 0,
             final_obs=reached,
             success=success,
-            valid=self._valid,
+            valid=valid,
         )
 
     def _none_ended(self, ends: Tensor, limits: Tensor) -> bool:
@@ -215,7 +211,7 @@ class SimulatorEnvironments(AtOnce):
         if not self._on_host:
             return False
         if ends.dtype == limits.dtype == torch.bool:
-            return torch.equal(ends, self._none) and torch.equal(limits, self._none)
+            return torch.equal(ends, self._nothing[0]) and torch.equal(limits, self._nothing[0])
         return not torch.logical_or(ends, limits).any()
 
     def _reached(self, rows: Tensor, ended: Tensor, limits: Tensor, info: dict[str, Any]) -> Tensor:

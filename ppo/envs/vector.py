@@ -157,9 +157,12 @@ class VectorEnvironments(AtOnce):
             )
         rewards = np.where(valid, self._column(rewards, "rewards"), 0).astype(np.float32)
         self._check(final, rewards)
+        obs, column = torch.from_numpy(encoded), torch.from_numpy(rewards)[:, None]
+        if valid.all() and not ended.any():
+            return self._uneventful(obs, column)
         return Step(
-            obs=torch.from_numpy(encoded),
-            rewards=torch.from_numpy(rewards)[:, None],
+            obs=obs,
+            rewards=column,
             terminated=torch.from_numpy(terminated),
             truncated=torch.from_numpy(truncated),
             final_obs=torch.from_numpy(final),

@@ -159,22 +159,22 @@ class CartPoleVector(VectorEnvironments):
     def step(self, actions: Tensor) -> Step:
         taken = actions.detach().cpu().numpy().astype(np.int64)
         final, rewards, terminated, truncated, _ = self._cartpole.step(taken)
-        final = np.ascontiguousarray(final)
-        obs, ended = final, terminated | truncated
-        if ended.any():
-            which = np.flatnonzero(ended)
-            self._episodes[which] += 1
-            self._start(which)
-            obs = final.copy()
-            obs[which] = self._cartpole.state[:, which].T
+        reached, column = torch.from_numpy(final).contiguous(), torch.from_numpy(rewards)[:, None]
+        which = np.flatnonzero(terminated | truncated)
+        if not which.size:
+            return self._uneventful(reached, column)
+        self._episodes[which] += 1
+        self._start(which)
+        obs, (_, unknown, valid) = reached.clone(), self._nothing
+        obs[which] = torch.from_numpy(self._observe()[which])
         return Step(
-            obs=torch.from_numpy(obs),
-            rewards=torch.from_numpy(rewards)[:, None],
+            obs=obs,
+            rewards=column,
             terminated=torch.from_numpy(terminated),
             truncated=torch.from_numpy(truncated),
-            final_obs=torch.from_numpy(final),
-            success=torch.full((self.num_envs,), torch.nan),
-            valid=torch.ones(self.num_envs, dtype=torch.bool),
+            final_obs=reached,
+            success=unknown,
+            valid=valid,
         )
 
     def mark(self) -> Callable[[], dict[str, Tensor]]:

@@ -79,6 +79,8 @@ def test_cartpole_is_bit_identical_to_sync(limit):
     actions = random_actions(single, 300)
     steps = play(vector, actions)
     assert_same_bits(steps, play(single, actions))
+    assert all(step.uneventful != bool(step.begins_anew.any()) for step in steps)
+    assert any(step.uneventful for step in steps)
     assert sum(int(s.truncated.sum()) for s in steps) > 0 or limit == 500
     assert sum(int(s.terminated.sum()) for s in steps) > 100
 

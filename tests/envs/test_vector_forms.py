@@ -93,6 +93,7 @@ def test_episodes_are_what_they_are_however_they_are_told(data):
         for _ in range(12):
             before, step = obs[env], envs.step(torch.zeros(envs.num_envs, dtype=torch.int64))
             obs = step.obs
+            assert step.uneventful == bool(step.valid.all() and not step.begins_anew.any())
             if step.valid[env]:
                 row = [before, step.final_obs[env], step.rewards[env]]
                 ends = [bool(step.terminated[env]), bool(step.truncated[env])]
