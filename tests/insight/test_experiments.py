@@ -334,4 +334,11 @@ def test_a_key_that_does_not_exist_is_told_once() -> None:
     plan = Plan((parse_axis("ppo.gama=0.9,0.99,0.999"),), "full", (1,), None, ())
     with pytest.raises(UserError) as caught:
         validate(plan)
-    assert caught.value.messages == ["--set ppo.gama: unknown; did you mean ppo.gamma?"]
+    assert caught.value.messages == ["ppo.gama: unknown; did you mean ppo.gamma?"]
+
+
+def test_a_value_that_cannot_be_is_told_without_a_flag_that_nobody_typed() -> None:
+    plan = Plan((parse_axis("ppo.gamma=0.9,2"),), "full", (1,), None, ())
+    with pytest.raises(UserError) as caught:
+        validate(plan)
+    assert caught.value.messages == ["ppo.gamma=2: must be a number from 0 to 1"]

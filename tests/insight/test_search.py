@@ -60,8 +60,8 @@ def searching(*space, trials=6, seeds=(1,)):
 @pytest.mark.parametrize(
     ("space", "told"),
     [
-        (["ppo.gama=0.5..1"], "did you mean"),
-        (["ppo.gamma=0.5..2"], "ppo.gamma=2.0: must be"),
+        (["ppo.gama=0.5..1"], "^ppo.gama: unknown; did you mean ppo.gamma[?]$"),
+        (["ppo.gamma=0.5..2"], "^ppo.gamma=2.0: must be"),
         (["ppo.gamma=0.5..1", "ppo.gamma=0.5..0.9"], "each setting once"),
         (["system.seed=1..5"], "not system.seed"),
     ],
@@ -70,6 +70,11 @@ def test_settings_that_cannot_be_are_refused_before_anything_is_made(tmp_path, s
     with pytest.raises(UserError, match=told):
         open_search(searching(*space), tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_search_without_trials_is_refused_with_the_number(tmp_path):
+    with pytest.raises(UserError, match="^--trials: 0; allowed: 1 or more$"):
+        open_search(searching("ppo.gamma=0.5..1", trials=0), tmp_path)
 
 
 def test_the_same_search_again_is_the_same_folder_and_may_have_more_trials(tmp_path):

@@ -7,6 +7,7 @@ import sys
 
 from ppo.cli.flags import TRAINING
 from ppo.cli.modes._grid import GRID_FLAGS, add_jobs, going_on, launcher_of
+from ppo.runs.files import from_here
 
 COMMON, SETTINGS = GRID_FLAGS, TRAINING
 
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         if not quiet:
             print(line, file=sys.stderr, flush=True)
 
-    tell(f"{folder}: {search.trials} trials")
+    tell(f"{from_here(folder)}: {search.trials} trials")
     tuner = Tuner(search, folder, launcher, jobs, tell)
     with going_on():
         tuner.run()

@@ -167,17 +167,18 @@ def validate(plan: Plan) -> None:
             config = Config.load(plan.config, overrides=[*plan.overrides, *settings])
             mistakes += [line for line in _twins(config, settings, meant) if line not in mistakes]
         except UserError as error:
-            told = [_without_value(line, settings) for line in error.messages]
+            told = [as_typed(line, settings) for line in error.messages]
             mistakes += [line for line in told if line not in mistakes]
     if mistakes:
         raise UserError(*mistakes)
 
 
-def _without_value(line: str, settings: Sequence[str]) -> str:
-    """A line on a key that does not exist, the same for each of its values."""
+def as_typed(line: str, settings: Sequence[str]) -> str:
+    """A line on a setting of the grid, which no --set gave; an unknown key without its value."""
     for setting in settings:
         key = setting.partition("=")[0]
-        line = line.replace(f"{setting}: unknown", f"{key}: unknown", 1)
+        line = line.replace(f"--set {setting}: unknown", f"{key}: unknown", 1)
+        line = line.replace(f"--set {setting}:", f"{setting}:", 1)
     return line
 
 

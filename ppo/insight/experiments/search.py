@@ -22,6 +22,7 @@ from ppo.core.errors import UserError
 from ppo.insight.doctor import judge
 from ppo.insight.experiments import launchers
 from ppo.insight.experiments.experiment import folder_of, has_checkpoint, held, train_command
+from ppo.insight.experiments.grid import as_typed
 from ppo.insight.experiments.launchers.base import LOST, RESTARTS, Launcher
 from ppo.insight.experiments.run import orderly_stop
 from ppo.insight.experiments.space import Dimension
@@ -90,8 +91,8 @@ def open_search(search: Search, results: Path, fresh: bool = False) -> Path:
     Raises:
         UserError: a setting is not valid, or no folder can be made; one line for each mistake.
     """
-    if search.trials < 1 or not search.seeds:
-        raise UserError("--trials, --seeds: allowed: 1 or more")
+    if search.trials < 1:
+        raise UserError(f"--trials: {search.trials}; allowed: 1 or more")
     keys = [dimension.key for dimension in search.space]
     if len(set(keys)) < len(keys) or "system.seed" in keys:
         raise UserError(f"--vary: each setting once, and not system.seed: {', '.join(keys)}")
@@ -114,7 +115,8 @@ def _check_ends(search: Search) -> None:
                 search.load([f"{dimension.key}={value}"])
             except UserError as error:
                 place = f"--set {dimension.key}="
-                mistakes += [line for line in error.messages if line.startswith(place)]
+                lines = [line for line in error.messages if line.startswith(place)]
+                mistakes += [as_typed(line, [f"{dimension.key}={value}"]) for line in lines]
     if mistakes:
         raise UserError(*dict.fromkeys(mistakes))
 
