@@ -84,10 +84,12 @@ def unsolved(log: MetricsLog) -> str:
         return ""
     quarter = len(returns) // 4
     before, late = returns[-2 * quarter : -quarter], returns[-quarter:]
-    level = max([float(np.median(late)), *evaluations(log)[-1:]])
+    trained = float(np.median(late))
+    level = max([trained, *evaluations(log)[-1:]])
     least = float(np.min(returns[:quarter]))
     pace = 4 * float(np.mean(late) - np.mean(before))  # of a whole run
     if level - least >= NEAR * (threshold - least) or level + 2 * pace >= threshold:
         return ""
     name = log.setting("env.id")
-    return f"; the return hardly leaves {number(level)}: {name} is solved at {number(threshold)}"
+    where = "return in evaluations" if level > trained else "return"
+    return f"; the {where} hardly leaves {number(level)}: {name} is solved at {number(threshold)}"

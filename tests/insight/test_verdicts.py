@@ -203,6 +203,15 @@ def test_a_return_that_rests_far_below_what_counts_as_solved_is_told(env, told, 
     assert "solved" not in _verdict_line(log, [])
 
 
+def test_a_return_that_only_evaluations_reach_is_told_as_theirs() -> None:
+    """CartPole, briefly: 60 with the policy's noise, 350 without it."""
+    course = through((0, 20), (0.3, 60), (1, 60))
+    log = foreign(40, "ppo", mean_episode_return=course, explained_variance=0.9, played_return=350)
+    log.settings["env.id"] = "CartPole-v1"
+    told = "; the return in evaluations hardly leaves 350: CartPole-v1 is solved at 475"
+    assert _verdict_line(log, []).endswith(told)
+
+
 def test_nearly_solved_is_measured_from_where_it_began() -> None:
     """MountainCar-v0: from -200 on, -118 is nine tenths of the way to -110. Few rows tell less."""
     for rows, ends, told in ((40, -118, False), (40, -122, True), (15, -122, False)):
