@@ -201,10 +201,13 @@ def test_a_final_error_is_told_where_there_is_one_alone(tmp_path, capsys, monkey
              "env.id=five:Five"]  # fmt: skip
     words = [word for setting in small for word in ("--set", setting)]
     assert main(["--mode", "single_batch", "--quiet", *words]) == 0
-    assert main(["--mode", "demonstrate", "--run", "run0001", "--episodes", "3",
-                 "--data", "d.npz"]) == 0  # fmt: skip
-    told = capsys.readouterr().out
+    demonstrate = ["--mode", "demonstrate", "--run", "run0001", "--episodes", "3"]
+    assert main([*demonstrate, "--data", "d.npz"]) == 0
+    told, noted = capsys.readouterr()
     assert "wrote 3 episodes, 12 steps" in told and "final error" not in told
+    assert "defaults are used" not in noted, "the settings of the run are"
+    (tmp_path / "config.yaml").write_text("ppo: {gama: 1}")
+    assert main([*demonstrate, "--data", "e.npz"]) == 0
 
 
 FIVE = """

@@ -23,7 +23,8 @@ def add_arguments(parser: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ppo.cli.flags import load_config
+    from ppo.cli.flags import load_config, overrides
+    from ppo.config import Config
     from ppo.core.errors import UserError
 
     if args.data is None:
@@ -34,7 +35,8 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("--config: with --run the settings are those of the run; leave one out")
     of_run = [text for text in args.overrides if args.run and not text.startswith("system.")]
     args.overrides = [text for text in args.overrides if text not in of_run]
-    config = load_config(args)
+    # The settings of a run go before those of a file; what is left is the seed.
+    config = Config.load(overrides=overrides(args)) if args.run else load_config(args)
     from ppo.policies.demonstrate import REPORTS_ERROR, demonstrate
     from ppo.policies.demonstrations import check_name
 
