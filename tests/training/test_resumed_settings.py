@@ -198,6 +198,23 @@ def test_a_run_that_has_done_all_its_steps_is_left_as_it_is(tmp_path, capsys):
     assert "run0001 | finished, 80 steps" in capsys.readouterr().out
 
 
+def test_a_finished_run_is_named_as_it_can_be_typed_here(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Trainer(config(), "training_results").train()
+    assert main(["--mode", "train", "--resume", "run0001"]) == 0
+    text = capsys.readouterr().out
+    assert "files   | training_results/run0001\n" in text
+    assert text.endswith("--mode evaluate --run run0001\n")
+
+
+def test_a_run_goes_on_whose_summary_is_half_written(tmp_path, capsys):
+    Trainer(config(), tmp_path).train()
+    (tmp_path / "run0001" / "summary.json").write_text('{"status": "fin')
+    words = ["--mode", "train", "--results", str(tmp_path), "--resume", "run0001"]
+    assert main([*words, "--quiet", "--set", "train.total_timesteps=80"]) == 0
+    assert "run0001 | finished, 80 steps" in capsys.readouterr().out
+
+
 def test_where_there_is_no_run_the_latest_is_a_new_one_and_that_is_printed(tmp_path, capsys):
     sets = [word for text in SETS for word in ("--set", text)]
     words = ["--mode", "train", "--results", str(tmp_path), "--resume", "latest", *sets]

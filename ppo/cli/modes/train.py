@@ -45,14 +45,16 @@ def run(args: argparse.Namespace) -> int:
 
 def already_done(results: str, resume: str, config: Any) -> dict[str, Any] | None:
     """The summary of a run that has finished all its steps; nothing of it is touched then."""
+    from ppo.insight.logs.own import read_summary
+    from ppo.runs.files import from_here
     from ppo.runs.folder import RunFolder
 
     folder = RunFolder.open(results, resume)
-    summary = folder.read_json("summary.json") or {}
+    summary = read_summary(folder.path)
     steps = summary.get("env_steps") or 0
     if summary.get("status") != "finished" or steps < config.train.total_timesteps:
         return None
-    return {"run": folder.name, "path": str(folder.path), **summary}
+    return {"run": folder.name, "path": from_here(folder.path), **summary}
 
 
 def nothing_left(summary: dict[str, Any], config: Any) -> list[str]:
