@@ -9,7 +9,6 @@ from ppo.algorithm.automatic import shown
 from ppo.algorithm.learner import Learner
 from ppo.config import Config
 from ppo.core.errors import UserError
-from ppo.core.registry import nearest
 
 MOVABLE = (
     "ppo.learning_rate",
@@ -42,8 +41,7 @@ class Settings:
         """
         if key not in MOVABLE:
             raise UserError(
-                f"set: {key}: cannot be changed during a run{nearest(key, list(MOVABLE))} "
-                f"(allowed: {', '.join(MOVABLE)})"
+                f"set: {key}: cannot be changed during a run (allowed: {', '.join(MOVABLE)})"
             )
         before = attrgetter(key)(self.config)
         section, name = key.split(".")

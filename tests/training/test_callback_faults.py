@@ -121,9 +121,10 @@ def test_a_callback_may_evaluate_and_act_without_a_trace(tmp_path):
 def test_a_mistake_in_a_callback_is_the_users(tmp_path):
     class Wrong(Callback):
         def on_batch(self, trainer, record):
-            trainer.set("ppo.gama", 0.5)
+            trainer.set("ppo.num_steps", 4)
 
-    with pytest.raises(UserError, match="callback Wrong: set: ppo.gama"):
+    told = "callback Wrong: set: ppo.num_steps: cannot be changed during a run [(]allowed: "
+    with pytest.raises(UserError, match=told):
         Trainer(config(), tmp_path, callbacks=[Wrong()]).train(batches=1)
     assert summary(tmp_path)["exit_status"] == 2
 
