@@ -131,7 +131,8 @@ def _normal(record: Record, metric: Metric, ppo: PPOConfig) -> str:
         return f"{text}, summed over {parts} components" if parts > 1 else text
     if metric.name == "entropy":
         coefficient = figure(record, "entropy_coefficient")
-        return f"{text}; entropy loss: -{coefficient} x entropy"
+        term = "none" if coefficient == "0" else f"-{coefficient} x entropy"
+        return f"{text}; entropy loss: {term}"
     weight = effective(ppo).strip(" ()")
     if metric.name == "value_loss_weight" and weight:
         return f"{weight}: times ppo.return_scale squared"

@@ -285,6 +285,13 @@ def test_a_single_batch_ends_with_its_fixes_and_its_health() -> None:
     assert lines[-1].endswith("--mode train")
 
 
+@pytest.mark.parametrize(("weight", "term"), [(0.0, "none"), (0.01, "-0.01 x entropy")])
+def test_an_entropy_bonus_that_is_off_is_no_term_of_the_loss(weight: float, term: str) -> None:
+    console, screen, _ = make()
+    console.single_batch(HEALTHY | {"entropy_coefficient": weight}, Config())
+    assert f"entropy loss: {term} value/var" in " ".join(screen.getvalue().split())
+
+
 def test_the_health_of_a_broken_batch_says_so() -> None:
     console, screen, _ = make()
     console.single_batch(dict.fromkeys(HEALTHY), Config())

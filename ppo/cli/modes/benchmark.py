@@ -48,7 +48,8 @@ def as_text(found: dict[str, Any]) -> str:
     compiled = "compiled" if found["compiled"] else "eager"
     lines = [
         f"{found['env']} x {found['num_envs']} ({found['backend']}), {found['device']}, "
-        f"{found['threads']} threads, {compiled}; environment steps per second:"
+        f"{found['threads']} thread{'s' * (found['threads'] != 1)}, {compiled}; "
+        "environment steps per second:"
     ]
     for name, meaning in ROWS.items():
         lines.append(f"  {name:<10}{found[f'{name}_steps_per_second']:>14,}  {meaning}")
