@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import math
 from operator import attrgetter
 from typing import Any, cast
 
@@ -198,10 +199,9 @@ def _as_list(value: Any, schema: dict[str, Any]) -> str:
 
 def _is_number(text: str) -> bool:
     try:
-        float(text)
+        return math.isfinite(float(text))
     except ValueError:
         return False
-    return True
 
 
 def suggestion(model: type[BaseModel], path: Path, value: Any = None) -> str:

@@ -29,6 +29,7 @@ from ppo.core.errors import UserError
             "config.yaml:1 ppo.learning_rate: '0.2'; must be a number above 0 or auto; remove the"
             " quotes",
         ),
+        ("ppo: {gamma: nan}", "config.yaml:1 ppo.gamma: 'nan'; must be a number from 0 to 1"),
         (
             "env:\n  num_envs: true",
             "config.yaml:2 env.num_envs: true; must be a whole number, at least 1 or auto",
