@@ -8,6 +8,7 @@ import re
 import shlex
 from pathlib import Path
 
+from ppo.core.blame import brief
 from ppo.core.errors import UserError
 from ppo.core.registry import nearest
 from ppo.runs import files
@@ -21,8 +22,10 @@ def results_folder(results: str | os.PathLike[str]) -> Path:
     """The absolute path of a results folder: an environment may change the working directory.
 
     Raises:
-        UserError: it is the address of another machine, or there is no working directory.
+        UserError: it is no path, or the address of another machine; there is no working directory.
     """
+    if not isinstance(results, str | os.PathLike):
+        raise UserError(f"results: {brief(results)}; allowed: a folder, as text or a Path")
     text = os.fspath(results)
     if REMOTE.match(text):
         text = text if "://" in text else text.replace(":/", "://", 1)  # of a Path

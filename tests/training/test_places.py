@@ -76,3 +76,9 @@ def test_a_remote_address_is_no_folder(elsewhere, name, capsys):
     assert said.count("remote addresses are not supported") == 4
     assert said.count(f"keep a copy there with train.mirror={name}\n") == 4
     assert os.listdir() == []
+
+
+@pytest.mark.parametrize("results", [3, None, b"results"])
+def test_results_that_are_no_path_are_refused_with_what_was_given(results):
+    with pytest.raises(UserError, match=f"^results: {results}; allowed: a folder"):
+        Trainer(Config(), results)
