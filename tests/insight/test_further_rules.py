@@ -117,9 +117,11 @@ def test_a_quick_rise_is_none_the_less_a_rise_for_the_noise_that_came_with_it() 
         )
 
     assert first(foreign(58, mean_episode_return=quick(120))) == "healthy"
-    assert first(foreign(58, mean_episode_return=noisy(through((0, 250), (1, 250)), 90.0))) == (
-        "not_learning"
-    )
+    level = [
+        first(foreign(58, mean_episode_return=lambda done: draw.normal(250, 90, len(done))))
+        for _ in range(20)
+    ]
+    assert level.count("not_learning") >= 18
 
 
 def test_a_critic_that_comes_late_was_not_out_of_reach() -> None:

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from made_logs import SHAPE, first, foreign, noisy, through
+from made_logs import SHAPE, first, foreign, last_hundred, noisy, through
 
 from ppo.insight.doctor import diagnose
 from ppo.insight.rules._returns import batch_noise, drift, leans, rises
 from ppo.insight.verdict import status
-
-
-def last_hundred(episodes: np.ndarray, ended: int) -> np.ndarray:
-    """The mean of the last 100 episodes after each batch, in which `ended` episodes end."""
-    ends = range(ended, len(episodes) + 1, ended)
-    return np.array([np.mean(episodes[max(end - 100, 0) : end]) for end in ends])
 
 
 @pytest.mark.parametrize("writer", ["stable-baselines3", "rllib"])

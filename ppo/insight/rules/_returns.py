@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import NDArray
 
 from ppo.insight.logs.log import UNKNOWN, Column, MetricsLog
 from ppo.insight.rules._signs import first_finite, known, median
@@ -15,12 +18,13 @@ LATE = 6  # batches that say where critic and policy have come to
 LAST = 3  # returns that say whether the end is still up
 SLIGHT = 0.02  # of a return that most first batches share, by which chance raises it (J)
 QUICK = 6.0  # spreads of the later returns, by which the first is below them (J)
-LEANS = 3.0  # standard errors of a return that rises rather than not (J)
+LEANS = 2.1  # standard errors of a return that rises rather than not (J)
 FALLS = 6.0  # standard errors by which the last sixth is below the first (J)
 FEW = 2  # returns of a sixth, in which neighbours show no noise
-RISES = 5.0  # standard errors by which the last quarter's return must exceed the first's (J)
+RISES = 3.5  # standard errors by which the last quarter's return must exceed the first's (J)
 LITTLE = 0.01  # of what was won, by which the end of a run may be below its best (J)
 DIPPED = 10.0  # spreads of the last quarter's returns, by which one of the first is below (J)
+LEAST_SPREAD = 0.5  # of a batch's noise, that of such returns where they are means over many (J)
 ALIKE = 1e-3  # largest std of the return over its mean in a task that is solved (J)
 HARDER = 0.1  # of the range of a curriculum's levels, that tells a step from its noise (J)
 MISSING = 5.0  # batches that a log must lack at its start to be called a part of one (J)
@@ -64,13 +68,43 @@ def gain(log: MetricsLog) -> float:
     Unit-free: the noise is that of the differences between neighbouring batches. NaN where fewer
     than eight batches have a return.
     """
-    returns = log.returns()
-    if len(returns) < 8:
+    rows = len(log.returns())
+    if rows < 8:
         return float("nan")
-    early, late = _quarters(returns)
-    rise = float(np.mean(late) - np.mean(early)) * np.sqrt(len(early))
-    spread = max(batch_noise(log), 1e-9 * float(np.max(np.abs(returns))))
-    return rise / spread if spread else 0.0
+    quarter = len(_quarters(log.returns())[0])
+    return highest(log, [(slice(quarter), slice(rows - quarter, rows))])
+
+
+def highest(log: MetricsLog, parts: Sequence[tuple[slice, slice]]) -> float:
+    """The largest rise from a part of the returns to a later one, in its own standard error.
+
+    Means over many batches share what they are means of, so that a part of many rows is less
+    sure than so many batches, and one of few rows surer: each batch counts by all that hold it.
+    """
+    returns = log.returns()
+    weights = np.zeros((len(parts), len(returns)))
+    for row, (before, after) in zip(weights, parts, strict=True):
+        row[before] -= 1 / len(returns[before])
+        row[after] += 1 / len(returns[after])
+    rise = weights @ returns
+    if (rows := window(log)) > 1:
+        weights = _by_batch(weights, returns, rows, begins_late(log))
+    error = batch_noise(log) * np.sqrt(np.sum(weights**2, axis=1))
+    least = 1e-9 * float(np.max(np.abs(returns))) + np.finfo(np.float64).tiny
+    return float(np.max(rise / np.maximum(error, least)))
+
+
+def _by_batch(weights: Column, returns: Column, rows: float, late: bool) -> Column:
+    """Weights of batches, of those of means over `rows` batches each; [sums, rows] both."""
+    ended = np.flatnonzero(_moved(returns))
+    weights = np.add.reduceat(weights, ended, axis=1)
+    rows = max(rows * len(ended) / len(returns), 1.0)
+    reach = min(round(rows), len(ended))
+    held = weights / np.minimum(np.arange(len(ended)) + (rows if late else 1.0), rows)
+    later = np.cumsum(held[:, ::-1], axis=1)[:, ::-1]
+    of_log = later - np.pad(later, ((0, 0), (0, reach)))[:, reach:]
+    earlier = np.cumsum(held, axis=1)[:, : reach - 1 if late else 0]  # batches before the log
+    return np.hstack([earlier, of_log])
 
 
 def _quarters(returns: Column) -> tuple[Column, Column]:
@@ -158,7 +192,7 @@ def settled(log: MetricsLog) -> bool:
     won = level - float(np.min(early))
     near = 2 * spread  # level returns have a tenth 1.3 above
     if window(log) > 1:  # late ones drift together, and early ones are means of few episodes
-        near, spread = spread, max(spread, batch_noise(log) * RISES / DIPPED)
+        near, spread = spread, max(spread, batch_noise(log) * LEAST_SPREAD)
     best = level >= float(np.quantile(before, 0.9)) - max(near, LITTLE * won)
     return best and won > DIPPED * spread
 
@@ -191,13 +225,19 @@ def noise_of(returns: Column, rows: float, late: bool = False) -> float:
     """
     if rows == 1:
         return float(np.std(np.diff(returns))) / np.sqrt(2)
-    moved = returns[np.append(True, np.diff(returns) != 0)]  # else no episode has ended
+    moved = returns[_moved(returns)]
     if len(moved) < 3:
         return 0.0
     rows = max(rows * len(moved) / len(returns), 1.0)
-    batches = np.minimum(np.arange(len(moved) - 1) + (rows if late else 1.0), rows)
-    bends = np.abs(np.diff(np.diff(moved) * batches))
-    return float(np.quantile(bends, BEND)) / NORMAL / 2  # a crash is among few
+    batches = np.arange(len(moved) - 1) + (rows if late else 1.0)
+    bends = np.abs(np.diff(np.diff(moved) * np.minimum(batches, rows)))
+    bends /= np.where(batches[1:] < rows, np.sqrt(2), 2)  # what enters, and what leaves again
+    return float(np.quantile(bends, BEND)) / NORMAL  # a crash is among few
+
+
+def _moved(returns: Column) -> NDArray[np.bool_]:
+    """Rows in which an episode has ended: a mean over many moves with each."""
+    return np.append(True, np.diff(returns) != 0)
 
 
 def drift(returns: Column) -> float:

@@ -12,11 +12,12 @@ from ppo.insight.rules._policy import bottleneck
 from ppo.insight.rules._returns import (
     LATE,
     SIGN,
+    UNTOLD,
     at_once,
-    batch_noise,
     begins_late,
     falls,
     harder,
+    highest,
     leans,
     lucky,
     opposed,
@@ -27,10 +28,10 @@ from ppo.insight.rules._solved import stays_solved
 
 LONG = 40  # updates (J)
 RETURNS = 18  # rows with a return, in which it would have risen (J)
-ROSE = 4.0  # standard errors by which any later stretch must exceed the first (J)
-FIRST = 3  # returns that by chance are hardly ever below all of the later half
-BY_BATCH = ("ppo", "cleanrl")  # writers whose returns are of one batch, so that chance is known
+ROSE = 3.0  # standard errors by which what follows must exceed what was before (J)
+DOUBTED = 4.0  # the same, where the returns may be means over many (J)
 PART = 6  # stretches that a run is cut into
+SPLITS = 24  # parts of a run, after each of which it may have risen
 
 
 @rule("not_learning")
@@ -49,12 +50,9 @@ class NotLearning(Rule):
             return None
         if begins_late(log) or harder(log, int(rows[0])) or at_once(log) or stays_solved(log):
             return None  # what was won before is not seen; a harder task hides what is won
-        if log.writer in BY_BATCH and returns[:FIRST].max() < returns[len(returns) // 2 :].min():
-            return None  # a quick rise, and a noise that rose with it
         size = len(returns) // PART
         stretches = returns[-size * PART :].reshape(PART, size).mean(axis=1)
-        noise = batch_noise(log) * np.sqrt(2 / size)  # of a difference of two
-        if float(np.max(stretches[1:]) - stretches[0]) > ROSE * noise and not lucky(log):
+        if _higher(log) > (DOUBTED if log.writer in UNTOLD else ROSE) and not lucky(log):
             return None
         evidence = f"return {number(stretches[0])} -> {number(stretches[-1])}"
         evidence += f" in {len(returns)} batches, never clearly higher"
@@ -84,3 +82,16 @@ class NotLearning(Rule):
             evidence += " and the policy grows surer: it is trained on something else"
             changes = [Change("", "", SIGN), changes[0]]
         return self.found(log, int(rows[best]), evidence, changes, confidence=0.6)
+
+
+def _higher(log: MetricsLog) -> float:
+    """The largest rise, in standard errors: of all that follows a row over all before it, or of a
+    later stretch over the first."""
+    rows = len(log.returns())
+    size = rows // PART
+    start = rows - size * PART
+    stretches = [slice(start + i * size, start + (i + 1) * size) for i in range(PART)]
+    least = rows // PART if log.writer in UNTOLD else 2  # the first may be means of few episodes
+    cuts = {max(rows * i // SPLITS, least) for i in range(1, SPLITS)}
+    parts = [(slice(cut), slice(cut, rows)) for cut in sorted(cuts)]
+    return highest(log, parts + [(stretches[0], later) for later in stretches[1:]])

@@ -119,7 +119,7 @@ def _plateau(smooth: Column) -> bool:
 
 
 def _noise(log: MetricsLog, returns: Column) -> Column:
-    """Standard deviation of the noise of each smoothed return.
+    """Standard deviation by chance of the difference between each smoothed return and another.
 
     A mean over many episodes drifts by itself, the more the fewer have ended so far.
     """
@@ -127,7 +127,7 @@ def _noise(log: MetricsLog, returns: Column) -> Column:
     if (rows := window(log)) == 1:
         return whole * float(np.mean(np.abs(np.diff(returns)))) * 1.25
     batches = np.arange(len(whole)) + SMOOTH
-    return whole * batch_noise(log) / np.sqrt(np.minimum(batches, rows))
+    return whole * batch_noise(log) * np.sqrt(2 / np.minimum(batches, rows))
 
 
 def _first_mover(log: MetricsLog, top: int, fall: int) -> str:
