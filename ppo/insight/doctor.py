@@ -15,7 +15,7 @@ from ppo.insight.logs import MetricsLog, from_records
 from ppo.insight.logs.columns import entropy_relative
 from ppo.insight.logs.own import flatten, read_run
 from ppo.insight.rules import FATAL, LAST, MILD, RULES, SEVERE, Finding, Rule
-from ppo.insight.rules._returns import begins_late, rises
+from ppo.insight.rules._returns import begins_late, rises, trained_before
 from ppo.insight.rules._solved import evaluations
 from ppo.insight.verdict import (
     HEALTHY,
@@ -217,7 +217,7 @@ def _verdict_line(log: MetricsLog, findings: list[Finding]) -> str:
                 line += "; checkpoints cut them short: raise train.checkpoint_interval"
             return line
         if begins_late(log):
-            began = log.setting("train.initial_policy")
+            began = log.setting("train.initial_policy") or trained_before(log)
             why = "the policy was trained before" if began else "the log begins late"
             return f"cannot be judged: {why}, and its return does not clearly rise"
         return f"too early to judge: {_batches(log)}, and none of the rules fired"

@@ -20,6 +20,7 @@ SLIGHT = 0.02  # of a return that most first batches share, by which chance rais
 QUICK = 6.0  # spreads of the later returns, by which the first is below them (J)
 LEANS = 2.1  # standard errors of a return that rises rather than not (J)
 FALLS = 6.0  # standard errors by which the last sixth is below the first (J)
+FIRST = 3  # returns of a start that is soon left (J)
 FEW = 2  # returns of a sixth, in which neighbours show no noise
 RISES = 3.5  # standard errors by which the last quarter's return must exceed the first's (J)
 LITTLE = 0.01  # of what was won, by which the end of a run may be below its best (J)
@@ -29,6 +30,9 @@ ALIKE = 1e-3  # largest std of the return over its mean in a task that is solved
 HARDER = 0.1  # of the range of a curriculum's levels, that tells a step from its noise (J)
 MISSING = 5.0  # batches that a log must lack at its start to be called a part of one (J)
 SEES = 0.8  # explained variance of a critic that knows what it is trained on (J)
+SAW = 0.5  # the same in a first batch, before which a critic that starts has seen nothing (J)
+SURE = 0.9  # relative entropy or std of the first batch of a policy that was trained before (J)
+NARROW = 0.05  # policy std in action units, below which it was set so (J; not unit-free)
 SURER = 0.8  # of its first spread, below which a policy has made up its mind (J)
 SIGN = "look at the sign of the reward, and at what is done to it after the return is recorded"
 LEAST = 60  # returns, in which a drift can be told from noise (J)
@@ -174,11 +178,26 @@ def falls(log: MetricsLog) -> bool:
     return bool(fall > FALLS * spread and late.max() < early.min())
 
 
+def fell(log: MetricsLog) -> bool:
+    """Whether the return is clearly below that of the first sixth, or of its first batches."""
+    rows = len(log.returns())
+    if falls(log) or log.writer in UNTOLD or rows < 2 * FIRST:
+        return falls(log)
+    parts = [(slice(cut, rows), slice(cut)) for cut in range(FIRST, max(rows // 6, FIRST) + 1)]
+    return highest(log, parts) > FALLS
+
+
+def surer(log: MetricsLog) -> bool:
+    """Whether the policy has grown surer, as far as is known."""
+    spread = log.get("policy_std" if log.has("policy_std") else "entropy_relative")
+    return not median(spread[-LATE:]) >= SURER * first_finite(spread)
+
+
 def opposed(log: MetricsLog) -> bool:
     """Whether the return falls, though the critic sees its targets and the policy grows surer."""
-    spread = log.get("policy_std" if log.has("policy_std") else "entropy_relative")
+    known_spread = log.has("policy_std") or log.has("entropy_relative")
     sees = median(log.get("explained_variance")[-LATE:]) > SEES
-    return falls(log) and sees and bool(median(spread[-LATE:]) < SURER * first_finite(spread))
+    return sees and known_spread and surer(log) and fell(log)
 
 
 def settled(log: MetricsLog) -> bool:
@@ -200,10 +219,28 @@ def settled(log: MetricsLog) -> bool:
 def begins_late(log: MetricsLog) -> bool:
     """Whether the log lacks the policy's beginning: its first steps are far more than those of a
     batch, or the policy was trained before."""
-    if log.setting("train.initial_policy"):
+    if log.setting("train.initial_policy") or trained_before(log):
         return True
     _, steps = known(log.steps())
     return len(steps) > 1 and bool(steps[0] > MISSING * median(np.diff(steps)))
+
+
+def trained_before(log: MetricsLog) -> bool:
+    """Whether the first batch shows a policy that is surer than one that starts, and a critic that
+    sees: one of the two alone may be set so, or come by chance."""
+    sees = first_finite(log.get("explained_variance")) > SAW
+    sure = starts_sure(log) or NARROW <= first_finite(log.get("policy_std")) < SURE
+    return log.writer != "ppo" and sees and sure
+
+
+def starts_sure(log: MetricsLog) -> bool:
+    """Whether a policy that chooses is surer in the first batch than one that starts.
+
+    Of choices whose number is not told, it is surer than one of two that is fair.
+    """
+    if log.has("entropy_relative") or log.has("policy_std"):
+        return first_finite(log.get("entropy_relative")) < SURE
+    return 0 <= first_finite(log.get("entropy")) < SURE * np.log(2)
 
 
 def harder(log: MetricsLog, since: int) -> bool:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from ppo.insight.logs.log import Column, MetricsLog
-from ppo.insight.rules._returns import ALIKE
-from ppo.insight.rules._signs import first_finite, known
+from ppo.insight.rules._returns import ALIKE, LAST, LATE, SAW, begins_late, starts_sure
+from ppo.insight.rules._signs import first_finite, known, median
 
-SURE = 0.9  # relative entropy of the first batch of a policy that was trained before (J)
+BEST, LOST = 0.9, 0.1  # quantile of the returns, and the part that the end may be below it (J)
 
 
 def solved_at(log: MetricsLog) -> float | None:
@@ -35,17 +35,22 @@ def solved(log: MetricsLog) -> bool:
 
 
 def goes_on(log: MetricsLog) -> bool:
-    """Whether a policy that is sure of itself from the start wins something: it was trained before.
-
-    Of choices whose number is not told, it is surer than one of two that is fair.
-    """
-    sure = first_finite(log.get("entropy_relative")) < SURE
-    if not log.has("entropy_relative") and not log.has("policy_std"):
-        sure = 0 <= first_finite(log.get("entropy")) < SURE * np.log(2)
-    return sure and first_finite(log.get("mean_episode_return")) > 0
+    """Whether a policy that is sure from the start wins something: it was trained before."""
+    return starts_sure(log) and first_finite(log.get("mean_episode_return")) > 0
 
 
 def stays_solved(log: MetricsLog) -> bool:
     """Whether such a policy reaches one and the same return every time."""
     returns = log.returns()
     return goes_on(log) and bool(np.ptp(returns) < ALIKE * np.max(np.abs(returns)))
+
+
+def keeps(log: MetricsLog) -> bool:
+    """Whether a policy that was trained before is about as good at the end as it ever was, and its
+    critic sees."""
+    returns = log.returns()
+    sees = median(log.get("explained_variance")[-LATE:]) > SAW
+    if not len(returns) or not sees or not (goes_on(log) or begins_late(log)):
+        return False
+    best = max(float(np.mean(returns[:LAST])), float(np.quantile(returns, BEST)))
+    return bool(median(returns[-LAST:]) > best - LOST * abs(best))

@@ -7,7 +7,15 @@ import numpy as np
 from ppo.core.figures import number, setting
 from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.rules import SLOWER, Change, Finding, Rule, rule
-from ppo.insight.rules._returns import SIGN, at_once, begins_late, falls, opposed, rises
+from ppo.insight.rules._returns import (
+    NARROW,
+    SIGN,
+    at_once,
+    begins_late,
+    falls,
+    opposed,
+    rises,
+)
 from ppo.insight.rules._signs import first_finite, known, median
 
 COLLAPSED = 0.1  # relative entropy that a fast collapse passes (S: falls by 90 %)
@@ -17,7 +25,6 @@ SOON = 15  # batches, for runs that are still short
 MOST = 0.6  # of that gain, where the rest came afterwards (J)
 DONE = 0.85  # of the run's whole gain: a policy that is this far may be sure of itself (J)
 SURE = 0.5  # of its spread, below which a policy was trained before the log begins (J)
-NARROW = 0.05  # policy std in action units, where it starts there (J; not unit-free)
 OF_NARROW = (  # a policy that starts narrow makes every step a jump
     "learning_rate_too_high",
     "too_many_epochs",

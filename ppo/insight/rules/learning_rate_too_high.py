@@ -11,6 +11,7 @@ from ppo.insight.rules import MILD, SEVERE, SLOWER, Change, Finding, Rule, rule
 from ppo.insight.rules._policy import NARROW_CLIP, ORDINARY_RATE, clip_range, one_step
 from ppo.insight.rules._returns import begins_late, leans, rises
 from ppo.insight.rules._signs import known, lasting, median, onset
+from ppo.insight.rules._solved import keeps
 
 KL = 0.05  # k3 estimate, last epoch (S: "stays below 0.02"; adaptive rules act at 0.02)
 TARGETS = 4.0  # times the target KL (J)
@@ -54,7 +55,8 @@ class LearningRateTooHigh(Rule):
         if row is None and high:
             row = onset(jumps[:EARLY], 2, 5)
         leaps = kl > LEAP
-        if row is None and (not rises(log) or self._hurts(log, leaps)):  # one leap may end it all
+        lost = not (rises(log) or keeps(log)) or rises(log) and self._hurts(log, leaps)
+        if row is None and lost:  # one leap may end it all
             leaps[EARLY:] &= log.get("learning_rate")[EARLY:] > ORDINARY_RATE[1]
             row = onset(leaps, 1, 1)
         if row is None:

@@ -16,12 +16,14 @@ from ppo.insight.rules._returns import (
     at_once,
     begins_late,
     falls,
+    fell,
     harder,
     highest,
     leans,
     lucky,
     opposed,
     rises,
+    surer,
 )
 from ppo.insight.rules._signs import known, median
 from ppo.insight.rules._solved import stays_solved
@@ -54,6 +56,8 @@ class NotLearning(Rule):
         stretches = returns[-size * PART :].reshape(PART, size).mean(axis=1)
         if _higher(log) > (DOUBTED if log.writer in UNTOLD else ROSE) and not lucky(log):
             return None
+        if fell(log):
+            return self._fallen(log, rows, returns)
         evidence = f"return {number(stretches[0])} -> {number(stretches[-1])}"
         evidence += f" in {len(returns)} batches, never clearly higher"
         changes = [
@@ -81,6 +85,8 @@ class NotLearning(Rule):
             evidence += f", though the critic explains {number(variance)} of its targets' variance"
             evidence += " and the policy grows surer: it is trained on something else"
             changes = [Change("", "", SIGN), changes[0]]
+        elif surer(log) and not log.has("explained_variance"):
+            changes.insert(1, Change("", "", SIGN))
         return self.found(log, int(rows[best]), evidence, changes, confidence=0.6)
 
 

@@ -11,6 +11,7 @@ from ppo.insight.rules._critic import left
 from ppo.insight.rules._policy import clip_range, ordinary_rate
 from ppo.insight.rules._returns import begins_late, rises
 from ppo.insight.rules._signs import first_finite, known, lasting, median
+from ppo.insight.rules._solved import keeps
 
 OUTLIERS = 0.01  # share of entries beyond ten standard deviations (S: the clip of VecNormalize)
 RATIO = 100.0  # raw std of the largest dimension over that of the smallest (J)
@@ -127,7 +128,7 @@ class ObservationsUnnormalized(Rule):
         torn = np.flatnonzero(kl[: max(int(AT_FIRST / log.per_row), 1)] > TORN)
         free = clip_range(log) > FREE or log.number("ppo.num_epochs") >= MANY
         sharp = first_finite(log.get("policy_std")) < SHARP
-        if not len(torn) or free or sharp or begins_late(log) or rises(log):
+        if not len(torn) or free or sharp or begins_late(log) or rises(log) or keeps(log):
             return None
         rate = float(log.get("learning_rate")[torn[0]])
         if not rate <= MODEST:
