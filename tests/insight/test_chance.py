@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from made_logs import drawn, first, foreign, through
 
+from ppo.insight.doctor import diagnose
 from ppo.insight.rules._returns import gain
 
 LEVEL = through((0, 0.0), (1, 0.0))
@@ -72,3 +73,12 @@ def test_a_collapse_is_seen_through_a_mean_over_a_hundred_episodes(ended: int, r
     course = through((0, 0.0), (0.5, 3.0), (0.6, 3.0), (0.7, 0.5), (1, 0.5))
     found = [first(drawn("stable-baselines3", ended, rows, course, seed)) for seed in range(10)]
     assert found == ["policy_collapse"] * 10
+
+
+@pytest.mark.parametrize(("lasts", "slowly"), [(0.5, True), (0.05, False)])
+def test_what_is_lost_slowly_may_be_the_environments_doing(lasts: float, slowly: bool) -> None:
+    course = through((0, 0.0), (0.3, 6.0), (0.3 + lasts, 2.0), (1, 2.0))
+    finding = diagnose(drawn("cleanrl", 10, 200, course, 0))[0]
+    assert finding.illness == "policy_collapse"
+    assert ("slowly, half of it in" in finding.evidence) is slowly
+    assert ("changes in the environment" in finding.remedy) is slowly

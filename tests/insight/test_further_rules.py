@@ -245,6 +245,21 @@ def test_a_goal_that_was_reached_once_is_no_broken_simulation() -> None:
     assert (fault.illness, fault.severity) == ("reward_outlier", "severe")
 
 
+@pytest.mark.parametrize("writer", ["ppo", SB3])
+def test_a_goal_that_is_found_and_learned_is_no_outlier(writer: str) -> None:
+    """MountainCarContinuous: costs, then a hundred once, then ninety in each episode."""
+    spike = {"return_std": 0.5, "return_max": 0.0, "return_min": -1.0}
+    log = foreign(60, writer, **spike if writer == "ppo" else {"value_rmse": 0.5})
+    for name, size in {"return_std": 8.0, "return_max": 99.9, "value_rmse": 8.0}.items():
+        if name in log.columns:
+            log.columns[name][12] = size
+    course = through((0, -30.0), (0.3, -25.0), (0.5, 88.0), (1, 93.0))
+    log.columns["mean_episode_return"] = noisy(course)(np.linspace(0, 1, 60))
+    assert first(log) == "healthy"
+    log.columns["mean_episode_return"] = noisy(through((0, -30), (1, -25)))(np.linspace(0, 1, 60))
+    assert first(log) == "reward_outlier"
+
+
 @pytest.mark.parametrize(("steps", "named"), [(100.0, True), (2000.0, False)])
 def test_an_error_as_large_as_what_a_step_brings_is_that_of_rewards(
     steps: float, named: bool

@@ -45,7 +45,7 @@ def test_a_large_first_step_that_costs_what_was_won_before_is_named() -> None:
 
 def test_a_policy_that_starts_is_not_taken_for_one_that_was_trained() -> None:
     level = noisy(through((0, -160), (1, -160)), 5.0)
-    for fresh in ({"entropy_relative": 0.98}, {"explained_variance": 0.1}):
+    for fresh in ({"entropy_relative": 0.88}, {"explained_variance": 0.1}):
         log = fine_tuned(mean_episode_return=level, **fresh)
         assert not begins_late(log) and diagnose(log)
 

@@ -31,10 +31,11 @@ HARDER = 0.1  # of the range of a curriculum's levels, that tells a step from it
 MISSING = 5.0  # batches that a log must lack at its start to be called a part of one (J)
 SEES = 0.8  # explained variance of a critic that knows what it is trained on (J)
 SAW = 0.5  # the same in a first batch, before which a critic that starts has seen nothing (J)
-SURE = 0.9  # relative entropy or std of the first batch of a policy that was trained before (J)
+SURE = 0.9  # relative entropy of the first batch of a policy that was trained before (J)
 NARROW = 0.05  # policy std in action units, below which it was set so (J; not unit-free)
 SURER = 0.8  # of its first spread, below which a policy has made up its mind (J)
 SIGN = "look at the sign of the reward, and at what is done to it after the return is recorded"
+OUTSIDE = "look what changes in the environment while training goes on"
 LEAST = 60  # returns, in which a drift can be told from noise (J)
 NEIGHBOURS, ROUGH = -0.58, -0.63  # correlation of neighbouring bends: -2/3 for noise, -1/2 for a
 # drift (S); below the second it is hardly ever one
@@ -229,18 +230,18 @@ def trained_before(log: MetricsLog) -> bool:
     """Whether the first batch shows a policy that is surer than one that starts, and a critic that
     sees: one of the two alone may be set so, or come by chance."""
     sees = first_finite(log.get("explained_variance")) > SAW
-    sure = starts_sure(log) or NARROW <= first_finite(log.get("policy_std")) < SURE
+    sure = starts_sure(log, SURER) or NARROW <= first_finite(log.get("policy_std")) < SURER
     return log.writer != "ppo" and sees and sure
 
 
-def starts_sure(log: MetricsLog) -> bool:
+def starts_sure(log: MetricsLog, below: float = SURE) -> bool:
     """Whether a policy that chooses is surer in the first batch than one that starts.
 
     Of choices whose number is not told, it is surer than one of two that is fair.
     """
     if log.has("entropy_relative") or log.has("policy_std"):
-        return first_finite(log.get("entropy_relative")) < SURE
-    return 0 <= first_finite(log.get("entropy")) < SURE * np.log(2)
+        return first_finite(log.get("entropy_relative")) < below
+    return 0 <= first_finite(log.get("entropy")) < below * np.log(2)
 
 
 def harder(log: MetricsLog, since: int) -> bool:

@@ -11,6 +11,7 @@ from ppo.insight.rules import SLOWER, Change, Finding, Rule, rule
 from ppo.insight.rules._policy import bottleneck
 from ppo.insight.rules._returns import (
     LATE,
+    OUTSIDE,
     SIGN,
     UNTOLD,
     at_once,
@@ -77,7 +78,7 @@ class NotLearning(Rule):
         low = float(np.mean(returns[-part:]))
         evidence = f"return {number(float(np.mean(returns[:part])))} -> {number(low)}: it fell"
         changes = [
-            Change("", "", "look what changes in the environment while training goes on"),
+            Change("", "", OUTSIDE),
             SLOWER,
         ]
         variance = median(log.get("explained_variance")[-LATE:])

@@ -9,7 +9,7 @@ from ppo.core.figures import number
 from ppo.insight.logs.columns import stretches
 from ppo.insight.logs.log import Column, MetricsLog
 from ppo.insight.rules import SLOWER, Change, Finding, Rule, rule
-from ppo.insight.rules._returns import batch_noise, begins_late, harder, window
+from ppo.insight.rules._returns import OUTSIDE, batch_noise, begins_late, harder, window
 from ppo.insight.rules._signs import known, median
 
 LOST = 0.25  # of the best gain, for good (J)
@@ -24,6 +24,7 @@ CLEAR = 5.0  # times the noise between batches that the gain must have been (J)
 SMOOTH = 5  # batches
 MOST = 0.8  # of the best gain, in each of the last batches (J)
 CRASH = 3  # batches
+SLOW = 0.1  # of the run, in which half of a loss that may be the environment's doing comes (J)
 MOVERS = (
     "approx_kl", "value_rmse", "error_over_std", "return_drift", "reward_outlier", "grad_norm",
 )  # fmt: skip
@@ -33,6 +34,7 @@ CHANGES = (
     Change("ppo.target_kl", "0.01"),
     Change("ppo.learning_rate_schedule", "linear", "and resume from the best checkpoint"),
 )
+DRIFT = Change("", "", OUTSIDE)
 
 
 @rule("policy_collapse")
@@ -71,7 +73,8 @@ class PolicyCollapse(Rule):
         moved = _first_mover(log, row, int(rows[fall]))
         if moved:
             evidence += f"; {moved} moved first"
-        return self.found(log, row, evidence, CHANGES, confidence=0.7)
+        slowly, changes = _pace(log, after)
+        return self.found(log, row, evidence + slowly, changes, confidence=0.7)
 
     def _at_the_end(
         self, log: MetricsLog, rows: NDArray[np.int64], returns: Column
@@ -109,7 +112,16 @@ class PolicyCollapse(Rule):
         evidence += f" -> {number(float(np.min(smooth[at:])))}"
         evidence += f", {len(falls)} times" if len(falls) > 1 else ""
         row = int(rows[min(at + SMOOTH - 1, len(rows) - 1)])
-        return self.found(log, row, evidence, CHANGES, confidence=0.6)
+        slowly, changes = _pace(log, smooth[tops[at] :]) if len(falls) == 1 else ("", CHANGES)
+        return self.found(log, row, evidence + slowly, changes, confidence=0.6)
+
+
+def _pace(log: MetricsLog, after: Column) -> tuple[str, tuple[Change, ...]]:
+    """Words for a loss that comes slowly, and what to change then: it may be the environment's."""
+    batches = int(np.argmax(after < (after[0] + np.min(after)) / 2))
+    if batches <= max(SLOW * len(log), window(log)):
+        return "", CHANGES
+    return f"; slowly, half of it in {batches} batches", (SLOWER, DRIFT, *CHANGES[1:])
 
 
 def _plateau(smooth: Column) -> bool:

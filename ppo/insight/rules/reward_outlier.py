@@ -8,12 +8,14 @@ from ppo.core.figures import number
 from ppo.insight.logs.log import MetricsLog
 from ppo.insight.rules import MILD, SEVERE, Change, Finding, Rule, rule
 from ppo.insight.rules._critic import trifling
+from ppo.insight.rules._returns import LAST, rises
 from ppo.insight.rules._signs import HISTORY, known, median, spikes
 
 ROBUST_SIGMAS = 1e3  # of the rewards' interquartile scale (J; threads: 1e5)
 ABOVE = 3.0  # times the usual spread, that of later batches too (J)
 SOME = 0.01  # of the mean return, that the spread must be (J)
 FAR = 10.0  # times as far up as down (J)
+WON = 5.0  # times that spread, by which the return of a goal that is learned rises (J)
 
 
 @rule("reward_outlier")
@@ -38,7 +40,7 @@ class RewardOutlier(Rule):
         rows = [r for r in rows if scale[r] > ABOVE * usual and not scale[r] < SOME * size[r]]
         if not log.has("return_std"):
             rows = [row for row in rows if not trifling(log, float(scale[row]))]
-        if not rows:
+        if not rows or self._is_learned(log, rows[0], float(scale[rows[0]])):
             return None
         row = rows[0]
         what = "return deviation" if log.has("return_std") else "root of the value loss"
@@ -60,6 +62,12 @@ class RewardOutlier(Rule):
             Change("ppo.normalize_returns", "true"),
         ]
         return self.found(log, row, evidence, changes, confidence=0.9)
+
+    def _is_learned(self, log: MetricsLog, row: int, size: float) -> bool:
+        """Whether the return rose by far more since: a goal was found, and then again."""
+        returns = log.get("mean_episode_return")
+        won = median(returns[-LAST:]) - median(returns[: row + 1])
+        return rises(log) and won > WON * size
 
     def _is_gain(self, log: MetricsLog, row: int) -> bool:
         """Whether the returns of a batch reach far up, and not down; or that of its episodes does,
