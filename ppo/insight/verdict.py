@@ -12,7 +12,7 @@ from ppo.insight.logs.log import UNKNOWN, MetricsLog
 from ppo.insight.rules import EARLIEST, Finding, not_learning
 from ppo.insight.rules._returns import begins_late, leans, rises
 from ppo.insight.rules._signs import known
-from ppo.insight.rules._solved import evaluations, solved_at
+from ppo.insight.rules._solved import evaluations, solved_at, stays_solved
 
 HEALTHY, TOO_EARLY, NOT_LEARNING, ILL, NOT_READ = STATUSES = (
     "healthy", "too_early", "not_learning", "ill", "not_read",
@@ -49,7 +49,7 @@ def status(log: MetricsLog, findings: Sequence[Finding]) -> str:
         return HEALTHY if log.writer != "ppo" and _decides(log) else TOO_EARLY
     few = len(returns) < not_learning.RETURNS
     if log.updates() >= not_learning.LONG and not few:  # the rule was asked
-        return TOO_EARLY if begins_late(log) else HEALTHY
+        return TOO_EARLY if begins_late(log) and not stays_solved(log) else HEALTHY
     own = log.writer == "ppo" and len(returns) >= FEW
     unasked = len(log) < EARLIEST  # whatever the rows stand for
     early = own or unasked or log.updates() < SHORT or not leans(log)
