@@ -8,8 +8,7 @@ import re
 import shlex
 from pathlib import Path
 
-from ppo.core.blame import brief
-from ppo.core.errors import UserError
+from ppo.core.errors import UserError, one_line
 from ppo.core.registry import nearest
 from ppo.runs import files
 
@@ -25,7 +24,7 @@ def results_folder(results: str | os.PathLike[str]) -> Path:
         UserError: it is no path, or the address of another machine; there is no working directory.
     """
     if not isinstance(results, str | os.PathLike):
-        raise UserError(f"results: {brief(results)}; allowed: a folder, as text or a Path")
+        raise UserError(f"results: {one_line(repr(results))}; allowed: a folder, as text or a Path")
     text = os.fspath(results)
     if REMOTE.match(text):
         text = text if "://" in text else text.replace(":/", "://", 1)  # of a Path
