@@ -17,7 +17,12 @@ from stand_in_jobs import StandIn, plan, standing_in, starts
 
 from ppo.config import Config
 from ppo.core.errors import UserError
-from ppo.insight.experiments.experiment import Experiment, command, open_experiment
+from ppo.insight.experiments.experiment import (
+    Experiment,
+    command,
+    has_checkpoint,
+    open_experiment,
+)
 from ppo.insight.experiments.grid import Axis, Plan, parse_axis, plan_of, validate
 from ppo.insight.experiments.launchers.base import environment, run_here
 from ppo.insight.experiments.run import run_experiment
@@ -223,6 +228,15 @@ def test_after_a_kill_each_run_is_done_exactly_once(tmp_path: Path, number: sign
         assert len(finished) == 1
     # A kill between the two steps of its making leaves an empty folder.
     assert len(list(tmp_path.glob("experiment*/experiment.json"))) == 1
+
+
+def test_a_checkpoint_that_is_half_written_is_none(tmp_path: Path) -> None:
+    assert not has_checkpoint(tmp_path)
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / ".last.safetensors.tmp-17373").touch()
+    assert not has_checkpoint(tmp_path)
+    (tmp_path / "checkpoints" / "batch_0000001.safetensors").touch()
+    assert has_checkpoint(tmp_path)
 
 
 def test_children_do_not_outlive_a_killed_parent(tmp_path: Path) -> None:

@@ -210,9 +210,10 @@ def _names_all_code(run: Path, config: str | None, settings: Sequence[str]) -> b
 def has_checkpoint(run: Path) -> bool:
     """A run that was killed before its first checkpoint is begun again, under the next number."""
     try:
-        return any(entry.is_file() for entry in os.scandir(run / "checkpoints"))
+        entries = [entry.name for entry in os.scandir(run / "checkpoints") if entry.is_file()]
     except OSError:
         return False
+    return any(not files.TEMPORARY.fullmatch(name) for name in entries)  # half written: none
 
 
 @contextlib.contextmanager
