@@ -7,7 +7,7 @@ import pytest
 from made_logs import drawn, first, foreign, through
 
 from ppo.insight.doctor import diagnose
-from ppo.insight.rules._returns import gain
+from ppo.insight.rules._returns import _by_batch, gain
 
 LEVEL = through((0, 0.0), (1, 0.0))
 SHAPES = [(1, 100), (2, 300), (10, 60), (10, 300), (40, 60), (200, 60)]
@@ -82,3 +82,13 @@ def test_what_is_lost_slowly_may_be_the_environments_doing(lasts: float, slowly:
     assert finding.illness == "policy_collapse"
     assert ("slowly, half of it in" in finding.evidence) is slowly
     assert ("changes in the environment" in finding.remedy) is slowly
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_rows_in_which_no_episode_ends_change_nothing(late: bool) -> None:
+    returns = np.random.default_rng(0).normal(size=40)
+    weights = np.linspace(-1.0, 1.0, 40)[None]
+    whole = _by_batch(weights, returns, 7.0, late)
+    thrice = np.repeat(weights / 3, 3, axis=1)
+    again = _by_batch(thrice, np.repeat(returns, 3), 21.0, late)
+    assert again == pytest.approx(whole)
